@@ -1,0 +1,49 @@
+"""Clinically weighted preference alignment for medical vision-language models."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError, Stopped
+    from mmedpo.hookspecs import hookimpl
+    from mmedpo.parts import (
+        Backbone,
+        Dispreference,
+        Encoding,
+        LiveBackbone,
+        Localizer,
+        Metric,
+        Observer,
+        Part,
+        Reader,
+        Scorer,
+        Setting,
+        Statistics,
+        Weighting,
+    )
+    from mmedpo.pictures import Picture
+    from mmedpo.records import Case, Drop, Pair, Region, Score, Side, Weighted, digest, seed_for
+
+# Resolved on first use, so that `mmedpo --help` pays for none of them.
+_HOMES = {
+    "mmedpo.errors": ["DataError", "MmedpoError", "PluginError", "RecipeError", "Stopped"],
+    "mmedpo.hookspecs": ["hookimpl"],
+    "mmedpo.parts": [
+        "Backbone", "Dispreference", "Encoding", "LiveBackbone", "Localizer", "Metric", "Observer", "Part",
+        "Reader", "Scorer", "Setting", "Statistics", "Weighting",
+    ],
+    "mmedpo.pictures": ["Picture"],
+    "mmedpo.records": [
+        "Case", "Drop", "Pair", "Region", "Score", "Side", "Weighted", "digest", "seed_for",
+    ],
+}  # fmt: skip
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'mmedpo' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)

@@ -1,0 +1,40 @@
+"""What can go wrong through no fault of our own. Anything else that is raised is a bug and keeps its traceback.
+
+    MmedpoError
+      RecipeError     the recipe, or how the command was called   exit code 2
+      PluginError     a plugin cannot be found, imported, trusted  exit code 3
+      DataError       data, model files, or what they contain      exit code 4
+      Stopped         told to stop; run the same command to go on  exit code 130
+"""
+
+from __future__ import annotations
+
+
+class MmedpoError(Exception):
+    """An error that its message explains: what, where, what to do next."""
+
+    exit_code = 1
+
+
+class RecipeError(MmedpoError):
+    """A recipe or a command line cannot be carried out as written."""
+
+    exit_code = 2
+
+
+class PluginError(MmedpoError):
+    """A plugin is missing, broken or breaks its contract."""
+
+    exit_code = 3
+
+
+class DataError(MmedpoError):
+    """Data or model files are missing, broken or do not fit each other."""
+
+    exit_code = 4
+
+
+class Stopped(MmedpoError):
+    """The run was told to stop; what it finished is kept."""
+
+    exit_code = 130

@@ -1,0 +1,233 @@
+"""The contracts: what a plugin implements. A part is a frozen pydantic model whose fields are its options."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mmedpo.records import Case, Drop, Pair, PairKind, Region, Score
+
+if TYPE_CHECKING:
+    import torch
+
+    from mmedpo.events import Event
+    from mmedpo.pictures import Picture
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and how a part runs; new fields may come, so take it whole."""
+
+    device: str = "cpu"  # a torch device: "cpu", "cuda", "cuda:1", "mps"
+    dtype: str = "float32"  # a torch dtype by name: "float32", "bfloat16"
+    seed: int = 0  # of the run; derive an item's own with mmedpo.seed_for(setting.seed, case.id, ...)
+
+
+class Part(BaseModel):
+    """Anything a recipe names with `use:`.
+
+    Subclass one of the kinds below, set `use`, and declare options as pydantic fields with a description. A part
+    holds no weights, sessions or files; those live inside `open`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+
+    use: ClassVar[str]  # the name in the recipe, kebab-case, the same as the entry point's
+    slice_size: ClassVar[int] = 32  # items a stage hands over at once, journals together and redoes together
+
+    def open(self, setting: Setting) -> AbstractContextManager[Any]:
+        """Yield the live object with the kind's verb; free what it holds on exit. By default the part itself."""
+        return nullcontext(self)
+
+
+class Reader(Part, ABC):
+    """Read a data set.
+
+    A reader of cases yields `Case`; one of ready preference data yields `Pair`, which skips localize and disprefer.
+    """
+
+    public: ClassVar[bool] = False  # True only for a data set that anyone may have
+    restricted: bool = Field(default=True, description="Whether the data must not leave this machine.")
+
+    @abstractmethod
+    def read(self) -> Iterator[Case] | Iterator[Pair]:
+        """Yield every case or pair, in an order that does not change. Raise DataError with file and line."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """One side as the model reads it."""
+
+    ids: Sequence[int]  # prompt with image placeholders expanded, then the answer, then the end token
+    answer_start: int  # index in ids of the answer's first token
+    vision: Mapping[str, torch.Tensor]  # what forward() takes beside ids, e.g. pixel_values (1, 3, H, W)
+    image: str = ""  # identifies the image's content: equal strings, equal vision
+    token_types: Sequence[int] | None = None  # mm_token_type_ids, for models that want them
+
+
+class LiveBackbone(ABC):
+    """An open backbone: the model, in place, with the words around it."""
+
+    model: Any  # a transformers ...ForConditionalGeneration, in eval mode; the trainer wraps it in PEFT
+    tokenizer: Any  # a transformers tokenizer (PreTrainedTokenizerBase)
+    lora_targets: str  # a regular expression over module names: the language model's linear layers, not the head
+    projector: str  # a regular expression over module names: the vision-to-language projector
+
+    @abstractmethod
+    def answer(
+        self,
+        cases: Sequence[Case],
+        *,
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        seeds: Sequence[int] | None = None,
+    ) -> list[str]:
+        """Answer each case's question about its image.
+
+        Temperature 0 is greedy. Otherwise each case is sampled with its own seed, whatever else is in the batch.
+        """
+
+    @abstractmethod
+    def encode(self, image: Picture, question: str, answer: str) -> Encoding:
+        """Encode one side for training."""
+
+    def collate(self, encodings: Sequence[Encoding]) -> dict[str, torch.Tensor]:
+        """Concatenate the vision tensors of several encodings along their first dimension."""
+        import torch
+
+        keys = encodings[0].vision
+        return {key: torch.cat([encoding.vision[key] for encoding in encodings]) for key in keys}
+
+
+class Backbone(Part, ABC):
+    """A medical vision-language model that answers and is trained."""
+
+    slice_size: ClassVar[int] = 64
+
+    @abstractmethod
+    def open(self, setting: Setting) -> AbstractContextManager[LiveBackbone]:
+        """Load the model onto the device in the dtype, with its starting adapter if it has one."""
+
+
+class Localizes(Protocol):
+    """What an open localizer does."""
+
+    def localize(self, cases: Sequence[Case]) -> list[list[Region]]:
+        """Return the regions of each case's image; an empty list where nothing was found."""
+        ...
+
+
+class Localizer(Part, ABC):
+    """Find where in an image the lesion is."""
+
+    def open(self, setting: Setting) -> AbstractContextManager[Localizes]:
+        """Yield the object that localizes; by default the part itself."""
+        return nullcontext(self)  # type: ignore[arg-type]
+
+
+class Disprefers(Protocol):
+    """What an open dispreference does."""
+
+    def disprefer(
+        self, cases: Sequence[Case], backbone: LiveBackbone | None, earlier: Sequence[Sequence[Pair]]
+    ) -> Iterator[Pair | Drop]:
+        """Yield pairs of the cases, or a drop with its reason for a case of which none can be made.
+
+        `backbone` is open when the part says `needs_backbone`. `earlier[i]` are the pairs which the dispreferences
+        before this one in the recipe made of `cases[i]`.
+        """
+        ...
+
+
+class Dispreference(Part, ABC):
+    """Make the rejected side of a pair."""
+
+    needs_backbone: ClassVar[bool] = False
+
+    def open(self, setting: Setting) -> AbstractContextManager[Disprefers]:
+        """Yield the object that disprefers; by default the part itself."""
+        return nullcontext(self)  # type: ignore[arg-type]
+
+
+class Scores(Protocol):
+    """What an open scorer does."""
+
+    def score(self, pairs: Sequence[Pair]) -> list[Score]:
+        """Rate each pair, in order. A relevance of None is an abstention; say why in the evidence."""
+        ...
+
+
+class Scorer(Part, ABC):
+    """Rate how clinically relevant the difference within a pair is."""
+
+    rates: ClassVar[frozenset[PairKind]]  # the pair kinds it can rate
+
+    def open(self, setting: Setting) -> AbstractContextManager[Scores]:
+        """Yield the object that scores; by default the part itself."""
+        return nullcontext(self)  # type: ignore[arg-type]
+
+
+class Weighting(Part, ABC):
+    """Make the loss factors of a whole set of pairs from their relevances."""
+
+    @abstractmethod
+    def weigh(self, scores: Sequence[Score]) -> list[float]:
+        """Return a finite, non-negative weight for each score; every score here has a relevance."""
+
+
+Statistics = Mapping[str, float]  # of one case; a statistic that does not apply to the case is left out
+
+
+class Metric(Part, ABC):
+    """Compare answers with the clinicians'."""
+
+    @abstractmethod
+    def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
+        """Return the statistics of each case, in order, all that `combine` needs."""
+
+    @abstractmethod
+    def combine(self, statistics: Sequence[Statistics]) -> dict[str, float]:
+        """Return the measures of a set of cases; must work for any resample of them."""
+
+
+class Observer(Part, ABC):
+    """Watch a run. One that raises is dropped with a warning; the run goes on."""
+
+    @abstractmethod
+    def see(self, event: Event) -> None:
+        """Take note of an event."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of part: its contract, its hook, its entry-point group, the recipe key it stands under."""
+
+    name: str
+    contract: type[Part]
+    key: str
+    hook: str = field(init=False)
+    group: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hook", f"mmedpo_{self.name}s")
+        object.__setattr__(self, "group", f"mmedpo.{self.name}s")
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("reader", Reader, "data"),
+        Kind("backbone", Backbone, "backbone"),
+        Kind("localizer", Localizer, "localize"),
+        Kind("dispreference", Dispreference, "disprefer"),
+        Kind("scorer", Scorer, "score"),
+        Kind("weighting", Weighting, "weigh"),
+        Kind("metric", Metric, "evaluate.measure"),
+        Kind("observer", Observer, "observe"),
+    )
+}

@@ -1,0 +1,132 @@
+"""What flows through a run: cases, regions, pairs, scores. Frozen, comparable, and JSON both ways."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
+from typing import Any, Literal, TypeVar
+
+from mmedpo.pictures import Picture
+
+CaseKind = Literal["closed", "open", "report"]
+PairKind = Literal["text", "image"]
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where in an image a finding is."""
+
+    label: str  # the finding, in the data's own word: "nodule"; "" when unknown
+    box: tuple[float, float, float, float]  # left, top, right, bottom in pixels; right and bottom exclusive
+    confidence: float = 1.0  # of whoever drew it, in [0, 1]
+    mask: Picture | None = None  # mode L, the image's size: 0 outside, 255 inside; greys are a heat map
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image, one question, the clinician's answer."""
+
+    id: str  # unique within its reader
+    image: Picture
+    question: str
+    answer: str
+    kind: CaseKind = "open"
+    group: str = ""  # what belongs together when cases are resampled or split: patient, else image; "" means the image
+    about: tuple[str, ...] = ()  # labels of the findings the question is about, where the data says
+    regions: tuple[Region, ...] = ()  # the reader's annotation; a localizer puts its own here
+    restricted: bool = True  # must not leave this machine
+    notes: Mapping[str, Any] = field(default_factory=dict)  # JSON; whatever else the data says
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a pair."""
+
+    image: Picture
+    answer: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A preference: for one question, the chosen side over the rejected side."""
+
+    case: Case
+    chosen: Side
+    rejected: Side
+    kind: PairKind  # what the dispreference changed: the answer, or the image
+    made_by: str = ""  # the dispreference (the pipeline fills it in) or the data set
+    number: int = 0  # counts the pairs that one dispreference makes of one case
+    relevance: float | None = None  # a published score, in [0, 1]; then no scorer is asked
+    notes: Mapping[str, Any] = field(default_factory=dict)  # JSON; how it was made
+
+    @property
+    def id(self) -> str:
+        """Name the pair within its run."""
+        return f"{self.case.id}/{self.made_by}/{self.number}"
+
+
+@dataclass(frozen=True)
+class Drop:
+    """A case of which no pair was made, and why; reasons are counted, so keep them few and plain."""
+
+    case_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """How clinically relevant the difference within a pair is, and the evidence for it."""
+
+    relevance: float | None  # in [0, 1]; None: the scorer abstains
+    evidence: Mapping[str, Any] = field(default_factory=dict)  # JSON: votes, rounds, reasons
+    scorer: str = ""  # the pipeline fills it in
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """A pair ready for training."""
+
+    pair: Pair
+    score: Score
+    weight: float
+
+
+Record = TypeVar("Record", Case, Region, Pair, Score, Drop, Weighted)
+
+
+def to_json(record: Any) -> Any:
+    """Turn a record, or a list of them, into plain JSON values; a picture becomes its path and hash."""
+    if is_dataclass(record):
+        names = [item.name for item in fields(record) if item.name != "held"]
+        return {name: to_json(getattr(record, name)) for name in names}
+    if isinstance(record, Mapping):
+        return {str(key): to_json(value) for key, value in record.items()}
+    if isinstance(record, (list, tuple)):
+        return [to_json(item) for item in record]
+    return record
+
+
+@cache
+def _adapter(kind: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def from_json(kind: type[Record], value: Any) -> Record:
+    """Rebuild a record from what `to_json` gave."""
+    return _adapter(kind).validate_python(value)
+
+
+def digest(*values: Any) -> str:
+    """Return the SHA-256 of JSON values, the same on every machine."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def seed_for(seed: int, *names: Any) -> int:
+    """Derive an item's own seed (63 bits), so that no result depends on what was drawn before it."""
+    return int(digest(seed, *names)[:15], 16)
