@@ -6,8 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmedpo.adapters import Base, load_adapter
     from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError, Stopped
     from mmedpo.hookspecs import hookimpl
+    from mmedpo.live import Prompt, TransformersBackbone
     from mmedpo.parts import (
         Backbone,
         Dispreference,
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
 
 # Resolved on first use, so that `mmedpo --help` pays for none of them.
 _HOMES = {
+    "mmedpo.adapters": ["Base", "load_adapter"],
     "mmedpo.errors": ["DataError", "MmedpoError", "PluginError", "RecipeError", "Stopped"],
     "mmedpo.hookspecs": ["hookimpl"],
+    "mmedpo.live": ["Prompt", "TransformersBackbone"],
     "mmedpo.parts": [
         "Backbone", "Dispreference", "Encoding", "LiveBackbone", "Localizer", "Metric", "Observer", "Part",
         "Reader", "Scorer", "Setting", "Statistics", "Weighting",

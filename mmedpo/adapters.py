@@ -1,0 +1,134 @@
+"""Adapters (PEFT folders) and the base model each belongs to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from mmedpo.errors import DataError
+
+RECORD = "base.json"  # beside adapter_config.json, which stock PEFT must go on to understand
+
+
+@dataclass(frozen=True)
+class Base:
+    """Which model an adapter belongs to: its name as written, and a few of its numbers."""
+
+    name: str
+    values: str  # one weight of each tensor in bfloat16, as hexadecimal: survives a move, a copy, a change of format
+
+    @classmethod
+    def of(cls, model: Any) -> Base:
+        """Describe a loaded model, leaving out any adapter on it."""
+        import torch
+
+        picked = [
+            parameter.detach().reshape(-1)[_place(name, parameter.numel())].to("cpu", torch.bfloat16)
+            for name, parameter in sorted(_plain_parameters(model).items())
+            if parameter.numel()
+        ]
+        values = torch.stack(picked).view(torch.uint8).numpy().tobytes().hex() if picked else ""
+        return cls(str(getattr(model, "name_or_path", "") or ""), values)
+
+    def matches(self, other: Base) -> bool:
+        """Tell whether both describe the same weights, whatever dtype they were loaded in."""
+        if len(self.values) != len(other.values):
+            return False
+        mine, theirs = self._numbers(), other._numbers()
+        # A detour through float16 may move a value by one step of bfloat16, at most 2^-7 of it.
+        return bool(((mine - theirs).abs() <= theirs.abs() / 64 + 1e-7).all())
+
+    def write(self, folder: Path) -> None:
+        """Write the record beside an adapter."""
+        (folder / RECORD).write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    def _numbers(self) -> Any:
+        import torch
+
+        return torch.frombuffer(bytearray.fromhex(self.values), dtype=torch.bfloat16).float()
+
+
+def load_adapter(model: Any, folder: str | Path) -> Any:
+    """Return the model with a PEFT adapter on it, which goes on to be trainable.
+
+    Raises DataError when the adapter was made for another model. What it was made for is known from the record
+    that `Base.write` left beside it, else from the name that PEFT wrote into `adapter_config.json`.
+    """
+    from peft import PeftModel
+
+    folder = Path(folder)
+    base = Base.of(model)
+    made_for = _made_for(folder)
+    if not _belongs(made_for, base):
+        raise _stranger(folder, made_for.name, base.name)
+    try:
+        adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+    except (RuntimeError, ValueError) as error:  # other shapes, other module names
+        raise _stranger(folder, made_for.name, base.name, str(error)) from error
+    _all_arrived(adapted, folder, made_for.name, base.name)
+    return adapted.eval()
+
+
+def _made_for(folder: Path) -> Base:
+    """Read which base an adapter names; its values are "" when nothing recorded them."""
+    config = _read_json(folder / "adapter_config.json")
+    if (folder / RECORD).exists():
+        record = _read_json(folder / RECORD)
+        return Base(str(record.get("name", "")), str(record.get("values", "")))
+    return Base(str(config.get("base_model_name_or_path") or ""), "")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file, so {path.parent} is no PEFT adapter") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: holds no JSON object")
+    return value
+
+
+def _belongs(made_for: Base, base: Base) -> bool:
+    """Weights decide where they were recorded; else the names, of which the last part survives a move."""
+    if made_for.values:
+        return made_for.matches(base)
+    return not made_for.name or Path(made_for.name).name == Path(base.name).name
+
+
+def _stranger(folder: Path, made_for: str, base: str, why: str = "") -> DataError:
+    detail = f" ({why.splitlines()[0]})" if why else ""
+    return DataError(
+        f"{folder}: this adapter was made for {made_for or 'a model it does not name'} and does not fit "
+        f"{base or 'this model'}{detail}; load the checkpoint it was made for, or leave the adapter out"
+    )
+
+
+def _all_arrived(adapted: Any, folder: Path, made_for: str, base: str) -> None:
+    """Refuse an adapter of which a tensor found no place: PEFT itself would pass over it."""
+    from peft import get_peft_model_state_dict
+    from peft.utils import load_peft_weights
+
+    left = set(load_peft_weights(str(folder), device="cpu")) ^ set(get_peft_model_state_dict(adapted))
+    if left:
+        raise _stranger(folder, made_for, base, f"{len(left)} tensors differ, the first is {min(left)}")
+
+
+def _place(name: str, count: int) -> int:
+    """Choose which number of a tensor to note: any, but always the same."""
+    return int(sha256(name.encode()).hexdigest()[:15], 16) % count
+
+
+def _plain_parameters(model: Any) -> dict[str, Any]:
+    """Return the parameters under the names they had before PEFT wrapped the model, without what it added."""
+    plain = {}
+    for name, parameter in model.named_parameters():
+        if "lora_" in name or ".modules_to_save." in name:
+            continue
+        name = name.removeprefix("base_model.model.")
+        plain[name.replace(".base_layer.", ".").replace(".original_module.", ".")] = parameter
+    return plain

@@ -1,0 +1,201 @@
+"""A live backbone over any transformers model that reads an image and a question and writes an answer."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mmedpo.adapters import Base
+from mmedpo.parts import Encoding, LiveBackbone
+from mmedpo.pictures import Picture, pixel_hash
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from mmedpo.records import Case
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """An image and a question as the model reads them, up to where the answer begins."""
+
+    ids: Sequence[int]  # image placeholders expanded
+    vision: Mapping[str, torch.Tensor]  # first dimension: one image, or its patches
+    token_types: Sequence[int] | None = None  # mm_token_type_ids, for models that want them
+
+
+class TransformersBackbone(LiveBackbone):
+    """Answer and encode with a transformers image-text-to-text model.
+
+    `look` does the part of the work that depends on the image alone, and its result is remembered for recent
+    pictures, because many questions share an image; `prompt` makes of that and a question what the model reads.
+
+        live = TransformersBackbone(
+            model, tokenizer,
+            look=lambda image: {"pixel_values": pixels_of(image)},           # an upright L or RGB image
+            prompt=lambda vision, question: Prompt(ids_of(question), vision),
+            end=tokenizer.eos_token_id,
+            lora_targets=r".*language_model.*_proj", projector=r"model\\.multi_modal_projector",
+        )
+    """
+
+    batch_size = 8  # cases that generate together
+    remembered = 16  # pictures whose `look` is kept
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        look: Callable[[Image], Any],
+        prompt: Callable[[Any, str], Prompt],
+        end: int,
+        stop: Sequence[int] = (),
+        lead: str = "",
+        lora_targets: str,
+        projector: str,
+    ) -> None:
+        """Take a loaded model; `end` closes an answer, `stop` also ends generation, `lead` stands before an answer."""
+        self.model, self.tokenizer = model.eval(), tokenizer
+        self.lora_targets, self.projector = lora_targets, projector
+        self.end, self.stop, self.lead = end, sorted({end, *stop}), lead
+        self.base = Base.of(model)
+        self._look, self._prompt = look, prompt
+        self._looks: OrderedDict[str, Any] = OrderedDict()
+
+    def prompt(self, image: Picture, question: str) -> Prompt:
+        """Return what the model reads before it answers; floating-point tensors have the model's dtype."""
+        made = self._prompt(self._seen(image), question)
+        return Prompt(made.ids, {key: self._cast(value) for key, value in made.vision.items()}, made.token_types)
+
+    def encode(self, image: Picture, question: str, answer: str) -> Encoding:
+        """Encode one side for training."""
+        prompt = self.prompt(image, question)
+        reply = [*self.tokenizer(self.lead + answer, add_special_tokens=False).input_ids, self.end]
+        types = None if prompt.token_types is None else [*prompt.token_types, *[0] * len(reply)]
+        identity = image.sha256 or pixel_hash(image.load())
+        return Encoding([*prompt.ids, *reply], len(prompt.ids), prompt.vision, identity, types)
+
+    def collate(self, encodings: Sequence[Encoding]) -> dict[str, torch.Tensor]:
+        """Concatenate along the first dimension; images of fewer or smaller tiles are filled up with zeros."""
+        keys = encodings[0].vision
+        return {key: _stack([encoding.vision[key] for encoding in encodings]) for key in keys}
+
+    def answer(
+        self,
+        cases: Sequence[Case],
+        *,
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        seeds: Sequence[int] | None = None,
+    ) -> list[str]:
+        """Answer each case's question about its image; see `LiveBackbone.answer`."""
+        if temperature > 0 and (seeds is None or len(seeds) != len(cases)):
+            raise ValueError("sampling needs one seed per case")
+        answers: list[str] = []
+        for start in range(0, len(cases), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            noise = [] if temperature <= 0 or seeds is None else [SeededNoise(temperature, seeds[part])]
+            answers += self._generate(cases[part], max_new_tokens, noise)
+        return answers
+
+    def _generate(self, cases: Sequence[Case], max_new_tokens: int, noise: list[SeededNoise]) -> list[str]:
+        inputs = self._batch([self.prompt(case.image, case.question) for case in cases])
+        device = self.model.device
+        # no_grad, not inference_mode: what a model keeps from here (rotary tables, say) must still serve training.
+        with _evaluating(self.model), torch.no_grad():
+            out = self.model.generate(
+                **{key: value.to(device) for key, value in inputs.items()},
+                generation_config=self._generation(max_new_tokens),
+                logits_processor=noise,
+            )
+        fresh = out[:, inputs["input_ids"].shape[1] :]
+        return [text.strip() for text in self.tokenizer.batch_decode(fresh, skip_special_tokens=True)]
+
+    def _generation(self, max_new_tokens: int) -> Any:
+        """Decode with the bare distribution: a checkpoint's own penalties would not be those of its training."""
+        from transformers import GenerationConfig
+
+        return GenerationConfig(
+            max_new_tokens=max_new_tokens,
+            do_sample=False,  # sampling adds noise to the logits and takes the best, see SeededNoise
+            num_beams=1,
+            repetition_penalty=1.0,
+            eos_token_id=self.stop,
+            pad_token_id=self._pad,
+        )
+
+    def _batch(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
+        """Pad on the left, so that every answer begins at the same place."""
+        width = max(len(prompt.ids) for prompt in prompts)
+
+        def padded(rows: Sequence[Sequence[int]], fill: int) -> torch.Tensor:
+            return torch.tensor([[fill] * (width - len(row)) + list(row) for row in rows])
+
+        inputs = self.collate([Encoding(prompt.ids, len(prompt.ids), prompt.vision) for prompt in prompts])
+        inputs["input_ids"] = padded([prompt.ids for prompt in prompts], self._pad)
+        inputs["attention_mask"] = padded([[1] * len(prompt.ids) for prompt in prompts], 0)
+        types = [prompt.token_types for prompt in prompts if prompt.token_types is not None]
+        if types:
+            inputs["mm_token_type_ids"] = padded(types, 0)
+        return inputs
+
+    @property
+    def _pad(self) -> int:
+        pad = self.tokenizer.pad_token_id
+        return self.end if pad is None else pad
+
+    def _seen(self, image: Picture) -> Any:
+        """Look at an image, or remember what was seen of it."""
+        if not image.sha256:
+            return self._look(image.load())
+        if image.sha256 not in self._looks:
+            self._looks[image.sha256] = self._look(image.load())
+            while len(self._looks) > self.remembered:
+                self._looks.popitem(last=False)
+        self._looks.move_to_end(image.sha256)
+        return self._looks[image.sha256]
+
+    def _cast(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(self.model.dtype) if tensor.is_floating_point() else tensor
+
+
+class SeededNoise:
+    """Add Gumbel noise to a row's logits, so that the best of them is a sample that the row's own seed decides."""
+
+    def __init__(self, temperature: float, seeds: Sequence[int]) -> None:
+        self.temperature = temperature
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Take and return scores (cases, vocabulary)."""
+        # On the CPU and in float64, so that a seed means the same noise on every device and -log(0) cannot happen.
+        drawn = [torch.empty(scores.shape[1], dtype=torch.float64) for _ in self.generators]
+        waits = torch.stack([row.exponential_(generator=g) for row, g in zip(drawn, self.generators, strict=True)])
+        return scores.float() / self.temperature - waits.log().float().to(scores.device)
+
+
+def _stack(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Concatenate (n, ...) tensors; those smaller in another dimension get zeros after their end."""
+    sizes = [max(size) for size in zip(*(tensor.shape[1:] for tensor in tensors), strict=True)]
+    grown = []
+    for tensor in tensors:
+        gaps = [want - have for want, have in zip(sizes, tensor.shape[1:], strict=True)]
+        grown.append(torch.nn.functional.pad(tensor, [n for gap in reversed(gaps) for n in (0, gap)]))
+    return torch.cat(grown)
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """Put a model into eval mode and back; generating with dropout is never meant."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
