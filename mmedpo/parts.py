@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -55,8 +55,11 @@ class Reader(Part, ABC):
     restricted: bool = Field(default=True, description="Whether the data must not leave this machine.")
 
     @abstractmethod
-    def read(self) -> Iterator[Case] | Iterator[Pair]:
-        """Yield every case or pair, in an order that does not change. Raise DataError with file and line."""
+    def read(self) -> Iterator[Case | Pair | Drop]:
+        """Yield every case or pair, in an order that does not change, and a drop for each left out on purpose.
+
+        Raise DataError with file and line for what cannot be read.
+        """
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,9 @@ class Backbone(Part, ABC):
 
     slice_size: ClassVar[int] = 64
 
+    adapter: str | None = None
+    """A folder with a PEFT adapter to start from; it is then the reference policy."""
+
     @abstractmethod
     def open(self, setting: Setting) -> AbstractContextManager[LiveBackbone]:
         """Load the model onto the device in the dtype, with its starting adapter if it has one."""
@@ -124,6 +130,8 @@ class Localizes(Protocol):
 
 class Localizer(Part, ABC):
     """Find where in an image the lesion is."""
+
+    reads_question: ClassVar[bool] = False  # False: asked once an image, for all its cases
 
     def open(self, setting: Setting) -> AbstractContextManager[Localizes]:
         """Yield the object that localizes; by default the part itself."""
@@ -147,6 +155,7 @@ class Disprefers(Protocol):
 class Dispreference(Part, ABC):
     """Make the rejected side of a pair."""
 
+    makes: ClassVar[PairKind]  # the kind of its pairs
     needs_backbone: ClassVar[bool] = False
 
     def open(self, setting: Setting) -> AbstractContextManager[Disprefers]:
@@ -203,31 +212,13 @@ class Observer(Part, ABC):
         """Take note of an event."""
 
 
-@dataclass(frozen=True)
-class Kind:
-    """One kind of part: its contract, its hook, its entry-point group, the recipe key it stands under."""
-
-    name: str
-    contract: type[Part]
-    key: str
-    hook: str = field(init=False)
-    group: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "hook", f"mmedpo_{self.name}s")
-        object.__setattr__(self, "group", f"mmedpo.{self.name}s")
-
-
-KINDS = {
-    kind.name: kind
-    for kind in (
-        Kind("reader", Reader, "data"),
-        Kind("backbone", Backbone, "backbone"),
-        Kind("localizer", Localizer, "localize"),
-        Kind("dispreference", Dispreference, "disprefer"),
-        Kind("scorer", Scorer, "score"),
-        Kind("weighting", Weighting, "weigh"),
-        Kind("metric", Metric, "evaluate.measure"),
-        Kind("observer", Observer, "observe"),
-    )
+CONTRACTS: dict[str, type[Part]] = {
+    "reader": Reader,
+    "backbone": Backbone,
+    "localizer": Localizer,
+    "dispreference": Dispreference,
+    "scorer": Scorer,
+    "weighting": Weighting,
+    "metric": Metric,
+    "observer": Observer,
 }

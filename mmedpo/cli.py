@@ -1,0 +1,223 @@
+"""The command line. Imports typer and pathlib only: every command imports what it needs when it is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+
+class Commands(TyperGroup):
+    """Turn what went wrong into a line and an exit code; a bug keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Carry out the command."""
+        import signal
+        import sys
+
+        from mmedpo.errors import MmedpoError
+
+        def stop(number: int, frame: Any) -> None:
+            signal.signal(number, signal.SIG_DFL)
+            raise KeyboardInterrupt(number)
+
+        signal.signal(signal.SIGTERM, stop)
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            print("\nmmedpo: stopped; what is finished is kept. Run the same command to go on.", file=sys.stderr)
+            sys.exit(128 + (interrupt.args[0] if interrupt.args else signal.SIGINT))
+        except MmedpoError as error:
+            _explain(error)
+            sys.exit(error.exit_code)
+
+
+def _explain(error: Exception) -> None:
+    """Print an error's lines; one that a plugin's own code raised keeps its traceback."""
+    import sys
+    import traceback
+
+    from mmedpo.errors import PluginError
+
+    if isinstance(error, PluginError) and error.__cause__ is not None:
+        traceback.print_exception(error.__cause__)
+    for line in str(error).splitlines():
+        print(f"mmedpo: {line}", file=sys.stderr)
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Align a medical vision-language model with clinically weighted preference pairs.",
+)
+plugins_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at the installed plugins.")
+app.add_typer(plugins_app, name="plugins")
+
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, e.g. train.epochs=1 data.root=/mnt.")
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+
+
+@app.command()
+def run(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    until: Annotated[
+        str, typer.Option(help="Stop after: read, localize, disprefer, score, weigh, train or evaluate.")
+    ] = "evaluate",
+    limit: Annotated[int | None, typer.Option(min=1, help="Try the recipe on so many cases, in a folder of its own.")] = None,
+    json: Json = False,
+) -> None:
+    """Carry out a recipe; run it again to go on where it stopped."""
+    from mmedpo import pipeline
+    from mmedpo.display import show_result, watching
+    from mmedpo.recipe import load_recipe
+
+    if until not in pipeline.STAGES:
+        raise typer.BadParameter(f"there is no stage {until!r}; there are: {', '.join(pipeline.STAGES)}")
+    loaded = load_recipe(recipe, overrides or [])
+    with watching() as see:
+        result = pipeline.run(loaded, see, until=until, limit=limit)
+    if json:
+        _print_json({"folder": str(result.folder), "did": result.did, "flow": result.flow, "measures": result.measures})
+    else:
+        show_result(result.folder, result.measures, did=result.did)
+
+
+@app.command()
+def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -> None:
+    """Check a recipe without running it; every mistake is reported with its place."""
+    from mmedpo.recipe import as_written, load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    if json:
+        _print_json(as_written(loaded.recipe))
+    else:
+        parts = ", ".join(f"{part.name} ({part.package} {part.version})" for part in loaded.found.values())
+        print(f"{recipe}: fine; it uses {parts}")
+
+
+@app.command()
+def train(run: RunFolder) -> None:
+    """Train again from a run's finished pairs, for example under `accelerate launch -m mmedpo train RUN`."""
+    from mmedpo import curate, pipeline
+    from mmedpo.display import watching
+
+    loaded = pipeline.load_run(run)
+    with watching() as see, pipeline.working(loaded, see) as this:
+        if loaded.recipe.train is None:
+            from mmedpo.errors import RecipeError
+
+            raise RecipeError(f"{run}: its recipe has no 'train:'")
+        print(pipeline.train(this, curate.read_pairs(run)))
+
+
+@app.command()
+def ask(
+    run: RunFolder,
+    image: Annotated[Path, typer.Argument(help="An image file.")],
+    question: Annotated[str, typer.Argument(help="A question about it.")],
+    json: Json = False,
+) -> None:
+    """Show the answers to a question before and after alignment."""
+    from mmedpo.ask import answers_of
+    from mmedpo.display import show_table
+
+    answers = answers_of(run, image, question)
+    if json:
+        _print_json(answers)
+    else:
+        show_table(("model", "answer"), answers.items())
+
+
+@app.command()
+def merge(run: RunFolder, out: Annotated[Path, typer.Argument(help="A new folder.")]) -> None:
+    """Write the aligned model, with its adapter merged, in the plain transformers form."""
+    from mmedpo.export import merge_run
+
+    merge_run(run, out)
+    print(f"{out}: the merged model")
+
+
+@app.command()
+def convert(
+    checkpoint: Annotated[str, typer.Argument(help="A folder or hub id, e.g. microsoft/llava-med-v1.5-mistral-7b.")],
+    out: Annotated[Path, typer.Argument(help="A new folder.")],
+    backbone: Annotated[str, typer.Option(help="The backbone part that reads the checkpoint.")] = "llava-med",
+) -> None:
+    """Write a checkpoint in the plain transformers form (llava-hf for LLaVA-Med)."""
+    from mmedpo.export import convert_checkpoint
+
+    convert_checkpoint(backbone, checkpoint, out)
+    print(f"{out}: the converted model")
+
+
+@app.command()
+def schema() -> None:
+    """Print a JSON Schema of recipes, with the options of every installed part, for editors."""
+    from mmedpo.schema import recipe_schema
+
+    _print_json(recipe_schema())
+
+
+@plugins_app.command("list")
+def plugins_list(json: Json = False) -> None:
+    """List the installed parts: kind, name, package, version. Imports none of them."""
+    from mmedpo.plugins import find
+
+    rows = [{"kind": p.kind, "name": p.name, "package": p.package, "version": p.version} for p in find()]
+    if json:
+        _print_json(rows)
+        return
+    names = ("kind", "name", "package", "version")
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
+    for row in [dict(zip(names, names, strict=True)), *rows]:
+        print("  ".join(row[name].ljust(widths[name]) for name in names).rstrip())
+
+
+@plugins_app.command("show")
+def plugins_show(name: Annotated[str, typer.Argument(help="A part, as in `use:`.")], json: Json = False) -> None:
+    """Show a part: what it does, its options, how a recipe names it."""
+    from mmedpo.inspection import describe, described_as_text
+
+    descriptions = describe(name)
+    if json:
+        _print_json(descriptions)
+    else:
+        print("\n\n".join(described_as_text(item) for item in descriptions))
+
+
+@plugins_app.command("check")
+def plugins_check(
+    name: Annotated[str | None, typer.Argument(help="One part; otherwise all.")] = None, json: Json = False
+) -> None:
+    """Import each part in a process of its own and say what it costs or why it fails."""
+    from mmedpo.inspection import check_plugins
+
+    rows = check_plugins(name)
+    if json:
+        _print_json(rows)
+    else:
+        for row in rows:
+            print(row["line"])
+    if any(row["error"] for row in rows):
+        raise typer.Exit(3)
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,253 @@
+"""From data to weighted pairs: the stages read, localize, disprefer, score, weigh."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from mmedpo import boundary
+from mmedpo.errors import DataError
+from mmedpo.events import StageStarted
+from mmedpo.folder import write_text
+from mmedpo.journal import Journal
+from mmedpo.parts import Dispreference, Localizer, Reader, Scorer
+from mmedpo.records import Case, Drop, Pair, Region, Score, Side, Weighted, from_json, to_json
+from mmedpo.run import Run, blaming, by_slice, opening
+
+
+def read(run: Run, part: Reader, stage: str = "read") -> list[Case] | list[Pair]:
+    """Read the data set and look at its images; this is done every time, so changed data are noticed."""
+    run.see(StageStarted(stage, 0))
+    found = run.found(part)
+    with blaming(found, "--limit"):
+        items = list(islice(part.read(), run.limit))
+    boundary.check_read(found, [item for item in items])
+    records = [_adopted(run.journal, item, part.restricted) for item in items if not isinstance(item, Drop)]
+    counts = Counter({"cases" if isinstance(records[0], Case) else "pairs": len(records)})
+    counts.update(f"left out: {item.reason}" for item in items if isinstance(item, Drop))
+    run.finish(stage, counts)
+    return records  # type: ignore[return-value]
+
+
+def _adopted(journal: Journal, item: Case | Pair, restricted: bool) -> Case | Pair:
+    """Give every picture of a record its file and hash, and the record its reader's restriction."""
+    if isinstance(item, Pair):
+        case = _adopted(journal, item.case, restricted)
+        assert isinstance(case, Case)
+        return replace(_adopted_sides(journal, item), case=case)
+    regions = tuple(_adopted_region(journal, region) for region in item.regions)
+    image = journal.adopt(item.image)
+    return replace(item, image=image, group=item.group or image.sha256, regions=regions, restricted=restricted)
+
+
+def _adopted_sides(journal: Journal, pair: Pair) -> Pair:
+    sides = [Side(journal.adopt(side.image), side.answer) for side in (pair.chosen, pair.rejected)]
+    return replace(pair, chosen=sides[0], rejected=sides[1])
+
+
+def _adopted_region(journal: Journal, region: Region) -> Region:
+    return replace(region, mask=journal.adopt(region.mask)) if region.mask else region
+
+
+def localize(run: Run, part: Localizer | None, cases: list[Case]) -> list[Case]:
+    """Put the regions that the localizer finds in place of those the data came with."""
+    if part is None:
+        return cases
+    asked = cases if part.reads_question else list({case.image.sha256: case for case in cases}.values())
+    found = run.found(part)
+    with opening(run) as opened:
+
+        def work(some: Sequence[Case]) -> Any:
+            answers = opened(part).localize(some)
+            boundary.check_length(found, "localize", answers, len(some))
+            for case, regions in zip(some, answers, strict=True):
+                boundary.check_regions(found, case, regions)
+            return [[to_json(_adopted_region(run.journal, region)) for region in regions] for regions in answers]
+
+        slices = by_slice(run, part, asked, work, stage="localize")
+    answers = [tuple(from_json(Region, region) for region in regions) for some in slices for regions in some]
+    by_case = dict(zip([_asked_as(part, case) for case in asked], answers, strict=True))
+    localized = [replace(case, regions=by_case[_asked_as(part, case)]) for case in cases]
+    regions = Counter({"images": len(asked), "regions": sum(map(len, answers))})
+    run.finish("localize", regions + Counter({"images without a region": sum(not some for some in answers)}))
+    return localized
+
+
+def _asked_as(part: Localizer, case: Case) -> str:
+    return case.id if part.reads_question else case.image.sha256
+
+
+def disprefer(run: Run, parts: Sequence[Dispreference], cases: list[Case]) -> list[Pair]:
+    """Make pairs of the cases, dispreference by dispreference; each sees what the earlier ones made."""
+    made: dict[str, list[Pair]] = {case.id: [] for case in cases}
+    counts: Counter[str] = Counter()
+    with opening(run) as opened:
+        for part in parts:
+            for item in _made_by(run, part, cases, made, opened):
+                if isinstance(item, Drop):
+                    counts[f"no {part.makes} pair by {part.use}: {item.reason}"] += 1
+                else:
+                    made[item.case.id].append(item)
+                    counts[f"{item.kind} pairs by {part.use}"] += 1
+    pairs = [pair for case in cases for pair in made[case.id]]
+    run.finish("disprefer", counts)
+    if not pairs:
+        raise DataError(f"no pair could be made of {len(cases)} cases: " + "; ".join(map(str, counts)))
+    return pairs
+
+
+def _made_by(
+    run: Run, part: Dispreference, cases: list[Case], made: dict[str, list[Pair]], opened: Any
+) -> list[Pair | Drop]:
+    found, backbone = run.found(part), run.recipe.backbone
+    facts = [run.key(backbone)] if part.needs_backbone else []
+
+    def work(some: Sequence[tuple[Case, tuple[Pair, ...]]]) -> Any:
+        live = opened(backbone) if part.needs_backbone else None
+        items = opened(part).disprefer([case for case, _ in some], live, [earlier for _, earlier in some])
+        return list(_checked(run, part, items, [case for case, _ in some]))
+
+    with_earlier = [(case, tuple(made[case.id])) for case in cases]
+    stage = f"disprefer: {part.use}"
+    slices = by_slice(run, part, with_earlier, work, stage=stage, facts=facts, lower=f"the options of {found.name}")
+    kinds = {"pair": Pair, "drop": Drop}
+    return [from_json(kinds[kind], value) for some in slices for kind, value in some]  # type: ignore[type-var]
+
+
+def _checked(run: Run, part: Dispreference, items: Iterable[Any], cases: Sequence[Case]) -> Iterable[Any]:
+    """Check, adopt and number what a dispreference yields; give its JSON."""
+    found, ids = run.found(part), {case.id for case in cases}
+    numbers: Counter[str] = Counter()
+    for item in items:
+        if isinstance(item, Pair):
+            item = _adopted_sides(run.journal, replace(item, made_by=part.use, number=numbers[item.case.id]))
+            numbers[item.case.id] += 1
+        boundary.check_made(found, part, item, ids)
+        yield ["pair" if isinstance(item, Pair) else "drop", to_json(item)]
+
+
+def score(run: Run, parts: Sequence[Scorer], pairs: list[Pair]) -> list[tuple[Pair, Score]]:
+    """Rate each pair by the scorer of its kind; a published relevance stands as it is."""
+    scores: dict[str, Score] = {
+        pair.id: Score(pair.relevance, scorer="published") for pair in pairs if pair.relevance is not None
+    }
+    for part in parts:
+        mine = [pair for pair in pairs if pair.id not in scores and pair.kind in part.rates]
+        scores |= _scored_by(run, part, mine) if mine else {}
+    abstained = Score(None, {"why": "no scorer rates this kind of pair"})
+    rated = [(pair, scores.get(pair.id, abstained)) for pair in pairs]
+    counts: Counter[str] = Counter()
+    for pair, given in rated:
+        who = given.scorer or "nobody"
+        counts[f"{pair.kind} pairs rated by {who}" if given.relevance is not None else f"unrated by {who}"] += 1
+    run.finish("score", counts)
+    return rated
+
+
+def _scored_by(run: Run, part: Scorer, pairs: list[Pair]) -> dict[str, Score]:
+    found = run.found(part)
+    with opening(run) as opened:
+
+        def work(some: Sequence[Pair]) -> Any:
+            scores = opened(part).score(some)
+            boundary.check_length(found, "score", scores, len(some))
+            for pair, given in zip(some, scores, strict=True):
+                boundary.check_score(found, pair, given)
+            return [to_json(replace(given, scorer=part.use)) for given in scores]
+
+        slices = by_slice(run, part, pairs, work, stage=f"score: {part.use}", lower=f"the options of {found.name}")
+    scores = [from_json(Score, value) for some in slices for value in some]
+    return {pair.id: given for pair, given in zip(pairs, scores, strict=True)}
+
+
+def weigh(run: Run, rated: list[tuple[Pair, Score]]) -> list[Weighted]:
+    """Make weights of the relevances of the whole set, and write pairs.jsonl and the images it names."""
+    part = run.recipe.weigh
+    found = run.found(part)
+    scores = [given for _, given in rated if given.relevance is not None]
+    run.see(StageStarted("weigh", len(rated)))
+    with blaming(found, "--limit"):
+        weights = part.weigh(scores) if scores else []
+    boundary.check_length(found, "weigh", weights, len(scores))
+    boundary.check_weights(found, weights)
+    rest = iter(weights)
+    keep = run.recipe.unrated == "keep"
+    every = [Weighted(p, s, 1.0 if s.relevance is None else float(next(rest))) for p, s in rated]
+    weighted = [item for item in every if keep or item.score.relevance is not None]
+    run.finish("weigh", Counter({"weighted pairs": len(weighted), "dropped unrated": len(every) - len(weighted)}))
+    if not weighted:
+        raise DataError(f"none of {len(rated)} pairs has a relevance; see 'unrated:' and the scorers' evidence")
+    write_pairs(run, weighted)
+    return weighted
+
+
+def write_pairs(run: Run, weighted: Sequence[Weighted]) -> None:
+    """Write pairs.jsonl, with every image that a part made under images/."""
+    lines = [json.dumps(_portable(run, to_json(item)), ensure_ascii=False) for item in weighted]
+    write_text(run.folder / "pairs.jsonl", "\n".join(lines) + "\n")
+
+
+def _portable(run: Run, value: Any) -> Any:
+    """Link made images into the run folder and name them relative to it."""
+    if isinstance(value, dict) and value.keys() == {"path", "sha256"}:
+        made = run.journal.image_path(value["sha256"])
+        return {**value, "path": _linked(run.folder, made)} if Path(value["path"]) == made else value
+    if isinstance(value, dict):
+        return {key: _portable(run, item) for key, item in value.items()}
+    return [_portable(run, item) for item in value] if isinstance(value, list) else value
+
+
+def _linked(folder: Path, made: Path) -> str:
+    """Link an image of the journal into the run folder, or copy it where links do not work."""
+    import os
+    import shutil
+
+    place = folder / "images" / made.name
+    if not place.exists():
+        place.parent.mkdir(exist_ok=True)
+        try:
+            os.link(made, place)
+        except OSError:
+            beside = place.with_name(f".{place.name}")
+            shutil.copyfile(made, beside)
+            beside.replace(place)
+    return f"images/{made.name}"
+
+
+def read_pairs(folder: Path) -> list[Weighted]:
+    """Read a run's pairs.jsonl. Raises DataError with file and line."""
+    path = folder / "pairs.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise DataError(f"{path}: there are no pairs yet; run `mmedpo run RECIPE --until weigh` first") from None
+    pairs = []
+    for number, line in enumerate(lines, 1):
+        try:
+            pairs.append(from_json(Weighted, _absolute(folder, json.loads(line))))
+        except ValueError as error:
+            raise DataError(f"{path}:{number}: is not a pair ({error})") from error
+    return pairs
+
+
+def _absolute(folder: Path, value: Any) -> Any:
+    if isinstance(value, dict) and value.keys() == {"path", "sha256"}:
+        inside = value["path"].startswith("images/")
+        return {**value, "path": str(folder / value["path"])} if inside else value
+    if isinstance(value, dict):
+        return {key: _absolute(folder, item) for key, item in value.items()}
+    return [_absolute(folder, item) for item in value] if isinstance(value, list) else value
+
+
+def kind_means(weighted: Sequence[Weighted]) -> dict[str, float]:
+    """Return the mean weight of each pair kind, which tells how much of the loss each can claim."""
+    kinds = sorted({item.pair.kind for item in weighted})
+    by_kind = {kind: [item.weight for item in weighted if item.pair.kind == kind] for kind in kinds}
+    return {kind: round(sum(weights) / len(weights), 6) for kind, weights in by_kind.items()}
+
+

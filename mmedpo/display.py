@@ -1,0 +1,184 @@
+"""What a person sees: live progress on a terminal, plain lines elsewhere, tables at the end. The only home of rich."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from mmedpo.events import Event, RunFinished, StageAdvanced, StageFinished, StageStarted, TrainingLogged
+
+Seer = Callable[[Event], None]
+
+
+@contextmanager
+def watching() -> Iterator[Seer]:
+    """Show a run's events: bars with rate and time left on a terminal, a line a stage elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Plain().see
+        return
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    ]
+    with Progress(*columns, console=console) as progress:
+        yield Bars(progress).see
+
+
+class Bars:
+    """A bar a stage, with the rate of what this run did itself."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task: TaskID | None = None
+        self._began, self._done = 0.0, 0
+
+    def see(self, event: Event) -> None:
+        """Draw an event."""
+        if isinstance(event, StageStarted):
+            self._began, self._done = time.monotonic(), 0
+            total = event.total or None
+            self._task = self._progress.add_task(event.stage, total=total, completed=event.done, rate="")
+        elif isinstance(event, StageAdvanced):
+            self._advance(event.count)
+        elif isinstance(event, TrainingLogged) and self._task is not None:
+            loss = event.values.get("loss")
+            said = f"loss {loss:.4f}" if loss is not None else ""
+            self._progress.update(self._task, total=event.total, completed=event.step, rate=said)
+        elif isinstance(event, StageFinished):
+            self._finish(event)
+
+    def _advance(self, count: int) -> None:
+        assert self._task is not None
+        self._done += count
+        seconds = time.monotonic() - self._began
+        rate = f"{self._done / seconds:.1f}/s" if seconds > 0 else ""
+        self._progress.update(self._task, advance=count, rate=rate)
+
+    def _finish(self, event: StageFinished) -> None:
+        if self._task is not None:
+            task = next(task for task in self._progress.tasks if task.id == self._task)
+            total = task.total or 1
+            self._progress.update(self._task, total=total, completed=total)
+        self._progress.console.print(f"[bold]{event.stage}[/] {escape(counted(event.counts))}", highlight=False)
+
+
+class Plain:
+    """A line when a stage ends, and one every half minute while it works."""
+
+    def __init__(self) -> None:
+        self._stage, self._total, self._done = "", 0, 0
+        self._began = self._told = time.monotonic()
+
+    def see(self, event: Event) -> None:
+        """Print an event."""
+        if isinstance(event, StageStarted):
+            self._stage, self._total, self._done = event.stage, event.total, event.done
+            self._began = self._told = time.monotonic()
+        elif isinstance(event, StageAdvanced):
+            self._done += event.count
+            self._tell()
+        elif isinstance(event, TrainingLogged):
+            self._done, self._total = event.step, event.total
+            self._tell()
+        elif isinstance(event, StageFinished):
+            seconds = time.monotonic() - self._began
+            self._say(f"{event.stage}: {counted(event.counts)} ({seconds:.1f} s)")
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        if now - self._told > 30 and self._done:
+            self._told = now
+            left = (now - self._began) * max(self._total - self._done, 0) / self._done
+            self._say(f"{self._stage}: {self._done} of {self._total}, about {left:.0f} s left")
+
+    def _say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Say counts in a line."""
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items()) or "nothing"
+
+
+def show_result(folder: Path, measures: Mapping[str, Any], *, did: bool) -> None:
+    """Print the table before/after and where everything is."""
+    console = Console()
+    if not did:
+        console.print(f"Nothing to do: {folder} is finished and nothing it depends on has changed.", highlight=False)
+    for measured in measures.get("measures", []):
+        console.print(_before_after(measured))
+    if "overlap" in measures:
+        _print_overlap(console, measures["overlap"])
+    for name, what in FILES:
+        if (folder / name).exists():
+            console.print(f"  {folder / name}  {what}", highlight=False, soft_wrap=True)
+
+
+FILES = (
+    ("pairs.jsonl", "every pair with its scores, evidence and weight"),
+    ("adapter", "the trained adapter (PEFT)"),
+    ("measures.json", "the measures"),
+    ("answers.jsonl", "every answer, before and after"),
+    ("run.json", "the recipe, versions and counts"),
+)
+
+
+def _before_after(measured: Mapping[str, Any]) -> Table:
+    """Make the table of one metric; the interval is that of the difference."""
+    table = Table(title=measured["use"], title_justify="left")
+    for name in ("measure", "before", "after", "difference", "95 % interval"):
+        table.add_column(name, justify="left" if name == "measure" else "right")
+    after, difference = measured.get("after", {}), measured.get("difference", {})
+    for name, value in measured["before"].items():
+        gap = difference.get(name, {})
+        interval = f"{gap['low']:+.3f} to {gap['high']:+.3f}" if "low" in gap else ""
+        change = f"{gap['value']:+.3f}" if gap else ""
+        table.add_row(name, number(value), number(after.get(name)), change, interval)
+    return table
+
+
+def number(value: float | None) -> str:
+    """Print a measure: counts whole, shares with three digits."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.3f}"
+
+
+def _print_overlap(console: Console, overlap: Mapping[str, int]) -> None:
+    shared, images = overlap["trained_on"], overlap["images"]
+    note = "none of them was trained on" if not shared else f"[bold red]{shared} of them were trained on[/]"
+    console.print(f"evaluated on {images} images; {note}", highlight=False)
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table; plain columns where it is not a terminal."""
+    console = Console()
+    table = Table(box=None if not console.is_terminal else Table().box, pad_edge=False)
+    for name in columns:
+        table.add_column(name, no_wrap=not console.is_terminal)
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    console.print(table, soft_wrap=not console.is_terminal)

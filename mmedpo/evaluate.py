@@ -1,0 +1,125 @@
+"""Answer held-out cases before and after, measure both, and say how sure the difference is."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmedpo import boundary
+from mmedpo.curate import read
+from mmedpo.errors import DataError
+from mmedpo.folder import write_json, write_text
+from mmedpo.intervals import paired_intervals
+from mmedpo.parts import Backbone, Metric
+from mmedpo.records import Case, Pair, Weighted, seed_for
+from mmedpo.recipe import EvaluateOptions
+from mmedpo.run import Run, blaming, by_slice, opening
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The evaluation cases with the answers of one model or two."""
+
+    cases: list[Case]
+    before: list[str]
+    after: list[str] | None
+
+
+def evaluate(run: Run, options: EvaluateOptions, trained: Path | None, pairs: Sequence[Weighted]) -> dict[str, Any]:
+    """Measure the starting model, and the trained adapter if there is one; write answers and measures."""
+    cases = read(run, options.data, "evaluate: read")
+    if not isinstance(cases[0], Case):
+        raise DataError(f"{run.found(options.data)} yields pairs; evaluation needs cases")
+    backbone = run.recipe.backbone
+    asked: list[Case] = cases  # type: ignore[assignment]
+    before = answers(run, backbone, asked, options, "evaluate: before")
+    after = None
+    if trained is not None:
+        aligned = backbone.model_copy(update={"adapter": str(trained)})
+        after = answers(run, aligned, asked, options, "evaluate: after")
+    answered = Answered(asked, before, after)
+    _write_answers(run.folder / "answers.jsonl", answered)
+    result = {"cases": len(asked), "groups": len({case.group for case in asked}), "overlap": overlap(asked, pairs)}
+    result["measures"] = [measure(run, metric, answered) for metric in options.measure]
+    run.finish("evaluate", Counter({"cases answered": len(asked)}))
+    return result
+
+
+def answers(run: Run, backbone: Backbone, cases: list[Case], options: EvaluateOptions, stage: str) -> list[str]:
+    """Let a model answer each case greedily."""
+    found = run.found(backbone)
+    with opening(run) as opened:
+
+        def work(some: Sequence[Case]) -> Any:
+            texts = opened(backbone).answer(some, max_new_tokens=options.max_new_tokens)
+            boundary.check_length(found, "answer", texts, len(some))
+            for case, text in zip(some, texts, strict=True):
+                boundary.check_answer(found, case, text)
+            return texts
+
+        lower = "evaluate.max_new_tokens"
+        slices = by_slice(run, backbone, cases, work, stage=stage, facts=[options.max_new_tokens], lower=lower)
+    return [text for some in slices for text in some]
+
+
+def measure(run: Run, metric: Metric, answered: Answered) -> dict[str, Any]:
+    """Return a metric's measures before and after, and the interval of each difference."""
+    found = run.found(metric)
+    statistics: list[list[Mapping[str, float]]] = []
+    with blaming(found, "--limit"):
+        for texts in (answered.before, answered.after):
+            if texts is not None:
+                rows = metric.measure(answered.cases, texts)
+                boundary.check_length(found, "measure", rows, len(texts))
+                statistics.append(list(rows))
+        result: dict[str, Any] = {"use": metric.use, "before": metric.combine(statistics[0])}
+        if len(statistics) == 2:
+            result["after"] = metric.combine(statistics[1])
+            groups = [case.group for case in answered.cases]
+            seed = seed_for(run.recipe.seed, "bootstrap", metric.use)
+            result["difference"] = paired_intervals(metric, statistics[0], statistics[1], groups, seed)
+    return result
+
+
+def overlap(cases: Sequence[Case], pairs: Sequence[Weighted]) -> dict[str, int]:
+    """Count the evaluation images whose pixels were trained on."""
+    images = {case.image.sha256 for case in cases}
+    return {"images": len(images), "trained_on": len(images & trained_images(pairs))}
+
+
+def trained_images(pairs: Sequence[Weighted]) -> set[str]:
+    """Return the pixel hashes of the images that the pairs are about."""
+    items: list[Pair] = [item.pair for item in pairs]
+    return {pair.case.image.sha256 for pair in items} | {pair.chosen.image.sha256 for pair in items}
+
+
+def _write_answers(path: Path, answered: Answered) -> None:
+    """Write a line a case: question, truth, answers."""
+    after = answered.after or [None] * len(answered.cases)
+    lines = [
+        json.dumps(
+            {
+                "id": case.id,
+                "group": case.group,
+                "kind": case.kind,
+                "question": case.question,
+                "truth": case.answer,
+                "before": old,
+                "after": new,
+                "image": case.image.sha256,
+                "restricted": case.restricted,
+            },
+            ensure_ascii=False,
+        )
+        for case, old, new in zip(answered.cases, answered.before, after, strict=True)
+    ]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def write_measures(path: Path, result: Mapping[str, Any]) -> None:
+    """Write measures.json."""
+    write_json(path, dict(result))

@@ -1,0 +1,191 @@
+"""The stages, in order: what `mmedpo run` does."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmedpo import curate
+from mmedpo.errors import DataError, RecipeError
+from mmedpo.evaluate import evaluate, trained_images, write_measures
+from mmedpo.events import Event, RunFinished, StageStarted
+from mmedpo.folder import locked, read_json, write_json
+from mmedpo.journal import Journal
+from mmedpo.parts import Observer
+from mmedpo.recipe import Loaded, as_written
+from mmedpo.records import Case, Weighted, digest
+from mmedpo.run import STAGES, Run, blaming, opening, provenance
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run ended with."""
+
+    folder: Path
+    did: bool
+    flow: dict[str, dict[str, int]]
+    measures: dict[str, Any]
+
+
+def run_folder(loaded: Loaded, limit: int | None = None) -> Path:
+    """Return where a run goes: a trial with --limit has a folder of its own."""
+    output = loaded.recipe.output
+    return output if limit is None else output.with_name(f"{output.name}-limit-{limit}")
+
+
+def run(
+    loaded: Loaded, see: Callable[[Event], None], *, until: str = STAGES[-1], limit: int | None = None
+) -> Result:
+    """Carry out a recipe up to a stage, going on where an earlier run of it stopped."""
+    with working(loaded, see, limit) as this:
+        write_run_file(this, "running")
+        last = STAGES.index(until)
+        weighted = _curate(this, last)
+        trained = train(this, weighted) if last >= STAGES.index("train") and this.recipe.train else None
+        if last >= STAGES.index("evaluate") and this.recipe.evaluate:
+            _evaluate(this, trained, weighted)
+        write_run_file(this, "finished" if until == STAGES[-1] else f"finished up to {until}")
+        result = Result(this.folder, this.did, this.flow, read_json(this.folder / "measures.json") or {})
+        this.see(RunFinished(str(this.folder), result.measures, this.did))
+        return result
+
+
+@contextmanager
+def working(loaded: Loaded, see: Callable[[Event], None], limit: int | None = None) -> Iterator[Run]:
+    """Hold the run folder and the journal, and let the recipe's observers watch."""
+    folder = run_folder(loaded, limit)
+    with ExitStack() as stack:
+        stack.enter_context(locked(folder))
+        journal = Journal(loaded.recipe.journal or loaded.recipe.output.parent / "journal.sqlite")
+        stack.callback(journal.close)
+        this = Run(loaded, folder, journal, see, limit)
+        this.see = _watched(this, see, stack)
+        yield this
+
+
+def _watched(this: Run, see: Callable[[Event], None], stack: ExitStack) -> Callable[[Event], None]:
+    """Send each event to the display and to the observers; one that fails is dropped with one warning."""
+    live: dict[Observer, Any] = {part: stack.enter_context(part.open(this.setting)) for part in this.recipe.observe}
+
+    def send(event: Event) -> None:
+        see(event)
+        for part, observer in list(live.items()):
+            try:
+                observer.see(event)
+            except Exception as error:
+                del live[part]
+                warning = f"{this.found(part)} failed and is not told more: {type(error).__name__}: {error}"
+                print(f"mmedpo: {warning}", file=sys.stderr)
+
+    return send
+
+
+def _curate(this: Run, last: int) -> list[Weighted]:
+    """Go from data to weighted pairs, or as far as asked."""
+    recipe = this.recipe
+    records = curate.read(this, recipe.data)
+    if last < STAGES.index("localize"):
+        return []
+    if isinstance(records[0], Case):
+        cases: list[Any] = curate.localize(this, recipe.localize, records)  # type: ignore[arg-type]
+        if last < STAGES.index("disprefer"):
+            return []
+        if not recipe.disprefer:
+            raise RecipeError(f"{this.loaded.name}: the data are cases, and 'disprefer:' names nobody to make pairs of them")
+        pairs = curate.disprefer(this, recipe.disprefer, cases)
+    else:
+        pairs = records  # type: ignore[assignment]
+    if last < STAGES.index("score"):
+        return []
+    rated = curate.score(this, recipe.score, pairs)
+    return curate.weigh(this, rated) if last >= STAGES.index("weigh") else []
+
+
+def train(this: Run, weighted: list[Weighted]) -> Path:
+    """Train the adapter, unless these pairs, options and model have one already."""
+    from mmedpo.training import train as fit
+
+    recipe, folder = this.recipe, this.folder
+    assert recipe.train is not None
+    pairs_hash = hashlib.sha256((folder / "pairs.jsonl").read_bytes()).hexdigest()
+    key = this.key(recipe.backbone, "train", pairs_hash, recipe.train.model_dump(mode="json"))
+    done = read_json(folder / "training.json")
+    if done and done["key"] == key and (folder / "adapter" / "adapter_config.json").exists():
+        this.finish("train", Counter(done["summary"].get("counts", {})))
+        return folder / "adapter"
+    this.did = True
+    _forget_other_training(folder, key)
+    this.see(StageStarted("train", len(weighted)))
+    with opening(this) as opened, blaming(this.found(recipe.backbone), "train.batch_size"):
+        summary = fit(weighted, opened(recipe.backbone), recipe.train, folder, this.setting, this.see)
+    write_json(folder / "training.json", {"key": key, "summary": summary})
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    this.finish("train", Counter(summary.get("counts", {})))
+    return folder / "adapter"
+
+
+def _forget_other_training(folder: Path, key: str) -> None:
+    """Remove checkpoints and adapter of other pairs or options, so that none is resumed by mistake."""
+    marker = folder / "checkpoints" / "key.json"
+    if read_json(marker) != key:
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        shutil.rmtree(folder / "adapter", ignore_errors=True)
+        (folder / "training.json").unlink(missing_ok=True)
+        write_json(marker, key)
+
+
+def _evaluate(this: Run, trained: Path | None, weighted: Sequence[Weighted]) -> None:
+    """Measure before and after; not again when nothing changed."""
+    options = this.recipe.evaluate
+    assert options is not None
+    measured = evaluate(this, options, trained, weighted)
+    training = (read_json(this.folder / "training.json") or {}).get("summary", {})
+    result = {
+        **measured,
+        "pairs": {"count": len(weighted), "mean_weight": curate.kind_means(weighted)},
+        "training_images": len(trained_images(weighted)),
+        "validation": training.get("validation", {}),
+    }
+    if read_json(this.folder / "measures.json") != result:
+        this.did = True
+        write_measures(this.folder / "measures.json", result)
+
+
+def write_run_file(this: Run, state: str) -> None:
+    """Write run.json: what was asked, with which versions, on which machine, and how cases flowed."""
+    recipe = as_written(this.recipe)
+    write_json(
+        this.folder / "run.json",
+        {
+            "state": state,
+            "recipe": recipe,
+            "recipe_file": this.loaded.name,
+            "recipe_hash": digest(recipe),
+            "limit": this.limit,
+            "seed": this.recipe.seed,
+            **provenance(this.loaded),
+            "flow": this.flow,
+        },
+    )
+
+
+def load_run(folder: Path) -> Loaded:
+    """Rebuild the checked recipe of a run folder from its run.json. Raises DataError when it is no run."""
+    import tempfile
+
+    from mmedpo.recipe import load_recipe
+
+    known = read_json(folder / "run.json")
+    if not known:
+        raise DataError(f"{folder}: is no run folder; it has no run.json")
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "recipe.json"  # JSON is YAML
+        write_json(path, known["recipe"])
+        return load_recipe(path)

@@ -1,0 +1,137 @@
+"""Find plugins by their metadata alone, and import one only when it is named.
+
+Found and loaded are different things: `find` reads entry points and imports nothing, `load` imports exactly one
+module and returns the class that it offers. So a broken plugin harms only who asks for it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
+
+from mmedpo.errors import PluginError
+
+if TYPE_CHECKING:
+    from mmedpo.parts import Part
+
+KIND_NAMES = ("reader", "backbone", "localizer", "dispreference", "scorer", "weighting", "metric", "observer")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A part as its package's metadata announces it; nothing of it is imported."""
+
+    kind: str
+    name: str
+    package: str
+    version: str
+    entry_point: EntryPoint
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r} of {self.package} {self.version}"
+
+
+def find(kind: str | None = None) -> list[Found]:
+    """List the installed parts, of one kind or all, by kind, name and package. Imports no plugin."""
+    kinds = [kind] if kind else KIND_NAMES
+    every = [_found(each, point) for each in kinds for point in entry_points(group=f"mmedpo.{each}s")]
+    return sorted(every, key=lambda part: (KIND_NAMES.index(part.kind), part.name, part.package))
+
+
+def _found(kind: str, point: EntryPoint) -> Found:
+    package = point.dist.name if point.dist else "unknown"
+    version = point.dist.version if point.dist else "unknown"
+    return Found(kind, point.name, package, version, point)
+
+
+def resolve(kind: str, use: str) -> Found:
+    """Return the one part that `use` names, as `name` or `package/name`.
+
+    Raises LookupError with what there is when none or several answer to it.
+    """
+    package, _, name = use.rpartition("/")
+    parts = find(kind)
+    matches = [part for part in parts if part.name == name and package in ("", part.package)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        owners = " and ".join(f"{part.package} {part.version}" for part in matches)
+        choices = " or ".join(f"'{part.package}/{part.name}'" for part in matches)
+        raise LookupError(f"{kind} {name!r} is provided by {owners}; write {choices}")
+    raise LookupError(f"there is no {kind} {use!r}; {suggest(name, {part.name for part in parts})}")
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Say which known word is nearest to a mistaken one, and which there are."""
+    words = sorted(known)
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
+    there_are = f"there are: {', '.join(words)}" if words else "there are none"
+    return f"did you mean {near[0]!r}? {there_are}" if near else there_are
+
+
+def load(found: Found) -> type[Part]:
+    """Import a found part and return its class. Raises PluginError with plugin, package, version and cause."""
+    if found.package != "mmedpo":  # if the import takes the whole process down, this line is the last one
+        print(f"mmedpo: importing {found}", file=sys.stderr, flush=True)
+    try:
+        module = found.entry_point.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may raise anything, SystemExit too
+        raise PluginError(f"{found} cannot be imported: {_cause(error)}") from error
+    return _pick(found, _offered(found, module))
+
+
+def _cause(error: BaseException) -> str:
+    """Return the error and the last line of code it came through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    what = f"it called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+    return what + where
+
+
+def _offered(found: Found, module: Any) -> list[Any]:
+    """Call the plugin's hook for its kind and return all that it offers."""
+    import pluggy
+
+    from mmedpo import hookspecs
+
+    manager = pluggy.PluginManager("mmedpo")
+    manager.add_hookspecs(hookspecs)
+    hook = f"mmedpo_{found.kind}s"
+    try:
+        manager.register(module, name=found.name)
+        manager.check_pending()
+        answers = getattr(manager.hook, hook)()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise PluginError(f"{found} is broken: {_cause(error)}") from error
+    if not answers:
+        raise PluginError(f"{found} implements no hook {hook}; add @hookimpl def {hook}() that returns its classes")
+    if not isinstance(answers[0], list | tuple):
+        raise PluginError(f"{found}: {hook} returned {type(answers[0]).__name__}, not a list of classes")
+    return list(answers[0])
+
+
+def _pick(found: Found, offered: list[Any]) -> type[Part]:
+    """Return the offered class whose `use` is the entry point's name."""
+    from mmedpo.parts import CONTRACTS
+
+    contract = CONTRACTS[found.kind]
+    wrong = [item for item in offered if not (isinstance(item, type) and issubclass(item, contract))]
+    if wrong:
+        raise PluginError(f"{found}: mmedpo_{found.kind}s returned {wrong[0]!r}, not a subclass of {contract.__name__}")
+    named = [item for item in offered if getattr(item, "use", None) == found.name]
+    if not named:
+        uses = ", ".join(repr(getattr(item, "use", None)) for item in offered) or "nothing"
+        raise PluginError(f"{found} offers no class with use = {found.name!r}; it offers {uses}")
+    left = sorted(getattr(named[0], "__abstractmethods__", ()))
+    if left:
+        raise PluginError(f"{found}: class {named[0].__name__} lacks {', '.join(left)}()")
+    return named[0]

@@ -1,0 +1,298 @@
+"""Read a recipe: one YAML file, with overrides, into parts and options; all mistakes are reported at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
+
+from mmedpo import yaml12
+from mmedpo.errors import MmedpoError, PluginError, RecipeError
+from mmedpo.parts import (
+    Backbone,
+    Dispreference,
+    Localizer,
+    Metric,
+    Observer,
+    Part,
+    Reader,
+    Scorer,
+    Weighting,
+)
+from mmedpo.plugins import Found, load, resolve, suggest
+from mmedpo.training_options import TrainOptions
+from mmedpo.yaml12 import Keys, Tree
+
+
+class Section(BaseModel):
+    """A part of the recipe that belongs to the framework."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class EvaluateOptions(Section):
+    """What is measured before and after."""
+
+    data: InstanceOf[Reader]
+    """The reader of the cases to answer; never those trained on."""
+    measure: Annotated[list[InstanceOf[Metric]], Field(min_length=1)]
+    """The metrics."""
+    max_new_tokens: int = Field(default=64, ge=1)
+    """The longest answer, in tokens."""
+
+
+class Recipe(Section):
+    """What to do, resolved: every part an instance, every option with its value."""
+
+    output: Path
+    """The run folder."""
+    journal: Path | None = None
+    """The journal's file; by default journal.sqlite beside the run folder, shared by its neighbours."""
+    seed: int = Field(default=0, ge=0)
+    """All randomness of the run derives from it."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    """auto, cpu, mps, cuda or cuda:N; auto takes a GPU if there is one."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """auto is bfloat16 on a GPU that has it, float32 elsewhere."""
+    data: InstanceOf[Reader]
+    """The reader of the cases, or of ready pairs."""
+    backbone: InstanceOf[Backbone]
+    """The model to align."""
+    localize: InstanceOf[Localizer] | None = None
+    """Who finds the lesions; without it, the regions are those the data come with."""
+    disprefer: list[InstanceOf[Dispreference]] = []
+    """Who makes the rejected sides, in order; not needed when the data are pairs."""
+    score: list[InstanceOf[Scorer]] = []
+    """Who rates clinical relevance; one scorer a pair kind."""
+    unrated: Literal["drop", "keep"] = "drop"
+    """What becomes of a pair whose scorer abstained or that has none: drop it, or keep it at weight 1."""
+    weigh: InstanceOf[Weighting]
+    """Who makes weights of the relevances."""
+    train: TrainOptions | None = None
+    """How to train; without it the run ends with the pairs."""
+    evaluate: EvaluateOptions | None = None
+    """What to measure before and after."""
+    observe: list[InstanceOf[Observer]] = []
+    """Who else watches the run."""
+
+
+SLOTS: dict[Keys, str] = {  # where a recipe names parts, and of which kind
+    ("data",): "reader",
+    ("backbone",): "backbone",
+    ("localize",): "localizer",
+    ("disprefer",): "dispreference",
+    ("score",): "scorer",
+    ("weigh",): "weighting",
+    ("evaluate", "data"): "reader",
+    ("evaluate", "measure"): "metric",
+    ("observe",): "observer",
+}
+LISTS: set[Keys] = {("disprefer",), ("score",), ("observe",), ("evaluate", "measure")}
+DEFAULTS = {"weigh": {"use": "clinical"}}
+
+
+@dataclass
+class Loaded:
+    """A checked recipe, and where its parts come from."""
+
+    recipe: Recipe
+    found: dict[type[Part], Found]
+    values: dict[str, Any]  # as written, overrides applied
+    name: str
+
+
+@dataclass
+class _Mistakes:
+    """The mistakes found so far, each with its place."""
+
+    tree: Tree
+    messages: list[str] = field(default_factory=list)
+    plugin_errors: list[str] = field(default_factory=list)
+
+    def add(self, path: Keys, message: str, *, of_key: bool = False) -> None:
+        self.messages.append(f"{self.tree.place(path, of_key=of_key)}: {message}")
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Loaded:
+    """Read and check a recipe. Raises RecipeError (or PluginError) that lists every mistake, a line each."""
+    tree = yaml12.read(path)
+    mistakes = _Mistakes(tree, list(dict.fromkeys(tree.repeated)))
+    if not isinstance(tree.values, dict):
+        raise RecipeError(f"{tree.place(())}: a recipe is a mapping that starts with 'output:' or 'data:'")
+    for text in overrides:
+        _override(text, tree, mistakes)
+    values = {**DEFAULTS, **tree.values}
+    found: dict[type[Part], Found] = {}
+    filled, doubtful = _fill_slots(values, mistakes, found)
+    recipe = _validate_core(filled, doubtful, mistakes)
+    if recipe is not None:
+        for place, message in _contradictions(recipe):
+            mistakes.add(place, message)
+    if mistakes.messages:
+        raise RecipeError("\n".join([*mistakes.messages, *mistakes.plugin_errors]))
+    if mistakes.plugin_errors:
+        raise PluginError("\n".join(mistakes.plugin_errors))
+    assert recipe is not None
+    return Loaded(recipe, found, values, str(path))
+
+
+def _override(text: str, tree: Tree, mistakes: _Mistakes) -> None:
+    """Apply `key.key=value`; the value is YAML, the place of what it sets is the command line."""
+    here = f"command line: {text}"
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        mistakes.messages.append(f"{here}: an override is written key=value, for example train.epochs=1")
+        return
+    try:
+        parsed = yaml12.parse(value, here)
+    except MmedpoError as error:
+        mistakes.messages.append(str(error))
+        return
+    path: Keys = tuple(int(key) if key.isdecimal() else key for key in name.split("."))
+    holder = tree.values
+    for depth, key in enumerate(path[:-1]):
+        holder = _descend(holder, key, create=isinstance(path[depth + 1], str))
+    if isinstance(holder, list) and isinstance(path[-1], int) and path[-1] < len(holder):
+        holder[path[-1]] = parsed.values
+    elif isinstance(holder, dict):
+        holder[str(path[-1])] = parsed.values
+    else:
+        mistakes.messages.append(f"{here}: the recipe has nothing at {name!r} to set")
+        return
+    for table in (tree.places, tree.keys):
+        for known in [known for known in table if known[: len(path)] == path]:
+            del table[known]
+    tree.places[path] = tree.keys[path] = here
+
+
+def _descend(holder: Any, key: str | int, *, create: bool) -> Any:
+    """Go one step down the tree; make a missing (or empty) section when a key is to be set in it."""
+    if isinstance(holder, list):
+        return holder[key] if isinstance(key, int) and key < len(holder) else None
+    if not isinstance(holder, dict):
+        return None
+    if create and holder.get(str(key)) is None:
+        holder[str(key)] = {}
+    return holder.get(str(key))
+
+
+def _fill_slots(
+    values: dict[str, Any], mistakes: _Mistakes, found: dict[type[Part], Found]
+) -> tuple[dict[str, Any], set[Keys]]:
+    """Replace what the slots hold by parts; also return the slots whose parts could not be made."""
+    filled = {key: dict(value) if key == "evaluate" and isinstance(value, dict) else value for key, value in values.items()}
+    doubtful: set[Keys] = set()
+    for path, kind in SLOTS.items():
+        holder: Any = filled
+        for key in path[:-1]:
+            holder = holder.get(key)
+        if not isinstance(holder, dict) or holder.get(path[-1]) is None:
+            continue
+        written = holder[path[-1]]
+        several = path in LISTS and isinstance(written, list)
+        items = [((*path, i), item) for i, item in enumerate(written)] if several else [(path, written)]
+        parts = [_make_part(kind, place, item, mistakes, found) for place, item in items]
+        if None in parts:
+            doubtful.add(path)
+        holder[path[-1]] = parts if path in LISTS else parts[0]
+    return filled, doubtful
+
+
+def _make_part(
+    kind: str, path: Keys, item: Any, mistakes: _Mistakes, found: dict[type[Part], Found]
+) -> Part | None:
+    """Make the part that a slot names, or note what is wrong with it."""
+    if not isinstance(item, dict) or not isinstance(item.get("use"), str):
+        mistakes.add(path, f"a {kind} is written {{use: NAME, option: value, ...}}")
+        return None
+    try:
+        part = resolve(kind, item["use"])
+        cls = load(part)
+    except LookupError as error:
+        mistakes.add((*path, "use"), str(error))
+        return None
+    except PluginError as error:
+        mistakes.plugin_errors.append(f"{mistakes.tree.place((*path, 'use'))}: {error}")
+        return None
+    found[cls] = part
+    options = {key: value for key, value in item.items() if key != "use"}
+    try:
+        return cls.model_validate(options)
+    except ValidationError as error:
+        for place, message, of_key in _explain(error, path, cls):
+            mistakes.add(place, message, of_key=of_key)
+        return None
+
+
+def _validate_core(filled: dict[str, Any], doubtful: set[Keys], mistakes: _Mistakes) -> Recipe | None:
+    """Validate the framework's own keys; a slot already reported is not reported again."""
+    try:
+        return Recipe.model_validate(filled)
+    except ValidationError as error:
+        for place, message, of_key in _explain(error, (), Recipe):
+            if not any(place[: len(path)] == path for path in doubtful):
+                mistakes.add(place, message, of_key=of_key)
+        return None
+
+
+def _explain(error: ValidationError, path: Keys, model: type[BaseModel]) -> Iterator[tuple[Keys, str, bool]]:
+    """Turn pydantic's errors into (place, message, whether the key is meant)."""
+    for item in error.errors(include_url=False):
+        place: Keys = (*path, *item["loc"])
+        name = str(item["loc"][-1]) if item["loc"] else model.__name__
+        if item["type"] == "extra_forbidden":
+            yield place, f"unknown option {name!r}; {suggest(name, _options(model, item['loc'][:-1]))}", True
+        elif item["type"] == "missing":
+            yield place[:-1], f"{name!r} is missing", False
+        else:
+            given = f" (given: {item['input']!r})" if isinstance(item["input"], str | int | float | bool) else ""
+            yield place, f"{name}: {item['msg'].removeprefix('Value error, ')}{given}", False
+
+
+def _options(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
+    """List the options of a model, or of the model nested in it at `path`."""
+    for key in path:
+        nested = model.model_fields.get(str(key))
+        inner = [kind for kind in _models_in(nested.annotation)] if nested else []
+        if inner:
+            model = inner[0]
+    return ["use", *model.model_fields] if issubclass(model, Part) else list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the pydantic models that an annotation mentions."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in getattr(annotation, "__args__", ()):
+        yield from _models_in(inner)
+
+
+def _contradictions(recipe: Recipe) -> Iterator[tuple[Keys, str]]:
+    """Find keys that are right alone and wrong together."""
+    rater: dict[str, str] = {}
+    for index, scorer in enumerate(recipe.score):
+        for kind in sorted(scorer.rates):
+            if kind in rater:
+                yield ("score", index), f"{kind} pairs are already rated by {rater[kind]!r}; one scorer a pair kind"
+            rater[kind] = scorer.use
+    for index, maker in enumerate(recipe.disprefer):
+        if maker.makes not in rater and recipe.unrated == "drop":
+            message = f"nobody rates the {maker.makes} pairs of {maker.use!r}; add a scorer, or 'unrated: keep' (weight 1)"
+            yield ("disprefer", index), message
+
+
+def as_written(value: Any) -> Any:
+    """Turn a recipe, section or part back into the plain values a YAML file would hold."""
+    if isinstance(value, BaseModel):
+        use = {"use": value.use} if isinstance(value, Part) else {}
+        return use | {name: as_written(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, dict):
+        return {str(key): as_written(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [as_written(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+

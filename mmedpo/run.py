@@ -1,0 +1,173 @@
+"""A run in progress: its recipe, folder, journal and observers, and the one way in which stages remember work."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mmedpo.errors import MmedpoError, PluginError, RecipeError
+from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted
+from mmedpo.identity import content, part_hash
+from mmedpo.journal import Journal
+from mmedpo.parts import Part, Setting
+from mmedpo.plugins import Found
+from mmedpo.recipe import Loaded, Recipe
+from mmedpo.records import digest
+
+Item = TypeVar("Item")
+STAGES = ("read", "localize", "disprefer", "score", "weigh", "train", "evaluate")
+
+
+@dataclass
+class Run:
+    """What the stages share."""
+
+    loaded: Loaded
+    folder: Path
+    journal: Journal
+    see: Callable[[Event], None]
+    limit: int | None = None
+    did: bool = False  # whether anything had to be done
+    flow: dict[str, dict[str, int]] = field(default_factory=dict)  # stage -> what came out, what was dropped why
+
+    @property
+    def recipe(self) -> Recipe:
+        """The checked recipe."""
+        return self.loaded.recipe
+
+    @cached_property
+    def setting(self) -> Setting:
+        """Device, dtype and seed, resolved on this machine; asks torch, so not before something must run."""
+        return resolve_setting(self.recipe)
+
+    def found(self, part: Part) -> Found:
+        """Return which package a part comes from."""
+        return self.loaded.found[type(part)]
+
+    def key(self, part: Part, *facts: Any) -> str:
+        """Hash all that a result of a part depends on."""
+        recipe = self.recipe
+        return digest(part_hash(part, self.found(part)), recipe.seed, recipe.dtype, self.limit, *facts)
+
+    def finish(self, stage: str, counts: Counter[str]) -> None:
+        """Note and tell what came out of a stage."""
+        self.flow[stage] = dict(counts)
+        self.see(StageFinished(stage, dict(counts)))
+
+
+def resolve_setting(recipe: Recipe) -> Setting:
+    """Choose device and dtype: what the recipe says, else a GPU if there is one. Raises RecipeError if it is not there."""
+    import torch
+
+    device, dtype = recipe.device, recipe.dtype
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise RecipeError(f"device: {device}: torch {torch.__version__} sees no GPU here; use device=cpu or auto")
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise RecipeError("device: mps: torch sees none here; use device=cpu or auto")
+    if dtype == "auto":
+        dtype = "bfloat16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "float32"
+    return Setting(device=device, dtype=dtype, seed=recipe.seed)
+
+
+class Opened:
+    """Parts of one stage, each opened when first needed and closed with the stage."""
+
+    def __init__(self, run: Run, stack: ExitStack) -> None:
+        self._run, self._stack = run, stack
+        self._live: dict[int, Any] = {}
+
+    def __call__(self, part: Part) -> Any:
+        """Return the part's live object."""
+        if id(part) not in self._live:
+            self._live[id(part)] = self._stack.enter_context(part.open(self._run.setting))
+        return self._live[id(part)]
+
+
+@contextmanager
+def opening(run: Run) -> Iterator[Opened]:
+    """Give a stage its parts and close them all at its end, so that two stages' models never share a GPU."""
+    with ExitStack() as stack:
+        yield Opened(run, stack)
+
+
+@contextmanager
+def blaming(found: Found, lower: str) -> Iterator[None]:
+    """Say whose error it was; for memory that ran out, say what to lower."""
+    try:
+        yield
+    except (MmedpoError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            raise RecipeError(f"out of memory in {found}: lower {lower}") from error
+        raise PluginError(f"{found} failed: {type(error).__name__}: {error}") from error
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether torch or the system had no memory left."""
+    text = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "not enough memory" in text
+        or "can't allocate memory" in text
+    )
+
+
+def by_slice(
+    run: Run,
+    part: Part,
+    items: Sequence[Item],
+    work: Callable[[Sequence[Item]], Any],
+    *,
+    stage: str,
+    facts: Sequence[Any] = (),
+    lower: str = "--limit",
+) -> list[Any]:
+    """Do a stage's work slice by slice; a slice that the journal knows is not done again.
+
+    `work` gets a slice of the items and returns a JSON value; the values come back in order.
+    """
+    size = part.slice_size
+    slices = [items[start : start + size] for start in range(0, len(items), size)]
+    keys = [run.key(part, stage, *facts, [content(item) for item in some]) for some in slices]
+    values = [run.journal.get(key) for key in keys]
+    ready = sum(len(some) for some, value in zip(slices, values, strict=True) if value is not None)
+    run.see(StageStarted(stage, len(items), ready))
+    for index, (some, key) in enumerate(zip(slices, keys, strict=True)):
+        if values[index] is None:
+            run.did = True
+            with blaming(run.found(part), lower):
+                values[index] = work(some)
+            run.journal.put(key, values[index])
+            run.see(StageAdvanced(stage, len(some)))
+    return [run.journal.with_paths(value) for value in values]
+
+
+def provenance(loaded: Loaded) -> dict[str, Any]:
+    """List what made this run: packages with versions, the plugins used, the machine."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    names = ["mmedpo", "torch", "transformers", "peft", "trl", "accelerate", "monai", "numpy", "pillow", "pydantic"]
+    names += sorted({part.package for part in loaded.found.values()} - set(names))
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    plugins = [
+        {"kind": part.kind, "use": part.name, "package": part.package, "version": part.version}
+        for part in loaded.found.values()
+    ]
+    host = {"name": platform.node(), "system": platform.platform(), "python": sys.version.split()[0]}
+    return {"packages": versions, "plugins": plugins, "host": host}

@@ -1,0 +1,62 @@
+"""The JSON Schema of a recipe, with the options of every installed part, for editors."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic.fields import FieldInfo
+
+from mmedpo.inspection import probe_all
+from mmedpo.plugins import Found, find
+from mmedpo.recipe import DEFAULTS, LISTS, SLOTS, EvaluateOptions, Recipe
+
+
+def recipe_schema() -> dict[str, Any]:
+    """Return the schema; a part that cannot be imported is listed under `$comment` and left out."""
+    parts = find()
+    answers = probe_all(parts)
+    definitions: dict[str, Any] = {}
+    failed = [answer["error"] for answer in answers if "error" in answer]
+    for part, answer in zip(parts, answers, strict=True):
+        if "error" not in answer:
+            definitions |= _part_definitions(part, answer["schema"])
+    for line in failed:
+        print(f"mmedpo: {line}", file=sys.stderr)
+    properties = {name: _property((name,), field, definitions) for name, field in Recipe.model_fields.items()}
+    required = [name for name, field in Recipe.model_fields.items() if field.is_required() and name not in DEFAULTS]
+    schema = _object(properties, required)
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "mmedpo recipe"}
+    return head | schema | {"$defs": definitions} | ({"$comment": "\n".join(failed)} if failed else {})
+
+
+def _part_definitions(part: Found, schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the definition of a part, `use` included, and those that it refers to."""
+    name = f"{part.kind}.{part.name}"
+    inner = {f"{name}.{key}": value for key, value in schema.pop("$defs", {}).items()}
+    use = {"enum": [part.name, f"{part.package}/{part.name}"]}
+    schema["properties"] = {"use": use, **schema.get("properties", {})}
+    schema["required"] = ["use", *schema.get("required", [])]
+    return {name: schema, **inner}
+
+
+def _property(path: tuple[str, ...], field: FieldInfo, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of one recipe key."""
+    if path in SLOTS:
+        prefix = f"{SLOTS[path]}."
+        names = [name for name in definitions if name.startswith(prefix) and name.count(".") == 1]
+        one: dict[str, Any] = {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in names]}
+        several = {"type": "array", "items": one}
+        return {"description": field.description or "", **({"anyOf": [several, one]} if path in LISTS else one)}
+    if path == ("evaluate",):
+        fields = EvaluateOptions.model_fields
+        inner = {name: _property((*path, name), item, definitions) for name, item in fields.items()}
+        return _object(inner, [name for name, item in fields.items() if item.is_required()])
+    schema = TypeAdapter(field.annotation).json_schema(ref_template="#/$defs/core.{model}")
+    definitions |= {f"core.{name}": value for name, value in schema.pop("$defs", {}).items()}
+    return {**schema, "description": field.description or ""}
+
+
+def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
