@@ -73,7 +73,9 @@ def run(
     until: Annotated[
         str, typer.Option(help="Stop after: read, localize, disprefer, score, weigh, train or evaluate.")
     ] = "evaluate",
-    limit: Annotated[int | None, typer.Option(min=1, help="Try the recipe on so many cases, in a folder of its own.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Try the recipe on so many cases, in a folder of its own.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Carry out a recipe; run it again to go on where it stopped."""

@@ -20,18 +20,28 @@ from mmedpo.records import Case, Drop, Pair, Region, Score, Side, Weighted, from
 from mmedpo.run import Run, blaming, by_slice, opening
 
 
-def read(run: Run, part: Reader, stage: str = "read") -> list[Case] | list[Pair]:
+def read(run: Run, part: Reader, stage: str = "read") -> list[Case | Pair]:
     """Read the data set and look at its images; this is done every time, so changed data are noticed."""
     run.see(StageStarted(stage, 0))
     found = run.found(part)
     with blaming(found, "--limit"):
         items = list(islice(part.read(), run.limit))
-    boundary.check_read(found, [item for item in items])
+    boundary.check_read(found, items)
     records = [_adopted(run.journal, item, part.restricted) for item in items if not isinstance(item, Drop)]
     counts = Counter({"cases" if isinstance(records[0], Case) else "pairs": len(records)})
     counts.update(f"left out: {item.reason}" for item in items if isinstance(item, Drop))
     run.finish(stage, counts)
-    return records  # type: ignore[return-value]
+    return records
+
+
+def only_cases(records: Sequence[Case | Pair]) -> list[Case]:
+    """Return the records that are cases."""
+    return [record for record in records if isinstance(record, Case)]
+
+
+def only_pairs(records: Sequence[Case | Pair]) -> list[Pair]:
+    """Return the records that are pairs."""
+    return [record for record in records if isinstance(record, Pair)]
 
 
 def _adopted(journal: Journal, item: Case | Pair, restricted: bool) -> Case | Pair:
@@ -115,8 +125,11 @@ def _made_by(
     with_earlier = [(case, tuple(made[case.id])) for case in cases]
     stage = f"disprefer: {part.use}"
     slices = by_slice(run, part, with_earlier, work, stage=stage, facts=facts, lower=f"the options of {found.name}")
-    kinds = {"pair": Pair, "drop": Drop}
-    return [from_json(kinds[kind], value) for some in slices for kind, value in some]  # type: ignore[type-var]
+    return [_pair_or_drop(kind, value) for some in slices for kind, value in some]
+
+
+def _pair_or_drop(kind: str, value: Any) -> Pair | Drop:
+    return from_json(Pair, value) if kind == "pair" else from_json(Drop, value)
 
 
 def _checked(run: Run, part: Dispreference, items: Iterable[Any], cases: Sequence[Case]) -> Iterable[Any]:
@@ -249,5 +262,3 @@ def kind_means(weighted: Sequence[Weighted]) -> dict[str, float]:
     kinds = sorted({item.pair.kind for item in weighted})
     by_kind = {kind: [item.weight for item in weighted if item.pair.kind == kind] for kind in kinds}
     return {kind: round(sum(weights) / len(weights), 6) for kind, weights in by_kind.items()}
-
-

@@ -22,7 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from mmedpo.events import Event, RunFinished, StageAdvanced, StageFinished, StageStarted, TrainingLogged
+from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
 
 Seer = Callable[[Event], None]
 

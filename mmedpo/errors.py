@@ -1,10 +1,10 @@
 """What can go wrong through no fault of our own. Anything else that is raised is a bug and keeps its traceback.
 
-    MmedpoError
-      RecipeError     the recipe, or how the command was called   exit code 2
-      PluginError     a plugin cannot be found, imported, trusted  exit code 3
-      DataError       data, model files, or what they contain      exit code 4
-      Stopped         told to stop; run the same command to go on  exit code 130
+MmedpoError
+  RecipeError     the recipe, or how the command was called   exit code 2
+  PluginError     a plugin cannot be found, imported, trusted  exit code 3
+  DataError       data, model files, or what they contain      exit code 4
+  Stopped         told to stop; run the same command to go on  exit code 130
 """
 
 from __future__ import annotations

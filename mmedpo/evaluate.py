@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo import boundary
-from mmedpo.curate import read
+from mmedpo.curate import only_cases, read
 from mmedpo.errors import DataError
 from mmedpo.folder import write_json, write_text
 from mmedpo.intervals import paired_intervals
 from mmedpo.parts import Backbone, Metric
-from mmedpo.records import Case, Pair, Weighted, seed_for
 from mmedpo.recipe import EvaluateOptions
+from mmedpo.records import Case, Pair, Weighted, seed_for
 from mmedpo.run import Run, blaming, by_slice, opening
 
 
@@ -31,11 +31,10 @@ class Answered:
 
 def evaluate(run: Run, options: EvaluateOptions, trained: Path | None, pairs: Sequence[Weighted]) -> dict[str, Any]:
     """Measure the starting model, and the trained adapter if there is one; write answers and measures."""
-    cases = read(run, options.data, "evaluate: read")
-    if not isinstance(cases[0], Case):
+    asked = only_cases(read(run, options.data, "evaluate: read"))
+    if not asked:
         raise DataError(f"{run.found(options.data)} yields pairs; evaluation needs cases")
     backbone = run.recipe.backbone
-    asked: list[Case] = cases  # type: ignore[assignment]
     before = answers(run, backbone, asked, options, "evaluate: before")
     after = None
     if trained is not None:
@@ -99,7 +98,7 @@ def trained_images(pairs: Sequence[Weighted]) -> set[str]:
 
 def _write_answers(path: Path, answered: Answered) -> None:
     """Write a line a case: question, truth, answers."""
-    after = answered.after or [None] * len(answered.cases)
+    after: Sequence[str | None] = answered.after or [None] * len(answered.cases)
     lines = [
         json.dumps(
             {

@@ -25,11 +25,18 @@ def paired_intervals(
     blocks = list(members.values())
     generator = np.random.default_rng(seed)
     draws = [
-        _difference(metric, before, after, [i for block in generator.integers(len(blocks), size=len(blocks)) for i in blocks[block]])
+        _difference(
+            metric,
+            before,
+            after,
+            [i for block in generator.integers(len(blocks), size=len(blocks)) for i in blocks[block]],
+        )
         for _ in range(DRAWS)
     ]
     point = _difference(metric, before, after, range(len(groups)))
-    return {name: {"value": value, **_percentiles([d[name] for d in draws if name in d])} for name, value in point.items()}
+    return {
+        name: {"value": value, **_percentiles([d[name] for d in draws if name in d])} for name, value in point.items()
+    }
 
 
 def _difference(

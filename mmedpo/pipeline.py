@@ -20,7 +20,7 @@ from mmedpo.folder import locked, read_json, write_json
 from mmedpo.journal import Journal
 from mmedpo.parts import Observer
 from mmedpo.recipe import Loaded, as_written
-from mmedpo.records import Case, Weighted, digest
+from mmedpo.records import Weighted, digest
 from mmedpo.run import STAGES, Run, blaming, opening, provenance
 
 
@@ -40,9 +40,7 @@ def run_folder(loaded: Loaded, limit: int | None = None) -> Path:
     return output if limit is None else output.with_name(f"{output.name}-limit-{limit}")
 
 
-def run(
-    loaded: Loaded, see: Callable[[Event], None], *, until: str = STAGES[-1], limit: int | None = None
-) -> Result:
+def run(loaded: Loaded, see: Callable[[Event], None], *, until: str = STAGES[-1], limit: int | None = None) -> Result:
     """Carry out a recipe up to a stage, going on where an earlier run of it stopped."""
     with working(loaded, see, limit) as this:
         write_run_file(this, "running")
@@ -93,15 +91,14 @@ def _curate(this: Run, last: int) -> list[Weighted]:
     records = curate.read(this, recipe.data)
     if last < STAGES.index("localize"):
         return []
-    if isinstance(records[0], Case):
-        cases: list[Any] = curate.localize(this, recipe.localize, records)  # type: ignore[arg-type]
+    cases, pairs = curate.only_cases(records), curate.only_pairs(records)
+    if cases:
+        cases = curate.localize(this, recipe.localize, cases)
         if last < STAGES.index("disprefer"):
             return []
         if not recipe.disprefer:
-            raise RecipeError(f"{this.loaded.name}: the data are cases, and 'disprefer:' names nobody to make pairs of them")
+            raise RecipeError(f"{this.loaded.name}: the data are cases; 'disprefer:' must say who makes pairs of them")
         pairs = curate.disprefer(this, recipe.disprefer, cases)
-    else:
-        pairs = records  # type: ignore[assignment]
     if last < STAGES.index("score"):
         return []
     rated = curate.score(this, recipe.score, pairs)

@@ -1,6 +1,6 @@
 """Import one plugin in this process and print, as JSON, what it is. Run by `plugins check`, `show` and `schema`.
 
-    python -m mmedpo.probe KIND PACKAGE/NAME
+python -m mmedpo.probe KIND PACKAGE/NAME
 """
 
 from __future__ import annotations
@@ -44,7 +44,11 @@ def facts(kind: str, cls: type[Part]) -> dict[str, Any]:
 
 
 def _option(name: str, field: Any, schema: dict[str, Any]) -> dict[str, Any]:
-    default = None if field.is_required() else json.loads(json.dumps(field.get_default(call_default_factory=True), default=_plain))
+    default = (
+        None
+        if field.is_required()
+        else json.loads(json.dumps(field.get_default(call_default_factory=True), default=_plain))
+    )
     return {
         "name": name,
         "type": _type(schema),

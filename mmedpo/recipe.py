@@ -183,7 +183,9 @@ def _fill_slots(
     values: dict[str, Any], mistakes: _Mistakes, found: dict[type[Part], Found]
 ) -> tuple[dict[str, Any], set[Keys]]:
     """Replace what the slots hold by parts; also return the slots whose parts could not be made."""
-    filled = {key: dict(value) if key == "evaluate" and isinstance(value, dict) else value for key, value in values.items()}
+    filled = {
+        key: dict(value) if key == "evaluate" and isinstance(value, dict) else value for key, value in values.items()
+    }
     doubtful: set[Keys] = set()
     for path, kind in SLOTS.items():
         holder: Any = filled
@@ -201,9 +203,7 @@ def _fill_slots(
     return filled, doubtful
 
 
-def _make_part(
-    kind: str, path: Keys, item: Any, mistakes: _Mistakes, found: dict[type[Part], Found]
-) -> Part | None:
+def _make_part(kind: str, path: Keys, item: Any, mistakes: _Mistakes, found: dict[type[Part], Found]) -> Part | None:
     """Make the part that a slot names, or note what is wrong with it."""
     if not isinstance(item, dict) or not isinstance(item.get("use"), str):
         mistakes.add(path, f"a {kind} is written {{use: NAME, option: value, ...}}")
@@ -256,7 +256,7 @@ def _options(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
     """List the options of a model, or of the model nested in it at `path`."""
     for key in path:
         nested = model.model_fields.get(str(key))
-        inner = [kind for kind in _models_in(nested.annotation)] if nested else []
+        inner = list(_models_in(nested.annotation)) if nested else []
         if inner:
             model = inner[0]
     return ["use", *model.model_fields] if issubclass(model, Part) else list(model.model_fields)
@@ -280,7 +280,9 @@ def _contradictions(recipe: Recipe) -> Iterator[tuple[Keys, str]]:
             rater[kind] = scorer.use
     for index, maker in enumerate(recipe.disprefer):
         if maker.makes not in rater and recipe.unrated == "drop":
-            message = f"nobody rates the {maker.makes} pairs of {maker.use!r}; add a scorer, or 'unrated: keep' (weight 1)"
+            message = (
+                f"nobody rates the {maker.makes} pairs of {maker.use!r}; add a scorer, or 'unrated: keep' (weight 1)"
+            )
             yield ("disprefer", index), message
 
 
@@ -294,5 +296,3 @@ def as_written(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [as_written(item) for item in value]
     return str(value) if isinstance(value, Path) else value
-
-

@@ -63,7 +63,7 @@ class Run:
 
 
 def resolve_setting(recipe: Recipe) -> Setting:
-    """Choose device and dtype: what the recipe says, else a GPU if there is one. Raises RecipeError if it is not there."""
+    """Choose device and dtype: what the recipe says, else a GPU if there is one. Raises RecipeError without it."""
     import torch
 
     device, dtype = recipe.device, recipe.dtype

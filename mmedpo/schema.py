@@ -53,7 +53,8 @@ def _property(path: tuple[str, ...], field: FieldInfo, definitions: dict[str, An
         fields = EvaluateOptions.model_fields
         inner = {name: _property((*path, name), item, definitions) for name, item in fields.items()}
         return _object(inner, [name for name, item in fields.items() if item.is_required()])
-    schema = TypeAdapter(field.annotation).json_schema(ref_template="#/$defs/core.{model}")
+    annotation: Any = field.annotation
+    schema = TypeAdapter(annotation).json_schema(ref_template="#/$defs/core.{model}")
     definitions |= {f"core.{name}": value for name, value in schema.pop("$defs", {}).items()}
     return {**schema, "description": field.description or ""}
 

@@ -1,0 +1,203 @@
+"""For plugin writers: tiny cases and pairs, a contract check, and packages that look installed.
+
+from mmedpo.testing import check_part, tiny_pairs
+
+def test_my_scorer_keeps_the_contract():
+    check_part(MyScorer())
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+from mmedpo import boundary
+from mmedpo.parts import (
+    CONTRACTS,
+    Dispreference,
+    LiveBackbone,
+    Localizer,
+    Metric,
+    Observer,
+    Part,
+    Reader,
+    Scorer,
+    Setting,
+    Weighting,
+)
+from mmedpo.pictures import Picture
+from mmedpo.plugins import Found
+from mmedpo.records import Case, Pair, Region, Score, Side
+
+
+def tiny_cases(count: int = 4) -> list[Case]:
+    """Make cases with small grey images: a bright square that is the lesion, its region, closed and open questions."""
+    return [_tiny_case(number) for number in range(count)]
+
+
+def _tiny_case(number: int) -> Case:
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.full((56, 56), 40 + number % 100, dtype=np.uint8)
+    left, top = 4 + 5 * (number % 8), 8 + 3 * (number % 10)
+    pixels[top : top + 12, left : left + 12] = 200
+    box = (float(left), float(top), float(left + 12), float(top + 12))
+    closed = number % 2 == 0
+    return Case(
+        id=f"tiny-{number}",
+        image=Picture.drawn(Image.fromarray(pixels)),
+        question="Is there a nodule?" if closed else "Where is the nodule?",
+        answer="Yes" if closed else "In the left upper lobe.",
+        kind="closed" if closed else "open",
+        group=f"image-{number}",
+        about=("nodule",),
+        regions=(Region("nodule", box, 0.5 + 0.05 * (number % 10)),),
+        restricted=False,
+    )
+
+
+def tiny_pairs(kind: str = "text", count: int = 4) -> list[Pair]:
+    """Make pairs of one kind: another answer, or an image without its square."""
+    return [_tiny_pair(case, kind) for case in tiny_cases(count)]
+
+
+def _tiny_pair(case: Case, kind: str) -> Pair:
+    chosen = Side(case.image, case.answer)
+    if kind == "image":
+        blank = case.image.load().point(lambda value: 40)
+        note = {"regions": [{"label": "nodule", "box": list(case.regions[0].box), "confidence": 0.9}]}
+        return Pair(case, chosen, Side(Picture.drawn(blank), case.answer), "image", "tiny", notes=note)
+    wrong = "No" if case.kind == "closed" else "In the right lower lobe."
+    return Pair(case, chosen, Side(case.image, wrong), "text", "tiny")
+
+
+class TinyBackbone(LiveBackbone):
+    """An open backbone without a network, for dispreferences: it answers from a list, the same way every time."""
+
+    lora_targets = projector = ""
+
+    def __init__(self, answers: Sequence[str] = ("No", "Yes", "In the right lower lobe.")) -> None:
+        """Answer with one of these, chosen by case and seed."""
+        self._answers = answers
+
+    def answer(self, cases: Sequence[Case], *, seeds: Sequence[int] | None = None, **options: Any) -> list[str]:
+        """Return an answer for each case."""
+        from mmedpo.records import seed_for
+
+        picks = seeds or [0] * len(cases)
+        return [
+            self._answers[seed_for(pick, case.id) % len(self._answers)] for case, pick in zip(cases, picks, strict=True)
+        ]
+
+    def encode(self, image: Picture, question: str, answer: str) -> Any:
+        """Refuse: there is no network to encode for."""
+        raise NotImplementedError("a TinyBackbone only answers")
+
+
+def check_part(part: Part) -> None:
+    """Use a part as the pipeline does, on tiny data, and check what comes back.
+
+    Raises PluginError that names the breach. A reader is read, a localizer, dispreference, scorer, weighting or
+    metric gets tiny cases or pairs; a backbone is only looked at, since opening it may take a GPU.
+    """
+    kind = next(name for name, contract in CONTRACTS.items() if isinstance(part, contract))
+    found = Found(kind, getattr(part, "use", "?"), "the plugin under test", "0", EntryPoint("", "", ""))
+    if not getattr(type(part), "use", ""):
+        raise boundary.blame(found, f"{type(part).__name__} has no `use`")
+    if pickle.loads(pickle.dumps(part)) != part:
+        raise boundary.blame(found, "changes when it is pickled; keep options only in its fields")
+    check = {
+        Reader: _check_reader,
+        Localizer: _check_localizer,
+        Dispreference: _check_dispreference,
+        Scorer: _check_scorer,
+        Weighting: _check_weighting,
+        Metric: _check_metric,
+        Observer: _check_observer,
+    }.get(CONTRACTS[kind])
+    if check:
+        check(found, part)
+
+
+def _check_reader(found: Found, part: Any) -> None:
+    boundary.check_read(found, list(part.read()))
+
+
+def _check_localizer(found: Found, part: Any) -> None:
+    cases = tiny_cases()
+    with part.open(Setting()) as live:
+        answers = live.localize(cases)
+    boundary.check_length(found, "localize", answers, len(cases))
+    for case, regions in zip(cases, answers, strict=True):
+        boundary.check_regions(found, case, regions)
+
+
+def _check_dispreference(found: Found, part: Any) -> None:
+    cases = tiny_cases()
+    earlier = [[_tiny_pair(case, "text")] for case in cases]
+    with part.open(Setting()) as live:
+        items = list(live.disprefer(cases, TinyBackbone() if part.needs_backbone else None, earlier))
+    for item in items:
+        boundary.check_made(found, part, item, {case.id for case in cases})
+
+
+def _check_scorer(found: Found, part: Any) -> None:
+    for kind in sorted(part.rates):
+        pairs = tiny_pairs(kind)
+        with part.open(Setting()) as live:
+            scores = live.score(pairs)
+        boundary.check_length(found, "score", scores, len(pairs))
+        for pair, score in zip(pairs, scores, strict=True):
+            boundary.check_score(found, pair, score)
+
+
+def _check_weighting(found: Found, part: Any) -> None:
+    scores = [Score(relevance, scorer="tiny") for relevance in (0.0, 0.3, 0.3, 1.0)]
+    for some in (scores, scores[:1], scores[1:3]):
+        weights = part.weigh(some)
+        boundary.check_length(found, "weigh", weights, len(some))
+        boundary.check_weights(found, weights)
+
+
+def _check_metric(found: Found, part: Any) -> None:
+    cases = tiny_cases()
+    for answers in ([case.answer for case in cases], [""] * len(cases)):
+        rows = part.measure(cases, answers)
+        boundary.check_length(found, "measure", rows, len(cases))
+        part.combine([rows[0]] * 3)  # any resample
+
+
+def _check_observer(found: Found, part: Any) -> None:
+    from mmedpo.events import StageStarted
+
+    with part.open(Setting()) as live:
+        live.see(StageStarted("read", 1))
+
+
+def fake_package(
+    folder: Path, name: str, modules: Mapping[str, str], points: Mapping[str, Mapping[str, str]], version: str = "1.0"
+) -> Path:
+    """Write a package that looks installed once `folder` is on the path, without pip.
+
+    `modules` maps module names to source; `points` maps an entry-point group ("mmedpo.scorers") to {name: module}.
+    """
+    for module, source in modules.items():
+        (folder / f"{module}.py").write_text(source)
+    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text("\n".join(_sections(points)))
+    return folder
+
+
+def _sections(points: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    for group, names in points.items():
+        yield f"[{group}]"
+        yield from (f"{name} = {target}" for name, target in names.items())
+
+
+__all__ = ["TinyBackbone", "check_part", "fake_package", "tiny_cases", "tiny_pairs"]

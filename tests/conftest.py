@@ -1,0 +1,43 @@
+"""What many tests use: the command line as a user has it, and packages that look installed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+Mmedpo = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def environment(packages: Path | None = None) -> dict[str, str]:
+    """Return the environment of a command that also sees the packages of a folder."""
+    return {**os.environ, "PYTHONPATH": str(packages or ""), "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def mmedpo(tmp_path: Path) -> Mmedpo:
+    """Run the command line in a process of its own, in the test's folder."""
+
+    def command(
+        *args: str | Path, packages: Path | None = None, cwd: Path = tmp_path
+    ) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "mmedpo", *map(str, args)]
+        return subprocess.run(line, capture_output=True, text=True, cwd=cwd, env=environment(packages), check=False)
+
+    return command
+
+
+@pytest.fixture
+def shared() -> Path:
+    """Return the folder of real checkpoints and data, or skip."""
+    folder = ROOT.parent / "shared"
+    if not folder.exists():
+        pytest.skip("the shared folder with real checkpoints and data is not here")
+    return folder

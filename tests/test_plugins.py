@@ -1,0 +1,184 @@
+"""A plugin is found by metadata alone, imported only when named, and blamed by name when it fails."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import Mmedpo
+
+from mmedpo.testing import fake_package
+
+HEAVY = {"torch", "transformers", "trl", "peft", "monai", "pydantic"}
+SCORER = """
+from mmedpo import Score, Scorer, hookimpl
+
+class Fine(Scorer):
+    "Rate every pair one half."
+    use = "{name}"
+    rates = frozenset({{"text"}})
+    def score(self, pairs):
+        return [Score(0.5) for _ in pairs]
+
+@hookimpl
+def mmedpo_scorers():
+    return {offer}
+"""
+BROKEN = {
+    "raises": ("import a_module_that_is_missing", "No module named 'a_module_that_is_missing'"),
+    "exits": ("import sys; sys.exit(7)", "sys.exit(7)"),
+    "unknown-hook": (
+        "from mmedpo import hookimpl\n@hookimpl\ndef mmedpo_astrologers(): return []",
+        "mmedpo_astrologers",
+    ),
+    "no-hook": ("x = 1", "implements no hook mmedpo_scorers"),
+    "no-classes": (SCORER.format(name="no-classes", offer='["Fine"]'), "not a subclass of Scorer"),
+    "no-list": (SCORER.format(name="no-list", offer="Fine"), "not a list of classes"),
+    "other-name": (SCORER.format(name="something", offer="[Fine]"), "offers no class with use = 'other-name'"),
+    "unfinished": (
+        "from mmedpo import Metric, hookimpl\nclass M(Metric):\n    use = 'unfinished'\n"
+        "@hookimpl\ndef mmedpo_scorers(): return [M]",
+        "not a subclass of Scorer",
+    ),
+}
+CRASH = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+
+
+def scorer_package(folder: Path, name: str, source: str, package: str = "") -> Path:
+    """Install a fake package with one scorer."""
+    module = f"plugin_{name.replace('-', '_')}_{len(list(folder.iterdir()))}"
+    return fake_package(folder, package or f"pkg-{name}", {module: source}, {"mmedpo.scorers": {name: module}}, "2.1")
+
+
+def recipe_with(folder: Path, use: str) -> Path:
+    path = folder / "recipe.yaml"
+    path.write_text(
+        f"output: runs/x\ndata: {{use: phantom, images: 2}}\nbackbone: {{use: phantom}}\nscore: [{{use: {use}}}]\n"
+    )
+    return path
+
+
+@pytest.fixture
+def packages(tmp_path: Path) -> Path:
+    """Return a folder in which fake packages are installed."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("args", [["--help"], ["plugins", "list"], ["run", "--help"]])
+def test_help_and_list_import_no_plugin_and_nothing_heavy(args: list[str]) -> None:
+    code = (
+        "import sys\nfrom mmedpo.cli import main\n"
+        f"sys.argv = ['mmedpo', *{args!r}]\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "print(' '.join(name for name in sys.modules if '.' not in name or name.startswith('mmedpo')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert not loaded & HEAVY
+    assert not {name for name in loaded if name.startswith("mmedpo_plugins")}
+
+
+def test_list_gives_kind_name_package_version(mmedpo: Mmedpo) -> None:
+    rows = json.loads(mmedpo("plugins", "list", "--json").stdout)
+    assert {"kind": "dispreference", "name": "lesion-noise", "package": "mmedpo", "version": "0.1.0"} in rows
+    assert len(mmedpo("plugins", "list").stdout.splitlines()) == len(rows) + 1
+
+
+@pytest.mark.parametrize("name", [*BROKEN, "crashes", "sleeps"])
+def test_a_bad_plugin_harms_neither_help_nor_list_nor_a_recipe_without_it(
+    name: str, packages: Path, tmp_path: Path, mmedpo: Mmedpo
+) -> None:
+    source = {"crashes": CRASH, "sleeps": "import time; time.sleep(60)"}.get(name) or BROKEN[name][0]
+    scorer_package(packages, name, source)
+    start = time.monotonic()
+    assert mmedpo("--help", packages=packages).returncode == 0
+    listed = mmedpo("plugins", "list", packages=packages)
+    assert f"pkg-{name}" in listed.stdout
+    fine = mmedpo("check", recipe_with(tmp_path, "med-llm-vote"), packages=packages)
+    assert fine.returncode == 0, fine.stderr
+    assert time.monotonic() - start < 30
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_run_that_names_a_bad_plugin_stops_with_plugin_package_version_and_cause(
+    name: str, packages: Path, tmp_path: Path, mmedpo: Mmedpo
+) -> None:
+    scorer_package(packages, name, BROKEN[name][0])
+    done = mmedpo("run", recipe_with(tmp_path, name), packages=packages)
+    assert done.returncode == 3
+    for said in (f"scorer '{name}'", f"pkg-{name} 2.1", BROKEN[name][1], "recipe.yaml:4:15"):
+        assert said in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_when_an_import_crashes_the_process_the_last_line_names_the_plugin(
+    packages: Path, tmp_path: Path, mmedpo: Mmedpo
+) -> None:
+    scorer_package(packages, "crashes", CRASH)
+    done = mmedpo("run", recipe_with(tmp_path, "crashes"), packages=packages)
+    assert done.returncode < 0
+    assert done.stderr.splitlines()[-1] == "mmedpo: importing scorer 'crashes' of pkg-crashes 2.1"
+
+
+def test_two_packages_with_one_name_are_an_error_that_prints_both_and_a_qualified_name_chooses(
+    packages: Path, tmp_path: Path, mmedpo: Mmedpo
+) -> None:
+    scorer_package(packages, "med-llm-vote", SCORER.format(name="med-llm-vote", offer="[Fine]"), package="impostor")
+    both = mmedpo("check", recipe_with(tmp_path, "med-llm-vote"), packages=packages)
+    assert both.returncode == 2
+    assert "impostor 2.1 and mmedpo 0.1.0" in both.stderr
+    for package in ("impostor", "mmedpo"):
+        chosen = mmedpo("check", recipe_with(tmp_path, f"{package}/med-llm-vote"), packages=packages)
+        assert chosen.returncode == 0, chosen.stderr
+
+
+def test_check_probes_each_plugin_in_a_process_of_its_own(packages: Path, mmedpo: Mmedpo) -> None:
+    scorer_package(packages, "crashes", CRASH)
+    scorer_package(packages, "heavy", "import torch\n" + SCORER.format(name="heavy", offer="[Fine]"))
+    crashed = mmedpo("plugins", "check", "crashes", packages=packages)
+    assert crashed.returncode == 3
+    assert "SIGSEGV" in crashed.stdout
+    heavy = json.loads(mmedpo("plugins", "check", "heavy", "--json", packages=packages).stdout)
+    assert heavy[0]["heavy"][0] == "torch"
+    assert heavy[0]["error"] is None
+
+
+def test_the_built_in_plugins_pass_their_check_without_heavy_imports(mmedpo: Mmedpo) -> None:
+    rows = json.loads(mmedpo("plugins", "check", "--json").stdout)
+    assert {row["name"]: (row["error"], row["heavy"]) for row in rows} == {row["name"]: (None, []) for row in rows}
+
+
+def test_show_prints_docstring_options_and_snippet(mmedpo: Mmedpo) -> None:
+    shown = mmedpo("plugins", "show", "clinical").stdout
+    for said in ("clinical: a weighting of mmedpo", "low: number (default 0.75)", "weigh: {use: clinical}"):
+        assert said in shown
+
+
+def test_show_of_an_unknown_name_suggests_the_nearest(mmedpo: Mmedpo) -> None:
+    done = mmedpo("plugins", "show", "lesion-noize")
+    assert done.returncode == 3
+    assert "did you mean 'lesion-noise'?" in done.stderr
+
+
+def test_the_schema_holds_every_part_and_lists_one_that_fails(packages: Path, mmedpo: Mmedpo) -> None:
+    scorer_package(packages, "raises", BROKEN["raises"][0])
+    done = mmedpo("schema", packages=packages)
+    schema = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert "pkg-raises 2.1" in schema["$comment"]
+    assert schema["$defs"]["weighting.clinical"]["properties"]["low"]["default"] == 0.75
+    assert schema["properties"]["weigh"]["anyOf"]
+    assert schema["additionalProperties"] is False
+
+
+def test_a_fine_plugin_needs_no_more_than_its_metadata(packages: Path, tmp_path: Path, mmedpo: Mmedpo) -> None:
+    scorer_package(packages, "half", SCORER.format(name="half", offer="[Fine]"))
+    done = mmedpo("check", recipe_with(tmp_path, "half"), packages=packages)
+    assert done.returncode == 0, done.stderr
+    assert "half (pkg-half 2.1)" in done.stdout
