@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from mmedpo.adapters import Base, load_adapter
     from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError, Stopped
     from mmedpo.hookspecs import hookimpl
-    from mmedpo.live import Prompt, TransformersBackbone
+    from mmedpo.live import Prompt, TransformersBackbone, closing, plain_ids
     from mmedpo.parts import (
         Backbone,
         Dispreference,
@@ -33,7 +33,7 @@ _HOMES = {
     "mmedpo.adapters": ["Base", "load_adapter"],
     "mmedpo.errors": ["DataError", "MmedpoError", "PluginError", "RecipeError", "Stopped"],
     "mmedpo.hookspecs": ["hookimpl"],
-    "mmedpo.live": ["Prompt", "TransformersBackbone"],
+    "mmedpo.live": ["Prompt", "TransformersBackbone", "closing", "plain_ids"],
     "mmedpo.parts": [
         "Backbone", "Dispreference", "Encoding", "LiveBackbone", "Localizer", "Metric", "Observer", "Part",
         "Reader", "Scorer", "Setting", "Statistics", "Weighting",

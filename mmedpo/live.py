@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ class Prompt:
 
     ids: Sequence[int]  # image placeholders expanded
     vision: Mapping[str, torch.Tensor]  # first dimension: one image, or its patches
-    token_types: Sequence[int] | None = None  # mm_token_type_ids, for models that want them
+    token_types: Sequence[int] | None = None  # for models that want them, see `LiveBackbone.types_key`
 
 
 class TransformersBackbone(LiveBackbone):
@@ -59,10 +60,14 @@ class TransformersBackbone(LiveBackbone):
         lead: str = "",
         lora_targets: str,
         projector: str,
+        processor: Any = None,
+        types_key: str = "mm_token_type_ids",
+        causal: bool = True,
     ) -> None:
         """Take a loaded model; `end` closes an answer, `stop` also ends generation, `lead` stands before an answer."""
-        self.model, self.tokenizer = model.eval(), tokenizer
+        self.model, self.tokenizer, self.processor = model.eval(), tokenizer, processor
         self.lora_targets, self.projector = lora_targets, projector
+        self.types_key, self.causal = types_key, causal
         self.end, self.stop, self.lead = end, sorted({end, *stop}), lead
         self.base = Base.of(model)
         self._look, self._prompt = look, prompt
@@ -76,7 +81,7 @@ class TransformersBackbone(LiveBackbone):
     def encode(self, image: Picture, question: str, answer: str) -> Encoding:
         """Encode one side for training."""
         prompt = self.prompt(image, question)
-        reply = [*self.tokenizer(self.lead + answer, add_special_tokens=False).input_ids, self.end]
+        reply = [*plain_ids(self.tokenizer, self.lead + answer), self.end]
         types = None if prompt.token_types is None else [*prompt.token_types, *[0] * len(reply)]
         identity = image.sha256 or pixel_hash(image.load())
         return Encoding([*prompt.ids, *reply], len(prompt.ids), prompt.vision, identity, types)
@@ -142,7 +147,7 @@ class TransformersBackbone(LiveBackbone):
         inputs["attention_mask"] = padded([[1] * len(prompt.ids) for prompt in prompts], 0)
         types = [prompt.token_types for prompt in prompts if prompt.token_types is not None]
         if types:
-            inputs["mm_token_type_ids"] = padded(types, 0)
+            inputs[self.types_key] = padded(types, 0)
         return inputs
 
     @property
@@ -163,6 +168,24 @@ class TransformersBackbone(LiveBackbone):
 
     def _cast(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(self.model.dtype) if tensor.is_floating_point() else tensor
+
+
+def plain_ids(tokenizer: Any, text: str) -> list[int]:
+    """Tokenize what a person wrote: a "</s>" or "<image>" in it is text like any other."""
+    return tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
+
+
+@contextmanager
+def closing(live: TransformersBackbone) -> Iterator[TransformersBackbone]:
+    """Yield a live backbone and let go of its model afterwards, so that the next stage has the memory."""
+    try:
+        yield live
+    finally:
+        live.model = None
+        live._looks.clear()
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 class SeededNoise:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -70,7 +71,7 @@ class Encoding:
     answer_start: int  # index in ids of the answer's first token
     vision: Mapping[str, torch.Tensor]  # what forward() takes beside ids, e.g. pixel_values (1, 3, H, W)
     image: str = ""  # identifies the image's content: equal strings, equal vision
-    token_types: Sequence[int] | None = None  # mm_token_type_ids, for models that want them
+    token_types: Sequence[int] | None = None  # what forward() takes as `LiveBackbone.types_key`, where it wants that
 
 
 class LiveBackbone(ABC):
@@ -80,6 +81,9 @@ class LiveBackbone(ABC):
     tokenizer: Any  # a transformers tokenizer (PreTrainedTokenizerBase)
     lora_targets: str  # a regular expression over module names: the language model's linear layers, not the head
     projector: str  # a regular expression over module names: the vision-to-language projector
+    processor: Any = None  # a transformers processor, exported beside model and tokenizer where there is one
+    types_key: str = "mm_token_type_ids"
+    causal: bool = True  # False: tokens of an image see later ones, so branches of a token tree would differ from pairs
 
     @abstractmethod
     def answer(
@@ -112,12 +116,25 @@ class Backbone(Part, ABC):
 
     slice_size: ClassVar[int] = 64
 
+    export_dtype: ClassVar[str] = "float32"  # what `open` is asked for when the model is to be exported
+
     adapter: str | None = None
     """A folder with a PEFT adapter to start from; it is then the reference policy."""
 
     @abstractmethod
     def open(self, setting: Setting) -> AbstractContextManager[LiveBackbone]:
         """Load the model onto the device in the dtype, with its starting adapter if it has one."""
+
+    def export(self, out: Path, adapter: Path | None = None) -> None:
+        """Write the model in plain transformers form, `adapter` (else the starting one) merged into it.
+
+        Raises DataError when `out` is a file or a folder that holds something.
+        """
+        from mmedpo.saving import write_plain
+
+        part = self if adapter is None else self.model_copy(update={"adapter": str(adapter)})
+        with write_plain(out) as write, part.open(Setting(dtype=self.export_dtype)) as live:
+            write(live)
 
 
 class Localizes(Protocol):

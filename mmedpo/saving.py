@@ -1,0 +1,56 @@
+"""Write a model where stock transformers loads it: all of it or nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmedpo.errors import DataError
+
+if TYPE_CHECKING:
+    from mmedpo.parts import LiveBackbone
+
+
+@contextmanager
+def write_plain(out: Path) -> Iterator[Callable[[LiveBackbone], None]]:
+    """Yield what writes a live backbone; `out` appears only once everything in it is complete.
+
+    Refuses an `out` that holds something before anything is loaded.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out}: is not empty; name a new folder")
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield lambda live: _write(live, partial)
+        partial.replace(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write(live: LiveBackbone, folder: Path) -> None:
+    model = live.model
+    if hasattr(model, "merge_and_unload"):
+        model = model.merge_and_unload()  # LoRA into the layers, a trained projector in place of the old one
+    _drop_contradictions(model)
+    model.save_pretrained(folder)
+    live.tokenizer.save_pretrained(folder)
+    if live.processor is not None:
+        live.processor.save_pretrained(folder)
+
+
+def _drop_contradictions(model: object) -> None:
+    """Keep only the end tokens of a generation config that transformers would load but refuse to save."""
+    from transformers import GenerationConfig
+
+    config = getattr(model, "generation_config", None)
+    try:
+        if config is not None:
+            config.validate(strict=True)
+    except ValueError:
+        kept = {key: getattr(config, key) for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
+        model.generation_config = GenerationConfig(**kept)  # type: ignore[attr-defined]
