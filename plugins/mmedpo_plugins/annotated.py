@@ -1,0 +1,26 @@
+"""The localizer for data that comes with annotated regions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from mmedpo import Case, Localizer, Region, hookimpl
+
+
+@hookimpl
+def mmedpo_localizers() -> list[type[Localizer]]:
+    return [Annotated]
+
+
+class Annotated(Localizer):
+    """Take the regions that the data set came with.
+
+        localize: {use: annotated}
+    """
+
+    use: ClassVar[str] = "annotated"
+
+    def localize(self, cases: Sequence[Case]) -> list[list[Region]]:
+        """Return each case's own regions, unchanged."""
+        return [list(case.regions) for case in cases]

@@ -1,0 +1,118 @@
+"""Measures of medical visual question answering: strict closed accuracy, open recall and F1."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import ClassVar
+
+from mmedpo import Case, Metric, Statistics, hookimpl
+
+_YES_NO = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
+_DROPPED = re.compile(r"""[;/\[\]"{}()=+\\_<>@`,?!:*-]|\.(?!\d)""")
+_ARTICLES = frozenset({"a", "an", "the"})
+_NUMBERS = {"none": "0", "zero": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6"}
+_NUMBERS |= {"seven": "7", "eight": "8", "nine": "9", "ten": "10"}
+
+
+@hookimpl
+def mmedpo_metrics() -> list[type[Metric]]:
+    return [MedVqa]
+
+
+class MedVqa(Metric):
+    """Measure answers to closed and open questions; cases of kind report are left out.
+
+        evaluate:
+          measure: [{use: med-vqa}]
+
+    | measure | of | what |
+    |---|---|---|
+    | `closed_accuracy` | closed questions | the first whole word yes or no of the answer is that of the truth |
+    | `closed_unparsed` | closed questions | share of answers with neither word; they count as wrong |
+    | `closed_yes` | closed questions | share of answers that say yes, to be held against that of the truths |
+    | `open_recall` | open questions | token recall as LLaVA-Med defines it |
+    | `open_f1` | open questions | token F1 over bags of words |
+    | `closed_count`, `open_count` | | how many questions there were |
+
+    A closed question with another truth than yes or no (left, MRI) is answered when the words of the truth stand
+    together in the answer and no other word does that the question offers beside "or".
+    """
+
+    use: ClassVar[str] = "med-vqa"
+
+    legacy: bool = False
+    """Add `closed_accuracy_legacy`, which looks for the truth as a substring; "no" is found in "normal". To compare."""
+
+    def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
+        """Return each case's share of the sums that `combine` divides."""
+        return [self._statistics(case, answer) for case, answer in zip(cases, answers, strict=True)]
+
+    def combine(self, statistics: Sequence[Statistics]) -> dict[str, float]:
+        """Return means over the closed and over the open cases; a kind without cases has no measure."""
+        sums: dict[str, float] = defaultdict(float)
+        for one in statistics:
+            for name, value in one.items():
+                sums[name] += value
+        measures: dict[str, float] = {}
+        for kind in ("closed", "open"):
+            if count := sums.get(kind):
+                names = [name for name in sums if name.startswith(kind + "_")]
+                measures |= {name: sums[name] / count for name in names} | {f"{kind}_count": float(count)}
+        return measures
+
+    def _statistics(self, case: Case, answer: str) -> Statistics:
+        if case.kind == "open":
+            return {"open": 1, "open_recall": recall(answer, case.answer), "open_f1": f1(answer, case.answer)}
+        if case.kind != "closed":
+            return {}
+        said, truth = yes_or_no(answer), yes_or_no(case.answer)
+        right = said == truth if truth else chosen_among(case.question, case.answer, answer)
+        sums = {
+            "closed": 1.0,
+            "closed_accuracy": float(right),
+            "closed_unparsed": float(bool(truth) and not said),
+            "closed_yes": float(said == "yes"),
+        }
+        if self.legacy:
+            sums["closed_accuracy_legacy"] = float(case.answer.strip().lower() in answer.lower())
+        return sums
+
+
+def yes_or_no(answer: str) -> str | None:
+    """Return the first whole word yes or no, in lower case; None when there is neither."""
+    found = _YES_NO.search(answer)
+    return found.group().lower() if found else None
+
+
+def chosen_among(question: str, truth: str, answer: str) -> bool:
+    """Tell whether an answer names the truth and no other alternative of an "or" in the question."""
+    said, wanted = tokens(answer), tokens(truth)
+    offered = {word for both in re.findall(r"(\S+) or (?=(\S+))", " ".join(tokens(question))) for word in both}
+    stands = f" {' '.join(wanted)} " in f" {' '.join(said)} "
+    return stands and not (offered - set(wanted)) & set(said)
+
+
+def tokens(text: str) -> list[str]:
+    """Split a text into words: lower case, numbers up to ten as digits, without articles and punctuation."""
+    words = _DROPPED.sub(" ", text.lower()).split()
+    return [_NUMBERS.get(word, word) for word in words if word not in _ARTICLES]
+
+
+def recall(answer: str, truth: str) -> float:
+    """Return hits / (hits + missed), in which a truth's word counts as a hit as often as the answer says it.
+
+    This is how LLaVA-Med computes the recall that papers report; an answer that repeats a right word gains by it.
+    """
+    said, wanted = Counter(tokens(answer)), Counter(tokens(truth))
+    hits = sum(count for word, count in said.items() if word in wanted)
+    missed = sum(count for word, count in wanted.items() if word not in said)
+    return hits / (hits + missed) if hits else 0.0
+
+
+def f1(answer: str, truth: str) -> float:
+    """Return the harmonic mean of precision and recall over bags of words, where repeating a word gains nothing."""
+    said, wanted = Counter(tokens(answer)), Counter(tokens(truth))
+    common = (said & wanted).total()
+    return 2 * common / (said.total() + wanted.total()) if common else 0.0

@@ -1,0 +1,123 @@
+"""The measures of question answering: whole words, unparsed answers, recall as LLaVA-Med has it, resampling."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from mmedpo_plugins.med_vqa import MedVqa, f1, recall, tokens, yes_or_no
+
+from mmedpo import Case, Picture
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def closed(truth: str, question: str = "Is there a nodule?") -> Case:
+    return Case("c", Picture(), question, truth, kind="closed")
+
+
+def opened(truth: str) -> Case:
+    return Case("o", Picture(), "Where is it?", truth)
+
+
+def measures(cases: Sequence[Case], answers: Sequence[str], legacy: bool = False) -> dict[str, float]:
+    metric = MedVqa(legacy=legacy)
+    return metric.combine(metric.measure(cases, answers))
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("No", "no"),
+        ("Yes, there is no effusion.", "yes"),
+        ("The lungs are normal, nothing abnormal noted.", None),
+        ("I do not know", None),
+        ("Answer:\n**No**.", "no"),
+        ("There is no nodule", "no"),
+        ("", None),
+    ],
+)
+def test_the_first_whole_word_yes_or_no_is_the_answer(answer: str, said: str | None) -> None:
+    assert yes_or_no(answer) == said
+
+
+def test_closed_answers_are_right_wrong_or_unparsed() -> None:
+    cases = [closed("Yes"), closed("no"), closed("No."), closed("yes")]
+    assert measures(cases, ["Yes, left.", "Abnormal", "no", "No"]) == {
+        "closed_accuracy": 0.5,
+        "closed_unparsed": 0.25,
+        "closed_yes": 0.25,
+        "closed_count": 4,
+    }
+
+
+@pytest.mark.parametrize(
+    ("truth", "answer", "right"),
+    [
+        ("Left", "It is on the left side.", True),
+        ("left", "It may be left or right.", False),
+        ("left", "Right", False),
+        ("left", "leftward", False),
+    ],
+)
+def test_a_closed_question_between_alternatives_wants_the_true_one_alone(truth: str, answer: str, right: bool) -> None:
+    question = "Is the nodule in the left or the right lung?"
+    assert measures([closed(truth, question)], [answer])["closed_accuracy"] == right
+    assert measures([closed(truth, question)], [answer])["closed_unparsed"] == 0
+
+
+def test_words_are_lower_case_without_articles_and_punctuation_and_with_digits() -> None:
+    assert tokens("The X-ray, (AP) shows two 3.5 cm nodules.") == ["x", "ray", "ap", "shows", "2", "3.5", "cm", "nodules"]
+
+
+def test_open_recall_is_that_of_llava_med() -> None:
+    assert recall("the left lung", "Left upper lung") == pytest.approx(2 / 3)
+    assert recall("lung lung lung", "left lung") == pytest.approx(3 / 4)  # repeats count as hits
+    assert recall("right", "left lung") == recall("", "left") == recall("left", "") == 0
+
+
+def test_open_f1_counts_each_word_once() -> None:
+    assert f1("left lung", "left lung") == 1
+    assert f1("lung lung lung", "left lung") == pytest.approx(2 * 1 / 5)
+    assert f1("on the left side", "left") == pytest.approx(2 * (1 / 3) / (1 / 3 + 1))
+    assert f1("", "left") == 0
+
+
+def test_a_kind_without_cases_has_no_measure() -> None:
+    assert set(measures([opened("left")], ["left"])) == {"open_recall", "open_f1", "open_count"}
+    report = Case("r", Picture(), "Describe", "No nodule.", kind="report")
+    assert measures([report], ["No nodule."]) == {}
+    assert MedVqa().combine([]) == {}
+
+
+def test_a_measure_of_nothing_right_is_zero_not_absent() -> None:
+    assert measures([closed("yes")], ["no"])["closed_accuracy"] == 0
+
+
+def test_combining_a_resample_is_measuring_the_resampled_cases() -> None:
+    cases = [closed("yes"), closed("no"), opened("left lung"), opened("heart")]
+    answers = ["yes", "maybe", "left", "the heart"]
+    statistics = MedVqa().measure(cases, answers)
+    picks = [random.Random(0).randrange(4) for _ in range(50)]
+    resampled = MedVqa().combine([statistics[at] for at in picks])
+    assert resampled == pytest.approx(measures([cases[at] for at in picks], [answers[at] for at in picks]))
+
+
+@pytest.mark.parametrize(
+    ("name", "legacy", "strict"),
+    [("slake/slake_dpo_weighted.json", 117 / 739, 20 / 739), ("vqa_rad/vqa-rad_dpo_weighted.json", 85 / 463, 1 / 463)],
+)
+def test_on_released_rejected_answers_to_no_substrings_lie_and_words_do_not(
+    name: str, legacy: float, strict: float
+) -> None:
+    if not (SHARED / name).exists():
+        pytest.skip(f"{SHARED / name} is not here")
+    entries = json.loads((SHARED / name).read_text())
+    denied = [entry for entry in entries if entry["conversations"][1]["value"].strip().lower() == "no"]
+    wrong = [entry["rejected_conversations"][1]["value"] for entry in denied]
+    result = measures([closed("no")] * len(wrong), wrong, legacy=True)
+    assert result["closed_accuracy_legacy"] == pytest.approx(legacy)
+    assert result["closed_accuracy"] == pytest.approx(strict)
