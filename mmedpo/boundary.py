@@ -36,7 +36,7 @@ def check_read(found: Found, items: Sequence[Case | Pair | Drop]) -> None:
         raise blame(found, "read yielded cases and pairs; it must yield one of them")
     twice = [name for name, count in Counter(item.id for item in records).items() if count > 1]
     if twice:
-        raise DataError(f"{found}: id {twice[0]!r} stands {len(twice)} times over; ids must be unique")
+        raise DataError(f"{found}: id {twice[0]!r} stands twice; ids must be unique")
     for item in records:
         _check_case(found, item.case if isinstance(item, Pair) else item)
         if isinstance(item, Pair):

@@ -1,0 +1,36 @@
+"""Write models in the plain transformers form: a run's merged model, or a converted checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from mmedpo.errors import DataError, RecipeError
+from mmedpo.parts import Backbone
+from mmedpo.pipeline import load_run
+from mmedpo.plugins import load, resolve
+
+
+def merge_run(folder: Path, out: Path) -> None:
+    """Write a run's backbone with the trained adapter merged into it. Raises DataError when there is no adapter."""
+    adapter = folder / "adapter"
+    if not (adapter / "adapter_config.json").exists():
+        raise DataError(f"{adapter}: there is no adapter yet; run the recipe first")
+    load_run(folder).recipe.backbone.export(out, adapter)
+
+
+def convert_checkpoint(use: str, checkpoint: str, out: Path) -> None:
+    """Write a checkpoint that the backbone part `use` reads. Raises RecipeError when the part takes none."""
+    try:
+        cls = cast(type[Backbone], load(resolve("backbone", use)))
+    except LookupError as error:
+        raise RecipeError(f"--backbone: {error}") from error
+    options: dict[str, Any] = {"checkpoint": checkpoint}
+    try:
+        part = cls.model_validate(options)
+    except ValidationError as error:
+        why = error.errors(include_url=False)[0]
+        raise RecipeError(f"{checkpoint}: {why['msg'].removeprefix('Value error, ')}") from error
+    part.export(out)

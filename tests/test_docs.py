@@ -1,0 +1,91 @@
+"""The docs say what the code does. `MMEDPO_WRITE_DOCS=1 pytest tests/test_docs.py` writes what is generated."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from mmedpo import hookspecs
+from mmedpo.errors import MmedpoError
+from mmedpo.inspection import describe, described_as_text
+from mmedpo.parts import CONTRACTS
+from mmedpo.plugins import KIND_NAMES, find
+from mmedpo.run import STAGES
+
+DOCS = ROOT / "docs"
+COMMANDS = [
+    "",
+    "run",
+    "check",
+    "train",
+    "ask",
+    "merge",
+    "convert",
+    "schema",
+    "plugins",
+    "plugins list",
+    "plugins show",
+    "plugins check",
+]
+
+
+def generated(path: Path, text: str) -> None:
+    """Require a file to hold a text, or write it when asked to."""
+    if os.environ.get("MMEDPO_WRITE_DOCS"):
+        path.write_text(text)
+    assert path.read_text() == text, f"{path.name} is out of date: MMEDPO_WRITE_DOCS=1 pytest tests/test_docs.py"
+
+
+def test_the_command_line_page_is_the_commands_own_help() -> None:
+    blocks = ["# The command line\nWhat `--help` prints; a test keeps this page true.\n"]
+    for command in COMMANDS:
+        line = [sys.executable, "-m", "mmedpo", *command.split(), "--help"]
+        environment = {**os.environ, "COLUMNS": "110", "TERMINAL_WIDTH": "110"}
+        text = subprocess.run(line, capture_output=True, text=True, check=True, env=environment).stdout
+        text = text.replace("python -m mmedpo", "mmedpo")
+        blocks.append(f"## {f'mmedpo {command}'.strip()}\n```\n{text.strip()}\n```\n")
+    generated(DOCS / "cli.md", "\n".join(blocks))
+
+
+def test_the_parts_page_describes_every_built_in_part() -> None:
+    names = sorted({part.name for part in find() if part.package == "mmedpo"})
+    descriptions = [item for name in names for item in describe(f"mmedpo/{name}")]
+    descriptions.sort(key=lambda item: (KIND_NAMES.index(item["kind"]), item["name"]))
+    blocks = ["# The built-in parts\nWhat `mmedpo plugins show` prints; a test keeps this page true.\n"]
+    for item in descriptions:
+        blocks.append(f"## {item['kind']} {item['name']}\n```\n{described_as_text(item).strip()}\n```\n")
+    version = re.compile(r" of mmedpo [\w.]+\n")
+    generated(DOCS / "parts.md", version.sub(" of mmedpo\n", "\n".join(blocks)))
+
+
+@pytest.mark.parametrize("kind", KIND_NAMES)
+def test_every_hook_has_a_heading_a_docstring_and_its_entry_point_group(kind: str) -> None:
+    page = (DOCS / "plugins.md").read_text()
+    assert f"### mmedpo_{kind}s\n`mmedpo.{kind}s`, recipe key " in page
+    assert getattr(hookspecs, f"mmedpo_{kind}s").__doc__
+    assert kind in CONTRACTS
+
+
+def test_every_stage_and_exit_code_is_on_the_page_about_runs() -> None:
+    page = (DOCS / "runs.md").read_text()
+    assert all(f"`{stage}`" in page for stage in STAGES)
+    for error in MmedpoError.__subclasses__():
+        assert re.search(rf"^\| {error.exit_code}\b", page, re.MULTILINE), error
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", *DOCS.glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_files_that_the_docs_name_exist() -> None:
+    for page in [ROOT / "README.md", *DOCS.glob("*.md")]:
+        for name in re.findall(r"\b((?:examples|docs|tests|plugins)/[\w./-]+\.(?:yaml|py|md))\b", page.read_text()):
+            assert (ROOT / name).exists(), f"{page.name} names {name}"

@@ -1,0 +1,93 @@
+"""The journal keeps results by what they depend on, and images by their pixels."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mmedpo import DataError, Picture
+from mmedpo.identity import content, path_hash
+from mmedpo.journal import Journal
+from mmedpo.records import from_json, to_json
+from mmedpo.testing import tiny_cases, tiny_pairs
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journal.sqlite")
+
+
+def test_what_is_put_is_got_by_another_process_too(journal: Journal) -> None:
+    journal.put("key", {"a": [1, "é", None]})
+    assert Journal(journal.path).get("key") == {"a": [1, "é", None]}
+    assert journal.get("other") is None
+
+
+def test_it_is_readable_by_its_owner_alone(journal: Journal) -> None:
+    assert os.stat(journal.path).st_mode & 0o077 == 0
+
+
+def test_another_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database, but long enough to be mistaken for one" * 20)
+    with pytest.raises(DataError, match=r"notes\.txt"):
+        Journal(path)
+
+
+def test_a_drawn_picture_gets_a_lossless_file_named_by_its_pixels(journal: Journal) -> None:
+    drawn = tiny_cases(1)[0].image
+    kept = journal.adopt(drawn)
+    assert Path(kept.path).name == f"{drawn.sha256}.png"
+    assert kept.load().tobytes() == drawn.load().tobytes()
+    assert kept == drawn
+
+
+def test_a_file_that_changes_gets_another_hash(journal: Journal, tmp_path: Path) -> None:
+    path = tmp_path / "film.png"
+    Image.new("L", (8, 8), 10).save(path)
+    first = journal.adopt(Picture.at(path))
+    assert journal.adopt(Picture.at(path)) == first
+    Image.new("L", (8, 9), 10).save(path)
+    assert journal.adopt(Picture.at(path)) != first
+
+
+def test_equal_pixels_are_equal_pictures_whatever_the_file(journal: Journal, tmp_path: Path) -> None:
+    for name in ("a.png", "b.tiff"):
+        Image.new("L", (8, 8), 77).save(tmp_path / name)
+    assert journal.adopt(Picture.at(tmp_path / "a.png")) == journal.adopt(Picture.at(tmp_path / "b.tiff"))
+
+
+def test_records_survive_json_and_content_forgets_paths(journal: Journal) -> None:
+    for pair in [*tiny_pairs("text"), *tiny_pairs("image")]:
+        value = to_json(pair)
+        assert from_json(type(pair), value) == pair
+        assert "path" not in str(content(pair))
+
+
+def test_a_folders_hash_depends_on_names_and_content_only(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights.bin").write_bytes(b"w" * 100)
+    assert path_hash(str(tmp_path / "one")) == path_hash(str(tmp_path / "two"))
+    (tmp_path / "two" / "weights.bin").write_bytes(b"w" * 99 + b"x")
+    assert path_hash(str(tmp_path / "one")) != path_hash(str(tmp_path / "two"))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "1", "LA", "RGBA", "P", "CMYK", "I;16", "I", "F"])
+def test_every_mode_becomes_grey_or_colour_of_eight_bits(mode: str, tmp_path: Path) -> None:
+    path = tmp_path / "film.tiff"
+    Image.new(mode, (6, 5)).save(path)
+    image = Picture.at(path).load()
+    assert image.mode in ("L", "RGB")
+    assert image.size == (6, 5)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n truncated"])
+def test_a_broken_image_is_an_error_with_its_path(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "film.png"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"film\.png: cannot be read as an image"):
+        Picture.at(path).load()
