@@ -1,0 +1,232 @@
+"""From weighted pairs to padded batches: what the model reads, and where the answers are."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmedpo.errors import DataError
+from mmedpo.parts import Encoding, LiveBackbone
+from mmedpo.pictures import Picture
+from mmedpo.records import PairKind, Weighted, seed_for
+
+KINDS: tuple[PairKind, ...] = ("text", "image")
+PIXEL_BYTES = 2**30  # of vision tensors held in memory; beyond it, the least recently used are made again
+
+
+@dataclass(frozen=True)
+class Sided:
+    """One side of a pair as token ids; its vision tensors are in `Pixels`."""
+
+    ids: np.ndarray  # int32 (tokens,): prompt, image placeholders expanded, then the answer
+    answer_start: int
+    image: str  # equal strings, equal vision tensors
+    token_types: np.ndarray | None
+    source: tuple[Picture, str, str]  # image, question, answer: to encode it again
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A weighted pair as the trainer reads it."""
+
+    id: str
+    kind: PairKind
+    weight: float
+    family: frozenset[str]  # images and group it shows: pairs that share one stay on one side of the split
+    chosen: Sided
+    rejected: Sided
+
+
+class Pixels:
+    """Vision tensors by image, as many as fit in memory."""
+
+    def __init__(self, backbone: LiveBackbone, limit: int = PIXEL_BYTES) -> None:
+        self._backbone, self._limit, self._bytes = backbone, limit, 0
+        self._held: OrderedDict[str, Mapping[str, Tensor]] = OrderedDict()
+
+    def keep(self, image: str, vision: Mapping[str, Tensor]) -> None:
+        """Hold an image's tensors; let go of the least recently used beyond the limit."""
+        if image not in self._held:
+            self._held[image] = vision
+            self._bytes += _size(vision)
+        self._held.move_to_end(image)
+        while self._bytes > self._limit and len(self._held) > 1:
+            self._bytes -= _size(self._held.popitem(last=False)[1])
+
+    def of(self, side: Sided) -> Mapping[str, Tensor]:
+        """Return a side's vision tensors."""
+        if side.image not in self._held:
+            self.keep(side.image, self._backbone.encode(*side.source).vision)
+        self._held.move_to_end(side.image)
+        return self._held[side.image]
+
+
+def _size(vision: Mapping[str, Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in vision.values())
+
+
+def encode(weighted: Weighted, backbone: LiveBackbone, pixels: Pixels) -> Trained:
+    """Encode both sides of a pair."""
+    pair = weighted.pair
+    sides = []
+    for name, side in (("chosen", pair.chosen), ("rejected", pair.rejected)):
+        source = (side.image, pair.case.question, side.answer)
+        encoding = backbone.encode(*source)
+        image = encoding.image or side.image.sha256 or f"{pair.id} {name}"
+        pixels.keep(image, encoding.vision)
+        types = None if encoding.token_types is None else np.asarray(encoding.token_types, dtype=np.int32)
+        ids = np.asarray(encoding.ids, dtype=np.int32)
+        sides.append(Sided(ids, encoding.answer_start, image, types, source))
+    pictures = {picture.sha256 or picture.path for picture in (pair.case.image, pair.chosen.image, pair.rejected.image)}
+    family = pictures | ({f"group {pair.case.group}"} if pair.case.group else set())
+    return Trained(pair.id, pair.kind, weighted.weight, frozenset(family), sides[0], sides[1])
+
+
+def too_long(pair: Trained, limit: int) -> bool:
+    """Tell whether a side has more tokens than the limit."""
+    return max(len(pair.chosen.ids), len(pair.rejected.ids)) > limit
+
+
+def refuse_twins(pairs: Sequence[Weighted]) -> None:
+    """Raise DataError when two pairs have one id: reference log-probabilities are kept by id."""
+    twins = [name for name, count in Counter(weighted.pair.id for weighted in pairs).items() if count > 1]
+    if twins:
+        raise DataError(
+            f"{len(twins)} pair ids occur more than once, the first is {twins[0]!r}; case ids must be unique"
+        )
+
+
+def hold_out(pairs: Sequence[Trained], share: float, seed: int) -> tuple[list[Trained], list[Trained]]:
+    """Split off about a share of the pairs; no image and no group of cases is in both parts.
+
+    Whole families go, in an order that seed and family decide, so that more data moves few of them.
+    """
+    families = sorted(_families(pairs), key=lambda family: seed_for(seed, "hold out", _name(pairs, family)))
+    room, out = share * len(pairs), set[int]()
+    for family in families[:-1]:  # something is left to train on
+        if len(out) + len(family) / 2 <= room:
+            out.update(family)
+    return (
+        [pair for index, pair in enumerate(pairs) if index not in out],
+        [pair for index, pair in enumerate(pairs) if index in out],
+    )
+
+
+def _families(pairs: Sequence[Trained]) -> list[list[int]]:
+    """Group the pairs that are connected through what they show."""
+    parent = list(range(len(pairs)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = index = parent[parent[index]]
+        return index
+
+    first: dict[str, int] = {}
+    for index, pair in enumerate(pairs):
+        for item in sorted(pair.family):
+            parent[root(index)] = root(first.setdefault(item, index))
+    groups: dict[int, list[int]] = {}
+    for index in range(len(pairs)):
+        groups.setdefault(root(index), []).append(index)
+    return list(groups.values())
+
+
+def _name(pairs: Sequence[Trained], family: Sequence[int]) -> str:
+    return min(item for index in family for item in pairs[index].family)
+
+
+class Collator:
+    """Pad pairs to a batch: first all chosen sides, then all rejected sides.
+
+    `inputs` is what forward() takes, rows (2 pairs, tokens). Answer token number i stands in row `row[i]`, is
+    `target[i]`, and is predicted at position `keep[column[i]]`. `tokens` (2 pairs,) counts them; `kinds`, `weights`
+    and `reference` (pairs, 2) go with the pairs.
+    """
+
+    def __init__(
+        self,
+        backbone: LiveBackbone,
+        pairs: Sequence[Trained],
+        pixels: Pixels,
+        reference: Mapping[str, tuple[float, float]],
+    ) -> None:
+        self.pairs, self.reference = pairs, reference
+        self._backbone, self._pixels = backbone, pixels
+
+    def __call__(self, rows: Sequence[Mapping[str, int]]) -> dict[str, Any]:
+        """Make the batch of a data set's rows, each `{"pair": index}`."""
+        pairs = [self.pairs[row["pair"]] for row in rows]
+        batch = self.batch(pairs)
+        batch["reference"] = torch.tensor([self.reference[pair.id] for pair in pairs])
+        return batch
+
+    def batch(self, pairs: Sequence[Trained]) -> dict[str, Any]:
+        """Make a batch without reference log-probabilities."""
+        sides = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
+        return {
+            "inputs": self._inputs(sides),
+            **_answers(sides),
+            "kinds": torch.tensor([KINDS.index(pair.kind) for pair in pairs]),
+            "weights": torch.tensor([pair.weight for pair in pairs], dtype=torch.float32),
+        }
+
+    def _inputs(self, sides: Sequence[Sided]) -> dict[str, Tensor]:
+        encodings = [
+            Encoding(side.ids.tolist(), side.answer_start, self._pixels.of(side), side.image) for side in sides
+        ]
+        tokenizer = self._backbone.tokenizer
+        pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        inputs = dict(self._backbone.collate(encodings))
+        inputs["input_ids"] = _padded([side.ids for side in sides], pad)
+        inputs["attention_mask"] = _padded([np.ones(len(side.ids), dtype=np.int64) for side in sides], 0)
+        types = [side.token_types for side in sides if side.token_types is not None]
+        if types:
+            inputs["mm_token_type_ids"] = _padded(types, 0)
+        return inputs
+
+
+def _padded(rows: Sequence[np.ndarray], fill: int) -> Tensor:
+    """Stack rows of different lengths (rows, longest); they are filled up on the right."""
+    out = torch.full((len(rows), max(len(row) for row in rows)), fill, dtype=torch.long)
+    for index, row in enumerate(rows):
+        out[index, : len(row)] = torch.from_numpy(row)
+    return out
+
+
+def _answers(sides: Sequence[Sided]) -> dict[str, Tensor]:
+    """Find the answer tokens; a token is predicted at the position before its own."""
+    lengths = [len(side.ids) - side.answer_start for side in sides]
+    positions = np.concatenate([np.arange(side.answer_start, len(side.ids)) - 1 for side in sides])
+    keep, column = np.unique(positions, return_inverse=True)
+    target = np.concatenate([side.ids[side.answer_start :] for side in sides])
+    return {
+        "keep": torch.from_numpy(keep),
+        "row": torch.repeat_interleave(torch.arange(len(sides)), torch.tensor(lengths)),
+        "column": torch.from_numpy(column),
+        "target": torch.from_numpy(target.astype(np.int64)),
+        "tokens": torch.tensor(lengths),
+    }
+
+
+class Shuffle(torch.utils.data.Sampler[int]):
+    """Visit every pair once an epoch, in an order that seed and epoch alone decide."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count, self.seed, self.epoch = count, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(seed_for(self.seed, "order", self.epoch))
+        return iter(torch.randperm(self.count, generator=generator).tolist())

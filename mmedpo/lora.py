@@ -1,0 +1,161 @@
+"""The adapter that is trained: put on a backbone's model, taken off again, written as a plain PEFT folder."""
+
+from __future__ import annotations
+
+import copy
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmedpo.adapters import Base
+from mmedpo.errors import PluginError, RecipeError
+from mmedpo.parts import LiveBackbone
+from mmedpo.records import seed_for
+from mmedpo.resume import to_disk
+from mmedpo.training_options import TrainOptions
+
+
+@contextmanager
+def adapted(backbone: LiveBackbone, options: TrainOptions, seed: int) -> Iterator[Any]:
+    """Yield the backbone's model as a PeftModel with one trainable adapter, "default"; then put it back as it was.
+
+    A backbone that was opened with an adapter (its model is a PeftModel) goes on from that adapter.
+    """
+    from peft import PeftModel
+
+    found = backbone.model
+    started = isinstance(found, PeftModel)
+    start = _state(found) if started else None
+    config = _going_on(found.peft_config["default"], options) if started else _fresh(backbone, options)
+    if options.projector is not None:
+        config.modules_to_save = sorted({*(config.modules_to_save or ()), *_projector(backbone)})
+    base = _bare(found) if started else found
+    with _settings_kept(base, backbone.tokenizer):
+        model = _wrapped(base, config, start, seed)
+        _only_lora_dropout(model)
+        try:
+            yield model
+        finally:
+            base = _bare(model)
+            if options.gradient_checkpointing:
+                base.gradient_checkpointing_disable()
+                base.disable_input_require_grads()
+            base.train(found.training)
+            backbone.model = _wrapped(base, found.peft_config["default"], start, seed) if started else base
+            backbone.model.train(found.training)
+
+
+def _fresh(backbone: LiveBackbone, options: TrainOptions) -> Any:
+    from peft import LoraConfig
+
+    lora = options.lora
+    return LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=backbone.lora_targets,
+        task_type="CAUSAL_LM",
+    )
+
+
+def _going_on(config: Any, options: TrainOptions) -> Any:
+    """Take over a starting adapter's shape; refuse options that ask for another."""
+    config = copy.deepcopy(config)
+    for ours, theirs in (("r", "r"), ("alpha", "lora_alpha")):
+        asked, has = getattr(options.lora, ours), getattr(config, theirs)
+        if ours in options.lora.model_fields_set and asked != has:
+            raise RecipeError(
+                f"train.lora.{ours} is {asked}, but the starting adapter has {has} and goes on being trained; "
+                f"leave train.lora.{ours} out or set it to {has}"
+            )
+    config.lora_dropout = options.lora.dropout
+    config.inference_mode = False
+    return config
+
+
+def _projector(backbone: LiveBackbone) -> list[str]:
+    """Name the projector's outermost modules."""
+    names = [name for name, _ in _plain(backbone.model).named_modules() if re.fullmatch(backbone.projector, name)]
+    if not names:
+        raise PluginError(f"the backbone's projector pattern {backbone.projector!r} matches no module of its model")
+    return [name for name in names if not any(name.startswith(f"{other}.") for other in names)]
+
+
+def _plain(model: Any) -> Any:
+    return model.get_base_model() if hasattr(model, "peft_config") and hasattr(model, "get_base_model") else model
+
+
+def _wrapped(base: Any, config: Any, start: dict[str, Any] | None, seed: int) -> Any:
+    """Put an adapter on a model: a fresh one that changes nothing, or one that was trained before."""
+    from peft import get_peft_model, set_peft_model_state_dict
+
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(seed_for(seed, "lora"))
+        model = get_peft_model(base, config)
+    if start is not None:
+        set_peft_model_state_dict(model, start)
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.dtype in (torch.float16, torch.bfloat16):
+            parameter.data = parameter.data.float()  # small steps vanish in 16 bits
+    return model
+
+
+def _bare(model: Any) -> Any:
+    """Take the adapter off and return the model below, with its own projector."""
+    model.delete_adapter("default")
+    return model.unload()
+
+
+def _state(model: Any) -> dict[str, Any]:
+    from peft import get_peft_model_state_dict
+
+    return {name: tensor.detach().clone() for name, tensor in get_peft_model_state_dict(model).items()}
+
+
+def _only_lora_dropout(model: Any) -> None:
+    """Switch off every dropout but the adapter's own."""
+    for name, module in model.named_modules():
+        if "lora_dropout" in name:
+            continue
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        for field in ("attention_dropout", "dropout", "activation_dropout"):  # applied as functions by attention layers
+            if isinstance(getattr(module, field, None), float):
+                setattr(module, field, 0.0)
+
+
+@contextmanager
+def _settings_kept(model: Any, tokenizer: Any) -> Iterator[None]:
+    """Undo what trainers write into the configurations of model and tokenizer: padding, caching, end tokens."""
+    configs = [model.config, model.config.get_text_config(), model.generation_config]
+    before = [dict(vars(config)) for config in configs]
+    pad = tokenizer.pad_token
+    try:
+        yield
+    finally:
+        tokenizer.pad_token = pad
+        for config, values in zip(configs, before, strict=True):
+            vars(config).clear()
+            vars(config).update(values)
+
+
+def save_adapter(model: Any, folder: Path, state: dict[str, Any] | None = None) -> None:
+    """Write the adapter as stock PEFT reads it, and which base it belongs to."""
+    model.save_pretrained(folder, state_dict=state, selected_adapters=["default"], save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # an empty form
+    Base.of(model).write(folder)
+
+
+def publish_adapter(model: Any, folder: Path) -> None:
+    """Write the adapter beside its place and rename it, so that it is there whole or not at all."""
+    beside = folder.with_name(f".{folder.name}.writing")
+    shutil.rmtree(beside, ignore_errors=True)
+    save_adapter(model, beside)
+    to_disk(beside)
+    shutil.rmtree(folder, ignore_errors=True)
+    beside.rename(folder)

@@ -1,0 +1,63 @@
+"""Training checkpoints that are complete or do not count: a marker is written last, after all else is on disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+MARKER = "complete"
+KEPT = 2  # the newest ones
+
+
+def seal(checkpoint: Path) -> None:
+    """Mark a checkpoint as complete once all its files are on disk."""
+    to_disk(checkpoint)
+    with (checkpoint / MARKER).open("w") as file:
+        file.write("every file of this checkpoint was on disk before this one\n")
+        file.flush()
+        os.fsync(file.fileno())
+    _sync_folder(checkpoint)
+    _sync_folder(checkpoint.parent)
+
+
+def newest(folder: Path) -> Path | None:
+    """Return the newest complete checkpoint of a folder, and delete those that are incomplete."""
+    for checkpoint in _all(folder):
+        if not (checkpoint / MARKER).exists():
+            shutil.rmtree(checkpoint)
+    return max(_all(folder), key=_step, default=None)
+
+
+def drop_old(folder: Path) -> None:
+    """Delete all but the newest complete checkpoints."""
+    complete = sorted((path for path in _all(folder) if (path / MARKER).exists()), key=_step)
+    for checkpoint in complete[:-KEPT]:
+        (checkpoint / MARKER).unlink()  # first, so that one half deleted does not count
+        shutil.rmtree(checkpoint)
+
+
+def to_disk(folder: Path) -> None:
+    """Flush every file and folder below to the disk."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(place, name), "rb") as file:
+                os.fsync(file.fileno())
+        _sync_folder(Path(place))
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _all(folder: Path) -> Iterator[Path]:
+    return (path for path in list(folder.glob("checkpoint-*")) if path.name.removeprefix("checkpoint-").isdecimal())
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("checkpoint-"))

@@ -1,0 +1,234 @@
+"""TRL's DPOTrainer with two explicit sides and a weight per pair."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import MutableMapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from transformers import PrinterCallback, Trainer, TrainerCallback
+from trl import DPOConfig, DPOTrainer
+
+from mmedpo import resume
+from mmedpo.batches import KINDS, Collator, Shuffle, Trained
+from mmedpo.errors import DataError
+from mmedpo.lora import save_adapter
+from mmedpo.loss import Answers, pair_loss, step_share
+from mmedpo.training_options import TrainOptions
+
+# What is summed over the pairs of a kind; every metric is a ratio of two of these.
+SUMS = ("pairs", "margin", "right", "chosen", "rejected", "weight", "weighted_margin", "weighted_right")
+
+
+class PreferenceTrainer(DPOTrainer):
+    """Train a PeftModel on preference pairs.
+
+    The loss of an optimiser step is the sum of weight x loss over all its pairs, divided by their number: over all
+    micro-batches and processes, so that unequal batches, accumulation and processes change nothing.
+    """
+
+    loss_is_scaled_for_ga = True  # we divide by the pairs of the whole step; nobody divides again
+
+    def __init__(
+        self,
+        model: Any,
+        args: DPOConfig,
+        collator: Collator,
+        train: Sequence[int],
+        held_out: Sequence[int],
+        tokenizer: Any,
+        options: TrainOptions,
+        seed: int,
+        callbacks: Sequence[TrainerCallback] = (),
+    ) -> None:
+        """Take the pairs of the collator: `train` and `held_out` are indices into them."""
+        self.options, self.seed, self.collator = options, seed, collator
+        forward = vars(model.get_base_model()).get("forward")
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=collator,
+            train_dataset=Dataset.from_dict({"pair": list(train)}),
+            eval_dataset=Dataset.from_dict({"pair": list(held_out)}) if held_out else None,
+            processing_class=tokenizer,
+            callbacks=[_LogBeforeSave(), *callbacks],
+        )
+        self._without_trl_extras(forward)
+        self.remove_callback(PrinterCallback)
+        self.sums = {mode: torch.zeros(len(KINDS), len(SUMS), device=args.device) for mode in ("train", "eval")}
+        self.evaluated = self.sums["eval"]  # of the latest evaluation
+
+    def _without_trl_extras(self, forward: Any) -> None:
+        """Remove TRL's copy of the adapter, its reference, and the forward it puts before the model's."""
+        if "ref" in self.model.peft_config:
+            self.model.delete_adapter("ref")
+        base = self.model.get_base_model()
+        vars(base).pop("forward", None)
+        if forward is not None:  # the model came with one of its own, as a model split over devices does
+            base.forward = forward
+        self._keeps_logits = "logits_to_keep" in inspect.signature(base.forward).parameters
+
+    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        return dataset  # rows are indices; the collator does the rest
+
+    def _send_telemetry(self) -> None:
+        """Tell nobody."""
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Write none."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Shuffle:
+        return Shuffle(len(self.train_dataset), self.seed)
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
+        """Count the pairs of an optimiser step, over all its micro-batches and processes."""
+        count = torch.tensor(sum(len(batch["weights"]) for batch in batch_samples), device=device)
+        return self.accelerator.gather(count).sum()
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Return these pairs' share of the step's loss."""
+        policy = self.answers(model, inputs)
+        chosen, rejected = inputs["reference"].unbind(1)
+        reference = Answers(chosen, rejected, policy.chosen_tokens, policy.rejected_tokens)
+        losses = pair_loss(policy, reference, self.options.beta, self.options.loss)
+        self._add_up(policy, reference, inputs)
+        coefficients = torch.tensor([self.options.loss.text, self.options.loss.image], device=losses.device)
+        weights = inputs["weights"] * coefficients[inputs["kinds"]]
+        if num_items_in_batch is None:
+            loss = step_share(losses, weights, len(losses))
+        else:  # gradients are averaged over processes: multiply, so that the average is the sum
+            loss = step_share(losses, weights, num_items_in_batch) * self.accelerator.num_processes
+        return (loss, {}) if return_outputs else loss
+
+    def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> tuple[Tensor, None, None]:
+        """Return the loss of held-out pairs."""
+        with torch.no_grad():
+            return self.compute_loss(model, self._prepare_inputs(inputs)), None, None
+
+    def answers(self, model: Any, batch: dict[str, Any]) -> Answers:
+        """Run the model and return the log-probabilities of both sides' answers."""
+        inputs = dict(batch["inputs"])
+        if self._keeps_logits:
+            inputs["logits_to_keep"] = batch["keep"]
+        logits = model(**inputs, use_cache=False).logits  # (sides, kept positions, vocabulary)
+        column = batch["column"] if self._keeps_logits else batch["keep"][batch["column"]]
+        picked = logits[batch["row"], column]  # (answer tokens, vocabulary)
+        picked = picked.to(torch.promote_types(picked.dtype, torch.float32))
+        logps = picked.gather(1, batch["target"][:, None])[:, 0] - picked.logsumexp(1)
+        table = logps.new_zeros(len(batch["tokens"]), len(batch["keep"]))
+        # Each place is written once, so that no order of additions can change the result.
+        table = table.index_put((batch["row"], batch["column"]), logps)
+        chosen, rejected = table.sum(1).chunk(2)
+        return Answers(chosen, rejected, *batch["tokens"].chunk(2))
+
+    def fill_reference(
+        self, pairs: Sequence[Trained], table: MutableMapping[str, tuple[float, float]], advance: Any
+    ) -> None:
+        """Compute the reference log-probabilities that the table lacks, with the policy as it is now.
+
+        Slices are fixed and redone whole, so that what a killed run left behind changes no number.
+        """
+        size = self.args.per_device_eval_batch_size
+        self.model.eval()
+        for start in range(0, len(pairs), size):
+            some = pairs[start : start + size]
+            if all(pair.id in table for pair in some):
+                continue
+            batch = self._prepare_inputs(self.collator.batch(some))
+            with torch.no_grad(), self.accelerator.autocast():
+                found = self.answers(self.model, batch)
+            sides = zip(found.chosen.tolist(), found.rejected.tolist(), strict=True)
+            table.update(zip((pair.id for pair in some), sides, strict=True))
+            advance(len(some))
+
+    def _add_up(self, policy: Answers, reference: Answers, inputs: dict[str, Any]) -> None:
+        """Add these pairs to the sums that the metrics are made of."""
+        with torch.no_grad():
+            chosen = self.options.beta * (policy.chosen - reference.chosen)
+            rejected = self.options.beta * (policy.rejected - reference.rejected)
+            margin, weight = chosen - rejected, inputs["weights"]
+            right = (margin > 0).to(margin.dtype)
+            facts = [torch.ones_like(margin), margin, right, chosen, rejected, weight, weight * margin, weight * right]
+            table = torch.stack(facts, dim=1).float()
+            for kind, sums in enumerate(self.sums["train" if self.model.training else "eval"]):
+                sums += (table * (inputs["kinds"] == kind)[:, None]).sum(0)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log what the Trainer logs, and the metrics of the pairs seen since the last time."""
+        mode = "train" if self.model.training else "eval"
+        sums = self.accelerator.reduce(self.sums[mode].clone())
+        self.sums[mode].zero_()
+        if mode == "eval":
+            self.evaluated = sums
+        prefix = "eval_" if mode == "eval" else ""
+        metrics = {f"{prefix}{name}": value for name, value in measures(sums).items()}
+        _check_number(logs.get("loss", 0.0), self.state.global_step)
+        Trainer.log(self, {**logs, **metrics}, start_time)
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """Give the projector a learning rate of its own."""
+        made = self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        if made and self.options.projector is not None:
+            named = (self.model if model is None else model).named_parameters()
+            projector = {id(parameter) for name, parameter in named if ".modules_to_save." in name}
+            for group in list(optimizer.param_groups):
+                moved = [parameter for parameter in group["params"] if id(parameter) in projector]
+                group["params"] = [parameter for parameter in group["params"] if id(parameter) not in projector]
+                if moved:
+                    optimizer.add_param_group({**group, "params": moved, "lr": self.options.projector.learning_rate})
+        return optimizer
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            folder = Path(self.args.output_dir)
+            resume.seal(folder / f"checkpoint-{self.state.global_step}")
+            resume.drop_old(folder)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        save_adapter(self.model, Path(output_dir or self.args.output_dir), state_dict)
+
+
+class _LogBeforeSave(TrainerCallback):
+    """Log wherever a checkpoint is written, so that a resumed run's log is that of a run never killed."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        """Ask for a log when a checkpoint is due."""
+        control.should_log = control.should_log or control.should_save
+        return control
+
+
+def measures(sums: Tensor) -> dict[str, float]:
+    """Turn sums (kinds, SUMS) into reward margins and accuracies: all pairs, weighted, and each kind's own."""
+    metrics: dict[str, float] = {}
+    total = dict(zip(SUMS, sums.sum(0).tolist(), strict=True))
+    if total["pairs"]:
+        metrics |= {f"rewards/{side}": total[side] / total["pairs"] for side in ("chosen", "rejected")}
+        metrics |= _margin_and_accuracy(total, "pairs", "margin", "right", "")
+    if total["weight"]:
+        metrics |= _margin_and_accuracy(total, "weight", "weighted_margin", "weighted_right", "/weighted")
+    for kind, row in zip(KINDS, sums.tolist(), strict=True):
+        own = dict(zip(SUMS, row, strict=True))
+        if own["pairs"]:
+            metrics |= _margin_and_accuracy(own, "pairs", "margin", "right", f"/{kind}")
+    return metrics
+
+
+def _margin_and_accuracy(sums: dict[str, float], per: str, margin: str, right: str, name: str) -> dict[str, float]:
+    return {f"rewards/margins{name}": sums[margin] / sums[per], f"rewards/accuracies{name}": sums[right] / sums[per]}
+
+
+def _check_number(loss: float, step: int) -> None:
+    if not math.isfinite(loss):
+        raise DataError(
+            f"the training loss is {loss} at step {step}; lower train.learning_rate, or use dtype: float32 or bfloat16"
+        )

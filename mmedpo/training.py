@@ -1,0 +1,254 @@
+"""Train an adapter on weighted pairs: what the pipeline calls."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+from transformers.trainer_callback import TrainerState
+from trl import DPOConfig
+
+from mmedpo import resume
+from mmedpo.batches import Collator, Pixels, Trained, encode, hold_out, refuse_twins, too_long
+from mmedpo.errors import DataError, RecipeError
+from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
+from mmedpo.lora import adapted, publish_adapter
+from mmedpo.parts import LiveBackbone, Setting
+from mmedpo.records import Weighted, seed_for
+from mmedpo.reference import Logps, ReferenceFile
+from mmedpo.trainer import KINDS, SUMS, PreferenceTrainer
+from mmedpo.training_options import TrainOptions
+
+See = Callable[[Event], None]
+
+
+def train(
+    pairs: Sequence[Weighted],
+    backbone: LiveBackbone,
+    options: TrainOptions,
+    folder: Path,
+    setting: Setting,
+    see: See,
+    *,
+    precomputed: MutableMapping[str, Logps] | None = None,
+) -> dict[str, Any]:
+    """Train an adapter, write it to folder/adapter and return what happened.
+
+    Goes on from the newest complete checkpoint in folder/checkpoints, which must be of the same pairs, backbone,
+    options and seed. `precomputed` maps pair ids to reference log-probabilities (chosen, rejected); what it lacks is
+    computed and put into it. The backbone is left as it was found. Raises DataError when no pair can be trained on,
+    RecipeError when memory runs out or an option does not fit.
+    """
+    began = time.monotonic()
+    place = folder / "checkpoints"
+    place.mkdir(parents=True, exist_ok=True)
+    table = ReferenceFile(place / "reference.jsonl") if precomputed is None else precomputed
+    pixels = Pixels(backbone)
+    with _memory_explained(options), adapted(backbone, options, setting.seed) as model:
+        encoded, dropped = _encode(pairs, backbone, pixels, options, see)
+        kept, held_out = hold_out(encoded, options.validation, setting.seed)
+        collator = Collator(backbone, encoded, pixels, table)
+        trainer = _trainer(model, backbone, collator, kept, held_out, options, place, setting, see)
+        _fill_reference(trainer, encoded, table, see)
+        _fit(trainer, resume.newest(place))
+        if held_out:
+            trainer.evaluate()
+        if trainer.is_world_process_zero():
+            publish_adapter(trainer.model, folder / "adapter")
+    history = [{"step": entry["step"], **entry} for entry in trainer.state.log_history if "loss" in entry]
+    return {
+        "counts": {"trained": len(kept), "held out": len(held_out), "too long": len(dropped)},
+        "kinds": {
+            "trained": dict(Counter(pair.kind for pair in kept)),
+            "held out": dict(Counter(pair.kind for pair in held_out)),
+            "too long": dict(Counter(pair.kind for pair in dropped)),
+        },
+        "steps": trainer.state.global_step,
+        "loss": _first_and_last([entry["loss"] for entry in history]),
+        "history": history,
+        "validation": _validation(trainer.evaluated),
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def _encode(
+    pairs: Sequence[Weighted], backbone: LiveBackbone, pixels: Pixels, options: TrainOptions, see: See
+) -> tuple[list[Trained], list[Trained]]:
+    """Encode the pairs, and set aside those that are too long."""
+    refuse_twins(pairs)
+    see(StageStarted("encode", len(pairs)))
+    kept: list[Trained] = []
+    dropped: list[Trained] = []
+    for weighted in pairs:
+        pair = encode(weighted, backbone, pixels)
+        (dropped if too_long(pair, options.max_length) else kept).append(pair)
+        see(StageAdvanced("encode", 1))
+    see(StageFinished("encode", {"pairs": len(kept), "too long": len(dropped)}))
+    if not kept:
+        raise DataError(
+            f"no pair is left to train on: {len(dropped)} of {len(pairs)} have a side longer than "
+            f"train.max_length={options.max_length} tokens, image included; raise it"
+        )
+    return kept, dropped
+
+
+def _fill_reference(
+    trainer: PreferenceTrainer, pairs: Sequence[Trained], table: MutableMapping[str, Logps], see: See
+) -> None:
+    """Compute what is missing of the reference, before the first step changes the policy."""
+    see(StageStarted("reference", len(pairs), sum(pair.id in table for pair in pairs)))
+    trainer.fill_reference(pairs, table, lambda count: see(StageAdvanced("reference", count)))
+    see(StageFinished("reference", {"pairs": len(pairs)}))
+
+
+def _trainer(
+    model: Any,
+    backbone: LiveBackbone,
+    collator: Collator,
+    kept: Sequence[Trained],
+    held_out: Sequence[Trained],
+    options: TrainOptions,
+    place: Path,
+    setting: Setting,
+    see: See,
+) -> PreferenceTrainer:
+    index = {pair.id: number for number, pair in enumerate(collator.pairs)}
+    try:
+        args = arguments(options, place, setting)
+        trainer = PreferenceTrainer(
+            model,
+            args,
+            collator,
+            [index[pair.id] for pair in kept],
+            [index[pair.id] for pair in held_out],
+            backbone.tokenizer,
+            options,
+            setting.seed,
+            [_Tell(see)],
+        )
+    except (TypeError, ValueError, ImportError, RuntimeError) as error:
+        if options.trl or options.report_to:
+            raise RecipeError(f"train.trl or train.report_to: {error}") from error
+        raise
+    for callback in trainer.callback_handler.callbacks:  # checkpoints/ is for the run alone
+        if type(callback).__name__ == "TensorBoardCallback" and callback.logging_dir is None:
+            callback.logging_dir = str(place.with_name("tensorboard"))
+    return trainer
+
+
+def arguments(options: TrainOptions, place: Path, setting: Setting) -> DPOConfig:
+    """Translate the options into TRL's."""
+    if setting.dtype == "float16" and not setting.device.startswith("cuda"):
+        raise RecipeError(f"dtype: float16 cannot be trained on {setting.device}; use float32 or bfloat16")
+    rate = {"constant": "constant_with_warmup"}.get(options.scheduler, options.scheduler)
+    known = {field.name for field in fields(DPOConfig)}
+    checkpointing = {"activation_checkpointing", "gradient_checkpointing"} & known  # the second is the older name
+    args = DPOConfig(
+        **{
+            "output_dir": str(place),
+            "num_train_epochs": options.epochs,
+            "learning_rate": options.learning_rate,
+            "beta": options.beta,
+            "per_device_train_batch_size": options.batch_size,
+            "per_device_eval_batch_size": options.batch_size,
+            "gradient_accumulation_steps": options.accumulate,
+            "warmup_steps": options.warmup_ratio,
+            "lr_scheduler_type": rate,
+            "max_length": None,
+            "disable_dropout": False,  # done by us, all but the adapter's
+            "seed": seed_for(setting.seed, "train") % 2**32,
+            "use_cpu": setting.device == "cpu",
+            "bf16": setting.dtype == "bfloat16",
+            "fp16": setting.dtype == "float16",
+            "save_strategy": "steps",
+            "save_steps": options.checkpoint_every,
+            "logging_steps": 1,
+            "logging_nan_inf_filter": False,
+            "report_to": options.report_to or "none",
+            "disable_tqdm": True,
+            "remove_unused_columns": False,
+            "dataloader_pin_memory": setting.device.startswith("cuda"),
+            **dict.fromkeys(checkpointing, options.gradient_checkpointing),
+            **options.trl,
+        }
+    )
+    _stay_on(args, setting.device)
+    return args
+
+
+def _stay_on(args: DPOConfig, device: str) -> None:
+    """Keep a single process on the recipe's GPU; the Trainer would take the first, and split batches over all."""
+    if args.n_gpu >= 1 and args.world_size == 1 and device.startswith("cuda"):
+        chosen = torch.device(device if ":" in device else "cuda:0")
+        torch.cuda.set_device(chosen)
+        args._n_gpu = 1
+        vars(args)["_setup_devices"] = chosen  # where the cached property keeps its value
+
+
+def _fit(trainer: PreferenceTrainer, checkpoint: Path | None) -> None:
+    """Train to the end, from a checkpoint if there is one."""
+    if checkpoint is None:
+        trainer.train()
+        return
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    if state.global_step < state.max_steps:
+        trainer.train(resume_from_checkpoint=str(checkpoint))
+    else:  # the Trainer would take one step more
+        trainer._load_from_checkpoint(str(checkpoint))
+        trainer.state = state
+
+
+class _Tell(TrainerCallback):
+    """Pass on what the Trainer logs."""
+
+    def __init__(self, see: See) -> None:
+        self._see = see
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Send a TrainingLogged."""
+        values = {name: float(value) for name, value in (logs or {}).items() if isinstance(value, int | float)}
+        self._see(TrainingLogged(state.global_step, state.max_steps, values))
+
+
+def _first_and_last(losses: Sequence[float]) -> dict[str, float]:
+    """Average the first and the last tenth: single steps differ by their pairs as much as by what was learned."""
+    if not losses:
+        return {}
+    part = max(1, len(losses) // 10)
+    return {"first": sum(losses[:part]) / part, "last": sum(losses[-part:]) / part}
+
+
+def _validation(sums: torch.Tensor) -> dict[str, dict[str, float]]:
+    """Give reward accuracy and margin of the held-out pairs, by kind and for all."""
+    rows = [*zip(KINDS, sums.tolist(), strict=True), ("all", sums.sum(0).tolist())]
+    result = {}
+    for kind, row in rows:
+        own = dict(zip(SUMS, row, strict=True))
+        if own["pairs"]:
+            accuracy, margin = own["right"] / own["pairs"], own["margin"] / own["pairs"]
+            result[kind] = {"pairs": int(own["pairs"]), "accuracy": accuracy, "margin": margin}
+    return result
+
+
+@contextmanager
+def _memory_explained(options: TrainOptions) -> Iterator[None]:
+    """Say in one line what to lower when memory runs out."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        text = str(error)
+        gone = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if gone or "not enough memory" in text or "can't allocate memory" in text:
+            more = "" if options.gradient_checkpointing else ", set train.gradient_checkpointing=true"
+            raise RecipeError(
+                f"out of memory in training: lower train.batch_size (now {options.batch_size}; "
+                f"train.accumulate makes up for it) or train.max_length (now {options.max_length}){more}"
+            ) from error
+        raise

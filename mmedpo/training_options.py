@@ -1,0 +1,171 @@
+"""How to train: the recipe's `train:` section. Imports neither torch nor trl, so that checking a recipe stays quick."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Tracker = Literal[
+    "azure_ml", "clearml", "codecarbon", "comet_ml", "dagshub", "dvclive", "flyte", "kubeflow", "mlflow", "neptune",
+    "swanlab", "tensorboard", "trackio", "wandb",
+]  # fmt: skip
+
+# DPOConfig arguments that this trainer would have to ignore, or that the recipe says elsewhere: reason -> names.
+REFUSED: dict[str, tuple[str, ...]] = {
+    "the loss is set by train.loss": ("loss_type", "loss_weights", "label_smoothing"),
+    "set train.beta": ("beta",),
+    "this loss is not implemented here": (
+        "ld_alpha", "f_divergence_type", "f_alpha_divergence_coef", "use_weighting", "discopop_tau",
+        "router_aux_loss_coef", "label_smoothing_factor", "average_tokens_across_devices",
+    ),
+    "the reference is always the starting policy, computed once before the first step": (
+        "precompute_ref_log_probs", "precompute_ref_batch_size", "sync_ref_model", "ref_model_mixup_alpha",
+        "ref_model_sync_steps",
+    ),
+    "a sequence over train.max_length is dropped and counted, never cut": ("max_length", "truncation_mode"),
+    "batches are padded to their longest sequence": ("padding_free", "pad_to_multiple_of", "pad_token"),
+    "the backbone brings the model": ("model_init_kwargs", "trust_remote_code"),
+    "set train.lora.dropout; all other dropout is off": ("disable_dropout",),
+    "set train.epochs": ("num_train_epochs",),
+    "set train.learning_rate": ("learning_rate",),
+    "set train.scheduler": ("lr_scheduler_type",),
+    "set train.warmup_ratio": ("warmup_steps",),
+    "set train.batch_size and train.accumulate": (
+        "per_device_train_batch_size", "gradient_accumulation_steps", "auto_find_batch_size",
+    ),
+    "set train.gradient_checkpointing": ("gradient_checkpointing", "activation_checkpointing"),
+    "set train.report_to": ("report_to",),
+    "set the recipe's seed": ("seed", "data_seed"),
+    "set the recipe's device": ("use_cpu", "local_rank"),
+    "set the recipe's dtype": ("bf16", "fp16", "bf16_full_eval", "fp16_full_eval"),
+    "set train.checkpoint_every; the two newest checkpoints are kept, and resuming needs all of them": (
+        "output_dir", "save_strategy", "save_steps", "save_total_limit", "save_only_model", "save_on_each_node",
+        "enable_jit_checkpoint", "ignore_data_skip", "resume_from_checkpoint", "load_best_model_at_end",
+        "metric_for_best_model", "greater_is_better",
+    ),
+    "the finished adapter is published by hand, on purpose": (
+        "push_to_hub", "hub_token", "hub_private_repo", "hub_model_id", "hub_strategy", "hub_always_push",
+        "hub_revision",
+    ),
+    "the batches are put together by mmedpo": (
+        "remove_unused_columns", "label_names", "train_sampling_strategy", "length_column_name", "dataset_num_proc",
+    ),
+    "the display is set by mmedpo": ("disable_tqdm",),
+    "a loss that is not a number stops the run": ("logging_nan_inf_filter",),
+    "it has no effect on preference training": (
+        "do_train", "do_eval", "do_predict", "prediction_loss_only", "include_for_metrics", "batch_eval_metrics",
+        "eval_do_concat_batches", "eval_use_gather_object", "eval_accumulation_steps",
+    ),
+}  # fmt: skip
+
+
+class Options(BaseModel):
+    """A group of options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class LoraOptions(Options):
+    """The low-rank adapter on the language model's linear layers."""
+
+    r: int = Field(default=128, ge=1)
+    """Rank."""
+    alpha: float = Field(default=256, gt=0)
+    """Scale: the adapter's output is multiplied by alpha / r."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout on the adapter's input. Above 0, a pair's log-probabilities depend on the draw."""
+
+
+class ProjectorOptions(Options):
+    """Full training of the projector between vision tower and language model."""
+
+    learning_rate: float = Field(default=2e-5, gt=0)
+    """The projector's own learning rate; it follows the same schedule."""
+
+
+class LossOptions(Options):
+    """The loss of a pair: kind + nll x NLL + anchor x anchor, times its weight and the coefficient of its kind."""
+
+    kind: Literal["sigmoid", "hinge", "ipo", "robust"] = "sigmoid"
+    """The preference loss."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    """The share of pairs expected to be the wrong way round; for sigmoid and robust."""
+    nll: float = Field(default=0.0, ge=0)
+    """Coefficient of the chosen answer's negative log-likelihood, a mean over its tokens."""
+    anchor: float = Field(default=0.0, ge=0)
+    """Coefficient of mDPO's anchor, which keeps the chosen answer's reward above zero."""
+    text: float = Field(default=1.0, ge=0)
+    """Coefficient of text pairs."""
+    image: float = Field(default=1.0, ge=0)
+    """Coefficient of image pairs."""
+
+    @model_validator(mode="after")
+    def _smoothing_fits(self) -> LossOptions:
+        if self.label_smoothing and self.kind not in ("sigmoid", "robust"):
+            raise ValueError(f"label_smoothing is for kind sigmoid or robust, not {self.kind}")
+        return self
+
+
+class TrainOptions(Options):
+    """How to train."""
+
+    epochs: float = Field(default=3, gt=0)
+    """Passes over the pairs."""
+    learning_rate: float = Field(default=1e-7, gt=0)
+    """The adapter's peak learning rate."""
+    beta: float = Field(default=0.1, gt=0)
+    """How strongly the policy is held to the reference: the factor of every log-ratio."""
+    batch_size: int = Field(default=4, ge=1)
+    """Pairs per device that run together."""
+    accumulate: int = Field(default=1, ge=1)
+    """Batches per optimiser step."""
+    warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
+    """Share of the steps over which the learning rate rises."""
+    scheduler: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate goes on after the warm-up."""
+    max_length: int = Field(default=1024, ge=2)
+    """Longest sequence in tokens, image included; a pair with a longer side is dropped and counted, never cut."""
+    lora: LoraOptions = LoraOptions()
+    """The low-rank adapter."""
+    projector: ProjectorOptions | None = None
+    """Train the projector as well; it is then saved in the adapter."""
+    loss: LossOptions = LossOptions()
+    """The loss of a pair."""
+    validation: float = Field(default=0.05, ge=0, le=0.5)
+    """Share of the pairs held out, by image: an image is never on both sides of the split."""
+    gradient_checkpointing: bool = False
+    """Save memory by computing activations twice."""
+    checkpoint_every: int = Field(default=50, ge=1)
+    """Optimiser steps between checkpoints, from which a killed run goes on."""
+    report_to: list[Tracker] = []
+    """Experiment trackers to log to; each must be installed."""
+    packing: Literal["pairs"] = "pairs"
+    """How pairs become batches: each side is a sequence of its own."""
+    trl: dict[str, Any] = {}
+    """Any other argument of trl.DPOConfig, by name."""
+
+    @field_validator("trl")
+    @classmethod
+    def _known_and_heeded(cls, value: dict[str, Any]) -> dict[str, Any]:
+        mistakes = [mistake for name in value if (mistake := refusal(name))]
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
+        return value
+
+
+def refusal(name: str) -> str:
+    """Say why a DPOConfig argument cannot be passed on, or return "" if it can."""
+    for reason, names in REFUSED.items():
+        if name in names:
+            return f"{name!r} cannot be set here: {reason}"
+    from dataclasses import fields
+
+    from trl import DPOConfig  # seconds; not before a recipe asks for it
+
+    known = {item.name for item in fields(DPOConfig)} - {name for names in REFUSED.values() for name in names}
+    if name in known:
+        return ""
+    near = get_close_matches(name, sorted(known), n=1)
+    return f"trl.DPOConfig has no argument {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
