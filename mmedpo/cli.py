@@ -24,6 +24,7 @@ class Commands(TyperGroup):
             raise KeyboardInterrupt(number)
 
         signal.signal(signal.SIGTERM, stop)
+        _quiet_libraries()
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
@@ -32,6 +33,18 @@ class Commands(TyperGroup):
         except MmedpoError as error:
             _explain(error)
             sys.exit(error.exit_code)
+
+
+def _quiet_libraries() -> None:
+    """Keep the libraries' bars and notices off the screen, unless the user's environment asks for them."""
+    import os
+    import warnings
+
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if "PYTHONWARNINGS" not in os.environ:
+        warnings.filterwarnings("ignore", category=FutureWarning)
 
 
 def _explain(error: Exception) -> None:
@@ -89,9 +102,9 @@ def run(
     with watching() as see:
         result = pipeline.run(loaded, see, until=until, limit=limit)
     if json:
-        _print_json({"folder": str(result.folder), "did": result.did, "flow": result.flow, "measures": result.measures})
+        _print_json({**vars(result), "folder": str(result.folder)})
     else:
-        show_result(result.folder, result.measures, did=result.did)
+        show_result(result.folder, result.measures, result.training, did=result.did)
 
 
 @app.command()
@@ -131,13 +144,13 @@ def ask(
 ) -> None:
     """Show the answers to a question before and after alignment."""
     from mmedpo.ask import answers_of
-    from mmedpo.display import show_table
 
     answers = answers_of(run, image, question)
     if json:
         _print_json(answers)
     else:
-        show_table(("model", "answer"), answers.items())
+        for name, answer in answers.items():
+            print(f"{name + ':':8}{answer}")
 
 
 @app.command()

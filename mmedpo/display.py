@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -123,11 +123,15 @@ def counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {what}" for what, count in counts.items()) or "nothing"
 
 
-def show_result(folder: Path, measures: Mapping[str, Any], *, did: bool) -> None:
+def show_result(folder: Path, measures: Mapping[str, Any], training: Mapping[str, Any], *, did: bool) -> None:
     """Print the table before/after and where everything is."""
     console = Console()
     if not did:
         console.print(f"Nothing to do: {folder} is finished and nothing it depends on has changed.", highlight=False)
+    if training:
+        counts, loss = training["counts"], training["loss"]
+        said = f"trained on {counts['trained']:,} pairs in {training['steps']:,} steps"
+        console.print(f"{said}; loss {number(loss['first'])} to {number(loss['last'])}", highlight=False)
     for measured in measures.get("measures", []):
         console.print(_before_after(measured))
     if "overlap" in measures:
@@ -171,14 +175,3 @@ def _print_overlap(console: Console, overlap: Mapping[str, int]) -> None:
     shared, images = overlap["trained_on"], overlap["images"]
     note = "none of them was trained on" if not shared else f"[bold red]{shared} of them were trained on[/]"
     console.print(f"evaluated on {images} images; {note}", highlight=False)
-
-
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table; plain columns where it is not a terminal."""
-    console = Console()
-    table = Table(box=None if not console.is_terminal else Table().box, pad_edge=False)
-    for name in columns:
-        table.add_column(name, no_wrap=not console.is_terminal)
-    for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    console.print(table, soft_wrap=not console.is_terminal)

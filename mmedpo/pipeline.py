@@ -32,6 +32,7 @@ class Result:
     did: bool
     flow: dict[str, dict[str, int]]
     measures: dict[str, Any]
+    training: dict[str, Any]
 
 
 def run_folder(loaded: Loaded, limit: int | None = None) -> Path:
@@ -43,6 +44,7 @@ def run_folder(loaded: Loaded, limit: int | None = None) -> Path:
 def run(loaded: Loaded, see: Callable[[Event], None], *, until: str = STAGES[-1], limit: int | None = None) -> Result:
     """Carry out a recipe up to a stage, going on where an earlier run of it stopped."""
     with working(loaded, see, limit) as this:
+        folder = this.folder
         write_run_file(this, "running")
         last = STAGES.index(until)
         weighted = _curate(this, last)
@@ -50,7 +52,9 @@ def run(loaded: Loaded, see: Callable[[Event], None], *, until: str = STAGES[-1]
         if last >= STAGES.index("evaluate") and this.recipe.evaluate:
             _evaluate(this, trained, weighted)
         write_run_file(this, "finished" if until == STAGES[-1] else f"finished up to {until}")
-        result = Result(this.folder, this.did, this.flow, read_json(this.folder / "measures.json") or {})
+        measures = read_json(folder / "measures.json") or {}
+        training = (read_json(folder / "training.json") or {}).get("summary", {})
+        result = Result(folder, this.did, this.flow, measures, training)
         this.see(RunFinished(str(this.folder), result.measures, this.did))
         return result
 
@@ -107,8 +111,6 @@ def _curate(this: Run, last: int) -> list[Weighted]:
 
 def train(this: Run, weighted: list[Weighted]) -> Path:
     """Train the adapter, unless these pairs, options and model have one already."""
-    from mmedpo.training import train as fit
-
     recipe, folder = this.recipe, this.folder
     assert recipe.train is not None
     pairs_hash = hashlib.sha256((folder / "pairs.jsonl").read_bytes()).hexdigest()
@@ -117,6 +119,8 @@ def train(this: Run, weighted: list[Weighted]) -> Path:
     if done and done["key"] == key and (folder / "adapter" / "adapter_config.json").exists():
         this.finish("train", Counter(done["summary"].get("counts", {})))
         return folder / "adapter"
+    from mmedpo.training import train as fit  # torch and trl: not when there is nothing to train
+
     this.did = True
     _forget_other_training(folder, key)
     this.see(StageStarted("train", len(weighted)))

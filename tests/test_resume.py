@@ -1,0 +1,209 @@
+"""A run killed at any moment and run again ends with the same files and repeats no finished slice."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import environment
+
+from mmedpo.testing import fake_package
+
+RECIPE = """
+output: runs/x
+data: {use: phantom, split: train, images: 8}
+backbone: {use: phantom}
+disprefer: [{use: slow-answer}]
+score: [{use: slow-score}]
+train: {epochs: 2, learning_rate: 1e-3, batch_size: 4, lora: {r: 4, alpha: 8}, checkpoint_every: 1, validation: 0.2}
+evaluate:
+  data: {use: phantom, split: test, images: 12}
+  measure: [{use: exact}]
+  max_new_tokens: 4
+"""
+FILES = ("pairs.jsonl", "answers.jsonl", "measures.json", "adapter/adapter_model.safetensors")
+SLICE = 4
+
+
+class Runs:
+    """Run the recipe in a folder, by the command line, in processes that can be killed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.notes = folder / "notes.txt"
+        site = folder / "site"
+        site.mkdir(parents=True)
+        source = (Path(__file__).parent / "slow_parts.py").read_text()
+        names = {
+            "mmedpo.dispreferences": "slow-answer",
+            "mmedpo.scorers": "slow-score",
+            "mmedpo.observers": "grumbler",
+            "mmedpo.metrics": "exact",
+        }
+        fake_package(site, "slow-parts", {"slow_parts": source}, {g: {n: "slow_parts"} for g, n in names.items()})
+        (folder / "recipe.yaml").write_text(RECIPE.lstrip())
+        self.site = site
+
+    def start(self, *args: str, pace: float = 0.0) -> subprocess.Popen[str]:
+        line = [sys.executable, "-m", "mmedpo", "run", "recipe.yaml", *args]
+        settings = {**environment(self.site), "NOTES": str(self.notes), "PACE": str(pace)}
+        return subprocess.Popen(
+            line, cwd=self.folder, env=settings, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    def run(self, *args: str) -> tuple[str, str]:
+        process = self.start(*args)
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+        return out, err
+
+    def kill_when(self, reached: Callable[[], bool], pace: float = 0.02) -> None:
+        process = self.start(pace=pace)
+        stop_at = time.monotonic() + 120
+        while not reached():
+            assert process.poll() is None, f"ended before it could be killed: {process.communicate()}"
+            assert time.monotonic() < stop_at, "the moment to kill never came"
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    def noted(self, what: str) -> list[str]:
+        lines = self.notes.read_text().splitlines() if self.notes.exists() else []
+        return [line for line in lines if line.startswith(what)]
+
+    def files(self, output: str = "runs/x") -> dict[str, bytes]:
+        return {name: (self.folder / output / name).read_bytes() for name in FILES}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """Run the recipe once without a kill."""
+    runs = Runs(tmp_path_factory.mktemp("whole"))
+    runs.run()
+    return runs
+
+
+def in_checkpoint(runs: Runs) -> bool:
+    """Tell whether a checkpoint has been begun after the first and is not complete: the worst moment."""
+    folders = list((runs.folder / "runs/x/checkpoints").glob("checkpoint-*"))
+    return len(folders) >= 2
+
+
+MOMENTS: dict[str, Callable[[Runs], bool]] = {
+    "while pairs are made": lambda runs: len(runs.noted("disprefer")) >= 2 * SLICE + 1,
+    "while pairs are scored": lambda runs: len(runs.noted("score")) >= SLICE + 2,
+    "while a checkpoint is written": in_checkpoint,
+    "after training": lambda runs: (runs.folder / "runs/x/training.json").exists(),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_killed_run_goes_on_and_ends_with_the_same_files(moment: str, whole: Runs, tmp_path: Path) -> None:
+    runs = Runs(tmp_path / "killed")
+    runs.kill_when(lambda: MOMENTS[moment](runs))
+    runs.run()
+    assert runs.files() == whole.files()
+    for stage in ("disprefer", "score"):
+        again = [item for item, count in Counter(runs.noted(stage)).items() if count > 1]
+        assert len(again) <= SLICE, "only the slice in progress may be done twice"
+
+
+@pytest.mark.slow
+def test_a_finished_recipe_does_nothing_and_says_so_in_seconds(whole: Runs) -> None:
+    before, noted = whole.files(), whole.notes.read_text()
+    start = time.monotonic()
+    out, _ = whole.run()
+    assert time.monotonic() - start < 15
+    assert "Nothing to do" in out
+    assert whole.files() == before
+    assert whole.notes.read_text() == noted
+
+
+@pytest.mark.slow
+def test_changing_only_the_weighting_redoes_only_what_follows_it(whole: Runs) -> None:
+    noted = whole.notes.read_text()
+    before = (whole.folder / "runs/x/pairs.jsonl").read_text()
+    whole.run("weigh.use=raw", "output=runs/raw")
+    after = (whole.folder / "runs/raw/pairs.jsonl").read_text()
+    assert whole.notes.read_text() == noted
+    weights = re.compile(r'"weight": [\d.e-]+}$', re.MULTILINE)
+    assert weights.sub("", after) == weights.sub("", before)
+    assert after != before
+
+
+@pytest.mark.slow
+def test_until_stops_after_a_stage_and_the_run_goes_on_later(whole: Runs, tmp_path: Path) -> None:
+    runs = Runs(tmp_path / "until")
+    runs.run("--until", "weigh")
+    assert not (runs.folder / "runs/x/adapter").exists()
+    noted = runs.notes.read_text()
+    runs.run()
+    assert runs.notes.read_text() == noted
+    assert runs.files() == whole.files()
+
+
+@pytest.mark.slow
+def test_a_trial_has_a_folder_and_journal_keys_of_its_own(tmp_path: Path) -> None:
+    runs = Runs(tmp_path / "limit")
+    runs.run("--limit", "5", "--until", "weigh")
+    assert len(runs.noted("disprefer")) == 5
+    assert (runs.folder / "runs/x-limit-5/pairs.jsonl").exists()
+    runs.run("--until", "weigh")
+    assert len(set(runs.noted("disprefer"))) == len(runs.noted("disprefer")) - 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_says_in_one_line_how_to_go_on(number: int, code: int, tmp_path: Path) -> None:
+    runs = Runs(tmp_path / "stopped")
+    process = runs.start("--until", "weigh", pace=0.05)
+    while not runs.noted("disprefer"):
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert err.splitlines()[-1] == "mmedpo: stopped; what is finished is kept. Run the same command to go on."
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    runs = Runs(tmp_path / "two")
+    first = runs.start("--until", "weigh", pace=0.1)
+    while not runs.noted("disprefer"):
+        time.sleep(0.01)
+    second = runs.start("--until", "weigh")
+    _, err = second.communicate(timeout=60)
+    assert second.returncode == 4
+    assert f"process {first.pid} on {os.uname().nodename} is running here" in err
+    first.kill()
+    first.wait()
+
+
+@pytest.mark.slow
+def test_an_observer_that_fails_is_dropped_with_one_warning(tmp_path: Path) -> None:
+    runs = Runs(tmp_path / "observed")
+    _, err = runs.run("observe=[{use: grumbler}]", "--until", "weigh")
+    assert len(runs.noted("see")) == 1
+    assert err.count("I would rather not look") == 1
+
+
+@pytest.mark.slow
+def test_run_json_says_what_made_the_run_and_how_cases_flowed(whole: Runs) -> None:
+    known = json.loads((whole.folder / "runs/x/run.json").read_text())
+    assert known["state"] == "finished"
+    assert {"kind": "scorer", "use": "slow-score", "package": "slow-parts", "version": "1.0"} in known["plugins"]
+    assert known["packages"]["trl"]
+    assert known["flow"]["disprefer"]["no text pair by slow-answer: the number seven"] > 0
+    cases = known["flow"]["read"]["cases"]
+    assert cases == sum(known["flow"]["disprefer"].values())
