@@ -1,0 +1,153 @@
+"""Load either form of LLaVA-Med v1.5 as a `LlavaForConditionalGeneration` with its processor."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from mmedpo import DataError, Setting, TransformersBackbone, explained, load_adapter, load_model, read_config
+from mmedpo_plugins.llava_med import original
+from mmedpo_plugins.llava_med.reading import CHAT, Reader, with_image_token
+
+TOWER = "model.vision_tower."
+SPARE = re.compile(r"rotary_emb\.inv_freq|position_ids")  # tables that older versions stored and newer ones compute
+LORA_TARGETS = r"(.*\.)?language_model\.layers\..*_proj"
+PROJECTOR = r"(.*\.)?multi_modal_projector"
+
+
+def load(checkpoint: str, vision_tower: str | None, adapter: str | None, setting: Setting) -> TransformersBackbone:
+    """Return the live backbone. Raises DataError when files are missing, or are not LLaVA-Med's."""
+    config = read_config(checkpoint)
+    kind = config.get("model_type")
+    if kind == "llava_mistral":
+        model, processor = _released(checkpoint, config, vision_tower, setting)
+    elif kind == "llava" and (config.get("text_config") or {}).get("model_type") == "mistral":
+        model, processor = _converted(checkpoint, setting)
+    else:
+        raise DataError(
+            f"{checkpoint}: its config.json says model_type: {kind}; llava-med reads llava_mistral (as released) and "
+            f"llava with a mistral in it (as transformers saves it), hf-vlm reads other models of transformers"
+        )
+    return _live(model if adapter is None else load_adapter(model, adapter), processor)
+
+
+def _released(checkpoint: str, config: dict[str, Any], override: str | None, setting: Setting) -> tuple[Any, Any]:
+    from transformers import LlavaForConditionalGeneration
+
+    original.check(checkpoint, config)
+    tokenizer = _released_tokenizer(checkpoint)
+    place, clip = original.clip_of(checkpoint, config, override)
+    llava = original.llava_config(config, clip, tokenizer.unk_token_id)
+    images = _image_processor(place, clip, pad=config.get("image_aspect_ratio") == "pad")
+    model, report = load_model(
+        LlavaForConditionalGeneration, checkpoint, setting, config=llava, key_mapping=original.NAMES
+    )
+    _forget_names(model)
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    if any(name.startswith(TOWER) for name in report["missing_keys"]):
+        report["missing_keys"] = {name for name in report["missing_keys"] if not name.startswith(TOWER)}
+        model.model.vision_tower = _tower(place, model, setting)
+    _complete(checkpoint, report)
+    return model, _processor(images, tokenizer, llava)
+
+
+def _converted(checkpoint: str, setting: Setting) -> tuple[Any, Any]:
+    from transformers import AutoTokenizer, LlavaForConditionalGeneration
+
+    model, report = load_model(LlavaForConditionalGeneration, checkpoint, setting)
+    _complete(checkpoint, report)
+    with explained(checkpoint):
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    images = _image_processor(checkpoint, model.config.vision_config.to_dict(), pad=True)
+    return model, _processor(images, tokenizer, model.config)
+
+
+def _released_tokenizer(checkpoint: str) -> Any:
+    from transformers import LlamaTokenizer
+
+    try:
+        with explained(checkpoint):
+            # legacy: a space before whatever follows a special token, as in training
+            return with_image_token(LlamaTokenizer.from_pretrained(checkpoint, legacy=True))
+    except (ImportError, DataError) as error:
+        raise DataError(
+            f"{error}; its tokenizer could not be read: it takes a tokenizer.json, or a tokenizer.model and "
+            f"`pip install sentencepiece protobuf`"
+        ) from error
+
+
+def _image_processor(place: str, clip: dict[str, Any], *, pad: bool) -> Any:
+    """Return the CLIP's image processor; without a file, the one that CLIP of this size comes with."""
+    from transformers import LlavaImageProcessorPil
+
+    try:
+        with explained(place):
+            found, _ = LlavaImageProcessorPil.get_image_processor_dict(place)
+    except DataError:
+        if clip != original.OPENAI_CLIP_CONFIG:
+            raise
+        found = {}
+    side = clip["image_size"]
+    sizes = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}, "do_pad": pad}
+    return LlavaImageProcessorPil(**sizes | {key: value for key, value in found.items() if not key.endswith("_type")})
+
+
+def _processor(images: Any, tokenizer: Any, config: Any) -> Any:
+    from transformers import LlavaProcessor
+
+    return LlavaProcessor(
+        image_processor=images,
+        tokenizer=tokenizer,
+        patch_size=config.vision_config.patch_size,
+        vision_feature_select_strategy=config.vision_feature_select_strategy,
+        num_additional_image_tokens=1,  # CLIP's class token, which the strategy may drop again
+        chat_template=CHAT,
+    )
+
+
+def _tower(place: str, model: Any, setting: Setting) -> Any:
+    """Load the CLIP that the checkpoint does not hold."""
+    from transformers import CLIPVisionModel
+
+    tower, report = load_model(CLIPVisionModel, place, setting, config=model.config.vision_config)
+    if report["missing_keys"]:
+        raise DataError(f"{place}: lacks {_some(report['missing_keys'])} of its vision model")
+    return tower
+
+
+def _forget_names(model: Any) -> None:
+    """Make save_pretrained write the names of transformers, not those the release was read under."""
+    from transformers.conversion_mapping import get_model_conversion_mapping
+
+    model._weight_conversions = get_model_conversion_mapping(model)
+
+
+def _complete(checkpoint: str, report: dict[str, Any]) -> None:
+    left = {name for name in report["unexpected_keys"] if not SPARE.search(name)}
+    for names, what in ((report["missing_keys"], "lacks"), (left, "has no place for")):
+        if names:
+            raise DataError(
+                f"{checkpoint}: the model {what} {_some(names)}; the files are incomplete or of another architecture"
+            )
+
+
+def _some(names: Any) -> str:
+    first = ", ".join(sorted(names)[:3])
+    return f"{first} and {len(names) - 3} more tensors" if len(names) > 3 else first
+
+
+def _live(model: Any, processor: Any) -> TransformersBackbone:
+    config = model.config
+    whole = config.vision_feature_select_strategy == "full"
+    patches = (config.vision_config.image_size // config.vision_config.patch_size) ** 2 + whole
+    reader = Reader(processor, config.image_token_index, patches)
+    return TransformersBackbone(
+        model,
+        processor.tokenizer,
+        look=reader.look,
+        prompt=reader.prompt,
+        end=processor.tokenizer.eos_token_id,
+        lora_targets=LORA_TARGETS,
+        projector=PROJECTOR,
+        processor=processor,
+    )
