@@ -6,10 +6,28 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 
-class Commands(TyperGroup):
+class _QuickHelp:
+    """Give --help a default, or typer would import pydantic to find out that it is not asked for."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        option = super().get_help_option(ctx)  # type: ignore[misc]
+        if option is not None:
+            option.default = False
+        return option
+
+
+class Command(_QuickHelp, TyperCommand):
+    """A command."""
+
+
+class Group(_QuickHelp, TyperGroup):
+    """A group of commands."""
+
+
+class Commands(Group):
     """Turn what went wrong into a line and an exit code; a bug keeps its traceback."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -68,7 +86,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Align a medical vision-language model with clinically weighted preference pairs.",
 )
-plugins_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at the installed plugins.")
+plugins_app = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None, help="Look at the installed plugins.")
 app.add_typer(plugins_app, name="plugins")
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
@@ -79,7 +97,7 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
 
-@app.command()
+@app.command(cls=Command)
 def run(
     recipe: RecipeFile,
     overrides: Overrides = None,
@@ -107,7 +125,7 @@ def run(
         show_result(result.folder, result.measures, result.training, did=result.did)
 
 
-@app.command()
+@app.command(cls=Command)
 def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -> None:
     """Check a recipe without running it; every mistake is reported with its place."""
     from mmedpo.recipe import as_written, load_recipe
@@ -120,7 +138,7 @@ def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -
         print(f"{recipe}: fine; it uses {parts}")
 
 
-@app.command()
+@app.command(cls=Command)
 def train(run: RunFolder) -> None:
     """Train again from a run's finished pairs, for example under `accelerate launch -m mmedpo train RUN`."""
     from mmedpo import curate, pipeline
@@ -135,7 +153,7 @@ def train(run: RunFolder) -> None:
         print(pipeline.train(this, curate.read_pairs(run)))
 
 
-@app.command()
+@app.command(cls=Command)
 def ask(
     run: RunFolder,
     image: Annotated[Path, typer.Argument(help="An image file.")],
@@ -153,7 +171,7 @@ def ask(
             print(f"{name + ':':8}{answer}")
 
 
-@app.command()
+@app.command(cls=Command)
 def merge(run: RunFolder, out: Annotated[Path, typer.Argument(help="A new folder.")]) -> None:
     """Write the aligned model, with its adapter merged, in the plain transformers form."""
     from mmedpo.export import merge_run
@@ -162,7 +180,7 @@ def merge(run: RunFolder, out: Annotated[Path, typer.Argument(help="A new folder
     print(f"{out}: the merged model")
 
 
-@app.command()
+@app.command(cls=Command)
 def convert(
     checkpoint: Annotated[str, typer.Argument(help="A folder or hub id, e.g. microsoft/llava-med-v1.5-mistral-7b.")],
     out: Annotated[Path, typer.Argument(help="A new folder.")],
@@ -175,7 +193,7 @@ def convert(
     print(f"{out}: the converted model")
 
 
-@app.command()
+@app.command(cls=Command)
 def schema() -> None:
     """Print a JSON Schema of recipes, with the options of every installed part, for editors."""
     from mmedpo.schema import recipe_schema
@@ -183,7 +201,7 @@ def schema() -> None:
     _print_json(recipe_schema())
 
 
-@plugins_app.command("list")
+@plugins_app.command("list", cls=Command)
 def plugins_list(json: Json = False) -> None:
     """List the installed parts: kind, name, package, version. Imports none of them."""
     from mmedpo.plugins import find
@@ -198,7 +216,7 @@ def plugins_list(json: Json = False) -> None:
         print("  ".join(row[name].ljust(widths[name]) for name in names).rstrip())
 
 
-@plugins_app.command("show")
+@plugins_app.command("show", cls=Command)
 def plugins_show(name: Annotated[str, typer.Argument(help="A part, as in `use:`.")], json: Json = False) -> None:
     """Show a part: what it does, its options, how a recipe names it."""
     from mmedpo.inspection import describe, described_as_text
@@ -210,7 +228,7 @@ def plugins_show(name: Annotated[str, typer.Argument(help="A part, as in `use:`.
         print("\n\n".join(described_as_text(item) for item in descriptions))
 
 
-@plugins_app.command("check")
+@plugins_app.command("check", cls=Command)
 def plugins_check(
     name: Annotated[str | None, typer.Argument(help="One part; otherwise all.")] = None, json: Json = False
 ) -> None:
