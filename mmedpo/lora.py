@@ -28,10 +28,11 @@ def adapted(backbone: LiveBackbone, options: TrainOptions, seed: int) -> Iterato
     """
     from peft import PeftModel
 
-    found = backbone.model
+    found, training = backbone.model, backbone.model.training
     started = isinstance(found, PeftModel)
+    shape = copy.deepcopy(found.peft_config["default"]) if started else None
     start = _state(found) if started else None
-    config = _going_on(found.peft_config["default"], options) if started else _fresh(backbone, options)
+    config = _fresh(backbone, options) if shape is None else _going_on(shape, options)
     if options.projector is not None:
         config.modules_to_save = sorted({*(config.modules_to_save or ()), *_projector(backbone)})
     base = _bare(found) if started else found
@@ -45,9 +46,7 @@ def adapted(backbone: LiveBackbone, options: TrainOptions, seed: int) -> Iterato
             if options.gradient_checkpointing:
                 base.gradient_checkpointing_disable()
                 base.disable_input_require_grads()
-            base.train(found.training)
-            backbone.model = _wrapped(base, found.peft_config["default"], start, seed) if started else base
-            backbone.model.train(found.training)
+            backbone.model = (base if shape is None else _wrapped(base, shape, start, seed)).train(training)
 
 
 def _fresh(backbone: LiveBackbone, options: TrainOptions) -> Any:
@@ -97,8 +96,8 @@ def _wrapped(base: Any, config: Any, start: dict[str, Any] | None, seed: int) ->
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed_for(seed, "lora"))
         model = get_peft_model(base, config)
-    if start is not None:
-        set_peft_model_state_dict(model, start)
+    if start is not None:  # a projector that did not train before starts from the model's own
+        set_peft_model_state_dict(model, {**_state(model), **start})
     for parameter in model.parameters():
         if parameter.requires_grad and parameter.dtype in (torch.float16, torch.bfloat16):
             parameter.data = parameter.data.float()  # small steps vanish in 16 bits

@@ -212,6 +212,7 @@ def measures(sums: Tensor) -> dict[str, float]:
     metrics: dict[str, float] = {}
     total = dict(zip(SUMS, sums.sum(0).tolist(), strict=True))
     if total["pairs"]:
+        metrics["pairs"] = total["pairs"]
         metrics |= {f"rewards/{side}": total[side] / total["pairs"] for side in ("chosen", "rejected")}
         metrics |= _margin_and_accuracy(total, "pairs", "margin", "right", "")
     if total["weight"]:

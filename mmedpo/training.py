@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
@@ -51,7 +52,7 @@ def train(
     place.mkdir(parents=True, exist_ok=True)
     table = ReferenceFile(place / "reference.jsonl") if precomputed is None else precomputed
     pixels = Pixels(backbone)
-    with _memory_explained(options), adapted(backbone, options, setting.seed) as model:
+    with _quiet(), _memory_explained(options), adapted(backbone, options, setting.seed) as model:
         encoded, dropped = _encode(pairs, backbone, pixels, options, see)
         kept, held_out = hold_out(encoded, options.validation, setting.seed)
         collator = Collator(backbone, encoded, pixels, table)
@@ -71,7 +72,7 @@ def train(
             "too long": dict(Counter(pair.kind for pair in dropped)),
         },
         "steps": trainer.state.global_step,
-        "loss": _first_and_last([entry["loss"] for entry in history]),
+        "loss": _first_and_last(history, options.epochs),
         "history": history,
         "validation": _validation(trainer.evaluated),
         "seconds": round(time.monotonic() - began, 1),
@@ -217,12 +218,18 @@ class _Tell(TrainerCallback):
         self._see(TrainingLogged(state.global_step, state.max_steps, values))
 
 
-def _first_and_last(losses: Sequence[float]) -> dict[str, float]:
-    """Average the first and the last tenth: single steps differ by their pairs as much as by what was learned."""
-    if not losses:
-        return {}
-    part = max(1, len(losses) // 10)
-    return {"first": sum(losses[:part]) / part, "last": sum(losses[-part:]) / part}
+def _first_and_last(history: Sequence[dict[str, float]], epochs: float) -> dict[str, float]:
+    """Average the loss over the first and the last epoch, which saw the same pairs; of one epoch, over its tenths.
+
+    A single step says little: its loss depends on the weights of its pairs as much as on what was learned.
+    """
+    part = max(1, int(len(history) / (epochs if epochs >= 2 else 10)))
+    ends = {"first": history[:part], "last": history[-part:]}
+    return {name: sum(_weighed(some)) / sum(entry["pairs"] for entry in some) for name, some in ends.items() if some}
+
+
+def _weighed(history: Sequence[dict[str, float]]) -> list[float]:
+    return [entry["loss"] * entry["pairs"] for entry in history]
 
 
 def _validation(sums: torch.Tensor) -> dict[str, dict[str, float]]:
@@ -238,6 +245,14 @@ def _validation(sums: torch.Tensor) -> dict[str, dict[str, float]]:
 
 
 @contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the libraries' notes about their own future from the user."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+@contextmanager
 def _memory_explained(options: TrainOptions) -> Iterator[None]:
     """Say in one line what to lower when memory runs out."""
     try:
@@ -246,7 +261,7 @@ def _memory_explained(options: TrainOptions) -> Iterator[None]:
         text = str(error)
         gone = isinstance(error, torch.OutOfMemoryError | MemoryError)
         if gone or "not enough memory" in text or "can't allocate memory" in text:
-            more = "" if options.gradient_checkpointing else ", set train.gradient_checkpointing=true"
+            more = "" if options.gradient_checkpointing else ", or set train.gradient_checkpointing=true"
             raise RecipeError(
                 f"out of memory in training: lower train.batch_size (now {options.batch_size}; "
                 f"train.accumulate makes up for it) or train.max_length (now {options.max_length}){more}"

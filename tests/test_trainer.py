@@ -1,0 +1,517 @@
+"""The trainer: equal to stock TRL where TRL can follow, and exact where it cannot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+from tiny_llava import adapter_bytes, make_backbone, make_model, make_pairs, make_tokenizer
+
+from mmedpo.adapters import load_adapter
+from mmedpo.batches import Collator, Pixels, Trained, encode, hold_out
+from mmedpo.errors import DataError, RecipeError
+from mmedpo.events import TrainingLogged
+from mmedpo.lora import adapted
+from mmedpo.parts import Setting
+from mmedpo.records import Weighted
+from mmedpo.trainer import PreferenceTrainer
+from mmedpo.training import arguments, train
+from mmedpo.training_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions, refusal
+
+LORA = LoraOptions(r=4, alpha=8)
+PLAIN_SGD = {"optim": "sgd", "max_grad_norm": 0.0}  # so that a step's change is the gradient of its loss
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def fit(folder: Path, pairs: list[Weighted], backbone: Any = None, **options: Any) -> dict[str, Any]:
+    chosen = TrainOptions(**{"lora": LORA, "validation": 0.0, "learning_rate": 0.01, "epochs": 1, **options})
+    return train(pairs, backbone or make_backbone(), chosen, folder, Setting(seed=5), lambda event: None)
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "adapter" / "adapter_model.safetensors")
+
+
+def change(folder: Path, pairs: list[Weighted], **options: Any) -> torch.Tensor:
+    """Return what training added to the adapter's B matrices, which start at zero."""
+    fit(folder, pairs, warmup_ratio=0, scheduler="constant", trl=PLAIN_SGD, **options)
+    return torch.cat([value.flatten() for name, value in weights_of(folder).items() if "lora_B" in name])
+
+
+def apart(one: torch.Tensor, other: torch.Tensor) -> float:
+    return ((one - other).norm() / other.norm()).item()
+
+
+@contextmanager
+def open_trainer(folder: Path, backbone: Any, pairs: list[Weighted], options: TrainOptions) -> Iterator[Any]:
+    table: dict[str, tuple[float, float]] = {}
+    with adapted(backbone, options, 5) as model:
+        pixels = Pixels(backbone)
+        encoded = [encode(weighted, backbone, pixels) for weighted in pairs]
+        collator = Collator(backbone, encoded, pixels, table)
+        args = arguments(options, folder, Setting())
+        trainer = PreferenceTrainer(model, args, collator, range(len(pairs)), [], backbone.tokenizer, options, 5)
+        trainer.fill_reference(encoded, table, lambda count: None)
+        yield trainer
+
+
+def stir(model: Any) -> None:
+    """Give every trainable weight a value, the same in every model of one shape."""
+    generator = torch.Generator().manual_seed(11)
+    for _, parameter in sorted((name, p) for name, p in model.named_parameters() if p.requires_grad):
+        parameter.data = 0.2 * torch.randn(parameter.shape, generator=generator)
+
+
+def gradients(trainer: Any, batch: dict[str, Any]) -> tuple[float, dict[str, torch.Tensor]]:
+    trainer.model.zero_grad()
+    trainer.model.train()
+    loss = trainer.compute_loss(trainer.model, trainer._prepare_inputs(batch))
+    loss.backward()
+    grads = {name: p.grad for name, p in trainer.model.named_parameters() if p.requires_grad and ".ref." not in name}
+    return loss.item(), grads
+
+
+# --- the oracle: stock TRL ---------------------------------------------------------------------------------------
+
+
+def make_processor() -> Any:
+    from transformers import LlavaProcessor
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    square = {"height": 28, "width": 28}
+    images = CLIPImageProcessorPil(size=square, crop_size=square)
+    return LlavaProcessor(
+        image_processor=images, tokenizer=make_tokenizer(), patch_size=14, vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+    )  # fmt: skip
+
+
+def make_stock_trainer(folder: Path, pairs: list[Weighted], options: TrainOptions, **config: Any) -> tuple[Any, Any]:
+    """Build TRL's own trainer on the same pairs; its data are raw texts and images."""
+    from datasets import Dataset
+    from peft import LoraConfig
+    from trl import DPOConfig, DPOTrainer
+
+    rows = [
+        {
+            "images": [weighted.pair.case.image.load()],
+            "prompt": f"<image> {weighted.pair.case.question}",
+            "chosen": f" {weighted.pair.chosen.answer} </s>",
+            "rejected": f" {weighted.pair.rejected.answer} </s>",
+        }
+        for weighted in pairs
+    ]
+    backbone = make_backbone()
+    args = DPOConfig(
+        output_dir=str(folder), use_cpu=True, bf16=False, report_to="none", gradient_checkpointing=False,
+        beta=options.beta, **config,
+    )  # fmt: skip
+    trainer = DPOTrainer(
+        model=make_model(),
+        args=args,
+        train_dataset=Dataset.from_list([{**row, "images": []} for row in rows]),
+        processing_class=make_processor(),
+        peft_config=LoraConfig(
+            r=LORA.r, lora_alpha=LORA.alpha, target_modules=backbone.lora_targets, task_type="CAUSAL_LM"
+        ),
+    )
+    return trainer, trainer.data_collator(rows)
+
+
+def like_processor(backbone: Any) -> Any:
+    """Let a backbone see images as the processor does, and stand the image where the processor's prompt has it."""
+    images = make_processor().image_processor
+    backbone._look = lambda image: torch.tensor(images(images=[image])["pixel_values"][0])[None]
+    return backbone
+
+
+@pytest.mark.parametrize(
+    ("loss", "config"),
+    [
+        ({"kind": "sigmoid"}, {"loss_type": ["sigmoid"]}),
+        ({"kind": "hinge"}, {"loss_type": ["hinge"]}),
+        ({"kind": "ipo"}, {"loss_type": ["ipo"]}),
+        ({"kind": "robust", "label_smoothing": 0.1}, {"loss_type": ["robust"], "label_smoothing": 0.1}),
+    ],
+    ids=["sigmoid", "hinge", "ipo", "robust"],
+)
+def test_loss_and_gradients_are_stock_trls_on_one_image_pairs_of_weight_one(
+    tmp_path: Path, loss: dict[str, Any], config: dict[str, Any]
+) -> None:
+    pairs = make_pairs(6, same_image=True, weights=(1.0,))
+    options = TrainOptions(lora=LORA, batch_size=6, loss=LossOptions(**loss))
+    stock, batch = make_stock_trainer(tmp_path / "stock", pairs, options, **config)
+    stir(stock.model)
+    stock_loss, stock_grads = gradients(stock, batch)
+    with open_trainer(tmp_path, like_processor(make_backbone()), pairs, options) as trainer:
+        stir(trainer.model)
+        batch = trainer.collator([{"pair": index} for index in range(6)])
+        our_loss, our_grads = gradients(trainer, batch)
+    assert our_loss == pytest.approx(stock_loss, rel=1e-5)
+    assert set(our_grads) == set(stock_grads)
+    assert max(apart(our_grads[name], stock_grads[name]) for name in stock_grads) < 1e-5
+
+
+# --- the loss of a step ------------------------------------------------------------------------------------------
+
+
+def test_weight_zero_gives_no_gradient(tmp_path: Path) -> None:
+    assert change(tmp_path, make_pairs(4, weights=(0.0,)), batch_size=4).abs().max() == 0
+
+
+def test_a_pair_of_weight_zero_only_counts_among_the_pairs(tmp_path: Path) -> None:
+    pairs = make_pairs(2, weights=(1.0, 0.0))
+    alone, beside = change(tmp_path / "1", pairs[:1], batch_size=1), change(tmp_path / "2", pairs, batch_size=2)
+    assert apart(2 * beside, alone) < 1e-5
+
+
+def test_doubled_weights_double_the_gradient(tmp_path: Path) -> None:
+    once = change(tmp_path / "1", make_pairs(4), batch_size=4)
+    twice = change(tmp_path / "2", make_pairs(4, weights=(1.5, 2.0, 2.5)), batch_size=4)
+    assert apart(twice, 2 * once) < 1e-6
+
+
+@pytest.mark.parametrize("nll", [0.0, 0.5])
+def test_one_by_eight_is_eight_is_four_by_two_with_an_unequal_last_step(tmp_path: Path, nll: float) -> None:
+    pairs, loss = make_pairs(19), LossOptions(nll=nll)  # steps of 8, 8 and 3 pairs
+    whole = change(tmp_path / "8", pairs, batch_size=8, loss=loss)
+    for size, times in ((1, 8), (4, 2)):
+        assert apart(change(tmp_path / f"{size}", pairs, batch_size=size, accumulate=times, loss=loss), whole) < 1e-5
+
+
+def test_the_first_loss_is_log_two_times_the_mean_weight(tmp_path: Path) -> None:
+    pairs = make_pairs(11, weights=(0.75, 1.0, 1.25, 0.0))
+    result = fit(tmp_path, pairs, batch_size=3, accumulate=4)
+    mean = sum(weighted.weight for weighted in pairs) / len(pairs)
+    assert result["history"][0]["loss"] == pytest.approx(math.log(2) * mean, rel=1e-5)
+
+
+def test_coefficients_choose_between_text_and_image_pairs(tmp_path: Path) -> None:
+    pairs = make_pairs(9)
+    texts = [weighted for weighted in pairs if weighted.pair.kind == "text"]
+    only_text = change(tmp_path / "coefficient", pairs, batch_size=9, loss=LossOptions(image=0))
+    alone = change(tmp_path / "alone", texts, batch_size=6)
+    assert apart(only_text * 9, alone * 6) < 1e-5
+
+
+def test_an_image_pair_learns_from_the_image_alone(tmp_path: Path) -> None:
+    noised = [weighted for weighted in make_pairs(9) if weighted.pair.kind == "image"]
+    same = [replace(w, pair=replace(w.pair, rejected=w.pair.chosen)) for w in noised]
+    assert change(tmp_path / "noised", noised, batch_size=4).abs().max() > 0
+    assert change(tmp_path / "same", same, batch_size=4).abs().max() < 1e-7
+
+
+# --- the adapter -------------------------------------------------------------------------------------------------
+
+
+def stock_margins(base_folder: Path, adapter: Path | None, pairs: list[Trained], backbone: Any) -> torch.Tensor:
+    """Compute log p(chosen) - log p(rejected) with stock transformers and stock PEFT, a sequence at a time."""
+    from peft import PeftModel
+    from transformers import LlavaForConditionalGeneration
+
+    model = LlavaForConditionalGeneration.from_pretrained(base_folder)
+    model = (PeftModel.from_pretrained(model, adapter) if adapter else model).eval()
+    values = []
+    for pair in pairs:
+        sides = []
+        for side in (pair.chosen, pair.rejected):
+            ids = torch.from_numpy(side.ids).long()[None]
+            pixels = Pixels(backbone).of(side)
+            with torch.no_grad():
+                logits = model(input_ids=ids, **pixels).logits[0, side.answer_start - 1 : -1]
+            sides.append(logits.log_softmax(-1).gather(1, ids[0, side.answer_start :, None]).sum())
+        values.append(sides[0] - sides[1])
+    return torch.stack(values)
+
+
+@pytest.mark.parametrize("projector", [None, ProjectorOptions(learning_rate=0.005)], ids=["lora", "lora and projector"])
+def test_stock_peft_on_the_stock_model_gives_the_trained_policy(
+    tmp_path: Path, projector: ProjectorOptions | None
+) -> None:
+    make_model().save_pretrained(tmp_path / "base")
+    result = fit(tmp_path, make_pairs(12), batch_size=4, validation=0.5, projector=projector)
+    backbone = make_backbone()
+    encoded = [encode(weighted, backbone, Pixels(backbone)) for weighted in make_pairs(12)]
+    _, held_out = hold_out(encoded, 0.5, 5)
+    after = stock_margins(tmp_path / "base", tmp_path / "adapter", held_out, backbone)
+    before = stock_margins(tmp_path / "base", None, held_out, backbone)
+    assert result["validation"]["all"]["pairs"] == len(held_out) > 0
+    assert result["validation"]["all"]["margin"] == pytest.approx(0.1 * (after - before).mean().item(), abs=1e-5)
+
+
+def test_the_adapter_folder_is_plain_peft_without_pickle(tmp_path: Path) -> None:
+    fit(tmp_path, make_pairs(4))
+    names = sorted(path.name for path in (tmp_path / "adapter").iterdir())
+    assert names == ["adapter_config.json", "adapter_model.safetensors", "base.json"]
+    assert not any(".ref." in name or "default" in name for name in weights_of(tmp_path))
+
+
+def test_the_projector_learns_at_its_own_rate_and_only_on_request(tmp_path: Path) -> None:
+    fit(tmp_path / "without", make_pairs(4))
+    assert not any("projector" in name for name in weights_of(tmp_path / "without"))
+    for rate in (0.001, 0.003):
+        own = ProjectorOptions(learning_rate=rate)
+        fit(tmp_path / f"{rate}", make_pairs(4), batch_size=4, projector=own, trl=PLAIN_SGD, warmup_ratio=0)
+    start = make_model().model.multi_modal_projector.linear_1.weight.data
+    name = "base_model.model.model.multi_modal_projector.linear_1.weight"
+    slow, fast = (weights_of(tmp_path / f"{rate}")[name] - start for rate in (0.001, 0.003))
+    assert slow.norm() > 0
+    assert apart(fast, 3 * slow) < 1e-3
+
+
+def test_one_seed_gives_one_adapter_bit_for_bit_and_another_seed_another(tmp_path: Path) -> None:
+    backbone, pairs = make_backbone(), make_pairs(9)
+    for name in ("one", "again"):  # the second time on the same backbone, which the first left as it was
+        fit(tmp_path / name, pairs, backbone, batch_size=4, epochs=2, lora=LoraOptions(r=4, alpha=8, dropout=0.2))
+    assert adapter_bytes(tmp_path / "one") == adapter_bytes(tmp_path / "again")
+    options = TrainOptions(lora=LORA, epochs=1, validation=0)
+    train(pairs, backbone, options, tmp_path / "other", Setting(seed=6), lambda event: None)
+    assert adapter_bytes(tmp_path / "other") != adapter_bytes(tmp_path / "one")
+
+
+def test_training_leaves_the_backbone_as_it_was(tmp_path: Path) -> None:
+    backbone = make_backbone()
+    before = {name: value.clone() for name, value in backbone.model.state_dict().items()}
+    settings = backbone.model.generation_config.to_dict(), backbone.model.config.to_dict()
+    fit(tmp_path, make_pairs(6), backbone, projector=ProjectorOptions(), gradient_checkpointing=True)
+    after = backbone.model.state_dict()
+    assert set(after) == set(before)
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert (backbone.model.generation_config.to_dict(), backbone.model.config.to_dict()) == settings
+    assert not backbone.model.training
+    assert "forward" not in vars(backbone.model)
+
+
+def test_gradient_checkpointing_changes_nothing(tmp_path: Path) -> None:
+    plain = change(tmp_path / "plain", make_pairs(6), batch_size=3)
+    assert apart(change(tmp_path / "saved", make_pairs(6), batch_size=3, gradient_checkpointing=True), plain) < 1e-6
+
+
+# --- going on from an adapter ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sft(tmp_path: Path) -> Path:
+    fit(tmp_path / "sft", make_pairs(8), batch_size=4, learning_rate=0.05, loss=LossOptions(nll=1.0))
+    return tmp_path / "sft" / "adapter"
+
+
+def make_started(sft: Path) -> Any:
+    backbone = make_backbone()
+    backbone.model = load_adapter(backbone.model, sft)
+    return backbone
+
+
+def test_the_reference_of_a_run_that_starts_from_an_adapter_is_that_adapter(tmp_path: Path, sft: Path) -> None:
+    make_model().save_pretrained(tmp_path / "base")
+    table: dict[str, tuple[float, float]] = {}
+    backbone, pairs = make_started(sft), make_pairs(6)
+    options = TrainOptions(lora=LORA, epochs=1, learning_rate=0.01, batch_size=6, validation=0)
+    result = train(pairs, backbone, options, tmp_path, Setting(), lambda event: None, precomputed=table)
+    encoded = [encode(weighted, backbone, Pixels(backbone)) for weighted in pairs]
+    start = stock_margins(tmp_path / "base", sft, encoded, backbone)
+    base = stock_margins(tmp_path / "base", None, encoded, backbone)
+    kept = torch.tensor([table[pair.id][0] - table[pair.id][1] for pair in encoded])
+    assert torch.allclose(kept, start, atol=1e-4)
+    assert not torch.allclose(kept, base, atol=1e-2)
+    mean = sum(weighted.weight for weighted in pairs) / len(pairs)
+    assert result["history"][0]["loss"] == pytest.approx(math.log(2) * mean, rel=1e-5)
+
+
+def test_a_started_adapter_goes_on_and_the_backbone_keeps_the_old_one(tmp_path: Path, sft: Path) -> None:
+    backbone = make_started(sft)
+    fit(tmp_path, make_pairs(6), backbone, batch_size=2)
+    start, end = load_file(sft / "adapter_model.safetensors"), weights_of(tmp_path)
+    assert set(start) == set(end)
+    assert any(not torch.equal(start[name], end[name]) for name in start)
+    from peft import get_peft_model_state_dict
+
+    kept = get_peft_model_state_dict(backbone.model)
+    assert all(torch.equal(kept[name], start[name]) for name in start)
+
+
+def test_a_started_adapter_can_take_on_the_projector(tmp_path: Path, sft: Path) -> None:
+    backbone = make_started(sft)
+    fit(tmp_path, make_pairs(6), backbone, batch_size=2, projector=ProjectorOptions(learning_rate=0.01))
+    name = "base_model.model.model.multi_modal_projector.linear_1.weight"
+    start = make_model().model.multi_modal_projector.linear_1.weight
+    assert not torch.equal(weights_of(tmp_path)[name], start)
+    assert torch.equal(backbone.model.get_base_model().model.multi_modal_projector.linear_1.weight, start)
+
+
+def test_another_rank_than_the_starting_adapters_is_refused(tmp_path: Path, sft: Path) -> None:
+    with pytest.raises(RecipeError, match=r"train\.lora\.r is 16, but the starting adapter has 4"):
+        fit(tmp_path, make_pairs(4), make_started(sft), lora=LoraOptions(r=16))
+
+
+def test_reference_values_that_are_known_are_not_computed_again(tmp_path: Path) -> None:
+    pairs = make_pairs(5)
+    table = {weighted.pair.id: (-1.0, -2.0) for weighted in pairs}
+    options = TrainOptions(lora=LORA, epochs=1, validation=0)
+    train(pairs, make_backbone(), options, tmp_path, Setting(), lambda event: None, precomputed=table)
+    assert set(table.values()) == {(-1.0, -2.0)}
+
+
+# --- what is left out, and what is told --------------------------------------------------------------------------
+
+
+def test_a_pair_over_the_limit_is_dropped_and_counted_never_cut(tmp_path: Path) -> None:
+    backbone, pairs = make_backbone(), make_pairs(10)
+    encoded = [encode(weighted, backbone, Pixels(backbone)) for weighted in pairs]
+    lengths = [max(len(pair.chosen.ids), len(pair.rejected.ids)) for pair in encoded]
+    limit = sorted(lengths)[6]
+    result = fit(tmp_path, pairs, backbone, max_length=limit)
+    fits = sum(length <= limit for length in lengths)
+    assert result["counts"] == {"trained": fits, "held out": 0, "too long": 10 - fits}
+    assert sum(result["kinds"]["too long"].values()) == 10 - fits > 0
+
+
+def test_no_pair_left_is_an_error_that_says_what_to_raise(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no pair is left to train on: 3 of 3 .* train.max_length=5"):
+        fit(tmp_path, make_pairs(3), max_length=5)
+
+
+def test_held_out_pairs_share_no_image_with_trained_ones() -> None:
+    backbone = make_backbone()
+    encoded = [encode(weighted, backbone, Pixels(backbone)) for weighted in make_pairs(60)]
+    kept, held_out = hold_out(encoded, 0.2, 0)
+    assert 6 <= len(held_out) <= 18
+    assert len(kept) + len(held_out) == 60
+    images = [{image for pair in part for image in pair.family} for part in (kept, held_out)]
+    assert not images[0] & images[1]
+    assert hold_out(encoded, 0.2, 0) == (kept, held_out)
+    assert hold_out(encoded, 0.2, 1) != (kept, held_out)
+    assert hold_out(encoded, 0.0, 0)[1] == []
+
+
+def test_held_out_pairs_share_no_patient_either() -> None:
+    backbone = make_backbone()
+    pairs = [
+        replace(w, pair=replace(w.pair, case=replace(w.pair.case, group=f"patient {i // 10}")))
+        for i, w in enumerate(make_pairs(60))
+    ]
+    kept, held_out = hold_out([encode(weighted, backbone, Pixels(backbone)) for weighted in pairs], 0.3, 0)
+    assert len(held_out) == 20
+    assert not {pair.family for pair in kept} & {pair.family for pair in held_out}
+
+
+def test_each_kind_is_measured_apart_and_the_observer_is_told(tmp_path: Path) -> None:
+    events: list[Any] = []
+    options = TrainOptions(lora=LORA, epochs=2, batch_size=6, learning_rate=0.01, validation=0)
+    result = train(make_pairs(12), make_backbone(), options, tmp_path, Setting(), events.append)
+    logged = [event for event in events if isinstance(event, TrainingLogged) and "loss" in event.values]
+    assert [(event.step, event.total) for event in logged] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    last = logged[-1].values
+    assert {"rewards/margins/text", "rewards/margins/image", "rewards/margins/weighted"} <= set(last)
+    assert {"rewards/accuracies/text", "rewards/accuracies/image", "rewards/accuracies/weighted"} <= set(last)
+    assert [entry["loss"] for entry in result["history"]] == [event.values["loss"] for event in logged]
+    assert result["loss"]["last"] < result["loss"]["first"]
+
+
+def test_images_beyond_the_memory_limit_are_made_again() -> None:
+    backbone = make_backbone()
+    tight = Pixels(backbone, limit=1)
+    sides = [encode(weighted, backbone, tight).chosen for weighted in make_pairs(6)]
+    roomy = Pixels(backbone)
+    for side in sides:
+        assert torch.equal(tight.of(side)["pixel_values"], roomy.of(side)["pixel_values"])
+    assert len(tight._held) == 1
+
+
+def test_two_pairs_of_one_id_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="1 pair ids occur more than once, the first is 'case 0/words/0'"):
+        fit(tmp_path, make_pairs(3) + make_pairs(1))
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"the training loss is .* lower train.learning_rate"):
+        fit(tmp_path, make_pairs(6), learning_rate=1e30, epochs=5, warmup_ratio=0, trl=PLAIN_SGD)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("not enough memory: 1")])
+def test_running_out_of_memory_says_what_to_lower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def full(*args: Any, **kwargs: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(PreferenceTrainer, "answers", full)
+    with pytest.raises(RecipeError, match=r"out of memory .* train.batch_size \(now 4.*gradient_checkpointing"):
+        fit(tmp_path, make_pairs(3))
+
+
+# --- any other argument of TRL -----------------------------------------------------------------------------------
+
+
+def test_trl_arguments_are_passed_on(tmp_path: Path) -> None:
+    result = fit(tmp_path, make_pairs(8), batch_size=2, trl={"max_steps": 3, "adam_beta2": 0.9})
+    assert result["steps"] == 3
+
+
+def test_evaluation_during_training_can_be_asked_for(tmp_path: Path) -> None:
+    events: list[Any] = []
+    options = TrainOptions(lora=LORA, epochs=2, validation=0.3, trl={"eval_strategy": "epoch"})
+    train(make_pairs(12), make_backbone(), options, tmp_path, Setting(), events.append)
+    told = [event for event in events if isinstance(event, TrainingLogged) and "eval_rewards/margins" in event.values]
+    assert len(told) == 3  # after each epoch, and at the end
+
+
+def test_tensorboard_logs_go_beside_the_checkpoints(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    fit(tmp_path, make_pairs(4), report_to=["tensorboard"])
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_an_unknown_trl_argument_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ValidationError, match="no argument 'wieght_decay'; did you mean 'weight_decay'"):
+        TrainOptions(trl={"wieght_decay": 0.1})
+
+
+@pytest.mark.parametrize(
+    "name", ["loss_type", "ld_alpha", "f_divergence_type", "precompute_ref_log_probs", "truncation_mode", "beta"]
+)
+def test_what_the_loss_does_not_heed_is_refused_with_a_reason(name: str) -> None:
+    assert refusal(name).startswith(f"{name!r} cannot be set here: ")
+
+
+def test_every_refused_name_is_one_of_trls() -> None:
+    from dataclasses import fields
+
+    from trl import DPOConfig
+
+    from mmedpo.training_options import REFUSED
+
+    known = {item.name for item in fields(DPOConfig)}
+    assert {name for names in REFUSED.values() for name in names} <= known
+
+
+def test_a_wrong_value_of_a_trl_argument_is_the_recipes_mistake(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"train\.trl"):
+        fit(tmp_path, make_pairs(3), trl={"optim": "no such optimiser"})
+
+
+def test_checking_options_imports_neither_torch_nor_trl() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from mmedpo.training_options import TrainOptions; TrainOptions(); "
+        "assert not {'torch', 'trl', 'transformers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

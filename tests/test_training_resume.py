@@ -1,0 +1,111 @@
+"""Training that is killed and started again ends with the adapter of a training that never was."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_llava import adapter_bytes
+
+from mmedpo.reference import ReferenceFile
+from mmedpo.resume import drop_old, newest, seal
+
+pytestmark = pytest.mark.slow
+
+# where the kill comes -> (checkpoints it leaves, which of them are complete)
+PLACES = {
+    "nowhere": (["checkpoint-6", "checkpoint-8"], ["checkpoint-6", "checkpoint-8"]),
+    "reference": ([], []),
+    "step-2": ([], []),
+    "step-4": (["checkpoint-3"], ["checkpoint-3"]),
+    "step-5": (["checkpoint-3"], ["checkpoint-3"]),
+    "half-a-checkpoint": (["checkpoint-3", "checkpoint-6"], ["checkpoint-3"]),
+    "unsealed-checkpoint": (["checkpoint-3", "checkpoint-6"], ["checkpoint-3"]),
+    "half-an-adapter": (["checkpoint-6", "checkpoint-8"], ["checkpoint-6", "checkpoint-8"]),
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("killed")
+    script = Path(__file__).with_name("killed_training.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(folder), *PLACES],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    return folder, {row["where"]: {**row, "stderr": done.stderr} for row in rows}
+
+
+@pytest.mark.parametrize("where", [place for place in PLACES if place != "nowhere"])
+def test_killed_anywhere_and_run_again_gives_the_same_adapter(runs: tuple[Path, dict[str, Any]], where: str) -> None:
+    folder, rows = runs
+    row = rows[where]
+    assert row["codes"] == [-9, 0], row["stderr"]
+    assert (row["left"], row["sealed"]) == PLACES[where]
+    assert not row["adapter"]
+    assert adapter_bytes(folder / where) == adapter_bytes(folder / "nowhere")
+
+
+@pytest.mark.parametrize("where", [place for place in PLACES if place != "nowhere"])
+def test_killed_and_run_again_reports_the_same_history(runs: tuple[Path, dict[str, Any]], where: str) -> None:
+    folder, _ = runs
+    told = [json.loads((folder / name / "summary.json").read_text()) for name in (where, "nowhere")]
+    assert told[0] == told[1]
+
+
+def test_running_a_finished_training_again_changes_nothing(runs: tuple[Path, dict[str, Any]]) -> None:
+    _, rows = runs
+    assert rows["nowhere"]["codes"] == [0, 0], rows["nowhere"]["stderr"]
+    assert (rows["nowhere"]["left"], rows["nowhere"]["sealed"]) == PLACES["nowhere"]
+
+
+def make_checkpoint(folder: Path, step: int, *, complete: bool = True) -> Path:
+    checkpoint = folder / f"checkpoint-{step}"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "optimizer.pt").write_bytes(b"state")
+    if complete:
+        seal(checkpoint)
+    return checkpoint
+
+
+def test_the_newest_checkpoint_counts_by_step_and_incomplete_ones_are_deleted(tmp_path: Path) -> None:
+    make_checkpoint(tmp_path, 9)
+    right = make_checkpoint(tmp_path, 10)
+    wrong = make_checkpoint(tmp_path, 11, complete=False)
+    (tmp_path / "key.json").write_text("not a checkpoint")
+    assert newest(tmp_path) == right
+    assert not wrong.exists()
+    assert (tmp_path / "key.json").exists()
+
+
+def test_no_checkpoint_is_no_error(tmp_path: Path) -> None:
+    assert newest(tmp_path) is None
+
+
+def test_two_complete_checkpoints_are_kept_and_one_being_written_is_not_touched(tmp_path: Path) -> None:
+    for step in (2, 4, 10):
+        make_checkpoint(tmp_path, step)
+    make_checkpoint(tmp_path, 12, complete=False)
+    drop_old(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-12", "checkpoint-4"]
+
+
+def test_reference_values_come_back_exactly_and_a_cut_line_is_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "reference.jsonl"
+    table = ReferenceFile(path)
+    table.update([("a/1", (-0.1, -1e-300)), ("b", (-3.0000000000000004, 0.0))])
+    with path.open("a") as file:
+        file.write('["c", -1.0, -2')
+    again = ReferenceFile(path)
+    assert again == table
+    again.update([("d", (1.0, 2.0))])
+    assert ReferenceFile(path) == {**table, "d": (1.0, 2.0)}
