@@ -71,7 +71,8 @@ def _type(schema: dict[str, Any]) -> str:
     if "anyOf" in schema or "oneOf" in schema:
         return " | ".join(_type(item) for item in schema.get("anyOf") or schema["oneOf"])
     if schema.get("type") == "array":
-        return f"list of {_type(schema.get('items', {}))}"
+        items = schema.get("items") or (schema.get("prefixItems") or [{}])[0]
+        return f"list of {_type(items)}"
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition(".")[2]
     return str(schema.get("type", "any"))

@@ -1,0 +1,105 @@
+"""Every example recipe runs, at reduced size; the example plugin is installed by pip and works in a recipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Mmedpo
+
+EXAMPLES = ROOT / "examples"
+SMALL = {  # overrides that make a recipe small; None: it needs data or weights that are not here, so it is only checked
+    "quickstart": ["data.images=8", "evaluate.data.images=6", "train.epochs=1", "train.lora={r: 4, alpha: 8}"],
+    "mmedpo_released": None,
+}
+
+
+def test_every_example_is_in_the_table() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == set(SMALL)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_example_says_what_it_is_and_how_to_run_it(name: str) -> None:
+    lines = (EXAMPLES / f"{name}.yaml").read_text().splitlines()
+    assert lines[0].startswith("# ")
+    assert any(line.startswith(f"# Run:    mmedpo run examples/{name}.yaml") for line in lines[:6])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, small in SMALL.items() if small is not None])
+def test_an_example_runs_to_its_table_at_reduced_size(name: str, mmedpo: Mmedpo, tmp_path: Path) -> None:
+    done = mmedpo("run", EXAMPLES / f"{name}.yaml", *(SMALL[name] or []), "output=out", "--json")
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)["measures"]["measures"][0]
+    assert set(measured["before"]) == set(measured["after"])
+    assert (tmp_path / "out/adapter/adapter_model.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_the_released_pairs_train_on_real_radiographs_and_the_loss_falls(
+    mmedpo: Mmedpo, tmp_path: Path, shared: Path
+) -> None:
+    places = [f"data.root={shared / 'data/vqa_rad'}", f"backbone.checkpoint={shared / 'fixtures/llava_med_original'}"]
+    recipe = EXAMPLES / "mmedpo_released.yaml"
+    done = mmedpo("run", recipe, *places, "output=out", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["flow"]["read"]["pairs"] == 7
+    assert result["flow"]["read"]["left out: the image is missing"] == 1790
+    assert result["training"]["loss"]["last"] < result["training"]["loss"]["first"]
+    asked = mmedpo("ask", "out", shared / "data/vqa_rad/images/synpic32933.jpg", "What is it?", "--json")
+    assert set(json.loads(asked.stdout)) == {"before", "after"}, asked.stderr
+    merged = mmedpo("merge", "out", "merged")
+    assert merged.returncode == 0, merged.stderr
+    assert mmedpo("merge", "out", "merged").returncode == 4, "a folder that holds something is not overwritten"
+
+
+@pytest.mark.slow
+def test_without_skip_missing_images_are_an_error_that_names_them(mmedpo: Mmedpo, shared: Path) -> None:
+    places = [f"data.root={shared / 'data/vqa_rad'}", f"backbone.checkpoint={shared / 'fixtures/llava_med_original'}"]
+    done = mmedpo("run", EXAMPLES / "mmedpo_released.yaml", *places, "output=out", "data.missing=error")
+    assert done.returncode == 4
+    assert "synpic54610.jpg" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_example_plugin_is_installed_by_pip_and_works_in_a_recipe(tmp_path: Path) -> None:
+    site, plugin = tmp_path / "site", tmp_path / "plugin"
+    plugin.mkdir()
+    for name in ("pyproject.toml", "README.md", "mmedpo_laterality"):
+        (plugin / name).symlink_to(EXAMPLES / "plugin" / name)
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--target",
+        site,
+        plugin,
+    ]
+    subprocess.run(list(map(str, install)), check=True)
+    environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
+
+    def mmedpo(*args: str | Path) -> str:
+        line = [sys.executable, "-m", "mmedpo", *map(str, args)]
+        done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "laterality           mmedpo-laterality  0.1.0" in mmedpo("plugins", "list")
+    assert "otherwise: number (default 0.3)" in mmedpo("plugins", "show", "laterality")
+    small = ["data.images=6", "output=out", "disprefer=[{use: self-hallucination}]", "score=[{use: laterality}]"]
+    mmedpo("run", EXAMPLES / "quickstart.yaml", *small, "unrated=keep", "--until", "weigh")
+    pairs = [json.loads(line) for line in (tmp_path / "out/pairs.jsonl").read_text().splitlines()]
+    assert {pair["score"]["scorer"] for pair in pairs} == {"laterality"}
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", EXAMPLES / "plugin"],
+        check=True, env=environment, cwd=tmp_path,
+    )  # fmt: skip
