@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmedpo.adapters import Base, load_adapter
-    from mmedpo.checkpoints import explained, load_model, read_config
+    from mmedpo.checkpoints import explained, first_line, load_model, read_config
     from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError, Stopped
     from mmedpo.hookspecs import hookimpl
     from mmedpo.live import Prompt, TransformersBackbone, closing, plain_ids
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # Resolved on first use, so that `mmedpo --help` pays for none of them.
 _HOMES = {
     "mmedpo.adapters": ["Base", "load_adapter"],
-    "mmedpo.checkpoints": ["explained", "load_model", "read_config"],
+    "mmedpo.checkpoints": ["explained", "first_line", "load_model", "read_config"],
     "mmedpo.errors": ["DataError", "MmedpoError", "PluginError", "RecipeError", "Stopped"],
     "mmedpo.hookspecs": ["hookimpl"],
     "mmedpo.live": ["Prompt", "TransformersBackbone", "closing", "plain_ids"],

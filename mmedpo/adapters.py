@@ -8,8 +8,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from mmedpo.checkpoints import first_line
 from mmedpo.errors import DataError
 
+WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 RECORD = "base.json"  # beside adapter_config.json, which stock PEFT must go on to understand
 
 
@@ -57,6 +59,7 @@ def load_adapter(model: Any, folder: str | Path) -> Any:
     Raises DataError when the adapter was made for another model. What it was made for is known from the record
     that `Base.write` left beside it, else from the name that PEFT wrote into `adapter_config.json`.
     """
+    import torch
     from peft import PeftModel
 
     folder = Path(folder)
@@ -66,15 +69,20 @@ def load_adapter(model: Any, folder: str | Path) -> Any:
         raise _stranger(folder, made_for.name, base.name)
     try:
         adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
-    except (RuntimeError, ValueError) as error:  # other shapes, other module names
-        raise _stranger(folder, made_for.name, base.name, str(error)) from error
-    _all_arrived(adapted, folder, made_for.name, base.name)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, KeyError) as error:  # other shapes, other modules
+        raise _stranger(folder, made_for.name, base.name, first_line(error)) from error
+    if left := _astray(adapted, folder):
+        raise _stranger(folder, made_for.name, base.name, f"{len(left)} tensors, the first is {min(left)}")
     return adapted.eval()
 
 
 def _made_for(folder: Path) -> Base:
     """Read which base an adapter names; its values are "" when nothing recorded them."""
     config = _read_json(folder / "adapter_config.json")
+    if not any((folder / name).exists() for name in WEIGHTS):
+        raise DataError(f"{folder}: holds an adapter_config.json but no {WEIGHTS[0]}")
     if (folder / RECORD).exists():
         record = _read_json(folder / RECORD)
         return Base(str(record.get("name", "")), str(record.get("values", "")))
@@ -101,21 +109,21 @@ def _belongs(made_for: Base, base: Base) -> bool:
 
 
 def _stranger(folder: Path, made_for: str, base: str, why: str = "") -> DataError:
-    detail = f" ({why.splitlines()[0]})" if why else ""
+    detail = f" ({why})" if why else ""
     return DataError(
         f"{folder}: this adapter was made for {made_for or 'a model it does not name'} and does not fit "
         f"{base or 'this model'}{detail}; load the checkpoint it was made for, or leave the adapter out"
     )
 
 
-def _all_arrived(adapted: Any, folder: Path, made_for: str, base: str) -> None:
-    """Refuse an adapter of which a tensor found no place: PEFT itself would pass over it."""
+def _astray(adapted: Any, folder: Path) -> set[str]:
+    """Name the tensors that have no place in the model, or no value in the file; PEFT itself passes over both."""
     from peft import get_peft_model_state_dict
     from peft.utils import load_peft_weights
 
-    left = set(load_peft_weights(str(folder), device="cpu")) ^ set(get_peft_model_state_dict(adapted))
-    if left:
-        raise _stranger(folder, made_for, base, f"{len(left)} tensors differ, the first is {min(left)}")
+    stored = set(load_peft_weights(str(folder), device="cpu"))
+    wanted = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    return (wanted - stored) | {name for name in stored - wanted if "lora_" in name}
 
 
 def _place(name: str, count: int) -> int:

@@ -5,12 +5,22 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mmedpo import DataError, Setting, TransformersBackbone, explained, load_adapter, load_model, read_config
+from mmedpo import (
+    DataError,
+    Setting,
+    TransformersBackbone,
+    explained,
+    first_line,
+    load_adapter,
+    load_model,
+    read_config,
+)
 from mmedpo_plugins.llava_med import original
-from mmedpo_plugins.llava_med.reading import CHAT, Reader, with_image_token
+from mmedpo_plugins.llava_med.reading import CHAT, IMAGE, Reader, with_image_token
 
 TOWER = "model.vision_tower."
 SPARE = re.compile(r"rotary_emb\.inv_freq|position_ids")  # tables that older versions stored and newer ones compute
+BYTES = {f"<0x{byte:02X}>" for byte in range(256)}  # what a Mistral spells unknown characters with
 LORA_TARGETS = r"(.*\.)?language_model\.layers\..*_proj"
 PROJECTOR = r"(.*\.)?multi_modal_projector"
 
@@ -58,6 +68,8 @@ def _converted(checkpoint: str, setting: Setting) -> tuple[Any, Any]:
     _complete(checkpoint, report)
     with explained(checkpoint):
         tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    if tokenizer.convert_ids_to_tokens(model.config.image_token_index) != IMAGE:
+        raise DataError(f"{checkpoint}: its tokenizer has no {IMAGE} where its config.json has one; they do not belong")
     images = _image_processor(checkpoint, model.config.vision_config.to_dict(), pad=True)
     return model, _processor(images, tokenizer, model.config)
 
@@ -68,12 +80,19 @@ def _released_tokenizer(checkpoint: str) -> Any:
     try:
         with explained(checkpoint):
             # legacy: a space before whatever follows a special token, as in training
-            return with_image_token(LlamaTokenizer.from_pretrained(checkpoint, legacy=True))
+            tokenizer = LlamaTokenizer.from_pretrained(checkpoint, legacy=True)
     except (ImportError, DataError) as error:
-        raise DataError(
-            f"{error}; its tokenizer could not be read: it takes a tokenizer.json, or a tokenizer.model and "
-            f"`pip install sentencepiece protobuf`"
-        ) from error
+        raise _no_tokenizer(checkpoint, first_line(error)) from error
+    if not set(tokenizer.get_vocab()) >= BYTES:  # without files, transformers makes do with an empty vocabulary
+        raise _no_tokenizer(checkpoint, "its vocabulary is not there")
+    return with_image_token(tokenizer)
+
+
+def _no_tokenizer(checkpoint: str, why: str) -> DataError:
+    return DataError(
+        f"{checkpoint}: its tokenizer cannot be read ({why}); "
+        f"it takes a tokenizer.json, or a tokenizer.model and `pip install sentencepiece`"
+    )
 
 
 def _image_processor(place: str, clip: dict[str, Any], *, pad: bool) -> Any:
@@ -116,10 +135,9 @@ def _tower(place: str, model: Any, setting: Setting) -> Any:
 
 
 def _forget_names(model: Any) -> None:
-    """Make save_pretrained write the names of transformers, not those the release was read under."""
-    from transformers.conversion_mapping import get_model_conversion_mapping
-
-    model._weight_conversions = get_model_conversion_mapping(model)
+    """Make save_pretrained undo only its own renaming: it would write the names of the release."""
+    done = model._weight_conversions or []
+    model._weight_conversions = [one for one in done if not set(one.source_patterns) & set(original.NAMES)]
 
 
 def _complete(checkpoint: str, report: dict[str, Any]) -> None:

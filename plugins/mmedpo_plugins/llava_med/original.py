@@ -8,12 +8,13 @@ from typing import Any
 
 from mmedpo import DataError, read_config
 
-# Tensor names of the release, and what they are called in LlavaForConditionalGeneration.
+# Tensor names of the release, and what llava-hf checkpoints call them.
 NAMES = {
-    r"^model\.(layers|embed_tokens|norm)\.": r"model.language_model.\1.",
-    r"^model\.vision_tower\.vision_tower\.": r"model.vision_tower.",
-    r"^model\.mm_projector\.0\.": r"model.multi_modal_projector.linear_1.",
-    r"^model\.mm_projector\.2\.": r"model.multi_modal_projector.linear_2.",
+    r"^lm_head\.": "language_model.lm_head.",
+    r"^model\.(layers|embed_tokens|norm)\.": r"language_model.model.\1.",
+    r"^model\.vision_tower\.vision_tower\.": "vision_tower.",
+    r"^model\.mm_projector\.0\.": "multi_modal_projector.linear_1.",
+    r"^model\.mm_projector\.2\.": "multi_modal_projector.linear_2.",
 }
 
 MISTRAL = (

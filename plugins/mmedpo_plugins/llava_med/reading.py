@@ -40,7 +40,7 @@ class Reader:
     def prompt(self, vision: Mapping[str, torch.Tensor], question: str) -> Prompt:
         """Tokenize what stands before and after the image by itself, as LLaVA-Med was trained."""
         tokenizer = self.processor.tokenizer
-        before = tokenizer("[INST] ").input_ids  # with <s>
+        before = [tokenizer.bos_token_id, *plain_ids(tokenizer, "[INST] ")]
         # Data made for LLaVA marks the image's place in the question; it has but one here.
         after = plain_ids(tokenizer, f"\n{question.replace(IMAGE, '').strip()} [/INST]")
         return Prompt([*before, *[self.image_token] * self.patches, *after], vision)
@@ -72,7 +72,7 @@ def with_image_token(tokenizer: Any) -> Any:
     The release has no id for an image, and a new one would need a new row of the output layer, which would take a
     share of every probability. <unk> never comes up: the tokenizer spells what it does not know in bytes.
     """
-    from tokenizers import Tokenizer
+    from tokenizers import Tokenizer, processors
     from transformers import PreTrainedTokenizerFast
 
     state, old = json.loads(tokenizer.backend_tokenizer.to_str()), tokenizer.unk_token
@@ -81,9 +81,13 @@ def with_image_token(tokenizer: Any) -> Any:
     state["model"]["unk_token"] = IMAGE if state["model"].get("unk_token") == old else None
     for token in state["added_tokens"]:
         token["content"] = IMAGE if token["content"] == old else token["content"]
+    renamed, start = Tokenizer.from_str(json.dumps(state)), tokenizer.bos_token
+    renamed.post_processor = processors.TemplateProcessing(
+        single=f"{start} $A", pair=f"{start} $A {start} $B", special_tokens=[(start, tokenizer.bos_token_id)]
+    )
     return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(json.dumps(state)),
-        bos_token=tokenizer.bos_token,
+        tokenizer_object=renamed,
+        bos_token=start,
         eos_token=tokenizer.eos_token,
         unk_token=IMAGE,
         pad_token=tokenizer.eos_token,  # the release pads with <unk>

@@ -1,0 +1,37 @@
+"""The backbone `hf-vlm`: any image-text-to-text model of transformers whose processor has a chat template."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+from mmedpo import Backbone, Setting, TransformersBackbone, closing, hookimpl
+
+
+class HfVlm(Backbone):
+    """Any model of transformers that reads an image and a question in its chat template: Qwen2.5-VL, Idefics3 ...
+
+        backbone:
+          use: hf-vlm
+          checkpoint: Qwen/Qwen2.5-VL-3B-Instruct    # a folder or a hub id
+    """
+
+    use: ClassVar[str] = "hf-vlm"
+    export_dtype: ClassVar[str] = "auto"  # as stored
+
+    checkpoint: str
+    """A folder or hub id that AutoModelForImageTextToText and AutoProcessor load."""
+
+    @contextmanager
+    def open(self, setting: Setting) -> Iterator[TransformersBackbone]:
+        """Load the model, with its adapter if it has one. Raises DataError, PluginError for a missing library."""
+        from mmedpo_plugins.hf_vlm.loading import load
+
+        with closing(load(self.checkpoint, self.adapter, setting)) as live:
+            yield live
+
+
+@hookimpl
+def mmedpo_backbones() -> list[type[Backbone]]:
+    return [HfVlm]

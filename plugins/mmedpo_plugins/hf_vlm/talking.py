@@ -1,0 +1,76 @@
+"""Speak to a model in its own chat template."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from mmedpo import Prompt
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+TYPES = ("mm_token_type_ids", "token_type_ids")
+TEXT = {"input_ids", "attention_mask", *TYPES}
+SAID = "ANSWER"  # stands for any answer
+
+
+class Talk:
+    """Ask with a processor's chat template, and know what it puts around an answer."""
+
+    def __init__(self, processor: Any) -> None:
+        self.processor = processor
+
+    def prompt(self, image: Image, question: str) -> Prompt:
+        """Return what the model reads before it answers."""
+        inputs = self.processor.apply_chat_template(
+            self._asked(question, image),
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+        )
+        types = next((inputs[key][0].tolist() for key in TYPES if key in inputs), None)
+        vision = {key: value for key, value in inputs.items() if key not in TEXT}
+        return Prompt(inputs["input_ids"][0].tolist(), vision, types)
+
+    def rehearse(self) -> Prompt:
+        """Ask about a blank image, to find out now what would fail later."""
+        from PIL import Image as pil
+
+        return self.prompt(pil.new("RGB", (64, 48), "grey"), "?")
+
+    @cached_property
+    def types_key(self) -> str:
+        """The name under which the model takes token types."""
+        names = self.processor.model_input_names
+        return next((key for key in TYPES if key in names), TYPES[0])
+
+    @property
+    def lead(self) -> str:
+        """What the template puts between prompt and answer, a space perhaps."""
+        return self._around[0]
+
+    @property
+    def end(self) -> int:
+        """The token with which the template closes an answer."""
+        tokenizer = self.processor.tokenizer
+        first = tokenizer(self._around[1], add_special_tokens=False).input_ids[:1]
+        return first[0] if first and first[0] in tokenizer.all_special_ids else tokenizer.eos_token_id
+
+    @cached_property
+    def _around(self) -> tuple[str, str]:
+        """What stands before and after an answer, as far as the template repeats the prompt before it."""
+        said = {"role": "assistant", "content": [{"type": "text", "text": SAID}]}
+        prompt = self.processor.apply_chat_template(self._asked("?"), add_generation_prompt=True)
+        whole = self.processor.apply_chat_template([*self._asked("?"), said])
+        if not whole.startswith(prompt) or SAID not in whole:
+            return "", ""
+        before, _, after = whole[len(prompt) :].partition(SAID)
+        return before, after
+
+    def _asked(self, question: str, image: Image | None = None) -> list[dict[str, Any]]:
+        # The image has its own place in the template; a second placeholder would stand for no image.
+        text = question.replace(getattr(self.processor, "image_token", None) or "<image>", "").strip()
+        shown = {"type": "image"} if image is None else {"type": "image", "image": image}
+        return [{"role": "user", "content": [shown, {"type": "text", "text": text}]}]
