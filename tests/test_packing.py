@@ -1,0 +1,291 @@
+"""Token trees: the structure, and that nothing but the time changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from tiny_models import IMAGE, MODELS, WORDS, Tiny, llava, make_tiny
+
+from mmedpo.packing import common_prefix, grow, pack, share_rows, visible
+from mmedpo.trees import attention_mask, positions, why_pairs
+
+SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), min_size=1, max_size=8)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def arrays(sequences: list[list[int]]) -> list[np.ndarray]:
+    return [np.asarray(sequence, dtype=np.int64) for sequence in sequences]
+
+
+# --- the trie ----------------------------------------------------------------------------------------------------
+
+
+@given(SEQUENCES)
+def test_every_common_prefix_is_stored_once(sequences: list[list[int]]) -> None:
+    prefixes = {tuple(sequence[: stop + 1]) for sequence in sequences for stop in range(len(sequence))}
+    assert len(grow(arrays(sequences))) == len(prefixes)
+
+
+@given(SEQUENCES)
+def test_each_sequence_reads_its_tokens_along_its_path(sequences: list[list[int]]) -> None:
+    tree = grow(arrays(sequences))
+    for sequence, path in zip(sequences, tree.paths, strict=True):
+        assert tree.ids[path].tolist() == sequence
+        assert tree.depth[path].tolist() == list(range(len(sequence)))
+
+
+@given(SEQUENCES)
+def test_a_token_sees_the_tokens_before_it_on_its_path_and_no_other(sequences: list[list[int]]) -> None:
+    tree = grow(arrays(sequences))
+    seen = visible(torch.from_numpy(tree.end)[None])[0, 0]
+    for path in tree.paths:
+        for stop, token in enumerate(path):
+            assert seen[token].nonzero()[:, 0].tolist() == path[: stop + 1].tolist()
+
+
+@given(SEQUENCES, st.randoms(use_true_random=False))
+def test_the_tree_does_not_depend_on_the_order_of_sequences(sequences: list[list[int]], random: Any) -> None:
+    shuffled = random.sample(sequences, len(sequences))
+    one, other = grow(arrays(sequences)), grow(arrays(shuffled))
+    assert one.ids.tolist() == other.ids.tolist()
+    assert one.end.tolist() == other.end.tolist()
+
+
+def test_tokens_compare_as_numbers_and_not_as_bytes() -> None:
+    tree = grow(arrays([[1, 256], [1, 2], [1, 40000]]))
+    assert tree.ids.tolist() == [1, 2, 256, 40000]
+
+
+def test_common_prefix_ends_with_the_shorter_sequence() -> None:
+    assert common_prefix(np.array([1, 2, 3]), np.array([1, 2])) == 2
+    assert common_prefix(np.array([1, 2, 3]), np.array([1, 3, 3])) == 1
+    assert common_prefix(np.array([1]), np.array([2])) == 0
+
+
+# --- rows of trees -----------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=20), st.integers(1, 40))
+def test_rows_keep_to_the_budget_unless_one_thing_is_beyond_it(sizes: list[int], budget: int) -> None:
+    rows = share_rows(sizes, budget)
+    assert sorted(index for row in rows for index in row) == list(range(len(sizes)))
+    for row in rows:
+        assert len(row) == 1 or sum(sizes[index] for index in row) <= budget
+
+
+@given(st.lists(st.tuples(st.lists(st.integers(0, 2), min_size=1, max_size=6), st.integers(0, 2)), min_size=1))
+def test_trees_of_different_images_share_rows_and_nothing_else(chosen: list[tuple[list[int], int]]) -> None:
+    sequences, roots = arrays([sequence for sequence, _ in chosen]), [root for _, root in chosen]
+    rows = pack(sequences, roots, budget=12, pad=7)
+    seen = visible(torch.from_numpy(rows.end))[:, 0]
+    owner = rows.scatter([np.full(len(s), root + 1) for s, root in zip(sequences, roots, strict=True)])
+    for sequence, row, columns in zip(sequences, rows.row, rows.columns, strict=True):
+        assert rows.ids[row, columns].tolist() == sequence.tolist()
+        assert seen[row, columns[-1]].nonzero()[:, 0].tolist() == columns.tolist()
+    assert (rows.ids[owner == 0] == 7).all()
+    assert (owner > 0).sum() == rows.used
+    order = [int(name) - 1 for row in owner for name in row[np.flatnonzero(np.diff(row, prepend=0))] if name]
+    assert order == list(rows.roots)
+
+
+def test_a_token_beyond_the_trees_sees_itself_alone() -> None:
+    rows = pack(arrays([[1, 2, 3], [4]]), ["a", "b"], budget=3)
+    seen = visible(torch.from_numpy(rows.end))[:, 0]
+    assert seen[1].tolist() == [[True, False, False], [False, True, False], [False, False, True]]
+
+
+# --- exactness ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Told:
+    """A side: an image, a question, an answer."""
+
+    image: int
+    question: tuple[int, ...]
+    answer: tuple[int, ...]
+
+    def ids(self, tiny: Tiny) -> list[int]:
+        return [*tiny.images[self.image][0], *self.question, *self.answer, 1]
+
+    def inputs(self, tiny: Tiny) -> dict[str, torch.Tensor]:
+        ids = torch.tensor([self.ids(tiny)])
+        types = {"mm_token_type_ids": (ids == IMAGE).int()} if tiny.types else {}
+        return {"input_ids": ids, **tiny.images[self.image][1], **types}
+
+
+Grads = dict[str, torch.Tensor]
+
+
+def answer_tokens(side: Told) -> int:
+    return len(side.answer) + 1
+
+
+def logp(logits: torch.Tensor, side: Told) -> torch.Tensor:
+    return logits.log_softmax(-1).gather(1, torch.tensor([*side.answer, 1])[:, None]).sum()
+
+
+def pairwise(tiny: Tiny, sides: list[Told]) -> list[torch.Tensor]:
+    found = []
+    for side in sides:
+        logits = tiny.model(**side.inputs(tiny)).logits[0]
+        found.append(logp(logits[-answer_tokens(side) - 1 : -1], side))
+    return found
+
+
+def by_trees(tiny: Tiny, sides: list[Told], budget: int) -> list[torch.Tensor]:
+    rows = pack([np.array(side.ids(tiny)) for side in sides], [side.image for side in sides], budget)
+    vision = [tiny.images[image][1] for image in rows.roots]  # type: ignore[index]
+    logits = tiny.model(
+        input_ids=torch.from_numpy(rows.ids),
+        position_ids=positions(tiny.model, rows, [side.inputs(tiny) for side in sides]),
+        attention_mask=attention_mask(torch.from_numpy(rows.end), tiny.model),
+        **{key: torch.cat([part[key] for part in vision]) for key in vision[0]},
+    ).logits
+    return [
+        logp(logits[row, columns[-answer_tokens(side) - 1 : -1]], side)
+        for side, row, columns in zip(sides, rows.row, rows.columns, strict=True)
+    ]
+
+
+def loss_and_gradients(tiny: Tiny, logps: list[torch.Tensor]) -> tuple[torch.Tensor, Grads]:
+    """Mix the sides as pairs do: halves against each other, through a sigmoid, weighted."""
+    values = torch.stack(logps)
+    chosen, rejected = values.chunk(2)
+    weights = torch.linspace(0.5, 1.5, len(chosen), dtype=values.dtype)
+    loss = -(weights * torch.nn.functional.logsigmoid(0.1 * (chosen - rejected))).mean()
+    tiny.model.zero_grad()
+    loss.backward()
+    named = tiny.model.named_parameters()
+    trained = ("language_model", "text_model", "projector", "connector", "merger", "lm_head")
+    return loss.detach(), {n: p.grad for n, p in named if p.grad is not None and any(t in n for t in trained)}
+
+
+def apart(one: torch.Tensor, other: torch.Tensor) -> float:
+    return ((one - other).norm() / other.norm()).item()
+
+
+def check_exact(tiny: Tiny, sides: list[Told], budget: int, limit: float) -> None:
+    loss, grads = loss_and_gradients(tiny, pairwise(tiny, sides))
+    tree_loss, tree_grads = loss_and_gradients(tiny, by_trees(tiny, sides, budget))
+    assert apart(tree_loss, loss) < limit
+    assert grads.keys() == tree_grads.keys()
+    errors = {name: apart(tree_grads[name], grads[name]) for name in grads if grads[name].norm() > 0}
+    assert errors
+    assert max(errors.values()) < limit, max(errors.items(), key=lambda item: item[1])
+
+
+def pairs_of(*pairs: tuple[Told, Told]) -> list[Told]:
+    return [chosen for chosen, _ in pairs] + [rejected for _, rejected in pairs]
+
+
+def typical() -> list[Told]:
+    """Two questions on one image, one of them twice, a duplicate, an image pair, and a long report on its own."""
+    first, again = (6, 7, 8), (6, 7, 9, 10)
+    report = tuple(5 + (7 * place) % 35 for place in range(60))
+    return pairs_of(
+        (Told(0, first, (11,)), Told(0, first, (12, 13))),
+        (Told(0, again, (11, 14)), Told(0, again, (15,))),
+        (Told(0, first, (11,)), Told(0, first, (12, 13))),
+        (Told(0, first, (16, 17)), Told(0, first, (11,))),
+        (Told(0, again, (11, 14)), Told(1, again, (11, 14))),
+        (Told(2, (20,), report), Told(2, (20,), (*report[:30], 5, *report[40:]))),
+    )
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("dtype", "limit"), [(torch.float64, 1e-10), (torch.float32, 1e-5)], ids=["64", "32"])
+@pytest.mark.parametrize("budget", [10, 400], ids=["a row each", "shared row"])
+def test_trees_give_the_loss_and_gradients_of_pairs(name: str, dtype: torch.dtype, limit: float, budget: int) -> None:
+    check_exact(make_tiny(name, dtype), typical(), budget, limit)
+
+
+def told() -> st.SearchStrategy[list[Told]]:
+    words = st.lists(st.sampled_from([*WORDS][:3]), min_size=1, max_size=4).map(tuple)
+    report = st.lists(st.sampled_from([*WORDS]), min_size=20, max_size=40).map(tuple)
+    text = st.builds(
+        lambda image, question, one, other: (Told(image, question, one), Told(image, question, other)),
+        st.integers(0, 2), words, words | report, words,
+    )  # fmt: skip
+    noised = st.builds(
+        lambda images, question, one, other: (Told(images[0], question, one), Told(images[1], question, other)),
+        st.permutations(range(3)), words, words, words,
+    )  # fmt: skip
+    pairs = (text | noised).filter(lambda pair: pair[0] != pair[1])  # two equal sides have no gradient to compare
+    return st.lists(pairs, min_size=1, max_size=5).map(lambda pairs: pairs_of(*pairs))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_trees_are_exact_for_any_set_of_pairs(name: str) -> None:
+    tiny = make_tiny(name, torch.float64)
+
+    @settings(
+        max_examples=8,
+        deadline=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(told(), st.sampled_from([10, 60, 500]))
+    def check(sides: list[Told], budget: int) -> None:
+        check_exact(tiny, sides, budget, 1e-10)
+
+    check()
+
+
+def test_eager_attention_takes_trees_too() -> None:
+    tiny = make_tiny("llava-mistral", torch.float64)
+    tiny.model.set_attn_implementation("eager")
+    check_exact(tiny, typical(), 400, 1e-6)  # its softmax rounds to float32
+
+
+# --- where trees would not be exact ------------------------------------------------------------------------------
+
+
+def test_a_causal_model_has_no_reason_against_trees() -> None:
+    for name in MODELS:
+        assert why_pairs(make_tiny(name, torch.float32).model, causal=True, longest=400) == ""
+
+
+def test_attention_that_is_not_causal_is_a_reason() -> None:
+    model = make_tiny("llava-mistral", torch.float32).model
+    assert "not known to be purely causal" in why_pairs(model, causal=False, longest=10)
+
+
+def test_a_sliding_window_is_a_reason_once_a_sequence_is_longer() -> None:
+    model = llava(sliding_window=16).model
+    assert why_pairs(model, causal=True, longest=16) == ""
+    assert why_pairs(model, causal=True, longest=17) == (
+        "its attention reaches back 16 tokens and the longest sequence has 17"
+    )
+
+
+def test_gemma_3_is_no_candidate_whoever_calls_it_causal() -> None:
+    from transformers import Gemma3TextConfig
+
+    from mmedpo.trees import sliding_window
+
+    assert sliding_window(Gemma3TextConfig(num_hidden_layers=6, sliding_window=64)) == 64
+
+
+def test_a_recurrent_layer_is_a_reason() -> None:
+    from mmedpo.trees import sliding_window
+
+    class Text:
+        layer_types = ("linear_attention", "full_attention")
+
+    assert sliding_window(Text()) == 0
