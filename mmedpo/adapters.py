@@ -83,10 +83,9 @@ def _made_for(folder: Path) -> Base:
     config = _read_json(folder / "adapter_config.json")
     if not any((folder / name).exists() for name in WEIGHTS):
         raise DataError(f"{folder}: holds an adapter_config.json but no {WEIGHTS[0]}")
-    if (folder / RECORD).exists():
-        record = _read_json(folder / RECORD)
-        return Base(str(record.get("name", "")), str(record.get("values", "")))
-    return Base(str(config.get("base_model_name_or_path") or ""), "")
+    record = _read_json(folder / RECORD) if (folder / RECORD).exists() else {}
+    name = record.get("name") or config.get("base_model_name_or_path") or ""
+    return Base(str(name), str(record.get("values") or ""))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -54,9 +54,9 @@ def explained(checkpoint: str) -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error that says something, at most 300 characters of it."""
-    lines = (line.strip() for line in str(error).splitlines())
-    return next((line for line in lines if line), type(error).__name__)[:300]
+    """Return the first line of an error that says something and is no heading, at most 300 characters of it."""
+    lines = [stripped for line in str(error).splitlines() if (stripped := line.strip())] or [type(error).__name__]
+    return next((line for line in lines if not line.endswith(":")), lines[0])[:300]
 
 
 def _where(checkpoint: str) -> str:
