@@ -1,0 +1,181 @@
+"""The vision cache: one look at an image, and the same gradients as without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import IMAGE, MODELS, Tiny, make_tiny
+
+from mmedpo.batches import Sided
+from mmedpo.features import Shelf, Sight, why_not
+from mmedpo.parts import LiveBackbone
+
+PROJECTORS = {
+    "llava-mistral": "model.multi_modal_projector",
+    "llava-llama": "model.multi_modal_projector",
+    "qwen2.5-vl": "model.visual.merger",
+    "idefics3": "model.connector",
+    "internvl": "model.multi_modal_projector",
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def frozen(name: str, *trained: str) -> Tiny:
+    tiny = make_tiny(name, torch.float64)
+    for path, parameter in tiny.model.named_parameters():
+        parameter.requires_grad_(path.startswith(("model.language_model", "model.text_model", *trained)))
+    return tiny
+
+
+def make_sight(tiny: Tiny, shelf: Shelf | None, projectors: Sequence[str] = ()) -> Sight:
+    backbone = SimpleNamespace(collate=lambda encodings: LiveBackbone.collate(None, encodings))  # type: ignore[arg-type]
+    pixels = SimpleNamespace(of=lambda side: tiny.images[int(side.image)][1])
+    return Sight(backbone, pixels, shelf, projectors)  # type: ignore[arg-type]
+
+
+def side(number: int) -> Sided:
+    return Sided(np.zeros(1, dtype=np.int32), 0, str(number), None, (None, "", ""))  # type: ignore[arg-type]
+
+
+def gradients(tiny: Tiny, vision: dict[str, Any], number: int) -> dict[str, torch.Tensor]:
+    tiny.model.zero_grad()
+    ids = torch.tensor([[*tiny.images[number][0], 7, 8, 9]])
+    types = {"mm_token_type_ids": (ids == IMAGE).int()} if tiny.types else {}
+    logits = tiny.model(input_ids=ids, **types, **vision).logits
+    logits.log_softmax(-1)[0, -3:, 6].sum().backward()
+    return {name: p.grad.clone() for name, p in tiny.model.named_parameters() if p.grad is not None}
+
+
+def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    # Qwen's tower turns queries and keys in float32 whatever the dtype, and a sum's order is free.
+    for name, value in one.items():
+        assert (value - other[name]).norm() <= 1e-9 * other[name].norm() + 1e-12, name
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("trains", [False, True], ids=["frozen", "projector trains"])
+def test_kept_features_give_the_gradients_of_pixels(tmp_path: Path, name: str, trains: bool) -> None:
+    projector = [PROJECTORS[name]] if trains else []
+    tiny = frozen(name, *projector)
+    shelf = Shelf(tmp_path / "features.bin", 2**20)
+    sight, plain = make_sight(tiny, shelf, projector), make_sight(tiny, None)
+    for number in (0, 1, 0, 1):
+        kept = gradients(tiny, sight.inputs(tiny.model, [side(number)]), number)
+        assert not sight.why_not
+        assert_equal(kept, gradients(tiny, plain.inputs(tiny.model, [side(number)]), number))
+        assert any("merger" in key or "connector" in key or "projector" in key for key in kept) == trains
+    assert sight.calls == 2
+    assert plain.calls == 4
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_features_of_several_images_stand_in_the_order_asked(tmp_path: Path, name: str) -> None:
+    tiny = frozen(name)
+    sight, plain = make_sight(tiny, Shelf(tmp_path / "f.bin", 2**20)), make_sight(tiny, None)
+    rows = [[*tiny.images[number][0]] for number in (2, 0, 2)]
+    ids = torch.tensor([[token for row in rows for token in row]])
+    positions = torch.arange(ids.shape[1])[None]
+    seen = [
+        tiny.model(input_ids=ids, position_ids=positions, **made.inputs(tiny.model, [side(2), side(0), side(2)])).logits
+        for made in (sight, plain)
+    ]
+    assert torch.allclose(*seen, atol=1e-9)
+    assert sight.calls == 2
+
+
+def test_another_process_finds_what_was_kept(tmp_path: Path) -> None:
+    tiny = frozen("llava-mistral")
+    first = make_sight(tiny, Shelf(tmp_path / "f.bin", 2**20))
+    want = first.inputs(tiny.model, [side(1)])["mm_encoder_outputs"]["image"].pooler_output[0]
+    again = make_sight(tiny, Shelf(tmp_path / "f.bin", 2**20))
+    assert torch.equal(again.inputs(tiny.model, [side(1)])["mm_encoder_outputs"]["image"].pooler_output[0], want)
+    assert again.calls == 0
+
+
+def test_a_model_without_room_for_ready_features_gets_pixels_and_a_reason(tmp_path: Path) -> None:
+    tiny = frozen("llava-mistral", "model.vision_tower")
+    sight = make_sight(tiny, Shelf(tmp_path / "f.bin", 2**20))
+    assert set(sight.inputs(tiny.model, [side(0)])) == {"pixel_values"}
+    assert sight.why_not.startswith("its vision tower trains (model.vision_tower.")
+    assert "takes no ready image features" in why_not(torch.nn.Linear(1, 1), [])
+
+
+def test_a_projector_whose_output_is_changed_further_is_a_reason(tmp_path: Path) -> None:
+    name = "model.multi_modal_projector"
+    tiny = frozen("llava-mistral", name)
+    inner = tiny.model.model.get_image_features
+
+    def doubled(**vision: Any) -> Any:
+        output = inner(**vision)
+        output.pooler_output = [torch.cat([part, part.new_zeros(1, part.shape[1])]) for part in output.pooler_output]
+        return output
+
+    tiny.model.model.get_image_features = doubled
+    sight = make_sight(tiny, Shelf(tmp_path / "f.bin", 2**20), [name])
+    assert set(sight.inputs(tiny.model, [side(0)])) == {"pixel_values"}
+    assert "changed further" in sight.why_not
+
+
+# --- the shelf ---------------------------------------------------------------------------------------------------
+
+
+def test_memory_is_bounded_and_the_file_has_the_rest(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "f.bin", 3 * 400)
+    made = {str(number): torch.full((100,), float(number)) for number in range(20)}
+    for key, value in made.items():
+        shelf[key] = {"x": value}
+    assert shelf._bytes <= 3 * 400
+    for key in [*made, *reversed(made)]:
+        assert torch.equal(shelf[key]["x"], made[key])
+        assert shelf._bytes <= 3 * 400
+        assert shelf._bytes == sum(record["x"].nbytes for record in shelf._held.values())
+
+
+def test_any_dtype_comes_back_bit_for_bit(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "f.bin", 0)
+    record = {"a": torch.randn(3, 4).bfloat16(), "b": torch.arange(4), "c": torch.randn(2, dtype=torch.float64)}
+    shelf["one"], shelf["two"] = record, {"d": torch.zeros(1)}
+    assert all(torch.equal(shelf["one"][name], value) for name, value in record.items())
+
+
+@pytest.mark.parametrize("cut", [1, 40, 150])
+def test_a_file_cut_short_is_used_up_to_its_last_whole_entry(tmp_path: Path, cut: int) -> None:
+    shelf = Shelf(tmp_path / "f.bin", 0)
+    for number in range(3):
+        shelf[str(number)] = {"x": torch.full((8,), float(number))}
+    shelf.close()
+    data = (tmp_path / "f.bin").read_bytes()
+    (tmp_path / "f.bin").write_bytes(data[:-cut])
+    again = Shelf(tmp_path / "f.bin", 0)
+    assert "2" not in again
+    again["3"] = {"x": torch.full((8,), 3.0)}
+    for key in [key for key in ("0", "1", "3") if key in again]:
+        assert torch.equal(again[key]["x"], torch.full((8,), float(key)))
+    assert len(Shelf(tmp_path / "f.bin", 0)) == len(again)
+
+
+def test_an_index_cut_short_forgets_its_last_entry(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "f.bin", 0)
+    for number in range(2):
+        shelf[str(number)] = {"x": torch.full((8,), float(number))}
+    index = tmp_path / "f.jsonl"
+    index.write_text(index.read_text()[:-3])
+    again = Shelf(tmp_path / "f.bin", 0)
+    assert "0" in again
+    assert "1" not in again
+    again["1"] = {"x": torch.ones(8)}
+    assert torch.equal(Shelf(tmp_path / "f.bin", 0)["1"]["x"], torch.ones(8))
