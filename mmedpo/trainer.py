@@ -133,12 +133,14 @@ class PreferenceTrainer(DPOTrainer):
     ) -> None:
         """Compute the reference log-probabilities that the table lacks, with the policy as it is now.
 
-        Slices are fixed and redone whole, so that what a killed run left behind changes no number.
+        Slices are fixed and redone whole, so that what a killed run left behind changes no number; pairs of like
+        length go together, so that little is padded.
         """
         size = self.args.per_device_eval_batch_size
+        ordered = sorted(pairs, key=lambda pair: (max(len(pair.chosen.ids), len(pair.rejected.ids)), pair.id))
         self.model.eval()
-        for start in range(0, len(pairs), size):
-            some = pairs[start : start + size]
+        for start in range(0, len(ordered), size):
+            some = ordered[start : start + size]
             if all(pair.id in table for pair in some):
                 continue
             batch = self._prepare_inputs(self.collator.batch(some))

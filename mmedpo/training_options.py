@@ -57,6 +57,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "it has no effect on preference training": (
         "do_train", "do_eval", "do_predict", "prediction_loss_only", "include_for_metrics", "batch_eval_metrics",
         "eval_do_concat_batches", "eval_use_gather_object", "eval_accumulation_steps",
+        "include_num_input_tokens_seen",
     ),
 }  # fmt: skip
 

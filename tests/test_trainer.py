@@ -515,3 +515,24 @@ def test_checking_options_imports_neither_torch_nor_trl() -> None:
         "assert not {'torch', 'trl', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_docs_have_every_option_with_its_default_and_every_refused_argument() -> None:
+    from pydantic import BaseModel
+
+    from mmedpo.training_options import REFUSED
+
+    page = (Path(__file__).parents[1] / "docs" / "training.md").read_text()
+    plain: dict[str, Any] = {}
+    for name, field in TrainOptions.model_fields.items():
+        nested = ProjectorOptions() if name == "projector" else field.default
+        if isinstance(nested, BaseModel):
+            plain |= {f"{name}.{inner}": value for inner, value in nested.model_dump().items()}
+        else:
+            plain[name] = field.default
+    for name, value in plain.items():
+        row = next(line for line in page.split("## Options")[1].splitlines() if line.startswith(f"| `{name}` | "))
+        written = row.split(" | ")[1]
+        same = float(written) == value if isinstance(value, float | int) and value is not False else None
+        assert written == str(value).lower() if same is None else same, row
+    assert all(f"`{name}`" in page for names in REFUSED.values() for name in names)
