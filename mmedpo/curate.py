@@ -100,7 +100,7 @@ def disprefer(run: Run, parts: Sequence[Dispreference], cases: list[Case]) -> li
         for part in parts:
             for item in _made_by(run, part, cases, made, opened):
                 if isinstance(item, Drop):
-                    counts[f"no {part.makes} pair by {part.use}: {item.reason}"] += 1
+                    counts[f"cases without {part.makes} pair by {part.use}: {item.reason}"] += 1
                 else:
                     made[item.case.id].append(item)
                     counts[f"{item.kind} pairs by {part.use}"] += 1

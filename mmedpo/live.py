@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from mmedpo.adapters import Base
 from mmedpo.parts import Encoding, LiveBackbone
 from mmedpo.pictures import Picture, pixel_hash
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
 
     from mmedpo.records import Case
@@ -110,6 +109,8 @@ class TransformersBackbone(LiveBackbone):
         return answers
 
     def _generate(self, cases: Sequence[Case], max_new_tokens: int, noise: list[SeededNoise]) -> list[str]:
+        import torch
+
         inputs = self._batch([self.prompt(case.image, case.question) for case in cases])
         device = self.model.device
         # no_grad, not inference_mode: what a model keeps from here (rotary tables, say) must still serve training.
@@ -137,6 +138,8 @@ class TransformersBackbone(LiveBackbone):
 
     def _batch(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
         """Pad on the left, so that every answer begins at the same place."""
+        import torch
+
         width = max(len(prompt.ids) for prompt in prompts)
 
         def padded(rows: Sequence[Sequence[int]], fill: int) -> torch.Tensor:
@@ -178,6 +181,8 @@ def plain_ids(tokenizer: Any, text: str) -> list[int]:
 @contextmanager
 def closing(live: TransformersBackbone) -> Iterator[TransformersBackbone]:
     """Yield a live backbone and let go of its model afterwards, so that the next stage has the memory."""
+    import torch
+
     try:
         yield live
     finally:
@@ -192,11 +197,15 @@ class SeededNoise:
     """Add Gumbel noise to a row's logits, so that the best of them is a sample that the row's own seed decides."""
 
     def __init__(self, temperature: float, seeds: Sequence[int]) -> None:
+        import torch
+
         self.temperature = temperature
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Take and return scores (cases, vocabulary)."""
+        import torch
+
         # On the CPU and in float64, so that a seed means the same noise on every device and -log(0) cannot happen.
         drawn = [torch.empty(scores.shape[1], dtype=torch.float64) for _ in self.generators]
         waits = torch.stack([row.exponential_(generator=g) for row, g in zip(drawn, self.generators, strict=True)])
@@ -205,6 +214,8 @@ class SeededNoise:
 
 def _stack(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     """Concatenate (n, ...) tensors; those smaller in another dimension get zeros after their end."""
+    import torch
+
     sizes = [max(size) for size in zip(*(tensor.shape[1:] for tensor in tensors), strict=True)]
     grown = []
     for tensor in tensors:

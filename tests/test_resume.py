@@ -204,6 +204,6 @@ def test_run_json_says_what_made_the_run_and_how_cases_flowed(whole: Runs) -> No
     assert known["state"] == "finished"
     assert {"kind": "scorer", "use": "slow-score", "package": "slow-parts", "version": "1.0"} in known["plugins"]
     assert known["packages"]["trl"]
-    assert known["flow"]["disprefer"]["no text pair by slow-answer: the number seven"] > 0
+    assert known["flow"]["disprefer"]["cases without text pair by slow-answer: the number seven"] > 0
     cases = known["flow"]["read"]["cases"]
     assert cases == sum(known["flow"]["disprefer"].values())
