@@ -56,9 +56,10 @@ def load_processor(checkpoint: str) -> Any:
             processor = AutoProcessor.from_pretrained(checkpoint)
     except ImportError as error:
         raise _missing_library(checkpoint, error) from error
-    for part in ("tokenizer", "image_processor", "chat_template"):
+    for part in ("image_processor", "tokenizer", "chat_template"):
         if not getattr(processor, part, None):
-            raise DataError(f"{checkpoint}: its processor ({type(processor).__name__}) has no {part}; hf-vlm needs one")
+            kind = type(processor).__name__
+            raise DataError(f"{checkpoint}: its processor ({kind}) has no {part}, which hf-vlm needs to ask about images")
     return processor
 
 

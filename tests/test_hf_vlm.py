@@ -1,0 +1,354 @@
+"""Any VLM with a chat template: Idefics3 with its own processor, Gemma3, Qwen2.5-VL without one."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmedpo_plugins.hf_vlm import HfVlm
+from mmedpo_plugins.hf_vlm.modules import lora_targets, projector
+from PIL import Image
+
+from mmedpo import Case, DataError, Picture, PluginError, Prompt, Setting, TransformersBackbone
+
+SPECIAL = ["<pad>", "<bos>", "<eos>", "<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>"]
+GRID = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
+# User:<image>is there?<end_of_utterance>\nAssistant: no<end_of_utterance>\n
+CHAT = (
+    "{% for m in messages %}{{ m['role'] | capitalize }}{{ ':' if m['content'][0]['type'] == 'image' else ': ' }}"
+    "{% for c in m['content'] %}{{ '<image>' if c['type'] == 'image' else c['text'] }}{% endfor %}<end_of_utterance>\n"
+    "{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"
+)
+TEXT = {
+    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "initializer_range": 0.3, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
+
+
+def make_tokenizer(extra: tuple[str, ...] = ()) -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(models.BPE())
+    words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words.decoder = decoders.ByteLevel()
+    learn = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=[*SPECIAL, *extra, *GRID],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    words.train_from_iterator(["is there a nodule in the left lung? no, yes. User: Assistant:"], learn)
+    names = {"pad_token": "<pad>", "bos_token": "<bos>", "eos_token": "<eos>"}
+    return PreTrainedTokenizerFast(tokenizer_object=words, **names)
+
+
+def saved(folder: Path, kind: Any, config: Any, processor: Any) -> Path:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        kind(config).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def idefics3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from transformers import Idefics3Config, Idefics3ForConditionalGeneration, Idefics3ImageProcessorPil
+    from transformers import Idefics3Processor as Processor
+
+    tokenizer = make_tokenizer()
+    images = Idefics3ImageProcessorPil(size={"longest_edge": 64}, max_image_size={"longest_edge": 32})
+    vision = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = Idefics3Config(
+        text_config={"model_type": "llama", "vocab_size": len(tokenizer), **TEXT},
+        vision_config={**vision, "image_size": 32, "patch_size": 8},
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        scale_factor=2,
+        pad_token_id=0,
+    )
+    processor = Processor(images, tokenizer, image_seq_len=4, chat_template=CHAT)
+    folder = tmp_path_factory.mktemp("models") / "idefics3-tiny"
+    return saved(folder, Idefics3ForConditionalGeneration, config, processor)
+
+
+def make_cases() -> list[Case]:
+    """Make cases whose images have five, three and three tiles and whose questions differ in length."""
+    sizes, questions = [(40, 40), (60, 30), (200, 60)], ["is there a nodule?", "is there?", "left?"]
+    pictures = [Picture.drawn(Image.linear_gradient("L").resize(size)) for size in sizes]
+    return [
+        Case(str(i), picture, asked, "no") for i, (picture, asked) in enumerate(zip(pictures, questions, strict=True))
+    ]
+
+
+def matching(pattern: str, model: Any) -> list[str]:
+    return [name for name, _ in model.named_modules() if re.fullmatch(pattern, name)]
+
+
+def logits(model: Any, encoding: Any, **more: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return model(input_ids=torch.tensor([list(encoding.ids)]), **encoding.vision, **more).logits[0]
+
+
+# Idefics3, end to end
+
+
+def test_a_case_is_answered_the_same_alone_as_beside_images_of_more_tiles(idefics3: Path) -> None:
+    with HfVlm(checkpoint=str(idefics3)).open(Setting()) as live:
+        together = live.answer(make_cases(), max_new_tokens=8)
+        assert together == [live.answer([case], max_new_tokens=8)[0] for case in make_cases()]
+
+
+def test_an_encoding_is_what_the_chat_template_makes_of_the_conversation(idefics3: Path) -> None:
+    case = make_cases()[0]
+    with HfVlm(checkpoint=str(idefics3)).open(Setting()) as live:
+        encoding = live.encode(case.image, case.question, "no, there is")
+        shown = {"type": "image", "image": case.image.load().convert("RGB")}
+        asked = {"role": "user", "content": [shown, {"type": "text", "text": case.question}]}
+        said = {"role": "assistant", "content": [{"type": "text", "text": "no, there is"}]}
+        whole = live.processor.apply_chat_template(
+            [asked, said], tokenize=True, return_dict=True, return_tensors="pt"
+        )["input_ids"][0]
+        assert whole.tolist()[: len(encoding.ids)] == list(encoding.ids)
+        assert encoding.ids[-1] == live.tokenizer.convert_tokens_to_ids("<end_of_utterance>")
+        assert encoding.ids[-1] in live.stop
+
+
+def test_images_of_different_tiles_go_through_the_model_together(idefics3: Path) -> None:
+    with HfVlm(checkpoint=str(idefics3)).open(Setting()) as live:
+        encodings = [live.encode(case.image, "is there?", "no") for case in make_cases()]
+        assert {encoding.vision["pixel_values"].shape[1] for encoding in encodings} == {3, 5}
+        row = torch.tensor([[token for encoding in encodings[1:] for token in encoding.ids]])
+        with torch.no_grad():
+            both = live.model(input_ids=row, **live.collate(encodings[1:])).logits[0]
+        torch.testing.assert_close(both[: len(encodings[1].ids)], logits(live.model, encodings[1]), atol=1e-5, rtol=0)
+        assert live.collate(encodings)["pixel_attention_mask"].shape[:2] == (3, 5)
+
+
+def test_idefics3_trains_its_text_model_and_its_connector(idefics3: Path) -> None:
+    with HfVlm(checkpoint=str(idefics3)).open(Setting()) as live:
+        wanted = [
+            name
+            for name, module in live.model.named_modules()
+            if isinstance(module, torch.nn.Linear) and name.startswith("model.text_model.")
+        ]
+        assert matching(live.lora_targets, live.model) == wanted
+        assert len(wanted) == 2 * 7
+        assert matching(live.projector, live.model) == ["model.connector"]
+        assert live.causal
+
+
+def test_a_placeholder_in_a_question_is_not_a_second_image(idefics3: Path) -> None:
+    case = make_cases()[0]
+    with HfVlm(checkpoint=str(idefics3)).open(Setting()) as live:
+        plain = live.prompt(case.image, "is there?")
+        assert live.prompt(case.image, "<image>\nis there?").ids == plain.ids
+
+
+def test_an_adapter_is_merged_into_a_model_that_stock_transformers_loads(idefics3: Path, tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    case = make_cases()[0]
+    with HfVlm(checkpoint=str(idefics3)).open(Setting()) as live:
+        model = get_peft_model(live.model, LoraConfig(r=2, target_modules=live.lora_targets, init_lora_weights=False))
+        encoding = live.encode(case.image, case.question, case.answer)
+        wanted = logits(model.eval(), encoding)
+        model.save_pretrained(tmp_path / "adapter")
+        live.base.write(tmp_path / "adapter")
+    part = HfVlm(checkpoint=str(idefics3))
+    part.export(tmp_path / "merged", tmp_path / "adapter")
+    merged = AutoModelForImageTextToText.from_pretrained(tmp_path / "merged")
+    torch.testing.assert_close(logits(merged, encoding), wanted, atol=1e-4, rtol=0)
+    assert AutoProcessor.from_pretrained(tmp_path / "merged").chat_template == CHAT
+    adapted = part.model_copy(update={"adapter": str(tmp_path / "adapter")})
+    with adapted.open(Setting()) as live:
+        torch.testing.assert_close(logits(live.model, encoding), wanted, atol=1e-6, rtol=0)
+        assert len(live.answer(make_cases(), max_new_tokens=2)) == 3
+
+
+# Gemma3: other token types, and image tokens that see each other
+
+
+@pytest.fixture(scope="module")
+def gemma3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration, Gemma3ImageProcessorPil, Gemma3Processor
+
+    marks = {"boi_token": "<boi>", "eoi_token": "<eoi>", "image_token": "<image>"}
+    tokenizer = make_tokenizer(("<boi>", "<eoi>"))
+    tokenizer = type(tokenizer)(
+        tokenizer_object=tokenizer.backend_tokenizer,
+        pad_token="<pad>",
+        bos_token="<bos>",
+        eos_token="<eos>",
+        extra_special_tokens=marks,
+    )
+    places = {name: tokenizer.convert_tokens_to_ids(token) for name, token in marks.items()}
+    vision = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = Gemma3Config(
+        text_config={"vocab_size": len(tokenizer), "head_dim": 8, **TEXT},
+        vision_config={**vision, "image_size": 28, "patch_size": 7, "vision_use_head": False},
+        mm_tokens_per_image=4,
+        image_token_index=places["image_token"],
+        boi_token_index=places["boi_token"],
+        eoi_token_index=places["eoi_token"],
+    )
+    images = Gemma3ImageProcessorPil(size={"height": 28, "width": 28})
+    chat = CHAT.replace("<image>", "<boi>").replace("<end_of_utterance>", "<eos>")
+    processor = Gemma3Processor(images, tokenizer, chat_template=chat, image_seq_length=4)
+    folder = tmp_path_factory.mktemp("models") / "gemma3-tiny"
+    return saved(folder, Gemma3ForConditionalGeneration, config, processor)
+
+
+def test_gemma3_is_told_which_tokens_are_the_image_and_shares_no_tree(gemma3: Path) -> None:
+    with HfVlm(checkpoint=str(gemma3)).open(Setting()) as live:
+        encoding = live.encode(make_cases()[0].image, "is there?", "no")
+        assert live.types_key == "token_type_ids"
+        assert sum(encoding.token_types or ()) == 4
+        assert len(encoding.token_types or ()) == len(encoding.ids)
+        assert not live.causal
+        together = live.answer(make_cases(), max_new_tokens=6)
+        assert together == [live.answer([case], max_new_tokens=6)[0] for case in make_cases()]
+        assert matching(live.projector, live.model) == ["model.multi_modal_projector"]
+
+
+# Qwen2.5-VL at model level
+
+
+@pytest.fixture(scope="module")
+def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    tokenizer = make_tokenizer()
+    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4}
+    vision = {"depth": 2, "hidden_size": 16, "intermediate_size": 24, "num_heads": 2, "out_hidden_size": 32}
+    config = Qwen2_5_VLConfig(
+        text_config={"vocab_size": len(tokenizer), "rope_parameters": rope, **TEXT},
+        vision_config={**vision, "patch_size": 14, "fullatt_block_indexes": [1]},
+        image_token_id=4,
+        vision_start_token_id=3,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    folder = tmp_path_factory.mktemp("models") / "qwen-tiny"
+    saved(folder, Qwen2_5_VLForConditionalGeneration, config, tokenizer)
+    names = {"processor_class": "Qwen2_5_VLProcessor", "image_processor_type": "Qwen2VLImageProcessor"}
+    (folder / "preprocessor_config.json").write_text(json.dumps(names))
+    return folder
+
+
+def qwen_live(folder: Path) -> TransformersBackbone:
+    """Put a live backbone together without the processor, which needs torchvision."""
+    from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration, Qwen2VLImageProcessorPil
+
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    images = Qwen2VLImageProcessorPil(min_pixels=28 * 28 * 4, max_pixels=28 * 28 * 16)
+
+    def prompt(seen: Any, question: str) -> Prompt:
+        patches = int(seen["image_grid_thw"].prod()) // 4
+        words = tokenizer(question).input_ids
+        return Prompt([3, *[4] * patches, *words], dict(seen), [0, *[1] * patches, *[0] * len(words)])
+
+    return TransformersBackbone(
+        model,
+        tokenizer,
+        look=lambda image: images(image.convert("RGB"), return_tensors="pt"),
+        prompt=prompt,
+        end=2,
+        lora_targets=lora_targets(str(folder), model),
+        projector=projector(model),
+    )
+
+
+def test_qwen_answers_the_same_alone_as_beside_larger_images(qwen: Path) -> None:
+    live = qwen_live(qwen)
+    together = live.answer(make_cases(), max_new_tokens=6)
+    assert together == [live.answer([case], max_new_tokens=6)[0] for case in make_cases()]
+
+
+def test_qwen_reads_several_images_in_one_batch(qwen: Path) -> None:
+    live = qwen_live(qwen)
+    encodings = [live.encode(case.image, "is there?", "no") for case in make_cases()]
+    assert live.collate(encodings)["image_grid_thw"].shape == (3, 3)
+    row, types = encodings[0], torch.tensor([encodings[0].token_types])
+    assert logits(live.model, row, mm_token_type_ids=types).isfinite().all()
+
+
+def test_qwen_trains_its_language_model_and_its_merger(qwen: Path) -> None:
+    live = qwen_live(qwen)
+    wanted = [
+        name
+        for name, module in live.model.named_modules()
+        if isinstance(module, torch.nn.Linear) and name.startswith("model.language_model.")
+    ]
+    assert matching(live.lora_targets, live.model) == wanted
+    assert len(wanted) == 2 * 7
+    assert matching(live.projector, live.model) == ["model.visual.merger"]
+
+
+def test_a_processor_that_needs_torchvision_says_what_to_install(qwen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import AutoProcessor
+
+    try:
+        AutoProcessor.from_pretrained(qwen)
+    except ImportError:
+        pass
+    else:
+        pytest.skip("torchvision is installed")
+    with pytest.raises(PluginError, match=r'needs torchvision.*pip install "mmedpo\[torchvision\]"'), HfVlm(
+        checkpoint=str(qwen)
+    ).open(Setting()):
+        pass
+
+
+# What is refused
+
+
+def edited(source: Path, folder: Path, **values: Any) -> Path:
+    import shutil
+
+    shutil.copytree(source, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | values))
+    return folder
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(DataError) as caught, HfVlm(checkpoint=str(folder)).open(Setting()):
+        pass
+    assert str(folder) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_llava_med_as_released_is_pointed_to_its_own_backbone(idefics3: Path, tmp_path: Path) -> None:
+    assert "use: llava-med" in refusal(edited(idefics3, tmp_path / "it", model_type="llava_mistral"))
+
+
+def test_a_model_that_reads_no_images_is_refused(tmp_path: Path) -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    saved(tmp_path / "it", LlamaForCausalLM, LlamaConfig(vocab_size=400, **TEXT), make_tokenizer())
+    assert "image_processor" in refusal(tmp_path / "it")
+
+
+def test_a_processor_without_a_chat_template_is_refused(idefics3: Path, tmp_path: Path) -> None:
+    folder = edited(idefics3, tmp_path / "it")
+    (folder / "chat_template.jinja").unlink()
+    assert "has no chat_template" in refusal(folder)
+
+
+def test_a_checkpoint_that_lacks_tensors_is_refused(idefics3: Path, tmp_path: Path) -> None:
+    folder = edited(idefics3, tmp_path / "it")
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["num_hidden_layers"] = 3
+    (folder / "config.json").write_text(json.dumps(config))
+    assert "model.text_model.layers.2" in refusal(folder)
+
+
+def test_a_model_of_unknown_make_is_refused(idefics3: Path, tmp_path: Path) -> None:
+    assert "cannot be loaded" in refusal(edited(idefics3, tmp_path / "it", model_type="no_such_model"))
