@@ -59,7 +59,7 @@ def load_processor(checkpoint: str) -> Any:
     for part in ("image_processor", "tokenizer", "chat_template"):
         if not getattr(processor, part, None):
             kind = type(processor).__name__
-            raise DataError(f"{checkpoint}: its processor ({kind}) has no {part}, which hf-vlm needs to ask about images")
+            raise DataError(f"{checkpoint}: its processor ({kind}) has no {part}; hf-vlm needs one to ask about images")
     return processor
 
 
