@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +14,15 @@ from mmedpo.errors import DataError
 if TYPE_CHECKING:
     from mmedpo.parts import Setting
 
+HUB_ID = re.compile(r"[\w.-]*\w(/[\w.-]+)?")
+
 
 def read_config(checkpoint: str) -> dict[str, Any]:
     """Return a checkpoint's config.json as it stands. Raises DataError."""
     from transformers import PreTrainedConfig
 
+    if not Path(checkpoint).exists() and not HUB_ID.fullmatch(checkpoint):
+        raise DataError(f"{checkpoint}: there is no such folder")
     with explained(checkpoint):
         config, _ = PreTrainedConfig.get_config_dict(checkpoint)
     if not config:
@@ -60,4 +65,4 @@ def first_line(error: BaseException) -> str:
 
 
 def _where(checkpoint: str) -> str:
-    return checkpoint if Path(checkpoint).exists() else f"{checkpoint} (no such folder here, so taken for a hub id)"
+    return checkpoint if Path(checkpoint).exists() else f"{checkpoint} (no folder here, so taken for a hub id)"

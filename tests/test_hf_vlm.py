@@ -109,9 +109,9 @@ def test_an_encoding_is_what_the_chat_template_makes_of_the_conversation(idefics
         shown = {"type": "image", "image": case.image.load().convert("RGB")}
         asked = {"role": "user", "content": [shown, {"type": "text", "text": case.question}]}
         said = {"role": "assistant", "content": [{"type": "text", "text": "no, there is"}]}
-        whole = live.processor.apply_chat_template(
-            [asked, said], tokenize=True, return_dict=True, return_tensors="pt"
-        )["input_ids"][0]
+        whole = live.processor.apply_chat_template([asked, said], tokenize=True, return_dict=True, return_tensors="pt")[
+            "input_ids"
+        ][0]
         assert whole.tolist()[: len(encoding.ids)] == list(encoding.ids)
         assert encoding.ids[-1] == live.tokenizer.convert_tokens_to_ids("<end_of_utterance>")
         assert encoding.ids[-1] in live.stop
@@ -299,9 +299,10 @@ def test_a_processor_that_needs_torchvision_says_what_to_install(qwen: Path, mon
         pass
     else:
         pytest.skip("torchvision is installed")
-    with pytest.raises(PluginError, match=r'needs torchvision.*pip install "mmedpo\[torchvision\]"'), HfVlm(
-        checkpoint=str(qwen)
-    ).open(Setting()):
+    with (
+        pytest.raises(PluginError, match=r'needs torchvision.*pip install "mmedpo\[torchvision\]"'),
+        HfVlm(checkpoint=str(qwen)).open(Setting()),
+    ):
         pass
 
 

@@ -286,10 +286,12 @@ def test_a_checkpoint_that_is_not_whole_is_refused_with_its_path(editable: Path,
     assert "\n" not in str(caught.value)
 
 
-def test_a_checkpoint_that_does_not_exist_is_named() -> None:
-    with pytest.raises(DataError, match=r"no/such/folder \(no such folder here"), LlavaMed(
-        checkpoint="no/such/folder"
-    ).open(Setting()):
+@pytest.mark.parametrize(
+    ("checkpoint", "message"),
+    [("no/such/folder", "no/such/folder: there is no such folder"), ("no/such", r"no/such \(no folder here, so taken")],
+)
+def test_a_checkpoint_that_does_not_exist_is_named(checkpoint: str, message: str) -> None:
+    with pytest.raises(DataError, match=message), LlavaMed(checkpoint=checkpoint).open(Setting()):
         pass
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from mmedpo import Backbone, Setting, TransformersBackbone, closing, hookimpl
+from mmedpo import Backbone, Setting, hookimpl
+
+if TYPE_CHECKING:
+    from mmedpo import TransformersBackbone
 
 
 class HfVlm(Backbone):
     """Any model of transformers that reads an image and a question in its chat template: Qwen2.5-VL, Idefics3 ...
 
-        backbone:
-          use: hf-vlm
-          checkpoint: Qwen/Qwen2.5-VL-3B-Instruct    # a folder or a hub id
+    backbone:
+      use: hf-vlm
+      checkpoint: Qwen/Qwen2.5-VL-3B-Instruct    # a folder or a hub id
     """
 
     use: ClassVar[str] = "hf-vlm"
@@ -26,6 +29,7 @@ class HfVlm(Backbone):
     @contextmanager
     def open(self, setting: Setting) -> Iterator[TransformersBackbone]:
         """Load the model, with its adapter if it has one. Raises DataError, PluginError for a missing library."""
+        from mmedpo import closing
         from mmedpo_plugins.hf_vlm.loading import load
 
         with closing(load(self.checkpoint, self.adapter, setting)) as live:

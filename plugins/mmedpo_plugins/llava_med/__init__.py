@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from mmedpo import Backbone, Setting, TransformersBackbone, closing, hookimpl
+from mmedpo import Backbone, Setting, hookimpl
+
+if TYPE_CHECKING:
+    from mmedpo import TransformersBackbone
 
 
 class LlavaMed(Backbone):
     """LLaVA-Med v1.5 (Mistral-7B) and what has its architecture.
 
-        backbone:
-          use: llava-med
-          checkpoint: microsoft/llava-med-v1.5-mistral-7b    # a folder or a hub id
+    backbone:
+      use: llava-med
+      checkpoint: microsoft/llava-med-v1.5-mistral-7b    # a folder or a hub id
     """
 
     use: ClassVar[str] = "llava-med"
@@ -32,6 +35,7 @@ class LlavaMed(Backbone):
     @contextmanager
     def open(self, setting: Setting) -> Iterator[TransformersBackbone]:
         """Load the model, with its adapter if it has one. Raises DataError."""
+        from mmedpo import closing
         from mmedpo_plugins.llava_med.loading import load
 
         with closing(load(self.checkpoint, self.vision_tower, self.adapter, setting)) as live:
