@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from mmedpo.packing import Rows, visible
+from mmedpo.tree_attention import NAME, Span, TreeMask
 
-MASKED = ("sdpa", "eager")  # attention implementations that take a mask of their own for every query
+MASKED = ("sdpa", "eager", NAME)  # attention implementations that take a mask of their own for every query
 
 
 def why_pairs(model: Any, causal: bool, longest: int) -> str:
@@ -24,7 +25,7 @@ def why_pairs(model: Any, causal: bool, longest: int) -> str:
     if window is not None and window < longest:
         return f"its attention reaches back {window} tokens and the longest sequence has {longest}"
     if getattr(text, "_attn_implementation", "sdpa") not in MASKED:
-        return f"its attention ({text._attn_implementation}) takes no mask of a tree; {' and '.join(MASKED)} do"
+        return f"its attention ({text._attn_implementation}) takes no mask of a tree; sdpa and eager do"
     return ""
 
 
@@ -39,13 +40,17 @@ def sliding_window(text: Any) -> int | None:
     return 0 if other else getattr(text, "sliding_window", None)  # a recurrent layer keeps to no mask
 
 
-def attention_mask(end: Tensor, model: Any) -> Tensor:
+def attention_mask(end: Tensor, model: Any, trees: list[list[Span]]) -> Tensor:
     """Build the mask of rows of trees, of subtree ends (rows, tokens), as the model's attention takes it."""
     seen = visible(end)
-    if getattr(model.config.get_text_config(), "_attn_implementation", "sdpa") == "sdpa":
+    implementation = getattr(model.config.get_text_config(), "_attn_implementation", "sdpa")
+    if implementation == NAME:
+        seen.tree = TreeMask(seen, trees)  # type: ignore[attr-defined]
+    if implementation in ("sdpa", NAME):
         return seen
-    dtype = torch.float32 if model.dtype not in (torch.float64, torch.bfloat16, torch.float16) else model.dtype
-    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)
+    return torch.zeros(seen.shape, dtype=model.dtype, device=seen.device).masked_fill(
+        ~seen, torch.finfo(model.dtype).min
+    )
 
 
 def positions(model: Any, rows: Rows, sequences: Sequence[Mapping[str, Any]]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tiny_models import IMAGE, MODELS, WORDS, Tiny, llava, make_tiny
 
+from mmedpo.answers import Asked, NextToken, changes_logits, token_logps
 from mmedpo.packing import common_prefix, grow, pack, share_rows, visible
+from mmedpo.tree_attention import NAME, Span, register, spans
 from mmedpo.trees import attention_mask, positions, why_pairs
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), min_size=1, max_size=8)
@@ -153,13 +156,23 @@ def by_trees(tiny: Tiny, sides: list[Told], budget: int) -> list[torch.Tensor]:
     logits = tiny.model(
         input_ids=torch.from_numpy(rows.ids),
         position_ids=positions(tiny.model, rows, [side.inputs(tiny) for side in sides]),
-        attention_mask=attention_mask(torch.from_numpy(rows.end), tiny.model),
+        attention_mask=attention_mask(torch.from_numpy(rows.end), tiny.model, spans(rows.end)),
         **{key: torch.cat([part[key] for part in vision]) for key in vision[0]},
     ).logits
     return [
         logp(logits[row, columns[-answer_tokens(side) - 1 : -1]], side)
         for side, row, columns in zip(sides, rows.row, rows.columns, strict=True)
     ]
+
+
+@contextmanager
+def in_parts(model: Any) -> Iterator[None]:
+    """Attend to trunks and branches apart."""
+    register()
+    text = model.config.get_text_config()
+    text._attn_implementation = NAME
+    yield
+    text._attn_implementation = "sdpa"
 
 
 def loss_and_gradients(tiny: Tiny, logps: list[torch.Tensor]) -> tuple[torch.Tensor, Grads]:
@@ -251,6 +264,59 @@ def test_eager_attention_takes_trees_too() -> None:
     tiny = make_tiny("llava-mistral", torch.float64)
     tiny.model.set_attn_implementation("eager")
     check_exact(tiny, typical(), 400, 1e-6)  # its softmax rounds to float32
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("budget", [10, 400], ids=["a row each", "shared row"])
+def test_attention_in_parts_is_exact(name: str, budget: int) -> None:
+    tiny = make_tiny(name, torch.float64)
+    with in_parts(tiny.model):
+        check_exact(tiny, typical(), budget, 1e-10)
+
+
+def test_a_trees_trunk_is_what_all_its_sequences_begin_with() -> None:
+    rows = pack(arrays([[1, 2, 3], [1, 2, 4, 5], [6, 7], [8]]), ["a", "a", "b", "c"], budget=7)
+    assert spans(rows.end) == [[Span(0, 2, 5), Span(5, 7, 7)], [Span(0, 1, 7)]]
+
+
+# --- answers -----------------------------------------------------------------------------------------------------
+
+
+def test_log_probabilities_of_next_tokens_are_those_of_log_softmax_with_their_gradients() -> None:
+    logits = torch.randn(5, 11, dtype=torch.float64, requires_grad=True)
+    spot, target = torch.tensor([0, 0, 3, 3, 3, 4]), torch.tensor([1, 10, 2, 2, 0, 5])
+    assert torch.allclose(NextToken.apply(logits, spot, target), logits.log_softmax(1)[spot, target])
+    assert torch.autograd.gradcheck(lambda x: NextToken.apply(x, spot, target), logits)
+
+
+@pytest.mark.parametrize("chunk", [1, 3 * 40, 2**26], ids=["one at a time", "three", "at once"])
+def test_the_head_in_parts_is_the_head_at_once(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    monkeypatch.setattr("mmedpo.answers.CHUNK", chunk)
+    tiny = make_tiny("llava-mistral", torch.float64)
+    ids = torch.tensor([[*tiny.images[0][0], 7, 8, 9, 10], [*tiny.images[1][0], 5, 6, 7, 8]])
+    inputs = {
+        "input_ids": ids,
+        "pixel_values": torch.cat([tiny.images[number][1]["pixel_values"] for number in (0, 1)]),
+    }
+    asked = Asked(*(torch.tensor(x) for x in ([0, 0, 1, 1], [5, 6, 5, 7], [0, 1, 1, 2, 3], [8, 9, 4, 6, 3])))
+    plain = tiny.model(**inputs).logits.log_softmax(-1)[asked.rows[asked.spot], asked.columns[asked.spot], asked.target]
+    grads = []
+    for logps in (plain, token_logps(tiny.model, inputs, asked, tiny.model.get_output_embeddings())):
+        assert torch.allclose(logps, plain, atol=1e-12)
+        tiny.model.zero_grad()
+        (logps * torch.arange(1, 6)).sum().backward()
+        grads.append({name: p.grad.clone() for name, p in tiny.model.named_parameters() if p.grad is not None})
+    trained = [name for name in grads[0] if "vision" not in name]
+    assert max(apart(grads[1][name], grads[0][name]) for name in trained) < 1e-10
+
+
+def test_logits_that_are_capped_or_scaled_are_noticed() -> None:
+    from transformers import CohereConfig, Gemma2Config, GraniteConfig, MistralConfig
+
+    assert not changes_logits(MistralConfig())
+    assert changes_logits(Gemma2Config())
+    assert changes_logits(CohereConfig())
+    assert changes_logits(GraniteConfig(logits_scaling=8.0))
 
 
 # --- where trees would not be exact ------------------------------------------------------------------------------

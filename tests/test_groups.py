@@ -1,0 +1,94 @@
+"""The order of pairs: every pair once, an image's together, batches of equal size and about equal length."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmedpo.batches import Sided, Trained
+from mmedpo.groups import Grouped
+
+
+def make_pair(number: int, image: int, length: int = 5, noised: bool = False) -> Trained:
+    def side(name: str, answer: list[int]) -> Sided:
+        ids = np.array([3] * 20 + [5 + number % 7, *answer], dtype=np.int32)
+        return Sided(ids, 21, name, None, (None, "", ""))  # type: ignore[arg-type]
+
+    rejected = side(f"noised {number}" if noised else f"{image}", [9] * length)
+    return Trained(
+        f"{number}", "image" if noised else "text", 1.0, frozenset({f"{image}"}), side(f"{image}", [8]), rejected
+    )
+
+
+def make_pairs(images: list[int]) -> list[Trained]:
+    return [make_pair(number, image, 1 + number % 9, number % 4 == 3) for number, image in enumerate(images)]
+
+
+def batches(sampler: Grouped) -> list[list[int]]:
+    order = list(sampler)
+    return [order[start : start + sampler.batch_size] for start in range(0, len(order), sampler.batch_size)]
+
+
+IMAGES = st.lists(st.integers(0, 6), min_size=1, max_size=80)
+
+
+@given(IMAGES, st.integers(1, 12), st.integers(0, 4), st.integers(0, 5))
+def test_every_pair_is_visited_once_an_epoch(images: list[int], size: int, per_image: int, epoch: int) -> None:
+    sampler = Grouped(make_pairs(images), size, 3, per_image)
+    sampler.set_epoch(epoch)
+    assert sorted(sampler) == list(range(len(images))) == sorted(range(len(sampler)))
+
+
+@given(IMAGES, st.integers(1, 12))
+def test_the_order_depends_on_seed_and_epoch_alone(images: list[int], size: int) -> None:
+    one, other = Grouped(make_pairs(images), size, 3), Grouped(make_pairs(images), size, 3)
+    list(one)
+    assert list(one) == list(other)
+
+
+def test_epochs_and_seeds_differ() -> None:
+    pairs = make_pairs([number // 4 for number in range(40)])
+    first, second, other = (Grouped(pairs, 8, seed) for seed in (3, 3, 4))
+    second.set_epoch(1)
+    assert list(first) != list(second)
+    assert list(first) != list(other)
+
+
+def images_a_batch(per_image: int, size: int = 12) -> float:
+    images = [number // 6 for number in range(240)]
+    return float(
+        np.mean([len({images[p] for p in batch}) for batch in batches(Grouped(make_pairs(images), size, 3, per_image))])
+    )
+
+
+def test_an_images_pairs_come_together() -> None:
+    assert images_a_batch(0) == 2
+
+
+def test_a_group_larger_than_a_batch_is_split_as_little_as_can_be() -> None:
+    images = [0] * 10 + [1] * 6
+    found = batches(Grouped(make_pairs(images), 8, 3))
+    assert sorted(len({images[pair] for pair in batch}) for batch in found) == [1, 2]
+
+
+def test_one_pair_an_image_scatters_them_like_plain_shuffling() -> None:
+    assert images_a_batch(1) > 10
+    assert images_a_batch(2) > 5
+
+
+@pytest.mark.parametrize("count", [5, 64, 67])
+def test_all_batches_but_the_last_are_full(count: int) -> None:
+    sizes = [len(batch) for batch in batches(Grouped(make_pairs([n // 3 for n in range(count)]), 8, 3))]
+    assert all(size == 8 for size in sizes[:-1])
+    assert sum(sizes) == count
+
+
+def test_batches_have_about_equally_many_tokens() -> None:
+    draw = np.random.default_rng(0)
+    pairs = [make_pair(number, number // 2, int(draw.choice([2, 60]))) for number in range(128)]  # a window
+    lengths = np.array([len(pair.rejected.ids) for pair in pairs])
+    found = [lengths[batch].sum() for batch in batches(Grouped(pairs, 8, 3))]
+    shuffled = [lengths[batch].sum() for batch in batches(Grouped(pairs, 8, 3, per_image=1))]
+    assert np.std(found) < 0.5 * np.std(shuffled)
