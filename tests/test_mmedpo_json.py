@@ -154,7 +154,7 @@ def test_what_is_wrong_with_an_entry_is_said_with_its_place(root: Path, change: 
     [
         ('[\n {"id": 1,\n  "image": }\n]', "3:12"),
         ('{"id": 1}', "1:1"),
-        ('[\n3 4]', "2:1"),
+        ("[\n3 4]", "2:1"),
         ("", "1:1"),
         ("[", "1:2"),
         ("[] []", "1:4"),

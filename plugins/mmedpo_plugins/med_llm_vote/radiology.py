@@ -1,0 +1,155 @@
+"""Read plain radiology English: which findings a text states, how surely, where, how severe and since when."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from itertools import pairwise
+from textwrap import wrap
+
+from mmedpo_plugins.med_llm_vote.certainty import Span, spans_of, status_of
+from mmedpo_plugins.med_llm_vote.traits import Mention, only_traits, with_traits
+
+ASKED = "what is asked"  # the finding of an answer that names none: "Left" to "On which side is the mass?"
+
+
+def read(text: str) -> list[Mention]:
+    """Return what a text states. Empty when it states no finding known here, or is no English."""
+    if not text or sum(char.isascii() for char in text) < 0.8 * len(text):
+        return []
+    return [mention for sentence in _sentences(_narrative(text)) for mention in _read_sentence(sentence)]
+
+
+def read_answer(question: str, answer: str) -> list[Mention]:
+    """Return what an answer states, with what it leaves to the question: "No", "Left", "Severe"."""
+    lead, rest = _lead(answer)
+    stated, asked = read(rest), read(question)
+    if lead:
+        answered = [_answered(mention, lead) for mention in asked]
+        told = [mention for mention in stated if not any(_belies(mention, other) for other in answered)]
+        return told + [one for one in answered if one.finding not in {mention.finding for mention in told}]
+    told = [mention for mention in stated if mention not in _given(question, asked)]
+    return told or _details(question, asked, rest)
+
+
+def yes_or_no(answer: str) -> str:
+    """Return the yes or no that an answer opens with, in lower case; empty where it opens with neither."""
+    return _lead(answer)[0]
+
+
+_LEAD = re.compile(  # the "no" of "No pneumothorax" is no answer of its own
+    r"\W*(?:(yes)\b|(no)\b(?=\W*$|\s*[.,;:!\n]|\s+(?:the|there|this|that|it|i|they|he|she)\b))", re.IGNORECASE
+)
+
+
+def _lead(answer: str) -> tuple[str, str]:
+    """Split a leading yes or no from the rest."""
+    found = _LEAD.match(answer)
+    if not found:
+        return "", answer
+    return (found.group(1) or found.group(2)).lower(), answer[found.end() :].lstrip(" .,;:!\n")
+
+
+def _answered(mention: Mention, lead: str) -> Mention:
+    if lead == "yes":
+        return mention
+    return replace(mention, status="present" if mention.status == "absent" else "absent")
+
+
+def _belies(stated: Mention, answered: Mention) -> bool:
+    """Tell whether a statement contradicts the yes or no before it; then the yes or no counts."""
+    apart = stated.sides and answered.sides and not stated.sides & answered.sides
+    opposed = {stated.status, answered.status} == {"present", "absent"}
+    return stated.finding == answered.finding and opposed and not apart
+
+
+def _given(question: str, asked: Sequence[Mention]) -> Sequence[Mention]:
+    """Return what a question takes for granted; an answer that repeats just that tells nothing."""
+    open_question = re.search(r"\b(?:what|where|which|how|who|when|why|describe)\b", question, re.IGNORECASE)
+    return asked if open_question and " or " not in question else ()
+
+
+def _details(question: str, asked: Sequence[Mention], answer: str) -> list[Mention]:
+    """Read an answer that gives but a side, place, severity or size, and leaves the finding to the question."""
+    words = _plain(answer)
+    traits = with_traits(Mention(ASKED), [words])
+    if not question or traits == [Mention(ASKED)] or not only_traits(words, _plain(question)):
+        return []
+    return [_merged(mention, trait) for mention in asked or [Mention(ASKED)] for trait in traits]
+
+
+def _merged(asked: Mention, trait: Mention) -> Mention:
+    told = {name: value for name, value in vars(trait).items() if value and name not in ("finding", "status")}
+    return replace(asked, status="present", **told)
+
+
+_SECTION = re.compile(r"^[ \t]*([A-Z][A-Za-z ,/()&-]{3,40}):", re.MULTILINE)
+_NO_FINDINGS = re.compile(r"HISTORY|INDICATION|COMPARISON|TECHNIQUE|EXAM|REASON|CLINICAL|NOTIFICATION", re.IGNORECASE)
+
+
+def _narrative(text: str) -> str:
+    """Leave out the paragraphs of a report that tell what was asked and how it was done."""
+    first, *parts = _SECTION.split(re.sub(r"[ \t]*\n(?:[ \t]*\n)+", "\n\n", text))
+    kept = [first]
+    for head, body in zip(parts[::2], parts[1::2], strict=True):
+        kept.append(body.partition("\n\n")[2] if _NO_FINDINGS.search(head) else body)
+    return "\n".join(kept)
+
+
+def _sentences(text: str) -> list[str]:
+    parts = re.split(r"(?<=[.!?;])\s+|\n\s*\n|\n\s*(?=\d+[.)]\s)|(?<![\w)])\d+[.)]\s+", text)
+    return [piece for part in parts if part for piece in wrap(_plain(part), 1000)]
+
+
+_COUPLE = re.compile(r"\b(left|right|upper|lower|mid|middle) (?:and|or) (left|right|upper|lower|mid|middle)\b")
+
+
+def _plain(text: str) -> str:
+    """Write in lower case, with single spaces and without hyphens, slashes, quotes and the final stop."""
+    text = re.sub(r"[-–—/\"“”'’*]+(?!s\b)|(?<=\w)'s\b", " ", text.lower())
+    text = re.sub(r"\s+", " ", re.sub(r"([,:()])", r" \1 ", text)).strip(" .!?;")
+    return _COUPLE.sub(r"\1 \2", text)
+
+
+@lru_cache(maxsize=65536)
+def _read_sentence(sentence: str) -> tuple[Mention, ...]:
+    spans = spans_of(sentence)
+    mentions: list[Mention] = []
+    for at, (span, zone) in enumerate(zip(spans, _zones(sentence, spans), strict=True)):
+        if status := status_of(sentence, spans, at):
+            mentions += with_traits(Mention(span.finding.name, status), zone, span.finding.sided)
+    return tuple(mentions)
+
+
+_BREAK = re.compile(
+    r"[,;:()]|\b(?:and|n?or|but|with|without|which|however|although|though|while|whereas|plus|no|there|consistent|may|might"
+    r"|due|possibly|probably|likely|(?:reflect|suggest|represent|caus|obscur|indicat)\w*)\b"
+)
+_LINK = re.compile(r"\b(?:as|does|is|are|was|were|by|from)\b")
+_WITHIN = re.compile(
+    r"\s*(?:in|at|on|within|of|to|along|over|near|involving|involves|projecting|overlying|above|below)\b"
+)
+
+
+def _zones(sentence: str, spans: Sequence[Span]) -> list[tuple[str, str, str]]:
+    """Share a sentence's words out to its findings: before, inside and after each.
+
+    Between two findings all up to the last comma or conjunction belongs to the first one.
+    """
+    cuts = [
+        0,
+        *(one.end + _cut(sentence[one.end : following.start]) for one, following in pairwise(spans)),
+        len(sentence),
+    ]
+    return [
+        (sentence[start : span.start], sentence[span.start : span.end], sentence[span.end : end])
+        for span, (start, end) in zip(spans, pairwise(cuts), strict=False)
+    ]
+
+
+def _cut(gap: str) -> int:
+    """Tell how much of what stands between two findings belongs to the first."""
+    breaks = [mark.start() for mark in _BREAK.finditer(gap)] or [mark.start() for mark in _LINK.finditer(gap)]
+    return breaks[-1] if breaks else len(gap) * bool(_WITHIN.match(gap))

@@ -1,0 +1,106 @@
+"""The dispreference that samples the backbone: what counts as wrong, which sample is kept, how it is seeded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from mmedpo_plugins.self_hallucination import SelfHallucination, contradiction
+
+from mmedpo import Case, Drop, LiveBackbone, Pair, Picture, Setting, seed_for
+
+
+class Scripted(LiveBackbone):
+    """Gives the answers it was told to, and notes what it was asked."""
+
+    def __init__(self, *answers: str) -> None:
+        self.answers, self.asked = answers, dict[str, Any]()
+
+    def answer(self, cases: Sequence[Case], **options: Any) -> list[str]:
+        self.asked = {"ids": [case.id for case in cases], **options}
+        return list(self.answers)
+
+    def encode(self, image: Picture, question: str, answer: str) -> Any:
+        raise NotImplementedError
+
+
+def case(answer: str = "Yes", question: str = "Is there a nodule?", name: str = "c") -> Case:
+    return Case(name, Picture(sha256="p"), question, answer)
+
+
+def made(backbone: Scripted, *cases: Case, seed: int = 0, **options: Any) -> list[Pair | Drop]:
+    with SelfHallucination(**options).open(Setting(seed=seed)) as live:
+        return list(live.disprefer(cases, backbone, [[] for _ in cases]))
+
+
+@pytest.mark.parametrize(
+    ("question", "truth", "answer"),
+    [
+        ("Is there a nodule?", "Yes", "No"),
+        ("Is there a nodule?", "Yes", "No, the lungs are clear."),
+        ("Is there a nodule?", "No", "There is a nodule in the left upper lobe."),
+        ("On which side is the pleural effusion?", "Left", "Right"),
+        ("Where is the nodule?", "Left upper lobe", "Left lower lobe"),
+        ("How large is the nodule?", "Small", "Large"),
+        ("Describe the findings.", "There is a small left pneumothorax.", "The lungs are clear."),
+        ("Describe the findings.", "The lungs are clear. The heart is normal in size.", "There is mild cardiomegaly."),
+        ("What is the plane of this image?", "axial", "coronal"),
+    ],
+)
+def test_a_wrong_answer_contradicts(question: str, truth: str, answer: str) -> None:
+    assert contradiction(question, truth, answer) >= 0.5
+
+
+@pytest.mark.parametrize(
+    ("question", "truth", "answer"),
+    [
+        ("Is there a nodule?", "Yes", "Yes, in the left upper lobe."),
+        ("Is there a nodule?", "No", "There is no nodule."),
+        ("Is there a nodule?", "Yes", "I cannot tell."),
+        ("On which side is the pleural effusion?", "Left", "The effusion is on the left side."),
+        ("Describe the findings.", "There is a small left pneumothorax.", "A small pneumothorax is seen on the left."),
+        ("What is the plane of this image?", "axial", "This is an axial slice."),
+    ],
+)
+def test_an_answer_that_agrees_or_says_nothing_does_not_contradict(question: str, truth: str, answer: str) -> None:
+    assert contradiction(question, truth, answer) < 0.3
+
+
+def test_the_most_contradictory_sample_is_rejected() -> None:
+    truth = case("Left upper lobe", "Where is the nodule?")
+    (pair,) = made(Scripted("Left lower lobe", "Right lower lobe", "Left upper lobe", "Right lower lobe"), truth)
+    assert isinstance(pair, Pair)
+    assert (pair.kind, pair.chosen.answer, pair.rejected.answer) == ("text", "Left upper lobe", "Right lower lobe")
+    assert pair.chosen.image is pair.rejected.image is truth.image
+    assert pair.notes == {"samples": 4, "wrong": 3, "contradiction": 1.0}
+
+
+def test_of_equally_wrong_samples_the_first_is_kept_and_stripped() -> None:
+    (pair,) = made(Scripted(" No. ", "No"), case(), samples=2)
+    assert isinstance(pair, Pair)
+    assert pair.rejected.answer == "No."
+
+
+def test_a_case_whose_samples_agree_or_are_empty_is_dropped() -> None:
+    reason = "no sampled answer contradicts the true one"
+    assert made(Scripted("Yes", "Yes, there is."), case(), samples=2) == [Drop("c", reason)]
+    assert made(Scripted(" "), case("Left", "Where is it?"), samples=1) == [Drop("c", reason)]
+
+
+def test_all_samples_are_asked_for_at_once_each_with_a_seed_of_its_own() -> None:
+    backbone = Scripted("No", "No", "No", "No")
+    results = made(backbone, case(name="a"), case(name="b"), seed=7, samples=2, temperature=0.8, max_new_tokens=9)
+    assert [pair.case.id for pair in results if isinstance(pair, Pair)] == ["a", "b"]
+    assert backbone.asked == {
+        "ids": ["a", "a", "b", "b"],
+        "max_new_tokens": 9,
+        "temperature": 0.8,
+        "seeds": [seed_for(7, "a", 0), seed_for(7, "a", 1), seed_for(7, "b", 0), seed_for(7, "b", 1)],
+    }
+
+
+def test_a_severity_may_count_as_agreement_by_option() -> None:
+    truth = case("Small", "How large is the nodule?")
+    assert isinstance(made(Scripted("Large"), truth, samples=1)[0], Pair)
+    assert isinstance(made(Scripted("Large"), truth, samples=1, least=0.6)[0], Drop)
