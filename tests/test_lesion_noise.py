@@ -99,9 +99,19 @@ def test_grey_and_rgb_files_of_one_film_get_the_same_noise_for_the_same_seed() -
     assert (np.asarray(colour)[..., 2] == np.asarray(grey)).all()
 
 
+def test_a_film_with_a_coloured_mark_and_compression_errors_gets_grey_noise() -> None:
+    image = film("RGB")
+    image.paste((255, 255, 0), (0, 0, 8, 8))
+    image.putpixel((20, 30), (100, 103, 98))
+    before = np.asarray(image).astype(int)
+    after = pixels(one(LesionNoise(edge="hard"), case(NODULE, image=image)).rejected.image).astype(int)
+    assert (after[:8, :8] == before[:8, :8]).all()
+    assert np.ptp(after[21:59, 11:39], axis=-1).max() <= 6  # the differences that were there, no more
+
+
 def test_a_colour_image_gets_noise_of_its_own_in_each_channel() -> None:
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8))
-    flat = Image.new("RGB", (40, 40), (120, 121, 122))
+    flat = Image.new("RGB", (40, 40), (120, 100, 90))
     for picture in (image, flat):
         after = pixels(one(LesionNoise(), case(Region("", (0, 0, 40, 40)), image=picture)).rejected.image).astype(int)
         assert np.ptp(np.diff(after, axis=-1)) > 20

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -241,6 +243,14 @@ def test_the_more_a_difference_matters_the_higher_it_rates(chosen: str, rejected
         found = compare("Describe the findings.", one, other)
         assert found is not None
         assert found.rating == rating, found.reason
+
+
+def test_the_examples_of_the_documentation_rate_as_it_says() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "relevance.md").read_text()
+    rows = re.findall(r"^\| ([^|]+\.) \| ([^|]+\.) \| (\d+) \|$", page, re.MULTILINE)
+    assert len(rows) == 18
+    assert {row: compare("", *row[:2]).rating for row in rows} == {row: int(row[2]) for row in rows}  # type: ignore[union-attr]
+    assert f"{len(list(findings()))} findings" in page
 
 
 def test_presence_rates_by_harm_and_above_every_trait() -> None:

@@ -16,7 +16,7 @@ def mmedpo_localizers() -> list[type[Localizer]]:
 class Annotated(Localizer):
     """Take the regions that the data set came with.
 
-        localize: {use: annotated}
+    localize: {use: annotated}
     """
 
     use: ClassVar[str] = "annotated"

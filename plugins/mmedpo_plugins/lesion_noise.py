@@ -101,8 +101,8 @@ class LesionNoise(_Noise):
 class GlobalNoise(_Noise):
     """Noise the whole image: the ablation of `lesion-noise`, with the same step, seed and noise.
 
-        disprefer:
-          - {use: global-noise, step: 500}
+    disprefer:
+      - {use: global-noise, step: 500}
     """
 
     use: ClassVar[str] = "global-noise"
@@ -199,23 +199,29 @@ def add_noise(image: Image, mask: Floats, xi: float, seed: int, mean: Triple, st
     """Return sqrt(xi)·(x⊙h) + sqrt(1-xi)·(eps⊙h) + x⊙(1-h) of Eq. 2, with x the standardised image and h the mask.
 
     The result has the image's mode and is mapped back, clipped and rounded to 8 bits. Where h is 0 it is the image bit
-    for bit. An RGB image with three equal channels is a grey film and stays one.
+    for bit. On a grey film, also one stored as RGB, all channels get the same noise.
     """
     import numpy as np
     from PIL import Image as pil
 
     pixels = np.array(image)
     channels = pixels if pixels.ndim == 3 else pixels[..., None]  # a view: writing to it writes to pixels
-    grey = bool((channels == channels[..., :1]).all())
-    values = channels[..., :1] if grey else channels
-    noise = np.random.Generator(np.random.PCG64(seed)).standard_normal(values.shape, dtype=np.float32)
+    grey = _is_grey(channels)
+    shape = (*channels.shape[:2], 1 if grey else 3)
+    noise = np.random.Generator(np.random.PCG64(seed)).standard_normal(shape, dtype=np.float32)
     centre, spread = (np.asarray([np.mean(item)] if grey else item, np.float32) for item in (mean, std))
     inside = _window(mask > 0)
-    h, x = mask[inside][..., None], (values[inside].astype(np.float32) / 255 - centre) / spread
+    h, x = mask[inside][..., None], (channels[inside].astype(np.float32) / 255 - centre) / spread
     x = np.float32(np.sqrt(xi)) * (x * h) + np.float32(np.sqrt(1 - xi)) * (noise[inside] * h) + x * (1 - h)
     back = np.rint(np.clip((x * spread + centre) * 255, 0, 255)).astype(np.uint8)
-    channels[inside] = np.where(h > 0, back, values[inside])  # no rounding outside the mask
+    channels[inside] = np.where(h > 0, back, channels[inside])  # no rounding outside the mask
     return pil.fromarray(pixels)
+
+
+def _is_grey(channels: np.ndarray[Any, np.dtype[np.uint8]]) -> bool:
+    """Tell whether an image is a grey film: up to compression and a coloured mark its channels are equal."""
+    apart = channels.max(axis=-1) - channels.min(axis=-1)
+    return bool((apart <= 8).mean() >= 0.95)
 
 
 def _window(inside: Bools) -> tuple[slice, slice]:
