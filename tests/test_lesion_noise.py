@@ -221,6 +221,24 @@ def test_global_and_lesion_noise_are_the_same_noise_within_the_lesion() -> None:
     assert (lesion[20:60, 10:40] == everywhere[20:60, 10:40]).all()
 
 
+@pytest.mark.parametrize("side", [112, 336, 400, 512, 1024, 2500])
+def test_the_noise_that_the_backbone_sees_is_as_strong_on_every_size_of_film(side: int) -> None:
+    image = Image.new("L", (side, side), 120)
+    after = one(GlobalNoise(), case(Region("", (0, 0, side, side)), image=image)).rejected.image.load()
+    seen = np.asarray(after.resize((336, 336), Image.Resampling.BICUBIC) if side > 336 else after, dtype=float)
+    deviation = seen.std() / 255 / float(np.mean(CLIP_STD))
+    assert 0.33 < deviation < 0.55  # step 500 gives 0.5; grains across pixels of the small image cost some
+
+
+def test_a_grain_of_noise_is_a_square_of_pixels() -> None:
+    after = np.asarray(
+        add_noise(Image.new("L", (5, 5), 120), np.ones((5, 5), np.float32), 0.75, 0, CLIP_MEAN, CLIP_STD, 2)
+    )
+    assert (after[0::2][:2] == after[1::2]).all()
+    assert (after[:, 0::2][:, :2] == after[:, 1::2]).all()
+    assert len(np.unique(after)) == 9
+
+
 def test_a_large_film_takes_a_fraction_of_a_second() -> None:
     image = film(size=(1024, 1024))
     started = time.perf_counter()

@@ -16,7 +16,9 @@ def mmedpo_localizers() -> list[type[Localizer]]:
 class Annotated(Localizer):
     """Take the regions that the data set came with.
 
-    localize: {use: annotated}
+        localize: {use: annotated}
+
+    A case without annotation has no region, and `lesion-noise` makes no pair of it.
     """
 
     use: ClassVar[str] = "annotated"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat
@@ -52,6 +53,8 @@ class _Noise(Dispreference):
     """What standardises the image, per channel, in [0, 1]; by default CLIP's. A grey film takes the three's mean."""
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (0.26862954, 0.26130258, 0.27577711)
     """The deviation that standardises the image, per channel; by default CLIP's."""
+    resolution: int = Field(default=336, ge=1)
+    """The side, in pixels, to which the backbone scales an image: a larger image gets a coarser grain, that lasts."""
     regions: Literal["about", "all"] = "about"
     """The regions whose label the question is about, where the data says (a report: all), or all of the image's."""
 
@@ -76,7 +79,7 @@ class LesionNoise(_Noise):
 
     The image is standardised, noised, mapped back, clipped and rounded to 8 bits; a grey film gets grey noise. The
     answer stays the same. The noise depends on the run's seed and the image alone, so that all pairs of an image with
-    the same regions share one noised image.
+    the same regions share one noised image. Its grain is as fine as the backbone can see.
     """
 
     use: ClassVar[str] = "lesion-noise"
@@ -101,8 +104,10 @@ class LesionNoise(_Noise):
 class GlobalNoise(_Noise):
     """Noise the whole image: the ablation of `lesion-noise`, with the same step, seed and noise.
 
-    disprefer:
-      - {use: global-noise, step: 500}
+        disprefer:
+          - {use: global-noise, step: 500}
+
+    Cases that `lesion-noise` would drop are dropped here too, unless told otherwise.
     """
 
     use: ClassVar[str] = "global-noise"
@@ -154,8 +159,8 @@ class _Noiser:
         image = picture.load()
         mask = self.part.mask(image.size, regions)
         seed = seed_for(self.seed, "noise", picture.sha256 or Picture.drawn(image).sha256)
-        xi = kept(self.part.step, self.part.schedule)
-        result = add_noise(image, mask, xi, seed, self.part.mean, self.part.std)
+        xi, grain = kept(self.part.step, self.part.schedule), ceil(max(image.size) / self.part.resolution)
+        result = add_noise(image, mask, xi, seed, self.part.mean, self.part.std, grain)
         return _Noised(Picture.drawn(result), float((mask > 0).mean()), result.tobytes() != image.tobytes())
 
     def _pair(self, case: Case, regions: Sequence[Region], noised: _Noised) -> Pair:
@@ -195,11 +200,12 @@ def kept(step: int, schedule: Literal["sigmoid", "linear"] = "sigmoid") -> float
     return float(np.prod(1 - betas[:step]))
 
 
-def add_noise(image: Image, mask: Floats, xi: float, seed: int, mean: Triple, std: Triple) -> Image:
+def add_noise(image: Image, mask: Floats, xi: float, seed: int, mean: Triple, std: Triple, grain: int = 1) -> Image:
     """Return sqrt(xi)·(x⊙h) + sqrt(1-xi)·(eps⊙h) + x⊙(1-h) of Eq. 2, with x the standardised image and h the mask.
 
     The result has the image's mode and is mapped back, clipped and rounded to 8 bits. Where h is 0 it is the image bit
-    for bit. On a grey film, also one stored as RGB, all channels get the same noise.
+    for bit. On a grey film, also one stored as RGB, all channels get the same noise. A grain of noise is a square of
+    `grain` pixels.
     """
     import numpy as np
     from PIL import Image as pil
@@ -207,8 +213,7 @@ def add_noise(image: Image, mask: Floats, xi: float, seed: int, mean: Triple, st
     pixels = np.array(image)
     channels = pixels if pixels.ndim == 3 else pixels[..., None]  # a view: writing to it writes to pixels
     grey = _is_grey(channels)
-    shape = (*channels.shape[:2], 1 if grey else 3)
-    noise = np.random.Generator(np.random.PCG64(seed)).standard_normal(shape, dtype=np.float32)
+    noise = _draw(seed, (*channels.shape[:2], 1 if grey else 3), grain)
     centre, spread = (np.asarray([np.mean(item)] if grey else item, np.float32) for item in (mean, std))
     inside = _window(mask > 0)
     h, x = mask[inside][..., None], (channels[inside].astype(np.float32) / 255 - centre) / spread
@@ -216,6 +221,16 @@ def add_noise(image: Image, mask: Floats, xi: float, seed: int, mean: Triple, st
     back = np.rint(np.clip((x * spread + centre) * 255, 0, 255)).astype(np.uint8)
     channels[inside] = np.where(h > 0, back, channels[inside])  # no rounding outside the mask
     return pil.fromarray(pixels)
+
+
+def _draw(seed: int, shape: tuple[int, int, int], grain: int) -> Floats:
+    """Draw standard normal numbers, each repeated over a square of pixels."""
+    import numpy as np
+
+    height, width, channels = shape
+    coarse = (-(-height // grain), -(-width // grain), channels)
+    noise = np.random.Generator(np.random.PCG64(seed)).standard_normal(coarse, dtype=np.float32)
+    return noise.repeat(grain, axis=0).repeat(grain, axis=1)[:height, :width]
 
 
 def _is_grey(channels: np.ndarray[Any, np.dtype[np.uint8]]) -> bool:
