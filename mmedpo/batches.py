@@ -187,7 +187,7 @@ class Collator:
         inputs["attention_mask"] = _padded([np.ones(len(side.ids), dtype=np.int64) for side in sides], 0)
         types = [side.token_types for side in sides if side.token_types is not None]
         if types:
-            inputs["mm_token_type_ids"] = _padded(types, 0)
+            inputs[self._backbone.types_key] = _padded(types, 0)
         return inputs
 
 
