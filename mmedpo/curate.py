@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,23 @@ def read(run: Run, part: Reader, stage: str = "read") -> list[Case | Pair]:
     run.see(StageStarted(stage, 0))
     found = run.found(part)
     with blaming(found, "--limit"):
-        items = list(islice(part.read(), run.limit))
+        items = list(_first(part.read(), run.limit))
     boundary.check_read(found, items)
     records = [_adopted(run.journal, item, part.restricted) for item in items if not isinstance(item, Drop)]
     counts = Counter({"cases" if isinstance(records[0], Case) else "pairs": len(records)})
     counts.update(f"left out: {item.reason}" for item in items if isinstance(item, Drop))
     run.finish(stage, counts)
     return records
+
+
+def _first(items: Iterable[Case | Pair | Drop], limit: int | None) -> Iterator[Case | Pair | Drop]:
+    """Yield items up to so many records; what is left out on purpose does not count."""
+    seen = 0
+    for item in items:
+        if limit is not None and seen == limit:
+            return
+        seen += not isinstance(item, Drop)
+        yield item
 
 
 def only_cases(records: Sequence[Case | Pair]) -> list[Case]:

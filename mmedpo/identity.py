@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
-import sys
+import importlib.util
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,10 +34,37 @@ def _with_contents(value: Any) -> Any:
 
 @cache
 def source_hash(cls: type[Part]) -> str:
-    """Hash the part's module, or all files of its package (weights and prompts that it ships included)."""
-    module = sys.modules[cls.__module__]
-    file = Path(module.__file__ or "")
-    return path_hash(str(file.parent if file.name == "__init__.py" else file))
+    """Hash the part's module and what it imports of its own distribution's package, down to the last.
+
+    A package counts with all its files, weights and prompts that it ships included.
+    """
+    names: dict[str, str] = {}
+    _add_source(cls.__module__, names)
+    return digest(sorted(names.items()))
+
+
+def _add_source(name: str, names: dict[str, str]) -> None:
+    """Add the hash of a module, or of the package folder it opens, and go on with its siblings that it imports."""
+    spec = importlib.util.find_spec(name)
+    if name in names or spec is None or not spec.origin:
+        return
+    file = Path(spec.origin)
+    folder = file.parent if spec.submodule_search_locations else None
+    names[name] = path_hash(str(folder or file))
+    for source in sorted(folder.rglob("*.py")) if folder else [file]:
+        for other in _imported(source, name.partition(".")[0]):
+            if not (folder and other.startswith(f"{name}.")):
+                _add_source(other, names)
+
+
+def _imported(source: Path, package: str) -> Iterator[str]:
+    """Yield the modules below a package that a source file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(source.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found = [node.module]
+        else:
+            found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        yield from (name for name in found if name.startswith(f"{package}."))
 
 
 def path_hash(path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mmedpo import DataError, Picture
-from mmedpo.identity import content, path_hash
+from mmedpo.identity import content, path_hash, source_hash
 from mmedpo.journal import Journal
 from mmedpo.records import from_json, to_json
 from mmedpo.testing import tiny_cases, tiny_pairs
@@ -91,3 +92,20 @@ def test_a_broken_image_is_an_error_with_its_path(content: bytes, tmp_path: Path
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"film\.png: cannot be read as an image"):
         Picture.at(path).load()
+
+
+def test_a_parts_source_includes_what_it_imports_of_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "acme"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "words.py").write_text("WORDS = 1\n")
+    (package / "part.py").write_text(
+        "from mmedpo import Metric\ndef f():\n    import acme.words\nclass P(Metric):\n    use = 'p'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    part = importlib.import_module("acme.part").P
+    first = source_hash.__wrapped__(part)
+    (package / "words.py").write_text("WORDS = 2\n")
+    assert source_hash.__wrapped__(part) != first
