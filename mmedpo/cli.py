@@ -132,7 +132,7 @@ def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -
 
     loaded = load_recipe(recipe, overrides or [])
     if json:
-        _print_json(as_written(loaded.recipe))
+        _print_json(as_written(loaded))
     else:
         parts = ", ".join(f"{part.name} ({part.package} {part.version})" for part in loaded.found.values())
         print(f"{recipe}: fine; it uses {parts}")

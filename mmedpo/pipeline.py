@@ -161,7 +161,7 @@ def _evaluate(this: Run, trained: Path | None, weighted: Sequence[Weighted]) -> 
 
 def write_run_file(this: Run, state: str) -> None:
     """Write run.json: what was asked, with which versions, on which machine, and how cases flowed."""
-    recipe = as_written(this.recipe)
+    recipe = as_written(this.loaded)
     write_json(
         this.folder / "run.json",
         {

@@ -66,6 +66,12 @@ def resolve(kind: str, use: str) -> Found:
     raise LookupError(f"there is no {kind} {use!r}; {suggest(name, {part.name for part in parts})}")
 
 
+def shortest_use(found: Found) -> str:
+    """Return what a recipe writes for a part: its name, qualified where another package has the same one."""
+    alone = sum(part.name == found.name for part in find(found.kind)) == 1
+    return found.name if alone else f"{found.package}/{found.name}"
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """Say which known word is nearest to a mistaken one, and which there are."""
     words = sorted(known)

@@ -22,7 +22,7 @@ from mmedpo.parts import (
     Scorer,
     Weighting,
 )
-from mmedpo.plugins import Found, load, resolve, suggest
+from mmedpo.plugins import Found, load, resolve, shortest_use, suggest
 from mmedpo.training_options import TrainOptions
 from mmedpo.yaml12 import Keys, Tree
 
@@ -286,13 +286,18 @@ def _contradictions(recipe: Recipe) -> Iterator[tuple[Keys, str]]:
             yield ("disprefer", index), message
 
 
-def as_written(value: Any) -> Any:
-    """Turn a recipe, section or part back into the plain values a YAML file would hold."""
+def as_written(loaded: Loaded) -> dict[str, Any]:
+    """Return the resolved recipe as the plain values that a YAML file would hold, defaults included."""
+    written: dict[str, Any] = _written(loaded.recipe, loaded.found)
+    return written
+
+
+def _written(value: Any, found: dict[type[Part], Found]) -> Any:
     if isinstance(value, BaseModel):
-        use = {"use": value.use} if isinstance(value, Part) else {}
-        return use | {name: as_written(getattr(value, name)) for name in type(value).model_fields}
+        use = {"use": shortest_use(found[type(value)])} if isinstance(value, Part) else {}
+        return use | {name: _written(getattr(value, name), found) for name in type(value).model_fields}
     if isinstance(value, dict):
-        return {str(key): as_written(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [as_written(item) for item in value]
+        return {str(key): _written(item, found) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_written(item, found) for item in value]
     return str(value) if isinstance(value, Path) else value

@@ -63,7 +63,7 @@ def test_all_mistakes_come_at_once_with_line_and_column(tmp_path: Path) -> None:
     )
     said = mistakes(write(tmp_path, text + "sead: 3\noutput: runs/y\n"))
     places = [line.split(": ")[0] for line in said]
-    assert places == ["14:1", "6:25", "12:19", "10:17", "13:1"]
+    assert places == ["15:1", "6:25", "13:19", "10:17", "14:1"]
     assert "did you mean 'step'?" in said[1]
     assert "did you mean 'med-vqa'?" in said[2]
     assert "did you mean 'seed'?" in said[4]

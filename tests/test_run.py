@@ -1,0 +1,88 @@
+"""Where a run runs, and whose fault it is when it cannot."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmedpo.errors import DataError, PluginError, RecipeError
+from mmedpo.folder import locked, read_json, write_json
+from mmedpo.plugins import Found
+from mmedpo.recipe import Loaded, as_written, load_recipe
+from mmedpo.run import blaming, resolve_setting
+
+FOUND = Found("scorer", "some", "acme", "1.2", EntryPoint("some", "acme", "mmedpo.scorers"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        MemoryError(),
+    ],
+)
+def test_memory_that_runs_out_is_one_line_that_says_what_to_lower(error: Exception) -> None:
+    with pytest.raises(RecipeError) as caught, blaming(FOUND, "train.batch_size"):
+        raise error
+    assert str(caught.value) == "out of memory in scorer 'some' of acme 1.2: lower train.batch_size"
+
+
+def test_what_a_plugin_raises_is_blamed_on_it_and_keeps_its_cause() -> None:
+    with (
+        pytest.raises(PluginError, match=r"scorer 'some' of acme 1\.2 failed: KeyError: 'x'") as caught,
+        blaming(FOUND, ""),
+    ):
+        raise KeyError("x")
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_an_error_that_explains_itself_passes_unchanged() -> None:
+    with pytest.raises(DataError, match="the film is broken"), blaming(FOUND, ""):
+        raise DataError("the film is broken")
+
+
+def recipe(folder: Path, *overrides: str) -> Loaded:
+    path = folder / "recipe.yaml"
+    path.write_text("output: runs/x\ndata: {use: phantom}\nbackbone: {use: phantom}\n")
+    return load_recipe(path, overrides)
+
+
+def test_auto_is_float32_on_a_machine_without_a_gpu(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    setting = resolve_setting(recipe(tmp_path, "seed=3").recipe)
+    assert (setting.device, setting.dtype, setting.seed) == ("cpu", "float32", 3)
+
+
+def test_a_gpu_that_is_not_there_is_a_mistake_in_the_recipe(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(RecipeError, match="sees no GPU here; use device=cpu"):
+        resolve_setting(recipe(tmp_path, "device=cuda").recipe)
+
+
+def test_a_resolved_recipe_is_a_recipe_that_resolves_to_itself(tmp_path: Path) -> None:
+    first = as_written(recipe(tmp_path, "train={}"))
+    write_json(tmp_path / "again.yaml", first)
+    assert as_written(load_recipe(tmp_path / "again.yaml")) == first
+    assert first["weigh"] == {"use": "clinical", "low": 0.75, "high": 1.25, "over": "scorer"}
+
+
+def test_a_folder_is_held_by_one_and_free_afterwards(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(DataError, match="is running here"), locked(tmp_path):
+        pass
+    with locked(tmp_path):
+        pass
+
+
+def test_a_file_is_written_whole_and_broken_json_is_explained(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"b": 1})
+    assert read_json(tmp_path / "a.json") == {"b": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(DataError, match=r"a\.json: is not JSON"):
+        read_json(tmp_path / "a.json")
