@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mmedpo.errors import DataError
-from mmedpo.parts import Encoding, LiveBackbone
+from mmedpo.parts import LiveBackbone
 from mmedpo.pictures import Picture
 from mmedpo.records import PairKind, Weighted, seed_for
 
@@ -141,12 +141,23 @@ def _name(pairs: Sequence[Trained], family: Sequence[int]) -> str:
     return min(item for index in family for item in pairs[index].family)
 
 
-class Collator:
-    """Pad pairs to a batch: first all chosen sides, then all rejected sides.
+@dataclass(frozen=True)
+class Laid:
+    """Sides laid out for the model: side s reads `input_ids[row[s], columns[s]]`."""
 
-    `inputs` is what forward() takes, rows (2 pairs, tokens). Answer token number i stands in row `row[i]`, is
-    `target[i]`, and is predicted at position `keep[column[i]]`. `tokens` (2 pairs,) counts them; `kinds`, `weights`
-    and `reference` (pairs, 2) go with the pairs.
+    inputs: dict[str, Tensor]  # what forward() takes beside images; for trees, `end` in place of the mask
+    row: np.ndarray  # (sides,)
+    columns: Sequence[np.ndarray]
+    images: tuple[Sided, ...]  # whose image each run of placeholders is, in the order of rows and columns
+    trees: Any = None  # where token trees lie
+
+
+class Collator:
+    """Make batches in which each side is a row of its own: first all chosen sides, then all rejected sides.
+
+    `inputs`, `images` and `trees` are of `Laid`. Answer token m is `target[m]`, number `place[m]` in the answer of
+    side `side[m]`, and is predicted at row `rows[spot[m]]`, column `columns[spot[m]]`. `tokens` (2 pairs,) counts
+    them; `kinds`, `weights` and `reference` (pairs, 2) go with the pairs.
     """
 
     def __init__(
@@ -157,7 +168,7 @@ class Collator:
         reference: Mapping[str, tuple[float, float]],
     ) -> None:
         self.pairs, self.reference = pairs, reference
-        self._backbone, self._pixels = backbone, pixels
+        self.backbone, self.pixels = backbone, pixels
 
     def __call__(self, rows: Sequence[Mapping[str, int]]) -> dict[str, Any]:
         """Make the batch of a data set's rows, each `{"pair": index}`."""
@@ -169,26 +180,33 @@ class Collator:
     def batch(self, pairs: Sequence[Trained]) -> dict[str, Any]:
         """Make a batch without reference log-probabilities."""
         sides = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
+        laid = self.lay(sides)
         return {
-            "inputs": self._inputs(sides),
-            **_answers(sides),
+            "inputs": laid.inputs,
+            "images": laid.images,
+            "trees": laid.trees,
+            **_answers(sides, laid),
             "kinds": torch.tensor([KINDS.index(pair.kind) for pair in pairs]),
             "weights": torch.tensor([pair.weight for pair in pairs], dtype=torch.float32),
         }
 
-    def _inputs(self, sides: Sequence[Sided]) -> dict[str, Tensor]:
-        encodings = [
-            Encoding(side.ids.tolist(), side.answer_start, self._pixels.of(side), side.image) for side in sides
-        ]
-        tokenizer = self._backbone.tokenizer
-        pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-        inputs = dict(self._backbone.collate(encodings))
-        inputs["input_ids"] = _padded([side.ids for side in sides], pad)
-        inputs["attention_mask"] = _padded([np.ones(len(side.ids), dtype=np.int64) for side in sides], 0)
+    def lay(self, sides: Sequence[Sided]) -> Laid:
+        """Lay out sides, rows padded on the right."""
+        inputs = {
+            "input_ids": _padded([side.ids for side in sides], self.pad),
+            "attention_mask": _padded([np.ones(len(side.ids), dtype=np.int64) for side in sides], 0),
+        }
         types = [side.token_types for side in sides if side.token_types is not None]
         if types:
-            inputs[self._backbone.types_key] = _padded(types, 0)
-        return inputs
+            inputs[self.backbone.types_key] = _padded(types, 0)
+        columns = [np.arange(len(side.ids)) for side in sides]
+        return Laid(inputs, np.arange(len(sides)), columns, tuple(sides))
+
+    @property
+    def pad(self) -> int:
+        """The token that fills rows up."""
+        tokenizer = self.backbone.tokenizer
+        return tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 
 
 def _padded(rows: Sequence[np.ndarray], fill: int) -> Tensor:
@@ -199,17 +217,21 @@ def _padded(rows: Sequence[np.ndarray], fill: int) -> Tensor:
     return out
 
 
-def _answers(sides: Sequence[Sided]) -> dict[str, Tensor]:
-    """Find the answer tokens; a token is predicted at the position before its own."""
+def _answers(sides: Sequence[Sided], laid: Laid) -> dict[str, Tensor]:
+    """Find the answer tokens; a token is predicted at the place before its own."""
     lengths = [len(side.ids) - side.answer_start for side in sides]
-    positions = np.concatenate([np.arange(side.answer_start, len(side.ids)) - 1 for side in sides])
-    keep, column = np.unique(positions, return_inverse=True)
+    width = laid.inputs["input_ids"].shape[1]
+    before = zip(laid.row, laid.columns, sides, strict=True)
+    at = np.concatenate([row * width + columns[side.answer_start - 1 : -1] for row, columns, side in before])
+    spots, spot = np.unique(at, return_inverse=True)
     target = np.concatenate([side.ids[side.answer_start :] for side in sides])
     return {
-        "keep": torch.from_numpy(keep),
-        "row": torch.repeat_interleave(torch.arange(len(sides)), torch.tensor(lengths)),
-        "column": torch.from_numpy(column),
+        "rows": torch.from_numpy(spots // width),
+        "columns": torch.from_numpy(spots % width),
+        "spot": torch.from_numpy(spot),
         "target": torch.from_numpy(target.astype(np.int64)),
+        "side": torch.repeat_interleave(torch.arange(len(sides)), torch.tensor(lengths)),
+        "place": torch.cat([torch.arange(length) for length in lengths]),
         "tokens": torch.tensor(lengths),
     }
 

@@ -12,12 +12,12 @@ from mmedpo.batches import Sided, Trained
 from mmedpo.packing import common_prefix
 from mmedpo.records import seed_for
 
-WINDOW = 16  # batches among which tokens are balanced; what comes together is otherwise left to chance
+WINDOW = 16  # steps among which tokens are balanced; what comes together is otherwise left to chance
 
 
 @dataclass
-class Batch:
-    """A batch being filled."""
+class Bin:
+    """A step or a batch being filled."""
 
     room: int  # pairs that still fit
     pairs: list[int] = field(default_factory=list)
@@ -25,16 +25,18 @@ class Batch:
 
 
 class Grouped(torch.utils.data.Sampler[int]):
-    """Visit every pair once an epoch; each `batch_size` consecutive pairs are a batch of few images.
+    """Visit every pair once an epoch; each `step` consecutive pairs show few images, and so do the batches of a step.
 
-    The order depends on pairs, seed and epoch alone. At most `per_image` pairs of an image are kept together (0: as
-    many as a batch holds); with 1, the order is that of plain shuffling.
+    Which pairs make a step depends on pairs, seed, epoch and step size alone, not on how steps are cut into batches.
+    At most `per_image` pairs of an image are kept together in a step (0: as many as it holds); with 1, steps are
+    those of plain shuffling.
     """
 
-    def __init__(self, pairs: Sequence[Trained], batch_size: int, seed: int, per_image: int = 0) -> None:
-        self.batch_size, self.seed, self.epoch = batch_size, seed, 0
-        self._most = min(batch_size, per_image or batch_size)
+    def __init__(self, pairs: Sequence[Trained], batch: int, step: int, seed: int, per_image: int = 0) -> None:
+        self.batch, self.step, self.seed, self.epoch = batch, step, seed, 0
+        self._most = min(step, per_image or step)
         self._groups = _groups(pairs)
+        self._group = {pair: number for number, group in enumerate(self._groups) for pair in group}
         self._shared, self._own = _costs(pairs, self._groups)
         self._count = len(pairs)
 
@@ -47,11 +49,19 @@ class Grouped(torch.utils.data.Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         draw = np.random.default_rng(seed_for(self.seed, "order", self.epoch))
+        return (pair for step in self._steps(draw) for batch in self._batches(step) for pair in batch)
+
+    def _steps(self, draw: np.random.Generator) -> Iterator[list[int]]:
         if self._most == 1:
-            return iter(draw.permutation(self._count).tolist())
+            order = draw.permutation(self._count).tolist()
+            yield from (order[start : start + self.step] for start in range(0, self._count, self.step))
+            return
         pieces = self._pieces(draw)
-        order = [pieces[index] for index in draw.permutation(len(pieces))]
-        return (pair for part in _windows(order, WINDOW * self.batch_size) for pair in self._batches(part, draw))
+        mixed = [pieces[index] for index in draw.permutation(len(pieces))]
+        for window in _windows(mixed, WINDOW * self.step):
+            steps = self._filled(window, self.step)
+            full = sum(map(len, window)) // self.step  # one that is not is the epoch's last
+            yield from (steps[index] for index in [*draw.permutation(full), *range(full, len(steps))])
 
     def _pieces(self, draw: np.random.Generator) -> list[list[int]]:
         """Cut each group, in random order, into pieces that may stay together."""
@@ -62,22 +72,26 @@ class Grouped(torch.utils.data.Sampler[int]):
             pieces += [part.tolist() for part in np.array_split(np.array(mixed), count)]
         return pieces
 
-    def _batches(self, pieces: Sequence[list[int]], draw: np.random.Generator) -> list[int]:
-        """Fill batches with pieces, the longest first, each into the batch with the fewest tokens that has room."""
+    def _batches(self, step: Sequence[int]) -> list[list[int]]:
+        """Put the pairs of one image that meet in a step into as few of its batches as can be."""
+        met: dict[int, list[int]] = {}
+        for pair in step:
+            met.setdefault(self._group[pair], []).append(pair)
+        return self._filled(list(met.values()), self.batch)
+
+    def _filled(self, pieces: Sequence[list[int]], size: int) -> list[list[int]]:
+        """Fill bins of `size` pairs with pieces, the longest first, each where the fewest tokens are and room is."""
         count = sum(map(len, pieces))
-        starts = range(0, count, self.batch_size)
-        batches = [Batch(min(self.batch_size, count - start)) for start in starts]
+        bins = [Bin(min(size, count - start)) for start in range(0, count, size)]
         for piece in sorted(pieces, key=lambda piece: (-len(piece), -self._tokens(piece))):
-            while piece:  # where no batch has room for all of it, it is split
-                fits = [batch for batch in batches if batch.room >= len(piece)]
-                batch = min(fits, key=lambda b: b.tokens) if fits else max(batches, key=lambda b: b.room)
-                part, piece = piece[: batch.room], piece[batch.room :]
-                batch.pairs += part
-                batch.room -= len(part)
-                batch.tokens += self._tokens(part)
-        full = count // self.batch_size  # one that is not is the epoch's last
-        order = [*draw.permutation(full), *range(full, len(batches))]
-        return [pair for index in order for pair in batches[index].pairs]
+            while piece:  # where no bin has room for all of it, it is split
+                fits = [bin for bin in bins if bin.room >= len(piece)]
+                chosen = min(fits, key=lambda bin: bin.tokens) if fits else max(bins, key=lambda bin: bin.room)
+                part, piece = piece[: chosen.room], piece[chosen.room :]
+                chosen.pairs += part
+                chosen.room -= len(part)
+                chosen.tokens += self._tokens(part)
+        return [bin.pairs for bin in bins]
 
     def _tokens(self, piece: Sequence[int]) -> int:
         """Estimate the tokens of a tree of these pairs."""

@@ -79,9 +79,15 @@ def _going_on(config: Any, options: TrainOptions) -> Any:
 
 def _projector(backbone: LiveBackbone) -> list[str]:
     """Name the projector's outermost modules."""
-    names = [name for name, _ in _plain(backbone.model).named_modules() if re.fullmatch(backbone.projector, name)]
+    names = outermost(_plain(backbone.model), backbone.projector)
     if not names:
         raise PluginError(f"the backbone's projector pattern {backbone.projector!r} matches no module of its model")
+    return names
+
+
+def outermost(model: Any, pattern: str) -> list[str]:
+    """Name the modules that match a pattern and lie in no other that does."""
+    names = [name for name, _ in model.named_modules() if re.fullmatch(pattern, name)]
     return [name for name in names if not any(name.startswith(f"{other}.") for other in names)]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import MutableMapping, Sequence
 from pathlib import Path
@@ -15,11 +14,16 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 from trl import DPOConfig, DPOTrainer
 
 from mmedpo import resume
+from mmedpo.answers import Asked, changes_logits, token_logps
 from mmedpo.batches import KINDS, Collator, Shuffle, Trained
 from mmedpo.errors import DataError
+from mmedpo.features import Sight
+from mmedpo.groups import Grouped
 from mmedpo.lora import save_adapter
 from mmedpo.loss import Answers, pair_loss, step_share
 from mmedpo.training_options import TrainOptions
+from mmedpo.tree_attention import NAME, register
+from mmedpo.trees import TreeCollator, attention_mask
 
 # What is summed over the pairs of a kind; every metric is a ratio of two of these.
 SUMS = ("pairs", "margin", "right", "chosen", "rejected", "weight", "weighted_margin", "weighted_right")
@@ -45,9 +49,12 @@ class PreferenceTrainer(DPOTrainer):
         options: TrainOptions,
         seed: int,
         callbacks: Sequence[TrainerCallback] = (),
+        sight: Sight | None = None,
     ) -> None:
         """Take the pairs of the collator: `train` and `held_out` are indices into them."""
         self.options, self.seed, self.collator = options, seed, collator
+        self.sight = sight or Sight(collator.backbone, collator.pixels, None, [])
+        self.trees = isinstance(collator, TreeCollator)
         forward = vars(model.get_base_model()).get("forward")
         super().__init__(
             model=model,
@@ -71,7 +78,11 @@ class PreferenceTrainer(DPOTrainer):
         vars(base).pop("forward", None)
         if forward is not None:  # the model came with one of its own, as a model split over devices does
             base.forward = forward
-        self._keeps_logits = "logits_to_keep" in inspect.signature(base.forward).parameters
+        self._scaled = changes_logits(base.config)
+        text = base.config.get_text_config()
+        if self.trees and text._attn_implementation == "sdpa":
+            register()
+            text._attn_implementation = NAME
 
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         return dataset  # rows are indices; the collator does the rest
@@ -82,8 +93,13 @@ class PreferenceTrainer(DPOTrainer):
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Write none."""
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Shuffle:
-        return Shuffle(len(self.train_dataset), self.seed)
+    def _get_train_sampler(self, train_dataset: Any = None) -> Shuffle | Grouped:
+        if not self.trees:
+            return Shuffle(len(self.train_dataset), self.seed)
+        pairs = [self.collator.pairs[index] for index in self.train_dataset["pair"]]
+        batch = self.args.per_device_train_batch_size
+        step = batch * self.args.gradient_accumulation_steps * self.args.world_size
+        return Grouped(pairs, batch, step, self.seed, self.options.per_image)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
         """Count the pairs of an optimiser step, over all its micro-batches and processes."""
@@ -114,17 +130,15 @@ class PreferenceTrainer(DPOTrainer):
 
     def answers(self, model: Any, batch: dict[str, Any]) -> Answers:
         """Run the model and return the log-probabilities of both sides' answers."""
-        inputs = dict(batch["inputs"])
-        if self._keeps_logits:
-            inputs["logits_to_keep"] = batch["keep"]
-        logits = model(**inputs, use_cache=False).logits  # (sides, kept positions, vocabulary)
-        column = batch["column"] if self._keeps_logits else batch["keep"][batch["column"]]
-        picked = logits[batch["row"], column]  # (answer tokens, vocabulary)
-        picked = picked.to(torch.promote_types(picked.dtype, torch.float32))
-        logps = picked.gather(1, batch["target"][:, None])[:, 0] - picked.logsumexp(1)
-        table = logps.new_zeros(len(batch["tokens"]), len(batch["keep"]))
+        base = self.accelerator.unwrap_model(model).get_base_model()
+        inputs = {**batch["inputs"], **self._prepare_inputs(self.sight.inputs(base, batch["images"]))}
+        if "end" in inputs:
+            inputs["attention_mask"] = attention_mask(inputs.pop("end"), base, batch["trees"])
+        asked = Asked(batch["rows"], batch["columns"], batch["spot"], batch["target"])
+        logps = token_logps(model, inputs, asked, base.get_output_embeddings(), self._scaled)
+        table = logps.new_zeros(len(batch["tokens"]), int(batch["place"].max()) + 1)
         # Each place is written once, so that no order of additions can change the result.
-        table = table.index_put((batch["row"], batch["column"]), logps)
+        table = table.index_put((batch["side"], batch["place"]), logps)
         chosen, rejected = table.sum(1).chunk(2)
         return Answers(chosen, rejected, *batch["tokens"].chunk(2))
 

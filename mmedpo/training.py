@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 import warnings
 from collections import Counter
@@ -17,15 +19,18 @@ from transformers.trainer_callback import TrainerState
 from trl import DPOConfig
 
 from mmedpo import resume
+from mmedpo.adapters import Base
 from mmedpo.batches import Collator, Pixels, Trained, encode, hold_out, refuse_twins, too_long
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
-from mmedpo.lora import adapted, publish_adapter
+from mmedpo.features import Shelf, Sight
+from mmedpo.lora import adapted, outermost, publish_adapter
 from mmedpo.parts import LiveBackbone, Setting
-from mmedpo.records import Weighted, seed_for
+from mmedpo.records import Weighted, digest, seed_for
 from mmedpo.reference import Logps, ReferenceFile
 from mmedpo.trainer import KINDS, SUMS, PreferenceTrainer
 from mmedpo.training_options import TrainOptions
+from mmedpo.trees import TreeCollator, why_pairs
 
 See = Callable[[Event], None]
 
@@ -55,9 +60,12 @@ def train(
     with _quiet(), _memory_explained(options), adapted(backbone, options, setting.seed) as model:
         encoded, dropped = _encode(pairs, backbone, pixels, options, see)
         kept, held_out = hold_out(encoded, options.validation, setting.seed)
-        collator = Collator(backbone, encoded, pixels, table)
-        trainer = _trainer(model, backbone, collator, kept, held_out, options, place, setting, see)
+        collator = _collator(model, backbone, encoded, pixels, table, options)
+        sight = _sight(model, backbone, pixels, options, place, setting)
+        trainer = _trainer(model, collator, kept, held_out, options, place, setting, see, sight)
         _fill_reference(trainer, encoded, table, see)
+        if sight.why_not and options.vision_memory:
+            _say(f"the vision tower looks at every image each time: {sight.why_not}")
         _fit(trainer, resume.newest(place))
         if held_out:
             trainer.evaluate()
@@ -71,6 +79,7 @@ def train(
             "held out": dict(Counter(pair.kind for pair in held_out)),
             "too long": dict(Counter(pair.kind for pair in dropped)),
         },
+        "packing": "tree" if trainer.trees else "pairs",
         "steps": trainer.state.global_step,
         "loss": _first_and_last(history, options.epochs),
         "history": history,
@@ -100,6 +109,43 @@ def _encode(
     return kept, dropped
 
 
+def _collator(
+    model: Any,
+    backbone: LiveBackbone,
+    pairs: Sequence[Trained],
+    pixels: Pixels,
+    table: MutableMapping[str, Logps],
+    options: TrainOptions,
+) -> Collator:
+    """Choose between token trees and plain pairs."""
+    if options.packing == "pairs":
+        return Collator(backbone, pairs, pixels, table)
+    longest = max(len(side.ids) for pair in pairs for side in (pair.chosen, pair.rejected))
+    if why := why_pairs(model.get_base_model(), backbone.causal, longest):
+        _say(f"training on plain pairs instead of token trees: {type(model.get_base_model()).__name__}: {why}")
+        return Collator(backbone, pairs, pixels, table)
+    return TreeCollator(backbone, pairs, pixels, table, options.row_tokens)
+
+
+def _sight(
+    model: Any, backbone: LiveBackbone, pixels: Pixels, options: TrainOptions, place: Path, setting: Setting
+) -> Sight:
+    """Keep what the vision tower makes of images beside the checkpoints, in a file of this model alone."""
+    if not options.vision_memory:
+        return Sight(backbone, pixels, None, [])
+    base = model.get_base_model()
+    found = outermost(base, backbone.projector)
+    trained = [name for name in found if any(weight.requires_grad for weight in base.get_submodule(name).parameters())]
+    rank = int(os.environ.get("RANK", "0"))
+    name = digest(Base.of(model).values, setting.dtype, trained)[:16]
+    shelf = Shelf(place / f"vision-{name}-{rank}.bin", options.vision_memory * 2**20)
+    return Sight(backbone, pixels, shelf, trained)
+
+
+def _say(line: str) -> None:
+    print(f"mmedpo: {line}", file=sys.stderr, flush=True)
+
+
 def _fill_reference(
     trainer: PreferenceTrainer, pairs: Sequence[Trained], table: MutableMapping[str, Logps], see: See
 ) -> None:
@@ -111,7 +157,6 @@ def _fill_reference(
 
 def _trainer(
     model: Any,
-    backbone: LiveBackbone,
     collator: Collator,
     kept: Sequence[Trained],
     held_out: Sequence[Trained],
@@ -119,6 +164,7 @@ def _trainer(
     place: Path,
     setting: Setting,
     see: See,
+    sight: Sight,
 ) -> PreferenceTrainer:
     index = {pair.id: number for number, pair in enumerate(collator.pairs)}
     try:
@@ -129,10 +175,11 @@ def _trainer(
             collator,
             [index[pair.id] for pair in kept],
             [index[pair.id] for pair in held_out],
-            backbone.tokenizer,
+            collator.backbone.tokenizer,
             options,
             setting.seed,
             [_Tell(see)],
+            sight,
         )
     except (TypeError, ValueError, ImportError, RuntimeError) as error:
         if options.trl or options.report_to:

@@ -142,8 +142,14 @@ class TrainOptions(Options):
     """Optimiser steps between checkpoints, from which a killed run goes on."""
     report_to: list[Tracker] = []
     """Experiment trackers to log to; each must be installed."""
-    packing: Literal["pairs"] = "pairs"
-    """How pairs become batches: each side is a sequence of its own."""
+    packing: Literal["tree", "pairs"] = "tree"
+    """How pairs become batches: tree computes what the sides of an image have in common once, pairs each side alone."""
+    row_tokens: int = Field(default=4096, ge=1)
+    """Token trees that share a row have about this many tokens at most."""
+    per_image: int = Field(default=0, ge=0)
+    """How many pairs of one image are kept together in a step; 0: as many as fit, 1: plain shuffling."""
+    vision_memory: int = Field(default=1024, ge=0)
+    """MiB of memory for what a frozen vision tower made of the images; all of it is on disk. 0: it looks each time."""
     trl: dict[str, Any] = {}
     """Any other argument of trl.DPOConfig, by name."""
 

@@ -10,10 +10,63 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmedpo.packing import Rows, visible
-from mmedpo.tree_attention import NAME, Span, TreeMask
+from mmedpo.batches import Collator, Laid, Pixels, Sided, Trained
+from mmedpo.packing import Rows, pack, visible
+from mmedpo.parts import LiveBackbone
+from mmedpo.tree_attention import NAME, Span, TreeMask, spans
 
 MASKED = ("sdpa", "eager", NAME)  # attention implementations that take a mask of their own for every query
+TYPE = 32  # bits of a token's number below its type
+
+
+class TreeCollator(Collator):
+    """Make batches in which the sides of one image are one token tree, and trees share rows of about `budget` tokens.
+
+    In `inputs`, `end` (rows, tokens) stands for the attention mask, which `attention_mask` builds where the model is.
+    """
+
+    def __init__(
+        self,
+        backbone: LiveBackbone,
+        pairs: Sequence[Trained],
+        pixels: Pixels,
+        reference: Mapping[str, tuple[float, float]],
+        budget: int,
+    ) -> None:
+        super().__init__(backbone, pairs, pixels, reference)
+        self.budget = budget
+
+    def lay(self, sides: Sequence[Sided]) -> Laid:
+        """Lay out sides as trees."""
+        keys = [token_keys(side.ids, side.token_types) for side in sides]
+        rows = pack(keys, [side.image for side in sides], self.budget, self.pad)
+        inputs = {
+            "input_ids": torch.from_numpy(rows.ids & (2**TYPE - 1)),
+            "position_ids": positions(self.backbone.model, rows, self._sequences(sides)),
+            "end": torch.from_numpy(rows.end),
+        }
+        if any(side.token_types is not None for side in sides):
+            inputs[self.backbone.types_key] = torch.from_numpy(rows.ids >> TYPE)
+        shown = {side.image: side for side in sides}
+        images = tuple(shown[str(root)] for root in rows.roots)
+        return Laid(inputs, rows.row, rows.columns, images, spans(rows.end))
+
+    def _sequences(self, sides: Sequence[Sided]) -> list[dict[str, Any]]:
+        """Give each side as forward() would take it alone, for models that place tokens in space."""
+        if not places_tokens(self.backbone.model):
+            return []
+        made: list[dict[str, Any]] = []
+        for side in sides:
+            vision = {key: value for key, value in self.pixels.of(side).items() if not key.startswith("pixel")}
+            types = side.token_types if side.token_types is not None else np.zeros_like(side.ids)
+            made.append(
+                {
+                    "input_ids": torch.from_numpy(side.ids.astype(np.int64))[None],
+                    self.backbone.types_key: torch.from_numpy(types)[None],
+                    **vision,
+                }
+            )
+        return made
 
 
 def why_pairs(model: Any, causal: bool, longest: int) -> str:
@@ -59,7 +112,7 @@ def positions(model: Any, rows: Rows, sequences: Sequence[Mapping[str, Any]]) ->
     `sequences` holds for each sequence its `input_ids`, and the vision tensors and token types by the names that
     forward() has for them.
     """
-    index = next((module.get_rope_index for module in model.modules() if hasattr(module, "get_rope_index")), None)
+    index = places_tokens(model)
     if index is None:
         return torch.from_numpy(rows.depth)
     names = [name for name in inspect.signature(index).parameters if name in sequences[0]]
@@ -67,6 +120,11 @@ def positions(model: Any, rows: Rows, sequences: Sequence[Mapping[str, Any]]) ->
     return torch.from_numpy(rows.scatter(own))
 
 
+def places_tokens(model: Any) -> Any:
+    """Return the method with which a model places tokens in space, or None if it counts them."""
+    return next((module.get_rope_index for module in model.modules() if hasattr(module, "get_rope_index")), None)
+
+
 def token_keys(ids: np.ndarray, types: np.ndarray | None) -> np.ndarray:
     """Make one number of a token and its type, so that only tokens equal in both are shared."""
-    return ids.astype(np.int64) if types is None else ids.astype(np.int64) + (types.astype(np.int64) << 32)
+    return ids.astype(np.int64) if types is None else ids.astype(np.int64) + (types.astype(np.int64) << TYPE)

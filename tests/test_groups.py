@@ -26,9 +26,12 @@ def make_pairs(images: list[int]) -> list[Trained]:
     return [make_pair(number, image, 1 + number % 9, number % 4 == 3) for number, image in enumerate(images)]
 
 
+def cut(order: list[int], size: int) -> list[list[int]]:
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
 def batches(sampler: Grouped) -> list[list[int]]:
-    order = list(sampler)
-    return [order[start : start + sampler.batch_size] for start in range(0, len(order), sampler.batch_size)]
+    return cut(list(sampler), sampler.batch)
 
 
 IMAGES = st.lists(st.integers(0, 6), min_size=1, max_size=80)
@@ -36,21 +39,30 @@ IMAGES = st.lists(st.integers(0, 6), min_size=1, max_size=80)
 
 @given(IMAGES, st.integers(1, 12), st.integers(0, 4), st.integers(0, 5))
 def test_every_pair_is_visited_once_an_epoch(images: list[int], size: int, per_image: int, epoch: int) -> None:
-    sampler = Grouped(make_pairs(images), size, 3, per_image)
+    sampler = Grouped(make_pairs(images), size, 2 * size, 3, per_image)
     sampler.set_epoch(epoch)
     assert sorted(sampler) == list(range(len(images))) == sorted(range(len(sampler)))
 
 
 @given(IMAGES, st.integers(1, 12))
 def test_the_order_depends_on_seed_and_epoch_alone(images: list[int], size: int) -> None:
-    one, other = Grouped(make_pairs(images), size, 3), Grouped(make_pairs(images), size, 3)
+    one, other = (Grouped(make_pairs(images), size, 3 * size, 3) for _ in range(2))
     list(one)
     assert list(one) == list(other)
 
 
+@given(IMAGES, st.integers(0, 3))
+def test_steps_are_the_same_however_they_are_cut_into_batches(images: list[int], per_image: int) -> None:
+    steps = [
+        [sorted(step) for step in cut(list(Grouped(make_pairs(images), batch, 8, 3, per_image)), 8)]
+        for batch in (1, 2, 4, 8)
+    ]
+    assert steps[0] == steps[1] == steps[2] == steps[3]
+
+
 def test_epochs_and_seeds_differ() -> None:
     pairs = make_pairs([number // 4 for number in range(40)])
-    first, second, other = (Grouped(pairs, 8, seed) for seed in (3, 3, 4))
+    first, second, other = (Grouped(pairs, 8, 8, seed) for seed in (3, 3, 4))
     second.set_epoch(1)
     assert list(first) != list(second)
     assert list(first) != list(other)
@@ -59,7 +71,12 @@ def test_epochs_and_seeds_differ() -> None:
 def images_a_batch(per_image: int, size: int = 12) -> float:
     images = [number // 6 for number in range(240)]
     return float(
-        np.mean([len({images[p] for p in batch}) for batch in batches(Grouped(make_pairs(images), size, 3, per_image))])
+        np.mean(
+            [
+                len({images[p] for p in batch})
+                for batch in batches(Grouped(make_pairs(images), size, size, 3, per_image))
+            ]
+        )
     )
 
 
@@ -69,7 +86,7 @@ def test_an_images_pairs_come_together() -> None:
 
 def test_a_group_larger_than_a_batch_is_split_as_little_as_can_be() -> None:
     images = [0] * 10 + [1] * 6
-    found = batches(Grouped(make_pairs(images), 8, 3))
+    found = batches(Grouped(make_pairs(images), 8, 8, 3))
     assert sorted(len({images[pair] for pair in batch}) for batch in found) == [1, 2]
 
 
@@ -80,7 +97,7 @@ def test_one_pair_an_image_scatters_them_like_plain_shuffling() -> None:
 
 @pytest.mark.parametrize("count", [5, 64, 67])
 def test_all_batches_but_the_last_are_full(count: int) -> None:
-    sizes = [len(batch) for batch in batches(Grouped(make_pairs([n // 3 for n in range(count)]), 8, 3))]
+    sizes = [len(batch) for batch in batches(Grouped(make_pairs([n // 3 for n in range(count)]), 8, 8, 3))]
     assert all(size == 8 for size in sizes[:-1])
     assert sum(sizes) == count
 
@@ -89,6 +106,6 @@ def test_batches_have_about_equally_many_tokens() -> None:
     draw = np.random.default_rng(0)
     pairs = [make_pair(number, number // 2, int(draw.choice([2, 60]))) for number in range(128)]  # a window
     lengths = np.array([len(pair.rejected.ids) for pair in pairs])
-    found = [lengths[batch].sum() for batch in batches(Grouped(pairs, 8, 3))]
-    shuffled = [lengths[batch].sum() for batch in batches(Grouped(pairs, 8, 3, per_image=1))]
+    found = [lengths[batch].sum() for batch in batches(Grouped(pairs, 8, 8, 3))]
+    shuffled = [lengths[batch].sum() for batch in batches(Grouped(pairs, 8, 8, 3, per_image=1))]
     assert np.std(found) < 0.5 * np.std(shuffled)

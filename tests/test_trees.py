@@ -1,0 +1,159 @@
+"""Training on token trees: the adapter of plain pairs, with less work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_llava import make_backbone, make_model, make_pairs
+
+import mmedpo.tree_attention
+from mmedpo.batches import Collator, Pixels, encode
+from mmedpo.features import Sight
+from mmedpo.parts import Setting
+from mmedpo.training import train
+from mmedpo.training_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
+from mmedpo.trees import TreeCollator
+
+LORA = LoraOptions(r=4, alpha=8)
+SGD = {"optim": "sgd", "max_grad_norm": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def fit(folder: Path, backbone: Any = None, count: int = 12, **options: Any) -> dict[str, Any]:
+    chosen = TrainOptions(
+        **{"lora": LORA, "validation": 0.0, "learning_rate": 0.1, "epochs": 1, "batch_size": 12, "warmup_ratio": 0,
+           "scheduler": "constant", "trl": SGD, **options}
+    )  # fmt: skip
+    return train(make_pairs(count), backbone or make_backbone(), chosen, folder, Setting(seed=5), lambda event: None)
+
+
+def weights(folder: Path) -> torch.Tensor:
+    found = load_file(folder / "adapter" / "adapter_model.safetensors")
+    return torch.cat([value.flatten() for name, value in sorted(found.items()) if "lora_A" not in name])
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Count the images that vision towers see."""
+    from transformers import CLIPVisionModel
+
+    seen: list[int] = []
+    forward = CLIPVisionModel.forward
+
+    def counted(self: Any, pixel_values: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        seen.append(len(pixel_values))
+        return forward(self, pixel_values, *args, **kwargs)
+
+    monkeypatch.setattr(CLIPVisionModel, "forward", counted)
+    return seen
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"row_tokens": 10},
+        {"loss": LossOptions(kind="ipo", nll=0.3)},
+        {"projector": ProjectorOptions(learning_rate=0.01)},
+        {"projector": ProjectorOptions(learning_rate=0.01), "vision_memory": 0},
+        {"gradient_checkpointing": True},
+        {"batch_size": 3, "accumulate": 4},
+    ],
+    ids=["plain", "a row a tree", "ipo", "projector", "projector and pixels", "checkpointing", "accumulating"],
+)
+def test_a_step_on_trees_is_a_step_on_pairs(tmp_path: Path, options: dict[str, Any]) -> None:
+    trees = fit(tmp_path / "tree", **options)
+    pairs = fit(tmp_path / "pairs", **options, packing="pairs")
+    assert (trees["packing"], pairs["packing"]) == ("tree", "pairs")
+    one, other = weights(tmp_path / "tree"), weights(tmp_path / "pairs")
+    start = torch.zeros_like(other)
+    if "projector" in options:
+        part = make_model().model.multi_modal_projector.state_dict()
+        width = sum(value.numel() for value in part.values())
+        start[-width:] = torch.cat([part[name].flatten() for name in sorted(part)])
+    assert ((one - other).norm() / (other - start).norm()).item() < 1e-5
+
+
+@pytest.mark.parametrize("packing", ["tree", "pairs"])
+@pytest.mark.parametrize("projector", [None, ProjectorOptions()], ids=["frozen", "projector trains"])
+def test_the_tower_looks_at_each_distinct_image_once(
+    tmp_path: Path, looked: list[int], packing: str, projector: ProjectorOptions | None
+) -> None:
+    fit(tmp_path, epochs=3, batch_size=4, packing=packing, projector=projector)
+    assert sum(looked) == 10  # 6 images, and 4 noised ones
+
+
+def test_without_memory_for_features_it_looks_each_time(tmp_path: Path, looked: list[int]) -> None:
+    fit(tmp_path, epochs=3, batch_size=4, packing="pairs", vision_memory=0)
+    assert sum(looked) == (3 + 1) * 24  # each side, in three epochs and for the reference
+
+
+def test_attention_leaves_out_what_no_token_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts: list[int] = []
+    own = mmedpo.tree_attention._tree
+    monkeypatch.setattr(mmedpo.tree_attention, "_tree", lambda *args: parts.append(1) or own(*args))
+    backbone = make_backbone()
+    fit(tmp_path, backbone)
+    assert parts
+    assert backbone.model.config.get_text_config()._attn_implementation == "sdpa"
+
+
+def test_a_batch_of_trees_has_each_shared_token_once() -> None:
+    backbone, pixels = make_backbone(), Pixels(make_backbone())
+    pairs = [encode(weighted, backbone, pixels) for weighted in make_pairs(2, same_image=True)]
+    batch = TreeCollator(backbone, pairs, pixels, {}, 400).batch(pairs)
+    plain = Collator(backbone, pairs, pixels, {}).batch(pairs)
+    assert batch["inputs"]["input_ids"].shape[0] == 1
+    assert (batch["inputs"]["input_ids"] == 3).sum() == 4  # one image
+    assert (plain["inputs"]["input_ids"] == 3).sum() == 16
+    assert len(batch["images"]) == 1
+
+
+def test_where_trees_would_not_be_exact_pairs_are_trained_and_one_line_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backbone = make_backbone()
+    backbone.causal = False
+    result = fit(tmp_path, backbone)
+    assert result["packing"] == "pairs"
+    assert capsys.readouterr().err.splitlines() == [
+        "mmedpo: training on plain pairs instead of token trees: LlavaForConditionalGeneration: its attention is not "
+        "known to be purely causal"
+    ]
+
+
+def test_a_model_that_takes_no_features_is_trained_on_pixels_and_one_line_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmedpo.features.why_not", lambda model, projectors: "it takes no ready image features")
+    fit(tmp_path / "pixels")
+    assert capsys.readouterr().err == (
+        "mmedpo: the vision tower looks at every image each time: it takes no ready image features\n"
+    )
+    monkeypatch.undo()
+    fit(tmp_path / "kept")
+    one, other = weights(tmp_path / "pixels"), weights(tmp_path / "kept")
+    assert ((one - other).norm() / other.norm()).item() < 1e-5
+
+
+def test_validation_and_every_epoch_work_on_trees(tmp_path: Path) -> None:
+    result = fit(tmp_path, count=24, validation=0.3, epochs=2, batch_size=4, accumulate=2)
+    assert result["validation"]["all"]["pairs"] == result["counts"]["held out"] > 0
+    assert sum(entry["pairs"] for entry in result["history"]) == 2 * result["counts"]["trained"]
+
+
+def test_a_sight_without_a_shelf_says_so() -> None:
+    assert Sight(make_backbone(), Pixels(make_backbone()), None, []).why_not == "train.vision_memory is 0"
