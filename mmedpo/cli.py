@@ -122,7 +122,7 @@ def run(
     if json:
         _print_json({**vars(result), "folder": str(result.folder)})
     else:
-        show_result(result.folder, result.measures, result.training, did=result.did)
+        show_result(result)
 
 
 @app.command(cls=Command)

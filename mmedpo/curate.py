@@ -211,7 +211,10 @@ def weigh(run: Run, rated: list[tuple[Pair, Score]]) -> list[Weighted]:
 def write_pairs(run: Run, weighted: Sequence[Weighted]) -> None:
     """Write pairs.jsonl, with every image that a part made under images/."""
     lines = [json.dumps(_portable(run, to_json(item)), ensure_ascii=False) for item in weighted]
-    write_text(run.folder / "pairs.jsonl", "\n".join(lines) + "\n")
+    path, text = run.folder / "pairs.jsonl", "\n".join(lines) + "\n"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        run.did = True
+        write_text(path, text)
 
 
 def _portable(run: Run, value: Any) -> Any:

@@ -6,8 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,6 +22,9 @@ from rich.progress import (
 from rich.table import Table
 
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
+
+if TYPE_CHECKING:
+    from mmedpo.pipeline import Result
 
 Seer = Callable[[Event], None]
 
@@ -123,15 +125,13 @@ def counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {what}" for what, count in counts.items()) or "nothing"
 
 
-def show_result(folder: Path, measures: Mapping[str, Any], training: Mapping[str, Any], *, did: bool) -> None:
+def show_result(result: Result) -> None:
     """Print the table before/after and where everything is."""
-    console = Console()
-    if not did:
+    console, folder, measures = Console(), result.folder, result.measures
+    if not result.did:
         console.print(f"Nothing to do: {folder} is finished and nothing it depends on has changed.", highlight=False)
-    if training:
-        counts, loss = training["counts"], training["loss"]
-        said = f"trained on {counts['trained']:,} pairs in {training['steps']:,} steps"
-        console.print(f"{said}; loss {number(loss['first'])} to {number(loss['last'])}", highlight=False)
+    for line in _said(result):
+        console.print(line, highlight=False)
     for measured in measures.get("measures", []):
         console.print(_before_after(measured))
     if "overlap" in measures:
@@ -139,6 +139,21 @@ def show_result(folder: Path, measures: Mapping[str, Any], training: Mapping[str
     for name, what in FILES:
         if (folder / name).exists():
             console.print(f"  {folder / name}  {what}", highlight=False, soft_wrap=True)
+
+
+def _said(result: Result) -> Iterator[str]:
+    """Yield a line on the weights, on the training and on the pairs held out of it."""
+    if result.mean_weights:
+        yield "mean weight: " + ", ".join(f"{kind} pairs {mean:.3f}" for kind, mean in result.mean_weights.items())
+    if result.training:
+        counts, loss = result.training["counts"], result.training["loss"]
+        steps = f"trained on {counts['trained']:,} pairs in {result.training['steps']:,} steps"
+        yield f"{steps}; loss {number(loss['first'])} to {number(loss['last'])}"
+    held_out = result.training.get("validation", {})
+    for kind, held in held_out.items():
+        if held["pairs"] and (kind != "all" or len(held_out) > 2):
+            ranked = f"{held['accuracy']:.0%} ranked right, reward margin {held['margin']:+.3f}"
+            yield f"held-out pairs, {kind} ({held['pairs']:.0f}): {ranked}"
 
 
 FILES = (

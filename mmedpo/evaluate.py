@@ -12,7 +12,7 @@ from typing import Any
 from mmedpo import boundary
 from mmedpo.curate import only_cases, read
 from mmedpo.errors import DataError
-from mmedpo.folder import write_json, write_text
+from mmedpo.folder import write_text
 from mmedpo.intervals import paired_intervals
 from mmedpo.parts import Backbone, Metric
 from mmedpo.recipe import EvaluateOptions
@@ -117,8 +117,3 @@ def _write_answers(path: Path, answered: Answered) -> None:
         for case, old, new in zip(answered.cases, answered.before, after, strict=True)
     ]
     write_text(path, "\n".join(lines) + "\n")
-
-
-def write_measures(path: Path, result: Mapping[str, Any]) -> None:
-    """Write measures.json."""
-    write_json(path, dict(result))

@@ -14,12 +14,12 @@ from typing import Any
 
 from mmedpo import curate
 from mmedpo.errors import DataError, RecipeError
-from mmedpo.evaluate import evaluate, trained_images, write_measures
+from mmedpo.evaluate import evaluate, trained_images
 from mmedpo.events import Event, RunFinished, StageStarted
 from mmedpo.folder import locked, read_json, write_json
 from mmedpo.journal import Journal
 from mmedpo.parts import Observer
-from mmedpo.recipe import Loaded, as_written
+from mmedpo.recipe import EvaluateOptions, Loaded, as_written
 from mmedpo.records import Weighted, digest
 from mmedpo.run import STAGES, Run, blaming, opening, provenance
 
@@ -31,8 +31,9 @@ class Result:
     folder: Path
     did: bool
     flow: dict[str, dict[str, int]]
-    measures: dict[str, Any]
+    mean_weights: dict[str, float]  # by pair kind
     training: dict[str, Any]
+    measures: dict[str, Any]
 
 
 def run_folder(loaded: Loaded, limit: int | None = None) -> Path:
@@ -49,14 +50,12 @@ def run(loaded: Loaded, see: Callable[[Event], None], *, until: str = STAGES[-1]
         last = STAGES.index(until)
         weighted = _curate(this, last)
         trained = train(this, weighted) if last >= STAGES.index("train") and this.recipe.train else None
-        if last >= STAGES.index("evaluate") and this.recipe.evaluate:
-            _evaluate(this, trained, weighted)
+        training = read_json(folder / "training.json")["summary"] if trained else {}
+        options = this.recipe.evaluate if last >= STAGES.index("evaluate") else None
+        measures = _evaluate(this, options, trained, weighted) if options else {}
         write_run_file(this, "finished" if until == STAGES[-1] else f"finished up to {until}")
-        measures = read_json(folder / "measures.json") or {}
-        training = (read_json(folder / "training.json") or {}).get("summary", {})
-        result = Result(folder, this.did, this.flow, measures, training)
-        this.see(RunFinished(str(this.folder), result.measures, this.did))
-        return result
+        this.see(RunFinished(str(folder), measures, this.did))
+        return Result(folder, this.did, this.flow, curate.kind_means(weighted), training, measures)
 
 
 @contextmanager
@@ -142,21 +141,16 @@ def _forget_other_training(folder: Path, key: str) -> None:
         write_json(marker, key)
 
 
-def _evaluate(this: Run, trained: Path | None, weighted: Sequence[Weighted]) -> None:
-    """Measure before and after; not again when nothing changed."""
-    options = this.recipe.evaluate
-    assert options is not None
+def _evaluate(
+    this: Run, options: EvaluateOptions, trained: Path | None, weighted: Sequence[Weighted]
+) -> dict[str, Any]:
+    """Measure before and after, and write measures.json when it says something new."""
     measured = evaluate(this, options, trained, weighted)
-    training = (read_json(this.folder / "training.json") or {}).get("summary", {})
-    result = {
-        **measured,
-        "pairs": {"count": len(weighted), "mean_weight": curate.kind_means(weighted)},
-        "training_images": len(trained_images(weighted)),
-        "validation": training.get("validation", {}),
-    }
+    result = {**measured, "training_images": len(trained_images(weighted))}
     if read_json(this.folder / "measures.json") != result:
         this.did = True
-        write_measures(this.folder / "measures.json", result)
+        write_json(this.folder / "measures.json", result)
+    return result
 
 
 def write_run_file(this: Run, state: str) -> None:
