@@ -20,6 +20,7 @@ from trl import DPOConfig
 
 from mmedpo import resume
 from mmedpo.adapters import Base
+from mmedpo.allocator import keep_memory
 from mmedpo.batches import Collator, Pixels, Trained, encode, hold_out, refuse_twins, too_long
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
@@ -53,6 +54,8 @@ def train(
     RecipeError when memory runs out or an option does not fit.
     """
     began = time.monotonic()
+    if setting.device == "cpu":
+        keep_memory()
     place = folder / "checkpoints"
     place.mkdir(parents=True, exist_ok=True)
     table = ReferenceFile(place / "reference.jsonl") if precomputed is None else precomputed
@@ -66,6 +69,7 @@ def train(
         _fill_reference(trainer, encoded, table, see)
         if sight.why_not and options.vision_memory:
             _say(f"the vision tower looks at every image each time: {sight.why_not}")
+        see(StageStarted("train", 0))  # steps; known with the first one
         _fit(trainer, resume.newest(place))
         if held_out:
             trainer.evaluate()

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from tiny_llava import make_backbone, make_model, make_pairs
 
 import mmedpo.tree_attention
+from mmedpo.allocator import keep_memory
 from mmedpo.batches import Collator, Pixels, encode
 from mmedpo.features import Sight
 from mmedpo.parts import Setting
@@ -157,3 +158,11 @@ def test_validation_and_every_epoch_work_on_trees(tmp_path: Path) -> None:
 
 def test_a_sight_without_a_shelf_says_so() -> None:
     assert Sight(make_backbone(), Pixels(make_backbone()), None, []).why_not == "train.vision_memory is 0"
+
+
+def test_glibc_is_told_to_keep_memory() -> None:
+    import platform
+
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("another allocator")
+    assert keep_memory()
