@@ -15,7 +15,7 @@ from typing import Any
 from mmedpo import curate
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.evaluate import evaluate, trained_images
-from mmedpo.events import Event, RunFinished, StageStarted
+from mmedpo.events import Event, RunFinished
 from mmedpo.folder import locked, read_json, write_json
 from mmedpo.journal import Journal
 from mmedpo.parts import Observer
@@ -122,7 +122,6 @@ def train(this: Run, weighted: list[Weighted]) -> Path:
 
     this.did = True
     _forget_other_training(folder, key)
-    this.see(StageStarted("train", len(weighted)))
     with opening(this) as opened, blaming(this.found(recipe.backbone), "train.batch_size"):
         summary = fit(weighted, opened(recipe.backbone), recipe.train, folder, this.setting, this.see)
     write_json(folder / "training.json", {"key": key, "summary": summary})
