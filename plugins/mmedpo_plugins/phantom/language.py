@@ -1,0 +1,136 @@
+"""What is asked about a phantom and what a clinician answers, in plain radiology English."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Literal
+
+from mmedpo_plugins.phantom.findings import LABELS, PLACED, SIDED, SIZED, Finding
+
+NAMES = {
+    "nodule": "nodule",
+    "consolidation": "consolidation",
+    "effusion": "pleural effusion",
+    "pneumothorax": "pneumothorax",
+    "cardiomegaly": "cardiomegaly",
+    "device": "pacemaker",
+}
+CLOSED = ("Is there {a}?", "Does the image show {a}?", "Is {a} seen?")
+OPEN = {
+    "side": ("On which side is the {name}?", "Which side is the {name} on?"),
+    "place": ("Where is the {name}?", "In which lobe is the {name}?"),
+    "size": ("How large is the {name}?",),
+    "severity": ("How severe is the {name}?",),
+}
+REPORT = ("Describe the findings.", "Describe the image.")
+YES, NO = "Yes", "No"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question about one image, with the true answer."""
+
+    kind: Literal["closed", "open", "report"]
+    question: str
+    answer: str
+    label: str = ""  # the finding it is about; "" for a report
+    aspect: str = ""  # of an open question: side, place, size or severity
+
+
+def interview(findings: Sequence[Finding], random: Random, closed: int, opened: int, reports: int) -> Iterator[Asked]:
+    """Ask so many questions of each kind, fewer where there is less to ask.
+
+    Among four closed questions all findings that are there come first, so that with the balanced world's 2 findings
+    an image half of the answers are yes; fewer questions are a random choice of the four.
+    """
+    labels = [finding.label for finding in findings]
+    absent = [label for label in LABELS if label not in labels]
+    asked = [*labels, *random.sample(absent, max(closed, 4) - len(labels))]
+    random.shuffle(asked)
+    for label in asked[:closed]:
+        yield is_there(label, label in labels, random.choice(CLOSED))
+    details = [(finding, aspect) for finding in findings for aspect in aspects(finding)]
+    for finding, aspect in random.sample(details, min(opened, len(details))):
+        yield which(finding, aspect, random.choice(OPEN[aspect]))
+    for question in random.sample(REPORT, min(reports, len(REPORT))):
+        yield Asked("report", question, report(findings))
+
+
+def is_there(label: str, there: bool, form: str = CLOSED[0]) -> Asked:
+    """Ask whether a finding is there."""
+    article = "" if label in ("consolidation", "cardiomegaly") else "a "
+    return Asked("closed", form.format(a=article + NAMES[label]), YES if there else NO, label)
+
+
+def which(finding: Finding, aspect: str, form: str | None = None) -> Asked:
+    """Ask for a trait of a finding."""
+    question = (form or OPEN[aspect][0]).format(name=NAMES[finding.label])
+    return Asked("open", question, _TRAITS[aspect](finding), finding.label, aspect)
+
+
+def aspects(finding: Finding) -> list[str]:
+    """Return what can be asked of a finding."""
+    sized = [] if finding.label not in SIZED else ["severity" if finding.label == "cardiomegaly" else "size"]
+    return ["side"] * (finding.label in SIDED) + ["place"] * (finding.label in PLACED) + sized
+
+
+def report(findings: Sequence[Finding]) -> str:
+    """Write what is seen; lungs and heart are called normal where they are."""
+    labels = {finding.label for finding in findings}
+    lungs = [_sentence(finding) for finding in findings if finding.label not in ("cardiomegaly", "device")]
+    heart = [_sentence(finding) for finding in findings if finding.label == "cardiomegaly"]
+    devices = [_sentence(finding) for finding in findings if finding.label == "device"]
+    assert len(labels) == len(findings), "one finding of a kind"
+    return " ".join([*(lungs or ["The lungs are clear."]), *(heart or ["The heart is normal in size."]), *devices])
+
+
+def _sentence(finding: Finding) -> str:
+    lobe = f"{finding.side} {finding.place} lobe"
+    return {
+        "nodule": f"There is a {finding.size} {lobe} nodule.",
+        "consolidation": f"There is {lobe} consolidation.",
+        "effusion": f"There is a {finding.size} {finding.side} pleural effusion.",
+        "pneumothorax": f"There is a {finding.size} {finding.side} pneumothorax.",
+        "cardiomegaly": f"There is {_severity(finding).lower()} cardiomegaly.",
+        "device": f"There is a {finding.side} pacemaker.",
+    }[finding.label]
+
+
+def _severity(finding: Finding) -> str:
+    return "Severe" if finding.size == "large" else "Mild"
+
+
+_TRAITS: dict[str, Callable[[Finding], str]] = {
+    "side": lambda finding: finding.side.capitalize(),
+    "place": lambda finding: f"{finding.side.capitalize()} {finding.place} lobe",
+    "size": lambda finding: finding.size.capitalize(),
+    "severity": _severity,
+}
+
+
+def jotted(question: str, random: Random) -> str:
+    """Write a question as people type it: at times without the capital or the mark at its end."""
+    if random.random() < 0.2:
+        question = question[0].lower() + question[1:]
+    return question[:-1] if random.random() < 0.1 else question
+
+
+def words() -> list[str]:
+    """Return every word and mark that a question, typed so or so, or an answer can hold, in a fixed order."""
+    found: set[str] = set()
+    for label in LABELS:
+        for size in ("small", "large"):
+            finding = Finding(label, "left", "upper", size)
+            asked = [is_there(label, True, form) for form in CLOSED]
+            asked += [which(finding, aspect, form) for aspect in aspects(finding) for form in OPEN[aspect]]
+            asked += [Asked("report", form, report([finding])) for form in REPORT]
+            texts = [text for one in asked for text in (one.question, one.question[0].lower() + one.question[1:])]
+            found.update(word for text in texts + [one.answer for one in asked] for word in _split(text))
+    others = (report([]), YES, NO, "Left Right left right upper lower")
+    return sorted(found.union(*map(_split, others)))
+
+
+def _split(text: str) -> list[str]:
+    return text.replace("?", " ?").replace(".", " .").split()

@@ -1,0 +1,128 @@
+"""The tiny model: a CLIP tower, a projector and a Mistral of 128 wide, in the llava-hf form; and its words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmedpo import DataError, Prompt, Setting, TransformersBackbone, explained, load_adapter, load_model, plain_ids
+from mmedpo_plugins.phantom.anatomy import SIZE
+from mmedpo_plugins.phantom.language import words
+
+PATCH = 16
+PATCHES = (SIZE // PATCH) ** 2
+MEAN, SPREAD = 0.4, 0.25  # of grey values, from 0 to 1
+_SPECIAL = ["<pad>", "<s>", "</s>", "<unk>", "<image>", "[INST]", "[/INST]"]
+# What surrounds the image and the question; one space before each word is part of the word.
+TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}[INST]"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>{% endif %}{% endfor %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}"
+    "{% endif %}[/INST]{% else %}{{ message['content'] }}{{ eos_token }}{% endif %}{% endfor %}"
+)
+
+
+def make_tokenizer() -> Any:
+    """Build the word-level tokenizer; words it does not know become <unk>."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    listed = [*_SPECIAL, *(word if word in ".,?" else "▁" + word for word in words())]
+    core = Tokenizer(models.WordLevel({word: number for number, word in enumerate(listed)}, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Metaspace(prepend_scheme="always", split=True),
+            pre_tokenizers.Punctuation(behavior="isolated"),
+        ]
+    )
+    core.decoder = decoders.Metaspace(prepend_scheme="always", split=True)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="<pad>",
+        extra_special_tokens=["<image>", "[INST]", "[/INST]"], image_token="<image>",
+        padding_side="left", clean_up_tokenization_spaces=False, chat_template=TEMPLATE, model_max_length=512,
+    )  # fmt: skip
+
+
+def make_model(tokenizer: Any) -> Any:
+    """Build the untrained model."""
+    from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, MistralConfig
+
+    tower = CLIPVisionConfig(
+        hidden_size=128, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4, image_size=SIZE,
+        patch_size=PATCH, projection_dim=128,
+    )  # fmt: skip
+    text = MistralConfig(
+        vocab_size=len(tokenizer), hidden_size=128, intermediate_size=344, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=4, head_dim=32, max_position_embeddings=512, sliding_window=None, tie_word_embeddings=False,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    config = LlavaConfig(
+        vision_config=tower, text_config=text, image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        vision_feature_layer=-1, vision_feature_select_strategy="default", image_seq_length=PATCHES,
+        tie_word_embeddings=False,
+    )  # fmt: skip
+    return LlavaForConditionalGeneration(config)
+
+
+def make_processor(tokenizer: Any) -> Any:
+    """Build what stock transformers reads images and chats with."""
+    from transformers import CLIPImageProcessorPil, LlavaProcessor
+
+    images = CLIPImageProcessorPil(
+        do_resize=True, size={"height": SIZE, "width": SIZE}, resample=3, do_center_crop=False, do_rescale=True,
+        rescale_factor=1 / 255, do_normalize=True, image_mean=[MEAN] * 3, image_std=[SPREAD] * 3, do_convert_rgb=True,
+    )  # fmt: skip
+    return LlavaProcessor(
+        image_processor=images, tokenizer=tokenizer, patch_size=PATCH, vision_feature_select_strategy="default",
+        num_additional_image_tokens=1, chat_template=TEMPLATE,
+    )  # fmt: skip
+
+
+def load(checkpoint: Path, adapter: str | None, setting: Setting) -> TransformersBackbone:
+    """Return the live backbone. Raises DataError."""
+    from transformers import AutoTokenizer, LlavaForConditionalGeneration
+
+    folder = str(checkpoint)
+    if not (checkpoint / "config.json").exists():
+        raise DataError(f"{folder}: there is no phantom model; `python -m mmedpo_plugins.phantom.make` writes one")
+    model, _ = load_model(LlavaForConditionalGeneration, folder, setting)
+    with explained(folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    live = TransformersBackbone(
+        model if adapter is None else load_adapter(model, adapter),
+        tokenizer,
+        look=lambda image: {"pixel_values": pixels_of(image)},
+        prompt=lambda vision, question: Prompt(prompt_ids(tokenizer, question), vision),
+        end=tokenizer.eos_token_id,
+        lora_targets=r"(.*\.)?language_model\.layers\..*_proj",
+        projector=r"(.*\.)?multi_modal_projector",
+        processor=make_processor(tokenizer),
+    )
+    live.batch_size = 64
+    return live
+
+
+def prompt_ids(tokenizer: Any, question: str) -> list[int]:
+    """Return the tokens before an answer, the image's places included."""
+    image, begin, end = tokenizer.convert_tokens_to_ids(["<image>", "[INST]", "[/INST]"])
+    asked = plain_ids(tokenizer, question)
+    return [tokenizer.bos_token_id, begin, *[image] * PATCHES, *asked, end]
+
+
+def normal(grey: Any) -> Any:
+    """Turn grey values (n, 112, 112) from 0 to 255 into pixel values (n, 3, 112, 112), float32."""
+    return ((grey.float() / 255 - MEAN) / SPREAD)[:, None].expand(-1, 3, -1, -1)
+
+
+def pixels_of(image: Any) -> Any:
+    """Turn an image of any size and mode into pixel values (1, 3, 112, 112): grey, as the tower knows it."""
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    grey = image.convert("L")
+    if grey.size != (SIZE, SIZE):
+        grey = grey.resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+    return normal(torch.from_numpy(np.array(grey))[None])
