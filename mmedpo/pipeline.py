@@ -17,10 +17,12 @@ from mmedpo.errors import DataError, RecipeError
 from mmedpo.evaluate import evaluate, trained_images
 from mmedpo.events import Event, RunFinished
 from mmedpo.folder import locked, read_json, write_json
+from mmedpo.identity import part_hash
 from mmedpo.journal import Journal
 from mmedpo.parts import Observer
 from mmedpo.recipe import EvaluateOptions, Loaded, as_written
 from mmedpo.records import Weighted, digest
+from mmedpo.reference import JournalledReference, reference_keys
 from mmedpo.run import STAGES, Run, blaming, opening, provenance
 
 
@@ -123,11 +125,24 @@ def train(this: Run, weighted: list[Weighted]) -> Path:
     this.did = True
     _forget_other_training(folder, key)
     with opening(this) as opened, blaming(this.found(recipe.backbone), "train.batch_size"):
-        summary = fit(weighted, opened(recipe.backbone), recipe.train, folder, this.setting, this.see)
+        table = _reference(this, weighted)
+        summary = fit(
+            weighted, opened(recipe.backbone), recipe.train, folder, this.setting, this.see, precomputed=table
+        )
     write_json(folder / "training.json", {"key": key, "summary": summary})
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     this.finish("train", Counter(summary.get("counts", {})))
     return folder / "adapter"
+
+
+def _reference(this: Run, weighted: list[Weighted]) -> JournalledReference:
+    """Open what the journal knows of the pairs' reference log-probabilities."""
+    backbone, setting, options = this.recipe.backbone, this.setting, this.recipe.train
+    assert options is not None
+    model = part_hash(backbone, this.found(backbone))
+    # Packing and batch size only change the order of additions, but the same recipe has to give the same bits.
+    how = [setting.device.split(":")[0], setting.dtype, options.packing, options.batch_size, options.max_length]
+    return JournalledReference(this.journal, reference_keys(weighted, model, *how))
 
 
 def _forget_other_training(folder: Path, key: str) -> None:

@@ -3,10 +3,44 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from mmedpo.identity import content
+from mmedpo.journal import Journal
+from mmedpo.records import Weighted, digest
+
 Logps = tuple[float, float]  # of the chosen and of the rejected answer
+
+
+class JournalledReference(dict[str, Logps]):
+    """Reference log-probabilities by pair id, kept in the journal: runs with pairs and model in common share them."""
+
+    def __init__(self, journal: Journal, keys: Mapping[str, str]) -> None:
+        """Take what the journal has under `keys`, a key for each pair id."""
+        super().__init__()
+        self._journal, self._keys = journal, keys
+        for name, key in keys.items():
+            if (found := journal.get(key)) is not None:
+                self[name] = (float(found[0]), float(found[1]))
+
+    def update(self, values: Iterable[tuple[str, Logps]]) -> None:  # type: ignore[override]
+        """Add pairs, in memory and in the journal."""
+        added = dict(values)
+        for name, logps in added.items():
+            self._journal.put(self._keys[name], logps)
+        super().update(added)
+
+
+def reference_keys(pairs: Sequence[Weighted], *facts: object) -> dict[str, str]:
+    """Return the key of each pair's log-probabilities; `facts` say of which model, in which precision."""
+    return {weighted.pair.id: digest("reference", *facts, *_shown(weighted)) for weighted in pairs}
+
+
+def _shown(weighted: Weighted) -> tuple[object, ...]:
+    """Return what the model is shown of a pair, and no more: neither weight nor scores change a log-probability."""
+    pair = weighted.pair
+    return pair.case.question, content(pair.chosen), content(pair.rejected)
 
 
 class ReferenceFile(dict[str, Logps]):

@@ -1,0 +1,51 @@
+"""Reference log-probabilities in the journal: shared by runs that have pairs and model in common."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_llava import make_backbone, make_pairs
+
+from mmedpo.journal import Journal
+from mmedpo.parts import Setting
+from mmedpo.reference import JournalledReference, reference_keys
+from mmedpo.trainer import PreferenceTrainer
+from mmedpo.training import train
+from mmedpo.training_options import LoraOptions, TrainOptions
+
+
+def test_values_come_back_exactly_by_key(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.sqlite")
+    JournalledReference(journal, {"a": "one", "b": "two"}).update([("a", (-1 / 3, -2.5e-7))])
+    assert JournalledReference(journal, {"x": "one", "b": "two"}) == {"x": (-1 / 3, -2.5e-7)}
+
+
+def test_the_key_is_what_the_model_is_shown_and_which_model() -> None:
+    pairs = make_pairs(3)
+    keys = reference_keys(pairs, "model", "float32")
+    assert keys == reference_keys([replace(pair, weight=9.0) for pair in pairs], "model", "float32")
+    assert len(set(keys.values())) == 3
+    assert not set(keys.values()) & set(reference_keys(pairs, "other model", "float32").values())
+    moved = replace(pairs[0].pair.chosen.image, path="/elsewhere.png")
+    shown = replace(pairs[0].pair, chosen=replace(pairs[0].pair.chosen, image=moved))
+    assert reference_keys([replace(pairs[0], pair=shown)], "model", "float32").items() <= keys.items()
+
+
+def test_a_sibling_run_computes_no_reference_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    own = PreferenceTrainer.answers
+
+    def counted(self: PreferenceTrainer, model: torch.nn.Module, batch: dict) -> object:
+        asked.append(len(batch["weights"]) if not torch.is_grad_enabled() else 0)
+        return own(self, model, batch)
+
+    monkeypatch.setattr(PreferenceTrainer, "answers", counted)
+    pairs, journal = make_pairs(6), Journal(tmp_path / "journal.sqlite")
+    for name, rate in (("one", 1e-3), ("other", 1e-2)):
+        options = TrainOptions(lora=LoraOptions(r=2, alpha=4), epochs=1, validation=0, learning_rate=rate)
+        table = JournalledReference(journal, reference_keys(pairs, "model"))
+        train(pairs, make_backbone(), options, tmp_path / name, Setting(), lambda event: None, precomputed=table)
+        assert sum(asked) == 6
