@@ -129,7 +129,8 @@ def show_result(result: Result) -> None:
     """Print the table before/after and where everything is."""
     console, folder, measures = Console(), result.folder, result.measures
     if not result.did:
-        console.print(f"Nothing to do: {folder} is finished and nothing it depends on has changed.", highlight=False)
+        done = f"Nothing to do: {folder} is finished and nothing it depends on has changed."
+        console.print(done, highlight=False, soft_wrap=True)
     for line in _said(result):
         console.print(line, highlight=False)
     for measured in measures.get("measures", []):
