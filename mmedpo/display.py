@@ -82,7 +82,7 @@ class Bars:
     def _finish(self, event: StageFinished) -> None:
         if self._task is not None:
             task = next(task for task in self._progress.tasks if task.id == self._task)
-            total = task.total or 1
+            total = task.total or max(event.counts.values(), default=1)
             self._progress.update(self._task, total=total, completed=total)
         self._progress.console.print(f"[bold]{event.stage}[/] {escape(counted(event.counts))}", highlight=False)
 
