@@ -140,17 +140,12 @@ def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -
 
 @app.command(cls=Command)
 def train(run: RunFolder) -> None:
-    """Train again from a run's finished pairs, for example under `accelerate launch -m mmedpo train RUN`."""
-    from mmedpo import curate, pipeline
+    """Train from a run's finished pairs; nothing is done when they have their adapter."""
     from mmedpo.display import watching
+    from mmedpo.pipeline import train_again
 
-    loaded = pipeline.load_run(run)
-    with watching() as see, pipeline.working(loaded, see) as this:
-        if loaded.recipe.train is None:
-            from mmedpo.errors import RecipeError
-
-            raise RecipeError(f"{run}: its recipe has no 'train:'")
-        print(pipeline.train(this, curate.read_pairs(run)))
+    with watching() as see:
+        print(train_again(run, see))
 
 
 @app.command(cls=Command)

@@ -46,8 +46,8 @@ def run_folder(loaded: Loaded, limit: int | None = None) -> Path:
 
 def run(loaded: Loaded, see: Callable[[Event], None], *, until: str = STAGES[-1], limit: int | None = None) -> Result:
     """Carry out a recipe up to a stage, going on where an earlier run of it stopped."""
-    with working(loaded, see, limit) as this:
-        folder = this.folder
+    folder = run_folder(loaded, limit)
+    with working(loaded, see, folder, limit) as this:
         write_run_file(this, "running")
         last = STAGES.index(until)
         weighted = _curate(this, last)
@@ -61,12 +61,11 @@ def run(loaded: Loaded, see: Callable[[Event], None], *, until: str = STAGES[-1]
 
 
 @contextmanager
-def working(loaded: Loaded, see: Callable[[Event], None], limit: int | None = None) -> Iterator[Run]:
+def working(loaded: Loaded, see: Callable[[Event], None], folder: Path, limit: int | None) -> Iterator[Run]:
     """Hold the run folder and the journal, and let the recipe's observers watch."""
-    folder = run_folder(loaded, limit)
     with ExitStack() as stack:
         stack.enter_context(locked(folder))
-        journal = Journal(loaded.recipe.journal or loaded.recipe.output.parent / "journal.sqlite")
+        journal = Journal(loaded.recipe.journal or folder.parent / "journal.sqlite")
         stack.callback(journal.close)
         this = Run(loaded, folder, journal, see, limit)
         this.see = _watched(this, see, stack)
@@ -108,6 +107,15 @@ def _curate(this: Run, last: int) -> list[Weighted]:
         return []
     rated = curate.score(this, recipe.score, pairs)
     return curate.weigh(this, rated) if last >= STAGES.index("weigh") else []
+
+
+def train_again(folder: Path, see: Callable[[Event], None]) -> Path:
+    """Train from a run folder's finished pairs, wherever it lies. Raises RecipeError when its recipe trains nothing."""
+    loaded = load_run(folder)
+    if loaded.recipe.train is None:
+        raise RecipeError(f"{folder}: its recipe has no 'train:'")
+    with working(loaded, see, folder, read_json(folder / "run.json")["limit"]) as this:
+        return train(this, curate.read_pairs(folder))
 
 
 def train(this: Run, weighted: list[Weighted]) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -207,3 +208,15 @@ def test_run_json_says_what_made_the_run_and_how_cases_flowed(whole: Runs) -> No
     assert known["flow"]["disprefer"]["cases without text pair by slow-answer: the number seven"] > 0
     cases = known["flow"]["read"]["cases"]
     assert cases == sum(known["flow"]["disprefer"].values())
+
+
+@pytest.mark.slow
+def test_a_moved_run_folder_trains_from_its_pairs(whole: Runs, tmp_path: Path) -> None:
+    runs = Runs(tmp_path / "moved")
+    shutil.copytree(whole.folder / "runs/x", runs.folder / "elsewhere/x")
+    shutil.rmtree(runs.folder / "elsewhere/x/adapter")
+    settings = {**environment(runs.site), "NOTES": str(runs.notes)}
+    line = [sys.executable, "-m", "mmedpo", "train", "elsewhere/x"]
+    subprocess.run(line, cwd=runs.folder, env=settings, check=True)
+    name = "adapter/adapter_model.safetensors"
+    assert (runs.folder / "elsewhere/x" / name).read_bytes() == whole.files()[name]
