@@ -341,7 +341,7 @@ def work(task: dict[str, Any]) -> dict[str, Any]:
     if task["kind"] == "many-images":
         return many_images(shape, size, folder)
     peak = [matmul_peak()]
-    with contender(task["kind"], shape, size, folder) as (run, trainer):
+    with contender(task["kind"], shape, size, folder / task["name"]) as (run, trainer):
         count = shape.images * shape.pairs_per_image
         run(range(1))  # warm up
         timing = tiled_share() if task["kind"] == "trl" else nullcontext({})
@@ -364,7 +364,7 @@ def work(task: dict[str, Any]) -> dict[str, Any]:
 
 def many_images(shape: Shape, size: Size, folder: Path) -> dict[str, Any]:
     """Go over all images, one after the other, as an epoch does."""
-    with ours("tree", shape, size, folder) as (run, trainer):
+    with ours("tree", shape, size, folder / f"many-{shape.images}") as (run, trainer):
         batches = cut(shape.images * shape.pairs_per_image, shape.pairs_per_image)
         run(batches[0])
         took = seconds(run, trainer.model, batches)
