@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmedpo.adapters import Base, load_adapter
+    from mmedpo.chat import Chat, NoAnswer, Outcome, Question
     from mmedpo.checkpoints import explained, first_line, load_model, read_config
+    from mmedpo.endpoint import Endpoint
     from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError, Stopped
     from mmedpo.hookspecs import hookimpl
     from mmedpo.live import Prompt, TransformersBackbone, closing, plain_ids
@@ -28,11 +30,14 @@ if TYPE_CHECKING:
     )
     from mmedpo.pictures import Picture
     from mmedpo.records import Case, Drop, Pair, Region, Score, Side, Weighted, digest, seed_for
+    from mmedpo.replies import Fault
 
 # Resolved on first use, so that `mmedpo --help` pays for none of them.
 _HOMES = {
     "mmedpo.adapters": ["Base", "load_adapter"],
+    "mmedpo.chat": ["Chat", "NoAnswer", "Outcome", "Question"],
     "mmedpo.checkpoints": ["explained", "first_line", "load_model", "read_config"],
+    "mmedpo.endpoint": ["Endpoint"],
     "mmedpo.errors": ["DataError", "MmedpoError", "PluginError", "RecipeError", "Stopped"],
     "mmedpo.hookspecs": ["hookimpl"],
     "mmedpo.live": ["Prompt", "TransformersBackbone", "closing", "plain_ids"],
@@ -44,6 +49,7 @@ _HOMES = {
     "mmedpo.records": [
         "Case", "Drop", "Pair", "Region", "Score", "Side", "Weighted", "digest", "seed_for",
     ],
+    "mmedpo.replies": ["Fault"],
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)

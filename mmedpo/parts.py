@@ -20,6 +20,18 @@ if TYPE_CHECKING:
     from mmedpo.pictures import Picture
 
 
+class Memory(Protocol):
+    """What has been answered before, by the hash of all that the answer depends on; outlives the process."""
+
+    def get(self, key: str) -> Any:
+        """Return the JSON value kept under a key, or None."""
+        ...
+
+    def put(self, key: str, value: Any) -> None:
+        """Keep a JSON value."""
+        ...
+
+
 @dataclass(frozen=True)
 class Setting:
     """Where and how a part runs; new fields may come, so take it whole."""
@@ -27,6 +39,8 @@ class Setting:
     device: str = "cpu"  # a torch device: "cpu", "cuda", "cuda:1", "mps"
     dtype: str = "float32"  # a torch dtype by name: "float32", "bfloat16"
     seed: int = 0  # of the run; derive an item's own with mmedpo.seed_for(setting.seed, case.id, ...)
+    journal: Memory | None = None  # of the run; for answers that cost something
+    allow_remote: tuple[str, ...] = ()  # the other machines that restricted data may go to
 
 
 class Part(BaseModel):

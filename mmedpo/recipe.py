@@ -57,6 +57,8 @@ class Recipe(Section):
     """auto, cpu, mps, cuda or cuda:N; auto takes a GPU if there is one."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """auto is bfloat16 on a GPU that has it, float32 elsewhere."""
+    allow_remote: list[str] = []
+    """The hosts, besides this machine, that restricted data may be sent to; a private address counts as remote."""
     data: InstanceOf[Reader]
     """The reader of the cases, or of ready pairs."""
     backbone: InstanceOf[Backbone]

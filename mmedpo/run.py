@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,7 +45,7 @@ class Run:
     @cached_property
     def setting(self) -> Setting:
         """Device, dtype and seed, resolved on this machine; asks torch, so not before something must run."""
-        return resolve_setting(self.recipe)
+        return replace(resolve_setting(self.recipe), journal=self.journal)
 
     def found(self, part: Part) -> Found:
         """Return which package a part comes from."""
@@ -75,7 +75,7 @@ def resolve_setting(recipe: Recipe) -> Setting:
         raise RecipeError("device: mps: torch sees none here; use device=cpu or auto")
     if dtype == "auto":
         dtype = "bfloat16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "float32"
-    return Setting(device=device, dtype=dtype, seed=recipe.seed)
+    return Setting(device=device, dtype=dtype, seed=recipe.seed, allow_remote=tuple(recipe.allow_remote))
 
 
 class Opened:

@@ -1,0 +1,49 @@
+"""What an endpoint understands of the protocol, learnt from what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+_WRONG_NAME = ("unsupported", "not supported", "unexpected", "unknown", "unrecognized", "extra", "not permitted")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How requests are written for one endpoint."""
+
+    schema: bool  # whether it takes a JSON schema for the answer
+    limit: str  # its name for the longest answer: max_completion_tokens or max_tokens
+    temperature: bool = True  # whether its model takes one
+    detail: bool = True  # whether it takes the option that says how closely to look
+    renamed: bool = False  # the limit's other name was refused before
+
+    def adapted(self, refusal: str) -> Dialect:
+        """Return the dialect without what a refusal (HTTP 400 or 422) complains of; the same when it is other."""
+        said = refusal.lower()
+        if self.schema and any(word in said for word in ("response_format", "json_schema", "guided", "structured")):
+            return replace(self, schema=False)
+        if self.limit in said and not self.renamed and any(word in said for word in _WRONG_NAME):
+            other = "max_tokens" if self.limit == "max_completion_tokens" else "max_completion_tokens"
+            return replace(self, limit=other, renamed=True)
+        if self.temperature and "temperature" in said:
+            return replace(self, temperature=False)
+        if self.detail and "detail" in said and "image" in said:
+            return replace(self, detail=False)
+        return self
+
+    def body(self, messages: list[dict[str, Any]], limit: int, temperature: float, schema: Any) -> dict[str, Any]:
+        """Return a request's body, less the model."""
+        body: dict[str, Any] = {"messages": messages, self.limit: limit}
+        if self.temperature:
+            body["temperature"] = temperature
+        if self.schema and schema is not None:
+            shape = {"name": "answer", "strict": True, "schema": schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": shape}
+        return body
+
+    def image(self, url: str, detail: str) -> Mapping[str, Any]:
+        """Return an image as a part of a message."""
+        extra = {"detail": detail} if self.detail and detail != "auto" else {}
+        return {"type": "image_url", "image_url": {"url": url, **extra}}

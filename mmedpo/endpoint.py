@@ -1,0 +1,108 @@
+"""The options of whatever talks to a model over an OpenAI-compatible endpoint."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from mmedpo.errors import RecipeError
+from mmedpo.hosts import host_of, is_this_machine
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+    from mmedpo.chat import Chat
+    from mmedpo.parts import Setting
+
+OPENAI = "https://api.openai.com/v1"
+
+
+class Endpoint(BaseModel):
+    """Where a model is and how to talk to it; a part that talks to one inherits these options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+
+    model: str = Field(default="gpt-4o", min_length=1)
+    """The model, by the endpoint's name for it; with Azure, the deployment."""
+    base_url: str = OPENAI
+    """Where the endpoint is, for example http://localhost:8000/v1 for a server of your own."""
+    azure: str | None = None
+    """With Azure OpenAI, the API version, for example 2024-10-21; base_url is then the resource's address."""
+    key_from: str | None = Field(default=None, pattern=r"^[A-Za-z_]\w*$")
+    """The environment variable that holds the key; by default the one of OpenAI or Azure, and none elsewhere."""
+    structured: Literal["auto", "schema", "prompt"] = "auto"
+    """Ask for JSON by schema or by prompt alone; auto tries the schema and goes on without where it is refused."""
+    temperature: float = Field(default=0.0, ge=0, le=2)
+    """How freely the model answers; left out for models that do not take it."""
+    max_tokens: int = Field(default=1024, ge=1)
+    """The longest answer, in tokens, thoughts included."""
+    longest_side: int = Field(default=1024, ge=32)
+    """An image is downscaled to this, in pixels, before it is sent."""
+    detail: Literal["auto", "low", "high"] = "auto"
+    """How closely the endpoint looks at an image, where it knows this option."""
+    concurrency: int = Field(default=16, ge=1)
+    """How many requests are in flight at once."""
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    """At most so many requests a minute."""
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    """At most so many tokens a minute, prompts and answers together."""
+    timeout: float = Field(default=120.0, gt=0)
+    """The seconds after which an answer is given up and asked for again."""
+    tries: int = Field(default=10, ge=1)
+    """How often a request is sent when the endpoint fails on it and answers others meanwhile."""
+    patience: float = Field(default=300.0, ge=0)
+    """The seconds for which an endpoint may answer nobody before the run stops, to be gone on with later."""
+    repairs: int = Field(default=3, ge=0)
+    """How often a model is told what is wrong with its answer before its case is dropped."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_address(cls, url: str) -> str:
+        if not re.match(r"https?://[^/@?#\s]+(/[^@?#\s]*)?$", url) or not host_of(url):
+            raise ValueError("an address is http(s)://host[:port]/path; a key has no place in it, see key_from")
+        return url
+
+    def chat(self, setting: Setting) -> Chat:
+        """Make the client. Raises RecipeError when the key that the endpoint needs is not in the environment."""
+        from mmedpo.chat import Chat
+
+        return Chat(self, setting.journal, setting.allow_remote)
+
+    def key(self) -> str:
+        """Return the key from the environment; empty where none is needed. Raises RecipeError when it is missing."""
+        name = self.key_from or self._usual_key()
+        key = os.environ.get(name, "").strip() if name else ""
+        if name and not key:
+            raise RecipeError(f"{host_of(self.base_url)} needs a key: set the environment variable {name}")
+        return key
+
+    def _usual_key(self) -> str:
+        """Name the variable that people keep this endpoint's key in; OpenAI's key is sent to nobody else."""
+        if self.azure:
+            return "AZURE_OPENAI_API_KEY"
+        return "OPENAI_API_KEY" if host_of(self.base_url) == host_of(OPENAI) else ""
+
+    def connect(self, key: str) -> AsyncOpenAI:
+        """Make the SDK's client: it neither retries, which we do, nor follows anyone to another host."""
+        import openai
+
+        limits: Any = openai.DefaultAsyncHttpxClient
+        http = limits(
+            follow_redirects=False,
+            trust_env=not is_this_machine(host_of(self.base_url)),  # a proxy is no part of this machine
+            timeout=openai.Timeout(self.timeout, connect=min(self.timeout, 10.0)),
+            limits=_connections(self.concurrency),
+        )
+        shared: dict[str, Any] = {"api_key": key or "none", "max_retries": 0, "http_client": http}
+        if self.azure:
+            return openai.AsyncAzureOpenAI(azure_endpoint=self.base_url, api_version=self.azure, **shared)
+        return openai.AsyncOpenAI(base_url=self.base_url, **shared)
+
+
+def _connections(count: int) -> Any:
+    import httpx2  # the SDK's own
+
+    return httpx2.Limits(max_connections=count, max_keepalive_connections=count)

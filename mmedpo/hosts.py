@@ -1,0 +1,42 @@
+"""Which endpoints are this machine; restricted data go to no other unless the recipe names it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from mmedpo.errors import RecipeError
+
+
+def host_of(url: str) -> str:
+    """Return the host that a URL names, in lower case, without port."""
+    return (urlsplit(url).hostname or "").rstrip(".")
+
+
+def is_this_machine(host: str) -> bool:
+    """Tell whether a host is loopback by its own name.
+
+    Only literal addresses and `localhost` count: what another name resolves to, someone else decides. The addresses
+    of a private network are other machines.
+    """
+    if host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    inner = getattr(address, "ipv4_mapped", None)
+    return (inner or address).is_loopback
+
+
+def refuse_to_leave(url: str, what: str, allowed: Collection[str]) -> None:
+    """Raise RecipeError when restricted data would go to a host that is neither this machine nor allowed."""
+    host = host_of(url)
+    if is_this_machine(host) or host in {name.lower().rstrip(".") for name in allowed}:
+        return
+    raise RecipeError(
+        f"{what} is restricted and would be sent to {host}, which is not this machine; nothing was sent. "
+        f"If it may go there, say so in the recipe: 'allow_remote: [{host}]'; "
+        f"if anyone may have the data, 'restricted: false' at their reader"
+    )
