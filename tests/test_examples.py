@@ -103,3 +103,15 @@ def test_the_example_plugin_is_installed_by_pip_and_works_in_a_recipe(tmp_path: 
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", EXAMPLES / "plugin"],
         check=True, env=environment, cwd=tmp_path,
     )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_convert_writes_the_llava_hf_form_once(mmedpo: Mmedpo, tmp_path: Path, shared: Path) -> None:
+    checkpoint = shared / "fixtures/llava_med_original"
+    assert mmedpo("convert", checkpoint, "out").returncode == 0
+    assert json.loads((tmp_path / "out/config.json").read_text())["architectures"] == ["LlavaForConditionalGeneration"]
+    again = mmedpo("convert", checkpoint, "out")
+    assert (again.returncode, again.stderr) == (4, "mmedpo: out: is not empty; name a new folder\n")
+    unknown = mmedpo("convert", checkpoint, "other", "--backbone", "llava-mde")
+    assert unknown.returncode == 2
+    assert "did you mean 'llava-med'?" in unknown.stderr
