@@ -164,7 +164,7 @@ def test_a_closed_answer_is_yes_exactly_where_the_finding_is_there():
 
 
 def test_half_of_the_closed_answers_are_yes():
-    closed = [case for case in cases(images=600, open_questions=0, reports=0) if case.kind == "closed"]
+    closed = [case for case in cases(images=250, open_questions=0, reports=0) if case.kind == "closed"]
     for questions in (2, 4):
         asked = [case for case in closed if int(case.id.rsplit("q", 1)[1]) < questions]
         assert 0.47 < sum(case.answer == YES for case in asked) / len(asked) < 0.53
@@ -200,7 +200,7 @@ def test_the_regions_of_a_case_are_all_findings_of_its_image():
 
 
 def test_about_seven_questions_are_asked_an_image():
-    assert 6.3 < len(cases(images=300)) / 300 < 7.1
+    assert 6.3 < len(cases(images=120)) / 120 < 7.1
 
 
 def test_a_twin_shows_the_same_film_without_the_finding():
@@ -257,6 +257,7 @@ def test_a_question_is_read_in_small_letters_too(live):
     assert live.tokenizer.unk_token_id not in live.tokenizer("is there a nodule?").input_ids
 
 
+@pytest.mark.slow
 def test_the_backbone_sees_but_leans_on_what_is_usual(live):
     found = examine(live, "base-validation", images=80)
     assert found["auc"] > 0.93
@@ -279,7 +280,7 @@ def test_a_sample_depends_on_its_seed_alone(live):
 
 
 def test_samples_are_often_wrong_and_differ(live):
-    asked = [case for case in cases(images=40) if case.kind != "report"]
+    asked = [case for case in cases(images=20) if case.kind != "report"]
     answers = [live.answer(asked, temperature=1.0, seeds=[seed] * len(asked)) for seed in range(4)]
     wrong = np.mean([said != case.answer for row in answers for said, case in zip(row, asked, strict=True)])
     varied = np.mean([len(set(said)) > 1 for said in zip(*answers, strict=True)])

@@ -64,10 +64,10 @@ BALANCED = World()
 USUAL = World(  # the habits of an imaginary hospital; the backbone learned its expectations here
     counts=(0.10, 0.30, 0.35, 0.25),
     share={
-        "nodule": 1.0,
-        "consolidation": 1.7,
+        "nodule": 0.6,
+        "consolidation": 1.8,
         "effusion": 2.0,
-        "pneumothorax": 0.6,
+        "pneumothorax": 0.5,
         "cardiomegaly": 1.8,
         "device": 0.8,
     },

@@ -110,26 +110,17 @@ _TRAITS: dict[str, Callable[[Finding], str]] = {
 }
 
 
-def jotted(question: str, random: Random) -> str:
-    """Write a question as people type it: at times without the capital or the mark at its end."""
-    if random.random() < 0.2:
-        question = question[0].lower() + question[1:]
-    return question[:-1] if random.random() < 0.1 else question
-
-
 def words() -> list[str]:
-    """Return every word and mark that a question, typed so or so, or an answer can hold, in a fixed order."""
-    found: set[str] = set()
+    """Return every word and mark that a question or an answer can hold, capital and small, in a fixed order."""
+    texts = [*REPORT, report([]), YES, NO, "Left Right left right upper lower"]
     for label in LABELS:
         for size in ("small", "large"):
             finding = Finding(label, "left", "upper", size)
-            asked = [is_there(label, True, form) for form in CLOSED]
-            asked += [which(finding, aspect, form) for aspect in aspects(finding) for form in OPEN[aspect]]
-            asked += [Asked("report", form, report([finding])) for form in REPORT]
-            texts = [text for one in asked for text in (one.question, one.question[0].lower() + one.question[1:])]
-            found.update(word for text in texts + [one.answer for one in asked] for word in _split(text))
-    others = (report([]), YES, NO, "Left Right left right upper lower")
-    return sorted(found.union(*map(_split, others)))
+            asked = [which(finding, aspect, form) for aspect in aspects(finding) for form in OPEN[aspect]]
+            asked += [is_there(label, True, form) for form in CLOSED]
+            texts += [report([finding]), *(text for one in asked for text in (one.question, one.answer))]
+    found = {word for text in texts for word in _split(text)}
+    return sorted(found | {word.lower() for word in found} | {",", "and"})
 
 
 def _split(text: str) -> list[str]:

@@ -1,6 +1,6 @@
 """Make the phantom backbone from nothing, or examine one.
 
-    python -m mmedpo_plugins.phantom.make OUT             # about half an hour on one core; --seed 1 makes another base
+    python -m mmedpo_plugins.phantom.make OUT             # 20 to 30 minutes on one core; --seed 1 makes another base
     python -m mmedpo_plugins.phantom.make OUT --evaluate  # figures on the test split, as JSON
     python -m mmedpo_plugins.phantom.make OUT --validate  # the same on base-validation, where settings were chosen
 
@@ -27,7 +27,7 @@ from mmedpo_plugins.phantom.model import make_model, make_processor, make_tokeni
 from mmedpo_plugins.phantom.sight import features, gather, train_tower
 from mmedpo_plugins.phantom.speech import LEAN, LOOK, interviews, train_speech
 
-SIGHT_IMAGES, SIGHT_EPOCHS = 16_000, 4
+SIGHT_IMAGES, SIGHT_EPOCHS = 14_000, 4
 LOOK_IMAGES, LEAN_IMAGES = 8_000, 2_000
 
 
@@ -73,6 +73,11 @@ def figures(folder: Path, split: str, images: int) -> dict[str, Any]:
         return examine(live, split, images)
 
 
+def rounded(found: dict[str, Any]) -> dict[str, Any]:
+    """Round all figures to four places."""
+    return {key: rounded(value) if isinstance(value, dict) else round(value, 4) for key, value in found.items()}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and do it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -86,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if given.evaluate or given.validate:
         found = figures(given.out, "test" if given.evaluate else "base-validation", given.images)
-        print(json.dumps(found, indent=1, default=lambda value: round(value, 4)))
+        print(json.dumps(rounded(found), indent=1))
     else:
         make(given.out, given.seed, given.size)
 
