@@ -15,6 +15,7 @@ EXAMPLES = ROOT / "examples"
 SMALL = {  # overrides that make a recipe small; None: it needs data or weights that are not here, so it is only checked
     "quickstart": ["data.images=8", "evaluate.data.images=6", "train.epochs=1", "train.lora={r: 4, alpha: 8}"],
     "mmedpo_released": None,
+    "gpt4o": None,
 }
 
 

@@ -1,0 +1,322 @@
+"""The model picks the worst of the backbone's answers or writes one; what is unfit is repaired or dropped."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chat_server import TRANSPORT, Act, ChatServer, faulty, serving
+from conftest import environment
+from mmedpo_plugins.gpt4o_hallucination import Gpt4oHallucination
+from mmedpo_plugins.gpt4o_hallucination.form import fault_of, in_style, word_range
+from mmedpo_plugins.opposite_answer import OppositeAnswer, opposite
+
+from mmedpo import Case, Drop, Pair, RecipeError, Setting
+from mmedpo.testing import TinyBackbone, check_part, tiny_cases
+
+CLOSED, OPEN = tiny_cases(2)  # Yes; In the left upper lobe.
+
+
+def choice(picked: int, answer: str, change: str = "side") -> str:
+    return json.dumps({"picked": picked, "answer": answer, "change": change})
+
+
+def make(
+    acts: Callable[[dict[str, Any], int], Act],
+    case: Case,
+    samples: Sequence[str] = ("In the right lower lobe.",),
+    **o: Any,
+) -> tuple[Pair | Drop, ChatServer]:
+    with serving(acts) as server:
+        part = Gpt4oHallucination(**{"model": "m", "base_url": server.url, "samples": 4, **o})
+        with part.open(Setting()) as live:
+            (item,) = live.disprefer([case], TinyBackbone(samples), [()])
+    return item, server
+
+
+def saying(*texts: str) -> Callable[[dict[str, Any], int], Act]:
+    left = list(texts)
+    return lambda request, before: Act(text=left.pop(0) if len(left) > 1 else left[0])
+
+
+def prompt_of(server: ChatServer, number: int = 0) -> str:
+    content = server.bodies[number]["messages"][1]["content"]
+    return str(content if isinstance(content, str) else content[0]["text"])
+
+
+def test_the_picked_answer_becomes_the_rejected_side_in_the_right_ones_form() -> None:
+    item, server = make(saying(choice(1, "in the right upper lobe")), OPEN)
+    assert isinstance(item, Pair)
+    assert item.rejected.answer == "In the right upper lobe."
+    assert item.chosen.answer == OPEN.answer
+    assert item.notes["picked"] == "In the right lower lobe."
+    assert item.notes["samples"] == ["In the right lower lobe."] * 4
+    assert (item.notes["change"], item.notes["calls"]) == ("side", 1)
+    assert "1. In the right lower lobe." in prompt_of(server)
+    assert server.bodies[0]["messages"][1]["content"][1]["type"] == "image_url"
+
+
+def test_verbatim_keeps_a_picked_answer_as_the_backbone_gave_it() -> None:
+    long = "There is a nodule that I see in the right lower lobe of the lung, near the diaphragm"
+    item, _ = make(saying(choice(1, "whatever")), OPEN, [long], verbatim=True)
+    assert isinstance(item, Pair)
+    assert item.rejected.answer == long
+
+
+def test_where_no_sample_is_wrong_the_model_is_told_to_write_one() -> None:
+    item, server = make(saying(choice(0, "In the right upper lobe.")), OPEN, ["in the LEFT upper lobe"])
+    assert isinstance(item, Pair)
+    assert item.notes["picked"] is None
+    assert "No candidate is wrong" in prompt_of(server)
+    assert "1. " not in prompt_of(server)
+
+
+def test_the_image_stays_here_when_it_is_not_to_be_shown() -> None:
+    _, server = make(saying(choice(0, "In the right upper lobe.")), OPEN, show_image=False)
+    assert "image_url" not in json.dumps(server.bodies)
+
+
+FAULTS = {
+    "the true answer": (OPEN, choice(0, "in the left upper lobe"), "the wrong answer is the true one"),
+    "a leak": (OPEN, choice(0, "Right lobe. Note: not left."), "the wrong answer gives itself away"),
+    "another leak": (OPEN, choice(0, "Right lobe, which contradicts it."), "the wrong answer gives itself away"),
+    "too long": (OPEN, choice(0, "In the right upper lobe, " + "far out " * 9), "the wrong answer has another length"),
+    "a yes for a yes": (CLOSED, choice(0, "Yes indeed"), "a yes or no is not turned round"),
+    "no words": (OPEN, choice(0, "..."), "the wrong answer is empty"),
+    "a candidate that is not there": (OPEN, choice(7, "Right lobe."), "it picked what is not there"),
+    "an unknown change": (OPEN, choice(0, "Right lobe.", "colour"), "the answer has not the fields asked for"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_is_no_good_wrong_answer_is_repaired(name: str) -> None:
+    case, said, _ = FAULTS[name]
+    good = choice(0, "No" if case is CLOSED else "In the right upper lobe.")
+    item, server = make(saying(said, good), case)
+    assert isinstance(item, Pair)
+    assert item.notes["calls"] == len(server.bodies) == 2
+    assert server.bodies[1]["messages"][-2] == {"role": "assistant", "content": said}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_after_so_many_repairs_the_case_is_dropped_with_the_reason(name: str) -> None:
+    case, said, reason = FAULTS[name]
+    item, server = make(saying(said), case, repairs=1)
+    assert item == Drop(case.id, f"{reason}, after 1 repairs")
+    assert len(server.bodies) == 2
+
+
+def test_a_refusal_drops_the_case() -> None:
+    item, _ = make(lambda request, before: Act(refusal="I cannot help with that"), OPEN)
+    assert item == Drop(OPEN.id, "the model refused")
+
+
+def test_a_recipe_can_bring_prompts_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "user.txt").write_text("Falsify {{ truth }} of {{ question }}")
+    item, server = make(saying(choice(0, "In the right upper lobe.")), OPEN, prompts=str(tmp_path))
+    assert isinstance(item, Pair)
+    assert prompt_of(server).startswith(f"Falsify {OPEN.answer} of {OPEN.question}\n")
+    assert server.bodies[0]["messages"][0]["content"].startswith("You write material")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("{{ truth", "no prompt template"), ("{{ thruth }}", "may name: candidates")]
+)
+def test_a_broken_prompt_is_a_mistake_of_the_recipe(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "user.txt").write_text(text)
+    with pytest.raises(RecipeError, match=said):
+        make(saying(choice(0, "x")), OPEN, prompts=str(tmp_path))
+
+
+def test_braces_in_the_data_are_text() -> None:
+    from dataclasses import replace
+
+    _, server = make(saying(choice(0, "In the right upper lobe.")), replace(OPEN, question="Where is {{ 7 * 7 }}?"))
+    assert "Where is {{ 7 * 7 }}?" in prompt_of(server)
+
+
+def test_the_part_keeps_the_contract() -> None:
+    def act(request: dict[str, Any], before: int) -> Act:
+        closed = "Correct answer: Yes" in request["messages"][1]["content"][0]["text"]
+        return Act(text=choice(0, "No" if closed else "In the right upper lobe."))
+
+    with serving(act) as server:
+        check_part(Gpt4oHallucination(model="m", base_url=server.url))
+    check_part(OppositeAnswer())
+
+
+@pytest.mark.parametrize(
+    ("truth", "said", "given"),
+    [
+        ("left lung", "Right lung.", "right lung"),
+        ("Left lung.", "right lung", "Right lung."),
+        ("yes", "No", "no"),
+        ("chest", "CT of the head.", "CT of the head"),
+        ("Chest", "right", "Right"),
+    ],
+)
+def test_the_final_stop_and_the_first_letter_tell_nothing(truth: str, said: str, given: str) -> None:
+    assert in_style(truth, said) == given
+
+
+@pytest.mark.parametrize(("words", "least", "most"), [(1, 1, 3), (5, 3, 7), (30, 20, 45)])
+def test_the_length_may_differ_by_the_ratio_and_a_little(words: int, least: int, most: int) -> None:
+    assert word_range("word " * words, 1.5) == (least, most)
+
+
+def test_a_word_that_the_truth_has_too_is_no_leak() -> None:
+    assert fault_of("Note: no effusion", "Note: an effusion", "", None) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "other"),
+    [
+        ("Is there a nodule?", "Yes", "No"),
+        ("Is there a nodule?", "no.", "yes."),
+        ("Is it in the left or right lung?", "Left", "Right"),
+        ("Is this a CT or an MRI?", "MRI", "CT"),
+        ("Is the lesion hypodense or hyperdense?", "hyperdense", "hypodense"),
+        ("Is it T1, T2 or FLAIR?", "FLAIR", ""),
+        ("Is there a nodule?", "Yes, on the left", ""),
+        ("What organ is this?", "Liver", ""),
+    ],
+)
+def test_the_opposite_of_a_closed_answer(question: str, answer: str, other: str) -> None:
+    assert opposite(question, answer) == other
+
+
+# --- runs that are killed ---------------------------------------------------------------------------------------------
+
+PARTS = """
+from mmedpo import Backbone, LiveBackbone, Score, Scorer, hookimpl, seed_for
+from contextlib import nullcontext
+
+class Live(LiveBackbone):
+    lora_targets = projector = ""
+    def answer(self, cases, *, seeds=None, **options):
+        return [f"Sample {seed_for(seed, case.id) % 5}" for case, seed in zip(cases, seeds)]
+    def encode(self, image, question, answer):
+        raise NotImplementedError
+
+class Chatter(Backbone):
+    "Answer without a network."
+    use = "chatter"
+    def open(self, setting):
+        return nullcontext(Live())
+
+class Half(Scorer):
+    "Rate every pair one half."
+    use = "half"
+    rates = frozenset({"text"})
+    def score(self, pairs):
+        return [Score(0.5) for _ in pairs]
+
+@hookimpl
+def mmedpo_backbones():
+    return [Chatter]
+
+@hookimpl
+def mmedpo_scorers():
+    return [Half]
+"""
+RECIPE = """
+output: runs/x
+data: {{use: phantom, split: train, images: 20}}
+backbone: {{use: chatter}}
+disprefer:
+  - {{use: gpt4o-hallucination, model: m, base_url: "{url}", key_from: PLANTED, samples: 2, concurrency: 8, timeout: 2}}
+score: [{{use: half}}]
+"""
+KEY = "sk-planted-9876543210"
+
+
+class Runs:
+    """A recipe and a folder; runs in processes that can be killed."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        from mmedpo.testing import fake_package
+
+        self.folder, site = folder, folder / "site"
+        site.mkdir(parents=True)
+        points = {"mmedpo.backbones": {"chatter": "chatter_parts"}, "mmedpo.scorers": {"half": "chatter_parts"}}
+        fake_package(site, "chatter-parts", {"chatter_parts": PARTS}, points)
+        (folder / "recipe.yaml").write_text(RECIPE.format(url=url).lstrip())
+        self.environment = {**environment(site), "PLANTED": KEY}
+
+    def start(self, *more: str) -> subprocess.Popen[str]:
+        line = [sys.executable, "-m", "mmedpo", "run", "recipe.yaml", *more]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(line, cwd=self.folder, env=self.environment, text=True, stdout=pipe, stderr=pipe)
+
+    def finish(self, *more: str) -> str:
+        process = self.start(*more)
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+        return out + err
+
+    def pairs(self, output: str = "x") -> str:
+        return (self.folder / "runs" / output / "pairs.jsonl").read_text()
+
+    def files(self) -> list[Path]:
+        return [path for path in self.folder.rglob("*") if path.is_file()]
+
+
+def wrong_answer(request: dict[str, Any]) -> Act:
+    """Answer as a good model would."""
+    truth = re.search(r"Correct answer: (.*)", request["messages"][1]["content"][0]["text"])
+    assert truth
+    turned = {"yes": "No", "no": "Yes"}.get(truth[1].strip(".").lower())
+    return Act(text=choice(0, turned or " ".join(["other"] * len(truth[1].split()))), delay=0.03)
+
+
+@pytest.mark.slow
+def test_a_killed_run_asks_again_at_most_what_was_in_flight_and_ends_the_same_and_tells_no_key(tmp_path: Path) -> None:
+    with serving(faulty(wrong_answer, 0.2, TRANSPORT)) as server:
+        whole = Runs(tmp_path / "whole", server.url)
+        told = whole.finish()
+        asked = {key for key, answered in server.seen if answered}
+        assert server.answered_twice() == []
+        assert len(asked) > 80
+        server.seen.clear()
+        killed = Runs(tmp_path / "killed", server.url)
+        process = killed.start()
+        stop_at = time.monotonic() + 120
+        while len(server.seen) < 60:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < stop_at
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        told += killed.finish()
+        assert {key for key, answered in server.seen if answered} == asked
+        again = [count - 1 for count in Counter(key for key, answered in server.seen if answered).values() if count > 1]
+        assert sum(again) <= 8, "only the calls in flight may be repeated"
+        assert killed.pairs().replace(str(killed.folder), "") == whole.pairs().replace(str(whole.folder), "")
+        sent = len(server.seen)
+        told += killed.finish("output=runs/sibling", "weigh.use=raw", "disprefer.0.concurrency=2")
+        assert len(server.seen) == sent, "a sibling recipe asks nothing again"
+        assert f"authorization: bearer {KEY}" in server.heads[0]
+    assert KEY not in told
+    for path in [*whole.files(), *killed.files()]:
+        assert KEY.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.slow
+def test_restricted_data_stop_a_run_before_the_backbone_opens_a_connection(tmp_path: Path) -> None:
+    runs = Runs(tmp_path / "x", "http://10.1.2.3:9/v1")
+    process = runs.start("data.restricted=true", "data.images=2")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "is restricted and would be sent to 10.1.2.3" in err
+    assert "allow_remote: [10.1.2.3]" in err
+    assert os.path.exists(runs.folder / "runs/x/run.json")
