@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -157,7 +157,7 @@ class Collator:
 
     `inputs`, `images` and `trees` are of `Laid`. Answer token m is `target[m]`, number `place[m]` in the answer of
     side `side[m]`, and is predicted at row `rows[spot[m]]`, column `columns[spot[m]]`. `tokens` (2 pairs,) counts
-    them; `kinds`, `weights` and `reference` (pairs, 2) go with the pairs.
+    them; `kinds`, `weights`, `counted` and `reference` (pairs, 2) go with the pairs.
     """
 
     def __init__(
@@ -171,9 +171,13 @@ class Collator:
         self.backbone, self.pixels = backbone, pixels
 
     def __call__(self, rows: Sequence[Mapping[str, int]]) -> dict[str, Any]:
-        """Make the batch of a data set's rows, each `{"pair": index}`."""
-        pairs = [self.pairs[row["pair"]] for row in rows]
+        """Make the batch of a data set's rows, each `{"pair": index}`.
+
+        Of no rows, it is one pair that counts for nothing: a process must run the model as often as the others.
+        """
+        pairs = [self.pairs[row["pair"]] for row in rows] or [replace(self.pairs[0], weight=0.0)]
         batch = self.batch(pairs)
+        batch["counted"] = torch.full((len(pairs),), float(bool(rows)))
         batch["reference"] = torch.tensor([self.reference[pair.id] for pair in pairs])
         return batch
 
@@ -234,21 +238,3 @@ def _answers(sides: Sequence[Sided], laid: Laid) -> dict[str, Tensor]:
         "place": torch.cat([torch.arange(length) for length in lengths]),
         "tokens": torch.tensor(lengths),
     }
-
-
-class Shuffle(torch.utils.data.Sampler[int]):
-    """Visit every pair once an epoch, in an order that seed and epoch alone decide."""
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.count, self.seed, self.epoch = count, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order comes next."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(seed_for(self.seed, "order", self.epoch))
-        return iter(torch.randperm(self.count, generator=generator).tolist())

@@ -116,6 +116,11 @@ class Sight:
         self.why_not = "" if shelf is not None else "train.vision_memory is 0"
         self.calls = 0  # of the vision tower
 
+    def close(self) -> None:
+        """Let go of what is kept."""
+        if self._shelf is not None:
+            self._shelf.close()
+
     def inputs(self, model: Any, images: Sequence[Sided]) -> dict[str, Any]:
         """Return forward()'s arguments for images, in the order of their placeholders."""
         self.why_not = self.why_not or why_not(model, self._projectors)

@@ -44,9 +44,16 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: is not JSON ({error}); delete it and run again") from error
 
 
+HELD = "MMEDPO_HELD"  # the folder that whoever started this process holds and lent to it
+_locks: dict[Path, int] = {}
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the run folder. Raises DataError when another run holds it; the lock ends with its process."""
+    if os.environ.get(HELD) == str(folder.resolve()):
+        yield
+        return
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a+") as file:
         try:
@@ -58,4 +65,16 @@ def locked(folder: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {os.uname().nodename}")
         file.flush()
-        yield
+        _locks[folder.resolve()] = file.fileno()
+        try:
+            yield
+        finally:
+            del _locks[folder.resolve()]
+
+
+def lent(folder: Path) -> tuple[int, dict[str, str]]:
+    """Return what a process started from here needs to work in a folder held here: an open file, and its environment.
+
+    The file keeps the folder locked for as long as that process lives, even if this one is killed.
+    """
+    return _locks[folder.resolve()], {HELD: str(folder.resolve())}

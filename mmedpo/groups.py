@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,17 +25,33 @@ class Bin:
     tokens: int = 0
 
 
-class Grouped(torch.utils.data.Sampler[int]):
-    """Visit every pair once an epoch; each `step` consecutive pairs show few images, and so do the batches of a step.
+@dataclass(frozen=True)
+class Shared:
+    """Who works on a step: so many processes, each on so many batches of at most so many pairs."""
 
-    Which pairs make a step depends on pairs, seed, epoch and step size alone, not on how steps are cut into batches.
-    At most `per_image` pairs of an image are kept together in a step (0: as many as it holds); with 1, steps are
-    those of plain shuffling.
+    batch: int
+    accumulate: int = 1
+    processes: int = 1
+    process: int = 0  # which one this is
+
+    @property
+    def step(self) -> int:
+        """Pairs in a step."""
+        return self.batch * self.accumulate * self.processes
+
+
+class Grouped(torch.utils.data.Sampler[list[int]]):
+    """Give one process its batches of pairs; all of them together visit every pair once an epoch.
+
+    The pairs of a step show few images, and so do those of a batch. Which pairs make a step depends on pairs, seed,
+    epoch and step size alone, not on how steps are cut into batches. At most `per_image` pairs of an image are kept
+    together in a step (0: as many as it holds); with 1, steps are those of plain shuffling. Every process gets as many
+    batches as the others; one for which no pair is left gets an empty one.
     """
 
-    def __init__(self, pairs: Sequence[Trained], batch: int, step: int, seed: int, per_image: int = 0) -> None:
-        self.batch, self.step, self.seed, self.epoch = batch, step, seed, 0
-        self._most = min(step, per_image or step)
+    def __init__(self, pairs: Sequence[Trained], shared: Shared, seed: int, per_image: int = 0) -> None:
+        self.shared, self.step, self.seed, self.epoch = shared, shared.step, seed, 0
+        self._most = min(self.step, per_image or self.step)
         self._groups = _groups(pairs)
         self._group = {pair: number for number, group in enumerate(self._groups) for pair in group}
         self._shared, self._own = _costs(pairs, self._groups)
@@ -45,11 +62,15 @@ class Grouped(torch.utils.data.Sampler[int]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self._count
+        """Count the batches of an epoch for this process."""
+        full, rest = divmod(self._count, self.step)
+        return full * self.shared.accumulate + -(-rest // (self.shared.batch * self.shared.processes))
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[list[int]]:
         draw = np.random.default_rng(seed_for(self.seed, "order", self.epoch))
-        return (pair for step in self._steps(draw) for batch in self._batches(step) for pair in batch)
+        for step in self._steps(draw):
+            batches = self._batches(step)
+            yield from batches[self.shared.process :: self.shared.processes]
 
     def _steps(self, draw: np.random.Generator) -> Iterator[list[int]]:
         if self._most == 1:
@@ -77,7 +98,8 @@ class Grouped(torch.utils.data.Sampler[int]):
         met: dict[int, list[int]] = {}
         for pair in step:
             met.setdefault(self._group[pair], []).append(pair)
-        return self._filled(list(met.values()), self.batch)
+        batches = self._filled(list(met.values()), self.shared.batch)
+        return batches + [[] for _ in range(-len(batches) % self.shared.processes)]
 
     def _filled(self, pieces: Sequence[list[int]], size: int) -> list[list[int]]:
         """Fill bins of `size` pairs with pieces, the longest first, each where the fewest tokens are and room is."""
@@ -96,6 +118,22 @@ class Grouped(torch.utils.data.Sampler[int]):
     def _tokens(self, piece: Sequence[int]) -> int:
         """Estimate the tokens of a tree of these pairs."""
         return int(self._shared[piece[0]] + sum(self._own[pair] for pair in piece)) if piece else 0
+
+
+def in_order(count: int, shared: Shared) -> list[list[int]]:
+    """Cut pairs that are only looked at into one process's batches, as many as every other process has."""
+    batches = [list(range(start, min(start + shared.batch, count))) for start in range(0, count, shared.batch)]
+    batches += [[] for _ in range(-len(batches) % shared.processes)]
+    return batches[shared.process :: shared.processes]
+
+
+class Loader(torch.utils.data.DataLoader[Any]):
+    """A data loader whose batch sampler is told the epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose batches come next."""
+        if isinstance(self.batch_sampler, Grouped):
+            self.batch_sampler.set_epoch(epoch)
 
 
 def _windows(pieces: Sequence[list[int]], size: int) -> Iterator[list[list[int]]]:

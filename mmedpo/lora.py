@@ -156,11 +156,11 @@ def save_adapter(model: Any, folder: Path, state: dict[str, Any] | None = None) 
     Base.of(model).write(folder)
 
 
-def publish_adapter(model: Any, folder: Path) -> None:
+def publish_adapter(model: Any, folder: Path, state: dict[str, Any] | None = None) -> None:
     """Write the adapter beside its place and rename it, so that it is there whole or not at all."""
     beside = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(beside, ignore_errors=True)
-    save_adapter(model, beside)
+    save_adapter(model, beside, state)
     to_disk(beside)
     shutil.rmtree(folder, ignore_errors=True)
     beside.rename(folder)

@@ -19,7 +19,9 @@ from mmedpo.events import Event, RunFinished
 from mmedpo.folder import locked, read_json, write_json
 from mmedpo.identity import part_hash
 from mmedpo.journal import Journal
+from mmedpo.launch import launch
 from mmedpo.parts import Observer
+from mmedpo.ranks import rank, together, world
 from mmedpo.recipe import EvaluateOptions, Loaded, as_written
 from mmedpo.records import Weighted, digest
 from mmedpo.reference import JournalledReference, reference_keys
@@ -46,6 +48,10 @@ def run_folder(loaded: Loaded, limit: int | None = None) -> Path:
 
 def run(loaded: Loaded, see: Callable[[Event], None], *, until: str = STAGES[-1], limit: int | None = None) -> Result:
     """Carry out a recipe up to a stage, going on where an earlier run of it stopped."""
+    if world() > 1:
+        raise RecipeError(
+            "`mmedpo run` is one process: set train.launch, or launch `-m mmedpo train RUN` once a run has its pairs"
+        )
     folder = run_folder(loaded, limit)
     with working(loaded, see, folder, limit) as this:
         write_run_file(this, "running")
@@ -110,12 +116,26 @@ def _curate(this: Run, last: int) -> list[Weighted]:
 
 
 def train_again(folder: Path, see: Callable[[Event], None]) -> Path:
-    """Train from a run folder's finished pairs, wherever it lies. Raises RecipeError when its recipe trains nothing."""
+    """Train from a run folder's finished pairs, wherever it lies; of several processes, the first holds the folder.
+
+    Raises RecipeError when its recipe trains nothing.
+    """
     loaded = load_run(folder)
     if loaded.recipe.train is None:
         raise RecipeError(f"{folder}: its recipe has no 'train:'")
-    with working(loaded, see, folder, read_json(folder / "run.json")["limit"]) as this:
+    limit = read_json(folder / "run.json")["limit"]
+    with together(), working(loaded, see, folder, limit) if rank() == 0 else following(loaded, folder, limit) as this:
         return train(this, curate.read_pairs(folder))
+
+
+@contextmanager
+def following(loaded: Loaded, folder: Path, limit: int | None) -> Iterator[Run]:
+    """Work beside the process that holds the run folder: read the journal, tell nobody, write nothing."""
+    journal = Journal(loaded.recipe.journal or folder.parent / "journal.sqlite")
+    try:
+        yield Run(loaded, folder, journal, lambda event: None, limit)
+    finally:
+        journal.close()
 
 
 def train(this: Run, weighted: list[Weighted]) -> Path:
@@ -128,19 +148,32 @@ def train(this: Run, weighted: list[Weighted]) -> Path:
     if done and done["key"] == key and (folder / "adapter" / "adapter_config.json").exists():
         this.finish("train", Counter(done["summary"].get("counts", {})))
         return folder / "adapter"
+    this.did = True
+    if recipe.train.launch and world() == 1:
+        launch(recipe.train.launch, this.setting.device, folder)
+    else:
+        _fit(this, weighted, key)
+    if rank() == 0:
+        this.finish("train", Counter(read_json(folder / "training.json")["summary"].get("counts", {})))
+    return folder / "adapter"
+
+
+def _fit(this: Run, weighted: list[Weighted], key: str) -> None:
+    """Train in this process, and in those beside it."""
     from mmedpo.training import train as fit  # torch and trl: not when there is nothing to train
 
-    this.did = True
-    _forget_other_training(folder, key)
+    recipe, folder = this.recipe, this.folder
+    assert recipe.train is not None
+    if rank() == 0:
+        _forget_other_training(folder, f"{key} in {world()}")  # a step of more processes has more pairs
     with opening(this) as opened, blaming(this.found(recipe.backbone), "train.batch_size"):
-        table = _reference(this, weighted)
+        table = _reference(this, weighted) if rank() == 0 else {}
         summary = fit(
             weighted, opened(recipe.backbone), recipe.train, folder, this.setting, this.see, precomputed=table
         )
-    write_json(folder / "training.json", {"key": key, "summary": summary})
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    this.finish("train", Counter(summary.get("counts", {})))
-    return folder / "adapter"
+    if rank() == 0:
+        write_json(folder / "training.json", {"key": key, "summary": summary})
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
 def _reference(this: Run, weighted: list[Weighted]) -> JournalledReference:

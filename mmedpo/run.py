@@ -18,6 +18,7 @@ from mmedpo.identity import content, part_hash
 from mmedpo.journal import Journal
 from mmedpo.parts import Part, Setting
 from mmedpo.plugins import Found
+from mmedpo.ranks import own_device
 from mmedpo.recipe import Loaded, Recipe
 from mmedpo.records import digest
 
@@ -75,7 +76,7 @@ def resolve_setting(recipe: Recipe) -> Setting:
         raise RecipeError("device: mps: torch sees none here; use device=cpu or auto")
     if dtype == "auto":
         dtype = "bfloat16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "float32"
-    return Setting(device=device, dtype=dtype, seed=recipe.seed, allow_remote=tuple(recipe.allow_remote))
+    return Setting(device=own_device(device), dtype=dtype, seed=recipe.seed, allow_remote=tuple(recipe.allow_remote))
 
 
 class Opened:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,18 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers.trainer_utils import EvalLoopOutput
 from trl import DPOConfig, DPOTrainer
 
 from mmedpo import resume
 from mmedpo.answers import Asked, changes_logits, token_logps
-from mmedpo.batches import KINDS, Collator, Shuffle, Trained
+from mmedpo.batches import KINDS, Collator, Trained
 from mmedpo.errors import DataError
 from mmedpo.features import Sight
-from mmedpo.groups import Grouped
+from mmedpo.groups import Grouped, Loader, Shared, in_order
 from mmedpo.lora import save_adapter
 from mmedpo.loss import Answers, pair_loss, step_share
+from mmedpo.ranks import first_says, meet, of_all, rank, world
 from mmedpo.training_options import TrainOptions
 from mmedpo.tree_attention import NAME, register
 from mmedpo.trees import TreeCollator, attention_mask
@@ -93,17 +95,36 @@ class PreferenceTrainer(DPOTrainer):
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Write none."""
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Shuffle | Grouped:
-        if not self.trees:
-            return Shuffle(len(self.train_dataset), self.seed)
+    def get_train_dataloader(self) -> Loader:
+        """Return this process's batches; accelerate would repeat pairs to make the last ones equal."""
         pairs = [self.collator.pairs[index] for index in self.train_dataset["pair"]]
-        batch = self.args.per_device_train_batch_size
-        step = batch * self.args.gradient_accumulation_steps * self.args.world_size
-        return Grouped(pairs, batch, step, self.seed, self.options.per_image)
+        shared = self._shared(self.args.per_device_train_batch_size, self.args.gradient_accumulation_steps)
+        return self._loader(
+            self.train_dataset, Grouped(pairs, shared, self.seed, self.options.per_image if self.trees else 1)
+        )
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Loader:
+        """Return this process's batches of held-out pairs."""
+        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        return self._loader(dataset, in_order(len(dataset), self._shared(self.args.per_device_eval_batch_size, 1)))
+
+    def _shared(self, batch: int, accumulate: int) -> Shared:
+        return Shared(batch, accumulate, self.args.world_size, self.args.process_index)
+
+    def _loader(self, dataset: Dataset, batches: Any) -> Loader:
+        return Loader(
+            [{"pair": index} for index in dataset["pair"]],  # type: ignore[arg-type]
+            batch_sampler=batches,
+            collate_fn=self.collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+            prefetch_factor=self.args.dataloader_prefetch_factor,
+            persistent_workers=self.args.dataloader_persistent_workers,
+        )
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
         """Count the pairs of an optimiser step, over all its micro-batches and processes."""
-        count = torch.tensor(sum(len(batch["weights"]) for batch in batch_samples), device=device)
+        count = torch.stack([batch["counted"].sum() for batch in batch_samples]).sum().to(device)
         return self.accelerator.gather(count).sum()
 
     def compute_loss(
@@ -123,10 +144,21 @@ class PreferenceTrainer(DPOTrainer):
             loss = step_share(losses, weights, num_items_in_batch) * self.accelerator.num_processes
         return (loss, {}) if return_outputs else loss
 
-    def prediction_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> tuple[Tensor, None, None]:
-        """Return the loss of held-out pairs."""
-        with torch.no_grad():
-            return self.compute_loss(model, self._prepare_inputs(inputs)), None, None
+    def evaluation_loop(
+        self, dataloader: Any, description: str, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any
+    ) -> EvalLoopOutput:
+        """Measure held-out pairs; their loss is the sum over all, divided by their number."""
+        model = self.model_wrapped
+        model.eval()
+        total = torch.zeros(2, device=self.args.device)
+        for inputs in dataloader:
+            batch = self._prepare_inputs(inputs)
+            with torch.no_grad(), self.accelerator.autocast():
+                loss = self.compute_loss(model, batch, num_items_in_batch=1.0)
+            total += torch.stack([loss.float() / self.accelerator.num_processes, batch["counted"].sum()])
+        loss, count = self.accelerator.reduce(total).tolist()
+        metrics = {f"{metric_key_prefix}_loss": loss / max(count, 1)}
+        return EvalLoopOutput(predictions=(), label_ids=None, metrics=metrics, num_samples=int(count))
 
     def answers(self, model: Any, batch: dict[str, Any]) -> Answers:
         """Run the model and return the log-probabilities of both sides' answers."""
@@ -148,21 +180,33 @@ class PreferenceTrainer(DPOTrainer):
         """Compute the reference log-probabilities that the table lacks, with the policy as it is now.
 
         Slices are fixed and redone whole, so that what a killed run left behind changes no number; pairs of like
-        length go together, so that little is padded.
+        length go together, so that little is padded. Each process computes every so-many-th slice, and all end with
+        what the first one's table holds.
         """
+        known = first_says(dict(table))
+        if rank():
+            table.clear()
+            table |= known  # type: ignore[operator]
+        slices = self._unknown(pairs, known)
+        self.model.eval()
+        for start in range(0, len(slices), world()):
+            mine = slices[start + rank() : start + rank() + 1]
+            for some in of_all(self._reference(mine[0]) if mine else []):
+                table.update(some)
+                advance(len(some))
+
+    def _unknown(self, pairs: Sequence[Trained], known: Mapping[str, Any]) -> list[list[Trained]]:
         size = self.args.per_device_eval_batch_size
         ordered = sorted(pairs, key=lambda pair: (max(len(pair.chosen.ids), len(pair.rejected.ids)), pair.id))
-        self.model.eval()
-        for start in range(0, len(ordered), size):
-            some = ordered[start : start + size]
-            if all(pair.id in table for pair in some):
-                continue
-            batch = self._prepare_inputs(self.collator.batch(some))
-            with torch.no_grad(), self.accelerator.autocast():
-                found = self.answers(self.model, batch)
-            sides = zip(found.chosen.tolist(), found.rejected.tolist(), strict=True)
-            table.update(zip((pair.id for pair in some), sides, strict=True))
-            advance(len(some))
+        slices = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+        return [some for some in slices if any(pair.id not in known for pair in some)]
+
+    def _reference(self, some: Sequence[Trained]) -> list[tuple[str, tuple[float, float]]]:
+        batch = self._prepare_inputs(self.collator.batch(some))
+        with torch.no_grad(), self.accelerator.autocast():
+            found = self.answers(self.model, batch)
+        sides = zip(found.chosen.tolist(), found.rejected.tolist(), strict=True)
+        return list(zip((pair.id for pair in some), sides, strict=True))
 
     def _add_up(self, policy: Answers, reference: Answers, inputs: dict[str, Any]) -> None:
         """Add these pairs to the sums that the metrics are made of."""
@@ -172,7 +216,7 @@ class PreferenceTrainer(DPOTrainer):
             margin, weight = chosen - rejected, inputs["weights"]
             right = (margin > 0).to(margin.dtype)
             facts = [torch.ones_like(margin), margin, right, chosen, rejected, weight, weight * margin, weight * right]
-            table = torch.stack(facts, dim=1).float()
+            table = torch.stack(facts, dim=1).float() * inputs["counted"][:, None]
             for kind, sums in enumerate(self.sums["train" if self.model.training else "eval"]):
                 sums += (table * (inputs["kinds"] == kind)[:, None]).sum(0)
 
@@ -204,7 +248,7 @@ class PreferenceTrainer(DPOTrainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
-        self.accelerator.wait_for_everyone()
+        meet()
         if self.args.should_save:
             folder = Path(self.args.output_dir)
             resume.seal(folder / f"checkpoint-{self.state.global_step}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 import warnings
@@ -27,6 +26,7 @@ from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, Tra
 from mmedpo.features import Shelf, Sight
 from mmedpo.lora import adapted, outermost, publish_adapter
 from mmedpo.parts import LiveBackbone, Setting
+from mmedpo.ranks import first_says, meet, rank
 from mmedpo.records import Weighted, digest, seed_for
 from mmedpo.reference import Logps, ReferenceFile
 from mmedpo.trainer import KINDS, SUMS, PreferenceTrainer
@@ -58,7 +58,7 @@ def train(
         keep_memory()
     place = folder / "checkpoints"
     place.mkdir(parents=True, exist_ok=True)
-    table = ReferenceFile(place / "reference.jsonl") if precomputed is None else precomputed
+    table = ReferenceFile(place / f"reference-{rank()}.jsonl") if precomputed is None else precomputed
     pixels = Pixels(backbone)
     with _quiet(), _memory_explained(options), adapted(backbone, options, setting.seed) as model:
         encoded, dropped = _encode(pairs, backbone, pixels, options, see)
@@ -70,11 +70,14 @@ def train(
         if sight.why_not and options.vision_memory:
             _say(f"the vision tower looks at every image each time: {sight.why_not}")
         see(StageStarted("train", 0))  # steps; known with the first one
-        _fit(trainer, resume.newest(place))
+        _fit(trainer, first_says(None if rank() else resume.newest(place)))
         if held_out:
             trainer.evaluate()
-        if trainer.is_world_process_zero():
-            publish_adapter(trainer.model, folder / "adapter")
+        state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if sharded(trainer) else None
+        if rank() == 0:
+            publish_adapter(trainer.model, folder / "adapter", state)
+        sight.close()
+        meet()
     history = [{"step": entry["step"], **entry} for entry in trainer.state.log_history if "loss" in entry]
     return {
         "counts": {"trained": len(kept), "held out": len(held_out), "too long": len(dropped)},
@@ -140,14 +143,14 @@ def _sight(
     base = model.get_base_model()
     found = outermost(base, backbone.projector)
     trained = [name for name in found if any(weight.requires_grad for weight in base.get_submodule(name).parameters())]
-    rank = int(os.environ.get("RANK", "0"))
     name = digest(Base.of(model).values, setting.dtype, trained)[:16]
-    shelf = Shelf(place / f"vision-{name}-{rank}.bin", options.vision_memory * 2**20)
+    shelf = Shelf(place / f"vision-{name}-{rank()}.bin", options.vision_memory * 2**20)
     return Sight(backbone, pixels, shelf, trained)
 
 
 def _say(line: str) -> None:
-    print(f"mmedpo: {line}", file=sys.stderr, flush=True)
+    if rank() == 0:
+        print(f"mmedpo: {line}", file=sys.stderr, flush=True)
 
 
 def _fill_reference(
@@ -226,6 +229,7 @@ def arguments(options: TrainOptions, place: Path, setting: Setting) -> DPOConfig
             "report_to": options.report_to or "none",
             "disable_tqdm": True,
             "remove_unused_columns": False,
+            "ddp_find_unused_parameters": False,  # each process runs the whole model in every batch
             "dataloader_pin_memory": setting.device.startswith("cuda"),
             **dict.fromkeys(checkpointing, options.gradient_checkpointing),
             **options.trl,
@@ -242,6 +246,11 @@ def _stay_on(args: DPOConfig, device: str) -> None:
         torch.cuda.set_device(chosen)
         args._n_gpu = 1
         vars(args)["_setup_devices"] = chosen  # where the cached property keeps its value
+
+
+def sharded(trainer: PreferenceTrainer) -> bool:
+    """Tell whether no process holds all weights."""
+    return bool(trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled)
 
 
 def _fit(trainer: PreferenceTrainer, checkpoint: Path | None) -> None:

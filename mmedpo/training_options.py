@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -51,6 +52,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     ),
     "the batches are put together by mmedpo": (
         "remove_unused_columns", "label_names", "train_sampling_strategy", "length_column_name", "dataset_num_proc",
+        "dataloader_drop_last", "accelerator_config",
     ),
     "the display is set by mmedpo": ("disable_tqdm",),
     "a loss that is not a number stops the run": ("logging_nan_inf_filter",),
@@ -109,6 +111,15 @@ class LossOptions(Options):
         return self
 
 
+class LaunchOptions(Options):
+    """Training in several processes: through `accelerate launch`, on a CPU through torchrun."""
+
+    processes: int | None = Field(default=None, ge=1)
+    """How many; without it, what `config` says, or one a GPU."""
+    config: Path | None = None
+    """A configuration file of accelerate: FSDP, DeepSpeed, several machines."""
+
+
 class TrainOptions(Options):
     """How to train."""
 
@@ -150,6 +161,8 @@ class TrainOptions(Options):
     """How many pairs of one image are kept together in a step; 0: as many as fit, 1: plain shuffling."""
     vision_memory: int = Field(default=1024, ge=0)
     """MiB of memory for what a frozen vision tower made of the images; all of it is on disk. 0: it looks each time."""
+    launch: LaunchOptions | None = None
+    """Train in several processes; a step then has batch_size pairs from each."""
     trl: dict[str, Any] = {}
     """Any other argument of trl.DPOConfig, by name."""
 

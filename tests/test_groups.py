@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import chain
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mmedpo.batches import Sided, Trained
-from mmedpo.groups import Grouped
+from mmedpo.groups import Grouped, Shared, in_order
 
 
 def make_pair(number: int, image: int, length: int = 5, noised: bool = False) -> Trained:
@@ -26,12 +29,20 @@ def make_pairs(images: list[int]) -> list[Trained]:
     return [make_pair(number, image, 1 + number % 9, number % 4 == 3) for number, image in enumerate(images)]
 
 
-def cut(order: list[int], size: int) -> list[list[int]]:
-    return [order[start : start + size] for start in range(0, len(order), size)]
+def order(sampler: Grouped) -> list[int]:
+    return [pair for batch in sampler for pair in batch]
 
 
-def batches(sampler: Grouped) -> list[list[int]]:
-    return cut(list(sampler), sampler.batch)
+def steps(images: list[int], shared: Shared, per_image: int = 0) -> list[list[int]]:
+    """Return the pairs of each step, over all processes."""
+    of_process = [
+        list(Grouped(make_pairs(images), replace(shared, process=process), 3, per_image))
+        for process in range(shared.processes)
+    ]
+    assert len({len(batches) for batches in of_process}) == 1
+    rounds = [list(chain(*same)) for same in zip(*of_process, strict=True)]
+    cuts = range(0, len(rounds), shared.accumulate)
+    return [sorted(chain(*rounds[start : start + shared.accumulate])) for start in cuts]
 
 
 IMAGES = st.lists(st.integers(0, 6), min_size=1, max_size=80)
@@ -39,30 +50,36 @@ IMAGES = st.lists(st.integers(0, 6), min_size=1, max_size=80)
 
 @given(IMAGES, st.integers(1, 12), st.integers(0, 4), st.integers(0, 5))
 def test_every_pair_is_visited_once_an_epoch(images: list[int], size: int, per_image: int, epoch: int) -> None:
-    sampler = Grouped(make_pairs(images), size, 2 * size, 3, per_image)
+    sampler = Grouped(make_pairs(images), Shared(size, 2), 3, per_image)
     sampler.set_epoch(epoch)
-    assert sorted(sampler) == list(range(len(images))) == sorted(range(len(sampler)))
+    assert sorted(order(sampler)) == list(range(len(images)))
+    assert len(sampler) == len(list(sampler))
 
 
 @given(IMAGES, st.integers(1, 12))
 def test_the_order_depends_on_seed_and_epoch_alone(images: list[int], size: int) -> None:
-    one, other = (Grouped(make_pairs(images), size, 3 * size, 3) for _ in range(2))
+    one, other = (Grouped(make_pairs(images), Shared(size, 3), 3) for _ in range(2))
     list(one)
     assert list(one) == list(other)
 
 
 @given(IMAGES, st.integers(0, 3))
-def test_steps_are_the_same_however_they_are_cut_into_batches(images: list[int], per_image: int) -> None:
-    steps = [
-        [sorted(step) for step in cut(list(Grouped(make_pairs(images), batch, 8, 3, per_image)), 8)]
-        for batch in (1, 2, 4, 8)
-    ]
-    assert steps[0] == steps[1] == steps[2] == steps[3]
+def test_steps_are_the_same_however_batches_and_processes_share_them(images: list[int], per_image: int) -> None:
+    ways = [Shared(8), Shared(4, 2), Shared(1, 8), Shared(4, 1, 2), Shared(2, 2, 2), Shared(1, 2, 4), Shared(1, 1, 8)]
+    found = [steps(images, way, per_image) for way in ways]
+    assert all(other == found[0] for other in found)
+
+
+@given(st.integers(1, 30), st.integers(1, 4), st.integers(1, 4))
+def test_processes_look_at_every_pair_once_in_equally_many_batches(count: int, batch: int, processes: int) -> None:
+    found = [in_order(count, Shared(batch, 1, processes, process)) for process in range(processes)]
+    assert sorted(pair for own in found for some in own for pair in some) == list(range(count))
+    assert len({len(own) for own in found}) == 1
 
 
 def test_epochs_and_seeds_differ() -> None:
     pairs = make_pairs([number // 4 for number in range(40)])
-    first, second, other = (Grouped(pairs, 8, 8, seed) for seed in (3, 3, 4))
+    first, second, other = (Grouped(pairs, Shared(8), seed) for seed in (3, 3, 4))
     second.set_epoch(1)
     assert list(first) != list(second)
     assert list(first) != list(other)
@@ -71,12 +88,7 @@ def test_epochs_and_seeds_differ() -> None:
 def images_a_batch(per_image: int, size: int = 12) -> float:
     images = [number // 6 for number in range(240)]
     return float(
-        np.mean(
-            [
-                len({images[p] for p in batch})
-                for batch in batches(Grouped(make_pairs(images), size, size, 3, per_image))
-            ]
-        )
+        np.mean([len({images[p] for p in batch}) for batch in Grouped(make_pairs(images), Shared(size), 3, per_image)])
     )
 
 
@@ -86,7 +98,7 @@ def test_an_images_pairs_come_together() -> None:
 
 def test_a_group_larger_than_a_batch_is_split_as_little_as_can_be() -> None:
     images = [0] * 10 + [1] * 6
-    found = batches(Grouped(make_pairs(images), 8, 8, 3))
+    found = list(Grouped(make_pairs(images), Shared(8), 3))
     assert sorted(len({images[pair] for pair in batch}) for batch in found) == [1, 2]
 
 
@@ -97,7 +109,7 @@ def test_one_pair_an_image_scatters_them_like_plain_shuffling() -> None:
 
 @pytest.mark.parametrize("count", [5, 64, 67])
 def test_all_batches_but_the_last_are_full(count: int) -> None:
-    sizes = [len(batch) for batch in batches(Grouped(make_pairs([n // 3 for n in range(count)]), 8, 8, 3))]
+    sizes = [len(batch) for batch in Grouped(make_pairs([n // 3 for n in range(count)]), Shared(8), 3)]
     assert all(size == 8 for size in sizes[:-1])
     assert sum(sizes) == count
 
@@ -106,6 +118,6 @@ def test_batches_have_about_equally_many_tokens() -> None:
     draw = np.random.default_rng(0)
     pairs = [make_pair(number, number // 2, int(draw.choice([2, 60]))) for number in range(128)]  # a window
     lengths = np.array([len(pair.rejected.ids) for pair in pairs])
-    found = [lengths[batch].sum() for batch in batches(Grouped(pairs, 8, 8, 3))]
-    shuffled = [lengths[batch].sum() for batch in batches(Grouped(pairs, 8, 8, 3, per_image=1))]
+    found = [lengths[batch].sum() for batch in Grouped(pairs, Shared(8), 3)]
+    shuffled = [lengths[batch].sum() for batch in Grouped(pairs, Shared(8), 3, per_image=1)]
     assert np.std(found) < 0.5 * np.std(shuffled)

@@ -1,0 +1,45 @@
+"""Start training in several processes, and lend them the run folder that this one holds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from mmedpo.errors import RecipeError
+from mmedpo.folder import lent
+from mmedpo.training_options import LaunchOptions
+
+
+def launch(options: LaunchOptions, device: str, folder: Path) -> None:
+    """Run `mmedpo train` on a folder in several processes. Raises RecipeError when it ends badly.
+
+    The first of them writes the adapter and training.json; what they print goes to stderr.
+    """
+    here = command(options, device, folder)
+    held, lock = lent(folder)
+    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // (options.processes or 1)))}
+    started = subprocess.Popen(here, env=threads | os.environ | lock, stdout=sys.stderr.fileno(), pass_fds=[held])
+    try:
+        code = started.wait()
+    except BaseException:
+        started.terminate()
+        started.wait()
+        raise
+    if code:
+        raise RecipeError(
+            f"train.launch: training in several processes ended with code {code}; its own lines are above. "
+            f"Run the same command to go on. What was started: {' '.join(here)}"
+        )
+
+
+def command(options: LaunchOptions, device: str, folder: Path) -> list[str]:
+    """Return the command that trains in several processes; accelerate starts several on a CPU through MPI alone."""
+    job = ["-m", "mmedpo", "train", str(folder)]
+    if device == "cpu" and options.config is None:
+        each = f"--nproc_per_node={options.processes or 1}"
+        return [sys.executable, "-m", "torch.distributed.run", "--standalone", each, *job]
+    config = [] if options.config is None else ["--config_file", str(options.config)]
+    count = [] if options.processes is None else ["--num_processes", str(options.processes)]
+    return [sys.executable, "-m", "accelerate.commands.launch", *config, *count, *job]

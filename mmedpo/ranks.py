@@ -1,0 +1,65 @@
+"""Which of several training processes this is, and how they agree. Without a launcher, there is one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+Value = TypeVar("Value")
+
+
+def rank() -> int:
+    """Return the number of this process, as its launcher gave it."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def world() -> int:
+    """Return how many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def own_device(device: str) -> str:
+    """Return this process's GPU of the machine, when the recipe means any."""
+    return f"{device}:{os.environ.get('LOCAL_RANK', '0')}" if world() > 1 and device == "cuda" else device
+
+
+def first_says(value: Value) -> Value:
+    """Return the first process's value in all of them."""
+    if world() == 1:
+        return value
+    import torch
+
+    values = [value]
+    torch.distributed.broadcast_object_list(values, src=0)
+    return values[0]
+
+
+def of_all(value: Value) -> list[Value]:
+    """Return every process's value, in the order of their numbers."""
+    if world() == 1:
+        return [value]
+    import torch
+
+    values: list[Value] = [value] * world()
+    torch.distributed.all_gather_object(values, value)
+    return values
+
+
+def meet() -> None:
+    """Wait until all processes are here."""
+    of_all(None)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """End the group of processes with the work that they did together."""
+    try:
+        yield
+    finally:
+        if world() > 1:
+            import torch
+
+            if torch.distributed.is_initialized():
+                torch.distributed.destroy_process_group()
