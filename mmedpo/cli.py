@@ -189,6 +189,27 @@ def convert(
 
 
 @app.command(cls=Command)
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN RUN...", help="Run folders; those of several seeds by comma: a0,a1 b0,b1."),
+    ],
+    start: Annotated[bool, typer.Option("--start", help="Compare with the starting model of the first runs.")] = False,
+    measure: Annotated[list[str] | None, typer.Option(help="Only this measure; may be repeated.")] = None,
+    json: Json = False,
+) -> None:
+    """Compare what runs measure with the first of them, with intervals; the cases must be the same."""
+    from mmedpo.compare import compare as rows_of
+    from mmedpo.display import show_comparison
+
+    rows = rows_of(runs, start=start, only=measure or [])
+    if json:
+        _print_json(rows)
+    else:
+        show_comparison(rows, runs)
+
+
+@app.command(cls=Command)
 def schema() -> None:
     """Print a JSON Schema of recipes, with the options of every installed part, for editors."""
     from mmedpo.schema import recipe_schema

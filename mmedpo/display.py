@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -180,6 +181,26 @@ def _before_after(measured: Mapping[str, Any]) -> Table:
             interval = change = ""
         table.add_row(name, number(value), number(after.get(name)), change, interval)
     return table
+
+
+def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> None:
+    """Print the comparison of runs, and whether they were measured on what they were trained on."""
+    from mmedpo.compare import trained_on
+
+    console = Console()
+    table = Table()
+    for name in ("measure", "method", "value", "difference", "95 % interval", "p", "Holm"):
+        left = name in ("measure", "method")
+        table.add_column(name, justify="left" if left else "right", no_wrap=name not in ("method", "95 % interval"))
+    for row in sorted(rows, key=lambda row: (row["metric"], row["measure"])):
+        gap = f"{row['difference']:+.3f}" if "difference" in row else ""
+        interval = f"{row['low']:+.3f} to {row['high']:+.3f}" if "low" in row else ""
+        p = [f"{row[name]:.3f}" if name in row else "" for name in ("p", "p_holm")]
+        table.add_row(row["measure"], row["method"], number(row["value"]), gap, interval, *p)
+    console.print(table)
+    for folder in dict.fromkeys(part for text in runs for part in text.split(",")):
+        console.print(f"{folder}: ", end="", highlight=False)
+        _print_overlap(console, trained_on(Path(folder)))
 
 
 def number(value: float | None) -> str:

@@ -14,7 +14,7 @@ from mmedpo.curate import only_cases, read
 from mmedpo.errors import DataError
 from mmedpo.folder import write_text
 from mmedpo.intervals import paired_intervals
-from mmedpo.parts import Backbone, Metric
+from mmedpo.parts import Backbone, Metric, Statistics
 from mmedpo.recipe import EvaluateOptions
 from mmedpo.records import Case, Pair, Weighted, seed_for
 from mmedpo.run import Run, blaming, by_slice, opening
@@ -41,9 +41,11 @@ def evaluate(run: Run, options: EvaluateOptions, trained: Path | None, pairs: Se
         aligned = backbone.model_copy(update={"adapter": str(trained)})
         after = answers(run, aligned, asked, options, "evaluate: after")
     answered = Answered(asked, before, after)
-    _write_answers(run.folder / "answers.jsonl", answered)
+    statistics = [_statistics(run, metric, answered) for metric in options.measure]
+    _write_answers(run.folder / "answers.jsonl", answered, dict(zip(_uses(options), statistics, strict=True)))
     result = {"cases": len(asked), "groups": len({case.group for case in asked}), "overlap": overlap(asked, pairs)}
-    result["measures"] = [measure(run, metric, answered) for metric in options.measure]
+    measured = zip(options.measure, statistics, strict=True)
+    result["measures"] = [_measure(run, metric, answered, rows) for metric, rows in measured]
     run.finish("evaluate", Counter({"cases answered": len(asked)}))
     return result
 
@@ -65,16 +67,28 @@ def answers(run: Run, backbone: Backbone, cases: list[Case], options: EvaluateOp
     return [text for some in slices for text in some]
 
 
-def measure(run: Run, metric: Metric, answered: Answered) -> dict[str, Any]:
-    """Return a metric's measures before and after, and the interval of each difference."""
+def _uses(options: EvaluateOptions) -> list[str]:
+    return [metric.use for metric in options.measure]
+
+
+def _statistics(run: Run, metric: Metric, answered: Answered) -> list[list[Statistics]]:
+    """Return each case's statistics before, and after where there is an after."""
     found = run.found(metric)
-    statistics: list[list[Mapping[str, float]]] = []
+    statistics: list[list[Statistics]] = []
     with blaming(found, "--limit"):
         for texts in (answered.before, answered.after):
             if texts is not None:
                 rows = metric.measure(answered.cases, texts)
                 boundary.check_length(found, "measure", rows, len(texts))
                 statistics.append(list(rows))
+    return statistics
+
+
+def _measure(
+    run: Run, metric: Metric, answered: Answered, statistics: Sequence[Sequence[Statistics]]
+) -> dict[str, Any]:
+    """Return a metric's measures before and after, and the interval of each difference."""
+    with blaming(run.found(metric), "--limit"):
         result: dict[str, Any] = {"use": metric.use, "before": metric.combine(statistics[0])}
         if len(statistics) == 2:
             result["after"] = metric.combine(statistics[1])
@@ -96,8 +110,8 @@ def trained_images(pairs: Sequence[Weighted]) -> set[str]:
     return {pair.case.image.sha256 for pair in items} | {pair.chosen.image.sha256 for pair in items}
 
 
-def _write_answers(path: Path, answered: Answered) -> None:
-    """Write a line a case: question, truth, answers."""
+def _write_answers(path: Path, answered: Answered, statistics: Mapping[str, Sequence[Sequence[Statistics]]]) -> None:
+    """Write a line a case: question, truth, answers, and what each metric counted of them."""
     after: Sequence[str | None] = answered.after or [None] * len(answered.cases)
     lines = [
         json.dumps(
@@ -111,9 +125,10 @@ def _write_answers(path: Path, answered: Answered) -> None:
                 "after": new,
                 "image": case.image.sha256,
                 "restricted": case.restricted,
+                "statistics": {use: [dict(rows[index]) for rows in both] for use, both in statistics.items()},
             },
             ensure_ascii=False,
         )
-        for case, old, new in zip(answered.cases, answered.before, after, strict=True)
+        for index, (case, old, new) in enumerate(zip(answered.cases, answered.before, after, strict=True))
     ]
     write_text(path, "\n".join(lines) + "\n")

@@ -1,0 +1,111 @@
+"""Compare finished runs: what they measure after training, case by case, against the first of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmedpo.errors import DataError
+from mmedpo.folder import read_json
+from mmedpo.intervals import holm, pooled_intervals
+from mmedpo.parts import Metric, Statistics
+from mmedpo.pipeline import load_run
+from mmedpo.records import seed_for
+
+
+@dataclass(frozen=True)
+class Method:
+    """One or more runs that differ in their seed alone."""
+
+    name: str
+    runs: tuple[Path, ...]
+    rows: tuple[tuple[Mapping[str, Any], ...], ...]  # of each run, the lines of its answers.jsonl
+    side: int  # 0: its answers before training, 1: after
+
+    def statistics(self, use: str) -> list[list[Statistics]]:
+        """Return each run's statistics of a metric, by case."""
+        return [[row["statistics"][use][self.side] for row in rows] for rows in self.rows]
+
+
+def compare(named: Sequence[str], *, start: bool = False, only: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Compare methods with the first one: each a run folder, or several by comma, one a seed.
+
+    With `start`, the first method is the starting model of the first runs. Each row is a metric's measure of a
+    method, with the difference to the first one, its interval, p-value and p-value adjusted over all rows (Holm).
+    Raises DataError when the runs are not measured on the same cases.
+    """
+    methods = [_method(text) for text in named]
+    if start:
+        methods.insert(0, Method("start", methods[0].runs, methods[0].rows, 0))
+    first = methods[0]
+    metrics = _metrics(first.runs[0])
+    rows = [row for method in methods for metric in metrics for row in _rows(metric, first, method, only)]
+    tested = [row for row in rows if "p" in row]
+    for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
+        row["p_holm"] = p
+    return rows
+
+
+def _method(text: str) -> Method:
+    folders = tuple(Path(part) for part in text.split(","))
+    rows = tuple(_answers(folder) for folder in folders)
+    return Method(", ".join(folder.name for folder in folders), folders, rows, 1)
+
+
+def _answers(folder: Path) -> tuple[Mapping[str, Any], ...]:
+    path = folder / "answers.jsonl"
+    if not path.exists():
+        raise DataError(f"{folder}: has no answers.jsonl; finish it with `mmedpo run` and an 'evaluate:' section")
+    rows = tuple(json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    if rows and any(len(both) < 2 for both in rows[0]["statistics"].values()):
+        raise DataError(f"{folder}: trained nothing, so there is no after to compare")
+    return rows
+
+
+def _metrics(folder: Path) -> Sequence[Metric]:
+    options = load_run(folder).recipe.evaluate
+    assert options is not None
+    return options.measure
+
+
+def _rows(metric: Metric, first: Method, method: Method, only: Sequence[str]) -> list[dict[str, Any]]:
+    """Make the rows of one metric and method."""
+    _same_cases(first, method)
+    own = method.statistics(metric.use)
+    values = metric.combine([row for rows in own for row in rows])
+    shown = [name for name in values if not only or name in only]
+    differences: Mapping[str, Any] = {}
+    if method is not first:
+        groups = [row["group"] for row in method.rows[0]]
+        seed = seed_for(0, "compare", metric.use)
+        differences = pooled_intervals(metric, first.statistics(metric.use), own, groups, seed)
+    return [_row(metric.use, name, method, values[name], differences.get(name)) for name in shown]
+
+
+def _row(use: str, name: str, method: Method, value: float, gap: Mapping[str, float] | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"method": method.name, "runs": len(method.runs), "metric": use, "measure": name}
+    row["value"] = value
+    if gap and any(gap[key] for key in ("value", "low", "high") if key in gap):  # not a count, which never differs
+        row |= {"difference": gap["value"], **{key: gap[key] for key in ("low", "high", "p") if key in gap}}
+    return row
+
+
+def _same_cases(first: Method, method: Method) -> None:
+    if len(first.runs) != len(method.runs):
+        raise DataError(f"{first.name} and {method.name}: compare as many runs with as many, one a seed, in one order")
+    for folder, rows in zip((*first.runs, *method.runs), (*first.rows, *method.rows), strict=True):
+        if [(row["id"], row["image"], row["truth"]) for row in rows] != [
+            (row["id"], row["image"], row["truth"]) for row in first.rows[0]
+        ]:
+            raise DataError(
+                f"{folder}: is not measured on the cases of {first.runs[0]}; evaluate both on the same data"
+            )
+
+
+def trained_on(folder: Path) -> Mapping[str, int]:
+    """Return how many evaluation images a run has, and how many of them it was trained on."""
+    overlap: Mapping[str, int] = read_json(folder / "measures.json")["overlap"]
+    return overlap

@@ -1,0 +1,132 @@
+"""Runs are compared case by case, over resampled images and trainings, and never on different cases."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mmedpo_plugins.med_vqa import MedVqa
+from typer.testing import CliRunner
+
+from mmedpo.cli import app
+from mmedpo.compare import compare
+from mmedpo.errors import DataError
+from mmedpo.intervals import holm, paired_intervals, pooled_intervals
+
+CASES = 60
+
+
+def statistics(right: list[bool]) -> list[dict[str, float]]:
+    return [{"closed": 1.0, "closed_accuracy": float(one)} for one in right]
+
+
+def make_run(folder: Path, right: list[bool], before: list[bool], *, truth: str = "yes") -> Path:
+    folder.mkdir(parents=True)
+    both = zip(statistics(before), statistics(right), strict=True)
+    rows = [
+        {
+            "id": f"{n}",
+            "group": f"{n // 3}",
+            "image": f"{n // 3}",
+            "truth": truth,
+            "statistics": {"med-vqa": [old, new]},
+        }
+        for n, (old, new) in enumerate(both)
+    ]
+    (folder / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "measures.json").write_text(json.dumps({"overlap": {"images": 20, "trained_on": 0}}))
+    recipe = {
+        "output": str(folder),
+        "data": {"use": "phantom"},
+        "backbone": {"use": "phantom"},
+        "evaluate": {"data": {"use": "phantom"}, "measure": [{"use": "med-vqa"}]},
+        "disprefer": [{"use": "self-hallucination"}],
+        "score": [{"use": "med-llm-vote"}],
+        "weigh": {"use": "uniform"},
+    }
+    (folder / "run.json").write_text(json.dumps({"recipe": recipe, "limit": None}))
+    return folder
+
+
+def some_right(share: float, seed: int) -> list[bool]:
+    return (np.random.default_rng(seed).random(CASES) < share).tolist()
+
+
+def rows_of(measure: str, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {row["method"]: row for row in rows if row["measure"] == measure}
+
+
+def test_a_better_run_differs_by_what_it_gets_right_more(tmp_path: Path) -> None:
+    worse, better = some_right(0.3, 1), some_right(0.9, 2)
+    a, b = make_run(tmp_path / "a", worse, worse), make_run(tmp_path / "b", better, worse)
+    found = rows_of("closed_accuracy", compare([str(a), str(b)]))["b"]
+    assert found["difference"] == pytest.approx(np.mean(better) - np.mean(worse))
+    assert found["low"] < found["difference"] < found["high"]
+    assert found["p_holm"] == found["p"] == 1 / 1000
+
+
+def test_a_run_compared_with_its_start_gives_its_own_difference(tmp_path: Path) -> None:
+    before, after = some_right(0.5, 1), some_right(0.7, 2)
+    run = make_run(tmp_path / "a", after, before)
+    found = rows_of("closed_accuracy", compare([str(run)], start=True))
+    assert found["start"]["value"] == pytest.approx(np.mean(before))
+    assert found["a"]["difference"] == pytest.approx(np.mean(after) - np.mean(before))
+
+
+def test_seeds_are_pooled_and_widen_the_interval_when_they_disagree() -> None:
+    groups = [f"{n // 3}" for n in range(CASES)]
+    base = [statistics([True] * CASES)] * 3
+    mixed = [statistics([n % 2 == 0] * CASES) for n in range(3)]
+    same = [statistics([n % 3 != 0 for n in range(CASES)])] * 3
+    wide = pooled_intervals(MedVqa(), base, mixed, groups, 0)["closed_accuracy"]
+    narrow = pooled_intervals(MedVqa(), base, same, groups, 0)["closed_accuracy"]
+    assert wide["value"] == narrow["value"] == pytest.approx(-1 / 3)
+    assert wide["high"] - wide["low"] > 2 * (narrow["high"] - narrow["low"])
+
+
+def test_one_training_pooled_is_the_paired_comparison() -> None:
+    groups = [f"{n // 3}" for n in range(CASES)]
+    before, after = statistics(some_right(0.4, 1)), statistics(some_right(0.6, 2))
+    assert pooled_intervals(MedVqa(), [before], [after], groups, 5) == paired_intervals(
+        MedVqa(), before, after, groups, 5
+    )
+
+
+def test_runs_on_other_cases_are_refused(tmp_path: Path) -> None:
+    right = some_right(0.5, 1)
+    a, b = make_run(tmp_path / "a", right, right), make_run(tmp_path / "b", right, right, truth="no")
+    with pytest.raises(DataError, match="evaluate both on the same data"):
+        compare([str(a), str(b)])
+
+
+def test_as_many_runs_are_compared_with_as_many(tmp_path: Path) -> None:
+    right = some_right(0.5, 1)
+    a, b = (make_run(tmp_path / name, right, right) for name in "ab")
+    with pytest.raises(DataError, match="one a seed"):
+        compare([str(a), f"{a},{b}"])
+
+
+def test_the_command_prints_a_table_and_the_overlap(tmp_path: Path) -> None:
+    a = make_run(tmp_path / "a", some_right(0.3, 1), some_right(0.3, 1))
+    b = make_run(tmp_path / "b", some_right(0.9, 2), some_right(0.3, 1))
+    done = CliRunner().invoke(app, ["compare", str(a), str(b), "--measure", "closed_accuracy"])
+    assert done.exit_code == 0, done.output
+    assert "closed_accuracy" in done.output
+    assert "none of them was trained on" in done.output
+
+
+def test_holm_is_the_published_procedure() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+@given(st.lists(st.floats(0, 1), max_size=8))
+def test_holm_keeps_the_order_and_only_raises(values: list[float]) -> None:
+    adjusted = holm(values)
+    assert all(value <= new <= 1 for value, new in zip(values, adjusted, strict=True))
+    order = sorted(range(len(values)), key=lambda index: values[index])
+    assert [adjusted[index] for index in order] == sorted(adjusted)
