@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Weighting,
     )
     from mmedpo.pictures import Picture
+    from mmedpo.prompts import Prompts
     from mmedpo.records import Case, Drop, Pair, Region, Score, Side, Weighted, digest, seed_for
     from mmedpo.replies import Fault
 
@@ -46,6 +47,7 @@ _HOMES = {
         "Reader", "Scorer", "Setting", "Statistics", "Weighting",
     ],
     "mmedpo.pictures": ["Picture"],
+    "mmedpo.prompts": ["Prompts"],
     "mmedpo.records": [
         "Case", "Drop", "Pair", "Region", "Score", "Side", "Weighted", "digest", "seed_for",
     ],

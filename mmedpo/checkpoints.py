@@ -35,6 +35,9 @@ def load_model(kind: Any, checkpoint: str, setting: Setting, **options: Any) -> 
 
     Tensors go to the device one by one, so that a model is in memory once. Raises DataError.
     """
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # theirs would go through the middle of ours
     with explained(checkpoint):
         model, report = kind.from_pretrained(
             checkpoint, dtype=setting.dtype, device_map={"": setting.device}, output_loading_info=True, **options

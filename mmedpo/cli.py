@@ -189,6 +189,31 @@ def convert(
 
 
 @app.command(cls=Command)
+def score(
+    run: RunFolder,
+    against: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Clinicians' ratings: columns pair and rating, 0 to 10.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show how far a run's voters agree, and how far with clinicians."""
+    from mmedpo.display import show_scoring
+    from mmedpo.folder import read_json
+    from mmedpo.pipeline import load_run
+
+    load_run(run)
+    found = dict(read_json(run / "run.json").get("scoring", {}))
+    if against is not None:
+        from mmedpo.against import compare_with
+
+        found["clinicians"] = compare_with(run, against)
+    if json:
+        _print_json(found)
+    else:
+        show_scoring(found)
+
+
+@app.command(cls=Command)
 def compare(
     runs: Annotated[
         list[str],

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -145,6 +146,8 @@ def show_result(result: Result) -> None:
 
 def _said(result: Result) -> Iterator[str]:
     """Yield a line on the weights, on the training and on the pairs held out of it."""
+    for use, summary in result.scoring.items():
+        yield from agreed(use, summary)
     if result.mean_weights:
         yield "mean weight: " + ", ".join(f"{kind} pairs {mean:.3f}" for kind, mean in result.mean_weights.items())
     if result.training:
@@ -156,6 +159,19 @@ def _said(result: Result) -> Iterator[str]:
         if held["pairs"] and (kind != "all" or len(held_out) > 2):
             ranked = f"{held['accuracy']:.0%} ranked right, reward margin {held['margin']:+.3f}"
             yield f"held-out pairs, {kind} ({held['pairs']:.0f}): {ranked}"
+
+
+def agreed(use: str, summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line on who voted, and one on how far they agreed."""
+    if "votes" in summary:
+        missing = {name: sum(why.values()) for name, why in summary["missing"].items()}
+        voted = [f"{name} {count:,}" for name, count in summary["votes"].items()]
+        none = counted(missing) if missing else "none"
+        yield f"{use}: pairs voted on: {', '.join(voted)}; turns without a vote: {none}"
+    if "alpha" in summary:
+        alpha = ", ".join(f"{name} votes {number(value) or 'none'}" for name, value in summary["alpha"].items())
+        apart = f"{summary['apart by 4 or more']:,} of {summary['pairs']:,} pairs"
+        yield f"{use}: Krippendorff's alpha: {alpha}; first votes 4 or more apart on {apart}"
 
 
 FILES = (
@@ -183,24 +199,54 @@ def _before_after(measured: Mapping[str, Any]) -> Table:
     return table
 
 
+def show_scoring(found: Mapping[str, Any]) -> None:
+    """Print how voters agree with each other and with clinicians."""
+    console = Console()
+    for use, summary in found.items():
+        for line in agreed(use, summary) if use != "clinicians" else with_clinicians(summary):
+            console.print(line, highlight=False)
+        for voters, value in summary.get("rank correlation", {}).items():
+            console.print(f"  rank correlation of {voters}: {number(value) or 'not defined'}", highlight=False)
+    if not found:
+        console.print("no scorer of this run has a summary: its pairs came with scores, or one voter rated them")
+
+
+def with_clinicians(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield lines on how the consensus goes with clinicians' ratings."""
+    yield f"with clinicians, on {found['pairs']:,} pairs of {found['groups']:,} images or patients:"
+    for name in ("spearman", "weighted kappa"):
+        one = found[name]
+        interval = f" ({number(one['low'])} to {number(one['high'])})" if one["low"] is not None else ""
+        yield f"  {name}: {number(one['value']) or 'not defined'}{interval}"
+
+
 def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> None:
     """Print the comparison of runs, and whether they were measured on what they were trained on."""
     from mmedpo.compare import trained_on
 
     console = Console()
-    table = Table()
+    table = Table(box=SIMPLE_HEAD)
     for name in ("measure", "method", "value", "difference", "95 % interval", "p", "Holm"):
         left = name in ("measure", "method")
-        table.add_column(name, justify="left" if left else "right", no_wrap=name not in ("method", "95 % interval"))
+        table.add_column(name, justify="left" if left else "right", no_wrap=True)
+    letters = {name: chr(ord("A") + at) for at, name in enumerate(dict.fromkeys(row["method"] for row in rows))}
+    differ = {(row["metric"], row["measure"]) for row in rows if "difference" in row}
     for row in sorted(rows, key=lambda row: (row["metric"], row["measure"])):
-        gap = f"{row['difference']:+.3f}" if "difference" in row else ""
-        interval = f"{row['low']:+.3f} to {row['high']:+.3f}" if "low" in row else ""
-        p = [f"{row[name]:.3f}" if name in row else "" for name in ("p", "p_holm")]
-        table.add_row(row["measure"], row["method"], number(row["value"]), gap, interval, *p)
+        if (row["metric"], row["measure"]) in differ:
+            table.add_row(row["measure"], letters[row["method"]], number(row["value"]), *_gap(row))
     console.print(table)
+    for name, letter in letters.items():
+        console.print(f"{letter}: {name}", highlight=False)
     for folder in dict.fromkeys(part for text in runs for part in text.split(",")):
         console.print(f"{folder}: ", end="", highlight=False)
         _print_overlap(console, trained_on(Path(folder)))
+
+
+def _gap(row: Mapping[str, Any]) -> list[str]:
+    if "difference" not in row:
+        return [""] * 4
+    p = [f"{row[name]:.3f}" if name in row else "" for name in ("p", "p_holm")]
+    return [f"{row['difference']:+.3f}", f"{row['low']:+.3f} to {row['high']:+.3f}" if "low" in row else "", *p]
 
 
 def number(value: float | None) -> str:

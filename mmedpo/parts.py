@@ -211,6 +211,10 @@ class Scorer(Part, ABC):
         """Yield the object that scores; by default the part itself."""
         return nullcontext(self)  # type: ignore[arg-type]
 
+    def summary(self, scores: Sequence[Score]) -> dict[str, Any]:
+        """Return what is worth knowing of its scores of a whole set, as JSON; by default nothing."""
+        return {}
+
 
 class Weighting(Part, ABC):
     """Make the loss factors of a whole set of pairs from their relevances."""

@@ -35,6 +35,7 @@ class Result:
     folder: Path
     did: bool
     flow: dict[str, dict[str, int]]
+    scoring: dict[str, Any]  # the scorers' own summaries
     mean_weights: dict[str, float]  # by pair kind
     training: dict[str, Any]
     measures: dict[str, Any]
@@ -63,7 +64,7 @@ def run(loaded: Loaded, see: Callable[[Event], None], *, until: str = STAGES[-1]
         measures = _evaluate(this, options, trained, weighted) if options else {}
         write_run_file(this, "finished" if until == STAGES[-1] else f"finished up to {until}")
         this.see(RunFinished(str(folder), measures, this.did))
-        return Result(folder, this.did, this.flow, curate.kind_means(weighted), training, measures)
+        return Result(folder, this.did, this.flow, this.scoring, curate.kind_means(weighted), training, measures)
 
 
 @contextmanager
@@ -201,7 +202,7 @@ def _evaluate(
 ) -> dict[str, Any]:
     """Measure before and after, and write measures.json when it says something new."""
     measured = evaluate(this, options, trained, weighted)
-    result = {**measured, "training_images": len(trained_images(weighted))}
+    result = {**measured, "training_images": len(trained_images(weighted)), "scoring": this.scoring}
     if read_json(this.folder / "measures.json") != result:
         this.did = True
         write_json(this.folder / "measures.json", result)
@@ -222,6 +223,7 @@ def write_run_file(this: Run, state: str) -> None:
             "seed": this.recipe.seed,
             **provenance(this.loaded),
             "flow": this.flow,
+            "scoring": this.scoring,
         },
     )
 

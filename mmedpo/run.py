@@ -37,6 +37,7 @@ class Run:
     limit: int | None = None
     did: bool = False  # whether anything had to be done
     flow: dict[str, dict[str, int]] = field(default_factory=dict)  # stage -> what came out, what was dropped why
+    scoring: dict[str, dict[str, Any]] = field(default_factory=dict)  # scorer -> its own summary of its scores
 
     @property
     def recipe(self) -> Recipe:

@@ -6,14 +6,16 @@ import re
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmedpo_plugins.med_llm_vote import MedLlmVote, Rules, _Panel
-from mmedpo_plugins.med_llm_vote.consensus import Vote, agreed, last_score, verdict
+from mmedpo_plugins.med_llm_vote.agreement import agreement
+from mmedpo_plugins.med_llm_vote.consensus import Vote, agreed, combined, last_vote, order_of, settled
 from mmedpo_plugins.med_llm_vote.lexicon import BOTH, findings
 from mmedpo_plugins.med_llm_vote.radiology import read, read_answer, yes_or_no
 from mmedpo_plugins.med_llm_vote.rules import compare
@@ -52,15 +54,15 @@ def test_voters_agree_when_the_last_votes_of_all_are_one(scores: tuple[int | Non
 
 
 def test_the_verdict_is_the_score_agreed_on_else_the_mean_of_all_that_was_said() -> None:
-    assert verdict(votes(8, 6, 6, 6), 3) == 0.6
-    assert verdict(votes(8, 6, 8, 6), 2) == pytest.approx(0.7)
-    assert verdict(votes(10, None, 4), 3) == pytest.approx(0.7)
-    assert verdict(votes(None, None), 2) is None
+    assert settled(votes(8, 6, 6, 6), 3) == 0.6
+    assert settled(votes(8, 6, 8, 6), 2) == pytest.approx(0.7)
+    assert settled(votes(10, None, 4), 3) == pytest.approx(0.7)
+    assert settled(votes(None, None), 2) is None
 
 
-def test_the_next_voter_sees_the_newest_score_there_is() -> None:
-    assert last_score([]) is None
-    assert last_score(votes(8, 6, None)) == 6
+def test_the_next_voter_sees_the_newest_vote_there_is() -> None:
+    assert last_vote([]) is None
+    assert last_vote(votes(8, 6, None)) == Vote("1", 6)
 
 
 @dataclass
@@ -71,9 +73,14 @@ class Scripted:
     scores: list[int | None]
     saw: list[int | None] = field(default_factory=list)
 
-    def vote(self, pairs: Sequence[Pair], seen: Sequence[int | None]) -> list[Vote]:
-        self.saw += seen
+    def vote(self, pairs: Sequence[Pair], seen: Sequence[Vote | None]) -> list[Vote]:
+        self.saw += [None if vote is None else vote.score for vote in seen]
         return [Vote(self.name, self.scores[len(self.saw) - len(pairs) + at]) for at in range(len(pairs))]
+
+
+def panel(*voters: Scripted, **options: Any) -> _Panel:
+    rules = tuple(Rules(name=voter.name) for voter in voters)
+    return _Panel(MedLlmVote(**{"voters": rules, "order": "fixed", **options}), voters)
 
 
 def text_pair(question: str, chosen: str, rejected: str) -> Pair:
@@ -86,7 +93,7 @@ NODULE = text_pair("Is there a nodule?", "Yes", "No")
 
 def test_a_debate_ends_when_all_agree() -> None:
     first, second = Scripted("a", [8, 5]), Scripted("b", [5])
-    (score,) = _Panel([first, second], rounds=5).score([NODULE])
+    (score,) = panel(first, second).score([NODULE])
     assert score.relevance == 0.5
     assert (first.saw, second.saw) == ([None, 5], [8])
     assert [vote["score"] for vote in score.evidence["votes"]] == [8, 5, 5]
@@ -94,16 +101,105 @@ def test_a_debate_ends_when_all_agree() -> None:
 
 
 def test_a_debate_without_agreement_ends_at_the_round_limit_with_the_mean() -> None:
-    (score,) = _Panel([Scripted("a", [8, 8]), Scripted("b", [5, 6])], rounds=2).score([NODULE])
+    (score,) = panel(Scripted("a", [8, 8]), Scripted("b", [5, 6]), rounds=2).score([NODULE])
     assert score.relevance == pytest.approx((8 + 5 + 8 + 6) / 40)
     assert (score.evidence["rounds"], score.evidence["agreed"]) == (2, False)
 
 
 def test_pairs_that_are_settled_are_not_asked_about_again() -> None:
     first, second = Scripted("a", [8, 3, 4]), Scripted("b", [8, 4])
-    scores = _Panel([first, second], rounds=5).score([NODULE, NODULE])
+    scores = panel(first, second).score([NODULE, NODULE])
     assert [score.relevance for score in scores] == [0.8, 0.4]
     assert first.saw == [None, None, 4]
+
+
+def test_independent_voters_see_nothing_and_speak_once() -> None:
+    voters = [Scripted(name, [score]) for name, score in zip("abcde", (0, 5, 6, 7, 10), strict=True)]
+    (score,) = panel(*voters, protocol="independent", combine="median").score([NODULE])
+    assert score.relevance == 0.6
+    assert all(voter.saw == [None] for voter in voters)
+
+
+def test_independent_votes_are_combined_as_asked() -> None:
+    cast = [Vote(name, score) for name, score in zip("abcde", (0, 5, 6, 8, 10), strict=True)]
+    assert combined(cast, "mean") == pytest.approx(0.58)
+    assert combined(cast, "trimmed-mean") == pytest.approx(19 / 30)
+    assert combined([Vote("a", None)], "median") is None
+
+
+def test_fewer_voters_than_the_quorum_give_no_rating_and_say_so() -> None:
+    missing = Scripted("b", [None] * 5)
+    (score,) = panel(Scripted("a", [8] * 5), missing, quorum=2).score([NODULE])
+    assert score.relevance is None
+    assert score.evidence["why"] == "1 voters voted, the quorum is 2"
+    assert [vote["score"] for vote in score.evidence["votes"]] == [8, None]
+
+
+def test_the_order_is_drawn_for_each_pair_by_seed_alone() -> None:
+    orders = {tuple(order_of(3, seed)) for seed in range(50)}
+    assert len(orders) == 6
+    assert order_of(3, 7) == order_of(3, 7)
+    assert order_of(3, None) == [0, 1, 2]
+
+
+def test_voters_who_speak_in_another_order_are_each_asked_for_all_their_pairs_at_once() -> None:
+    pairs = [replace(NODULE, number=number) for number in range(12)]
+    first, second = Scripted("a", [5] * 12), Scripted("b", [5] * 12)
+    scores = panel(first, second, order="shuffled").score(pairs)
+    speakers = [score.evidence["votes"][0]["voter"] for score in scores]
+    assert {"a", "b"} == set(speakers)
+    assert first.saw.count(None) == speakers.count("a")
+    assert all(score.relevance == 0.5 for score in scores)
+
+
+@given(st.lists(st.lists(st.none() | st.integers(0, 10), min_size=15, max_size=15), min_size=1, max_size=4))
+def test_whatever_voters_say_the_relevance_lies_within_what_was_said(said: list[list[int | None]]) -> None:
+    voters = [Scripted(f"v{number}", scores) for number, scores in enumerate(said)]
+    (score,) = panel(*voters, rounds=5).score([NODULE])
+    cast = [vote["score"] for vote in score.evidence["votes"] if vote["score"] is not None]
+    assert len(score.evidence["votes"]) <= 5 * len(voters)
+    if score.relevance is None:
+        assert cast == []
+    else:
+        assert min(cast) / 10 <= score.relevance <= max(cast) / 10 + 1e-9
+
+
+def test_voters_of_one_name_and_a_quorum_beyond_them_are_refused() -> None:
+    with pytest.raises(ValidationError, match="two voters have one name"):
+        MedLlmVote(voters=(Rules(), Rules()))
+    with pytest.raises(ValidationError, match="quorum is 2"):
+        MedLlmVote(quorum=2)
+
+
+# ---------------------------------------------------------------- agreement
+
+
+def cast(*scores: int | None) -> Score:
+    given_ = [{"voter": name, "score": score, "reason": "why"} for name, score in zip("abcd", scores, strict=False)]
+    return Score(0.5, {"votes": given_, "agreed": len(set(scores)) == 1})
+
+
+def test_alpha_is_that_of_krippendorffs_published_example() -> None:
+    # Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), section E: interval alpha is .849.
+    units = [
+        (1, 1, None, 1), (2, 2, 3, 2), (3, 3, 3, 3), (3, 3, 3, 3), (2, 2, 2, 2), (1, 2, 3, 4), (4, 4, 4, 4),
+        (1, 1, 2, 1), (2, 2, 2, 2), (None, 5, 5, 5), (None, None, 1, 1), (None, None, 3, None),
+    ]  # fmt: skip
+    found = agreement("abcd", [cast(*unit) for unit in units])
+    assert found["alpha"]["first"] == pytest.approx(0.849, abs=5e-4)
+    assert found["votes"] == {"a": 9, "b": 10, "c": 11, "d": 11}
+
+
+def test_agreement_counts_who_was_missing_why_and_where_voters_are_far_apart() -> None:
+    found = agreement("ab", [cast(9, 9), cast(1, 8), cast(None, 3), cast(5, 6)])
+    assert found["missing"] == {"a": {"why": 1}}
+    assert found["apart by 4 or more"] == 1
+    assert found["rank correlation"] == {"a, b": 0.5}
+
+
+def test_agreement_of_one_voter_or_of_equal_votes_is_not_defined() -> None:
+    assert "alpha" not in agreement("a", [cast(3), cast(4)])
+    assert agreement("ab", [cast(3, 3), cast(3, 3)])["alpha"] == {"first": None, "last": None}
 
 
 # ---------------------------------------------------------------- the scorer

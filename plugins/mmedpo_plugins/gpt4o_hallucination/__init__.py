@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,6 +18,7 @@ from mmedpo import (
     LiveBackbone,
     NoAnswer,
     Pair,
+    Prompts,
     Question,
     Setting,
     Side,
@@ -26,7 +28,6 @@ from mmedpo import (
 
 if TYPE_CHECKING:
     from mmedpo import Chat
-    from mmedpo_plugins.gpt4o_hallucination.prompts import Prompts
 
 
 @hookimpl
@@ -89,9 +90,7 @@ class Gpt4oHallucination(Endpoint, Dispreference):
 
     @contextmanager
     def _opened(self, setting: Setting) -> Iterator[_Maker]:
-        from mmedpo_plugins.gpt4o_hallucination.prompts import Prompts
-
-        prompts = Prompts(self.prompts)
+        prompts = Prompts(Path(__file__).parent / "prompts", self.prompts)
         with self.chat(setting) as chat:
             yield _Maker(self, chat, prompts, setting.seed)
 

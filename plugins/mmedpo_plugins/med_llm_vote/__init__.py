@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
-from mmedpo import Pair, Score, Scorer, Setting, hookimpl
-from mmedpo_plugins.med_llm_vote.consensus import Vote, agreed, last_score, verdict
+from mmedpo import Pair, Score, Scorer, Setting, hookimpl, seed_for
+from mmedpo_plugins.med_llm_vote.consensus import Debate, Vote, agreed, combined, last_vote, order_of, present, settled
+from mmedpo_plugins.med_llm_vote.voters import Rules, Voter, Votes
 
 
 @hookimpl
@@ -18,60 +19,47 @@ def mmedpo_scorers() -> list[type[Scorer]]:
     return [MedLlmVote]
 
 
-class Votes(Protocol):
-    """What an open voter does."""
-
-    def vote(self, pairs: Sequence[Pair], seen: Sequence[int | None]) -> list[Vote]:
-        """Rate each pair from 0 to 10, or not at all; `seen` is the score before, None for who speaks first."""
-        ...
-
-
-class Rules(BaseModel):
-    """The embedded voter: reads plain radiology English by rules, on any machine, with no weights."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    kind: Literal["rules"] = "rules"
-    """Which kind of voter this is."""
-    name: str = "rules"
-    """What the evidence calls it."""
-
-    def open(self, setting: Setting) -> AbstractContextManager[Votes]:
-        """Yield the voter itself; it holds nothing."""
-        return nullcontext(self)
-
-    def vote(self, pairs: Sequence[Pair], seen: Sequence[int | None]) -> list[Vote]:
-        """Rate by the text alone; a rule does not change its mind over the score before."""
-        return [self._vote(pair) for pair in pairs]
-
-    def _vote(self, pair: Pair) -> Vote:
-        from mmedpo_plugins.med_llm_vote.rules import compare
-
-        found = compare(pair.case.question, pair.chosen.answer, pair.rejected.answer)
-        if found is None:
-            return Vote(self.name, None, "no known finding, or no English, in one of the answers")
-        return Vote(self.name, found.rating, found.reason)
-
-
 class MedLlmVote(Scorer):
     """Rate a text pair by the consensus of voters (paper, section 3.2.1).
 
         score:
-          - {use: med-llm-vote, rounds: 5, voters: [{kind: rules}]}
+          - use: med-llm-vote
+            voters:
+              - {kind: openai, model: m42-health/Llama3-Med42-8B, base_url: "http://localhost:8000/v1"}
+              - {kind: rules}
 
-    The voters speak in the order given, and each sees the score before its own, which it repeats or replaces. The
-    debate over a pair ends when the last votes of all are equal; at the round limit its score is the mean of all
-    votes. A vote is a whole number from 0 to 10, the relevance a tenth of it. A pair for which nobody votes is not
-    rated.
+    In a debate the voters speak in turn; each sees the score before its own and its reason, and repeats or replaces
+    it. A debate over a pair ends when the last votes of all are equal; at the round limit its score is the mean of all
+    votes. Independent voters see nothing of each other. A vote is a whole number from 0 to 10, the relevance a tenth
+    of the outcome. A voter that fails on a pair is missing there; a pair for which fewer than `quorum` voters vote is
+    not rated.
     """
 
     use: ClassVar[str] = "med-llm-vote"
     rates = frozenset({"text"})
+    slice_size: ClassVar[int] = 128
 
-    voters: tuple[Rules, ...] = Field(default=(Rules(),), min_length=1)
-    """Who votes, in order; `kind` says what each one is."""
+    voters: tuple[Voter, ...] = Field(default=(Rules(),), min_length=1)
+    """Who votes; `kind` says what each one is: openai, local or rules."""
+    protocol: Literal["debate", "independent"] = "debate"
+    """Whether a voter sees the vote before its own."""
     rounds: int = Field(default=5, ge=1)
-    """How often each voter may speak."""
+    """How often each voter may speak in a debate."""
+    order: Literal["shuffled", "fixed"] = "shuffled"
+    """Who speaks first: drawn for each pair by the recipe's seed, or as the voters are listed."""
+    combine: Literal["mean", "median", "trimmed-mean"] = "mean"
+    """What becomes of independent votes; trimmed-mean leaves out the fifth at each end."""
+    quorum: int = Field(default=1, ge=1)
+    """How many voters must have voted for a pair to be rated."""
+
+    @model_validator(mode="after")
+    def _voters_are_told_apart(self) -> MedLlmVote:
+        names = [voter.called for voter in self.voters]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two voters have one name ({', '.join(sorted(names))}); give them each a 'name'")
+        if self.quorum > len(names):
+            raise ValueError(f"quorum is {self.quorum}, but there are {len(names)} voters")
+        return self
 
     def open(self, setting: Setting) -> AbstractContextManager[_Panel]:
         """Open the voters and yield their panel."""
@@ -80,36 +68,55 @@ class MedLlmVote(Scorer):
     @contextmanager
     def _panel(self, setting: Setting) -> Iterator[_Panel]:
         with ExitStack() as stack:
-            yield _Panel([stack.enter_context(voter.open(setting)) for voter in self.voters], self.rounds)
+            yield _Panel(self, [stack.enter_context(voter.open(setting)) for voter in self.voters], setting.seed)
+
+    def summary(self, scores: Sequence[Score]) -> dict[str, Any]:
+        """Return how far the voters agree, and on which pairs they do not."""
+        from mmedpo_plugins.med_llm_vote.agreement import agreement
+
+        return agreement([voter.called for voter in self.voters], scores)
 
 
 @dataclass(frozen=True)
 class _Panel:
     """The open voters."""
 
+    part: MedLlmVote
     voters: Sequence[Votes]
-    rounds: int
+    seed: int = 0
 
     def score(self, pairs: Sequence[Pair]) -> list[Score]:
-        """Let the voters debate each pair."""
-        debates: list[list[Vote]] = [[] for _ in pairs]
-        for _ in range(self.rounds):
-            for voter in self.voters:
-                self._speak(voter, pairs, debates)
-        return [self._score(votes) for votes in debates]
+        """Let the voters speak on each pair, all pairs at once, so that they can batch them."""
+        debates = [Debate(self._order(pair), self._rounds) for pair in pairs]
+        while any(debate.speaker is not None for debate in debates):
+            speakers = [debate.speaker for debate in debates]
+            for number, voter in enumerate(self.voters):
+                self._speak(voter, [at for at, speaker in enumerate(speakers) if speaker == number], pairs, debates)
+        return [self._score(debate.votes) for debate in debates]
 
-    def _speak(self, voter: Votes, pairs: Sequence[Pair], debates: Sequence[list[Vote]]) -> None:
-        """Give one voter its turn in all debates that go on, at once, so that it can batch them."""
-        going = [at for at, votes in enumerate(debates) if not agreed(votes, len(self.voters))]
+    @property
+    def _rounds(self) -> int:
+        return self.part.rounds if self.part.protocol == "debate" else 1
+
+    def _order(self, pair: Pair) -> list[int]:
+        return order_of(len(self.voters), seed_for(self.seed, pair.id) if self.part.order == "shuffled" else None)
+
+    def _speak(self, voter: Votes, going: Sequence[int], pairs: Sequence[Pair], debates: Sequence[Debate]) -> None:
+        """Give one voter its turn in the debates that wait for it."""
         if going:
-            said = voter.vote([pairs[at] for at in going], [last_score(debates[at]) for at in going])
-            for at, vote in zip(going, said, strict=True):
-                debates[at].append(vote)
+            debating = self.part.protocol == "debate"
+            seen = [last_vote(debates[at].votes) if debating else None for at in going]
+            for at, vote in zip(going, voter.vote([pairs[at] for at in going], seen), strict=True):
+                debates[at].votes.append(vote)
 
     def _score(self, votes: Sequence[Vote]) -> Score:
+        count = len(self.voters)
         evidence: dict[str, Any] = {
             "votes": [asdict(vote) for vote in votes],
-            "rounds": -(-len(votes) // len(self.voters)),
-            "agreed": agreed(votes, len(self.voters)),
+            "rounds": -(-len(votes) // count),
+            "agreed": agreed(votes, count),
         }
-        return Score(verdict(votes, len(self.voters)), evidence)
+        if present(votes) < self.part.quorum:
+            return Score(None, {**evidence, "why": f"{present(votes)} voters voted, the quorum is {self.part.quorum}"})
+        debated = self.part.protocol == "debate"
+        return Score(settled(votes, count) if debated else combined(votes, self.part.combine), evidence)

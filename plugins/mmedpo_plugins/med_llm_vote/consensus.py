@@ -1,12 +1,14 @@
-"""The arithmetic of the consensus (paper, section 3.2.1): voters in turn, each sees the score before its own."""
+"""The arithmetic of the consensus (paper, section 3.2.1), and of votes that are cast apart."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import fmean
+from dataclasses import dataclass, field
+from random import Random
+from statistics import fmean, median
 
 SCALE = 10  # votes are whole numbers from 0 to this
+TRIMMED = 0.2  # of the votes, the share left out at each end by a trimmed mean
 
 
 @dataclass(frozen=True)
@@ -15,12 +17,34 @@ class Vote:
 
     voter: str
     score: int | None  # 0 to 10; None: it did not vote
-    reason: str = ""
+    reason: str = ""  # for the score, or for not voting
 
 
-def last_score(votes: Sequence[Vote]) -> int | None:
-    """Return the score that the next voter sees: the newest there is."""
-    return next((vote.score for vote in reversed(votes) if vote.score is not None), None)
+@dataclass
+class Debate:
+    """The turns over one pair: the voters' order, by their numbers, and what has been said."""
+
+    order: Sequence[int]
+    rounds: int
+    votes: list[Vote] = field(default_factory=list)
+
+    @property
+    def speaker(self) -> int | None:
+        """The number of the voter whose turn it is; None when the debate is over."""
+        if len(self.votes) >= self.rounds * len(self.order) or agreed(self.votes, len(self.order)):
+            return None
+        return self.order[len(self.votes) % len(self.order)]
+
+
+def order_of(voters: int, seed: int | None) -> list[int]:
+    """Return the voters' numbers in an order drawn by a seed, or as they are."""
+    numbers = list(range(voters))
+    return numbers if seed is None else Random(seed).sample(numbers, voters)
+
+
+def last_vote(votes: Sequence[Vote]) -> Vote | None:
+    """Return the vote that the next voter sees: the newest with a score."""
+    return next((vote for vote in reversed(votes) if vote.score is not None), None)
 
 
 def agreed(votes: Sequence[Vote], voters: int) -> bool:
@@ -32,9 +56,30 @@ def agreed(votes: Sequence[Vote], voters: int) -> bool:
     return len(votes) >= voters and len({score for score in latest if score is not None}) <= 1
 
 
-def verdict(votes: Sequence[Vote], voters: int) -> float | None:
-    """Return the relevance in [0, 1]: the score agreed on, else the mean of all scores; None when nobody voted."""
-    scores = [vote.score for vote in votes if vote.score is not None]
+def settled(votes: Sequence[Vote], voters: int) -> float | None:
+    """Return the relevance in [0, 1] that a debate ends with: the score agreed on, else the mean of all scores."""
+    scores = scores_of(votes)
     if not scores:
         return None
     return (scores[-1] if agreed(votes, voters) else fmean(scores)) / SCALE
+
+
+def combined(votes: Sequence[Vote], how: str) -> float | None:
+    """Return the mean, median or trimmed mean of votes cast apart, as a relevance in [0, 1]."""
+    scores = sorted(scores_of(votes))
+    if not scores:
+        return None
+    if how == "median":
+        return median(scores) / SCALE
+    cut = int(TRIMMED * len(scores)) if how == "trimmed-mean" else 0
+    return fmean(scores[cut : len(scores) - cut]) / SCALE
+
+
+def scores_of(votes: Sequence[Vote]) -> list[int]:
+    """Return the scores that were given."""
+    return [vote.score for vote in votes if vote.score is not None]
+
+
+def present(votes: Sequence[Vote]) -> int:
+    """Count the voters who voted at least once."""
+    return len({vote.voter for vote in votes if vote.score is not None})

@@ -1,23 +1,21 @@
-"""The prompts, in files that a recipe can replace."""
+"""Prompts in files: Jinja templates that a part ships and a recipe can replace."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from mmedpo import RecipeError
-
-OWN = Path(__file__).parent / "prompts"
+from mmedpo.errors import RecipeError
 
 
 class Prompts:
-    """The texts `system.txt` and `user.txt` of a folder, Jinja templates; one that is missing is ours."""
+    """The texts `system.txt` and `user.txt` of a recipe's folder; one that is missing there is the part's own."""
 
-    def __init__(self, folder: str | None) -> None:
+    def __init__(self, own: Path, folder: str | None) -> None:
         """Read the files. Raises RecipeError with the file for what is missing or no template."""
         if folder and not Path(folder).is_dir():
-            raise RecipeError(f"prompts: {folder}: there is no such folder; copy {OWN} and change it")
-        self._texts = {name: _read(Path(folder) if folder else OWN, f"{name}.txt") for name in ("system", "user")}
+            raise RecipeError(f"prompts: {folder}: there is no such folder; copy {own} and change it")
+        self._texts = {name: _read(own, Path(folder) if folder else own, f"{name}.txt") for name in ("system", "user")}
 
     def render(self, name: str, **values: Any) -> str:
         """Fill in a prompt. Raises RecipeError for a value that it names and does not get."""
@@ -25,17 +23,17 @@ class Prompts:
 
         path, template = self._texts[name]
         try:
-            return template.render(**values).strip()
+            return str(template.render(**values)).strip()
         except jinja2.TemplateError as error:
             known = ", ".join(sorted(values))
             raise RecipeError(f"{path}: {error}; a prompt may name: {known}") from error
 
 
-def _read(folder: Path, name: str) -> tuple[Path, Any]:
+def _read(own: Path, folder: Path, name: str) -> tuple[Path, Any]:
     import jinja2
     from jinja2.sandbox import SandboxedEnvironment
 
-    path = folder / name if (folder / name).is_file() else OWN / name
+    path = folder / name if (folder / name).is_file() else own / name
     environment = SandboxedEnvironment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     try:
         return path, environment.from_string(path.read_text(encoding="utf-8"))

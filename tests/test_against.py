@@ -1,0 +1,99 @@
+"""The consensus is compared with clinicians' ratings, and what is wrong with their table is said with its line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmedpo import Case, DataError, Pair, Picture, Score, Side, Weighted
+from mmedpo.against import Rated, compare_with, kappa, spearman
+
+
+def make_run(folder: Path, relevances: list[float]) -> Path:
+    lines = []
+    for number, relevance in enumerate(relevances):
+        case = Case(f"c{number}", Picture(sha256=f"{number // 2}"), "?", "yes", group=f"g{number // 2}")
+        pair = Pair(case, Side(case.image, "yes"), Side(case.image, "no"), "text", made_by="m")
+        item = asdict(Weighted(pair, Score(relevance), 1.0))
+        text = json.dumps(item, default=str)
+        lines.append(text)
+    folder.mkdir()
+    (folder / "pairs.jsonl").write_text("\n".join(_plain(line) for line in lines) + "\n")
+    return folder
+
+
+def _plain(line: str) -> str:
+    def strip(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: strip(item) for key, item in value.items() if key != "held"}
+        return [strip(item) for item in value] if isinstance(value, list) else value
+
+    return json.dumps(strip(json.loads(line)))
+
+
+def make_table(path: Path, rows: list[tuple[str, object]]) -> Path:
+    path.write_text("pair,rating\n" + "".join(f"{name},{rating}\n" for name, rating in rows))
+    return path
+
+
+RELEVANCES = [number / 10 for number in range(10)]
+
+
+def test_a_consensus_that_says_what_clinicians_say_is_one(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", RELEVANCES)
+    table = make_table(tmp_path / "human.csv", [(f"c{n}/m/0", n) for n in range(10)])
+    found = compare_with(run, table)
+    assert (found["pairs"], found["groups"]) == (10, 5)
+    assert [found[name]["value"] for name in ("spearman", "weighted kappa")] == pytest.approx([1, 1])
+
+
+def test_several_ratings_of_a_pair_are_averaged(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", RELEVANCES)
+    rows = [(f"c{n}/m/0", n + d) for n in range(1, 9) for d in (-1, 1)]
+    assert compare_with(run, make_table(tmp_path / "human.csv", rows))["weighted kappa"]["value"] == pytest.approx(1)
+
+
+def test_the_interval_holds_the_value_and_is_wide_for_few(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    run = make_run(tmp_path / "run", [float(value) for value in draw.integers(0, 11, 40) / 10])
+    rows = [(f"c{n}/m/0", int(draw.integers(0, 11))) for n in range(40)]
+    found = compare_with(run, make_table(tmp_path / "human.csv", rows))["spearman"]
+    assert found["low"] < found["value"] < found["high"]
+    assert found["high"] - found["low"] > 0.3
+
+
+def test_kappa_is_the_textbooks() -> None:
+    """Two raters, ten items; by hand: observed disagreement 4 / 10, by chance 36.8 / 10."""
+    ours, theirs = [0, 0, 1, 2, 2, 3, 4, 4, 5, 5], [0, 1, 1, 2, 3, 3, 4, 5, 5, 4]
+    rated = [Rated("g", a, b) for a, b in zip(ours, theirs, strict=True)]
+    by_chance = np.mean([(a - b) ** 2 for a in ours for b in theirs])
+    assert kappa(rated) == pytest.approx(1 - 0.4 / by_chance)
+
+
+def test_what_is_all_alike_has_no_correlation() -> None:
+    assert spearman([Rated("g", 5, n) for n in range(4)]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("pair,score\na,1\n", r"human.csv:1: has no column 'rating'"),
+        ("pair,rating\nc0/m/0,high\n", r"human.csv:2: rating 'high' is no number"),
+        ("pair,rating\nc0/m/0,5\nc1/m/0,11\n", r"human.csv:3: rating 11 is not from 0 to 10"),
+        ("pair,rating\nnobody,5\n", r"1 of its pairs are not in the run, the first is 'nobody'"),
+        ("pair,rating\nc0/m/0,5\n", r"at least 3 are needed"),
+    ],
+)
+def test_what_is_wrong_with_the_table_is_said_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "human.csv").write_text(text)
+    with pytest.raises(DataError, match=said):
+        compare_with(make_run(tmp_path / "run", RELEVANCES), tmp_path / "human.csv")
+
+
+def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"human\.csv"):
+        compare_with(make_run(tmp_path / "run", RELEVANCES), tmp_path / "human.csv")
