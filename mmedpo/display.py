@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -225,16 +224,16 @@ def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> N
     from mmedpo.compare import trained_on
 
     console = Console()
-    table = Table(box=SIMPLE_HEAD)
-    for name in ("measure", "method", "value", "difference", "95 % interval", "p", "Holm"):
-        left = name in ("measure", "method")
-        table.add_column(name, justify="left" if left else "right", no_wrap=True)
     letters = {name: chr(ord("A") + at) for at, name in enumerate(dict.fromkeys(row["method"] for row in rows))}
     differ = {(row["metric"], row["measure"]) for row in rows if "difference" in row}
+    table = [["measure", "run", "value", "difference", "95 % interval", "p", "p (Holm)"]]
     for row in sorted(rows, key=lambda row: (row["metric"], row["measure"])):
         if (row["metric"], row["measure"]) in differ:
-            table.add_row(row["measure"], letters[row["method"]], number(row["value"]), *_gap(row))
-    console.print(table)
+            table.append([row["measure"], letters[row["method"]], number(row["value"]), *_gap(row)])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for cells in table:  # never cut, however narrow the screen
+        line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        console.print(line.rstrip(), highlight=False, soft_wrap=True)
     for name, letter in letters.items():
         console.print(f"{letter}: {name}", highlight=False)
     for folder in dict.fromkeys(part for text in runs for part in text.split(",")):
