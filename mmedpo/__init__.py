@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from mmedpo.prompts import Prompts
     from mmedpo.records import Case, Drop, Pair, Region, Score, Side, Weighted, digest, seed_for
     from mmedpo.replies import Fault
+    from mmedpo.spending import Need
+    from mmedpo.tokens import filler, most
 
 # Resolved on first use, so that `mmedpo --help` pays for none of them.
 _HOMES = {
@@ -52,6 +54,8 @@ _HOMES = {
         "Case", "Drop", "Pair", "Region", "Score", "Side", "Weighted", "digest", "seed_for",
     ],
     "mmedpo.replies": ["Fault"],
+    "mmedpo.spending": ["Need"],
+    "mmedpo.tokens": ["filler", "most"],
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)

@@ -26,6 +26,8 @@ from mmedpo.pacing import Pace
 from mmedpo.pictures import Picture, pixel_hash
 from mmedpo.records import Case, digest
 from mmedpo.replies import Fault, asked_shape, read_reply, strict_schema
+from mmedpo.spending import Budget, Need, Spending
+from mmedpo.tokens import image_tokens, text_tokens
 from mmedpo.wire import Answer, Passing, Refused, answer_in, blame_for
 
 if TYPE_CHECKING:
@@ -88,10 +90,17 @@ class Chat:
 
     first_pause = 0.5  # seconds before a failed request is sent again; doubled each time, up to half a minute
 
-    def __init__(self, endpoint: Endpoint, journal: Memory | None, allow_remote: Sequence[str] = ()) -> None:
-        """Take the options, what was answered before, and the hosts that restricted data may go to."""
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        journal: Memory | None,
+        allow_remote: Sequence[str] = (),
+        spending: Spending | None = None,
+    ) -> None:
+        """Take the options, what was answered before, the hosts that restricted data may go to, and the purse."""
         self.endpoint, self._journal, self._allowed = endpoint, journal, tuple(allow_remote)
-        self.spent: Counter[str] = Counter()  # calls answered now, tokens, and calls that may have been paid in vain
+        self._spending = spending or Spending(Budget())
+        self._answered = 0
         schema = endpoint.structured != "prompt"
         modern = endpoint.azure or host_of(endpoint.base_url) == "api.openai.com"
         self._dialect = Dialect(schema, "max_completion_tokens" if modern else "max_tokens")
@@ -210,13 +219,12 @@ class Chat:
             try:
                 answer = await self._send(messages, question)
             except Passing as fault:
-                self._note_lost(key, fault)
                 await self._pause(fault, trouble)
             else:
                 self._alive_at = time.monotonic()
                 if self._journal:
                     self._journal.put(key, answer.to_json())
-                self.spent.update({"calls": 1, "tokens in": answer.tokens[0], "tokens out": answer.tokens[1]})
+                self._answered += 1
                 return answer
 
     async def _send(self, messages: list[dict[str, Any]], question: Question) -> Answer:
@@ -229,15 +237,40 @@ class Chat:
                 raise self._stop
             dialect = self._dialect
             body = self._body(dialect, messages, question, image)
+            need = self._most(messages, image is not None)
+            await self._spending.hold(need)
             try:
                 async with asyncio.timeout(self.endpoint.timeout):
                     raw = await self._post({"model": self.endpoint.model, **body})
                 answer = answer_in(self._without_key(raw.text))
             except Exception as error:
                 self._pace.correct(expected, 0)
-                return self._judge(error, dialect)
+                return self._judged(error, dialect, need)
+            except BaseException:  # stopped while it was in flight
+                self._spending.settle(self.endpoint.model, need, None, lost=True)
+                raise
             self._pace.correct(expected, sum(answer.tokens))
+            self._spending.settle(self.endpoint.model, need, answer.tokens)
             return answer
+
+    def _most(self, messages: list[dict[str, Any]], image: bool) -> Need:
+        """Return what a request can take at most."""
+        prompt = sum(text_tokens(message["content"]) for message in messages)
+        tokens = (prompt + (image_tokens(self.endpoint) if image else 0), self.endpoint.max_tokens)
+        return self._spending.priced(self.endpoint.model, tokens)
+
+    def _judged(self, error: Exception, dialect: Dialect, need: Need) -> Answer:
+        """Say what a failed call means, and note what it cost."""
+        tokens, lost = None, False
+        try:
+            answer = self._judge(error, dialect)
+            tokens = answer.tokens
+            return answer
+        except Passing as fault:
+            lost = fault.maybe_paid
+            raise
+        finally:
+            self._spending.settle(self.endpoint.model, need, tokens, lost=lost)
 
     async def _post(self, body: dict[str, Any]) -> httpx2.Response:
         """Send a body as it is: the SDK's walk over every field of a typed request takes several milliseconds."""
@@ -288,17 +321,9 @@ class Chat:
         if blame.no_credit:
             return DataError(f"{told}; what is answered is kept, run the same command to go on")
         self._rejected += 1
-        if not self.spent["calls"] and self._rejected >= 8:
+        if not self._answered and self._rejected >= 8:
             return RecipeError(f"{told}; it has rejected all {self._rejected} requests so far")
         return NoAnswer(f"the endpoint rejected the request (HTTP {blame.status}{blame.code and ' ' + blame.code})")
-
-    def _note_lost(self, key: str, fault: Passing) -> None:
-        """Count a reply that was lost on the way: it may have been paid for."""
-        if fault.maybe_paid:
-            self.spent["maybe paid"] += 1
-            if self._journal:
-                lost = digest("chat-lost", key)
-                self._journal.put(lost, (self._journal.get(lost) or 0) + 1)
 
     async def _pause(self, fault: Passing, trouble: Trouble) -> None:
         """Wait before the next try; give up on the question, or on the endpoint when it answers nobody."""

@@ -107,16 +107,25 @@ def run(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Try the recipe on so many cases, in a folder of its own.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say how many calls, tokens and how much money it can need at most.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Carry out a recipe; run it again to go on where it stopped."""
     from mmedpo import pipeline
-    from mmedpo.display import show_result, watching
+    from mmedpo.display import show_estimate, show_result, watching
     from mmedpo.recipe import load_recipe
 
     if until not in pipeline.STAGES:
         raise typer.BadParameter(f"there is no stage {until!r}; there are: {', '.join(pipeline.STAGES)}")
     loaded = load_recipe(recipe, overrides or [])
+    if dry_run:
+        from mmedpo.estimate import estimate
+
+        found = estimate(loaded, pipeline.run_folder(loaded, limit), limit)
+        _print_json(found.to_json()) if json else show_estimate(found)
+        return
     with watching() as see:
         result = pipeline.run(loaded, see, until=until, limit=limit)
     if json:

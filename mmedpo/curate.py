@@ -185,7 +185,7 @@ def _scored_by(run: Run, part: Scorer, pairs: list[Pair]) -> dict[str, Score]:
         slices = by_slice(run, part, pairs, work, stage=f"score: {part.use}", lower=f"the options of {found.name}")
     scores = [from_json(Score, value) for some in slices for value in some]
     with blaming(found, "--limit"):
-        if summary := part.summary(scores):
+        if summary := part.summary(pairs, scores):
             run.scoring[part.use] = summary
     return {pair.id: given for pair, given in zip(pairs, scores, strict=True)}
 

@@ -25,7 +25,9 @@ from rich.table import Table
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
 
 if TYPE_CHECKING:
+    from mmedpo.estimate import Estimate
     from mmedpo.pipeline import Result
+    from mmedpo.spending import Need
 
 Seer = Callable[[Event], None]
 
@@ -147,6 +149,11 @@ def _said(result: Result) -> Iterator[str]:
     """Yield a line on the weights, on the training and on the pairs held out of it."""
     for use, summary in result.scoring.items():
         yield from agreed(use, summary)
+    for model, paid in result.spent.items():
+        vain = paid["possibly paid in vain"]
+        lost = f"; {vain:,} replies were lost and may have been charged" if vain else ""
+        tokens = f"{paid['tokens in']:,} tokens in, {paid['tokens out']:,} out"
+        yield f"{model}: {paid['calls']:,} calls, {tokens}{', ' + str(paid['money']) if paid['money'] else ''}{lost}"
     if result.mean_weights:
         yield "mean weight: " + ", ".join(f"{kind} pairs {mean:.3f}" for kind, mean in result.mean_weights.items())
     if result.training:
@@ -198,6 +205,44 @@ def _before_after(measured: Mapping[str, Any]) -> Table:
     return table
 
 
+def show_estimate(found: Estimate) -> None:
+    """Print what a recipe can need at most."""
+    console = Console()
+    table = [["part", "model", "at", "asked about", "calls", "tokens in", "tokens out", "money"]]
+    for line in found.lines:
+        table.append([line.part, line.model, line.host, f"{line.items:,}", *_amounts(line.need)])
+    if len(found.lines) > 1:
+        table.append(["together", "", "", "", *_amounts(found.total)])
+    console.print(
+        f"{counted(found.counts)}; at most, every repair used and every answer at its limit:", highlight=False
+    )
+    aligned(console, table)
+    if not found.lines:
+        console.print("no part of it calls an endpoint")
+    elif found.local:
+        console.print(f"in this process, nothing to pay: {', '.join(found.local)}", highlight=False)
+    if found.spent.calls:
+        from mmedpo.spending import said
+
+        console.print(f"spent by this run so far: {said(found.spent)}", highlight=False)
+    for host in found.refused:
+        say = f"the data are restricted: nothing will be sent to {host} unless allow_remote names it"
+        console.print(f"[bold red]{say}[/]", highlight=False)
+
+
+def _amounts(need: Need) -> list[str]:
+    money = f"{need.money:,.2f}" if need.money else ""
+    return [f"{need.calls:,}", f"{need.tokens[0]:,}", f"{need.tokens[1]:,}", money]
+
+
+def aligned(console: Console, table: Sequence[Sequence[str]]) -> None:
+    """Print rows in columns, never cut, however narrow the screen."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for cells in table if len(table) > 1 else ():
+        line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        console.print(line.rstrip(), highlight=False, soft_wrap=True)
+
+
 def show_scoring(found: Mapping[str, Any]) -> None:
     """Print how voters agree with each other and with clinicians."""
     console = Console()
@@ -206,6 +251,9 @@ def show_scoring(found: Mapping[str, Any]) -> None:
             console.print(line, highlight=False)
         for voters, value in summary.get("rank correlation", {}).items():
             console.print(f"  rank correlation of {voters}: {number(value) or 'not defined'}", highlight=False)
+        for one in summary.get("furthest apart", ()):
+            votes = ", ".join(f"{name} {vote}" for name, vote in one["votes"].items())
+            console.print(f"  apart: {one['pair']}: {votes}", highlight=False, soft_wrap=True)
     if not found:
         console.print("no scorer of this run has a summary: its pairs came with scores, or one voter rated them")
 
@@ -230,10 +278,7 @@ def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> N
     for row in sorted(rows, key=lambda row: (row["metric"], row["measure"])):
         if (row["metric"], row["measure"]) in differ:
             table.append([row["measure"], letters[row["method"]], number(row["value"]), *_gap(row)])
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for cells in table:  # never cut, however narrow the screen
-        line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        console.print(line.rstrip(), highlight=False, soft_wrap=True)
+    aligned(console, table)
     for name, letter in letters.items():
         console.print(f"{letter}: {name}", highlight=False)
     for folder in dict.fromkeys(part for text in runs for part in text.split(",")):

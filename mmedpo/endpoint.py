@@ -69,7 +69,7 @@ class Endpoint(BaseModel):
         """Make the client. Raises RecipeError when the key that the endpoint needs is not in the environment."""
         from mmedpo.chat import Chat
 
-        return Chat(self, setting.journal, setting.allow_remote)
+        return Chat(self, setting.journal, setting.allow_remote, setting.spending)
 
     def key(self) -> str:
         """Return the key from the environment; empty where none is needed. Raises RecipeError when it is missing."""

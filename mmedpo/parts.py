@@ -16,8 +16,10 @@ from mmedpo.records import Case, Drop, Pair, PairKind, Region, Score
 if TYPE_CHECKING:
     import torch
 
+    from mmedpo.endpoint import Endpoint
     from mmedpo.events import Event
     from mmedpo.pictures import Picture
+    from mmedpo.spending import Need, Spending
 
 
 class Memory(Protocol):
@@ -41,6 +43,7 @@ class Setting:
     seed: int = 0  # of the run; derive an item's own with mmedpo.seed_for(setting.seed, case.id, ...)
     journal: Memory | None = None  # of the run; for answers that cost something
     allow_remote: tuple[str, ...] = ()  # the other machines that restricted data may go to
+    spending: Spending | None = None  # of the run; keeps calls within its budget
 
 
 class Part(BaseModel):
@@ -58,6 +61,14 @@ class Part(BaseModel):
     def open(self, setting: Setting) -> AbstractContextManager[Any]:
         """Yield the live object with the kind's verb; free what it holds on exit. By default the part itself."""
         return nullcontext(self)
+
+    def needs(self, items: Sequence[Any]) -> list[tuple[Endpoint, Need]]:
+        """Return what its calls for these cases (a dispreference) or pairs (a scorer) can take at most, by endpoint.
+
+        Called before any model is loaded; a pair not made yet has a rejected answer of the greatest length. A part
+        that calls no endpoint has no needs.
+        """
+        return []
 
 
 class Reader(Part, ABC):
@@ -188,6 +199,12 @@ class Dispreference(Part, ABC):
 
     makes: ClassVar[PairKind]  # the kind of its pairs
     needs_backbone: ClassVar[bool] = False
+    pairs_a_case: ClassVar[int] = 1  # at most
+
+    @property
+    def longest_answer(self) -> int:
+        """The tokens that a rejected answer has at most."""
+        return 256
 
     def open(self, setting: Setting) -> AbstractContextManager[Disprefers]:
         """Yield the object that disprefers; by default the part itself."""
@@ -211,8 +228,8 @@ class Scorer(Part, ABC):
         """Yield the object that scores; by default the part itself."""
         return nullcontext(self)  # type: ignore[arg-type]
 
-    def summary(self, scores: Sequence[Score]) -> dict[str, Any]:
-        """Return what is worth knowing of its scores of a whole set, as JSON; by default nothing."""
+    def summary(self, pairs: Sequence[Pair], scores: Sequence[Score]) -> dict[str, Any]:
+        """Return what is worth knowing of its scores of a whole set of pairs, as JSON; by default nothing."""
         return {}
 
 

@@ -36,6 +36,7 @@ class Result:
     did: bool
     flow: dict[str, dict[str, int]]
     scoring: dict[str, Any]  # the scorers' own summaries
+    spent: dict[str, Any]  # on endpoints, by model
     mean_weights: dict[str, float]  # by pair kind
     training: dict[str, Any]
     measures: dict[str, Any]
@@ -64,7 +65,16 @@ def run(loaded: Loaded, see: Callable[[Event], None], *, until: str = STAGES[-1]
         measures = _evaluate(this, options, trained, weighted) if options else {}
         write_run_file(this, "finished" if until == STAGES[-1] else f"finished up to {until}")
         this.see(RunFinished(str(folder), measures, this.did))
-        return Result(folder, this.did, this.flow, this.scoring, curate.kind_means(weighted), training, measures)
+        return Result(
+            folder,
+            this.did,
+            this.flow,
+            this.scoring,
+            this.spending.to_json(),
+            curate.kind_means(weighted),
+            training,
+            measures,
+        )
 
 
 @contextmanager
@@ -224,6 +234,7 @@ def write_run_file(this: Run, state: str) -> None:
             **provenance(this.loaded),
             "flow": this.flow,
             "scoring": this.scoring,
+            "spent": this.spending.to_json(),
         },
     )
 

@@ -23,6 +23,7 @@ from mmedpo.parts import (
     Weighting,
 )
 from mmedpo.plugins import Found, load, resolve, shortest_use, suggest
+from mmedpo.spending import Budget
 from mmedpo.training_options import TrainOptions
 from mmedpo.yaml12 import Keys, Tree
 
@@ -59,6 +60,8 @@ class Recipe(Section):
     """auto is bfloat16 on a GPU that has it, float32 elsewhere."""
     allow_remote: list[str] = []
     """The hosts, besides this machine, that restricted data may be sent to; a private address counts as remote."""
+    budget: Budget | None = None
+    """What endpoints may be paid at most; without it, what is spent is only noted."""
     data: InstanceOf[Reader]
     """The reader of the cases, or of ready pairs."""
     backbone: InstanceOf[Backbone]
@@ -274,6 +277,15 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _contradictions(recipe: Recipe) -> Iterator[tuple[Keys, str]]:
     """Find keys that are right alone and wrong together."""
+    if recipe.budget is not None and recipe.budget.money is not None:
+        from mmedpo.estimate import endpoints_in
+
+        called = {endpoint.model for part in (*recipe.disprefer, *recipe.score) for endpoint in endpoints_in(part)}
+        for model in sorted(called - recipe.budget.prices.keys()):
+            yield (
+                ("budget",),
+                f"budget.money needs a price for {model!r}: prices: {{{model}: {{input: .., output: ..}}}}",
+            )
     rater: dict[str, str] = {}
     for index, scorer in enumerate(recipe.score):
         for kind in sorted(scorer.rates):

@@ -21,6 +21,8 @@ from mmedpo.plugins import Found
 from mmedpo.ranks import own_device
 from mmedpo.recipe import Loaded, Recipe
 from mmedpo.records import digest
+from mmedpo.spending import FILE as CALLS
+from mmedpo.spending import Budget, Spending
 
 Item = TypeVar("Item")
 STAGES = ("read", "localize", "disprefer", "score", "weigh", "train", "evaluate")
@@ -47,7 +49,12 @@ class Run:
     @cached_property
     def setting(self) -> Setting:
         """Device, dtype and seed, resolved on this machine; asks torch, so not before something must run."""
-        return replace(resolve_setting(self.recipe), journal=self.journal)
+        return replace(resolve_setting(self.recipe), journal=self.journal, spending=self.spending)
+
+    @cached_property
+    def spending(self) -> Spending:
+        """What the run has paid endpoints, and may."""
+        return Spending(self.recipe.budget or Budget(), self.folder / CALLS)
 
     def found(self, part: Part) -> Found:
         """Return which package a part comes from."""

@@ -179,27 +179,33 @@ def cast(*scores: int | None) -> Score:
     return Score(0.5, {"votes": given_, "agreed": len(set(scores)) == 1})
 
 
+def agreed_on(voters: str, *scores: Score) -> dict[str, Any]:
+    return agreement(voters, [replace(NODULE, number=at) for at in range(len(scores))], scores)
+
+
 def test_alpha_is_that_of_krippendorffs_published_example() -> None:
-    # Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), section E: interval alpha is .849.
+    # Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), section E: interval alpha is .849, ordinal .815.
     units = [
         (1, 1, None, 1), (2, 2, 3, 2), (3, 3, 3, 3), (3, 3, 3, 3), (2, 2, 2, 2), (1, 2, 3, 4), (4, 4, 4, 4),
         (1, 1, 2, 1), (2, 2, 2, 2), (None, 5, 5, 5), (None, None, 1, 1), (None, None, 3, None),
     ]  # fmt: skip
-    found = agreement("abcd", [cast(*unit) for unit in units])
+    found = agreed_on("abcd", *[cast(*unit) for unit in units])
     assert found["alpha"]["first"] == pytest.approx(0.849, abs=5e-4)
+    assert found["ordinal alpha"]["first"] == pytest.approx(0.815, abs=5e-4)
     assert found["votes"] == {"a": 9, "b": 10, "c": 11, "d": 11}
 
 
 def test_agreement_counts_who_was_missing_why_and_where_voters_are_far_apart() -> None:
-    found = agreement("ab", [cast(9, 9), cast(1, 8), cast(None, 3), cast(5, 6)])
+    found = agreed_on("ab", cast(9, 9), cast(1, 8), cast(None, 3), cast(5, 6))
     assert found["missing"] == {"a": {"why": 1}}
     assert found["apart by 4 or more"] == 1
+    assert found["furthest apart"] == [{"pair": replace(NODULE, number=1).id, "votes": {"b": 8, "a": 1}}]
     assert found["rank correlation"] == {"a, b": 0.5}
 
 
 def test_agreement_of_one_voter_or_of_equal_votes_is_not_defined() -> None:
-    assert "alpha" not in agreement("a", [cast(3), cast(4)])
-    assert agreement("ab", [cast(3, 3), cast(3, 3)])["alpha"] == {"first": None, "last": None}
+    assert "alpha" not in agreed_on("a", cast(3), cast(4))
+    assert agreed_on("ab", cast(3, 3), cast(3, 3))["alpha"] == {"first": None, "last": None}
 
 
 # ---------------------------------------------------------------- the scorer

@@ -40,6 +40,11 @@ class SelfHallucination(Dispreference):
     least: float = Field(default=0.5, gt=0, le=1)
     """The least contradiction, from 0 to 1, at which an answer counts as wrong."""
 
+    @property
+    def longest_answer(self) -> int:
+        """The tokens that a rejected answer has at most."""
+        return self.max_new_tokens
+
     def open(self, setting: Setting) -> AbstractContextManager[_Sampler]:
         """Yield the object that samples with the run's seed."""
         return nullcontext(_Sampler(self, setting.seed))

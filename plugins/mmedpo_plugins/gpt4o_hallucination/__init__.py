@@ -16,13 +16,16 @@ from mmedpo import (
     Endpoint,
     Fault,
     LiveBackbone,
+    Need,
     NoAnswer,
     Pair,
     Prompts,
     Question,
     Setting,
     Side,
+    filler,
     hookimpl,
+    most,
     seed_for,
 )
 
@@ -84,6 +87,19 @@ class Gpt4oHallucination(Endpoint, Dispreference):
     prompts: str | None = None
     """A folder with system.txt or user.txt, Jinja templates, in place of ours."""
 
+    @property
+    def longest_answer(self) -> int:
+        """The tokens that a rejected answer has at most."""
+        return max(self.max_tokens, self.max_new_tokens)
+
+    def needs(self, items: Sequence[Case]) -> list[tuple[Endpoint, Need]]:
+        """Return what asking about these cases can take at most, every sample at its token limit."""
+        prompts = Prompts(Path(__file__).parent / "prompts", self.prompts)
+        candidates = [filler(self.max_new_tokens)] * self.samples
+        questions = [_question(self, prompts, case, candidates) for case in items]
+        needs = [most(self, q.system, q.text, q.shape, image=q.picture is not None) for q in questions]
+        return [(self, sum(needs, Need()))]
+
     def open(self, setting: Setting) -> AbstractContextManager[_Maker]:
         """Connect to the endpoint. Raises RecipeError when its key or a prompt is missing."""
         return self._opened(setting)
@@ -131,7 +147,8 @@ class _Maker:
         candidates = [text for words, text in reversed(by_words.items()) if words and words != plain(case.answer)]
         try:
             outcome = await self._chat.ask(
-                self._question(case, candidates), lambda choice: self._checked(case, candidates, choice)
+                _question(self._part, self._prompts, case, candidates),
+                lambda choice: self._checked(case, candidates, choice),
             )
         except NoAnswer as end:
             return Drop(case.id, end.reason)
@@ -146,27 +163,6 @@ class _Maker:
         }
         return Pair(case, Side(case.image, case.answer), Side(case.image, answer), kind="text", notes=notes)
 
-    def _question(self, case: Case, candidates: list[str]) -> Question:
-        from mmedpo_plugins.gpt4o_hallucination.form import word_range
-
-        part = self._part
-        least, most = word_range(case.answer, part.length) if part.length else (0, 0)
-        text = self._prompts.render(
-            "user",
-            question=case.question,
-            truth=case.answer,
-            candidates=candidates,
-            verbatim=part.verbatim,
-            opposite=opposite_of(case),
-            one_change=part.one_change,
-            same_style=part.same_style,
-            least=least,
-            most=most,
-            words=len(case.answer.split()),
-        )
-        system = self._prompts.render("system")
-        return Question(system, text, Choice, case, case.image if part.show_image else None)
-
     def _checked(self, case: Case, candidates: list[str], choice: Choice) -> tuple[str, Choice] | Fault:
         """Return the wrong answer in its final form, or what is wrong with it."""
         from mmedpo_plugins.gpt4o_hallucination.form import fault_of, in_style
@@ -180,6 +176,28 @@ class _Maker:
             answer = in_style(case.answer, answer)
         fault = fault_of(case.answer, answer, opposite_of(case), None if as_it_is else part.length)
         return fault or (answer, choice)
+
+
+def _question(part: Gpt4oHallucination, prompts: Prompts, case: Case, candidates: Sequence[str]) -> Question:
+    """Ask about one case."""
+    from mmedpo_plugins.gpt4o_hallucination.form import word_range
+
+    least, most = word_range(case.answer, part.length) if part.length else (0, 0)
+    text = prompts.render(
+        "user",
+        question=case.question,
+        truth=case.answer,
+        candidates=candidates,
+        verbatim=part.verbatim,
+        opposite=opposite_of(case),
+        one_change=part.one_change,
+        same_style=part.same_style,
+        least=least,
+        most=most,
+        words=len(case.answer.split()),
+    )
+    system = prompts.render("system")
+    return Question(system, text, Choice, case, case.image if part.show_image else None)
 
 
 def opposite_of(case: Case) -> str:

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from mmedpo import Pair, Score, Scorer, Setting, hookimpl, seed_for
+from mmedpo import Endpoint, Need, Pair, Score, Scorer, Setting, hookimpl, seed_for
 from mmedpo_plugins.med_llm_vote.consensus import Debate, Vote, agreed, combined, last_vote, order_of, present, settled
-from mmedpo_plugins.med_llm_vote.voters import Rules, Voter, Votes
+from mmedpo_plugins.med_llm_vote.voters import Remote, Rules, Voter, Votes
 
 
 @hookimpl
@@ -61,6 +61,12 @@ class MedLlmVote(Scorer):
             raise ValueError(f"quorum is {self.quorum}, but there are {len(names)} voters")
         return self
 
+    def needs(self, items: Sequence[Pair]) -> list[tuple[Endpoint, Need]]:
+        """Return what voting on these pairs can take at most, debates at their round limit."""
+        rounds = self.rounds if self.protocol == "debate" else 1
+        remote = [voter for voter in self.voters if isinstance(voter, Remote)]
+        return [(voter, voter.need(items, debating=rounds > 1).times(rounds)) for voter in remote]
+
     def open(self, setting: Setting) -> AbstractContextManager[_Panel]:
         """Open the voters and yield their panel."""
         return self._panel(setting)
@@ -70,11 +76,11 @@ class MedLlmVote(Scorer):
         with ExitStack() as stack:
             yield _Panel(self, [stack.enter_context(voter.open(setting)) for voter in self.voters], setting.seed)
 
-    def summary(self, scores: Sequence[Score]) -> dict[str, Any]:
+    def summary(self, pairs: Sequence[Pair], scores: Sequence[Score]) -> dict[str, Any]:
         """Return how far the voters agree, and on which pairs they do not."""
         from mmedpo_plugins.med_llm_vote.agreement import agreement
 
-        return agreement([voter.called for voter in self.voters], scores)
+        return agreement([voter.called for voter in self.voters], pairs, scores)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from mmedpo import Score
+from mmedpo import Pair, Score
 
 APART = 4  # votes this far apart are a disagreement
+SHOWN = 10  # disagreements that are named
 
 
-def agreement(voters: Sequence[str], scores: Sequence[Score]) -> dict[str, Any]:
+def agreement(voters: Sequence[str], pairs: Sequence[Pair], scores: Sequence[Score]) -> dict[str, Any]:
     """Return Krippendorff's alpha of first and of last votes, rank correlations, missing votes and disagreements.
 
     First votes are each voter's own where voters speak apart; in a debate all but the first speaker have heard
@@ -28,10 +29,14 @@ def agreement(voters: Sequence[str], scores: Sequence[Score]) -> dict[str, Any]:
         "mean": {name: _mean([votes[name] for votes in firsts if name in votes]) for name in voters},
     }
     if len(voters) > 1:
-        result["alpha"] = {name: _alpha(voters, table) for name, table in zip(("first", "last"), tables, strict=True)}
+        for key, level in (("alpha", "interval"), ("ordinal alpha", "ordinal")):
+            both = [_alpha(voters, table, level) for table in tables]
+            result[key] = dict(zip(("first", "last"), both, strict=True))
         result["rank correlation"] = {f"{a}, {b}": _rank(firsts, a, b) for a, b in combinations(voters, 2)}
-        spread = [max(votes.values()) - min(votes.values()) if len(votes) > 1 else 0 for votes in firsts]
-        result["apart by 4 or more"] = sum(gap >= APART for gap in spread)
+        apart = [at for at, votes in enumerate(firsts) if _gap(votes) >= APART]
+        result["apart by 4 or more"] = len(apart)
+        widest = sorted(apart, key=lambda at: -_gap(firsts[at]))[:SHOWN]
+        result["furthest apart"] = [{"pair": pairs[at].id, "votes": firsts[at]} for at in widest]
         result["agreed"] = sum(bool(score.evidence.get("agreed")) for score in scores)
     return result
 
@@ -45,6 +50,10 @@ def _table(scores: Sequence[Score], first: bool) -> list[dict[str, int]]:
     return table
 
 
+def _gap(votes: Mapping[str, int]) -> int:
+    return max(votes.values()) - min(votes.values()) if votes else 0
+
+
 def _missing(scores: Sequence[Score]) -> dict[str, dict[str, int]]:
     """Count the turns without a vote, by voter and reason."""
     counts: dict[str, Counter[str]] = {}
@@ -55,8 +64,8 @@ def _missing(scores: Sequence[Score]) -> dict[str, dict[str, int]]:
     return {voter: dict(reasons) for voter, reasons in counts.items()}
 
 
-def _alpha(voters: Sequence[str], table: Sequence[Mapping[str, int]]) -> float | None:
-    """Return Krippendorff's alpha for interval data; None where it is not defined."""
+def _alpha(voters: Sequence[str], table: Sequence[Mapping[str, int]], level: str) -> float | None:
+    """Return Krippendorff's alpha for interval or ordinal data; None where it is not defined."""
     import krippendorff
     import numpy as np
 
@@ -64,7 +73,7 @@ def _alpha(voters: Sequence[str], table: Sequence[Mapping[str, int]]) -> float |
     values = np.array([[votes.get(name, math.nan) for votes in rated] for name in voters], dtype=float)
     if not rated or len(np.unique(values[~np.isnan(values)])) < 2:
         return None
-    return round(float(krippendorff.alpha(reliability_data=values, level_of_measurement="interval")), 4)
+    return round(float(krippendorff.alpha(reliability_data=values, level_of_measurement=level)), 4)
 
 
 def _rank(table: Sequence[Mapping[str, int]], a: str, b: str) -> float | None:

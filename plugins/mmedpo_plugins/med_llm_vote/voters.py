@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmedpo import Endpoint, Fault, NoAnswer, Pair, Prompts, Question, Setting
+from mmedpo import Endpoint, Fault, Need, NoAnswer, Pair, Prompts, Question, Setting, filler, most
 from mmedpo_plugins.med_llm_vote.consensus import SCALE, Vote
 
 if TYPE_CHECKING:
@@ -88,6 +88,13 @@ class Remote(Endpoint):
     def called(self) -> str:
         """What the evidence calls it."""
         return self.name or self.model
+
+    def need(self, pairs: Sequence[Pair], *, debating: bool) -> Need:
+        """Return what one vote on each pair can take at most."""
+        prompts = Prompts(PROMPTS, self.prompts)
+        before = Vote("", SCALE, filler(self.max_tokens)) if debating else None
+        texts = [rendered(prompts, pair, before) for pair in pairs]
+        return sum((most(self, *text, Opinion, image=self.show_image) for text in texts), Need())
 
     @contextmanager
     def open(self, setting: Setting) -> Iterator[Votes]:

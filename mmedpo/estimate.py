@@ -1,0 +1,121 @@
+"""What a recipe can cost at most: its real prompts, counted before anything is sent or any model is loaded."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from mmedpo import curate
+from mmedpo.endpoint import Endpoint
+from mmedpo.hosts import host_of
+from mmedpo.journal import Journal
+from mmedpo.parts import Dispreference, Part
+from mmedpo.recipe import Loaded
+from mmedpo.records import Case, Pair, Side
+from mmedpo.run import Run
+from mmedpo.spending import FILE, Budget, Need, Spending, as_json
+from mmedpo.tokens import filler
+
+
+def endpoints_in(value: Any) -> Iterator[Endpoint]:
+    """Yield every endpoint among a part's options."""
+    if isinstance(value, Endpoint):
+        yield value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from endpoints_in(getattr(value, name))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from endpoints_in(item)
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one part may ask of one model."""
+
+    part: str
+    model: str
+    host: str
+    items: int  # cases or pairs it is asked about
+    need: Need
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a recipe can need at most."""
+
+    counts: dict[str, int]
+    lines: list[Line]
+    refused: list[str]  # hosts that the data must not go to
+    local: list[str]  # parts that call nobody
+    spent: Need  # by this run so far
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "counts": self.counts,
+            "parts": [vars(line) | {"need": as_json(line.need)} for line in self.lines],
+            "at most": as_json(self.total),
+            "refused": self.refused,
+            "local": self.local,
+            "spent": as_json(self.spent),
+        }
+
+    @property
+    def total(self) -> Need:
+        """All lines together."""
+        return sum((line.need for line in self.lines), Need())
+
+
+def estimate(loaded: Loaded, folder: Path, limit: int | None = None) -> Estimate:
+    """Count the calls, tokens and money that a recipe can need at most. Loads no model and needs no key."""
+    recipe = loaded.recipe
+    with tempfile.TemporaryDirectory() as place:
+        journal = Journal(Path(place) / "journal.sqlite")
+        try:
+            records = curate.read(Run(loaded, Path(place), journal, lambda event: None, limit), recipe.data)
+        finally:
+            journal.close()
+    cases, pairs = curate.only_cases(records), curate.only_pairs(records)
+    lines: list[Line] = []
+    for maker in recipe.disprefer if cases else []:
+        lines += _lines(maker, cases, recipe.budget)
+        pairs += [pair for case in cases for pair in _placeholders(maker, case)]
+    for scorer in recipe.score:
+        mine = [pair for pair in pairs if pair.kind in scorer.rates and pair.relevance is None]
+        lines += _lines(scorer, mine, recipe.budget)
+    callers = {line.part for line in lines}
+    parts: Sequence[Part] = [*recipe.disprefer, *recipe.score]
+    restricted = any(item.restricted for item in cases) or any(pair.case.restricted for pair in pairs)
+    refused = [line.host for line in lines if restricted and line.host not in (*recipe.allow_remote, *HERE)]
+    spent = Spending(recipe.budget or Budget(), folder / FILE).total
+    local = [part.use for part in parts if part.use not in callers]
+    counts = {"cases": len(cases), "pairs at most": len(pairs)}
+    return Estimate(counts, lines, list(dict.fromkeys(refused)), local, spent)
+
+
+HERE = ("localhost", "127.0.0.1", "::1")
+
+
+def _lines(part: Any, items: Sequence[Any], budget: Budget | None) -> Iterator[Line]:
+    if not items:
+        return
+    spending = Spending(budget or Budget())
+    for endpoint, need in part.needs(items):
+        money = spending.priced(endpoint.model, need.tokens).money
+        yield Line(part.use, endpoint.model, host_of(endpoint.base_url), len(items), replace(need, money=money))
+
+
+def _placeholders(maker: Dispreference, case: Case) -> list[Pair]:
+    """Make the pairs that a dispreference can make of a case at most, each with the longest answer it may have."""
+    answer = filler(maker.longest_answer) if maker.makes == "text" else case.answer
+    chosen, rejected = Side(case.image, case.answer), Side(case.image, answer)
+    return [
+        Pair(case, chosen, rejected, maker.makes, made_by=maker.use, number=number)
+        for number in range(maker.pairs_a_case)
+    ]

@@ -1,0 +1,155 @@
+"""What a run pays endpoints: noted call by call in its folder, and kept within the recipe's budget."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mmedpo.errors import RecipeError
+
+FILE = "calls.jsonl"
+
+
+class Price(BaseModel):
+    """What a model costs, in any currency, for a million tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    input: float = Field(ge=0)
+    """Of prompts."""
+    output: float = Field(ge=0)
+    """Of answers."""
+
+    def of(self, tokens: tuple[int, int]) -> float:
+        """Return what prompt and answer tokens cost."""
+        return (self.input * tokens[0] + self.output * tokens[1]) / 1e6
+
+
+class Budget(BaseModel):
+    """What a run may pay endpoints at most; at a limit it stops, and a larger one lets it go on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    calls: int | None = Field(default=None, ge=0)
+    """Answered requests."""
+    tokens: int | None = Field(default=None, ge=0)
+    """Prompts and answers together."""
+    money: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """In the currency of the prices."""
+    prices: dict[str, Price] = {}
+    """By the model's name, as a part calls it."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What so many calls of a model can take at most, or have taken."""
+
+    calls: int = 0
+    tokens: tuple[int, int] = (0, 0)  # of prompts and of answers
+    money: float = 0.0
+
+    def __add__(self, other: Need) -> Need:
+        tokens = (self.tokens[0] + other.tokens[0], self.tokens[1] + other.tokens[1])
+        return Need(self.calls + other.calls, tokens, self.money + other.money)
+
+    def times(self, count: int) -> Need:
+        """Return the need of so many of these."""
+        return Need(self.calls * count, (self.tokens[0] * count, self.tokens[1] * count), self.money * count)
+
+
+@dataclass
+class Spending:
+    """What one run folder's endpoints were paid, in this process and before."""
+
+    budget: Budget
+    path: Path | None = None  # where each call is noted; None: nowhere
+    by_model: dict[str, Need] = field(default_factory=dict)
+    lost: Counter[str] = field(default_factory=Counter)  # replies that may have been paid for and never came
+    held: Need = Need()  # for calls in flight
+
+    def __post_init__(self) -> None:
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path and self.path.exists() else []
+        for line in lines:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue  # cut short by a kill
+            self._count(entry)
+
+    @property
+    def total(self) -> Need:
+        """What has been spent."""
+        return sum(self.by_model.values(), Need())
+
+    def priced(self, model: str, tokens: tuple[int, int]) -> Need:
+        """Return the need of one call."""
+        price = self.budget.prices.get(model)
+        return Need(1, tokens, price.of(tokens) if price else 0.0)
+
+    async def hold(self, need: Need) -> None:
+        """Set a call's most aside; wait for others where it does not fit. Raises RecipeError when it never will."""
+        while why := self._beyond(self.total + self.held + need):
+            if not self.held.calls:
+                raise RecipeError(
+                    f"budget.{why} is spent: {said(self.total)} so far, and the next call may need {said(need)}; "
+                    "what is answered is kept: raise the budget and run the same command to go on"
+                )
+            await asyncio.sleep(0.02)
+        self.held += need
+
+    def settle(self, model: str, need: Need, tokens: tuple[int, int] | None, *, lost: bool = False) -> None:
+        """Let a call's hold go, and note what it took; None: nothing came."""
+        self.held += need.times(-1)
+        if tokens is not None or lost:
+            entry: dict[str, Any] = {"model": model, **({"lost": True} if tokens is None else {"tokens": list(tokens)})}
+            self._count(entry)
+            if self.path is not None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(entry) + "\n")
+
+    def _count(self, entry: Mapping[str, Any]) -> None:
+        model = entry["model"]
+        if entry.get("lost"):
+            self.lost[model] += 1
+        else:
+            tokens = (entry["tokens"][0], entry["tokens"][1])
+            self.by_model[model] = self.by_model.get(model, Need()) + self.priced(model, tokens)
+
+    def _beyond(self, need: Need) -> str:
+        """Name the limit that a need is beyond; "" when it is within all."""
+        limits = self.budget
+        amounts = (("calls", limits.calls, need.calls), ("tokens", limits.tokens, sum(need.tokens)))
+        for name, limit, amount in (*amounts, ("money", limits.money, need.money)):
+            if limit is not None and amount > limit * (1 + 1e-9):
+                return name
+        return ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what run.json says."""
+        names = sorted({*self.by_model, *self.lost})
+        return {name: as_json(self.by_model.get(name, Need()), self.lost[name]) for name in names}
+
+
+def as_json(need: Need, lost: int = 0) -> dict[str, Any]:
+    """Return a need as run.json has it."""
+    return {
+        "calls": need.calls,
+        "tokens in": need.tokens[0],
+        "tokens out": need.tokens[1],
+        "money": round(need.money, 6),
+        "possibly paid in vain": lost,
+    }
+
+
+def said(need: Need) -> str:
+    """Say a need in words."""
+    money = f", {need.money:,.4f} in money" if need.money else ""
+    return f"{need.calls:,} calls, {sum(need.tokens):,} tokens{money}"

@@ -1,0 +1,143 @@
+"""A run keeps to its budget, goes on with a larger one, and says beforehand what it can need at most."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chat_server import Act, ChatServer, completion, serving
+from conftest import Mmedpo
+
+RECIPE = """
+output: run
+data: {{use: phantom, images: 3}}
+backbone: {{use: phantom}}
+{budget}
+disprefer:
+  - {{use: gpt4o-hallucination, model: m, base_url: "{url}", samples: 1, max_new_tokens: 8, concurrency: {concurrency}}}
+score:
+  - use: med-llm-vote
+    rounds: 2
+    order: fixed
+    voters: [{{kind: openai, model: judge, base_url: "{url}"}}, {{kind: rules}}]
+weigh: {{use: uniform}}
+"""
+
+
+def answer(request: dict[str, Any]) -> str:
+    said = request["messages"][1]["content"]
+    asked = said if isinstance(said, str) else said[0]["text"]
+    if "clinically relevant" in asked:
+        return json.dumps({"score": 3, "reason": "No great harm."})
+    truth = asked.split("Correct answer: ")[1].split("\n")[0]
+    wrong = {"Yes": "No", "No": "Yes"}.get(truth.strip(" ."), "Nothing of the kind")
+    return json.dumps({"picked": 0, "answer": wrong, "change": "presence"})
+
+
+def act(request: dict[str, Any], before: int) -> Act:
+    return Act(text=answer(request))
+
+
+def write(folder: Path, server: ChatServer, budget: str = "", concurrency: int = 4) -> Path:
+    path = folder / "recipe.yaml"
+    path.write_text(RECIPE.format(url=server.url, budget=budget, concurrency=concurrency))
+    return path
+
+
+def spent(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "run" / "run.json").read_text())["spent"])
+
+
+def usage(server: ChatServer, model: str) -> tuple[int, int]:
+    """Return what the server says that it was asked and has answered, in tokens."""
+    used = [json.loads(completion(act(body, 0), body))["usage"] for body in server.bodies if body["model"] == model]
+    return sum(one["prompt_tokens"] for one in used), sum(one["completion_tokens"] for one in used)
+
+
+def test_what_was_spent_is_in_run_json_by_model(mmedpo: Mmedpo, tmp_path: Path) -> None:
+    with serving(act) as server:
+        done = mmedpo("run", write(tmp_path, server), "--until", "weigh")
+        assert done.returncode == 0, done.stderr
+        for model in ("m", "judge"):
+            found = spent(tmp_path)[model]
+            assert found["calls"] == sum(body["model"] == model for body in server.bodies)
+            assert (found["tokens in"], found["tokens out"]) == usage(server, model)
+    assert "judge: " in done.stdout
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_a_run_stops_at_its_budget_and_goes_on_with_a_larger_one(
+    mmedpo: Mmedpo, tmp_path: Path, concurrency: int
+) -> None:
+    with serving(act) as server:
+        done = mmedpo("run", write(tmp_path, server, "budget: {calls: 5}", concurrency), "--until", "weigh")
+        assert done.returncode == 2
+        assert "budget.calls is spent: 5 calls" in done.stderr
+        assert len(server.seen) == 5
+        again = mmedpo("run", write(tmp_path, server, "budget: {calls: 5}", concurrency), "--until", "weigh")
+        assert again.returncode == 2
+        assert len(server.seen) == 5, "what was spent before counts"
+        more = mmedpo("run", write(tmp_path, server, "budget: {calls: 500}", concurrency), "--until", "weigh")
+        assert more.returncode == 0, more.stderr
+        assert server.answered_twice() == []
+        assert sum(model["calls"] for model in spent(tmp_path).values()) == len(server.seen)
+
+
+def test_money_is_counted_by_the_prices_and_never_exceeded(mmedpo: Mmedpo, tmp_path: Path) -> None:
+    prices = "prices: {m: {input: 10, output: 30}, judge: {input: 1, output: 1}}"
+    with serving(act) as server:
+        done = mmedpo("run", write(tmp_path, server, f"budget: {{money: 0.2, {prices}}}"), "--until", "disprefer")
+        assert done.returncode == 2
+        assert "budget.money is spent" in done.stderr
+        tokens = usage(server, "m")
+    assert 0 < (10 * tokens[0] + 30 * tokens[1]) / 1e6 <= 0.2
+
+
+def test_money_without_a_price_is_refused_by_check(mmedpo: Mmedpo, tmp_path: Path) -> None:
+    with serving(act) as server:
+        prices = "prices: {m: {input: 1, output: 1}}"
+        done = mmedpo("check", write(tmp_path, server, f"budget: {{money: 1, {prices}}}"))
+        assert server.connections == 0
+    assert done.returncode == 2
+    assert "needs a price for 'judge'" in done.stderr
+
+
+def faulty_json(request: dict[str, Any], before: int) -> Act:
+    """Answer with prose first, so that repairs are needed."""
+    return act(request, before) if len(request["messages"]) > 3 else Act(text="I would say that " * 20)
+
+
+@pytest.mark.parametrize("acts", [act, faulty_json], ids=["plain", "with repairs"])
+def test_a_dry_run_bounds_what_the_run_then_takes(
+    mmedpo: Mmedpo, tmp_path: Path, acts: Callable[[dict[str, Any], int], Act]
+) -> None:
+    with serving(acts) as server:
+        recipe = write(tmp_path, server)
+        done = mmedpo("run", recipe, "--dry-run", "--json")
+        assert done.returncode == 0, done.stderr
+        assert server.connections == 0
+        assert not (tmp_path / "run").exists()
+        assert mmedpo("run", recipe, "--until", "weigh").returncode == 0
+    bound = {line["model"]: line["need"] for line in json.loads(done.stdout)["parts"]}
+    for model, taken in spent(tmp_path).items():
+        assert 0 < taken["calls"] <= bound[model]["calls"]
+        for name in ("tokens in", "tokens out"):
+            assert taken[name] <= bound[model][name]
+
+
+def test_a_dry_run_needs_neither_key_nor_model_and_prints_a_table(mmedpo: Mmedpo, tmp_path: Path) -> None:
+    recipe = Path(__file__).parents[1] / "examples" / "gpt4o.yaml"
+    prices = "budget={money: 9, prices: {gpt-4o: {input: 2.5, output: 10}}}"
+    done = mmedpo("run", recipe, "--dry-run", "data.images=2", prices)
+    assert done.returncode == 0, done.stderr
+    assert "gpt4o-hallucination  gpt-4o  api.openai.com" in done.stdout
+    assert "in this process, nothing to pay: lesion-noise, med-llm-vote, detector-confidence" in done.stdout
+
+
+def test_a_dry_run_says_where_restricted_data_would_be_refused(mmedpo: Mmedpo, tmp_path: Path) -> None:
+    recipe = Path(__file__).parents[1] / "examples" / "gpt4o.yaml"
+    done = mmedpo("run", recipe, "--dry-run", "data.images=2", "data.restricted=true")
+    assert "nothing will be sent to api.openai.com unless allow_remote names it" in " ".join(done.stdout.split())
