@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def make_model(folder: Path) -> None:
         model.model.embed_tokens.weight.copy_(torch.eye(len(WORDS), 32))
         model.lm_head.weight.zero_()
         for chain in (FIRST, AGAIN):
-            for word, following in zip(chain, chain[1:], strict=False):
+            for word, following in pairwise(chain):
                 model.lm_head.weight[WORDS.index(following), WORDS.index(word)] = 1.0
     model.save_pretrained(folder)
     make_tokenizer().save_pretrained(folder)
