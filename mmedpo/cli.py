@@ -88,6 +88,8 @@ app = typer.Typer(
 )
 plugins_app = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None, help="Look at the installed plugins.")
 app.add_typer(plugins_app, name="plugins")
+detector_app = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None, help="Teach a recipe's localizer.")
+app.add_typer(detector_app, name="detector")
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
 Overrides = Annotated[
@@ -241,6 +243,22 @@ def compare(
         _print_json(rows)
     else:
         show_comparison(rows, runs)
+
+
+@detector_app.command("train", cls=Command)
+def detector_train(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -> None:
+    """Train the localizer of a recipe from its 'detector:' cases, and say how good it is."""
+    from mmedpo.display import show_detector, watching
+    from mmedpo.pipeline import train_detector
+    from mmedpo.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    with watching() as see:
+        learnt, facts = train_detector(loaded, see)
+    if json:
+        _print_json({"checkpoint": str(learnt), **facts})
+    else:
+        show_detector(str(learnt), facts)
 
 
 @app.command(cls=Command)

@@ -16,6 +16,7 @@ from mmedpo.folder import write_text
 from mmedpo.journal import Journal
 from mmedpo.parts import Dispreference, Localizer, Reader, Scorer
 from mmedpo.records import Case, Drop, Pair, Region, Score, Side, Weighted, from_json, to_json
+from mmedpo.regions import agreement, merge
 from mmedpo.run import Run, blaming, by_slice, opening
 
 
@@ -27,6 +28,7 @@ def read(run: Run, part: Reader, stage: str = "read") -> list[Case | Pair]:
         items = list(_first(part.read(), run.limit))
     boundary.check_read(found, items)
     records = [_adopted(run.journal, item, part.restricted) for item in items if not isinstance(item, Drop)]
+    run.journal.settle()
     counts = Counter({"cases" if isinstance(records[0], Case) else "pairs": len(records)})
     counts.update(f"left out: {item.reason}" for item in items if isinstance(item, Drop))
     run.finish(stage, counts)
@@ -73,28 +75,42 @@ def _adopted_region(journal: Journal, region: Region) -> Region:
     return replace(region, mask=journal.adopt(region.mask)) if region.mask else region
 
 
-def localize(run: Run, part: Localizer | None, cases: list[Case]) -> list[Case]:
-    """Put the regions that the localizer finds in place of those the data came with."""
-    if part is None:
+def localize(run: Run, parts: Sequence[Localizer], cases: list[Case]) -> list[Case]:
+    """Put the regions that the localizers find in place of those the data came with."""
+    if not parts:
         return cases
+    found = [_found_by(run, part, cases) for part in parts]
+    ids, several = [case.id for case in cases], len(parts) > 1
+    merged = {name: merge([one[name] for one in found], run.recipe.localized) for name in ids}
+    localized = [replace(case, regions=merged[case.id]) for case in cases]
+    once = list({case.image.sha256: case for case in localized}.values())
+    counts = Counter({"images": len(once), "regions": sum(len(case.regions) for case in once)})
+    counts["images without a region"] = sum(not case.regions for case in once)
+    if several:
+        counts.update(agreement([part.use for part in parts], [[one[case.id] for case in once] for one in found]))
+    run.finish("localize", counts)
+    return localized
+
+
+def _found_by(run: Run, part: Localizer, cases: list[Case]) -> dict[str, tuple[Region, ...]]:
+    """Return the regions that a localizer finds, by case."""
     asked = cases if part.reads_question else list({case.image.sha256: case for case in cases}.values())
-    found = run.found(part)
+    found, backbone = run.found(part), run.recipe.backbone
+    facts = [run.key(backbone)] if part.needs_backbone else []
     with opening(run) as opened:
 
         def work(some: Sequence[Case]) -> Any:
-            answers = opened(part).localize(some)
+            live = opened(backbone) if part.needs_backbone else None
+            answers = opened(part).localize(some, live)
             boundary.check_length(found, "localize", answers, len(some))
             for case, regions in zip(some, answers, strict=True):
                 boundary.check_regions(found, case, regions)
             return [[to_json(_adopted_region(run.journal, region)) for region in regions] for regions in answers]
 
-        slices = by_slice(run, part, asked, work, stage="localize")
+        slices = by_slice(run, part, asked, work, stage=f"localize: {part.use}", facts=facts)
     answers = [tuple(from_json(Region, region) for region in regions) for some in slices for regions in some]
-    by_case = dict(zip([_asked_as(part, case) for case in asked], answers, strict=True))
-    localized = [replace(case, regions=by_case[_asked_as(part, case)]) for case in cases]
-    regions = Counter({"images": len(asked), "regions": sum(map(len, answers))})
-    run.finish("localize", regions + Counter({"images without a region": sum(not some for some in answers)}))
-    return localized
+    known = dict(zip([_asked_as(part, case) for case in asked], answers, strict=True))
+    return {case.id: known[_asked_as(part, case)] for case in cases}
 
 
 def _asked_as(part: Localizer, case: Case) -> str:
@@ -113,6 +129,8 @@ def disprefer(run: Run, parts: Sequence[Dispreference], cases: list[Case]) -> li
                 else:
                     made[item.case.id].append(item)
                     counts[f"{item.kind} pairs by {part.use}"] += 1
+                    if reason := item.notes.get("fallback"):
+                        counts[f"of these, fallen back: {reason}"] += 1
     pairs = [pair for case in cases for pair in made[case.id]]
     run.finish("disprefer", counts)
     if not pairs:
@@ -129,7 +147,7 @@ def _made_by(
     def work(some: Sequence[tuple[Case, tuple[Pair, ...]]]) -> Any:
         live = opened(backbone) if part.needs_backbone else None
         items = opened(part).disprefer([case for case, _ in some], live, [earlier for _, earlier in some])
-        return list(_checked(run, part, items, [case for case, _ in some]))
+        return list(_checked(run, part, items, some))
 
     with_earlier = [(case, tuple(made[case.id])) for case in cases]
     stage = f"disprefer: {part.use}"
@@ -141,10 +159,12 @@ def _pair_or_drop(kind: str, value: Any) -> Pair | Drop:
     return from_json(Pair, value) if kind == "pair" else from_json(Drop, value)
 
 
-def _checked(run: Run, part: Dispreference, items: Iterable[Any], cases: Sequence[Case]) -> Iterable[Any]:
-    """Check, adopt and number what a dispreference yields; give its JSON."""
-    found, ids = run.found(part), {case.id for case in cases}
-    numbers: Counter[str] = Counter()
+def _checked(
+    run: Run, part: Dispreference, items: Iterable[Any], cases: Sequence[tuple[Case, Sequence[Pair]]]
+) -> Iterable[Any]:
+    """Check, adopt and number what a dispreference yields; give its JSON. A part may stand in a recipe twice."""
+    found, ids = run.found(part), {case.id for case, _ in cases}
+    numbers = Counter(pair.case.id for _, earlier in cases for pair in earlier if pair.made_by == part.use)
     for item in items:
         if isinstance(item, Pair):
             item = _adopted_sides(run.journal, replace(item, made_by=part.use, number=numbers[item.case.id]))

@@ -267,6 +267,21 @@ def with_clinicians(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {name}: {number(one['value']) or 'not defined'}{interval}"
 
 
+def show_detector(learnt: str, facts: Mapping[str, Any]) -> None:
+    """Print how good a localizer is that has learned; whatever it measured, by set of cases."""
+    console = Console(highlight=False)
+    console.print(f"{escape(learnt)}", soft_wrap=True)
+    for name in ("validation", "test"):
+        measures = facts.get(name, {})
+        if plain := [f"{what} {value}" for what, value in measures.items() if isinstance(value, int | float)]:
+            console.print(f"{name}: {', '.join(plain)}", soft_wrap=True)
+        for what, table in measures.items():
+            if isinstance(table, Mapping):
+                console.print(
+                    f"  {what}: " + ", ".join(f"{key} {value}" for key, value in table.items()), soft_wrap=True
+                )
+
+
 def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> None:
     """Print the comparison of runs, and whether they were measured on what they were trained on."""
     from mmedpo.compare import trained_on

@@ -11,13 +11,19 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from mmedpo.errors import DataError
 from mmedpo.folder import write_whole
 from mmedpo.pictures import Picture, pixel_hash, read_image
+from mmedpo.png import png_bytes
 from mmedpo.records import digest
+
+
+def _write_png(path: Path, image: Any) -> None:
+    write_whole(path, lambda file: file.write(png_bytes(image)))
 
 
 class Journal:
@@ -37,6 +43,8 @@ class Journal:
         except sqlite3.DatabaseError as error:
             raise DataError(f"{path}: cannot be used as a journal ({error}); move it away or set journal:") from error
         self._paths: dict[str, str] = {}  # pixel hash -> a file with these pixels
+        self._writers = ThreadPoolExecutor(2)
+        self._writing: dict[Path, Future[None]] = {}  # images on their way to the disk, while the next ones are made
 
     def get(self, key: str) -> Any:
         """Return the JSON value kept under a key, or None."""
@@ -44,16 +52,25 @@ class Journal:
         return json.loads(zlib.decompress(row[0])) if row else None
 
     def put(self, key: str, value: Any) -> None:
-        """Keep a JSON value; it survives the process from here on."""
+        """Keep a JSON value, and the images adopted before it; both survive the process from here on."""
+        self.settle()
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         self._db.execute("INSERT OR REPLACE INTO done VALUES (?, ?)", (key, zlib.compress(text.encode())))
 
     def close(self) -> None:
         """Close the file."""
+        self.settle()
+        self._writers.shutdown()
         self._db.close()
 
+    def settle(self) -> None:
+        """Wait until every adopted image is on the disk."""
+        writing, self._writing = self._writing, {}
+        for one in writing.values():
+            one.result()
+
     def adopt(self, picture: Picture) -> Picture:
-        """Return the picture with a file and a hash: write held pixels, look at a file's.
+        """Return the picture with a file and a hash: write held pixels (until `settle`), look at a file's.
 
         Raises DataError when the file cannot be read as an image.
         """
@@ -66,9 +83,9 @@ class Journal:
 
     def _write(self, picture: Picture) -> str:
         path = self.image_path(picture.sha256)
-        if not path.exists():
+        if path not in self._writing and not path.exists():
             self.images.mkdir(mode=0o700, exist_ok=True)
-            write_whole(path, lambda file: picture.held.save(file, format="PNG", compress_level=1))
+            self._writing[path] = self._writers.submit(_write_png, path, picture.held)
         return str(path)
 
     def _look(self, path: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,8 +165,11 @@ class Backbone(Part, ABC):
 class Localizes(Protocol):
     """What an open localizer does."""
 
-    def localize(self, cases: Sequence[Case]) -> list[list[Region]]:
-        """Return the regions of each case's image; an empty list where nothing was found."""
+    def localize(self, cases: Sequence[Case], backbone: LiveBackbone | None) -> list[list[Region]]:
+        """Return the regions of each case's image; an empty list where nothing was found.
+
+        `backbone` is open when the part says `needs_backbone`.
+        """
         ...
 
 
@@ -174,6 +177,22 @@ class Localizer(Part, ABC):
     """Find where in an image the lesion is."""
 
     reads_question: ClassVar[bool] = False  # False: asked once an image, for all its cases
+    needs_backbone: ClassVar[bool] = False
+
+    @property
+    def learnt(self) -> Path | None:
+        """The file that `learn` writes and `open` reads; None for a localizer that learns nothing."""
+        return None
+
+    def learn(
+        self, cases: dict[str, Sequence[Case]], setting: Setting, tell: Callable[[int, int], None]
+    ) -> dict[str, Any]:
+        """Learn from annotated cases and write `learnt`; return what is known of how good it is, as JSON.
+
+        `cases` has "train", "validation" to choose by, and perhaps "test", which decides nothing; no image is in two of
+        them. `tell(step, steps)` shows how far it is. Raises DataError for cases that nothing can be learned from.
+        """
+        raise NotImplementedError(f"{self.use} learns nothing")
 
     def open(self, setting: Setting) -> AbstractContextManager[Localizes]:
         """Yield the object that localizes; by default the part itself."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmedpo import curate
+from mmedpo import curate, detector
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.evaluate import evaluate, trained_images
 from mmedpo.events import Event, RunFinished
@@ -114,6 +114,8 @@ def _curate(this: Run, last: int) -> list[Weighted]:
         return []
     cases, pairs = curate.only_cases(records), curate.only_pairs(records)
     if cases:
+        if recipe.detector:
+            this.detector = detector.teach(this)
         cases = curate.localize(this, recipe.localize, cases)
         if last < STAGES.index("disprefer"):
             return []
@@ -124,6 +126,15 @@ def _curate(this: Run, last: int) -> list[Weighted]:
         return []
     rated = curate.score(this, recipe.score, pairs)
     return curate.weigh(this, rated) if last >= STAGES.index("weigh") else []
+
+
+def train_detector(loaded: Loaded, see: Callable[[Event], None]) -> tuple[Path, dict[str, Any]]:
+    """Train the recipe's localizer and nothing else; return its checkpoint and what is known of it."""
+    with working(loaded, see, run_folder(loaded), None) as this:
+        facts = detector.teach(this)
+        learnt = detector.learner(this).learnt
+        assert learnt is not None
+        return learnt, facts
 
 
 def train_again(folder: Path, see: Callable[[Event], None]) -> Path:
@@ -233,6 +244,7 @@ def write_run_file(this: Run, state: str) -> None:
             "seed": this.recipe.seed,
             **provenance(this.loaded),
             "flow": this.flow,
+            "detector": this.detector,
             "scoring": this.scoring,
             "spent": this.spending.to_json(),
         },

@@ -45,6 +45,17 @@ class EvaluateOptions(Section):
     """The longest answer, in tokens."""
 
 
+class DetectorOptions(Section):
+    """What a localizer learns from while its checkpoint is missing; no image may be in two of these."""
+
+    train: InstanceOf[Reader]
+    """The reader of the cases with boxes or masks to learn from."""
+    validation: InstanceOf[Reader]
+    """The reader of the cases that its threshold and its best step are chosen by."""
+    test: InstanceOf[Reader] | None = None
+    """The reader of the cases that it is measured on at the end; they decide nothing."""
+
+
 class Recipe(Section):
     """What to do, resolved: every part an instance, every option with its value."""
 
@@ -66,8 +77,12 @@ class Recipe(Section):
     """The reader of the cases, or of ready pairs."""
     backbone: InstanceOf[Backbone]
     """The model to align."""
-    localize: InstanceOf[Localizer] | None = None
-    """Who finds the lesions; without it, the regions are those the data come with."""
+    localize: list[InstanceOf[Localizer]] = []
+    """Who finds the lesions, one or several; without it, the regions are those the data come with."""
+    localized: Literal["union", "agreed"] = "union"
+    """Of several localizers: all their regions, or those that at least two of them agree on."""
+    detector: DetectorOptions | None = None
+    """What the localizer learns from, while its checkpoint is missing."""
     disprefer: list[InstanceOf[Dispreference]] = []
     """Who makes the rejected sides, in order; not needed when the data are pairs."""
     score: list[InstanceOf[Scorer]] = []
@@ -91,11 +106,15 @@ SLOTS: dict[Keys, str] = {  # where a recipe names parts, and of which kind
     ("disprefer",): "dispreference",
     ("score",): "scorer",
     ("weigh",): "weighting",
+    ("detector", "train"): "reader",
+    ("detector", "validation"): "reader",
+    ("detector", "test"): "reader",
     ("evaluate", "data"): "reader",
     ("evaluate", "measure"): "metric",
     ("observe",): "observer",
 }
-LISTS: set[Keys] = {("disprefer",), ("score",), ("observe",), ("evaluate", "measure")}
+LISTS: set[Keys] = {("localize",), ("disprefer",), ("score",), ("observe",), ("evaluate", "measure")}
+HOLDERS = {path[0] for path in SLOTS if len(path) > 1}  # sections with slots in them
 DEFAULTS = {"weigh": {"use": "clinical"}}
 
 
@@ -189,7 +208,7 @@ def _fill_slots(
 ) -> tuple[dict[str, Any], set[Keys]]:
     """Replace what the slots hold by parts; also return the slots whose parts could not be made."""
     filled = {
-        key: dict(value) if key == "evaluate" and isinstance(value, dict) else value for key, value in values.items()
+        key: dict(value) if key in HOLDERS and isinstance(value, dict) else value for key, value in values.items()
     }
     doubtful: set[Keys] = set()
     for path, kind in SLOTS.items():
@@ -286,6 +305,7 @@ def _contradictions(recipe: Recipe) -> Iterator[tuple[Keys, str]]:
                 ("budget",),
                 f"budget.money needs a price for {model!r}: prices: {{{model}: {{input: .., output: ..}}}}",
             )
+    yield from _untaught(recipe)
     rater: dict[str, str] = {}
     for index, scorer in enumerate(recipe.score):
         for kind in sorted(scorer.rates):
@@ -298,6 +318,17 @@ def _contradictions(recipe: Recipe) -> Iterator[tuple[Keys, str]]:
                 f"nobody rates the {maker.makes} pairs of {maker.use!r}; add a scorer, or 'unrated: keep' (weight 1)"
             )
             yield ("disprefer", index), message
+
+
+def _untaught(recipe: Recipe) -> Iterator[tuple[Keys, str]]:
+    """Find a localizer that has learned nothing yet, and nothing to learn from."""
+    learning = [part for part in recipe.localize if part.learnt]
+    for index, part in enumerate(recipe.localize):
+        if part.learnt and not part.learnt.exists() and recipe.detector is None:
+            message = f"{part.learnt}: there is no such file; say in 'detector:' what {part.use!r} learns from"
+            yield ("localize", index, "checkpoint"), message
+    if recipe.detector and len(learning) != 1:
+        yield ("detector",), f"'detector:' wants one localizer that learns; 'localize:' has {len(learning)}"
 
 
 def as_written(loaded: Loaded) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Run:
     limit: int | None = None
     did: bool = False  # whether anything had to be done
     flow: dict[str, dict[str, int]] = field(default_factory=dict)  # stage -> what came out, what was dropped why
+    detector: dict[str, Any] = field(default_factory=dict)  # what is known of the localizer that learned
     scoring: dict[str, dict[str, Any]] = field(default_factory=dict)  # scorer -> its own summary of its scores
 
     @property

@@ -130,7 +130,7 @@ def _check_reader(found: Found, part: Any) -> None:
 def _check_localizer(found: Found, part: Any) -> None:
     cases = tiny_cases()
     with part.open(Setting()) as live:
-        answers = live.localize(cases)
+        answers = live.localize(cases, TinyBackbone() if part.needs_backbone else None)
     boundary.check_length(found, "localize", answers, len(cases))
     for case, regions in zip(cases, answers, strict=True):
         boundary.check_regions(found, case, regions)

@@ -41,6 +41,7 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
 def test_a_drawn_picture_gets_a_lossless_file_named_by_its_pixels(journal: Journal) -> None:
     drawn = tiny_cases(1)[0].image
     kept = journal.adopt(drawn)
+    journal.settle()
     assert Path(kept.path).name == f"{drawn.sha256}.png"
     assert kept.load().tobytes() == drawn.load().tobytes()
     assert kept == drawn

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mmedpo_plugins.lesion_noise import GlobalNoise, LesionNoise, add_noise, kept, regions_to_noise
+from mmedpo_plugins.lesion_noise import Blackout, Blur, GlobalNoise, Inpaint, LesionNoise
+from mmedpo_plugins.lesion_noise.eq2 import add_noise, kept
+from mmedpo_plugins.lesion_noise.masks import regions_to_change
 from PIL import Image
 
-from mmedpo import Case, DataError, Drop, Pair, Picture, Region, Setting
+from mmedpo import Case, DataError, Dispreference, Drop, Pair, Picture, Region, Setting, Side
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 NODULE = Region("nodule", (10, 20, 40, 60), confidence=0.8)
@@ -29,12 +31,12 @@ def case(*regions: Region, image: Image.Image | None = None, **changes: Any) -> 
     return replace(Case("c", picture, "Is there a nodule?", "Yes", kind="closed", regions=regions), **changes)
 
 
-def noised(part: LesionNoise | GlobalNoise, *cases: Case, seed: int = 0) -> list[Pair | Drop]:
+def noised(part: Dispreference, *cases: Case, seed: int = 0) -> list[Pair | Drop]:
     with part.open(Setting(seed=seed)) as live:
         return list(live.disprefer(cases, None, [[] for _ in cases]))
 
 
-def one(part: LesionNoise | GlobalNoise, a_case: Case, seed: int = 0) -> Pair:
+def one(part: Dispreference, a_case: Case, seed: int = 0) -> Pair:
     (pair,) = noised(part, a_case, seed=seed)
     assert isinstance(pair, Pair)
     return pair
@@ -113,7 +115,9 @@ def test_a_colour_image_gets_noise_of_its_own_in_each_channel() -> None:
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8))
     flat = Image.new("RGB", (40, 40), (120, 100, 90))
     for picture in (image, flat):
-        after = pixels(one(LesionNoise(), case(Region("", (0, 0, 40, 40)), image=picture)).rejected.image).astype(int)
+        after = pixels(one(LesionNoise(most=1), case(Region("", (0, 0, 40, 40)), image=picture)).rejected.image).astype(
+            int
+        )
         assert np.ptp(np.diff(after, axis=-1)) > 20
 
 
@@ -187,10 +191,10 @@ def test_both_sides_have_the_true_answer_and_the_notes_say_what_was_noised() -> 
 
 def test_only_the_regions_that_the_question_is_about_are_noised() -> None:
     both = case(NODULE, EFFUSION, about=("Nodule",))
-    assert regions_to_noise(both) == (NODULE,)
-    assert regions_to_noise(both, "all") == (NODULE, EFFUSION)
-    assert regions_to_noise(replace(both, kind="report")) == (NODULE, EFFUSION)
-    assert regions_to_noise(replace(both, about=())) == (NODULE, EFFUSION)
+    assert regions_to_change(both) == (NODULE,)
+    assert regions_to_change(both, "all") == (NODULE, EFFUSION)
+    assert regions_to_change(replace(both, kind="report")) == (NODULE, EFFUSION)
+    assert regions_to_change(replace(both, about=())) == (NODULE, EFFUSION)
 
 
 def test_a_case_with_nothing_to_noise_is_dropped_with_a_reason() -> None:
@@ -201,9 +205,72 @@ def test_a_case_with_nothing_to_noise_is_dropped_with_a_reason() -> None:
     assert noised(LesionNoise(), unknown) == [Drop("c", "the answer is no, about no known region")]
 
 
-def test_noise_that_changes_nothing_gives_no_pair() -> None:
-    empty = Region("nodule", (0, 0, 64, 80), mask=Picture.drawn(Image.new("L", (64, 80))))
-    assert noised(LesionNoise(), case(empty)) == [Drop("c", "the noise changed nothing")]
+EMPTY = Region("nodule", (0, 0, 64, 80), mask=Picture.drawn(Image.new("L", (64, 80))))
+WIDE = Region("nodule", (0, 0, 64, 50))
+
+
+@pytest.mark.parametrize("region", [EMPTY, WIDE])
+def test_regions_that_cover_nothing_or_too_much_give_what_the_recipe_says(region: Region) -> None:
+    reason = "the regions cover nothing" if region is EMPTY else "the regions cover more than 50% of the image"
+    assert noised(LesionNoise(), case(region)) == [Drop("c", reason)]
+    with pytest.raises(DataError, match=r"'c'.*cover"):
+        noised(LesionNoise(unfit="error"), case(region))
+    everywhere = one(LesionNoise(unfit="global"), case(region))
+    assert everywhere.notes["fallback"] == reason
+    assert everywhere.notes["covered"] == 1
+
+
+def test_a_flipped_pair_prefers_the_wrong_answer_on_the_noised_film() -> None:
+    a_case = case(NODULE)
+    wrong = Pair(a_case, Side(a_case.image, "Yes"), Side(a_case.image, "No"), "text")
+    with LesionNoise(pairs="flipped").open(Setting()) as live:
+        (pair,) = live.disprefer([a_case], None, [[wrong]])
+        (without,) = live.disprefer([a_case], None, [[]])
+    assert (pair.chosen.answer, pair.rejected.answer) == ("No", "Yes")
+    assert pair.chosen.image == pair.rejected.image != a_case.image
+    assert pair.notes["flipped"] is True
+    assert without == Drop("c", "no earlier pair has a wrong answer to flip with")
+
+
+def test_a_decoy_has_the_lesion_s_shape_and_lies_where_no_region_is() -> None:
+    both = case(NODULE, EFFUSION, about=("nodule",), image=film(size=(128, 80)))
+    before, after = (pixels(side) for side in (both.image, one(LesionNoise(place="decoy"), both).rejected.image))
+    changed = before != after
+    assert not changed[20:60, 10:40].any()
+    assert not changed[50:64, 50:64].any()
+    assert 0.8 * 30 * 40 < changed.sum() <= 30 * 40
+    full = Region("nodule", (0, 0, 40, 62), mask=None)
+    assert noised(LesionNoise(place="decoy"), case(full)) == [Drop("c", "there is no place for a decoy")]
+
+
+@pytest.mark.parametrize("part", [Inpaint(), Blur(), Blackout()])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_other_changes_leave_every_pixel_outside_the_lesion_as_it_is(part: Any, mode: str) -> None:
+    pair = one(part, case(NODULE, image=film(mode)))
+    before, after = pixels(pair.chosen.image), pixels(pair.rejected.image)
+    changed = (before != after).reshape(80, 64, -1).any(-1)
+    assert changed[22:58, 12:38].mean() > 0.9
+    changed[20:60, 10:40] = False
+    assert not changed.any()
+
+
+def test_inpainting_takes_a_bright_spot_away_and_keeps_the_film_s_grain() -> None:
+    grain = np.random.default_rng(1).normal(0, 6, (96, 96))
+    slope = np.linspace(60, 160, 96)[None] + grain
+    spot = slope.copy()
+    spot[40:56, 40:56] += 60
+    picture = Picture.drawn(Image.fromarray(spot.clip(0, 255).astype(np.uint8)))
+    region = Region("nodule", (40, 40, 56, 56))
+    after = pixels(one(Inpaint(), replace(case(region), image=picture)).rejected.image).astype(float)[40:56, 40:56]
+    assert np.abs(after.mean() - slope[40:56, 40:56].mean()) < 6
+    assert 3 < (after - np.linspace(60, 160, 96)[None, 40:56]).std() < 10
+
+
+def test_blackout_and_blur_do_what_they_say() -> None:
+    black = pixels(one(Blackout(edge="hard"), case(NODULE)).rejected.image)
+    blurred = pixels(one(Blur(edge="hard"), case(NODULE)).rejected.image)
+    assert (black[20:60, 10:40] == 0).all()
+    assert blurred[25:55, 15:35].std() < 0.3 * pixels(case().image)[25:55, 15:35].std()
 
 
 def test_global_noise_covers_the_image_and_drops_what_lesion_noise_drops() -> None:

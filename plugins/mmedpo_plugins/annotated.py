@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from mmedpo import Case, Localizer, Region, hookimpl
+from mmedpo import Case, LiveBackbone, Localizer, Region, hookimpl
 
 
 @hookimpl
@@ -23,6 +23,6 @@ class Annotated(Localizer):
 
     use: ClassVar[str] = "annotated"
 
-    def localize(self, cases: Sequence[Case]) -> list[list[Region]]:
+    def localize(self, cases: Sequence[Case], backbone: LiveBackbone | None) -> list[list[Region]]:
         """Return each case's own regions, unchanged."""
         return [list(case.regions) for case in cases]

@@ -1,0 +1,93 @@
+"""Teach a recipe's localizer from annotated cases, once; the checkpoint says what it was taught from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmedpo import curate
+from mmedpo.errors import DataError, RecipeError
+from mmedpo.events import StageAdvanced, StageStarted
+from mmedpo.folder import read_json, write_json
+from mmedpo.parts import Localizer, Reader
+from mmedpo.records import Case
+from mmedpo.run import Run, blaming
+
+STAGE = "detector"
+
+
+def facts_file(learnt: Path) -> Path:
+    """Return where it is written how a checkpoint came about and how good it is."""
+    return learnt.with_suffix(".json")
+
+
+def learner(run: Run) -> Localizer:
+    """Return the localizer that learns. Raises RecipeError when the recipe teaches none."""
+    if run.recipe.detector is None:
+        raise RecipeError(f"{run.loaded.name}: has no 'detector:' that says what its localizer learns from")
+    return next(part for part in run.recipe.localize if part.learnt)
+
+
+def teach(run: Run) -> dict[str, Any]:
+    """Train the localizer unless its checkpoint is there; return what is known of it.
+
+    Raises RecipeError for a checkpoint of other settings, DataError for an image in two of the sets.
+    """
+    part = learner(run)
+    assert part.learnt is not None
+    key = _key(run, part)
+    known = read_json(facts_file(part.learnt))
+    if part.learnt.exists():
+        if known and known["key"] != key:
+            message = "was trained with other options, data or another seed; delete it, or name another checkpoint"
+            raise RecipeError(f"{part.learnt}: {message}")
+        return dict(known or {})
+    run.did = True
+    cases: dict[str, Sequence[Case]] = {name: _annotated(run, reader, name) for name, reader in _readers(run).items()}
+    _require_apart(cases)
+    run.see(StageStarted(STAGE, 0))
+    before = 0
+
+    def tell(step: int, steps: int) -> None:
+        nonlocal before
+        if before == 0:
+            run.see(StageStarted(STAGE, steps))
+        run.see(StageAdvanced(STAGE, step - before))
+        before = step
+
+    with blaming(run.found(part), "localize.learning"):
+        facts = part.learn(cases, run.setting, tell)
+    write_json(facts_file(part.learnt), {"key": key, **facts})
+    return {"key": key, **facts}
+
+
+def _readers(run: Run) -> dict[str, Reader]:
+    options = run.recipe.detector
+    assert options is not None
+    named = {"train": options.train, "validation": options.validation, "test": options.test}
+    return {name: reader for name, reader in named.items() if reader is not None}
+
+
+def _key(run: Run, part: Localizer) -> str:
+    """Hash what the checkpoint comes from, its own place left out."""
+    from mmedpo.identity import part_hash
+
+    name = next(name for name in type(part).model_fields if getattr(part, name) == part.learnt)
+    elsewhere = part.model_copy(update={name: Path()})
+    return run.key(elsewhere, [part_hash(reader, run.found(reader)) for reader in _readers(run).values()])
+
+
+def _annotated(run: Run, reader: Reader, name: str) -> list[Case]:
+    """Read the cases that have a region or an annotation that there is none."""
+    return curate.only_cases(curate.read(run, reader, f"{STAGE}: read {name}"))
+
+
+def _require_apart(cases: dict[str, Sequence[Case]]) -> None:
+    """Refuse sets that share an image: what is chosen or measured on trained images says nothing."""
+    seen: dict[str, str] = {}
+    for name, some in cases.items():
+        for case in some:
+            other = seen.setdefault(case.image.sha256, name)
+            if other != name:
+                raise DataError(f"detector: the image of case {case.id!r} ({case.image.path}) is in {other} and {name}")

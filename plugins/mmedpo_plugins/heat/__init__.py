@@ -1,0 +1,115 @@
+"""Localizers from heat maps: of files made elsewhere, and of where the backbone itself looked while it answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from mmedpo import Case, DataError, LiveBackbone, Localizer, Region, Setting, hookimpl
+
+
+class _Heat(Localizer):
+    quantile: float = Field(default=0.9, gt=0, lt=1)
+    """The share of the image's pixels that are too cool to count; what is hotter is the region, as a soft mask."""
+
+    def open(self, setting: Setting) -> Any:
+        """Yield the object that localizes."""
+        raise NotImplementedError
+
+
+class HeatMap(_Heat):
+    """Take heat maps that another program made, MedKLIP's for one.
+
+        localize: {use: heatmap, root: maps, quantile: 0.95}
+
+    The map of an image lies in `root` under the image's name with the ending .npy (numbers, two dimensions) or .png
+    (greys); it may be smaller than the image. The threshold is a quantile of the map, so the region never covers the
+    whole image, as a threshold of mean less deviation does with a peaked map.
+    """
+
+    use: ClassVar[str] = "heatmap"
+
+    root: Path
+    """The folder of the maps."""
+    label: str = ""
+    """The finding that the maps are of; by default none."""
+    confidence: Literal["peak", "share"] = "peak"
+    """A region's confidence: the map's greatest value (for maps of probabilities), or the share of its heat inside."""
+    missing: Literal["error", "none"] = "error"
+    """What to do about an image without a map: stop, or find no region in it."""
+
+    def open(self, setting: Setting) -> Any:
+        """Yield the part itself."""
+        from contextlib import nullcontext
+
+        if not self.root.is_dir():
+            raise DataError(f"{self.root}: there is no such folder; localize.root is the folder of the heat maps")
+        return nullcontext(self)
+
+    def localize(self, cases: Sequence[Case], backbone: LiveBackbone | None) -> list[list[Region]]:
+        """Return the hottest region of each case's image."""
+        return [self._regions(case) for case in cases]
+
+    def _regions(self, case: Case) -> list[Region]:
+        from mmedpo_plugins.heat.maps import read_map, region_of
+
+        stem = Path(case.image.path).stem
+        found = [file for file in (self.root / f"{stem}.npy", self.root / f"{stem}.png") if file.exists()]
+        if not found and self.missing == "error":
+            raise DataError(f"case {case.id!r}: {self.root} has no map {stem}.npy or {stem}.png; see localize.missing")
+        if not found:
+            return []
+        region = region_of(read_map(found[0]), case.image.load().size, self.quantile, self.label, self.confidence)
+        return [region] if region else []
+
+
+class Attention(_Heat):
+    """Take where the backbone itself looked while it answered.
+
+        localize: {use: attention, quantile: 0.9}
+
+    The attention of the answer's tokens to the image's, weighted by the gradient of the answer's log-probability and
+    averaged over heads and layers (Chefer et al., arXiv 2103.15679). The grid of image tokens is laid over the whole
+    image, so a backbone that crops or pads before it looks shifts it. Where a model looks need not be where the lesion
+    is: compare with other localizers before you noise it. The confidence is the share of the attention inside.
+    """
+
+    use: ClassVar[str] = "attention"
+    reads_question: ClassVar[bool] = True
+    needs_backbone: ClassVar[bool] = True
+    slice_size: ClassVar[int] = 16
+
+    answer: Literal["own", "truth"] = "own"
+    """Whose words the attention is of: the model's own answer, or the clinician's."""
+    max_new_tokens: int = Field(default=32, ge=1)
+    """The longest answer of its own, in tokens."""
+
+    @contextmanager
+    def open(self, setting: Setting) -> Iterator[Attention]:
+        """Yield the part itself."""
+        yield self
+
+    def localize(self, cases: Sequence[Case], backbone: LiveBackbone | None) -> list[list[Region]]:
+        """Return the region that the model attended to most, for each case."""
+        from mmedpo_plugins.heat.looking import maps_of
+        from mmedpo_plugins.heat.maps import region_of
+
+        assert backbone is not None
+        words = [case.answer for case in cases]
+        if self.answer == "own":
+            words = backbone.answer(cases, max_new_tokens=self.max_new_tokens)
+        heats = maps_of(backbone, cases, words)
+        regions = [
+            region_of(heat, case.image.load().size, self.quantile, case.about[0] if case.about else "", "share")
+            for case, heat in zip(cases, heats, strict=True)
+        ]
+        return [[region] if region else [] for region in regions]
+
+
+@hookimpl
+def mmedpo_localizers() -> list[type[Localizer]]:
+    return [HeatMap, Attention]

@@ -1,0 +1,80 @@
+"""Where a backbone looks: the gradient-weighted attention of an answer's tokens to the image's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import isqrt
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmedpo import Case, DataError, Encoding, LiveBackbone
+
+Array = np.ndarray[Any, Any]
+
+
+def maps_of(live: LiveBackbone, cases: Sequence[Case], answers: Sequence[str]) -> list[Array]:
+    """Return a map (rows, columns) of the image's tokens for each case and answer; its values are not negative."""
+    with _showing_attention(live.model):
+        sides = zip(cases, answers, strict=True)
+        return [_map(live, live.encode(case.image, case.question, answer or case.answer)) for case, answer in sides]
+
+
+@contextmanager
+def _showing_attention(model: Any) -> Iterator[None]:
+    """Let the model compute attention in the way that also returns it."""
+    before = model.config._attn_implementation
+    frozen = not any(parameter.requires_grad for parameter in model.parameters())
+    embeddings = model.get_input_embeddings()
+    model.set_attn_implementation("eager")
+    embeddings.requires_grad_(frozen or embeddings.weight.requires_grad)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+        if frozen:
+            embeddings.requires_grad_(False)
+
+
+def _map(live: LiveBackbone, encoding: Encoding) -> Array:
+    device = live.model.device
+    ids = torch.tensor([list(encoding.ids)], device=device)
+    inputs: dict[str, Any] = {name: value.to(device) for name, value in live.collate([encoding]).items()}
+    if encoding.token_types is not None:
+        inputs[live.types_key] = torch.tensor([list(encoding.token_types)], device=device)
+    with torch.enable_grad():
+        out = live.model(ids, attention_mask=torch.ones_like(ids), output_attentions=True, use_cache=False, **inputs)
+        said = ids[0, encoding.answer_start :]
+        logits = out.logits[0, encoding.answer_start - 1 : -1].float()
+        chance = logits.log_softmax(-1).gather(1, said[:, None]).sum()
+        gradients = torch.autograd.grad(chance, out.attentions)
+    seen = _image_tokens(live.model, ids[0])
+    heat = torch.zeros(len(seen), device=device)
+    for attention, gradient in zip(out.attentions, gradients, strict=True):
+        weighted = (attention * gradient).clamp(min=0).mean(1)[0]  # (tokens, tokens)
+        heat += weighted[encoding.answer_start - 1 : -1].float().mean(0)[seen] / len(gradients)
+    return np.asarray(heat.detach().cpu().double()).reshape(_grid(live.model, len(seen), inputs))
+
+
+def _image_tokens(model: Any, ids: Tensor) -> Tensor:
+    config = model.config
+    token = getattr(config, "image_token_id", None) or getattr(config, "image_token_index", None)
+    seen = torch.nonzero(ids == token)[:, 0] if token is not None else ids[:0]
+    if not len(seen):
+        raise DataError(f"{type(model).__name__} does not show which of its tokens are the image's")
+    return seen
+
+
+def _grid(model: Any, count: int, inputs: dict[str, Any]) -> tuple[int, int]:
+    """Return the rows and columns in which the image's tokens lie."""
+    if "image_grid_thw" in inputs:
+        merged = getattr(model.config.vision_config, "spatial_merge_size", 1)
+        rows, columns = (int(side) // merged for side in inputs["image_grid_thw"][0, 1:])
+    else:
+        rows = columns = isqrt(count)
+    if rows * columns != count:
+        raise DataError(f"the {count} tokens of {type(model).__name__}'s image lie in no single grid")
+    return rows, columns

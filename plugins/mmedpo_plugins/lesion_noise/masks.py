@@ -1,0 +1,100 @@
+"""Where an image is changed: the regions that matter, as weights a pixel."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from mmedpo import Case, DataError, Region
+
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def regions_to_change(case: Case, which: Literal["about", "all"] = "about") -> tuple[Region, ...] | str:
+    """Return the regions that hold what the question is about, or the reason why there are none."""
+    if not case.regions:
+        return "the image has no region"
+    if which == "all" or case.kind == "report":
+        return case.regions
+    if not case.about:
+        denied = case.kind == "closed" and re.match(r"\W*no\b", case.answer, re.IGNORECASE)
+        return "the answer is no, about no known region" if denied else case.regions
+    about = {label.casefold() for label in case.about}
+    matching = tuple(region for region in case.regions if region.label.casefold() in about or not region.label)
+    return matching or "no region shows what the question is about"
+
+
+def union(regions: Sequence[Region], size: tuple[int, int], edge: Literal["soft", "hard"], feather: int) -> Floats:
+    """Return h of Eq. 2, shape (height, width): the regions together; masks' greys count with a soft edge."""
+    together = np.zeros((size[1], size[0]), dtype=np.float32)
+    for region in regions:
+        weights = _region_mask(region, size)
+        edged = weights >= 0.5 if edge == "hard" else weights * _ramp(weights > 0, feather)
+        np.maximum(together, edged, out=together)
+    return together
+
+
+def window(inside: Bools) -> tuple[slice, slice]:
+    """Return the rows and columns of the smallest rectangle around what is inside."""
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    if not rows.size:
+        return slice(0, 0), slice(0, 0)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _region_mask(region: Region, size: tuple[int, int]) -> Floats:
+    """Return a region as weights in [0, 1], shape (height, width): its mask, else its box."""
+    if region.mask is not None:
+        mask = region.mask.load().convert("L")
+        if mask.size != size:
+            raise DataError(f"region {region.label!r}: its mask is {mask.size}, its image {size} (width, height)")
+        return np.asarray(mask, dtype=np.float32) / np.float32(255)
+    values = np.zeros((size[1], size[0]), dtype=np.float32)
+    left, top, right, bottom = region.box
+    values[max(0, int(top)) : int(np.ceil(bottom)), max(0, int(left)) : int(np.ceil(right))] = 1
+    return values
+
+
+def _ramp(inside: Bools, feather: int) -> Floats:
+    """Return weights that rise from the border inwards and are 1 at the depth of `feather`, or at the deepest place.
+
+    Depth is how many 3 x 3 erosions a pixel survives; the picture's own edge is no border.
+    """
+    depth = np.zeros(inside.shape, dtype=np.float32)
+    if not inside.any():
+        return depth
+    rows, columns = window(inside)
+    core = np.pad(inside, 1, mode="edge")[rows.start : rows.stop + 2, columns.start : columns.stop + 2]
+    for _ in range(feather):
+        depth[rows, columns] += core[1:-1, 1:-1]
+        core = np.pad(_eroded(core), 1, mode="edge")
+    depth /= max(1.0, float(depth.max()))
+    return depth
+
+
+def _eroded(framed: Bools) -> Bools:
+    """Keep what is inside together with its eight neighbours; the result is smaller by the frame of one pixel."""
+    rows = framed[:-2] & framed[1:-1] & framed[2:]
+    return rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:]
+
+
+def elsewhere(mask: Floats, taken: Bools) -> Floats | None:
+    """Return the mask moved to where nothing is taken: mirrored if that is free, else shifted; None if nowhere is."""
+    height, width = mask.shape
+    inside = window(mask > 0)
+    tall, wide = inside[0].stop - inside[0].start, inside[1].stop - inside[1].start
+    patch = mask[inside]
+    mirrored = (inside[0].start, width - inside[1].stop)
+    rows = range(0, height - tall + 1, max(1, tall // 2))
+    columns = range(0, width - wide + 1, max(1, wide // 2))
+    for top, left in [mirrored, *((row, column) for row in rows for column in columns)]:
+        place = slice(top, top + tall), slice(left, left + wide)
+        if not taken[place][patch > 0].any():
+            moved = np.zeros_like(mask)
+            moved[place] = patch
+            return moved
+    return None
