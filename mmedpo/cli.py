@@ -118,9 +118,13 @@ def run(
     from mmedpo import pipeline
     from mmedpo.display import show_estimate, show_result, watching
     from mmedpo.recipe import load_recipe
+    from mmedpo.variants import plan
 
     if until not in pipeline.STAGES:
         raise typer.BadParameter(f"there is no stage {until!r}; there are: {', '.join(pipeline.STAGES)}")
+    if planned := plan(recipe, overrides or []):
+        _run_variants(planned, until, limit, dry_run, json)
+        return
     loaded = load_recipe(recipe, overrides or [])
     if dry_run:
         from mmedpo.estimate import estimate
@@ -136,17 +140,50 @@ def run(
         show_result(result)
 
 
+def _run_variants(planned: Any, until: str, limit: int | None, dry_run: bool, json: bool) -> None:
+    """Carry out a recipe's variants, or say what each can cost; end with one table."""
+    from mmedpo.display import show_estimate, show_variants, starting, watching
+    from mmedpo.estimate import estimate
+    from mmedpo.pipeline import run_folder
+    from mmedpo.variants import run_variants, table
+
+    if dry_run:
+        found = {
+            str(run_folder(one.loaded, limit)): estimate(one.loaded, run_folder(one.loaded, limit), limit)
+            for one in planned
+        }
+        if json:
+            _print_json({folder: one.to_json() for folder, one in found.items()})
+        for folder, one in () if json else found.items():
+            print(f"{folder}:")
+            show_estimate(one)
+        return
+    with watching() as see:
+        results = run_variants(planned, see, starting, until=until, limit=limit)
+    compared = table(results)
+    if json:
+        runs = {name: [{**vars(one), "folder": str(one.folder)} for one in found] for name, found in results.items()}
+        _print_json({"runs": runs, **compared})
+    else:
+        show_variants(results, compared)
+
+
 @app.command(cls=Command)
 def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -> None:
     """Check a recipe without running it; every mistake is reported with its place."""
     from mmedpo.recipe import as_written, load_recipe
+    from mmedpo.variants import plan
 
-    loaded = load_recipe(recipe, overrides or [])
-    if json:
+    planned = plan(recipe, overrides or [])
+    loaded = planned[0].loaded if planned else load_recipe(recipe, overrides or [])
+    if json and planned:
+        _print_json({str(one.loaded.recipe.output): as_written(one.loaded) for one in planned})
+    elif json:
         _print_json(as_written(loaded))
     else:
         parts = ", ".join(f"{part.name} ({part.package} {part.version})" for part in loaded.found.values())
-        print(f"{recipe}: fine; it uses {parts}")
+        runs = f" in {len(planned)} runs" if planned else ""
+        print(f"{recipe}: fine; it uses {parts}{runs}")
 
 
 @app.command(cls=Command)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mmedpo.estimate import Estimate
     from mmedpo.pipeline import Result
     from mmedpo.spending import Need
+    from mmedpo.variants import Planned
 
 Seer = Callable[[Event], None]
 
@@ -299,6 +300,35 @@ def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> N
     for folder in dict.fromkeys(part for text in runs for part in text.split(",")):
         console.print(f"{folder}: ", end="", highlight=False)
         _print_overlap(console, trained_on(Path(folder)))
+
+
+def starting(one: Planned) -> None:
+    """Say which of a recipe's variants begins."""
+    Console(stderr=True, highlight=False).print(f"[bold]{one.variant}[/], seed {one.seed}", soft_wrap=True)
+
+
+def show_variants(results: Mapping[str, Sequence[Result]], compared: Mapping[str, Any]) -> None:
+    """Print the measures of all variants, and which differ from the first by more than chance."""
+    console = Console(highlight=False)
+    rows = compared.get("against the start", [])
+    shown = list(dict.fromkeys((row["metric"], row["measure"]) for row in rows if "difference" in row))
+    sure = {
+        (row["method"], row["metric"], row["measure"])
+        for row in compared.get("against the first", [])
+        if row.get("p_holm", 1) < 0.05
+    }
+    values = {(row["method"], row["metric"], row["measure"]): row["value"] for row in rows}
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    table = [["variant", *(measure for _, measure in shown)]]
+    for method in methods:
+        cells = [number(values[method, *key]) + ("*" if (method, *key) in sure else "") for key in shown]
+        table.append([method, *cells])
+    if rows:
+        aligned(console, table)
+        first = methods[1]
+        console.print(f"*: differs from {first}, p below .05 after Holm's correction over all measures and variants")
+    for name, found in results.items():
+        console.print(f"{name}: {', '.join(str(one.folder) for one in found)}", soft_wrap=True)
 
 
 def _gap(row: Mapping[str, Any]) -> list[str]:

@@ -66,7 +66,12 @@ def preference_loss(policy: Answers, reference: Answers, beta: float, options: L
 
 
 def pair_loss(policy: Answers, reference: Answers, beta: float, options: LossOptions) -> Tensor:
-    """Return the loss of each pair before its weight (pairs,): preference + nll x NLL + anchor x anchor."""
+    """Return the loss of each pair before its weight (pairs,): preference + nll x NLL + anchor x anchor.
+
+    For kind `sft` it is the chosen answer's NLL alone, and the rejected side has no part in it.
+    """
+    if options.kind == "sft":
+        return -policy.chosen / policy.chosen_tokens
     loss = preference_loss(policy, reference, beta, options)
     if options.nll:
         loss = loss - options.nll * policy.chosen / policy.chosen_tokens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,12 +141,18 @@ class _Mistakes:
         self.messages.append(f"{self.tree.place(path, of_key=of_key)}: {message}")
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Loaded:
-    """Read and check a recipe. Raises RecipeError (or PluginError) that lists every mistake, a line each."""
-    tree = yaml12.read(path)
+def load_recipe(path: Path, overrides: Sequence[str] = (), variant: Variant | None = None) -> Loaded:
+    """Read and check a recipe, or one of its variants.
+
+    Raises RecipeError (or PluginError) that lists every mistake, a line each.
+    """
+    tree = _read(path)
     mistakes = _Mistakes(tree, list(dict.fromkeys(tree.repeated)))
-    if not isinstance(tree.values, dict):
-        raise RecipeError(f"{tree.place(())}: a recipe is a mapping that starts with 'output:' or 'data:'")
+    if variant is not None:
+        for key, value in variant.changes.items():
+            _set(key, value, tree.place(("variants", variant.name, key)), tree, mistakes)
+    for key in ("variants", "seeds"):
+        tree.values.pop(key, None)
     for text in overrides:
         _override(text, tree, mistakes)
     values = {**DEFAULTS, **tree.values}
@@ -163,6 +170,37 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Loaded:
     return Loaded(recipe, found, values, str(path))
 
 
+def _read(path: Path) -> Tree:
+    tree = yaml12.read(path)
+    if not isinstance(tree.values, dict):
+        raise RecipeError(f"{tree.place(())}: a recipe is a mapping that starts with 'output:' or 'data:'")
+    return tree
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to carry out a recipe: a name, and what it changes."""
+
+    name: str
+    changes: dict[str, Any]  # dotted key -> value, as on the command line
+
+
+def load_variants(path: Path) -> tuple[list[Variant], list[int]]:
+    """Return a recipe's variants, in order, and its seeds. Raises RecipeError for those that are none."""
+    tree = _read(path)
+    written, seeds = tree.values.get("variants") or {}, tree.values.get("seeds") or []
+    if not isinstance(written, dict) or not all(isinstance(item, dict | None) for item in written.values()):
+        raise RecipeError(f"{tree.place(('variants',))}: variants are written {{NAME: {{key.key: value}}, ...}}")
+    for name in written:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name):
+            raise RecipeError(
+                f"{tree.place(('variants', name))}: {name!r} names a folder; use letters, digits, . _ + -"
+            )
+    if not isinstance(seeds, list) or not all(type(seed) is int and seed >= 0 for seed in seeds):
+        raise RecipeError(f"{tree.place(('seeds',))}: seeds are a list of whole numbers, for example [0, 1, 2]")
+    return [Variant(name, dict(changes or {})) for name, changes in written.items()], seeds
+
+
 def _override(text: str, tree: Tree, mistakes: _Mistakes) -> None:
     """Apply `key.key=value`; the value is YAML, the place of what it sets is the command line."""
     here = f"command line: {text}"
@@ -175,14 +213,19 @@ def _override(text: str, tree: Tree, mistakes: _Mistakes) -> None:
     except MmedpoError as error:
         mistakes.messages.append(str(error))
         return
+    _set(name, parsed.values, here, tree, mistakes)
+
+
+def _set(name: str, value: Any, here: str, tree: Tree, mistakes: _Mistakes) -> None:
+    """Set what a dotted key names; from now on its place is `here`."""
     path: Keys = tuple(int(key) if key.isdecimal() else key for key in name.split("."))
     holder = tree.values
     for depth, key in enumerate(path[:-1]):
         holder = _descend(holder, key, create=isinstance(path[depth + 1], str))
     if isinstance(holder, list) and isinstance(path[-1], int) and path[-1] < len(holder):
-        holder[path[-1]] = parsed.values
+        holder[path[-1]] = value
     elif isinstance(holder, dict):
-        holder[str(path[-1])] = parsed.values
+        holder[str(path[-1])] = value
     else:
         mistakes.messages.append(f"{here}: the recipe has nothing at {name!r} to set")
         return

@@ -10,7 +10,21 @@ from pydantic.fields import FieldInfo
 
 from mmedpo.inspection import probe_all
 from mmedpo.plugins import Found, find
-from mmedpo.recipe import DEFAULTS, LISTS, SLOTS, EvaluateOptions, Recipe
+from mmedpo.recipe import DEFAULTS, LISTS, SLOTS, DetectorOptions, EvaluateOptions, Recipe, Section
+
+SECTIONS: dict[str, type[Section]] = {"evaluate": EvaluateOptions, "detector": DetectorOptions}
+VARIANTS = {
+    "variants": {
+        "description": "Several ways to carry this out: a name, and the keys that it changes.",
+        "type": "object",
+        "additionalProperties": {"type": ["object", "null"]},
+    },
+    "seeds": {
+        "description": "The seeds with which each variant is carried out.",
+        "type": "array",
+        "items": {"type": "integer", "minimum": 0},
+    },
+}
 
 
 def recipe_schema() -> dict[str, Any]:
@@ -26,7 +40,7 @@ def recipe_schema() -> dict[str, Any]:
         print(f"mmedpo: {line}", file=sys.stderr)
     properties = {name: _property((name,), field, definitions) for name, field in Recipe.model_fields.items()}
     required = [name for name, field in Recipe.model_fields.items() if field.is_required() and name not in DEFAULTS]
-    schema = _object(properties, required)
+    schema = _object(properties | VARIANTS, required)
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "mmedpo recipe"}
     return head | schema | {"$defs": definitions} | ({"$comment": "\n".join(failed)} if failed else {})
 
@@ -49,8 +63,8 @@ def _property(path: tuple[str, ...], field: FieldInfo, definitions: dict[str, An
         one: dict[str, Any] = {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in names]}
         several = {"type": "array", "items": one}
         return {"description": field.description or "", **({"anyOf": [several, one]} if path in LISTS else one)}
-    if path == ("evaluate",):
-        fields = EvaluateOptions.model_fields
+    if len(path) == 1 and path[0] in SECTIONS:
+        fields = SECTIONS[path[0]].model_fields
         inner = {name: _property((*path, name), item, definitions) for name, item in fields.items()}
         return _object(inner, [name for name, item in fields.items() if item.is_required()])
     annotation: Any = field.annotation

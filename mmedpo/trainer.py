@@ -229,6 +229,8 @@ class PreferenceTrainer(DPOTrainer):
             self.evaluated = sums
         prefix = "eval_" if mode == "eval" else ""
         metrics = {f"{prefix}{name}": value for name, value in measures(sums).items()}
+        if self.options.loss.kind == "sft":  # one side has no margin
+            metrics = {name: value for name, value in metrics.items() if "rewards/" not in name}
         _check_number(logs.get("loss", 0.0), self.state.global_step)
         Trainer.log(self, {**logs, **metrics}, start_time)
 

@@ -8,7 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,8 @@ def train(
     place = folder / "checkpoints"
     place.mkdir(parents=True, exist_ok=True)
     table = ReferenceFile(place / f"reference-{rank()}.jsonl") if precomputed is None else precomputed
+    if options.loss.kind == "sft":  # no reference has a part in it
+        table = {weighted.pair.id: (0.0, 0.0) for weighted in pairs}
     pixels = Pixels(backbone)
     with _quiet(), _memory_explained(options), adapted(backbone, options, setting.seed) as model:
         encoded, dropped = _encode(pairs, backbone, pixels, options, see)
@@ -90,7 +92,7 @@ def train(
         "steps": trainer.state.global_step,
         "loss": _first_and_last(history, options.epochs),
         "history": history,
-        "validation": _validation(trainer.evaluated),
+        "validation": _validation(trainer.evaluated) if options.loss.kind != "sft" else {},
         "seconds": round(time.monotonic() - began, 1),
     }
 
@@ -105,6 +107,8 @@ def _encode(
     dropped: list[Trained] = []
     for weighted in pairs:
         pair = encode(weighted, backbone, pixels)
+        if options.loss.kind == "sft":
+            pair = replace(pair, rejected=pair.chosen)  # in a tree this costs nothing
         (dropped if too_long(pair, options.max_length) else kept).append(pair)
         see(StageAdvanced("encode", 1))
     see(StageFinished("encode", {"pairs": len(kept), "too long": len(dropped)}))

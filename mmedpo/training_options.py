@@ -91,8 +91,8 @@ class ProjectorOptions(Options):
 class LossOptions(Options):
     """The loss of a pair: kind + nll x NLL + anchor x anchor, times its weight and the coefficient of its kind."""
 
-    kind: Literal["sigmoid", "hinge", "ipo", "robust"] = "sigmoid"
-    """The preference loss."""
+    kind: Literal["sigmoid", "hinge", "ipo", "robust", "sft"] = "sigmoid"
+    """The preference loss; sft: none, the chosen answers are learned as they are (their mean token NLL)."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
     """The share of pairs expected to be the wrong way round; for sigmoid and robust."""
     nll: float = Field(default=0.0, ge=0)
@@ -108,6 +108,8 @@ class LossOptions(Options):
     def _smoothing_fits(self) -> LossOptions:
         if self.label_smoothing and self.kind not in ("sigmoid", "robust"):
             raise ValueError(f"label_smoothing is for kind sigmoid or robust, not {self.kind}")
+        if self.kind == "sft" and (self.nll or self.anchor):
+            raise ValueError("sft is the NLL of the chosen answers; leave nll and anchor out")
         return self
 
 

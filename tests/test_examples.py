@@ -16,6 +16,17 @@ EXAMPLES = ROOT / "examples"
 SMALL = {  # overrides that make a recipe small; None: it needs data or weights that are not here, so it is only checked
     "quickstart": ["data.images=8", "evaluate.data.images=6", "train.epochs=1", "train.lora={r: 4, alpha: 8}"],
     "consensus": ["data.images=4", "evaluate.data.images=4", "score.0.rounds=1", "train.lora={r: 4, alpha: 8}"],
+    "lesions": [
+        "data.images=8",
+        "evaluate.data.images=6",
+        "train.lora={r: 4, alpha: 8}",
+        "localize.threshold=0",
+        "localize.checkpoint=out/detector.safetensors",
+        "localize.learning={size: 112, width: 8, steps: 4}",
+        "detector.train.images=8",
+        "detector.validation.images=6",
+        "detector.test.images=6",
+    ],
     "mmedpo_released": None,
     "gpt4o": None,
 }

@@ -110,3 +110,11 @@ def test_shares_of_micro_batches_add_up_to_the_step() -> None:
 def test_smoothing_is_refused_where_it_means_nothing(kind: str) -> None:
     with pytest.raises(ValidationError, match="label_smoothing is for kind sigmoid or robust"):
         LossOptions(kind=kind, label_smoothing=0.1)  # type: ignore[arg-type]
+
+
+def test_sft_is_the_mean_token_nll_of_the_chosen_answer_and_nothing_else() -> None:
+    policy = Answers(*(torch.tensor([value]) for value in (-6.0, -1.0, 3.0, 2.0)))
+    reference = Answers(*(torch.tensor([value]) for value in (-9.0, -9.0, 3.0, 2.0)))
+    assert pair_loss(policy, reference, 0.1, LossOptions(kind="sft")).item() == pytest.approx(2.0)
+    with pytest.raises(ValidationError, match="leave nll and anchor out"):
+        LossOptions(kind="sft", nll=1.0)

@@ -11,7 +11,7 @@ from statistics import fmean, pvariance
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmedpo_plugins.weightings import AsPrinted, Clinical, Raw, Uniform
+from mmedpo_plugins.weightings import AsPrinted, Clinical, Filter, Raw, Shuffled, Uniform
 from pydantic import ValidationError
 
 from mmedpo import Score, Weighting
@@ -104,3 +104,16 @@ def test_every_weighting_gives_a_finite_weight_of_at_least_0(values: list[tuple[
 def test_limits_that_do_not_enclose_1_are_refused(limits: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         Clinical(**limits)  # type: ignore[arg-type]
+
+
+def test_shuffled_weights_are_the_clinical_ones_on_other_pairs_of_the_same_scorer() -> None:
+    scores = [Score(value / 40, scorer=name) for name in ("a", "b") for value in range(20)]
+    weights, shuffled = Clinical().weigh(scores), Shuffled().weigh(scores)
+    for part in (slice(0, 20), slice(20, 40)):
+        assert sorted(shuffled[part]) == sorted(weights[part])
+        assert shuffled[part] != weights[part]
+    assert Shuffled(draw=1).weigh(scores) != shuffled == Shuffled().weigh(scores)
+
+
+def test_a_filter_keeps_what_is_relevant_enough() -> None:
+    assert Filter(least=0.3).weigh([Score(value) for value in (0.0, 0.29, 0.3, 1.0)]) == [0, 0, 1, 1]

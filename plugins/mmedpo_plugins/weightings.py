@@ -10,14 +10,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from mmedpo import Score, Weighting, hookimpl
+from mmedpo import Score, Weighting, hookimpl, seed_for
 
 MEAN, VARIANCE = 1.0, 0.1  # the paper's mu and sigma^2 (section 3.3 and appendix B)
 
 
 @hookimpl
 def mmedpo_weightings() -> list[type[Weighting]]:
-    return [Clinical, Raw, AsPrinted, Uniform]
+    return [Clinical, Shuffled, Filter, Raw, AsPrinted, Uniform]
 
 
 class _Clipped(Weighting):
@@ -59,6 +59,49 @@ class Clinical(_Clipped):
         # Equal values may leave a rounding error for a deviation; it must not be blown up to a standard score.
         standard = (relevance - mean) / deviation if deviation > 1e-9 else 0.0
         return self._clip(MEAN + sqrt(VARIANCE) * standard)
+
+
+class Shuffled(Clinical):
+    """Give the weights of `clinical` to the wrong pairs: the control that tells whether it matters which pair has which.
+
+        weigh: {use: shuffled, draw: 0}
+
+    The weights are exchanged among the pairs of one scorer, so that each scorer's weights stay what they are.
+    """
+
+    use: ClassVar[str] = "shuffled"
+
+    draw: int = Field(default=0, ge=0)
+    """Another number, another order."""
+
+    def weigh(self, scores: Sequence[Score]) -> list[float]:
+        """Return the weights of `clinical` in an order drawn within each scorer."""
+        weights = super().weigh(scores)
+        places: dict[str, list[int]] = defaultdict(list)
+        for place, score in enumerate(scores):
+            places[score.scorer].append(place)
+        shuffled = list(weights)
+        for scorer, mine in places.items():
+            order = sorted(mine, key=lambda place: seed_for(self.draw, "shuffled", scorer, place))
+            for place, source in zip(mine, order, strict=True):
+                shuffled[place] = weights[source]
+        return shuffled
+
+
+class Filter(Weighting):
+    """Keep the pairs that are relevant enough, all at weight 1, and give the others no say.
+
+    weigh: {use: filter, least: 0.5}
+    """
+
+    use: ClassVar[str] = "filter"
+
+    least: float = Field(default=0.5, ge=0, le=1)
+    """The least relevance of a pair that counts."""
+
+    def weigh(self, scores: Sequence[Score]) -> list[float]:
+        """Return 1 or 0."""
+        return [float(_relevance(score) >= self.least) for score in scores]
 
 
 class Raw(Weighting):

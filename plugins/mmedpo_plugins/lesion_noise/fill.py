@@ -18,7 +18,7 @@ def inpaint(image: Image, mask: Floats, seed: int) -> Image:
     from scipy import ndimage
 
     values, inside = _floats(image), mask > 0
-    smooth = _settled(_pulled(values, ~inside), inside)
+    smooth = _pulled(values, ~inside)
     near = ndimage.binary_dilation(inside, iterations=8) & ~inside
     fine = values - ndimage.gaussian_filter(values, (1, 1, 0))
     grain = fine[near].std(axis=0) if near.any() else np.zeros(values.shape[2])
@@ -75,7 +75,7 @@ def _pulled(values: Floats, known: Bools) -> Floats:
     weights, sums = _halved(weights[..., None]), _halved(sums)
     coarse = _pulled((sums / np.maximum(weights, 1)).astype(np.float32), weights[..., 0] > 0)
     fine = coarse.repeat(2, axis=0).repeat(2, axis=1)[: known.shape[0], : known.shape[1]]
-    return np.where(known[..., None], values, fine)
+    return _settled(np.where(known[..., None], values, fine), ~known)
 
 
 def _halved(values: Floats) -> Floats:
@@ -83,8 +83,8 @@ def _halved(values: Floats) -> Floats:
     return np.asarray(values[::2, ::2] + values[1::2, ::2] + values[::2, 1::2] + values[1::2, 1::2])
 
 
-def _settled(values: Floats, inside: Bools, rounds: int = 48) -> Floats:
-    """Let what is inside become the mean of its neighbours, so that no step of the pyramid shows."""
+def _settled(values: Floats, inside: Bools, rounds: int = 12) -> Floats:
+    """Let what is inside become the mean of its neighbours, on each level, so that no step of the pyramid shows."""
     from scipy import ndimage
 
     cross = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], dtype=np.float32)[..., None] / 4

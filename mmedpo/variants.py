@@ -1,0 +1,112 @@
+"""Several ways to carry out one recipe, with several seeds; what they have in common is done once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mmedpo.compare import compare
+from mmedpo.errors import RecipeError
+from mmedpo.events import Event
+from mmedpo.folder import write_json
+from mmedpo.pipeline import Result, run
+from mmedpo.recipe import Loaded, Variant, load_recipe, load_variants
+
+START = "start"  # in a variant: begin with the adapter of an earlier one, of the same seed
+TABLE = "variants.json"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run to be: a variant and a seed."""
+
+    variant: str
+    seed: int
+    loaded: Loaded
+
+
+def plan(path: Path, overrides: Sequence[str] = ()) -> list[Planned]:
+    """Check every variant with every seed and return the runs in order, all variants of a seed together.
+
+    Raises RecipeError that lists the mistakes of all of them.
+    """
+    variants, seeds = load_variants(path)
+    planned: list[Planned] = []
+    mistakes: list[str] = []
+    every: Sequence[int | None] = seeds or [None]
+    for seed in every:
+        for variant in variants:
+            try:
+                loaded = _load(path, overrides, variant, seed, [one.variant for one in planned])
+            except RecipeError as error:
+                mistakes += [f"variant {variant.name}: {line}" for line in str(error).splitlines()]
+            else:
+                planned.append(Planned(variant.name, loaded.recipe.seed, loaded))
+    if mistakes:
+        raise RecipeError("\n".join(dict.fromkeys(mistakes)))
+    return planned
+
+
+def _load(path: Path, overrides: Sequence[str], variant: Variant, seed: int | None, earlier: Sequence[str]) -> Loaded:
+    """Load one run: in a folder of its own, below the recipe's output."""
+    changes = dict(variant.changes)
+    start = changes.pop(START, None)
+    if start is not None and start not in earlier:
+        raise RecipeError(
+            f"{path}: {START}: {start!r} is no earlier variant; there are: {', '.join(earlier) or 'none'}"
+        )
+    mine = [*overrides, *([] if seed is None else [f"seed={seed}"])]
+    loaded = load_recipe(path, mine, replace(variant, changes=changes))
+    output = loaded.recipe.output
+
+    def place(name: str) -> Path:
+        return output / (name if seed is None else f"{name}-{seed}")
+
+    where = [f"output={place(variant.name)}"]
+    if start is not None:
+        where.append(f"backbone.adapter={place(start) / 'adapter'}")
+    return load_recipe(path, [*mine, *where], replace(variant, changes=changes))
+
+
+def run_variants(
+    planned: Sequence[Planned],
+    see: Callable[[Event], None],
+    began: Callable[[Planned], None] = lambda one: None,
+    *,
+    until: str,
+    limit: int | None = None,
+) -> dict[str, list[Result]]:
+    """Carry out the runs one after another; return the results by variant, in the order of the seeds."""
+    results: dict[str, list[Result]] = {}
+    for one in planned:
+        began(one)
+        results.setdefault(one.variant, []).append(run(one.loaded, see, until=until, limit=limit))
+    return results
+
+
+def table(results: dict[str, list[Result]]) -> dict[str, list[dict[str, Any]]]:
+    """Compare every variant with the starting model of the first, and with the first; write variants.json.
+
+    Differences are paired by case and pooled over seeds. Empty when nothing was trained and measured.
+    """
+    measured = {name: found for name, found in results.items() if found[0].measures.get("measures")}
+    trained = {name: found for name, found in measured.items() if "after" in found[0].measures["measures"][0]}
+    if not trained:
+        return {}
+    named = [",".join(str(result.folder) for result in found) for found in trained.values()]
+    compared = {
+        "against the start": list(_named(compare(named, start=True), list(trained))),
+        "against the first": list(_named(compare(named), list(trained))) if len(named) > 1 else [],
+    }
+    write_json(next(iter(trained.values()))[0].folder.parent / TABLE, compared)
+    return compared
+
+
+def _named(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Call each method by its variant's name instead of its folders."""
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    known = dict(zip(methods[-len(names) :], names, strict=True))
+    for row in rows:
+        yield {**row, "method": known.get(row["method"], row["method"])}
