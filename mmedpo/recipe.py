@@ -116,6 +116,7 @@ SLOTS: dict[Keys, str] = {  # where a recipe names parts, and of which kind
 }
 LISTS: set[Keys] = {("localize",), ("disprefer",), ("score",), ("observe",), ("evaluate", "measure")}
 HOLDERS = {path[0] for path in SLOTS if len(path) > 1}  # sections with slots in them
+PLAN = ("variants", "seeds")  # keys of a recipe of several runs; no single run has them
 DEFAULTS = {"weigh": {"use": "clinical"}}
 
 
@@ -151,10 +152,11 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), variant: Variant | No
     if variant is not None:
         for key, value in variant.changes.items():
             _set(key, value, tree.place(("variants", variant.name, key)), tree, mistakes)
-    for key in ("variants", "seeds"):
+    for key in PLAN:
         tree.values.pop(key, None)
     for text in overrides:
-        _override(text, tree, mistakes)
+        if not _plans(text):
+            _override(text, tree, mistakes)
     values = {**DEFAULTS, **tree.values}
     found: dict[type[Part], Found] = {}
     filled, doubtful = _fill_slots(values, mistakes, found)
@@ -185,9 +187,20 @@ class Variant:
     changes: dict[str, Any]  # dotted key -> value, as on the command line
 
 
-def load_variants(path: Path) -> tuple[list[Variant], list[int]]:
+def _plans(override: str) -> bool:
+    """Tell whether an override is about which variants and seeds there are."""
+    return override.partition("=")[0].split(".")[0] in PLAN
+
+
+def load_variants(path: Path, overrides: Sequence[str] = ()) -> tuple[list[Variant], list[int]]:
     """Return a recipe's variants, in order, and its seeds. Raises RecipeError for those that are none."""
     tree = _read(path)
+    mistakes = _Mistakes(tree)
+    for text in overrides:
+        if _plans(text):
+            _override(text, tree, mistakes)
+    if mistakes.messages:
+        raise RecipeError("\n".join(mistakes.messages))
     written, seeds = tree.values.get("variants") or {}, tree.values.get("seeds") or []
     if not isinstance(written, dict) or not all(isinstance(item, dict | None) for item in written.values()):
         raise RecipeError(f"{tree.place(('variants',))}: variants are written {{NAME: {{key.key: value}}, ...}}")

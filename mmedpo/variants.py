@@ -32,14 +32,14 @@ def plan(path: Path, overrides: Sequence[str] = ()) -> list[Planned]:
 
     Raises RecipeError that lists the mistakes of all of them.
     """
-    variants, seeds = load_variants(path)
+    variants, seeds = load_variants(path, overrides)
     planned: list[Planned] = []
     mistakes: list[str] = []
     every: Sequence[int | None] = seeds or [None]
     for seed in every:
-        for variant in variants:
+        for place, variant in enumerate(variants):
             try:
-                loaded = _load(path, overrides, variant, seed, [one.variant for one in planned])
+                loaded = _load(path, overrides, variant, seed, [one.name for one in variants[:place]])
             except RecipeError as error:
                 mistakes += [f"variant {variant.name}: {line}" for line in str(error).splitlines()]
             else:

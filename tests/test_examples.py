@@ -27,6 +27,13 @@ SMALL = {  # overrides that make a recipe small; None: it needs data or weights 
         "detector.validation.images=6",
         "detector.test.images=6",
     ],
+    "ablation": [
+        "data.images=4",
+        "evaluate.data.images=4",
+        "train.epochs=1",
+        "train.lora={r: 4, alpha: 8}",
+        "variants={mmedpo: {}, sft: {train.loss: {kind: sft}}, sft-mmedpo: {start: sft}}",
+    ],
     "mmedpo_released": None,
     "gpt4o": None,
 }
@@ -54,9 +61,11 @@ def test_an_example_runs_to_its_table_at_reduced_size(name: str, mmedpo: Mmedpo,
             pytest.skip(f"{package} is not installed; see the head of examples/{name}.yaml")
     done = mmedpo("run", EXAMPLES / f"{name}.yaml", *(SMALL[name] or []), "output=out", "--json")
     assert done.returncode == 0, done.stderr
-    measured = json.loads(done.stdout)["measures"]["measures"][0]
-    assert set(measured["before"]) == set(measured["after"])
-    assert (tmp_path / "out/adapter/adapter_model.safetensors").exists()
+    result = json.loads(done.stdout)
+    for one in [runs[0] for runs in result["runs"].values()] if "runs" in result else [result]:
+        measured = one["measures"]["measures"][0]
+        assert set(measured["before"]) == set(measured["after"])
+        assert (tmp_path / one["folder"] / "adapter/adapter_model.safetensors").exists()
 
 
 @pytest.mark.slow

@@ -58,6 +58,12 @@ def test_every_variant_is_carried_out_with_every_seed(tmp_path: Path) -> None:
     assert planned[7].loaded.recipe.backbone.adapter == "out/sft-7/adapter"
 
 
+def test_the_command_line_has_the_last_word_on_variants_and_seeds(tmp_path: Path) -> None:
+    planned = plan(written(tmp_path), ["seeds=[3]", "variants={only: {}, other: {train.epochs: 4}}", "train.epochs=2"])
+    assert [(one.variant, one.seed) for one in planned] == [("only", 3), ("other", 3)]
+    assert {one.loaded.recipe.train.epochs for one in planned if one.loaded.recipe.train} == {2}
+
+
 @pytest.mark.parametrize(
     ("variants", "message"),
     [

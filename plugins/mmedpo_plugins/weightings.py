@@ -62,7 +62,7 @@ class Clinical(_Clipped):
 
 
 class Shuffled(Clinical):
-    """Give the weights of `clinical` to the wrong pairs: the control that tells whether it matters which pair has which.
+    """Give the weights of `clinical` to the wrong pairs: the control for whether it matters which pair has which.
 
         weigh: {use: shuffled, draw: 0}
 
