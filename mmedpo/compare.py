@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo.errors import DataError
+from mmedpo.evaluate import measured_by
 from mmedpo.folder import read_json
 from mmedpo.intervals import holm, pooled_intervals
 from mmedpo.parts import Metric, Statistics
@@ -68,7 +69,7 @@ def _answers(folder: Path) -> tuple[Mapping[str, Any], ...]:
 def _metrics(folder: Path) -> Sequence[Metric]:
     options = load_run(folder).recipe.evaluate
     assert options is not None
-    return options.measure
+    return measured_by(options)
 
 
 def _rows(metric: Metric, first: Method, method: Method, only: Sequence[str]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from mmedpo.journal import Journal
 from mmedpo.parts import Dispreference, Localizer, Reader, Scorer
 from mmedpo.records import Case, Drop, Pair, Region, Score, Side, Weighted, from_json, to_json
 from mmedpo.regions import agreement, merge
-from mmedpo.run import Run, blaming, by_slice, opening
+from mmedpo.run import Opened, Run, blaming, by_slice, opening
 
 
 def read(run: Run, part: Reader, stage: str = "read") -> list[Case | Pair]:
@@ -123,7 +123,7 @@ def disprefer(run: Run, parts: Sequence[Dispreference], cases: list[Case]) -> li
     counts: Counter[str] = Counter()
     with opening(run) as opened:
         for part in parts:
-            for item in _made_by(run, part, cases, made, opened):
+            for item in made_by(run, part, cases, made, opened, f"disprefer: {part.use}"):
                 if isinstance(item, Drop):
                     counts[f"cases without {part.makes} pair by {part.use}: {item.reason}"] += 1
                 else:
@@ -138,9 +138,10 @@ def disprefer(run: Run, parts: Sequence[Dispreference], cases: list[Case]) -> li
     return pairs
 
 
-def _made_by(
-    run: Run, part: Dispreference, cases: list[Case], made: dict[str, list[Pair]], opened: Any
+def made_by(
+    run: Run, part: Dispreference, cases: Sequence[Case], made: dict[str, list[Pair]], opened: Opened, stage: str
 ) -> list[Pair | Drop]:
+    """Return what a dispreference makes of the cases; `made` are the pairs there are already, by case."""
     found, backbone = run.found(part), run.recipe.backbone
     facts = [run.key(backbone)] if part.needs_backbone else []
 
@@ -150,7 +151,6 @@ def _made_by(
         return list(_checked(run, part, items, some))
 
     with_earlier = [(case, tuple(made[case.id])) for case in cases]
-    stage = f"disprefer: {part.use}"
     slices = by_slice(run, part, with_earlier, work, stage=stage, facts=facts, lower=f"the options of {found.name}")
     return [_pair_or_drop(kind, value) for some in slices for kind, value in some]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from mmedpo.errors import DataError
 from mmedpo.folder import write_text
 from mmedpo.intervals import paired_intervals
 from mmedpo.parts import Backbone, Metric, Statistics
+from mmedpo.probes import Looks, count, probes_of
 from mmedpo.recipe import EvaluateOptions
 from mmedpo.records import Case, Pair, Weighted, seed_for
 from mmedpo.run import Run, blaming, by_slice, opening
@@ -41,10 +43,14 @@ def evaluate(run: Run, options: EvaluateOptions, trained: Path | None, pairs: Se
         aligned = backbone.model_copy(update={"adapter": str(trained)})
         after = answers(run, aligned, asked, options, "evaluate: after")
     answered = Answered(asked, before, after)
+    metrics = measured_by(options)
     statistics = [_statistics(run, metric, answered) for metric in options.measure]
-    _write_answers(run.folder / "answers.jsonl", answered, dict(zip(_uses(options), statistics, strict=True)))
+    if options.probe:
+        statistics.append(_looked(run, options, answered, trained))
+    uses = [metric.use for metric in metrics]
+    _write_answers(run.folder / "answers.jsonl", answered, dict(zip(uses, statistics, strict=True)))
     result = {"cases": len(asked), "groups": len({case.group for case in asked}), "overlap": overlap(asked, pairs)}
-    measured = zip(options.measure, statistics, strict=True)
+    measured = zip(metrics, statistics, strict=True)
     result["measures"] = [_measure(run, metric, answered, rows) for metric, rows in measured]
     run.finish("evaluate", Counter({"cases answered": len(asked)}))
     return result
@@ -67,8 +73,22 @@ def answers(run: Run, backbone: Backbone, cases: list[Case], options: EvaluateOp
     return [text for some in slices for text in some]
 
 
-def _uses(options: EvaluateOptions) -> list[str]:
-    return [metric.use for metric in options.measure]
+def measured_by(options: EvaluateOptions) -> list[Metric]:
+    """Return the metrics of an evaluation, with that of its probes."""
+    return [*options.measure, *([Looks()] if options.probe else [])]
+
+
+def _looked(run: Run, options: EvaluateOptions, answered: Answered, trained: Path | None) -> list[list[Statistics]]:
+    """Ask again about changed films, before and after, and count the answers that change."""
+    probes = probes_of(run, options.probe, answered.cases)
+    backbone = run.recipe.backbone
+    aligned = backbone.model_copy(update={"adapter": str(trained)})
+    sides = [(backbone, answered.before), *([(aligned, answered.after)] if answered.after is not None else [])]
+
+    def count_with(model: Backbone, said: Sequence[str]) -> list[Statistics]:
+        return count(probes, said, lambda cases, name: answers(run, model, cases, options, f"probe: {name}"))
+
+    return [count_with(model, said) for model, said in sides]
 
 
 def _statistics(run: Run, metric: Metric, answered: Answered) -> list[list[Statistics]]:
@@ -88,7 +108,7 @@ def _measure(
     run: Run, metric: Metric, answered: Answered, statistics: Sequence[Sequence[Statistics]]
 ) -> dict[str, Any]:
     """Return a metric's measures before and after, and the interval of each difference."""
-    with blaming(run.found(metric), "--limit"):
+    with blaming(run.found(metric), "--limit") if type(metric) in run.loaded.found else nullcontext():
         result: dict[str, Any] = {"use": metric.use, "before": metric.combine(statistics[0])}
         if len(statistics) == 2:
             result["after"] = metric.combine(statistics[1])

@@ -42,6 +42,8 @@ class EvaluateOptions(Section):
     """The reader of the cases to answer; never those trained on."""
     measure: Annotated[list[InstanceOf[Metric]], Field(min_length=1)]
     """The metrics."""
+    probe: list[InstanceOf[Dispreference]] = []
+    """Image dispreferences that change the films, to see which answers change with them."""
     max_new_tokens: int = Field(default=64, ge=1)
     """The longest answer, in tokens."""
 
@@ -112,9 +114,17 @@ SLOTS: dict[Keys, str] = {  # where a recipe names parts, and of which kind
     ("detector", "test"): "reader",
     ("evaluate", "data"): "reader",
     ("evaluate", "measure"): "metric",
+    ("evaluate", "probe"): "dispreference",
     ("observe",): "observer",
 }
-LISTS: set[Keys] = {("localize",), ("disprefer",), ("score",), ("observe",), ("evaluate", "measure")}
+LISTS: set[Keys] = {
+    ("localize",),
+    ("disprefer",),
+    ("score",),
+    ("observe",),
+    ("evaluate", "measure"),
+    ("evaluate", "probe"),
+}
 HOLDERS = {path[0] for path in SLOTS if len(path) > 1}  # sections with slots in them
 PLAN = ("variants", "seeds")  # keys of a recipe of several runs; no single run has them
 DEFAULTS = {"weigh": {"use": "clinical"}}
@@ -362,6 +372,9 @@ def _contradictions(recipe: Recipe) -> Iterator[tuple[Keys, str]]:
                 f"budget.money needs a price for {model!r}: prices: {{{model}: {{input: .., output: ..}}}}",
             )
     yield from _untaught(recipe)
+    for index, probe in enumerate(recipe.evaluate.probe if recipe.evaluate else []):
+        if probe.makes != "image" or probe.needs_backbone:
+            yield ("evaluate", "probe", index), f"{probe.use!r} makes {probe.makes} pairs; a probe changes the image"
     rater: dict[str, str] = {}
     for index, scorer in enumerate(recipe.score):
         for kind in sorted(scorer.rates):
