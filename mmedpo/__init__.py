@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         Statistics,
         Weighting,
     )
-    from mmedpo.pictures import Picture
+    from mmedpo.pictures import MOST_PIXELS, Picture
     from mmedpo.prompts import Prompts
     from mmedpo.records import Case, Drop, Pair, Region, Score, Side, Weighted, digest, seed_for
     from mmedpo.replies import Fault
@@ -51,7 +51,7 @@ _HOMES = {
         "Backbone", "Dispreference", "Encoding", "LiveBackbone", "Localizer", "Metric", "Observer", "Part",
         "Reader", "Scorer", "Setting", "Statistics", "Weighting",
     ],
-    "mmedpo.pictures": ["Picture"],
+    "mmedpo.pictures": ["MOST_PIXELS", "Picture"],
     "mmedpo.prompts": ["Prompts"],
     "mmedpo.records": [
         "Case", "Drop", "Pair", "Region", "Score", "Side", "Weighted", "digest", "seed_for",
