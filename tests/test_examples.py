@@ -18,6 +18,7 @@ SMALL = {  # overrides that make a recipe small; None: it needs data or weights 
     "consensus": ["data.images=4", "evaluate.data.images=4", "score.0.rounds=1", "train.lora={r: 4, alpha: 8}"],
     "mmedpo_released": None,
     "gpt4o": None,
+    "slake_llava_med": None,
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Mmedpo
 from mmedpo_plugins.tables import Csv, Jsonl
 from PIL import Image
 
@@ -84,6 +85,27 @@ def test_a_row_can_be_restricted_where_the_table_is_not(root: Path) -> None:
     told = [case.restricted for case in read_csv(root, text, restricted=False) if isinstance(case, Case)]
     assert told == [True, False, False]
     assert all(case.restricted for case in read_csv(root, text) if isinstance(case, Case))
+
+
+RECIPE = """
+output: run
+data: {use: csv, file: vqa.csv, restricted: false}
+backbone: {use: phantom}
+disprefer: [{use: gpt4o-hallucination, model: gpt-4o}]
+unrated: keep
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("told", "refused"), [("true", True), ("false", False)])
+def test_a_restricted_row_holds_a_run_back_as_a_restricted_set_does(
+    root: Path, mmedpo: Mmedpo, told: str, refused: bool
+) -> None:
+    (root / "vqa.csv").write_text(f"image,question,answer,restricted\na.png,Is it?,yes,\nb.png,Is it?,no,{told}\n")
+    (root / "recipe.yaml").write_text(RECIPE)
+    done = mmedpo("run", "recipe.yaml", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert ("nothing will be sent to api.openai.com" in " ".join(done.stdout.split())) == refused
 
 
 def test_missing_images_are_an_error_or_left_out(root: Path) -> None:
