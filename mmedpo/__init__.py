@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mmedpo.endpoint import Endpoint
     from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError, Stopped
     from mmedpo.hookspecs import hookimpl
+    from mmedpo.imagefolder import ImageFolder
     from mmedpo.live import Prompt, TransformersBackbone, closing, plain_ids
     from mmedpo.parts import (
         Backbone,
@@ -28,10 +29,11 @@ if TYPE_CHECKING:
         Statistics,
         Weighting,
     )
-    from mmedpo.pictures import Picture
+    from mmedpo.pictures import MOST_PIXELS, Picture
     from mmedpo.prompts import Prompts
     from mmedpo.records import Case, Drop, Pair, Region, Score, Side, Weighted, digest, seed_for
     from mmedpo.replies import Fault
+    from mmedpo.rows import Ids, Row, answer_kind, csv_rows, file_text, json_rows, json_value, jsonl_rows, shown
     from mmedpo.spending import Need
     from mmedpo.tokens import filler, most
 
@@ -43,17 +45,21 @@ _HOMES = {
     "mmedpo.endpoint": ["Endpoint"],
     "mmedpo.errors": ["DataError", "MmedpoError", "PluginError", "RecipeError", "Stopped"],
     "mmedpo.hookspecs": ["hookimpl"],
+    "mmedpo.imagefolder": ["ImageFolder"],
     "mmedpo.live": ["Prompt", "TransformersBackbone", "closing", "plain_ids"],
     "mmedpo.parts": [
         "Backbone", "Dispreference", "Encoding", "LiveBackbone", "Localizer", "Metric", "Observer", "Part",
         "Reader", "Scorer", "Setting", "Statistics", "Weighting",
     ],
-    "mmedpo.pictures": ["Picture"],
+    "mmedpo.pictures": ["MOST_PIXELS", "Picture"],
     "mmedpo.prompts": ["Prompts"],
     "mmedpo.records": [
         "Case", "Drop", "Pair", "Region", "Score", "Side", "Weighted", "digest", "seed_for",
     ],
     "mmedpo.replies": ["Fault"],
+    "mmedpo.rows": [
+        "Ids", "Row", "answer_kind", "csv_rows", "file_text", "json_rows", "json_value", "jsonl_rows", "shown",
+    ],
     "mmedpo.spending": ["Need"],
     "mmedpo.tokens": ["filler", "most"],
 }  # fmt: skip

@@ -25,9 +25,9 @@ def read(run: Run, part: Reader, stage: str = "read") -> list[Case | Pair]:
     run.see(StageStarted(stage, 0))
     found = run.found(part)
     with blaming(found, "--limit"):
-        items = list(_first(part.read(), run.limit))
+        items = [_taken(run.journal, item, part.restricted) for item in _first(part.read(), run.limit)]
     boundary.check_read(found, items)
-    records = [_adopted(run.journal, item, part.restricted) for item in items if not isinstance(item, Drop)]
+    records = [item for item in items if not isinstance(item, Drop)]
     run.journal.settle()
     counts = Counter({"cases" if isinstance(records[0], Case) else "pairs": len(records)})
     counts.update(f"left out: {item.reason}" for item in items if isinstance(item, Drop))
@@ -55,14 +55,20 @@ def only_pairs(records: Sequence[Case | Pair]) -> list[Pair]:
     return [record for record in records if isinstance(record, Pair)]
 
 
+def _taken(journal: Journal, item: Case | Pair | Drop, restricted: bool) -> Case | Pair | Drop:
+    """Adopt a record as it is read, so that no more than one image is in memory; what is none is blamed later."""
+    return _adopted(journal, item, restricted) if isinstance(item, Case | Pair) else item
+
+
 def _adopted(journal: Journal, item: Case | Pair, restricted: bool) -> Case | Pair:
-    """Give every picture of a record its file and hash, and the record its reader's restriction."""
+    """Give every picture of a record its file and hash; a record is restricted when it or its reader says so."""
     if isinstance(item, Pair):
         case = _adopted(journal, item.case, restricted)
         assert isinstance(case, Case)
         return replace(_adopted_sides(journal, item), case=case)
     regions = tuple(_adopted_region(journal, region) for region in item.regions)
     image = journal.adopt(item.image)
+    restricted = restricted or item.restricted
     return replace(item, image=image, group=item.group or image.sha256, regions=regions, restricted=restricted)
 
 

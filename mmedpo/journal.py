@@ -17,7 +17,7 @@ from typing import Any
 
 from mmedpo.errors import DataError
 from mmedpo.folder import write_whole
-from mmedpo.pictures import Picture, pixel_hash, read_image
+from mmedpo.pictures import Deferred, Picture, pixel_hash, read_image
 from mmedpo.png import png_bytes
 from mmedpo.records import digest
 
@@ -74,12 +74,24 @@ class Journal:
 
         Raises DataError when the file cannot be read as an image.
         """
-        if picture.held is not None:
+        if isinstance(picture.held, Deferred):
+            picture = self._draw(picture.held)
+        elif picture.held is not None:
             picture = Picture(self._write(picture), picture.sha256)
         elif not picture.sha256:
             picture = Picture(picture.path, self._look(picture.path))
         self._paths.setdefault(picture.sha256, picture.path)
         return picture
+
+    def _draw(self, deferred: Deferred) -> Picture:
+        """Return the picture of a source; draw it where its pixels are not known yet."""
+        key = digest("drawn", deferred.source)
+        known = self.get(key)
+        if known is None or not self.image_path(known).exists():
+            drawn = Picture.drawn(deferred.draw())
+            self._write(drawn)
+            self.put(key, known := drawn.sha256)
+        return Picture(str(self.image_path(known)), known)
 
     def _write(self, picture: Picture) -> str:
         path = self.image_path(picture.sha256)

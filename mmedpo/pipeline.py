@@ -111,6 +111,7 @@ def _curate(this: Run, last: int) -> list[Weighted]:
     recipe = this.recipe
     records = curate.read(this, recipe.data)
     if last < STAGES.index("localize"):
+        this.did = True  # reading is done in every run
         return []
     cases, pairs = curate.only_cases(records), curate.only_pairs(records)
     if cases:

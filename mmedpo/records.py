@@ -37,7 +37,7 @@ class Case:
     group: str = ""  # what belongs together when cases are resampled or split: patient, else image; "" means the image
     about: tuple[str, ...] = ()  # labels of the findings the question is about, where the data says
     regions: tuple[Region, ...] = ()  # the reader's annotation; a localizer puts its own here
-    restricted: bool = True  # must not leave this machine
+    restricted: bool = True  # must not leave this machine; so is every case of a restricted reader
     notes: Mapping[str, Any] = field(default_factory=dict)  # JSON; whatever else the data says
 
 

@@ -36,6 +36,7 @@ SMALL = {  # overrides that make a recipe small; None: it needs data or weights 
     ],
     "mmedpo_released": None,
     "gpt4o": None,
+    "slake_llava_med": None,
 }
 
 

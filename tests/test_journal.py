@@ -62,6 +62,17 @@ def test_equal_pixels_are_equal_pictures_whatever_the_file(journal: Journal, tmp
     assert journal.adopt(Picture.at(tmp_path / "a.png")) == journal.adopt(Picture.at(tmp_path / "b.tiff"))
 
 
+def test_a_deferred_picture_is_drawn_once_and_again_when_its_file_is_gone(journal: Journal) -> None:
+    drawn = []
+    deferred = Picture.deferred(lambda: drawn.append(1) or Image.new("L", (4, 4), 9), "film 7")
+    first = journal.adopt(deferred)
+    assert Journal(journal.path).adopt(deferred) == first
+    assert len(drawn) == 1
+    Path(first.path).unlink()
+    assert journal.adopt(deferred).load().getpixel((0, 0)) == 9
+    assert len(drawn) == 2
+
+
 def test_records_survive_json_and_content_forgets_paths(journal: Journal) -> None:
     for pair in [*tiny_pairs("text"), *tiny_pairs("image")]:
         value = to_json(pair)
@@ -76,23 +87,6 @@ def test_a_folders_hash_depends_on_names_and_content_only(tmp_path: Path) -> Non
     assert path_hash(str(tmp_path / "one")) == path_hash(str(tmp_path / "two"))
     (tmp_path / "two" / "weights.bin").write_bytes(b"w" * 99 + b"x")
     assert path_hash(str(tmp_path / "one")) != path_hash(str(tmp_path / "two"))
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB", "1", "LA", "RGBA", "P", "CMYK", "I;16", "I", "F"])
-def test_every_mode_becomes_grey_or_colour_of_eight_bits(mode: str, tmp_path: Path) -> None:
-    path = tmp_path / "film.tiff"
-    Image.new(mode, (6, 5)).save(path)
-    image = Picture.at(path).load()
-    assert image.mode in ("L", "RGB")
-    assert image.size == (6, 5)
-
-
-@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n truncated"])
-def test_a_broken_image_is_an_error_with_its_path(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "film.png"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=r"film\.png: cannot be read as an image"):
-        Picture.at(path).load()
 
 
 def test_a_parts_source_includes_what_it_imports_of_its_package(

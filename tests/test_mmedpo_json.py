@@ -141,7 +141,7 @@ def test_an_image_outside_the_folder_is_refused(root: Path, name: str) -> None:
         ({"weighted_score": 9}, "'weighted_score' must be a number from 0 to 1, not 9"),
         ({"weighted_score": float("nan")}, "'weighted_score' must be a number from 0 to 1, not NaN"),
         ({"weighted_score": "0.9"}, "'weighted_score' must be a number"),
-        ({"id": [1]}, "'id' must be a number or a text"),
+        ({"id": [1]}, "'id' must be a text, not "),
     ],
 )
 def test_what_is_wrong_with_an_entry_is_said_with_its_place(root: Path, change: dict[str, Any], message: str) -> None:

@@ -1,0 +1,141 @@
+"""The reader of any data set that the Hugging Face library `datasets` can load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from mmedpo import Case, DataError, Drop, Ids, ImageFolder, Picture, Reader, Row, first_line, hookimpl, shown
+from mmedpo_plugins.arrow import embedded
+from mmedpo_plugins.mapped import Mapped
+
+
+@hookimpl
+def mmedpo_readers() -> list[type[Reader]]:
+    return [HfDataset]
+
+
+class HfDataset(Mapped):
+    """Read a data set of the Hugging Face library `datasets`.
+
+        data: {use: hf-dataset, path: data/my_set, split: train, columns: {answer: finding}}
+
+    A folder is one that `save_to_disk` wrote, or one with parquet, JSON Lines or CSV files, or images with a
+    `metadata.csv`; nothing of it is copied to a cache. Anything else is taken for a name on the Hub and downloaded to
+    the library's cache. An image is within its row, or named there as a file below the folder or below `images`.
+    """
+
+    use: ClassVar[str] = "hf-dataset"
+
+    path: str
+    """A folder, or a name on the Hub."""
+    split: str = Field(default="train", min_length=1)
+    """Which part."""
+    name: str | None = None
+    """The configuration, where the set has several."""
+    revision: str | None = None
+    """The version of a set on the Hub: a tag or commit."""
+    images: Path | None = None
+    """The folder of images that the rows name."""
+    missing: Literal["error", "skip"] = "error"
+    """What to do about images that are not there: stop and name the first, or drop their rows and count them."""
+
+    def read(self) -> Iterator[Case | Drop]:
+        """Yield the cases in the order of the set. Raise DataError with the row's number for what cannot be read."""
+        images, ids = ImageFolder(self._roots(), self.missing), Ids()
+        yield from images.complete(self._item(row, number, images, ids) for number, row in enumerate(self._rows()))
+
+    def _roots(self) -> list[Path]:
+        if self.images:
+            return [self.images]
+        if Path(self.path).is_dir():
+            return [Path(self.path)]
+        from datasets import config
+
+        cache = Path(config.HF_CACHE_HOME)
+        cache.mkdir(parents=True, exist_ok=True)
+        return [cache]
+
+    def _rows(self) -> Iterator[Row]:
+        with self._explained():
+            data = self._load()
+        if data.column_names:
+            self.require_columns(data.column_names, f"{self.path}: {self.split}")
+        names = _class_names(data)
+        with self._explained():
+            for number, values in zip(count(), data, strict=False):
+                told = {key: names[key][value] if key in names else value for key, value in values.items()}
+                yield Row(f"{self.path}: {self.split}: row {number}", told)
+
+    def _load(self) -> Any:
+        import datasets
+
+        folder = Path(self.path)
+        if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
+            data = datasets.load_from_disk(self.path)
+            if isinstance(data, datasets.DatasetDict):
+                if self.split not in data:
+                    raise ValueError(f"there is no split {self.split!r}; there are: {', '.join(data)}")
+                data = data[self.split]
+        else:
+            options = {"split": self.split, "revision": self.revision, "streaming": folder.is_dir()}
+            data = datasets.load_dataset(self.path, self.name, **options)
+        return self._narrowed(data)
+
+    def _narrowed(self, data: Any) -> Any:
+        """Leave out columns that are not asked for, and images undecoded."""
+        import datasets
+
+        if not data.column_names:
+            return data  # JSON Lines, whose columns show themselves in the rows
+        wanted = {*self.columns.model_dump().values(), *self.notes}
+        data = data.select_columns([name for name in data.column_names if name in wanted])
+        if isinstance((data.features or {}).get(self.columns.image), datasets.Image):
+            data = data.cast_column(self.columns.image, datasets.Image(decode=False))
+        return data
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what `datasets` raises into a DataError."""
+        import pyarrow as pa
+        from datasets.exceptions import DatasetsError
+
+        try:
+            yield
+        except (OSError, ValueError, KeyError, pa.ArrowException, DatasetsError) as error:
+            where = self.path if Path(self.path).exists() else f"{self.path} (no folder here, so taken for a Hub name)"
+            raise DataError(f"{where}: cannot be loaded ({first_line(error)})") from error
+
+    def _item(self, row: Row, number: int, images: ImageFolder, ids: Ids) -> Case | Drop:
+        name = ids.require_new(row.get(self.columns.id) or f"{self.split}-{number}", row)
+        picture = self._picture(row, images)
+        return self.case(row, name, picture, images) if picture else images.drop(name)
+
+    def _picture(self, row: Row, images: ImageFolder) -> Picture | None:
+        value = row.values.get(self.columns.image)
+        if isinstance(value, bytes) or (isinstance(value, Mapping) and value.get("bytes")):
+            return embedded(row, self.columns.image)
+        file = value.get("path") if isinstance(value, Mapping) else value
+        if not isinstance(file, str) or not file:
+            raise row.wrong(f"{self.columns.image!r} holds no image but {shown(value)}")
+        path = images.find(_below(file, images), row)
+        return Picture.at(path) if path else None
+
+
+def _below(file: str, images: ImageFolder) -> str:
+    """Return a file's name relative to the folder that it is in; as it is when it is in none."""
+    for folder in images.folders:
+        if Path(file).is_absolute() and Path(file).is_relative_to(folder.absolute()):
+            return str(Path(file).relative_to(folder.absolute()))
+    return file
+
+
+def _class_names(data: Any) -> dict[str, list[str]]:
+    """Return the names of the classes by column, for columns that hold their numbers."""
+    features = data.features or {}
+    return {name: feature.names for name, feature in features.items() if type(feature).__name__ == "ClassLabel"}

@@ -1,0 +1,78 @@
+"""The reader of IU X-ray in the form that R2Gen gave it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from mmedpo import Case, DataError, Drop, Ids, ImageFolder, Picture, Reader, Row, hookimpl, json_value, shown
+
+QUESTION = "Write the findings of a radiology report on this chest X-ray."
+
+
+@hookimpl
+def mmedpo_readers() -> list[type[Reader]]:
+    return [IuXray]
+
+
+class IuXray(Reader):
+    """Read IU X-ray: chest films with reports of Indiana University; anyone may have it (CC BY-NC-ND 4.0).
+
+        data: {use: iu-xray, root: data/iu_xray, split: train, views: first}
+
+    `root` holds R2Gen's `annotation.json` and `images/`. A study has a frontal and often a lateral film, and one report
+    on both. Cases of one study are one group. The licence forbids passing on altered films: keep noised images.
+    """
+
+    use: ClassVar[str] = "iu-xray"
+    public: ClassVar[bool] = True
+
+    root: Path
+    """The folder with `annotation.json` and `images/`."""
+    split: Literal["train", "val", "test", "all"] = "train"
+    """Which studies, in R2Gen's split."""
+    views: Literal["first", "each"] = "first"
+    """One case a study with its first film, the frontal one, or a case for each of its films with the same report."""
+    question: str = QUESTION
+    """What is asked of every film."""
+    missing: Literal["error", "skip"] = "error"
+    """What to do about images that are not there: stop and name the first, or drop their cases and count them."""
+    restricted: bool = False
+    """Whether the data must not leave this machine."""
+
+    def read(self) -> Iterator[Case | Drop]:
+        """Yield the films in the order of the file. Raise DataError with the entry that cannot be read."""
+        images, ids = ImageFolder([self.root / "images"], self.missing), Ids()
+        yield from images.complete(item for row in self._rows() for item in self._items(row, images, ids))
+
+    def _rows(self) -> Iterator[Row]:
+        file = self.root / "annotation.json"
+        splits = json_value(file)
+        for split in ("train", "val", "test") if self.split == "all" else (self.split,):
+            entries = splits.get(split) if isinstance(splits, dict) else None
+            if not isinstance(entries, list):
+                raise DataError(f'{file}: has no list {split!r}; expected {{"train": [...], "val": ..., "test": ...}}')
+            for number, entry in enumerate(entries):
+                yield Row(f"{file}: {split}[{number}]", entry if isinstance(entry, dict) else {})
+
+    def _items(self, row: Row, images: ImageFolder, ids: Ids) -> Iterator[Case | Drop]:
+        study, names = row.text("id"), _paths(row)
+        for number, name in enumerate(names if self.views == "each" else names[:1]):
+            unique = ids.distinct(f"{study}/{number}" if self.views == "each" else study)
+            yield self._item(row, unique, images.find(name, row)) or images.drop(unique)
+
+    def _item(self, row: Row, name: str, path: Path | None) -> Case | None:
+        if path is None:
+            return None
+        report = row.text("report")
+        study = row.text("id")
+        restricted = self.restricted
+        return Case(name, Picture.at(path), self.question, report, "report", study, restricted=restricted)
+
+
+def _paths(row: Row) -> list[str]:
+    value: Any = row.values.get("image_path")
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
+        raise row.wrong(f"'image_path' must be a list of files, not {shown(value)}")
+    return value

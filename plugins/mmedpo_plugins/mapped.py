@@ -1,0 +1,148 @@
+"""What the readers of tables share: which column holds what, and a case made of a row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from math import isfinite
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+from mmedpo import Case, DataError, ImageFolder, Picture, Reader, Region, Row, answer_kind, shown
+
+Kind = Literal["closed", "open", "report"]
+_TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+class Columns(BaseModel):
+    """Which column holds what. By default each is called what it is; only image, question and answer must be there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    image: str = "image"
+    """The image's file, relative to the folder of the images."""
+    question: str = "question"
+    """The question; not needed where the reader's own `question` is asked of every image."""
+    answer: str = "answer"
+    """The clinician's answer, or the report."""
+    id: str = "id"
+    """What names the row; else its line does."""
+    kind: str = "kind"
+    """closed, open or report; else an answer yes or no makes a closed question, any other an open one."""
+    group: str = "group"
+    """What belongs together when images are held out or resampled: the patient; else the image."""
+    about: str = "about"
+    """The labels of the boxes that the question is about: a list, or a text with `;` between them."""
+    boxes: str = "boxes"
+    """A list (in CSV: JSON) of {"label": "nodule", "box": [left, top, right, bottom], "confidence": 0.9}."""
+    restricted: str = "restricted"
+    """true or false; counts where the reader itself says `restricted: false`."""
+
+
+class Mapped(Reader):
+    """A reader whose rows have columns that the recipe names."""
+
+    columns: Columns = Columns()
+    """Which column holds what, where it is not called so: `columns: {image: film, group: patient}`."""
+    question: str = ""
+    """The question of every row, in place of a column: of a table of reports, for one."""
+    kind: Kind | None = None
+    """The kind of every question, in place of a column."""
+    box_form: Literal["corners", "size"] = "corners"
+    """Whether a box is [left, top, right, bottom] or, as in COCO, [left, top, width, height], in pixels."""
+    notes: tuple[str, ...] = ()
+    """Further columns to keep beside each case; all others are not read into the run."""
+
+    def require_columns(self, names: Collection[str], where: str) -> None:
+        """Raise DataError when a column that the recipe names is not among these."""
+        told = [getattr(self.columns, field) for field in self.columns.model_fields_set]
+        asked = [] if self.question else [self.columns.question]
+        for name in [*told, *self.notes, self.columns.image, *asked, self.columns.answer]:
+            if name not in names:
+                raise DataError(f"{where}: has no column {name!r}; there are: {', '.join(sorted(names))}")
+
+    def case(self, row: Row, name: str, picture: Picture, images: ImageFolder | None = None) -> Case:
+        """Make a case of a row. Raises DataError with the row's place; masks are looked for in `images`."""
+        columns = self.columns
+        answer = row.text(columns.answer)
+        return Case(
+            name,
+            picture,
+            self.question or row.text(columns.question),
+            answer,
+            kind=self._kind(row, answer),
+            group=row.get(columns.group),
+            about=_about(row, columns.about),
+            regions=tuple(self._region(row, value, images) for value in _list(row, columns.boxes)),
+            restricted=_truth(row, columns.restricted) or self.restricted,
+            notes={key: row.values[key] for key in self.notes if row.values.get(key) not in (None, "")},
+        )
+
+    def _kind(self, row: Row, answer: str) -> Kind:
+        told = row.get(self.columns.kind).lower() or self.kind or answer_kind(answer)
+        for kind in get_args(Kind):
+            if told == kind:
+                return kind
+        raise row.wrong(f"{self.columns.kind!r} must be closed, open or report, not {shown(told)}")
+
+    def _region(self, row: Row, value: Any, images: ImageFolder | None) -> Region:
+        if not isinstance(value, Mapping):
+            raise row.wrong(f'a box must be {{"label": ..., "box": [...]}}, not {shown(value)}')
+        inner = Row(f"{row.place}: box {shown(value.get('label'))}", value)
+        confidence = value.get("confidence", 1.0)
+        if not isinstance(confidence, int | float) or not 0 <= confidence <= 1:
+            raise inner.wrong(f"'confidence' must be a number from 0 to 1, not {shown(confidence)}")
+        mask = inner.get("mask")
+        path = images.find(mask, inner) if mask and images else None
+        if mask and not path:
+            raise inner.wrong(f"there is no mask {mask!r} among the images")
+        box = box_of(inner, value.get("box"), self.box_form)
+        return Region(inner.get("label"), box, float(confidence), Picture.at(path) if path else None)
+
+
+def box_of(row: Row, value: Any, form: Literal["corners", "size"]) -> tuple[float, float, float, float]:
+    """Return left, top, right, bottom. Raises DataError when it is no box or an empty one."""
+    numbers = value if isinstance(value, list | tuple) and len(value) == 4 else []
+    if not numbers or not all(isinstance(item, int | float) and isfinite(item) for item in numbers):
+        raise row.wrong(f"a box must be four numbers, not {shown(value)}")
+    left, top, right, bottom = map(float, numbers)
+    if form == "size":
+        right, bottom = left + right, top + bottom
+    if not (left < right and top < bottom):
+        raise row.wrong(f"the box {shown(value)} is empty; is it [left, top, width, height]? see data.box_form")
+    return left, top, right, bottom
+
+
+def _list(row: Row, key: str) -> list[Any]:
+    """Return a cell's list, written as JSON where the file has only texts."""
+    value = row.values.get(key)
+    if isinstance(value, str) and value.strip():
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise row.wrong(f"{key!r} holds broken JSON: {error.msg}") from None
+    if not value:
+        return []
+    if not isinstance(value, list):
+        raise row.wrong(f"{key!r} must be a list, not {shown(value)}")
+    return value
+
+
+def _about(row: Row, key: str) -> tuple[str, ...]:
+    value = row.values.get(key)
+    labels = value if isinstance(value, list) else row.get(key).split(";")
+    if not all(isinstance(label, str) for label in labels):
+        raise row.wrong(f"{key!r} must be labels, not {shown(value)}")
+    return tuple(label.strip() for label in labels if label.strip())
+
+
+def _truth(row: Row, key: str) -> bool:
+    value = row.values.get(key)
+    if value is None or value == "":
+        return False
+    if isinstance(value, bool):
+        return value
+    if str(value).strip().lower() not in _TRUTHS:
+        raise row.wrong(f"{key!r} must be true or false, not {shown(value)}")
+    return _TRUTHS[str(value).strip().lower()]

@@ -1,0 +1,135 @@
+"""The reader of MIMIC-CXR: the JPEG images, the official split, and the reports' sections."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from mmedpo import Case, DataError, Drop, ImageFolder, Picture, Reader, Row, csv_rows, file_text, hookimpl
+
+QUESTION = "Write the findings of a radiology report on this chest X-ray."
+_HEADING = re.compile(r"^[ \t]*([A-Z][A-Z ()/,&-]*):", re.MULTILINE)
+_SECTIONS = {
+    "findings": {"FINDINGS", "FINDING", "CHEST FINDINGS", "FINDINGS AND IMPRESSION", "FINDINGS/IMPRESSION"},
+    "impression": {"IMPRESSION", "IMPRESSIONS", "CONCLUSION", "CONCLUSIONS"},
+}
+
+
+@hookimpl
+def mmedpo_readers() -> list[type[Reader]]:
+    return [MimicCxr]
+
+
+class MimicCxr(Reader):
+    """Read MIMIC-CXR: chest films with reports; restricted, as PhysioNet's data use agreement demands.
+
+        data: {use: mimic-cxr, root: data/mimic-cxr-jpg, reports: data/mimic-cxr-reports, split: train}
+
+    `root` is MIMIC-CXR-JPG: `mimic-cxr-2.0.0-split.csv`, `mimic-cxr-2.0.0-metadata.csv` (both also as .csv.gz) and
+    `files/p10/p10000032/s50414267/*.jpg`; `reports` holds `files/p10/p10000032/s50414267.txt`. Cases of one patient
+    are one group. A report without the section is dropped and counted.
+    """
+
+    use: ClassVar[str] = "mimic-cxr"
+
+    root: Path
+    """The folder of MIMIC-CXR-JPG."""
+    reports: Path | None = None
+    """The folder of the unpacked mimic-cxr-reports.zip, where it is not root."""
+    split: Literal["train", "validate", "test"] = "train"
+    """Which patients, in the official split."""
+    section: Literal["findings", "impression", "both"] = "findings"
+    """The part of the report that is the answer."""
+    views: tuple[str, ...] = ("PA", "AP")
+    """The view positions to take, the best first; none takes every film."""
+    films: Literal["first", "each"] = "first"
+    """One case a study with the film of its best view, or a case for each of its films with the same report."""
+    question: str = QUESTION
+    """What is asked of every film."""
+    missing: Literal["error", "skip"] = "error"
+    """What to do about an image or report that is not there: stop and name it, or drop its cases and count them."""
+
+    def read(self) -> Iterator[Case | Drop]:
+        """Yield the films, study by study, in the order of the split file. Raise DataError for what cannot be read."""
+        images = ImageFolder([self.root / "files"], self.missing)
+        for films in self._studies().values():
+            yield from self._items(films, images)
+
+    def _studies(self) -> dict[str, list[Row]]:
+        """Return the films of each study of the split, best view first."""
+        positions = {row.text("dicom_id"): row.get("ViewPosition") for row in self._csv("metadata")}
+        studies: dict[str, list[tuple[int, Row]]] = {}
+        for row in self._csv("split"):
+            position = positions.get(row.text("dicom_id"), "")
+            if row.text("split") == self.split and (not self.views or position in self.views):
+                rank = self.views.index(position) if self.views else 0
+                film = Row(row.place, {**row.values, "view": position})
+                studies.setdefault(row.text("study_id"), []).append((rank, film))
+        ordered = {study: sorted(films, key=lambda film: film[0]) for study, films in studies.items()}
+        return {study: [film for _, film in films] for study, films in ordered.items()}
+
+    def _csv(self, kind: str) -> Iterator[Row]:
+        name = f"mimic-cxr-2.0.0-{kind}.csv"
+        found = [self.root / form for form in (name, f"{name}.gz") if (self.root / form).is_file()]
+        if not found:
+            raise DataError(f"{self.root}: there is neither {name} nor {name}.gz; see docs/data.md")
+        return csv_rows(found[0])
+
+    def _items(self, films: list[Row], images: ImageFolder) -> Iterator[Case | Drop]:
+        report = self._report(films[0])
+        for row in films if self.films == "each" else films[:1]:
+            name = row.text("dicom_id")
+            path = images.find(f"{_folder(row)}/{name}.jpg", row)
+            if path is None and self.missing == "error":  # at once: to look at all 377,110 first would take long
+                raise row.wrong(f"there is no image {_folder(row)}/{name}.jpg; or leave it out with data.missing=skip")
+            if path is None:
+                yield images.drop(name)
+            elif report is None:
+                yield Drop(name, "the report is missing")
+            elif not report:
+                yield Drop(name, f"the report has no section {self.section}")
+            else:
+                yield self._case(row, path, report)
+
+    def _report(self, row: Row) -> str | None:
+        """Return the section of a study's report, "" when it has none, None when there is no report."""
+        file = (self.reports or self.root) / "files" / f"{_folder(row)}.txt"
+        if not file.is_file() and self.missing == "skip":
+            return None
+        found = sections(file_text(file))
+        wanted = ("findings", "impression") if self.section == "both" else (self.section,)
+        return "\n".join(found[name] for name in wanted if found[name])
+
+    def _case(self, row: Row, path: Path, report: str) -> Case:
+        return Case(
+            row.text("dicom_id"),
+            Picture.at(path),
+            self.question,
+            report,
+            kind="report",
+            group=row.text("subject_id"),
+            restricted=self.restricted,
+            notes={"study_id": row.text("study_id"), "view": row.get("view")},
+        )
+
+
+def _folder(row: Row) -> str:
+    """Return where a study lies: p10/p10000032/s50414267. Raises DataError for what is no number."""
+    subject, study = row.text("subject_id"), row.text("study_id")
+    if not (subject.isdigit() and study.isdigit()):
+        raise row.wrong(f"subject_id and study_id must be numbers, not {subject!r} and {study!r}")
+    return f"p{subject[:2]}/p{subject}/s{study}"
+
+
+def sections(report: str) -> dict[str, str]:
+    """Return findings and impression of a report, each on one line; the last section of that name counts."""
+    found = dict.fromkeys(_SECTIONS, "")
+    headings = list(_HEADING.finditer(report))
+    ends = [heading.start() for heading in headings[1:]] + [len(report)]
+    for heading, end in zip(headings, ends, strict=False):
+        for section, names in _SECTIONS.items():
+            if heading[1].strip() in names:
+                found[section] = " ".join(report[heading.end() : end].split()) or found[section]
+    return found

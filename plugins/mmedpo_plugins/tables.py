@@ -1,0 +1,78 @@
+"""Readers of tables: a CSV or JSON Lines file with one question a row, and the images in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from mmedpo import Case, Drop, Ids, ImageFolder, Picture, Reader, Row, csv_rows, hookimpl, jsonl_rows
+from mmedpo_plugins.mapped import Mapped
+
+
+@hookimpl
+def mmedpo_readers() -> list[type[Reader]]:
+    return [Csv, Jsonl]
+
+
+class _Table(Mapped):
+    file: Path
+    """The table."""
+    images: Path | None = None
+    """The folder of the images, where it is not the table's own."""
+    missing: Literal["error", "skip"] = "error"
+    """What to do about images that are not there: stop and name the first, or drop their rows and count them."""
+
+    def read(self) -> Iterator[Case | Drop]:
+        """Yield the cases in the order of the file. Raise DataError with the line for what cannot be read."""
+        images, ids = ImageFolder([self.images or self.file.parent], self.missing), Ids()
+        yield from images.complete(self._item(row, images, ids) for row in self.rows())
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows of the file."""
+        raise NotImplementedError
+
+    def _item(self, row: Row, images: ImageFolder, ids: Ids) -> Case | Drop:
+        name = ids.require_new(row.get(self.columns.id) or Path(row.place).name, row)
+        path = images.find(row.text(self.columns.image), row)
+        return self.case(row, name, Picture.at(path), images) if path else images.drop(name)
+
+
+class Csv(_Table):
+    """Read a CSV table with one question a row.
+
+        data: {use: csv, file: data/questions.csv, columns: {image: film, group: patient}}
+
+    The first line names the columns. Columns that the recipe does not name stay out of the run.
+    """
+
+    use: ClassVar[str] = "csv"
+
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    """What stands between two cells; often ";" where a comma is the decimal sign."""
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows of the file."""
+        for row in csv_rows(self.file, self.delimiter):
+            self.require_columns(row.values, row.place)
+            yield row
+
+
+class Jsonl(_Table):
+    """Read a JSON Lines file with one question a line.
+
+        data: {use: jsonl, file: data/questions.jsonl, images: data/films}
+
+    A line:
+
+        {"image": "7.png", "question": "Is there a nodule?", "answer": "Yes", "about": ["nodule"],
+         "boxes": [{"label": "nodule", "box": [40, 60, 90, 110]}]}
+    """
+
+    use: ClassVar[str] = "jsonl"
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows of the file."""
+        return jsonl_rows(self.file)

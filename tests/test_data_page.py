@@ -1,0 +1,71 @@
+"""The page about data: its recipes are valid, and the first of them makes pairs of a folder in SLAKE's layout."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, Mmedpo
+from PIL import Image
+
+from mmedpo.plugins import find
+from mmedpo.recipe import load_recipe
+
+PAGE = (ROOT / "docs" / "data.md").read_text()
+BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture
+def slake(tmp_path: Path) -> Path:
+    """Write a small folder in SLAKE's layout."""
+    root, film = tmp_path / "data" / "slake", np.tile(np.arange(64, dtype=np.uint8) * 3, (64, 1))
+    asked = [("Is there liver cancer?", "Yes", "CLOSED"), ("Where is the liver cancer?", "Right Lobe", "OPEN")]
+    for number, split in enumerate(("train", "validate", "test")):
+        folder = root / "imgs" / f"xmlab{number}"
+        folder.mkdir(parents=True)
+        Image.fromarray(film + np.uint8(number)).save(folder / "source.jpg")
+        (folder / "detection.json").write_text(
+            json.dumps([{"Liver": [2, 2, 50, 50]}, {"Liver Cancer": [8, 9, 20, 30]}])
+        )
+        base = {"img_name": f"xmlab{number}/source.jpg", "q_lang": "en"}
+        rows = [
+            {**base, "qid": place, "question": question, "answer": answer, "answer_type": kind}
+            for place, (question, answer, kind) in enumerate(asked)
+        ]
+        (root / f"{split}.json").write_text(json.dumps(rows))
+    return root
+
+
+def test_every_reader_has_its_place_on_the_page() -> None:
+    names = {part.name for part in find() if part.kind == "reader" and part.package == "mmedpo"}
+    assert names == {name for name in names if f"`{name}`" in PAGE}
+    assert names <= set(re.findall(r"use: ([\w-]+)", PAGE)) | {"phantom"}
+
+
+@pytest.mark.parametrize("block", BLOCKS[1:], ids=lambda block: re.findall(r"use: ([\w-]+)", block)[0])
+def test_every_recipe_on_the_page_is_valid(block: str, tmp_path: Path) -> None:
+    rest = "output: runs/x\nbackbone: {use: phantom}\ndisprefer: [{use: opposite-answer}]\nunrated: keep\n"
+    (tmp_path / "recipe.yaml").write_text(block + rest)
+    load_recipe(tmp_path / "recipe.yaml", [])
+
+
+@pytest.mark.slow
+def test_the_first_recipe_makes_text_and_image_pairs(mmedpo: Mmedpo, tmp_path: Path, slake: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(BLOCKS[0])
+    done = mmedpo("run", "recipe.yaml", "backbone={use: phantom}", "--until", "weigh", "--json")
+    assert done.returncode == 0, done.stderr
+    pairs = [json.loads(line)["pair"] for line in (tmp_path / "runs/slake/pairs.jsonl").read_text().splitlines()]
+    assert sorted(pair["made_by"] for pair in pairs) == ["lesion-noise", "lesion-noise", "opposite-answer"]
+    assert all(pair["notes"]["regions"][0]["label"] == "Liver Cancer" for pair in pairs if pair["kind"] == "image")
+
+
+@pytest.mark.slow
+def test_the_papers_setting_reads_slake_and_says_what_it_costs(mmedpo: Mmedpo, tmp_path: Path, slake: Path) -> None:
+    done = mmedpo("run", ROOT / "examples" / "slake_llava_med.yaml", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "2 cases, 4 pairs at most" in done.stdout
+    for model in ("gpt-4o", "Llama3-Med42-8B", "Llama3-Med42-70B", "BioMistral-7B"):
+        assert model in done.stdout

@@ -1,0 +1,238 @@
+"""Films in DICOM form: the pixels as a film reader shows them, and nothing of whom they show."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Mmedpo
+from mmedpo_plugins.dicom import Dicom
+
+from mmedpo import Case, DataError, Drop
+from mmedpo.testing import check_part
+
+pydicom = pytest.importorskip("pydicom")
+DATA = Path(__file__).parents[2] / "shared" / "data" / "dicom"
+NAME, NUMBER, BORN, UID = "Mustermann^Erika", "PAT-4711", "19640812", "1.2.826.0.1.3680043.8.498.77"
+VALUES = np.arange(64, dtype=np.uint16).reshape(8, 8) * 16
+
+
+def write(path: Path, values: np.ndarray[Any, Any] = VALUES, **tags: Any) -> Path:
+    """Write a DICOM film whose header names a patient."""
+    film = pydicom.Dataset()
+    film.file_meta = pydicom.dataset.FileMetaDataset()
+    film.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    film.file_meta.MediaStorageSOPClassUID = film.SOPClassUID = pydicom.uid.DigitalXRayImageStorageForPresentation
+    film.file_meta.MediaStorageSOPInstanceUID = film.SOPInstanceUID = UID
+    film.PatientName, film.PatientID, film.PatientBirthDate = NAME, NUMBER, BORN
+    film.Modality, film.BodyPartExamined, film.ViewPosition = "DX", "CHEST", "PA"
+    film.Rows, film.Columns = values.shape[:2]
+    film.SamplesPerPixel, film.PhotometricInterpretation = 1, "MONOCHROME2"
+    film.BitsAllocated = values.dtype.itemsize * 8
+    film.BitsStored, film.HighBit, film.PixelRepresentation = film.BitsAllocated, film.BitsAllocated - 1, 0
+    if values.dtype == np.uint16:
+        film.BitsStored, film.HighBit = 12, 11
+    film.PixelData = values.tobytes()
+    for keyword, value in tags.items():
+        setattr(film, keyword, value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    film.save_as(path, enforce_file_format=True)
+    return path
+
+
+def shown(path: Path, **options: Any) -> np.ndarray[Any, Any]:
+    return np.asarray(Dicom(root=path.parent, **options)._picture(path).load())
+
+
+def with_table(root: Path, *rows: str, header: str = "image,question,answer", **options: Any) -> list[Case | Drop]:
+    (root / "questions.csv").write_text("\n".join([header, *rows]))
+    return list(Dicom(root=root, table=root / "questions.csv", **options).read())
+
+
+def test_a_film_without_window_shows_its_full_range(tmp_path: Path) -> None:
+    assert np.array_equal(shown(write(tmp_path / "a.dcm")), np.rint(VALUES / 1008 * 255))
+
+
+def test_monochrome1_is_inverted(tmp_path: Path) -> None:
+    inverse = shown(write(tmp_path / "a.dcm", PhotometricInterpretation="MONOCHROME1"))
+    assert np.array_equal(inverse, 255 - np.rint(VALUES / 1008 * 255))
+
+
+def test_values_are_rescaled_and_the_stored_window_is_applied(tmp_path: Path) -> None:
+    tags = {"RescaleSlope": 2, "RescaleIntercept": -1000, "WindowCenter": [40, 0], "WindowWidth": [400, 9]}
+    units = VALUES.astype(float) * 2 - 1000
+    expected = np.clip((units - 39.5) / 399 + 0.5, 0, 1) * 255  # DICOM PS3.3 C.11.2.1.2.1
+    assert np.abs(shown(write(tmp_path / "a.dcm", **tags)) - expected).max() <= 0.51
+
+
+def test_another_window_may_be_told(tmp_path: Path) -> None:
+    film = write(tmp_path / "a.dcm", WindowCenter=40, WindowWidth=400)
+    assert np.array_equal(shown(film, window="full"), np.rint(VALUES / 1008 * 255))
+    assert np.array_equal(shown(film, window=(500, 100)), np.rint(np.clip((VALUES - 450.0) / 100, 0, 1) * 255))
+
+
+def test_padding_does_not_count_in_the_full_range(tmp_path: Path) -> None:
+    values = VALUES + np.uint16(2000)
+    values[0, 0] = 0
+    assert shown(write(tmp_path / "a.dcm", values, PixelPaddingValue=0))[7, 7] == 255
+    assert shown(tmp_path / "a.dcm")[0, 1] < 5
+
+
+def test_a_lookup_table_of_the_file_is_applied(tmp_path: Path) -> None:
+    table = pydicom.Dataset()
+    table.LUTDescriptor, table.LUTData = [64, 0, 8], np.arange(255, 191, -1, dtype=np.uint16).tobytes()
+    values = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    film = write(tmp_path / "a.dcm", values, VOILUTSequence=[table])
+    assert np.array_equal(shown(film), 255 - values)
+
+
+def test_colour_films_keep_their_colours(tmp_path: Path) -> None:
+    values = np.zeros((4, 4, 3), dtype=np.uint8) + np.array([200, 10, 30], dtype=np.uint8)
+    tags = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+    assert shown(write(tmp_path / "a.dcm", values, **tags))[0, 0].tolist() == [200, 10, 30]
+
+
+def test_a_table_asks_about_films(tmp_path: Path) -> None:
+    write(tmp_path / "deep" / "a.dcm")
+    first, second = with_table(tmp_path, "deep/a.dcm,Is it clear?,Yes", "deep/a.dcm,Where?,left")
+    assert isinstance(first, Case)
+    assert isinstance(second, Case)
+    assert (first.answer, first.kind, second.answer) == ("Yes", "closed", "left")
+    assert first.id[:-2] == second.id[:-2]
+    assert first.id != second.id
+    assert first.notes == {"modality": "DX", "body_part": "CHEST", "view": "PA"}
+    assert first.restricted
+
+
+def test_a_file_beside_each_film_asks_about_it(tmp_path: Path) -> None:
+    for name, asked in (("a", {"question": "?", "answer": "x"}), ("b", [{"question": "?", "answer": "y"}] * 2)):
+        write(tmp_path / f"{name}.dcm")
+        (tmp_path / f"{name}.json").write_text(json.dumps(asked))
+    assert [case.answer for case in Dicom(root=tmp_path).read() if isinstance(case, Case)] == ["x", "y", "y"]
+    (tmp_path / "b.json").unlink()
+    with pytest.raises(DataError, match=r"b\.json: there is no such file"):
+        list(Dicom(root=tmp_path).read())
+    assert len(list(Dicom(root=tmp_path, missing="skip").read())) == 1
+
+
+def test_films_of_one_patient_are_one_group_that_does_not_name_him(tmp_path: Path) -> None:
+    for name, number in (("a", NUMBER), ("b", NUMBER), ("c", "PAT-9")):
+        write(tmp_path / f"{name}.dcm", VALUES + np.uint16(ord(name)), PatientID=number)
+    cases = [case for case in with_table(tmp_path, *(f"{name}.dcm,?,x" for name in "abc")) if isinstance(case, Case)]
+    assert cases[0].group == cases[1].group != cases[2].group
+    assert "PAT" not in cases[0].group
+
+
+def test_columns_of_ids_and_groups_count_only_when_the_recipe_names_them(tmp_path: Path) -> None:
+    write(tmp_path / "a.dcm")
+    header, row = "image,question,answer,id,group", f"a.dcm,?,x,7,{NUMBER}"
+    (case,) = with_table(tmp_path, row, header=header)
+    assert isinstance(case, Case)
+    assert NUMBER not in (case.id, case.group)
+    (case,) = with_table(tmp_path, row, header=header, columns={"id": "id"})
+    assert isinstance(case, Case)
+    assert case.id == "7"
+
+
+def test_a_film_of_several_frames_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a.dcm", np.zeros((8, 8), dtype=np.uint8), NumberOfFrames=3, PixelData=bytes(192))
+    with pytest.raises(DataError, match=r"a\.dcm: has 3 frames; save the frame"):
+        with_table(tmp_path, "a.dcm,?,x")
+
+
+def test_a_film_with_burnt_in_text_is_refused_or_dropped(tmp_path: Path) -> None:
+    write(tmp_path / "a.dcm", BurnedInAnnotation="YES")
+    with pytest.raises(DataError, match=r"a\.dcm: its header says that text is burnt in; .*data\.burnt_in=skip"):
+        with_table(tmp_path, "a.dcm,?,x")
+    (dropped,) = with_table(tmp_path, "a.dcm,?,x", burnt_in="skip")
+    assert isinstance(dropped, Drop)
+    assert dropped.reason == "the header says that text is burnt in"
+
+
+@pytest.mark.parametrize("kept", [0, 100, 200, 400, -40])
+def test_a_truncated_film_is_named(kept: int, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm")
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(DataError, match=r"a\.dcm: .*(truncated|cut off)"):
+        [case.image.load() for case in with_table(tmp_path, "a.dcm,?,x") if isinstance(case, Case)]
+
+
+def test_a_film_that_is_too_large_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", Rows=20_000, Columns=20_000)
+    with pytest.raises(DataError, match=r"a\.dcm: is too large: 20,000 x 20,000 pixels"):
+        shown(path)
+
+
+def test_a_compression_that_takes_another_package_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.dcm")
+    film = pydicom.dcmread(path)
+    film.file_meta.TransferSyntaxUID = pydicom.uid.JPEGLosslessSV1
+    film.PixelData = pydicom.encaps.encapsulate([bytes(64)])
+    film["PixelData"].VR = "OB"
+    film.save_as(path)
+    with pytest.raises(DataError, match=r"a\.dcm: .*compressed as JPEG Lossless.*pip install pylibjpeg|broken"):
+        shown(path)
+
+
+@pytest.mark.parametrize("name", ["../a.dcm", "/etc/passwd"])
+def test_a_film_outside_the_folder_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "a.dcm")
+    with pytest.raises(DataError, match=r"questions\.csv:2: the image .* is outside"):
+        with_table(tmp_path / "in", f"{name},?,x")
+
+
+def test_without_pydicom_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a.dcm")
+    monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
+    with pytest.raises(DataError, match=r'pip install "mmedpo\[dicom\]"'):
+        with_table(tmp_path, "a.dcm,?,x")
+
+
+def test_it_keeps_the_contract(tmp_path: Path) -> None:
+    write(tmp_path / "a.dcm")
+    with_table(tmp_path, "a.dcm,?,x")
+    check_part(Dicom(root=tmp_path, table=tmp_path / "questions.csv"))
+
+
+RECIPE = """
+output: run
+journal: journal.sqlite
+data: {use: dicom, root: pacs, table: pacs/questions.csv}
+backbone: {use: phantom}
+localize: {use: annotated}
+disprefer: [{use: global-noise, without_region: noise}]
+unrated: keep
+"""
+
+
+@pytest.mark.slow
+def test_nothing_that_names_a_patient_reaches_the_run_or_the_journal(mmedpo: Mmedpo, tmp_path: Path) -> None:
+    secrets = [NAME, "Mustermann", NUMBER, BORN, UID]
+    write(tmp_path / "pacs" / f"{UID}.dcm")
+    (tmp_path / "pacs" / "questions.csv").write_text(f"image,question,answer\n{UID}.dcm,Is the heart enlarged?,Yes\n")
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    done = mmedpo("run", "recipe.yaml", "--until", "weigh")
+    assert done.returncode == 0, done.stderr
+    written = {
+        str(file): file.read_bytes() for file in tmp_path.rglob("*") if file.is_file() and "pacs" not in str(file)
+    }
+    values = sqlite3.connect(tmp_path / "journal.sqlite").execute("SELECT key, value FROM done").fetchall()
+    written |= {f"journal {key}": zlib.decompress(value) for key, value in values}
+    assert any(name.endswith("pairs.jsonl") for name in written)
+    for name, content in written.items():
+        assert not [secret for secret in secrets if secret in name or secret.encode() in content], name
+
+
+def test_real_films_are_read_and_monochrome1_is_the_other_way_round() -> None:
+    if not DATA.exists():
+        pytest.skip(f"{DATA} is not here")
+    inverse = shown(DATA / "Fake_MONOHR1.dcm")
+    film = shown(DATA / "1.2.276.0.7230010.3.1.4.8323329.6904.1517875201.850819.dcm")
+    assert inverse.shape == film.shape == (1024, 1024)
+    assert np.array_equal(inverse, 255 - film)

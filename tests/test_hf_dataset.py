@@ -1,0 +1,121 @@
+"""Data sets of the library `datasets`: saved folders, files in folders, images within rows and beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+from mmedpo_plugins.hf_dataset import HfDataset
+from PIL import Image
+
+from mmedpo import Case, DataError, Drop
+from mmedpo.testing import check_part
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets.disable_progress_bars()
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    (tmp_path / "films").mkdir()
+    Image.new("L", (6, 6), 9).save(tmp_path / "films" / "a.png")
+    return tmp_path / "films" / "a.png"
+
+
+def dataset(film: Path) -> datasets.Dataset:
+    rows = {"scan": [str(film)] * 2, "question": ["Is it there?", "Where?"], "finding": [1, 0], "secret": ["x", "y"]}
+    labels = datasets.ClassLabel(names=["left", "yes"])
+    text = datasets.Value("string")
+    types = {"scan": datasets.Image(), "question": text, "finding": labels, "secret": text}
+    return datasets.Dataset.from_dict(rows, features=datasets.Features(types))
+
+
+COLUMNS = {"image": "scan", "answer": "finding"}
+
+
+def read(path: Path | str, **options: Any) -> list[Case | Drop]:
+    return list(HfDataset(**{"path": str(path), "columns": COLUMNS, **options}).read())
+
+
+def test_a_saved_set_gives_cases_with_its_images_and_class_names(film: Path, tmp_path: Path) -> None:
+    datasets.DatasetDict({"train": dataset(film), "test": dataset(film)}).save_to_disk(tmp_path / "set")
+    first, second = read(tmp_path / "set", split="test")
+    assert isinstance(first, Case)
+    assert isinstance(second, Case)
+    assert (first.id, first.answer, first.kind) == ("test-0", "yes", "closed")
+    assert (second.id, second.answer, second.kind) == ("test-1", "left", "open")
+    assert first.image.load().getpixel((0, 0)) == 9
+    assert first.restricted
+
+
+def test_a_single_saved_set_and_a_folder_of_parquet_files_are_read(film: Path, tmp_path: Path) -> None:
+    dataset(film).save_to_disk(tmp_path / "one")
+    (tmp_path / "files").mkdir()
+    datasets.load_from_disk(str(tmp_path / "one")).to_parquet(tmp_path / "files" / "train-00000-of-00001.parquet")
+    for folder in ("one", "files"):
+        cases = read(tmp_path / folder, notes=["secret"])
+        assert [case.notes for case in cases if isinstance(case, Case)] == [{"secret": "x"}, {"secret": "y"}]
+        assert all(case.image.load().size == (6, 6) for case in cases if isinstance(case, Case))
+
+
+def test_json_lines_name_images_below_the_folder_or_another(film: Path, tmp_path: Path) -> None:
+    rows = [{"image": "films/a.png", "question": "?", "answer": "yes", "boxes": [{"label": "n", "box": [0, 0, 2, 2]}]}]
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (case,) = read(tmp_path, columns={})
+    assert isinstance(case, Case)
+    assert (case.image.path, case.regions[0].label) == (str(tmp_path / "films/a.png"), "n")
+    (case,) = read(tmp_path, columns={}, images=tmp_path)
+    assert isinstance(case, Case)
+
+
+def test_images_with_a_table_of_metadata_are_read(film: Path) -> None:
+    (film.parent / "metadata.csv").write_text("file_name,question,answer\na.png,Where?,left\n")
+    (case,) = read(film.parent, columns={})
+    assert isinstance(case, Case)
+    assert case.image.load().getpixel((0, 0)) == 9
+
+
+def test_an_image_that_only_its_path_names_must_lie_in_the_folder(film: Path, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    dataset(film).to_parquet(tmp_path / "files" / "train.parquet")
+    with pytest.raises(DataError, match=r"files: train: row 0: the image .*a\.png' is outside the folder"):
+        read(tmp_path / "files")
+    assert len(read(tmp_path / "files", images=film.parent)) == 2
+
+
+def test_missing_images_are_an_error_or_left_out(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text(json.dumps({"image": "gone.png", "question": "?", "answer": "x"}))
+    with pytest.raises(DataError, match=r"no image gone\.png"):
+        read(tmp_path, columns={})
+    assert read(tmp_path, columns={}, missing="skip") == [Drop("train-0", "the image is missing")]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"split": "dev"}, r"set: cannot be loaded \(there is no split 'dev'; there are: train"),
+        ({"columns": {**COLUMNS, "group": "patient"}}, r"set: train: has no column 'patient'; there are: "),
+        ({"path": "nobody/nothing"}, r"nobody/nothing \(no folder here, so taken for a Hub name\): cannot be loaded"),
+    ],
+)
+def test_what_is_not_there_is_named(film: Path, tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    datasets.DatasetDict({"train": dataset(film)}).save_to_disk(tmp_path / "set")
+    with pytest.raises(DataError, match=message):
+        read(**{"path": tmp_path / "set", **options})
+
+
+def test_a_broken_file_is_an_error_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text('{"image": "a.png"}\n{broken\n')
+    with pytest.raises(DataError, match=r"cannot be loaded \(.*JSON"):
+        read(tmp_path, columns={})
+
+
+def test_it_keeps_the_contract(film: Path, tmp_path: Path) -> None:
+    dataset(film).save_to_disk(tmp_path / "set")
+    check_part(HfDataset(path=str(tmp_path / "set"), columns=COLUMNS))

@@ -1,0 +1,90 @@
+"""IU X-ray as R2Gen lays it out, written here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mmedpo_plugins.iu_xray import IuXray
+from PIL import Image
+
+from mmedpo import Case, DataError, Drop
+from mmedpo.testing import check_part
+
+STUDY = "CXR2384_IM-0942"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "images" / STUDY).mkdir(parents=True)
+    for number in (0, 1):
+        Image.new("L", (8, 8), number).save(tmp_path / "images" / STUDY / f"{number}.png")
+    return tmp_path
+
+
+def entry(split: str = "train", **changes: Any) -> dict[str, Any]:
+    paths = [f"{STUDY}/0.png", f"{STUDY}/1.png"]
+    return {"id": STUDY, "report": "The heart is normal.", "image_path": paths, "split": split, **changes}
+
+
+def read(root: Path, *train: Any, **options: Any) -> list[Case | Drop]:
+    splits = {"train": list(train), "val": [entry("val", id="CXR1_IM-0001")], "test": []}
+    (root / "annotation.json").write_text(json.dumps(splits))
+    return list(IuXray(root=root, **options).read())
+
+
+def test_a_study_becomes_a_case_with_its_first_film_and_its_report(root: Path) -> None:
+    (case,) = read(root, entry())
+    assert isinstance(case, Case)
+    assert (case.id, case.answer, case.kind, case.group) == (STUDY, "The heart is normal.", "report", STUDY)
+    assert case.image.path.endswith("0.png")
+    assert "chest X-ray" in case.question
+    assert not case.restricted
+
+
+def test_each_view_can_be_a_case_in_one_group(root: Path) -> None:
+    cases = [case for case in read(root, entry(), views="each", question="Describe.") if isinstance(case, Case)]
+    assert [(case.id, Path(case.image.path).name) for case in cases] == [
+        (f"{STUDY}/0", "0.png"),
+        (f"{STUDY}/1", "1.png"),
+    ]
+    assert {(case.group, case.question) for case in cases} == {(STUDY, "Describe.")}
+
+
+def test_the_split_is_that_of_the_file(root: Path) -> None:
+    assert [case.id for case in read(root, entry(), split="val") if isinstance(case, Case)] == ["CXR1_IM-0001"]
+    assert len(read(root, entry(), split="all")) == 2
+    assert read(root, entry(), split="test") == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (entry(report=" "), r"train\[1\]: 'report' must be a text"),
+        (entry(image_path=[]), r"train\[1\]: 'image_path' must be a list of files"),
+        (entry(image_path=["/etc/passwd"]), r"train\[1\]: the image '/etc/passwd' is outside"),
+        (entry(image_path=["gone.png"]), r"no image gone\.png"),
+        ("text", r"train\[1\]: 'id' must be a text"),
+    ],
+)
+def test_what_is_wrong_with_an_entry_is_said_with_its_place(root: Path, broken: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read(root, entry(), broken)
+
+
+def test_a_film_that_is_missing_is_left_out_where_the_recipe_says_so(root: Path) -> None:
+    dropped = read(root, entry(image_path=["gone.png"]), missing="skip")
+    assert dropped == [Drop(STUDY, "the image is missing")]
+
+
+def test_a_file_of_another_form_is_named(root: Path) -> None:
+    (root / "annotation.json").write_text("[]")
+    with pytest.raises(DataError, match=r"annotation\.json: has no list 'train'"):
+        list(IuXray(root=root).read())
+
+
+def test_it_keeps_the_contract(root: Path) -> None:
+    read(root, entry())
+    check_part(IuXray(root=root))

@@ -1,0 +1,146 @@
+"""Every kind of image file gives the right pixels, or one error that names the file and the case."""
+
+from __future__ import annotations
+
+import re
+import resource
+import struct
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmedpo import DataError, Picture
+
+GREYS = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "film.png"
+
+
+def loaded(path: Path) -> Image.Image:
+    return Picture.at(path).load()
+
+
+def refused(path: Path, why: str) -> None:
+    with pytest.raises(DataError, match=rf"{re.escape(path.name)}: {why}"):
+        loaded(path)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "1", "LA", "RGBA", "P", "CMYK", "I;16", "I", "F", "YCbCr"])
+def test_every_mode_becomes_grey_or_colour_of_eight_bits(mode: str, tmp_path: Path) -> None:
+    Image.new(mode, (6, 5)).save(tmp_path / "film.tiff")
+    image = loaded(tmp_path / "film.tiff")
+    assert image.mode in ("L", "RGB")
+    assert image.size == (6, 5)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_a_16_bit_film_is_scaled_by_its_own_range(suffix: str, tmp_path: Path) -> None:
+    values = np.array([[1000, 2000], [3000, 5000]], dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / f"film.{suffix}")
+    image = loaded(tmp_path / f"film.{suffix}")
+    assert (image.mode, np.asarray(image).tolist()) == ("L", [[0, 64], [128, 255]])
+
+
+def test_a_16_bit_film_of_one_grey_is_black(path: Path) -> None:
+    Image.fromarray(np.full((2, 2), 900, dtype=np.uint16)).save(path)
+    assert np.asarray(loaded(path)).max() == 0
+
+
+def test_a_float_image_with_a_pixel_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, np.nan]], dtype=np.float32)).save(tmp_path / "film.tiff")
+    refused(tmp_path / "film.tiff", "is broken .*no finite number")
+
+
+def test_a_palette_gives_its_colours(path: Path) -> None:
+    colours = Image.new("RGB", (2, 1))
+    colours.putdata([(200, 10, 20), (3, 4, 5)])
+    colours.quantize(4).save(path)
+    assert Image.open(path).mode == "P"
+    assert np.asarray(loaded(path)).tolist() == [[[200, 10, 20], [3, 4, 5]]]
+
+
+def test_cmyk_gives_the_colours_that_were_printed(tmp_path: Path) -> None:
+    Image.new("RGB", (16, 16), (250, 30, 60)).convert("CMYK").save(tmp_path / "film.jpg", quality=100)
+    image = loaded(tmp_path / "film.jpg")
+    assert image.mode == "RGB"
+    assert np.abs(np.asarray(image).astype(int)[8, 8] - [250, 30, 60]).max() <= 4
+
+
+@pytest.mark.parametrize(("mode", "pixel", "seen"), [("RGBA", (200, 100, 50, 0), (0, 0, 0)), ("LA", (200, 0), 0)])
+def test_what_is_transparent_lies_on_black(mode: str, pixel: tuple[int, ...], seen: object, path: Path) -> None:
+    Image.new(mode, (2, 2), pixel).save(path)
+    assert loaded(path).getpixel((0, 0)) == seen
+    Image.new(mode, (2, 2), (*pixel[:-1], 255)).save(path)
+    assert loaded(path).getpixel((0, 0)) == (pixel[:-1] if mode == "RGBA" else pixel[0])
+
+
+def test_a_transparent_colour_of_a_palette_lies_on_black(path: Path) -> None:
+    palette = Image.new("P", (2, 1), 0)
+    palette.putpalette([250, 250, 250, 9, 8, 7])
+    palette.putpixel((1, 0), 1)
+    palette.save(path, transparency=0)
+    assert np.asarray(loaded(path)).tolist() == [[[0, 0, 0], [9, 8, 7]]]
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_a_film_that_the_camera_turned_is_upright(orientation: int, path: Path) -> None:
+    turned = {3: np.rot90(GREYS, 2), 6: np.rot90(GREYS, 1), 8: np.rot90(GREYS, -1)}[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(turned)).save(path, exif=exif)
+    assert np.array_equal(np.asarray(loaded(path)), GREYS)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n truncated"])
+def test_a_file_that_is_no_image_is_refused(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
+    refused(path, "is (no image|broken or truncated)")
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF"])
+def test_a_truncated_image_is_refused(form: str, path: Path) -> None:
+    file = BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+    Image.fromarray(noise).save(file, format=form)
+    path.write_bytes(file.getvalue()[: len(file.getvalue()) // 2])
+    refused(path, "is (no image|broken or truncated)")
+
+
+def test_a_file_of_several_pictures_is_refused(tmp_path: Path) -> None:
+    pages = [Image.new("L", (4, 4), grey) for grey in (1, 2, 3)]
+    pages[0].save(tmp_path / "film.tiff", save_all=True, append_images=pages[1:])
+    refused(tmp_path / "film.tiff", "holds 3 pictures")
+
+
+@pytest.mark.parametrize(("width", "height"), [(20_000, 20_000), (9_000, 9_000)])
+def test_a_huge_image_is_refused_before_its_pixels_fill_the_memory(width: int, height: int, path: Path) -> None:
+    path.write_bytes(blank_png(width, height))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused(path, "is too large: .*at most 64,000,000 can be read; scale it down")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000, "kB"
+
+
+def blank_png(width: int, height: int) -> bytes:
+    """Return a whole, valid PNG that is small as a file and huge as an image."""
+    packer = zlib.compressobj(9)
+    rows = b"".join(packer.compress(bytes(width + 1)) for _ in range(height)) + packer.flush()
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"IDAT", rows), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+
+
+def test_an_image_within_another_file_is_read_and_named(path: Path) -> None:
+    file = BytesIO()
+    Image.fromarray(GREYS).save(file, format="PNG")
+    assert np.array_equal(np.asarray(Picture.encoded(file.getvalue(), "row 3").load()), GREYS)
+    with pytest.raises(DataError, match="row 4: is no image"):
+        Picture.encoded(b"xyz", "row 4").load()

@@ -1,0 +1,166 @@
+"""The readers of CSV and JSON Lines tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Mmedpo
+from mmedpo_plugins.tables import Csv, Jsonl
+from PIL import Image
+
+from mmedpo import Case, DataError, Drop
+from mmedpo.testing import check_part
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for number, name in enumerate(("a.png", "b.png", "mask.png")):
+        Image.new("L", (64, 64), number).save(tmp_path / name)
+    return tmp_path
+
+
+def read_csv(root: Path, text: str, **options: Any) -> list[Case | Drop]:
+    (root / "vqa.csv").write_text(text)
+    return list(Csv(file=root / "vqa.csv", **options).read())
+
+
+def read_jsonl(root: Path, *rows: dict[str, Any], **options: Any) -> list[Case | Drop]:
+    (root / "vqa.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    return list(Jsonl(file=root / "vqa.jsonl", **options).read())
+
+
+def line(**changes: Any) -> dict[str, Any]:
+    return {"image": "a.png", "question": "Is there a nodule?", "answer": "Yes", **changes}
+
+
+def one(items: list[Case | Drop]) -> Case:
+    (case,) = items
+    assert isinstance(case, Case)
+    return case
+
+
+def test_a_row_becomes_a_case_that_its_line_names(root: Path) -> None:
+    case = one(read_csv(root, "image,question,answer\na.png,Where is it?,On the left\n"))
+    assert (case.id, case.question, case.answer, case.kind) == ("vqa.csv:2", "Where is it?", "On the left", "open")
+    assert (case.image.path, case.group, case.restricted) == (str(root / "a.png"), "", True)
+
+
+def test_columns_are_mapped_and_others_stay_out_of_the_run(root: Path) -> None:
+    text = "no;film;ask;say;person;age;site\n7;a.png;Is it there?;yes;P1;44;lung\n"
+    columns = {"id": "no", "image": "film", "question": "ask", "answer": "say", "group": "person"}
+    case = one(read_csv(root, text, columns=columns, delimiter=";", notes=["site"]))
+    assert (case.id, case.kind, case.group, case.notes) == ("7", "closed", "P1", {"site": "lung"})
+
+
+def test_a_table_of_reports_needs_no_column_of_questions(root: Path) -> None:
+    text = "image,report\na.png,No focal consolidation.\n"
+    case = one(read_csv(root, text, columns={"answer": "report"}, question="Describe the film.", kind="report"))
+    assert (case.question, case.answer, case.kind) == ("Describe the film.", "No focal consolidation.", "report")
+
+
+def test_boxes_labels_and_masks_come_with_a_line(root: Path) -> None:
+    box = {"label": "nodule", "box": [1, 2, 11, 22], "confidence": 0.5, "mask": "mask.png"}
+    case = one(read_jsonl(root, line(boxes=[box], about=["nodule"])))
+    (region,) = case.regions
+    assert (region.label, region.box, region.confidence) == ("nodule", (1, 2, 11, 22), 0.5)
+    assert region.mask is not None
+    assert region.mask.path == str(root / "mask.png")
+    assert case.about == ("nodule",)
+
+
+def test_boxes_in_csv_are_json_and_may_have_the_form_of_coco(root: Path) -> None:
+    text = 'image,question,answer,boxes,about\na.png,?,x,"[{""label"": ""n"", ""box"": [1, 2, 10, 20]}]",n; m\n'
+    case = one(read_csv(root, text, box_form="size"))
+    assert case.regions[0].box == (1, 2, 11, 22)
+    assert case.about == ("n", "m")
+
+
+def test_a_row_can_be_restricted_where_the_table_is_not(root: Path) -> None:
+    text = "image,question,answer,restricted\na.png,?,x,true\na.png,?,x,no\na.png,?,x,\n"
+    told = [case.restricted for case in read_csv(root, text, restricted=False) if isinstance(case, Case)]
+    assert told == [True, False, False]
+    assert all(case.restricted for case in read_csv(root, text) if isinstance(case, Case))
+
+
+RECIPE = """
+output: run
+data: {use: csv, file: vqa.csv, restricted: false}
+backbone: {use: phantom}
+disprefer: [{use: gpt4o-hallucination, model: gpt-4o}]
+unrated: keep
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("told", "refused"), [("true", True), ("false", False)])
+def test_a_restricted_row_holds_a_run_back_as_a_restricted_set_does(
+    root: Path, mmedpo: Mmedpo, told: str, refused: bool
+) -> None:
+    (root / "vqa.csv").write_text(f"image,question,answer,restricted\na.png,Is it?,yes,\nb.png,Is it?,no,{told}\n")
+    (root / "recipe.yaml").write_text(RECIPE)
+    done = mmedpo("run", "recipe.yaml", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert ("nothing will be sent to api.openai.com" in " ".join(done.stdout.split())) == refused
+
+
+def test_missing_images_are_an_error_or_left_out(root: Path) -> None:
+    rows = line(image="gone.png"), line()
+    with pytest.raises(DataError, match=r"no image gone\.png; .*data\.missing=skip"):
+        read_jsonl(root, *rows)
+    dropped, kept = read_jsonl(root, *rows, missing="skip")
+    assert dropped == Drop("vqa.jsonl:1", "the image is missing")
+    assert isinstance(kept, Case)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"answer": " "}, "'answer' must be a text"),
+        ({"question": None}, "'question' must be a text, not missing"),
+        ({"image": "../../etc/passwd"}, "outside the folder of the images"),
+        ({"kind": "maybe"}, "'kind' must be closed, open or report"),
+        ({"about": [3]}, "'about' must be labels"),
+        ({"boxes": "[{"}, "'boxes' holds broken JSON"),
+        ({"boxes": {"label": "n"}}, "'boxes' must be a list"),
+        ({"boxes": ["n"]}, 'a box must be {"label"'),
+        ({"boxes": [{"label": "n", "box": [1, 2, 3]}]}, 'box "n": a box must be four numbers'),
+        ({"boxes": [{"label": "n", "box": [30, 30, 10, 10]}]}, r"is empty; .*data\.box_form"),
+        ({"boxes": [{"label": "n", "box": [0, 0, 9, 9], "confidence": 3}]}, "'confidence' must be"),
+        ({"boxes": [{"label": "n", "box": [0, 0, 9, 9], "mask": "m.png"}]}, "there is no mask 'm.png'"),
+        ({"restricted": "perhaps"}, "'restricted' must be true or false"),
+    ],
+)
+def test_what_is_wrong_with_a_row_is_said_with_its_line(root: Path, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=rf"vqa\.jsonl:2: .*{message}"):
+        read_jsonl(root, line(), line(**change))
+
+
+def test_an_id_that_stands_twice_is_named_with_both_lines(root: Path) -> None:
+    with pytest.raises(DataError, match=r"vqa\.jsonl:2: the id '7' stands already at .*vqa\.jsonl:1"):
+        read_jsonl(root, line(id=7), line(id="7"))
+
+
+@pytest.mark.parametrize("options", [{"columns": {"group": "patient"}}, {"notes": ["patient"]}])
+def test_a_column_that_is_not_there_is_named_with_those_that_are(root: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=r"no column 'patient'; there are: answer, image, question"):
+        read_csv(root, "image,question,answer\na.png,?,x\n", **options)
+
+
+def test_they_keep_the_contract(root: Path) -> None:
+    read_csv(root, "image,question,answer\na.png,?,x\nb.png,?,y\n")
+    check_part(Csv(file=root / "vqa.csv"))
+
+
+def test_real_films_with_questions_in_a_table_are_read(tmp_path: Path) -> None:
+    if not (DATA / "nih_cxr").exists():
+        pytest.skip(f"{DATA / 'nih_cxr'} is not here")
+    (tmp_path / "q.csv").write_text(
+        "image,question,answer\n00000001_000.png,Is the heart enlarged?,Yes\n00027426_000.png,Is it a PA film?,Yes\n"
+    )
+    cases = list(Csv(file=tmp_path / "q.csv", images=DATA / "nih_cxr").read())
+    assert [case.image.load().size for case in cases if isinstance(case, Case)] == [(512, 512)] * 2
