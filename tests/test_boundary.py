@@ -12,6 +12,7 @@ from mmedpo import (
     Case,
     Dispreference,
     Drop,
+    LiveBackbone,
     Localizer,
     Metric,
     Pair,
@@ -114,7 +115,7 @@ class Finds(Localizer):
     confidence: float = 0.5
     right: float = 9
 
-    def localize(self, cases: Sequence[Case]) -> list[list[Region]]:
+    def localize(self, cases: Sequence[Case], backbone: LiveBackbone | None) -> list[list[Region]]:
         return [[Region("nodule", (1, 1, self.right, 9), self.confidence)] for _ in cases]
 
 

@@ -6,12 +6,15 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 from conftest import ROOT
 
 from mmedpo import hookspecs
+from mmedpo.cli import app
 from mmedpo.errors import MmedpoError
 from mmedpo.inspection import describe, described_as_text
 from mmedpo.parts import CONTRACTS
@@ -19,20 +22,15 @@ from mmedpo.plugins import KIND_NAMES, find
 from mmedpo.run import STAGES
 
 DOCS = ROOT / "docs"
-COMMANDS = [
-    "",
-    "run",
-    "check",
-    "train",
-    "ask",
-    "merge",
-    "convert",
-    "schema",
-    "plugins",
-    "plugins list",
-    "plugins show",
-    "plugins check",
-]
+
+
+def commands(app: typer.Typer, words: str = "") -> Iterator[str]:
+    """Yield every command of the command line, groups before their own."""
+    yield words
+    for one in app.registered_commands:
+        yield f"{words} {(one.name or one.callback.__name__).replace('_', '-')}".strip()  # type: ignore[union-attr]
+    for group in app.registered_groups:
+        yield from commands(group.typer_instance, f"{words} {group.name}".strip())  # type: ignore[arg-type]
 
 
 def generated(path: Path, text: str) -> None:
@@ -44,7 +42,7 @@ def generated(path: Path, text: str) -> None:
 
 def test_the_command_line_page_is_the_commands_own_help() -> None:
     blocks = ["# The command line\nWhat `--help` prints; a test keeps this page true.\n"]
-    for command in COMMANDS:
+    for command in commands(app):
         line = [sys.executable, "-m", "mmedpo", *command.split(), "--help"]
         environment = {**os.environ, "COLUMNS": "110", "TERMINAL_WIDTH": "110"}
         text = subprocess.run(line, capture_output=True, text=True, check=True, env=environment).stdout
