@@ -45,9 +45,10 @@ IMAGE_TOKENS = 1500  # what an image costs at most, roughly, for keeping to a li
 class NoAnswer(Exception):
     """A question to which there is no usable answer; the reason is few and plain words, to be counted."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, passing: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.passing = passing  # the endpoint failed on it, and may not do so tomorrow
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Trouble:
 
     def end(self) -> NoAnswer:
         """Give the request up."""
-        return NoAnswer(f"the endpoint failed on it time and again, last with: {self.what}")
+        return NoAnswer(f"the endpoint failed on it time and again, last with: {self.what}", passing=True)
 
 
 class Chat:

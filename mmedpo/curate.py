@@ -157,8 +157,13 @@ def made_by(
         return list(_checked(run, part, items, some))
 
     with_earlier = [(case, tuple(made[case.id])) for case in cases]
-    slices = by_slice(run, part, with_earlier, work, stage=stage, facts=facts, lower=f"the options of {found.name}")
+    lower = f"the options of {found.name}"
+    slices = by_slice(run, part, with_earlier, work, stage=stage, facts=facts, lower=lower, final=_is_final)
     return [_pair_or_drop(kind, value) for some in slices for kind, value in some]
+
+
+def _is_final(made: Sequence[tuple[str, Any]]) -> bool:
+    return not any(kind == "drop" and value["passing"] for kind, value in made)
 
 
 def _pair_or_drop(kind: str, value: Any) -> Pair | Drop:

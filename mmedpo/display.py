@@ -214,9 +214,8 @@ def show_estimate(found: Estimate) -> None:
         table.append([line.part, line.model, line.host, f"{line.items:,}", *_amounts(line.need)])
     if len(found.lines) > 1:
         table.append(["together", "", "", "", *_amounts(found.total)])
-    console.print(
-        f"{counted(found.counts)}; at most, every repair used and every answer at its limit:", highlight=False
-    )
+    most = "every repair used, every answer at its limit, nothing answered by an earlier run"
+    console.print(f"{counted(found.counts)}; at most: {most}:", highlight=False)
     aligned(console, table)
     if not found.lines:
         console.print("no part of it calls an endpoint")

@@ -338,7 +338,9 @@ def _explain(error: ValidationError, path: Keys, model: type[BaseModel]) -> Iter
         elif item["type"] == "missing":
             yield place[:-1], f"{name!r} is missing", False
         else:
-            given = f" (given: {item['input']!r})" if isinstance(item["input"], str | int | float | bool) else ""
+            # What stands at key_from by mistake may be the key itself.
+            shown = isinstance(item["input"], str | int | float | bool) and name != "key_from"
+            given = f" (given: {item['input']!r})" if shown else ""
             yield place, f"{name}: {item['msg'].removeprefix('Value error, ')}{given}", False
 
 

@@ -74,6 +74,7 @@ class Drop:
 
     case_id: str
     reason: str
+    passing: bool = False  # what was in the way may be gone: the next run of the same recipe tries again
 
 
 @dataclass(frozen=True)

@@ -142,10 +142,12 @@ def by_slice(
     stage: str,
     facts: Sequence[Any] = (),
     lower: str = "--limit",
+    final: Callable[[Any], bool] = lambda value: True,
 ) -> list[Any]:
     """Do a stage's work slice by slice; a slice that the journal knows is not done again.
 
-    `work` gets a slice of the items and returns a JSON value; the values come back in order.
+    `work` gets a slice of the items and returns a JSON value; the values come back in order. One that is not `final`
+    is not journalled, so that the next run tries again.
     """
     size = part.slice_size
     slices = [items[start : start + size] for start in range(0, len(items), size)]
@@ -158,7 +160,9 @@ def by_slice(
             run.did = True
             with blaming(run.found(part), lower):
                 values[index] = work(some)
-            run.journal.put(key, values[index])
+            if final(values[index]):
+                run.journal.put(key, values[index])
+            run.journal.settle()
             run.see(StageAdvanced(stage, len(some)))
     return [run.journal.with_paths(value) for value in values]
 

@@ -151,7 +151,7 @@ class _Maker:
                 lambda choice: self._checked(case, candidates, choice),
             )
         except NoAnswer as end:
-            return Drop(case.id, end.reason)
+            return Drop(case.id, end.reason, passing=end.passing)
         answer, choice = outcome.made
         notes = {
             "model": self._part.model,
