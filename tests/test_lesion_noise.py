@@ -14,6 +14,7 @@ from mmedpo_plugins.lesion_noise.masks import regions_to_change
 from PIL import Image
 
 from mmedpo import Case, DataError, Dispreference, Drop, Pair, Picture, Region, Setting, Side
+from mmedpo.testing import tiny_cases
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 NODULE = Region("nodule", (10, 20, 40, 60), confidence=0.8)
@@ -230,6 +231,14 @@ def test_a_flipped_pair_prefers_the_wrong_answer_on_the_noised_film() -> None:
     assert pair.chosen.image == pair.rejected.image != a_case.image
     assert pair.notes["flipped"] is True
     assert without == Drop("c", "no earlier pair has a wrong answer to flip with")
+
+
+def test_pairs_are_made_of_the_kinds_of_case_that_the_recipe_names() -> None:
+    cases = tiny_cases()
+    with LesionNoise(kinds=("closed",)).open(Setting()) as live:
+        made = list(live.disprefer(cases, None, [[] for _ in cases]))
+    assert [isinstance(one, Pair) for one in made] == [case.kind == "closed" for case in cases]
+    assert {one.reason for one in made if isinstance(one, Drop)} == {"kinds names no open cases"}
 
 
 def test_a_decoy_has_the_lesion_s_shape_and_lies_where_no_region_is() -> None:

@@ -14,6 +14,7 @@ from pydantic import Field, PositiveFloat
 
 from mmedpo import (
     Case,
+    CaseKind,
     DataError,
     Dispreference,
     Drop,
@@ -45,6 +46,9 @@ class _Changed(Dispreference):
     pairs: Literal["same-answer", "flipped"] = "same-answer"
     """What is preferred: the film over the changed film with the same answer (the paper), or, on the changed film, an
     earlier dispreference's wrong answer over the right one (flipped; FiRe-MPO, arXiv 2606.12590)."""
+    kinds: tuple[CaseKind, ...] = ("closed", "open", "report")
+    """The kinds of case to make pairs of. On a film without its lesion a closed question's wrong answer is the right
+    one; a wrong report is not, so flipped pairs are often best made of [closed] alone."""
 
     @contextmanager
     def open(self, setting: Setting) -> Iterator[_Changer]:
@@ -251,11 +255,7 @@ class _Changer:
         self, cases: Sequence[Case], backbone: LiveBackbone | None, earlier: Sequence[Sequence[Pair]]
     ) -> Iterator[Pair | Drop]:
         """Yield a pair of each case, or why there is none."""
-        from mmedpo_plugins.lesion_noise.masks import regions_to_change
-
-        found = [regions_to_change(case, self.part.regions) for case in cases]
-        if not self.part.needs_region():
-            found = [() if isinstance(regions, str) else regions for regions in found]
+        found = [self._regions(case) for case in cases]
         jobs: dict[Any, Future[_Made]] = {}  # questions about one image share what is made of it
         for case, regions in zip(cases, found, strict=True):
             if not isinstance(regions, str) and _key(case, regions) not in jobs:
@@ -265,6 +265,15 @@ class _Changer:
                 yield Drop(case.id, regions)
             else:
                 yield self._result(case, regions, jobs[_key(case, regions)].result(), before)
+
+    def _regions(self, case: Case) -> tuple[Region, ...] | str:
+        """Return the regions to change, or why there is nothing to change."""
+        from mmedpo_plugins.lesion_noise.masks import regions_to_change
+
+        if case.kind not in self.part.kinds:
+            return f"kinds names no {case.kind} cases"
+        regions = regions_to_change(case, self.part.regions)
+        return regions if self.part.needs_region() or not isinstance(regions, str) else ()
 
     def _make(self, case: Case, regions: tuple[Region, ...]) -> _Made:
         """Change an image inside its regions."""
