@@ -15,7 +15,12 @@ from mmedpo.packing import Rows, pack, visible
 from mmedpo.parts import LiveBackbone
 from mmedpo.tree_attention import NAME, Span, TreeMask, spans
 
-MASKED = ("sdpa", "eager", NAME)  # attention implementations that take a mask of their own for every query
+MASKED = (
+    "sdpa",
+    "eager",
+    "flex_attention",
+    NAME,
+)  # attention implementations that take a mask of their own for every query
 TYPE = 32  # bits of a token's number below its type
 
 
@@ -78,7 +83,7 @@ def why_pairs(model: Any, causal: bool, longest: int) -> str:
     if window is not None and window < longest:
         return f"its attention reaches back {window} tokens and the longest sequence has {longest}"
     if getattr(text, "_attn_implementation", "sdpa") not in MASKED:
-        return f"its attention ({text._attn_implementation}) takes no mask of a tree; sdpa and eager do"
+        return f"its attention ({text._attn_implementation}) takes no mask of a tree; sdpa, eager and flex_attention do"
     return ""
 
 
@@ -93,10 +98,12 @@ def sliding_window(text: Any) -> int | None:
     return 0 if other else getattr(text, "sliding_window", None)  # a recurrent layer keeps to no mask
 
 
-def attention_mask(end: Tensor, model: Any, trees: list[list[Span]]) -> Tensor:
+def attention_mask(end: Tensor, model: Any, trees: list[list[Span]]) -> Any:
     """Build the mask of rows of trees, of subtree ends (rows, tokens), as the model's attention takes it."""
-    seen = visible(end)
     implementation = getattr(model.config.get_text_config(), "_attn_implementation", "sdpa")
+    if implementation == "flex_attention":
+        return block_mask(end)
+    seen = visible(end)
     if implementation == NAME:
         seen.tree = TreeMask(seen, trees)  # type: ignore[attr-defined]
     if implementation in ("sdpa", NAME):
@@ -104,6 +111,16 @@ def attention_mask(end: Tensor, model: Any, trees: list[list[Span]]) -> Tensor:
     return torch.zeros(seen.shape, dtype=model.dtype, device=seen.device).masked_fill(
         ~seen, torch.finfo(model.dtype).min
     )
+
+
+def block_mask(end: Tensor) -> Any:
+    """Build the mask as flex attention's BlockMask, which leaves out whole blocks that no token sees."""
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    def sees(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (key <= query) & (query < end[row, key])
+
+    return create_block_mask(sees, len(end), None, end.shape[1], end.shape[1], device=str(end.device))
 
 
 def positions(model: Any, rows: Rows, sequences: Sequence[Mapping[str, Any]]) -> Tensor:

@@ -13,11 +13,12 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tiny_models import IMAGE, MODELS, WORDS, Tiny, llava, make_tiny
+from torch.nn.attention.flex_attention import flex_attention
 
 from mmedpo.answers import Asked, NextToken, changes_logits, token_logps
 from mmedpo.packing import common_prefix, grow, pack, share_rows, visible
 from mmedpo.tree_attention import NAME, Span, register, spans
-from mmedpo.trees import attention_mask, positions, why_pairs
+from mmedpo.trees import attention_mask, block_mask, positions, why_pairs
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), min_size=1, max_size=8)
 
@@ -272,6 +273,15 @@ def test_attention_in_parts_is_exact(name: str, budget: int) -> None:
     tiny = make_tiny(name, torch.float64)
     with in_parts(tiny.model):
         check_exact(tiny, typical(), budget, 1e-10)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_flex_attention_sees_what_the_mask_shows() -> None:
+    end = torch.from_numpy(pack(arrays([[1, 2, 3], [1, 2, 4, 5], [6, 7], [8]]), ["a", "a", "b", "c"], budget=7).end)
+    query, key, value = torch.rand(3, len(end), 2, end.shape[1], 8).unbind()
+    flexed = flex_attention(query, key, value, block_mask=block_mask(end))
+    plain = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=visible(end))
+    torch.testing.assert_close(flexed, plain)
 
 
 def test_a_trees_trunk_is_what_all_its_sequences_begin_with() -> None:
