@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from mmedpo_plugins.med_llm_vote import lexicon
 from mmedpo_plugins.med_llm_vote.consensus import SCALE
-from mmedpo_plugins.med_llm_vote.radiology import ASKED, Mention, read_answer
+from mmedpo_plugins.radiology import lexicon
+from mmedpo_plugins.radiology.reading import ASKED, Mention, read_answer
 
 # Ratings, 0 to 10. What is stated wrongly about presence rates by the finding's own harm, 7 to 10.
 OTHER_SIDE, FEWER_SIDES, SIDE_LEFT_OUT = 8, 7, 2

@@ -1,4 +1,4 @@
-"""The words that the voter `rules` knows.
+"""The words by which reports are read: findings with their names, sides, places, grades, denials and doubts.
 
 Patterns are regular expressions over lower-case text without hyphens, with these conventions: ` | ` parts whole
 alternatives, every group is one without a number, ` ~ ` stands for up to four words, {name} for one of the word lists.
