@@ -266,6 +266,12 @@ Statistics = Mapping[str, float]  # of one case; a statistic that does not apply
 class Metric(Part, ABC):
     """Compare answers with the clinicians'."""
 
+    additive: ClassVar[bool] = False
+    """True when `combine` of any rows equals `combine` of their sum alone; intervals then take a fraction of the time.
+
+    A key that a row lacks counts as 0 in the sum, and a key that sums to 0 must mean what its absence means.
+    """
+
     @abstractmethod
     def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
         """Return the statistics of each case, in order, all that `combine` needs."""

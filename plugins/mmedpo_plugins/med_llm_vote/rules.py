@@ -171,11 +171,7 @@ def _opposed(one: Mention, other: Mention) -> bool:
 
 def _stands_for(general: Mention, specific: Mention) -> bool:
     """Tell whether the first finding's word covers the second: "opacity" covers a consolidation."""
-    if general.finding == ASKED:
-        return True
-    if general.finding == lexicon.ANYTHING:
-        return specific.finding not in lexicon.GENERAL["device"]
-    return specific.finding in lexicon.GENERAL.get(general.finding, ())
+    return general.finding == ASKED or lexicon.covers(general.finding, specific.finding)
 
 
 @cache

@@ -194,6 +194,14 @@ GENERAL = {
 }  # fmt: skip
 ANYTHING = "abnormality"  # general to every finding but the devices
 
+
+def covers(general: str, specific: str) -> bool:
+    """Tell whether the first finding's word is a more general one for the second."""
+    if general == ANYTHING:
+        return specific != ANYTHING and specific not in GENERAL["device"]
+    return specific in GENERAL.get(general, ())
+
+
 BOTH = frozenset({"left", "right"})
 SIDES = {
     r"left(ward| sided| side)?(?! (atri|ventric|heart|anterior oblique|main coronary))": frozenset({"left"}),
