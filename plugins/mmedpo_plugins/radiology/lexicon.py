@@ -112,6 +112,7 @@ _TABLE = r"""
    | (deviat(ion|ed)|shift(ed)?|displace(d|ment))( of)?( the)? trachea
  7 aortic calcification*: {aorta} ~ calcif(ied|ications?) | calcif(ied|ications?) ~ {aorta} | aortic atherosclerosis
    | atherosclero(sis|tic( aortic)?( calcifications?| changes?| disease)?)
+   | (?<=tortuous and )calcified | (?<=tortuous and diffusely )calcified | (?<=tortuous and heavily )calcified
  7 tortuous aorta*: tortuous | tortuosity | (tortuous|ectatic|unfolded|elongated)( (and|or|but) \w+)?( thoracic)? aorta
    | {aorta} ~ (tortuous|tortuosity|ectatic|ectasia|unfolded|unfolding|elongat(ed|ion))
    | (tortuosity|unfolding|ectasia|elongation) of the (thoracic )?aorta | unfolding aorta
