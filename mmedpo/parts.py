@@ -267,9 +267,9 @@ class Metric(Part, ABC):
     """Compare answers with the clinicians'."""
 
     additive: ClassVar[bool] = False
-    """True when `combine` of any rows equals `combine` of their sum alone; intervals then take a fraction of the time.
+    """True when `combine` of any rows equals `combine([totals(rows)])`; intervals then take a fraction of the time.
 
-    A key that a row lacks counts as 0 in the sum, and a key that sums to 0 must mean what its absence means.
+    `mmedpo.totals` sums each statistic over the rows that have it; one that no row has is not in the sum.
     """
 
     @abstractmethod
