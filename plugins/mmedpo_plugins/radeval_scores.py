@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, model_validator
 
 from mmedpo import Case, DataError, Metric, Statistics, first_line, hookimpl, totals
 
@@ -35,12 +35,11 @@ class RadEvalScores(Metric):
     scores: tuple[Name, ...] = Field(default=("radgraph", "f1chexbert", "ratescore"), min_length=1)
     """Which scorers to ask."""
 
-    @field_validator("scores")
-    @classmethod
-    def _installed(cls, scores: tuple[Name, ...]) -> tuple[Name, ...]:
+    @model_validator(mode="after")
+    def _installed(self) -> RadEvalScores:
         if find_spec("radeval") is None:
             raise ValueError("needs the package radeval, which is not here: pip install 'mmedpo[radeval]'")
-        return scores
+        return self
 
     def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
         """Return each report's scores. Raises DataError where a scorer's weights cannot be had."""
@@ -58,10 +57,12 @@ class RadEvalScores(Metric):
         return {name: value / reports for name, value in sums.items()} | {"report_count": reports} if reports else {}
 
     def _scored(self, truths: list[str], answers: list[str]) -> dict[str, Sequence[Any]]:
-        from radeval import RadEval
-
         try:
+            from radeval import RadEval
+
             scorer = RadEval(metrics=list(self.scores), per_sample=True, show_progress=False)
+        except ImportError as error:  # each scorer imports its own dependencies
+            raise DataError(f"radeval lacks {error.name or error}: pip install 'mmedpo[radeval]'") from None
         except OSError as error:  # what transformers and the hub say of weights that are not here
             raise DataError(
                 f"radeval cannot load {', '.join(self.scores)}: {first_line(error)}; fetch the weights on a machine"
