@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mmedpo.replies import Fault
     from mmedpo.rows import Ids, Row, answer_kind, csv_rows, file_text, json_rows, json_value, jsonl_rows, shown
     from mmedpo.spending import Need
+    from mmedpo.sums import totals
     from mmedpo.tokens import filler, most
 
 # Resolved on first use, so that `mmedpo --help` pays for none of them.
@@ -61,6 +62,7 @@ _HOMES = {
         "Ids", "Row", "answer_kind", "csv_rows", "file_text", "json_rows", "json_value", "jsonl_rows", "shown",
     ],
     "mmedpo.spending": ["Need"],
+    "mmedpo.sums": ["totals"],
     "mmedpo.tokens": ["filler", "most"],
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

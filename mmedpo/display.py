@@ -327,7 +327,10 @@ def show_variants(results: Mapping[str, Sequence[Result]], compared: Mapping[str
         first = methods[1]
         console.print(f"*: differs from {first}, p below .05 after Holm's correction over all measures and variants")
     for name, found in results.items():
-        console.print(f"{name}: {', '.join(str(one.folder) for one in found)}", soft_wrap=True)
+        for one in found:
+            console.print(f"{name}: {one.folder}", end="; " if one.measures else "\n", soft_wrap=True)
+            if one.measures:
+                _print_overlap(console, one.measures["overlap"])
 
 
 def _gap(row: Mapping[str, Any]) -> list[str]:

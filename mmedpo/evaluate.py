@@ -56,6 +56,20 @@ def evaluate(run: Run, options: EvaluateOptions, trained: Path | None, pairs: Se
     return result
 
 
+def keep_apart(run: Run, options: EvaluateOptions, records: Sequence[Case | Pair]) -> None:
+    """Compare the pixels of evaluation and training data. Raises DataError where an image is in both."""
+    cases = only_cases(read(run, options.data, "strict split: read"))
+    trained = {image for record in records for image in _images_of(record)}
+    shared = [case for case in cases if case.image.sha256 in trained]
+    if shared:
+        first, images = shared[0], {case.image.sha256 for case in cases}
+        raise DataError(
+            f"evaluate.strict_split: {len(images & trained)} of {len(images)} images that {run.found(options.data)} yields are"
+            f" also in the training data, the first is that of case {first.id!r} ({first.image.path}); choose other"
+            " splits or files, or set strict_split: false to have such images counted"
+        )
+
+
 def answers(run: Run, backbone: Backbone, cases: list[Case], options: EvaluateOptions, stage: str) -> list[str]:
     """Let a model answer each case greedily."""
     found = run.found(backbone)
@@ -126,8 +140,12 @@ def overlap(cases: Sequence[Case], pairs: Sequence[Weighted]) -> dict[str, int]:
 
 def trained_images(pairs: Sequence[Weighted]) -> set[str]:
     """Return the pixel hashes of the images that the pairs are about."""
-    items: list[Pair] = [item.pair for item in pairs]
-    return {pair.case.image.sha256 for pair in items} | {pair.chosen.image.sha256 for pair in items}
+    return {image for item in pairs for image in _images_of(item.pair)}
+
+
+def _images_of(record: Case | Pair) -> set[str]:
+    """Return the pixel hashes of what would be trained on: the image, and that of a pair's chosen side."""
+    return {record.image.sha256} if isinstance(record, Case) else {record.case.image.sha256, record.chosen.image.sha256}
 
 
 def _write_answers(path: Path, answered: Answered, statistics: Mapping[str, Sequence[Sequence[Statistics]]]) -> None:

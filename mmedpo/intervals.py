@@ -8,12 +8,12 @@ times, the trainings are drawn too, whole: those of a method vary, and three of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from mmedpo.parts import Metric, Statistics
 
 DRAWS = 1000
 Rows = Sequence[Statistics]  # of each case
+Measured = Callable[[Sequence[int], Sequence[int]], dict[str, float]]  # trainings and groups to measures
 
 
 def paired_intervals(
@@ -32,32 +32,67 @@ def pooled_intervals(
     draws on the other side of zero, and at least 1 in `DRAWS`.
     """
 
-    def difference(pairs: Sequence[int], rows: Sequence[int]) -> dict[str, float]:
-        old, new = ([row for k in pairs for row in _of(side[k], rows)] for side in (before, after))
-        was, now = metric.combine(old), metric.combine(new)
-        return {name: now[name] - was[name] for name in was if name in now}
+    blocks = _blocks(groups)
+    was, now = (_resampled(metric, side, blocks) for side in (before, after))
 
-    draws = list(_draws(difference, len(before), groups, seed))
-    point = difference(range(len(before)), range(len(groups)))
+    def difference(trainings: Sequence[int], drawn: Sequence[int]) -> dict[str, float]:
+        old, new = was(trainings, drawn), now(trainings, drawn)
+        return {name: new[name] - old[name] for name in old if name in new}
+
+    draws = [difference(*one) for one in _draws(len(before), len(blocks), seed)]
+    point = difference(range(len(before)), range(len(blocks)))
     return {name: {"value": value, **_summary([d[name] for d in draws if name in d])} for name, value in point.items()}
 
 
-def _of(rows: Rows, which: Sequence[int]) -> list[Statistics]:
-    return [rows[row] for row in which]
-
-
-def _draws(difference: Callable[..., Any], trainings: int, groups: Sequence[str], seed: int) -> Iterator[Any]:
-    import numpy as np
-
+def _blocks(groups: Sequence[str]) -> list[list[int]]:
+    """Return the cases of each group."""
     members: dict[str, list[int]] = {}
     for index, group in enumerate(groups):
         members.setdefault(group, []).append(index)
-    blocks = list(members.values())
+    return list(members.values())
+
+
+def _draws(trainings: int, blocks: int, seed: int) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
+    """Yield which trainings and which groups are drawn, with replacement."""
+    import numpy as np
+
     generator = np.random.default_rng(seed)
     for _ in range(DRAWS):
-        rows = [i for block in generator.integers(len(blocks), size=len(blocks)) for i in blocks[block]]
-        which = generator.integers(trainings, size=trainings) if trainings > 1 else [0]
-        yield difference(which, rows)
+        drawn = generator.integers(blocks, size=blocks)
+        yield generator.integers(trainings, size=trainings).tolist() if trainings > 1 else [0], drawn.tolist()
+
+
+def _resampled(metric: Metric, side: Sequence[Rows], blocks: Sequence[Sequence[int]]) -> Measured:
+    """Return what measures a resample of trainings and groups."""
+    if metric.additive:
+        return _of_sums(metric, side, blocks)
+
+    def measures(trainings: Sequence[int], drawn: Sequence[int]) -> dict[str, float]:
+        return metric.combine([side[k][row] for k in trainings for block in drawn for row in blocks[block]])
+
+    return measures
+
+
+def _of_sums(metric: Metric, side: Sequence[Rows], blocks: Sequence[Sequence[int]]) -> Measured:
+    """Sum each group's statistics once; a resample is then a weighted sum of groups, and `combine` sees one row."""
+    import numpy as np
+
+    names = list(dict.fromkeys(name for rows in side for row in rows for name in row))
+    at = {name: place for place, name in enumerate(names)}
+    sums = np.zeros((len(side), len(blocks), len(names)))
+    there = np.zeros(sums.shape)  # in how many rows; a statistic that no drawn row has stays out
+    for k, rows in enumerate(side):
+        for number, block in enumerate(blocks):
+            for name, value in ((name, value) for row in block for name, value in rows[row].items()):
+                sums[k, number, at[name]] += value
+                there[k, number, at[name]] += 1
+
+    def measures(trainings: Sequence[int], drawn: Sequence[int]) -> dict[str, float]:
+        times = np.bincount(drawn, minlength=len(blocks))
+        total, seen = (sum(times @ part[k] for k in trainings).tolist() for part in (sums, there))
+        return metric.combine([{name: total[place] for name, place in at.items() if seen[place]}])
+
+    return measures
 
 
 def _summary(values: Sequence[float]) -> dict[str, float]:
@@ -65,7 +100,7 @@ def _summary(values: Sequence[float]) -> dict[str, float]:
 
     if not values:
         return {}
-    drawn = np.asarray(values)
+    drawn = np.round(np.asarray(values), 12)  # what differs by the order of additions alone is zero
     low, high = np.percentile(drawn, [2.5, 97.5])
     p = 2 * min((drawn <= 0).mean(), (drawn >= 0).mean())
     return {"low": float(low), "high": float(high), "p": float(min(1.0, max(p, 1 / len(drawn))))}

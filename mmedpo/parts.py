@@ -266,6 +266,12 @@ Statistics = Mapping[str, float]  # of one case; a statistic that does not apply
 class Metric(Part, ABC):
     """Compare answers with the clinicians'."""
 
+    additive: ClassVar[bool] = False
+    """True when `combine` of any rows equals `combine([totals(rows)])`; intervals then take a fraction of the time.
+
+    `mmedpo.totals` sums each statistic over the rows that have it; one that no row has is not in the sum.
+    """
+
     @abstractmethod
     def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
         """Return the statistics of each case, in order, all that `combine` needs."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from mmedpo import curate, detector
 from mmedpo.errors import DataError, RecipeError
-from mmedpo.evaluate import evaluate, trained_images
+from mmedpo.evaluate import evaluate, keep_apart, trained_images
 from mmedpo.events import Event, RunFinished
 from mmedpo.folder import locked, read_json, write_json
 from mmedpo.identity import part_hash
@@ -113,6 +113,8 @@ def _curate(this: Run, last: int) -> list[Weighted]:
     if last < STAGES.index("localize"):
         this.did = True  # reading is done in every run
         return []
+    if recipe.evaluate and recipe.evaluate.strict_split:
+        keep_apart(this, recipe.evaluate, records)
     cases, pairs = curate.only_cases(records), curate.only_pairs(records)
     if cases:
         if recipe.detector:

@@ -15,6 +15,7 @@ class Looks(Metric):
     """The share of answers that another film changes, by probe; of closed questions also the share of yes."""
 
     use = "looks"
+    additive = True
 
     def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
         """Refuse: what is counted here needs two answers to a case."""

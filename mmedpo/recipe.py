@@ -46,6 +46,9 @@ class EvaluateOptions(Section):
     """Image dispreferences that change the films, to see which answers change with them."""
     max_new_tokens: int = Field(default=64, ge=1)
     """The longest answer, in tokens."""
+    strict_split: bool = False
+    """Whether to refuse, before anything is made or trained, when an image of these cases is also in the training data;
+    by default such images are counted and named under every table."""
 
 
 class DetectorOptions(Section):

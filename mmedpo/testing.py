@@ -8,6 +8,7 @@ def test_my_scorer_keeps_the_contract():
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint
@@ -31,6 +32,7 @@ from mmedpo.parts import (
 from mmedpo.pictures import Picture
 from mmedpo.plugins import Found
 from mmedpo.records import Case, Pair, Region, Score, Side
+from mmedpo.sums import totals
 
 
 def tiny_cases(count: int = 4) -> list[Case]:
@@ -168,7 +170,14 @@ def _check_metric(found: Found, part: Any) -> None:
     for answers in ([case.answer for case in cases], [""] * len(cases)):
         rows = part.measure(cases, answers)
         boundary.check_length(found, "measure", rows, len(cases))
-        part.combine([rows[0]] * 3)  # any resample
+        some = [rows[0]] * 3  # any resample
+        measures = part.combine(some)
+        if part.additive and not _same(part.combine([totals(some)]), measures):
+            raise boundary.blame(found, "says it is additive, but `combine` of summed statistics gives other measures")
+
+
+def _same(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    return set(one) == set(other) and all(math.isclose(one[name], other[name], abs_tol=1e-9) for name in one)
 
 
 def _check_observer(found: Found, part: Any) -> None:

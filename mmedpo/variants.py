@@ -99,6 +99,11 @@ def table(results: dict[str, list[Result]]) -> dict[str, list[dict[str, Any]]]:
     compared = {
         "against the start": list(_named(compare(named, start=True), list(trained))),
         "against the first": list(_named(compare(named), list(trained))) if len(named) > 1 else [],
+        "overlap": [
+            {"method": name, "run": str(result.folder), **result.measures["overlap"]}
+            for name, found in trained.items()
+            for result in found
+        ],
     }
     write_json(next(iter(trained.values()))[0].folder.parent / TABLE, compared)
     return compared

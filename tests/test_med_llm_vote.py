@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from mmedpo_plugins.med_llm_vote import MedLlmVote, Rules, _Panel
 from mmedpo_plugins.med_llm_vote.agreement import agreement
 from mmedpo_plugins.med_llm_vote.consensus import Vote, agreed, combined, last_vote, order_of, settled
-from mmedpo_plugins.med_llm_vote.lexicon import BOTH, findings
-from mmedpo_plugins.med_llm_vote.radiology import read, read_answer, yes_or_no
 from mmedpo_plugins.med_llm_vote.rules import compare
-from mmedpo_plugins.med_llm_vote.traits import Mention
+from mmedpo_plugins.radiology.lexicon import BOTH, findings
+from mmedpo_plugins.radiology.reading import read, read_answer, yes_or_no
+from mmedpo_plugins.radiology.traits import Mention
 from pydantic import ValidationError
 from radlabels_triples import Triple, installed, labels, triples
 

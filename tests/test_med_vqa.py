@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from mmedpo_plugins.med_vqa import MedVqa, f1, recall, tokens, yes_or_no
+from mmedpo_plugins.med_vqa import MedVqa, f1, llava_med_words, recall, tokens, yes_or_no
 
 from mmedpo import Case, Picture
 
@@ -87,8 +87,32 @@ def test_open_f1_counts_each_word_once() -> None:
     assert f1("", "left") == 0
 
 
+def test_an_open_answer_is_exact_when_it_is_the_truth_and_nothing_else() -> None:
+    cases = [opened("Left upper lobe")] * 4
+    answers = ["the left upper lobe.", "Left upper", "It is the left upper lobe", "upper left lobe"]
+    assert measures(cases, answers)["open_exact"] == 0.25
+
+
+def test_llava_meds_script_does_not_count_a_wrong_yes_or_no() -> None:
+    cases = [closed("yes"), closed("yes"), closed("no"), closed("yes")]
+    found = measures(cases, ["Yes, there is.", "No.", "The lungs look normal.", "It is there."], legacy=True)
+    assert found["closed_accuracy_llava_med_legacy"] == pytest.approx(2 / 3)  # of yes, normal and neither
+    assert found["closed_accuracy_legacy"] == 0.5
+    assert found["closed_accuracy"] == 0.25
+    assert "closed_accuracy_llava_med_legacy" not in measures([closed("yes")], ["no"], legacy=True)
+
+
+def test_llava_meds_script_deletes_a_mark_everywhere_once_it_stands_beside_a_space() -> None:
+    assert llava_med_words("The x-ray, left.") == ["x", "ray", "left"]
+    assert llava_med_words("x-ray - left") == ["xray", "left"]
+    assert llava_med_words("about 1,000 x-rays") == ["about", "1000", "xrays"]
+    assert llava_med_words("Two of 3.5 cm") == ["2", "of", "3.5", "cm"]
+    found = measures([opened("x-ray")], ["x-ray - chest"], legacy=True)
+    assert (found["open_recall"], found["open_recall_llava_med_legacy"]) == (1, 0)
+
+
 def test_a_kind_without_cases_has_no_measure() -> None:
-    assert set(measures([opened("left")], ["left"])) == {"open_recall", "open_f1", "open_count"}
+    assert set(measures([opened("left")], ["left"])) == {"open_recall", "open_f1", "open_exact", "open_count"}
     report = Case("r", Picture(), "Describe", "No nodule.", kind="report")
     assert measures([report], ["No nodule."]) == {}
     assert MedVqa().combine([]) == {}

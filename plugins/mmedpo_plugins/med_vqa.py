@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from mmedpo import Case, Metric, Statistics, hookimpl
+from mmedpo import Case, Metric, Statistics, hookimpl, totals
 
 _YES_NO = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 _DROPPED = re.compile(r"""[;/\[\]"{}()=+\\_<>@`,?!:*-]|\.(?!\d)""")
@@ -34,6 +34,7 @@ class MedVqa(Metric):
     | `closed_yes` | closed questions | share of answers that say yes, to be held against that of the truths |
     | `open_recall` | open questions | token recall as LLaVA-Med defines it |
     | `open_f1` | open questions | token F1 over bags of words |
+    | `open_exact` | open questions | share of answers that are the truth, word for word, and nothing else |
     | `closed_count`, `open_count` | | how many questions there were |
 
     A closed question with another truth than yes or no (left, MRI) is answered when the words of the truth stand
@@ -41,9 +42,12 @@ class MedVqa(Metric):
     """
 
     use: ClassVar[str] = "med-vqa"
+    additive: ClassVar[bool] = True
 
     legacy: bool = False
-    """Add `closed_accuracy_legacy`, which looks for the truth as a substring; "no" is found in "normal". To compare."""
+    """Add the forms that published numbers were computed with, to compare with those: `closed_accuracy_legacy` (the
+    truth is a substring of the answer; "no" is found in "normal"), `closed_accuracy_llava_med_legacy` and
+    `open_recall_llava_med_legacy` (LLaVA-Med's script; see docs/metrics.md)."""
 
     def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
         """Return each case's share of the sums that `combine` divides."""
@@ -51,22 +55,34 @@ class MedVqa(Metric):
 
     def combine(self, statistics: Sequence[Statistics]) -> dict[str, float]:
         """Return means over the closed and over the open cases; a kind without cases has no measure."""
-        sums: dict[str, float] = defaultdict(float)
-        for one in statistics:
-            for name, value in one.items():
-                sums[name] += value
+        sums = totals(statistics)
         measures: dict[str, float] = {}
         for kind in ("closed", "open"):
             if count := sums.get(kind):
-                names = [name for name in sums if name.startswith(kind + "_")]
-                measures |= {name: sums[name] / count for name in names} | {f"{kind}_count": float(count)}
+                names = [name for name in sums if name.startswith(kind + "_") and name not in (_SEEN, _HIT)]
+                measures |= {name: sums[name] / count for name in names}
+                if sums.get(_SEEN) and kind == "closed":
+                    measures[_HIT] = sums[_HIT] / sums[_SEEN]
+                measures[f"{kind}_count"] = float(count)
         return measures
 
     def _statistics(self, case: Case, answer: str) -> Statistics:
         if case.kind == "open":
-            return {"open": 1, "open_recall": recall(answer, case.answer), "open_f1": f1(answer, case.answer)}
-        if case.kind != "closed":
-            return {}
+            return self._opened(case.answer, answer)
+        return self._closed(case, answer) if case.kind == "closed" else {}
+
+    def _opened(self, truth: str, answer: str) -> Statistics:
+        sums = {
+            "open": 1.0,
+            "open_recall": recall(answer, truth),
+            "open_f1": f1(answer, truth),
+            "open_exact": float(tokens(answer) == tokens(truth)),
+        }
+        if self.legacy:
+            sums["open_recall_llava_med_legacy"] = recall(answer, truth, llava_med_words)
+        return sums
+
+    def _closed(self, case: Case, answer: str) -> Statistics:
         said, truth = yes_or_no(answer), yes_or_no(case.answer)
         right = said == truth if truth else chosen_among(case.question, case.answer, answer)
         sums = {
@@ -77,7 +93,38 @@ class MedVqa(Metric):
         }
         if self.legacy:
             sums["closed_accuracy_legacy"] = float(case.answer.strip().lower() in answer.lower())
+            sums |= llava_med_closed(case.answer, answer)
         return sums
+
+
+_HIT, _SEEN = "closed_accuracy_llava_med_legacy", "closed_seen_llava_med_legacy"
+
+
+def llava_med_closed(truth: str, answer: str) -> dict[str, float]:
+    """Count a closed answer as LLaVA-Med's script does: one that says yes or no, but not the truth, is not counted.
+
+    Substrings, not words: "no" is said by "normal". An answer with neither counts as wrong.
+    """
+    wanted, said = (" ".join(llava_med_words(text)) for text in (truth, answer))
+    parsed, right = "yes" in said or "no" in said, wanted in said
+    return {_SEEN: float(right or not parsed), _HIT: float(parsed and right)}
+
+
+def llava_med_words(text: str) -> list[str]:
+    """Split a text as LLaVA-Med's script does, but for its list of contractions.
+
+    A mark that stands beside a space anywhere in the text is deleted everywhere, another becomes a space.
+    """
+    text = kept = text.lower()
+    grouped = re.search(r"\d,\d", text) is not None
+    for mark in _MARKS:
+        beside = f"{mark} " in text or f" {mark}" in text
+        kept = kept.replace(mark, "" if beside or grouped else " ")
+    words = re.sub(r"\.(?!\d)", "", kept).split()
+    return [_NUMBERS.get(word, word) for word in words if word not in _ARTICLES]
+
+
+_MARKS = ';/[]"{}()=+\\_-><@`,?!'
 
 
 def yes_or_no(answer: str) -> str | None:
@@ -100,12 +147,12 @@ def tokens(text: str) -> list[str]:
     return [_NUMBERS.get(word, word) for word in words if word not in _ARTICLES]
 
 
-def recall(answer: str, truth: str) -> float:
+def recall(answer: str, truth: str, words: Callable[[str], list[str]] = tokens) -> float:
     """Return hits / (hits + missed), in which a truth's word counts as a hit as often as the answer says it.
 
     This is how LLaVA-Med computes the recall that papers report; an answer that repeats a right word gains by it.
     """
-    said, wanted = Counter(tokens(answer)), Counter(tokens(truth))
+    said, wanted = Counter(words(answer)), Counter(words(truth))
     hits = sum(count for word, count in said.items() if word in wanted)
     missed = sum(count for word, count in wanted.items() if word not in said)
     return hits / (hits + missed) if hits else 0.0

@@ -89,8 +89,8 @@ def contradiction(question: str, truth: str, answer: str) -> float:
     Where the truth is yes or no, so must the answer be, at its opening or by what it states. Else the findings that
     both state are compared, and where one of them states none, their words.
     """
-    from mmedpo_plugins.med_llm_vote.radiology import yes_or_no
     from mmedpo_plugins.med_llm_vote.rules import compare
+    from mmedpo_plugins.radiology.reading import yes_or_no
 
     wanted, said = yes_or_no(truth), yes_or_no(answer)
     if wanted and said:

@@ -202,7 +202,7 @@ def _question(part: Gpt4oHallucination, prompts: Prompts, case: Case, candidates
 
 def opposite_of(case: Case) -> str:
     """Return the yes or no that a wrong answer must open with; empty where the truth is neither."""
-    from mmedpo_plugins.med_llm_vote.radiology import yes_or_no
+    from mmedpo_plugins.radiology.reading import yes_or_no
 
     opposites: dict[str, Any] = {"yes": "No", "no": "Yes"}
     return str(opposites.get(yes_or_no(case.answer), "")) if case.kind == "closed" else ""

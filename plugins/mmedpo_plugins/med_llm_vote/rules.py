@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from mmedpo_plugins.med_llm_vote import lexicon
 from mmedpo_plugins.med_llm_vote.consensus import SCALE
-from mmedpo_plugins.med_llm_vote.radiology import ASKED, Mention, read_answer
+from mmedpo_plugins.radiology import lexicon
+from mmedpo_plugins.radiology.reading import ASKED, Mention, read_answer
 
 # Ratings, 0 to 10. What is stated wrongly about presence rates by the finding's own harm, 7 to 10.
 OTHER_SIDE, FEWER_SIDES, SIDE_LEFT_OUT = 8, 7, 2
@@ -171,11 +171,7 @@ def _opposed(one: Mention, other: Mention) -> bool:
 
 def _stands_for(general: Mention, specific: Mention) -> bool:
     """Tell whether the first finding's word covers the second: "opacity" covers a consolidation."""
-    if general.finding == ASKED:
-        return True
-    if general.finding == lexicon.ANYTHING:
-        return specific.finding not in lexicon.GENERAL["device"]
-    return specific.finding in lexicon.GENERAL.get(general.finding, ())
+    return general.finding == ASKED or lexicon.covers(general.finding, specific.finding)
 
 
 @cache

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
-from mmedpo_plugins.med_llm_vote import lexicon
-from mmedpo_plugins.med_llm_vote.lexicon import any_of, compiled, has
-from mmedpo_plugins.med_llm_vote.traits import Status
+from mmedpo_plugins.radiology import lexicon
+from mmedpo_plugins.radiology.lexicon import any_of, compiled, has
+from mmedpo_plugins.radiology.traits import Status
 
 
 @dataclass(frozen=True)

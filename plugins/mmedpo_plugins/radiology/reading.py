@@ -9,8 +9,8 @@ from functools import lru_cache
 from itertools import pairwise
 from textwrap import wrap
 
-from mmedpo_plugins.med_llm_vote.certainty import Span, spans_of, status_of
-from mmedpo_plugins.med_llm_vote.traits import Mention, only_traits, with_traits
+from mmedpo_plugins.radiology.certainty import Span, spans_of, status_of
+from mmedpo_plugins.radiology.traits import Mention, only_traits, with_traits
 
 ASKED = "what is asked"  # the finding of an answer that names none: "Left" to "On which side is the mass?"
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal
 
-from mmedpo_plugins.med_llm_vote import lexicon
-from mmedpo_plugins.med_llm_vote.lexicon import any_of, compiled, has
+from mmedpo_plugins.radiology import lexicon
+from mmedpo_plugins.radiology.lexicon import any_of, compiled, has
 
 Status = Literal["present", "uncertain", "absent"]
 

@@ -1,4 +1,4 @@
-"""The words that the voter `rules` knows.
+"""The words by which reports are read: findings with their names, sides, places, grades, denials and doubts.
 
 Patterns are regular expressions over lower-case text without hyphens, with these conventions: ` | ` parts whole
 alternatives, every group is one without a number, ` ~ ` stands for up to four words, {name} for one of the word lists.
@@ -112,6 +112,7 @@ _TABLE = r"""
    | (deviat(ion|ed)|shift(ed)?|displace(d|ment))( of)?( the)? trachea
  7 aortic calcification*: {aorta} ~ calcif(ied|ications?) | calcif(ied|ications?) ~ {aorta} | aortic atherosclerosis
    | atherosclero(sis|tic( aortic)?( calcifications?| changes?| disease)?)
+   | (?<=tortuous and )calcified | (?<=tortuous and diffusely )calcified | (?<=tortuous and heavily )calcified
  7 tortuous aorta*: tortuous | tortuosity | (tortuous|ectatic|unfolded|elongated)( (and|or|but) \w+)?( thoracic)? aorta
    | {aorta} ~ (tortuous|tortuosity|ectatic|ectasia|unfolded|unfolding|elongat(ed|ion))
    | (tortuosity|unfolding|ectasia|elongation) of the (thoracic )?aorta | unfolding aorta
@@ -193,6 +194,14 @@ GENERAL = {
                "stimulator", "surgical material"},
 }  # fmt: skip
 ANYTHING = "abnormality"  # general to every finding but the devices
+
+
+def covers(general: str, specific: str) -> bool:
+    """Tell whether the first finding's word is a more general one for the second."""
+    if general == ANYTHING:
+        return specific != ANYTHING and specific not in GENERAL["device"]
+    return specific in GENERAL.get(general, ())
+
 
 BOTH = frozenset({"left", "right"})
 SIDES = {

@@ -1,0 +1,16 @@
+"""Sums of statistics over cases, what an additive metric's measures are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mmedpo.parts import Statistics
+
+
+def totals(statistics: Iterable[Statistics]) -> dict[str, float]:
+    """Sum each statistic over the cases that have it; names in the order in which they first come."""
+    sums: dict[str, float] = {}
+    for row in statistics:
+        for name, value in row.items():
+            sums[name] = sums.get(name, 0.0) + value
+    return sums

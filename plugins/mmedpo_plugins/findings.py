@@ -1,0 +1,143 @@
+"""Measures of reports by the findings they state: which claims the clinician's report bears out, which it misses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+from pydantic import field_validator
+
+from mmedpo import Case, Metric, Statistics, hookimpl, totals
+from mmedpo_plugins.radiology import lexicon
+from mmedpo_plugins.radiology.labels import Label, labels
+from mmedpo_plugins.radiology.reading import ASKED, read, read_answer
+
+Labels = Mapping[str, Label]
+
+
+@hookimpl
+def mmedpo_metrics() -> list[type[Metric]]:
+    return [Findings]
+
+
+class Findings(Metric):
+    """Measure reports by the findings they state, read by rules in answer and truth alike.
+
+        evaluate:
+          measure: [{use: findings}]
+
+    A finding is claimed where a text states it as present. A claim is right when the truth states the same finding or
+    a more specific one ("opacity", where it says consolidation); a true finding is found when the answer claims it or
+    a more specific one. All cases count together, not each report alone.
+
+    | measure | what |
+    |---|---|
+    | `precision`, `recall`, `f1` | right of claimed findings, found of true ones, their harmonic mean |
+    | `false_claims` | share of the claimed findings that the truth does not have: 1 - precision |
+    | `missed` | share of the true findings that the answer does not have: 1 - recall |
+    | `false_reports` | share of the answers with at least one false claim |
+    | `side_accuracy`, `place_accuracy` | of findings in both, where the truth gives side or place: exactly those |
+    | `unread` | share of the answers in which no finding is stated or denied |
+    | `claimed_count`, `true_count`, `report_count` | how many claimed findings, true findings and cases there were |
+
+    A case whose truth states no finding, not even an absent one, is left out. So are cases of other kinds.
+    """
+
+    use: ClassVar[str] = "findings"
+    additive: ClassVar[bool] = True
+
+    uncertain: Literal["present", "absent", "left-out"] = "present"
+    """What "possible pneumonia" counts as, in answer and truth: by default as a claim, so that hedging hides nothing;
+    left-out takes the finding out of the case on both sides."""
+    open_answers: bool = False
+    """Whether answers to open questions count too, read together with their question."""
+    only: tuple[str, ...] = ()
+    """The findings to count, by the names of the labeller (docs/metrics.md); by default all it knows."""
+
+    @field_validator("only")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = [finding.name for finding in lexicon.findings()]
+        for name in names:
+            if name not in known:
+                raise ValueError(f"{name!r} is no finding of the labeller; it knows {', '.join(sorted(known))}")
+        return names
+
+    def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
+        """Return each case's counts of claims, true findings, sides and places."""
+        return [self._counts(case, answer) for case, answer in zip(cases, answers, strict=True)]
+
+    def combine(self, statistics: Sequence[Statistics]) -> dict[str, float]:
+        """Return the ratios of summed counts; a ratio of nothing is left out."""
+        sums = totals(statistics)
+        shares = {name: sums.get(part, 0.0) / sums[of] for name, (part, of) in _SHARES.items() if sums.get(of)}
+        if sums.get("claimed", 0.0) + sums.get("true", 0.0):
+            precision, recall = shares.get("precision", 0.0), shares.get("recall", 0.0)
+            shares["f1"] = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+        shares |= {name: 1 - shares[other] for name, other in _OTHERWISE.items() if other in shares}
+        counts = {f"{name}_count": sums.get(name, 0.0) for name in _COUNTS if sums.get("report")}
+        return {name: shares[name] for name in _ORDER if name in shares} | counts
+
+    def _counts(self, case: Case, answer: str) -> Statistics:
+        if case.kind != "report" and not (case.kind == "open" and self.open_answers):
+            return {}
+        question = case.question if case.kind == "open" else ""
+        truth, said = self._labels(question, case.answer), self._labels(question, answer)
+        if not truth:
+            return {}
+        return {"report": 1.0, "unread": float(not said), **counts(*self._decided(truth, said))}
+
+    def _labels(self, question: str, text: str) -> Labels:
+        found = labels(read_answer(question, text) if question else read(text))
+        return {name: label for name, label in found.items() if name != ASKED and name in (self.only or found)}
+
+    def _decided(self, truth: Labels, said: Labels) -> tuple[Labels, Labels]:
+        """Return what each text claims, after the uncertain findings have been taken for what the recipe says."""
+        doubted = {name for text in (truth, said) for name, label in text.items() if label.status == "uncertain"}
+        left_out = doubted if self.uncertain == "left-out" else frozenset()
+        wanted = {"present", "uncertain"} if self.uncertain == "present" else {"present"}
+        one, other = (
+            {name: label for name, label in text.items() if label.status in wanted and name not in left_out}
+            for text in (truth, said)
+        )
+        return one, other
+
+
+_SHARES = {
+    "precision": ("right", "claimed"),
+    "recall": ("found", "true"),
+    "false_reports": ("false", "report"),
+    "side_accuracy": ("side_right", "sided"),
+    "place_accuracy": ("place_right", "placed"),
+    "unread": ("unread", "report"),
+}
+_OTHERWISE = {"false_claims": "precision", "missed": "recall"}
+_COUNTS = ("claimed", "true", "report")
+_ORDER = ("f1", "precision", "recall", "false_claims", "missed", "false_reports", "side_accuracy", "place_accuracy")
+_ORDER = (*_ORDER, "unread")
+
+
+def counts(truth: Labels, said: Labels) -> dict[str, float]:
+    """Count claims, true findings, and the sides and places of what both state."""
+    right = [name for name in said if entailed(name, truth)]
+    found = [name for name in truth if entailed(name, said)]
+    both = [(truth[name], said[name]) for name in truth if name in said]
+    sides = [one.sides == other.sides for one, other in both if one.sides]
+    places = [one.places == other.places for one, other in both if one.places]
+    numbers = {
+        "claimed": len(said),
+        "right": len(right),
+        "false": len(right) < len(said),
+        "true": len(truth),
+        "found": len(found),
+        "sided": len(sides),
+        "side_right": sum(sides),
+        "placed": len(places),
+        "place_right": sum(places),
+    }
+    return {name: float(number) for name, number in numbers.items()}
+
+
+def entailed(name: str, stated: Labels) -> bool:
+    """Tell whether one of the stated findings is this one or a more specific one."""
+    return any(name == other or lexicon.covers(name, other) for other in stated)

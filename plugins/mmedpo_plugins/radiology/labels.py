@@ -1,0 +1,34 @@
+"""Label a text: each finding that it states, once, with all that it says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mmedpo_plugins.radiology.traits import Mention, Status
+
+_FIRST: tuple[Status, ...] = ("present", "uncertain", "absent")
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a text as a whole says of one finding."""
+
+    status: Status  # the surest presence that is stated anywhere: "small left effusion, no right effusion" is present
+    sides: frozenset[str] = frozenset()  # of all statements with that status
+    places: frozenset[str] = frozenset()
+
+
+def labels(mentions: Iterable[Mention]) -> dict[str, Label]:
+    """Return the label of each finding that is mentioned, by its name."""
+    by_name: dict[str, list[Mention]] = {}
+    for mention in mentions:
+        by_name.setdefault(mention.finding, []).append(mention)
+    return {name: _together(some) for name, some in by_name.items()}
+
+
+def _together(mentions: list[Mention]) -> Label:
+    status = min((mention.status for mention in mentions), key=_FIRST.index)
+    same = [mention for mention in mentions if mention.status == status]
+    sides, places = (frozenset[str]().union(*parts) for parts in zip(*((m.sides, m.places) for m in same), strict=True))
+    return Label(status, sides, places)

@@ -1,0 +1,107 @@
+"""Intervals from sums by group are those from all rows, for every built-in metric that says it is additive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+from mmedpo_plugins.findings import Findings
+from mmedpo_plugins.med_vqa import MedVqa
+from mmedpo_plugins.phantom import language
+from mmedpo_plugins.phantom.findings import WORLDS
+from mmedpo_plugins.report_text import ReportText
+
+from mmedpo import Case, Metric, Picture, Statistics, totals
+from mmedpo.errors import PluginError
+from mmedpo.intervals import pooled_intervals
+from mmedpo.probes import Looks
+from mmedpo.testing import check_part
+
+
+def cases() -> list[Case]:
+    """Return some cases of every kind, three an image."""
+    kinds = {"closed": "yes", "open": "left lung", "report": ""}
+    return [
+        Case(f"{n}-{kind}", Picture(), "?", answer or report(n), kind, group=f"{n}")  # type: ignore[arg-type]
+        for n in range(12)
+        for kind, answer in kinds.items()
+    ]
+
+
+def report(seed: int) -> str:
+    return language.report(WORLDS["balanced"].sample(seed))
+
+
+def answers(seed: int) -> list[str]:
+    random = Random(seed)
+    some = {"closed": ["Yes", "no", "Normal.", "?"], "open": ["left", "the left lung", "right"], "report": [""]}
+    return [random.choice(some[case.kind]) or report(random.randrange(50)) for case in cases()]
+
+
+def looks(seed: int) -> list[Statistics]:
+    """Return statistics that some rows lack."""
+    random = Random(seed)
+    names = [random.sample(["swap", "blank"], random.randrange(3)) for _ in cases()]
+    return [
+        {f"{what}:{name}": value for name in row for what, value in (("asked", 1.0), ("changed", random.random()))}
+        for row in names
+    ]
+
+
+class ByRows:
+    """A metric whose intervals are made from all rows."""
+
+    additive = False
+
+    def __init__(self, metric: Metric) -> None:
+        self.combine = metric.combine
+
+
+METRICS = [MedVqa(legacy=True), Findings(), Findings(uncertain="left-out"), ReportText(), Looks()]
+
+
+def statistics(metric: Metric, seed: int) -> list[Statistics]:
+    return looks(seed) if metric.use == "looks" else metric.measure(cases(), answers(seed))
+
+
+def approximately(found: dict[str, dict[str, float]], wanted: dict[str, dict[str, float]]) -> bool:
+    assert set(found) == set(wanted)
+    return all(found[name] == pytest.approx(wanted[name], abs=1e-9) for name in wanted)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.use)
+@pytest.mark.parametrize("trainings", [1, 3])
+def test_intervals_from_sums_are_those_from_rows(metric: Metric, trainings: int) -> None:
+    assert metric.additive
+    before, after = ([statistics(metric, 10 * side + k) for k in range(trainings)] for side in (0, 1))
+    groups = [case.group for case in cases()]
+    found = pooled_intervals(metric, before, after, groups, 7)
+    assert found
+    assert approximately(found, pooled_intervals(ByRows(metric), before, after, groups, 7))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.use)
+def test_the_measures_of_summed_rows_are_those_of_the_rows(metric: Metric) -> None:
+    rows = statistics(metric, 3)
+    picks = Random(0).choices(rows, k=50)
+    assert metric.combine([totals(picks)]) == pytest.approx(metric.combine(picks))
+
+
+class Peak(Metric):
+    """A metric that is no matter of sums, and says it is."""
+
+    use = "peak"
+    additive = True
+
+    def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
+        return [{"length": float(len(answer) + 1)} for answer in answers]
+
+    def combine(self, statistics: Sequence[Statistics]) -> dict[str, float]:
+        return {"longest": max(row["length"] for row in statistics)}
+
+
+def test_a_metric_that_says_it_is_additive_and_is_not_is_found_out() -> None:
+    with pytest.raises(PluginError, match="says it is additive"):
+        check_part(Peak())
+    check_part(MedVqa(legacy=True))
