@@ -14,7 +14,7 @@ from mmedpo.folder import read_json
 from mmedpo.intervals import holm, pooled_intervals
 from mmedpo.parts import Metric, Statistics
 from mmedpo.pipeline import load_run
-from mmedpo.records import seed_for
+from mmedpo.records import digest, seed_for
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,12 @@ class Method:
     runs: tuple[Path, ...]
     rows: tuple[tuple[Mapping[str, Any], ...], ...]  # of each run, the lines of its answers.jsonl
     side: int  # 0: its answers before training, 1: after
+
+    @property
+    def bases(self) -> list[str]:
+        """Return what each run's model was before any adapter; trainings of one base are alike."""
+        backbones = [read_json(run / "run.json")["recipe"]["backbone"] for run in self.runs]
+        return [digest({**backbone, "adapter": None}) for backbone in backbones]
 
     def statistics(self, use: str) -> list[list[Statistics]]:
         """Return each run's statistics of a metric, by case."""
@@ -82,7 +88,7 @@ def _rows(metric: Metric, first: Method, method: Method, only: Sequence[str]) ->
     if method is not first:
         groups = [row["group"] for row in method.rows[0]]
         seed = seed_for(0, "compare", metric.use)
-        differences = pooled_intervals(metric, first.statistics(metric.use), own, groups, seed)
+        differences = pooled_intervals(metric, first.statistics(metric.use), own, groups, seed, method.bases)
     return [_row(metric.use, name, method, values[name], differences.get(name)) for name in shown]
 
 

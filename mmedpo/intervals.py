@@ -2,7 +2,8 @@
 
 Questions on one image are not independent, so whole groups (patients, else images) are drawn with replacement, and
 every measure is recomputed on each draw; a corpus measure is no mean of cases. Where a method was trained several
-times, the trainings are drawn too, whole: those of a method vary, and three of them are few.
+times, the trainings are drawn too, whole: those of a method vary, and three of them are few. Trainings of one base
+are alike, so bases are drawn first and trainings within them.
 """
 
 from __future__ import annotations
@@ -24,12 +25,17 @@ def paired_intervals(
 
 
 def pooled_intervals(
-    metric: Metric, before: Sequence[Rows], after: Sequence[Rows], groups: Sequence[str], seed: int
+    metric: Metric,
+    before: Sequence[Rows],
+    after: Sequence[Rows],
+    groups: Sequence[str],
+    seed: int,
+    bases: Sequence[str] | None = None,
 ) -> dict[str, dict[str, float]]:
     """Return, for each measure, the mean over trainings of after minus before, with 95 % interval and p-value.
 
-    `before[k]` and `after[k]` are of training k, over the same cases. The p-value is two-sided: twice the share of
-    draws on the other side of zero, and at least 1 in `DRAWS`.
+    `before[k]` and `after[k]` are of training k, over the same cases, and `bases[k]` is what that training began with.
+    The p-value is two-sided: twice the share of draws on the other side of zero, and at least 1 in `DRAWS`.
     """
 
     blocks = _blocks(groups)
@@ -39,7 +45,7 @@ def pooled_intervals(
         old, new = was(trainings, drawn), now(trainings, drawn)
         return {name: new[name] - old[name] for name in old if name in new}
 
-    draws = [difference(*one) for one in _draws(len(before), len(blocks), seed)]
+    draws = [difference(*one) for one in _draws(bases or [""] * len(before), len(blocks), seed)]
     point = difference(range(len(before)), range(len(blocks)))
     return {name: {"value": value, **_summary([d[name] for d in draws if name in d])} for name, value in point.items()}
 
@@ -52,14 +58,19 @@ def _blocks(groups: Sequence[str]) -> list[list[int]]:
     return list(members.values())
 
 
-def _draws(trainings: int, blocks: int, seed: int) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
-    """Yield which trainings and which groups are drawn, with replacement."""
+def _draws(bases: Sequence[str], blocks: int, seed: int) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
+    """Yield which trainings and which groups are drawn, with replacement; of each drawn base as many as it has."""
     import numpy as np
 
     generator = np.random.default_rng(seed)
+
+    def some(count: int) -> list[int]:
+        return generator.integers(count, size=count).tolist() if count > 1 else [0]
+
+    trainings = _blocks(bases)
     for _ in range(DRAWS):
-        drawn = generator.integers(blocks, size=blocks)
-        yield generator.integers(trainings, size=trainings).tolist() if trainings > 1 else [0], drawn.tolist()
+        drawn = some(blocks)
+        yield [trainings[base][k] for base in some(len(trainings)) for k in some(len(trainings[base]))], drawn
 
 
 def _resampled(metric: Metric, side: Sequence[Rows], blocks: Sequence[Sequence[int]]) -> Measured:

@@ -105,3 +105,16 @@ def test_a_metric_that_says_it_is_additive_and_is_not_is_found_out() -> None:
     with pytest.raises(PluginError, match="says it is additive"):
         check_part(Peak())
     check_part(MedVqa(legacy=True))
+
+
+def test_trainings_of_one_base_are_drawn_together() -> None:
+    some, wrong = cases(), ["No" if case.answer == "yes" else "" for case in cases()]
+    metric, groups = MedVqa(), [case.group for case in some]
+    bad, good = metric.measure(some, wrong), metric.measure(some, [case.answer for case in some])
+    before, after = [bad] * 6, [bad] * 3 + [good] * 3  # all that differs is the base
+    apart, alike = (
+        pooled_intervals(metric, before, after, groups, 0, bases)["closed_accuracy"] for bases in ("aaabbb", None)
+    )
+    assert (apart["low"], apart["high"]) == (0, 1)  # one of two bases may be all that is drawn
+    assert alike["low"] > 0
+    assert apart["value"] == alike["value"] == 0.5
