@@ -248,8 +248,8 @@ def _set(name: str, value: Any, here: str, tree: Tree, mistakes: _Mistakes) -> N
     holder = tree.values
     for depth, key in enumerate(path[:-1]):
         holder = _descend(holder, key, create=isinstance(path[depth + 1], str))
-    if isinstance(holder, list) and isinstance(path[-1], int) and path[-1] < len(holder):
-        holder[path[-1]] = value
+    if isinstance(holder, list) and isinstance(path[-1], int) and path[-1] <= len(holder):
+        holder[path[-1] : path[-1] + 1] = [value]  # the number after the last one adds an entry
     elif isinstance(holder, dict):
         holder[str(path[-1])] = value
     else:

@@ -1,0 +1,70 @@
+"""What no answer alone shows: whether the model can tell yes from no, and which changes of the film change its mind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmedpo_plugins.lesion_noise import GlobalNoise, Inpaint, LesionNoise
+from mmedpo_plugins.phantom import Phantom, PhantomFilms, counterfactual
+from mmedpo_plugins.phantom.exam import leanings, mean, presence
+
+from mmedpo import Case, Dispreference, Pair, Picture, Setting
+
+CHANGES: dict[str, Dispreference] = {
+    "lesion_noised": LesionNoise(),
+    "noise_beside": LesionNoise(place="decoy"),
+    "noise_everywhere": GlobalNoise(),
+    "lesion_inpainted": Inpaint(),
+}
+
+
+def controls(run: Path, split: str, images: int) -> dict[str, float]:
+    """Examine a run's adapter, or for RUN/../start the model it began with, on closed questions.
+
+    `forced_choice` is the share of questions whose right answer has the higher probability of yes and no. Of questions
+    answered yes by the truth, `yes:` is the share where the model finds yes more likely: on the film itself, on its
+    twin without the finding, and on changed films.
+    """
+    kept = run / f"controls-{split}-{images}.json"
+    if kept.exists():
+        return dict(json.loads(kept.read_text()))
+    torch.set_num_threads(1)
+    with _model(run).open(Setting()) as live:
+        cases = [
+            replace(case, image=_hashed(case.image))
+            for case in PhantomFilms(split=split, images=images, open_questions=0, reports=0).read()  # type: ignore[arg-type]
+        ]
+        lean = dict(zip([case.id for case in cases], leanings(live, cases), strict=True))
+        there = [case for case in cases if case.answer == "Yes"]
+        found = {
+            **presence(cases, lean),
+            "yes:film": mean(lean[case.id] > 0 for case in there),
+            "yes:twin": mean(value > 0 for value in leanings(live, [counterfactual(case) for case in there])),
+            **{f"yes:{name}": _yes(live, part, there) for name, part in CHANGES.items()},
+        }
+    run.mkdir(exist_ok=True)
+    kept.write_text(json.dumps(found))
+    return found
+
+
+def _model(run: Path) -> Phantom:
+    """Return the backbone of a run with its adapter; of the folder `start`, that of its neighbours without one."""
+    neighbour = run if run.name != "start" else next(run.parent.glob("*/run.json")).parent
+    checkpoint = json.loads((neighbour / "run.json").read_text())["recipe"]["backbone"]["checkpoint"]
+    return Phantom(checkpoint=checkpoint, adapter=str(run / "adapter") if run.name != "start" else None)
+
+
+def _hashed(picture: Picture) -> Picture:
+    return Picture.drawn(picture.load())
+
+
+def _yes(live: Any, part: Dispreference, cases: Sequence[Case]) -> float:
+    """Return the share of yes on changed films."""
+    with part.open(Setting()) as changer:
+        made = [one for one in changer.disprefer(cases, None, [[] for _ in cases]) if isinstance(one, Pair)]
+    return mean(value > 0 for value in leanings(live, [replace(one.case, image=one.rejected.image) for one in made]))

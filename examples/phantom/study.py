@@ -1,0 +1,148 @@
+"""The phantom study: does alignment help, over what, and does the model look? docs/evidence.md has the results.
+
+    python examples/phantom/study.py explore     # every method at every rate, on validation films; hours on two cores
+    python examples/phantom/study.py confirm     # the frozen methods on test films, once: 3 bases x 3 seeds
+    python examples/phantom/study.py confirm --small      # minutes; shows that it works, and nothing else
+
+Both carry out a recipe beside this file with `mmedpo run`, so a study that was stopped goes on where it was. Bases
+other than the packaged one are made first where they are missing (20 minutes each, --bases N for fewer).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from controls import controls
+from mmedpo_plugins.phantom import WEIGHTS
+
+from mmedpo.compare import compare
+from mmedpo.intervals import holm
+from mmedpo.recipe import load_variants
+
+HERE = Path(__file__).parent
+RATES = (5e-4, 1e-3, 2e-3, 4e-3)  # the same for every method
+START_RATE = 2e-3  # of the first stage, where a method has two
+SEEDS = {"explore": (10, 11), "confirm": (0, 1, 2)}  # of the alignment films and of the training; none is in both
+MEASURES = ("closed_accuracy", "findings_f1", "false_claims")  # the primary ones, fixed beforehand
+CONTRASTS = (("best", "sft"), ("best", "best-uniform"), ("best", "best-shuffled"))
+
+
+@dataclass(frozen=True)
+class Job:
+    """All methods with one base and one seed, in one process."""
+
+    recipe: Path
+    folder: Path
+    words: tuple[str, ...]
+
+    def __call__(self) -> None:
+        """Carry it out on one thread."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        line = [sys.executable, "-m", "mmedpo", "run", str(self.recipe), f"output={self.folder}", *self.words]
+        with (self.folder / "log.txt").open("w") as log:
+            done = subprocess.run(line, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        if done.returncode:
+            raise SystemExit(f"{' '.join(line)}\nended with {done.returncode}; see {self.folder / 'log.txt'}")
+
+
+def bases(folder: Path, count: int) -> Iterator[Path]:
+    """Yield the packaged base and others, made from the same script with other seeds."""
+    yield WEIGHTS
+    for seed in range(1, count):
+        place = folder / f"base-{seed}"
+        if not (place / "model.safetensors").exists():
+            subprocess.run(
+                [sys.executable, "-m", "mmedpo_plugins.phantom.make", str(place), "--seed", str(seed)], check=True
+            )
+        yield place
+
+
+def jobs(part: str, places: Sequence[Path], seeds: Sequence[int], out: Path, extra: Sequence[str]) -> Iterator[Job]:
+    """Yield a job for each base and seed."""
+    recipe = HERE / ("explore.yaml" if part == "explore" else "study.yaml")
+    for number, base in enumerate(places):
+        for seed in seeds:
+            words = [f"backbone.checkpoint={base}", f"seed={seed}", f"data.seed={seed}", *extra]
+            yield Job(recipe, out / f"base-{number}" / f"seed-{seed}", tuple(words))
+
+
+def at_every_rate(methods: Sequence[str]) -> str:
+    """Return the override that carries out each method of explore.yaml at each rate."""
+    variants, _ = load_variants(HERE / "explore.yaml")
+    planned = {}
+    for one in variants:
+        if not methods or one.name in methods:
+            for rate in RATES:
+                changes = {**one.changes, "train.learning_rate": rate}
+                if "start" in changes:
+                    changes["start"] = f"{changes['start']}+{START_RATE:g}"
+                planned[f"{one.name}+{rate:g}"] = changes
+    return "variants=" + json.dumps(planned)
+
+
+def folders(made: Sequence[Job], method: str) -> str:
+    """Return a method's run folders, one a job, as `mmedpo compare` takes them."""
+    return ",".join(str(job.folder / method) for job in made)
+
+
+def table(made: Sequence[Job], methods: Sequence[str]) -> list[dict[str, Any]]:
+    """Measure every method against the start, over all bases and seeds."""
+    return compare([folders(made, method) for method in methods], start=True)
+
+
+def contrasts(made: Sequence[Job]) -> list[dict[str, Any]]:
+    """Test the contrasts that were named beforehand; Holm over all of them."""
+    rows = []
+    for one, other in CONTRASTS:
+        for row in compare([folders(made, other), folders(made, one)], only=MEASURES):
+            if "difference" in row:
+                rows.append({**row, "method": one, "against": other})
+    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = p
+    return rows
+
+
+def main() -> None:
+    """Read the command line and do it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=list(SEEDS))
+    parser.add_argument("--out", type=Path, default=Path("runs/study"))
+    parser.add_argument("--bases", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="*", help="other seeds than those written down")
+    parser.add_argument("--methods", default="", help="of explore: only these, by comma")
+    parser.add_argument("--jobs", type=int, default=2, help="processes of one thread")
+    parser.add_argument("--small", action="store_true", help="few films, one base, one seed")
+    given = parser.parse_args()
+    extra = [at_every_rate(given.methods.split(",") if given.methods else [])] if given.part == "explore" else []
+    if given.small:
+        given.bases, given.seeds = 1, [SEEDS[given.part][0]]
+        extra += ["data.images=12", "evaluate.data.images=12", "train.epochs=1"]
+    places = list(bases(given.out / "bases", 1 if given.part == "explore" else given.bases))
+    made = list(jobs(given.part, places, given.seeds or SEEDS[given.part], given.out / given.part, extra))
+    with ThreadPoolExecutor(given.jobs) as pool:
+        list(pool.map(lambda job: job(), made))
+    report(given.part, made, given.out)
+
+
+def report(part: str, made: Sequence[Job], out: Path) -> None:
+    """Write what was found as JSON, and print it."""
+    methods = sorted({place.parent.name for place in made[0].folder.glob("*/answers.jsonl")})
+    found: dict[str, Any] = {"table": table(made, methods)}
+    if part == "confirm":
+        found["contrasts"] = contrasts(made)
+        found["controls"] = {method: [controls(job.folder / method) for job in made] for method in ["start", *methods]}
+    (out / f"{part}.json").write_text(json.dumps(found, indent=1))
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
