@@ -84,6 +84,13 @@ def test_overrides_are_checked_the_same_way(tmp_path: Path) -> None:
     assert any("did you mean 'epochs'?" in line for line in said)
 
 
+def test_an_override_past_the_last_entry_adds_one(tmp_path: Path) -> None:
+    path = write(tmp_path, FINE)
+    made = load_recipe(path).recipe.disprefer
+    longer = load_recipe(path, [f"disprefer.{len(made)}={{use: blank}}"]).recipe.disprefer
+    assert [part.use for part in longer] == [*(part.use for part in made), "blank"]
+
+
 def test_an_override_to_null_removes_a_section(tmp_path: Path) -> None:
     assert load_recipe(write(tmp_path, FINE), ["evaluate=null", "train=~"]).recipe.train is None
 
