@@ -156,7 +156,9 @@ def made_by(
         items = opened(part).disprefer([case for case, _ in some], live, [earlier for _, earlier in some])
         return list(_checked(run, part, items, some))
 
-    with_earlier = [(case, tuple(made[case.id])) for case in cases]
+    # A backbone's batch takes as long as its longest answer, so cases of a kind go together.
+    together = sorted(cases, key=lambda case: case.kind) if part.needs_backbone else cases
+    with_earlier = [(case, tuple(made[case.id])) for case in together]
     lower = f"the options of {found.name}"
     slices = by_slice(run, part, with_earlier, work, stage=stage, facts=facts, lower=lower, final=_is_final)
     return [_pair_or_drop(kind, value) for some in slices for kind, value in some]

@@ -71,8 +71,9 @@ def keep_apart(run: Run, options: EvaluateOptions, records: Sequence[Case | Pair
 
 
 def answers(run: Run, backbone: Backbone, cases: list[Case], options: EvaluateOptions, stage: str) -> list[str]:
-    """Let a model answer each case greedily."""
+    """Let a model answer each case greedily; cases of a kind go together, since a batch takes as long as its longest."""
     found = run.found(backbone)
+    order = sorted(range(len(cases)), key=lambda at: cases[at].kind)
     with opening(run) as opened:
 
         def work(some: Sequence[Case]) -> Any:
@@ -83,8 +84,10 @@ def answers(run: Run, backbone: Backbone, cases: list[Case], options: EvaluateOp
             return texts
 
         lower = "evaluate.max_new_tokens"
-        slices = by_slice(run, backbone, cases, work, stage=stage, facts=[options.max_new_tokens], lower=lower)
-    return [text for some in slices for text in some]
+        together = [cases[at] for at in order]
+        slices = by_slice(run, backbone, together, work, stage=stage, facts=[options.max_new_tokens], lower=lower)
+    texts = dict(zip(order, (text for some in slices for text in some), strict=True))
+    return [texts[at] for at in range(len(cases))]
 
 
 def measured_by(options: EvaluateOptions) -> list[Metric]:

@@ -29,8 +29,8 @@ from mmedpo.intervals import holm
 from mmedpo.recipe import load_variants
 
 HERE = Path(__file__).parent
-RATES = (5e-4, 1e-3, 2e-3, 4e-3)  # the same for every method
-START_RATE = 2e-3  # of the first stage, where a method has two
+RATES = (5e-4, 1.5e-3, 4.5e-3)  # the same for every method
+START_RATE = 1.5e-3  # of the first stage, where a method has two
 SEEDS = {"explore": (10, 11), "confirm": (0, 1, 2)}  # of the alignment films and of the training; none is in both
 MEASURES = ("closed_accuracy", "findings_f1", "false_claims")  # the primary ones, fixed beforehand
 CONTRASTS = (("best", "sft"), ("best", "best-uniform"), ("best", "best-shuffled"))
