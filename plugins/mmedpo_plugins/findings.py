@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import ClassVar, Literal
 
 from pydantic import field_validator
@@ -58,9 +59,9 @@ class Findings(Metric):
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         known = [finding.name for finding in lexicon.findings()]
-        for name in names:
-            if name not in known:
-                raise ValueError(f"{name!r} is no finding of the labeller; it knows {', '.join(sorted(known))}")
+        for name in (name for name in names if name not in known):
+            near = ", ".join(get_close_matches(name, known)) or "none is near"
+            raise ValueError(f"{name!r} is no finding of the labeller ({near}); docs/metrics.md lists them")
         return names
 
     def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
