@@ -105,3 +105,13 @@ def test_a_metric_that_says_it_is_additive_and_is_not_is_found_out() -> None:
     with pytest.raises(PluginError, match="says it is additive"):
         check_part(Peak())
     check_part(MedVqa(legacy=True))
+
+
+def test_what_is_the_same_in_every_resample_shows_no_difference() -> None:
+    from mmedpo.display import _before_after
+
+    same = {"value": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}
+    table = _before_after(
+        {"use": "x", "before": {"count": 4.0}, "after": {"count": 4.0}, "difference": {"count": same}}
+    )
+    assert [list(column.cells) for column in table.columns] == [["count"], ["4"], ["4"], [""], [""]]

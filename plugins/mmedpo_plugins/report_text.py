@@ -132,13 +132,11 @@ def _words(text: str) -> list[str]:
 
 
 def _wordnet() -> bool:
-    """Tell whether nltk has WordNet."""
-    import nltk
+    """Tell whether nltk has WordNet, whole."""
+    from nltk.corpus import wordnet
 
-    for place in ("corpora/wordnet", "corpora/wordnet.zip"):
-        try:
-            nltk.data.find(place)
-        except LookupError:
-            continue
-        return True
-    return False
+    try:
+        wordnet.ensure_loaded()
+    except (LookupError, OSError):
+        return False
+    return True
