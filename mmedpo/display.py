@@ -194,13 +194,14 @@ def _before_after(measured: Mapping[str, Any]) -> Table:
     """Make the table of one metric; the interval is that of the difference."""
     table = Table(title=measured["use"], title_justify="left")
     for name in ("measure", "before", "after", "difference", "95 % interval"):
-        table.add_column(name, justify="left" if name == "measure" else "right")
+        table.add_column(name, justify="left" if name == "measure" else "right", overflow="fold")
     after, difference = measured.get("after", {}), measured.get("difference", {})
     for name, value in measured["before"].items():
         gap = difference.get(name, {})
         interval = f"{gap['low']:+.3f} to {gap['high']:+.3f}" if "low" in gap else ""
         change = f"{gap['value']:+.3f}" if gap else ""
-        if not any(gap.values()):  # a count, or a measure that is the same in every resample
+        told = any(gap.get(key) for key in ("value", "low", "high"))
+        if not told:  # a count, or a measure that is the same in every resample
             interval = change = ""
         table.add_row(name, number(value), number(after.get(name)), change, interval)
     return table

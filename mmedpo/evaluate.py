@@ -64,9 +64,9 @@ def keep_apart(run: Run, options: EvaluateOptions, records: Sequence[Case | Pair
     if shared:
         first, images = shared[0], {case.image.sha256 for case in cases}
         raise DataError(
-            f"evaluate.strict_split: {len(images & trained)} of {len(images)} images that {run.found(options.data)} yields are"
-            f" also in the training data, the first is that of case {first.id!r} ({first.image.path}); choose other"
-            " splits or files, or set strict_split: false to have such images counted"
+            f"evaluate.strict_split: {len(images & trained)} of {len(images)} images that {run.found(options.data)}"
+            f" yields are also in the training data, the first is that of case {first.id!r} ({first.image.path});"
+            " choose other splits or files, or set strict_split: false to have such images counted"
         )
 
 

@@ -126,7 +126,11 @@ def test_open_answers_are_read_with_their_question_when_asked_for() -> None:
 def test_only_some_findings_are_counted_when_a_recipe_names_them() -> None:
     truth, answer = "There is a nodule. There is cardiomegaly.", "There is a nodule. There is a pneumothorax."
     assert measures([truth], [answer], only=("nodule", "cardiomegaly"))["precision"] == 1
-    with pytest.raises(ValueError, match="'nodul' is no finding of the labeller; it knows "):
+    clear = measures(["The lungs are clear."], ["There is a pneumothorax."], only=("pneumothorax",))
+    assert (clear["false_claims"], clear["report_count"]) == (1, 1)
+    general = measures(["There is a nodule."], ["There is an opacity."], only=("opacity",))
+    assert (general["precision"], general["true_count"]) == (1, 0)
+    with pytest.raises(ValueError, match=r"'nodul' is no finding of the labeller \(nodule"):
         Findings(only=("nodul",))
 
 

@@ -118,3 +118,13 @@ def test_trainings_of_one_base_are_drawn_together() -> None:
     assert (apart["low"], apart["high"]) == (0, 1)  # one of two bases may be all that is drawn
     assert alike["low"] > 0
     assert apart["value"] == alike["value"] == 0.5
+
+
+def test_what_is_the_same_in_every_resample_shows_no_difference() -> None:
+    from mmedpo.display import _before_after
+
+    same = {"value": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}
+    table = _before_after(
+        {"use": "x", "before": {"count": 4.0}, "after": {"count": 4.0}, "difference": {"count": same}}
+    )
+    assert [list(column.cells) for column in table.columns] == [["count"], ["4"], ["4"], [""], [""]]

@@ -67,9 +67,7 @@ def test_meteor_without_synonyms_has_a_name_of_its_own_and_knows_stems() -> None
 
 
 def test_meteor_proper_is_refused_in_the_recipe_where_wordnet_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    import nltk
-
-    monkeypatch.setattr(nltk.data, "path", [])
+    monkeypatch.setattr("mmedpo_plugins.report_text._wordnet", lambda: False)
     with pytest.raises(ValidationError, match=r"python -m nltk\.downloader wordnet"):
         ReportText(meteor="wordnet")
 

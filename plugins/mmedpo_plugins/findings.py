@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import ClassVar, Literal
 
 from pydantic import field_validator
@@ -58,9 +59,9 @@ class Findings(Metric):
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         known = [finding.name for finding in lexicon.findings()]
-        for name in names:
-            if name not in known:
-                raise ValueError(f"{name!r} is no finding of the labeller; it knows {', '.join(sorted(known))}")
+        for name in (name for name in names if name not in known):
+            near = ", ".join(get_close_matches(name, known)) or "none is near"
+            raise ValueError(f"{name!r} is no finding of the labeller ({near}); docs/metrics.md lists them")
         return names
 
     def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
@@ -75,8 +76,8 @@ class Findings(Metric):
             precision, recall = shares.get("precision", 0.0), shares.get("recall", 0.0)
             shares["f1"] = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
         shares |= {name: 1 - shares[other] for name, other in _OTHERWISE.items() if other in shares}
-        counts = {f"{name}_count": sums.get(name, 0.0) for name in _COUNTS if sums.get("report")}
-        return {name: shares[name] for name in _ORDER if name in shares} | counts
+        numbers = {f"{name}_count": sums.get(name, 0.0) for name in _COUNTS if sums.get("report")}
+        return {name: shares[name] for name in _ORDER if name in shares} | numbers
 
     def _counts(self, case: Case, answer: str) -> Statistics:
         if case.kind != "report" and not (case.kind == "open" and self.open_answers):
@@ -85,11 +86,11 @@ class Findings(Metric):
         truth, said = self._labels(question, case.answer), self._labels(question, answer)
         if not truth:
             return {}
-        return {"report": 1.0, "unread": float(not said), **counts(*self._decided(truth, said))}
+        return {"report": 1.0, "unread": float(not said), **counts(*self._decided(truth, said), self.only)}
 
     def _labels(self, question: str, text: str) -> Labels:
         found = labels(read_answer(question, text) if question else read(text))
-        return {name: label for name, label in found.items() if name != ASKED and name in (self.only or found)}
+        return {name: label for name, label in found.items() if name != ASKED}
 
     def _decided(self, truth: Labels, said: Labels) -> tuple[Labels, Labels]:
         """Return what each text claims, after the uncertain findings have been taken for what the recipe says."""
@@ -113,22 +114,32 @@ _SHARES = {
 }
 _OTHERWISE = {"false_claims": "precision", "missed": "recall"}
 _COUNTS = ("claimed", "true", "report")
-_ORDER = ("f1", "precision", "recall", "false_claims", "missed", "false_reports", "side_accuracy", "place_accuracy")
-_ORDER = (*_ORDER, "unread")
+_ORDER = (
+    "f1",
+    "precision",
+    "recall",
+    "false_claims",
+    "missed",
+    "false_reports",
+    "side_accuracy",
+    "place_accuracy",
+    "unread",
+)
 
 
-def counts(truth: Labels, said: Labels) -> dict[str, float]:
-    """Count claims, true findings, and the sides and places of what both state."""
-    right = [name for name in said if entailed(name, truth)]
-    found = [name for name in truth if entailed(name, said)]
-    both = [(truth[name], said[name]) for name in truth if name in said]
+def counts(truth: Labels, said: Labels, only: Sequence[str] = ()) -> dict[str, float]:
+    """Count claims, true findings, and the sides and places of what both state; of some findings only, if named."""
+    claimed, true = ([name for name in text if name in (only or text)] for text in (said, truth))
+    right = [name for name in claimed if entailed(name, truth)]
+    found = [name for name in true if entailed(name, said)]
+    both = [(truth[name], said[name]) for name in true if name in said]
     sides = [one.sides == other.sides for one, other in both if one.sides]
     places = [one.places == other.places for one, other in both if one.places]
     numbers = {
-        "claimed": len(said),
+        "claimed": len(claimed),
         "right": len(right),
-        "false": len(right) < len(said),
-        "true": len(truth),
+        "false": len(right) < len(claimed),
+        "true": len(true),
         "found": len(found),
         "sided": len(sides),
         "side_right": sum(sides),

@@ -70,7 +70,8 @@ class ReportText(Metric):
         if not reports:
             return {}
         bleu = {f"bleu_{order}": _bleu(sums, order) for order in ORDERS}
-        means = {name: sums[name] / reports for name in ("rouge_l", "meteor", "meteor_stems") if name in sums}
+        names: Sequence[str] = ("rouge_l", "meteor", "meteor_stems")
+        means = {name: sums[name] / reports for name in names if name in sums}
         return {"bleu": sum(bleu.values()) / len(bleu), **bleu, **means, "report_count": reports}
 
 
@@ -131,13 +132,11 @@ def _words(text: str) -> list[str]:
 
 
 def _wordnet() -> bool:
-    """Tell whether nltk has WordNet."""
-    import nltk
+    """Tell whether nltk has WordNet, whole."""
+    from nltk.corpus import wordnet
 
-    for place in ("corpora/wordnet", "corpora/wordnet.zip"):
-        try:
-            nltk.data.find(place)
-        except LookupError:
-            continue
-        return True
-    return False
+    try:
+        wordnet.ensure_loaded()
+    except (LookupError, OSError):
+        return False
+    return True
