@@ -71,7 +71,7 @@ def keep_apart(run: Run, options: EvaluateOptions, records: Sequence[Case | Pair
 
 
 def answers(run: Run, backbone: Backbone, cases: list[Case], options: EvaluateOptions, stage: str) -> list[str]:
-    """Let a model answer each case greedily; cases of a kind go together, since a batch takes as long as its longest."""
+    """Let a model answer each case greedily; one kind after another, as a batch takes as long as its longest."""
     found = run.found(backbone)
     order = sorted(range(len(cases)), key=lambda at: cases[at].kind)
     with opening(run) as opened:
