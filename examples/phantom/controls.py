@@ -1,12 +1,16 @@
-"""What no answer alone shows: whether the model can tell yes from no, and which changes of the film change its mind."""
+"""What no answer alone shows: whether the model can tell yes from no, and which changes of the film change its mind.
+
+python examples/phantom/controls.py RUN       # prints JSON; RUN/../start is the model that the runs began with
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from mmedpo_plugins.lesion_noise import GlobalNoise, Inpaint, LesionNoise
@@ -23,7 +27,7 @@ CHANGES: dict[str, Dispreference] = {
 }
 
 
-def controls(run: Path, split: str, images: int) -> dict[str, float]:
+def controls(run: Path, split: Literal["validation", "test"] = "test", images: int = 100) -> dict[str, float]:
     """Examine a run's adapter, or for RUN/../start the model it began with, on closed questions.
 
     `forced_choice` is the share of questions whose right answer has the higher probability of yes and no. Of questions
@@ -37,7 +41,7 @@ def controls(run: Path, split: str, images: int) -> dict[str, float]:
     with _model(run).open(Setting()) as live:
         cases = [
             replace(case, image=_hashed(case.image))
-            for case in PhantomFilms(split=split, images=images, open_questions=0, reports=0).read()  # type: ignore[arg-type]
+            for case in PhantomFilms(split=split, images=images, open_questions=0, reports=0).read()
         ]
         lean = dict(zip([case.id for case in cases], leanings(live, cases), strict=True))
         there = [case for case in cases if case.answer == "Yes"]
@@ -68,3 +72,7 @@ def _yes(live: Any, part: Dispreference, cases: Sequence[Case]) -> float:
     with part.open(Setting()) as changer:
         made = [one for one in changer.disprefer(cases, None, [[] for _ in cases]) if isinstance(one, Pair)]
     return mean(value > 0 for value in leanings(live, [replace(one.case, image=one.rejected.image) for one in made]))
+
+
+if __name__ == "__main__":
+    print(json.dumps(controls(Path(sys.argv[1]))))

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from controls import controls
 from mmedpo_plugins.phantom import WEIGHTS
+from mmedpo_plugins.phantom.exam import mean
 
 from mmedpo.compare import compare
 from mmedpo.intervals import holm
@@ -32,7 +32,12 @@ HERE = Path(__file__).parent
 RATES = (5e-4, 1.5e-3, 4.5e-3)  # the same for every method
 START_RATE = 1.5e-3  # of the first stage, where a method has two
 SEEDS = {"explore": (10, 11), "confirm": (0, 1, 2)}  # of the alignment films and of the training; none is in both
-MEASURES = ("closed_accuracy", "findings_f1", "false_claims")  # the primary ones, fixed beforehand
+MEASURES = (
+    "closed_accuracy",
+    "f1",
+    "false_claims",
+)  # the primary ones; a method is chosen by their sum, false claims less
+SHOWN = (*MEASURES, "closed_unparsed", "closed_yes", "open_exact", "side_accuracy", "place_accuracy", "missed")
 CONTRASTS = (("best", "sft"), ("best", "best-uniform"), ("best", "best-shuffled"))
 
 
@@ -75,17 +80,19 @@ def jobs(part: str, places: Sequence[Path], seeds: Sequence[int], out: Path, ext
             yield Job(recipe, out / f"base-{number}" / f"seed-{seed}", tuple(words))
 
 
-def at_every_rate(methods: Sequence[str]) -> str:
-    """Return the override that carries out each method of explore.yaml at each rate."""
+def at_every_rate(methods: Sequence[str], rates: Sequence[float]) -> str:
+    """Return the override that carries out each method of explore.yaml at each rate, after what it starts from."""
     variants, _ = load_variants(HERE / "explore.yaml")
+    chosen = [one for one in variants if not methods or one.name in methods]
+    starts = {one.changes["start"] for one in chosen if "start" in one.changes}
     planned = {}
     for one in variants:
-        if not methods or one.name in methods:
-            for rate in RATES:
-                changes = {**one.changes, "train.learning_rate": rate}
-                if "start" in changes:
-                    changes["start"] = f"{changes['start']}+{START_RATE:g}"
-                planned[f"{one.name}+{rate:g}"] = changes
+        own = {*(rates if one in chosen else ()), *([START_RATE] if one.name in starts else ())}
+        for rate in sorted(own):
+            changes = {**one.changes, "train.learning_rate": rate}
+            if "start" in changes:
+                changes["start"] = f"{changes['start']}+{START_RATE:g}"
+            planned[f"{one.name}+{rate:g}"] = changes
     return "variants=" + json.dumps(planned)
 
 
@@ -119,10 +126,12 @@ def main() -> None:
     parser.add_argument("--bases", type=int, default=3)
     parser.add_argument("--seeds", type=int, nargs="*", help="other seeds than those written down")
     parser.add_argument("--methods", default="", help="of explore: only these, by comma")
+    parser.add_argument("--rates", type=float, nargs="*", default=RATES, help="of explore: other rates")
     parser.add_argument("--jobs", type=int, default=2, help="processes of one thread")
     parser.add_argument("--small", action="store_true", help="few films, one base, one seed")
     given = parser.parse_args()
-    extra = [at_every_rate(given.methods.split(",") if given.methods else [])] if given.part == "explore" else []
+    chosen = given.methods.split(",") if given.methods else []
+    extra = [at_every_rate(chosen, given.rates)] if given.part == "explore" else []
     if given.small:
         given.bases, given.seeds = 1, [SEEDS[given.part][0]]
         extra += ["data.images=12", "evaluate.data.images=12", "train.epochs=1"]
@@ -130,18 +139,62 @@ def main() -> None:
     made = list(jobs(given.part, places, given.seeds or SEEDS[given.part], given.out / given.part, extra))
     with ThreadPoolExecutor(given.jobs) as pool:
         list(pool.map(lambda job: job(), made))
-    report(given.part, made, given.out)
+        report(given.part, made, given.out, pool)
 
 
-def report(part: str, made: Sequence[Job], out: Path) -> None:
-    """Write what was found as JSON, and print it."""
-    methods = sorted({place.parent.name for place in made[0].folder.glob("*/answers.jsonl")})
+def report(part: str, made: Sequence[Job], out: Path, pool: ThreadPoolExecutor) -> None:
+    """Write what was found as JSON, and print it as tables."""
+    methods = [place.parent.name for place in sorted(made[0].folder.glob("*/answers.jsonl"), key=_age)]
     found: dict[str, Any] = {"table": table(made, methods)}
     if part == "confirm":
         found["contrasts"] = contrasts(made)
-        found["controls"] = {method: [controls(job.folder / method) for job in made] for method in ["start", *methods]}
+        found["controls"] = {
+            method: list(pool.map(examine, [job.folder / method for job in made])) for method in ["start", *methods]
+        }
     (out / f"{part}.json").write_text(json.dumps(found, indent=1))
-    print(json.dumps(found, indent=1))
+    print("\n".join(tables(found)))
+
+
+def _age(answers: Path) -> float:
+    return answers.stat().st_mtime
+
+
+def examine(run: Path) -> dict[str, float]:
+    """Take the controls of a run, in a process of its own."""
+    line = [sys.executable, str(HERE / "controls.py"), str(run)]
+    done = subprocess.run(
+        line, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    return dict(json.loads(done.stdout))
+
+
+def tables(found: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines of what was found, as Markdown."""
+    values = {(row["method"], row["measure"]): row["value"] for row in found["table"]}
+    methods = list(dict.fromkeys(method for method, _ in values))
+    yield from _grid(["method", *SHOWN], [[_plain(m), *(values.get((m, name)) for name in SHOWN)] for m in methods])
+    if "contrasts" in found:
+        head = ["contrast", "measure", "difference", "95 % interval", "p (Holm)"]
+        yield from _grid(head, [_contrast(row) for row in found["contrasts"]])
+        names = list(next(iter(found["controls"].values()))[0])
+        means = {m: [mean(one[name] for one in runs) for name in names] for m, runs in found["controls"].items()}
+        yield from _grid(["method", *names], [[m, *figures] for m, figures in means.items()])
+
+
+def _contrast(row: dict[str, Any]) -> list[Any]:
+    low, high = row["low"], row["high"]
+    gap = f"{row['difference']:+.3f}"
+    return [f"{row['method']} - {row['against']}", row["measure"], gap, f"{low:+.3f} to {high:+.3f}", row["p_holm"]]
+
+
+def _plain(method: str) -> str:
+    return method.split(",")[0].split("/")[-1]
+
+
+def _grid(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+    yield ""
+    for row in [head, ["---"] * len(head), *rows]:
+        yield "| " + " | ".join(f"{cell:.3f}" if isinstance(cell, float) else str(cell or "") for cell in row) + " |"
 
 
 if __name__ == "__main__":
