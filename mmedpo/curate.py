@@ -18,6 +18,7 @@ from mmedpo.parts import Dispreference, Localizer, Reader, Scorer
 from mmedpo.records import Case, Drop, Pair, Region, Score, Side, Weighted, from_json, to_json
 from mmedpo.regions import agreement, merge
 from mmedpo.run import Opened, Run, blaming, by_slice, opening
+from mmedpo.samples import Remembering
 
 
 def read(run: Run, part: Reader, stage: str = "read") -> list[Case | Pair]:
@@ -151,8 +152,9 @@ def made_by(
     found, backbone = run.found(part), run.recipe.backbone
     facts = [run.key(backbone)] if part.needs_backbone else []
 
+    live = Remembering(lambda: opened(backbone), run.journal, run.key(backbone)) if part.needs_backbone else None
+
     def work(some: Sequence[tuple[Case, tuple[Pair, ...]]]) -> Any:
-        live = opened(backbone) if part.needs_backbone else None
         items = opened(part).disprefer([case for case, _ in some], live, [earlier for _, earlier in some])
         return list(_checked(run, part, items, some))
 
