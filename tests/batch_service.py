@@ -7,6 +7,7 @@ import json
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.parser import BytesParser
@@ -21,6 +22,7 @@ class BatchService:
     """The batches of one account; a batch is worked on when it is looked at."""
 
     done: bool = True  # whether a batch that is looked at is finished; until then it is in progress
+    looks: int = 1  # at a batch, before it is finished
     answers: int = 10**9  # requests of a batch that are answered before it expires
     validates: bool = True  # whether a batch is accepted at all
     azure: bool = False  # a file takes a while, and another path is named
@@ -34,6 +36,7 @@ class BatchService:
     server: Any = None
     act: Callable[[dict[str, Any]], Act] | None = None
     known: int = 0
+    looked: Counter[str] = field(default_factory=Counter)
 
     async def handle(self, head: str, raw: bytes) -> Act:
         """Answer one HTTP request."""
@@ -117,7 +120,9 @@ class BatchService:
             batch["request_counts"]["total"] = len(lines)
             batch["status"] = "in_progress"
         if batch["status"] == "in_progress" and self.done:
-            self._finish(batch)
+            self.looked[batch["id"]] += 1
+            if self.looked[batch["id"]] >= self.looks:
+                self._finish(batch)
 
     def _fault(self, lines: list[dict[str, Any]], path: str) -> dict[str, Any] | None:
         if not self.validates:
