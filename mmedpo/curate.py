@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -215,12 +215,17 @@ def _scored_by(run: Run, part: Scorer, pairs: list[Pair]) -> dict[str, Score]:
                 boundary.check_score(found, pair, given)
             return [to_json(replace(given, scorer=part.use)) for given in scores]
 
-        slices = by_slice(run, part, pairs, work, stage=f"score: {part.use}", lower=f"the options of {found.name}")
+        lower = f"the options of {found.name}"
+        slices = by_slice(run, part, pairs, work, stage=f"score: {part.use}", lower=lower, final=_has_every_vote)
     scores = [from_json(Score, value) for some in slices for value in some]
     with blaming(found, "--limit"):
         if summary := part.summary(pairs, scores):
             run.scoring[part.use] = summary
     return {pair.id: given for pair, given in zip(pairs, scores, strict=True)}
+
+
+def _has_every_vote(scores: Sequence[Mapping[str, Any]]) -> bool:
+    return not any(score["evidence"].get("passing") for score in scores)
 
 
 def weigh(run: Run, rated: list[tuple[Pair, Score]]) -> list[Weighted]:

@@ -46,9 +46,8 @@ class Remembering(LiveBackbone):
         """Answer each case, by its own seed where it is sampled; see `LiveBackbone.answer`."""
         how = {"max_new_tokens": max_new_tokens, "temperature": temperature}
         asked = [content(case) for case in cases]
-        keys = [
-            digest("answer", self._key, how, *item) for item in zip(asked, seeds or [None] * len(cases), strict=True)
-        ]
+        drawn: Sequence[int | None] = seeds or [None] * len(cases)
+        keys = [digest("answer", self._key, how, case, seed) for case, seed in zip(asked, drawn, strict=True)]
         known = [self._journal.get(key) for key in keys]
         new = [at for at, text in enumerate(known) if text is None]
         if new:

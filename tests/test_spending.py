@@ -141,3 +141,38 @@ def test_a_dry_run_says_where_restricted_data_would_be_refused(mmedpo: Mmedpo, t
     recipe = Path(__file__).parents[1] / "examples" / "gpt4o.yaml"
     done = mmedpo("run", recipe, "--dry-run", "data.images=2", "data.restricted=true")
     assert "nothing will be sent to api.openai.com unless allow_remote names it" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("model", ["m", "judge"])
+def test_what_an_endpoint_failed_on_is_asked_for_again_by_the_next_run_and_nothing_else(
+    mmedpo: Mmedpo, tmp_path: Path, model: str
+) -> None:
+    failing = True
+    stubborn: set[str] = set()  # the first request that comes, whenever it comes again
+
+    def acts(request: dict[str, Any], before: int) -> Act:
+        if failing and request["model"] == model and (not stubborn or json.dumps(request) in stubborn):
+            stubborn.add(json.dumps(request))
+            return Act(500, "oops")
+        return act(request, before)
+
+    with serving(acts) as server:
+        recipe = write(tmp_path, server, "", 1)
+        tried_once = ["disprefer.0.tries=1", "score.0.voters.0.tries=1", "--until", "weigh"]
+        first = mmedpo("run", recipe, *tried_once)
+        assert first.returncode == 0, first.stderr
+        told = "the endpoint failed on it time and again, last with: HTTP 500"
+        assert told in first.stderr + (tmp_path / "run/pairs.jsonl").read_text()
+        failing = False
+        sent = [body["model"] for body in server.bodies]
+        again = mmedpo("run", recipe, *tried_once)
+        assert again.returncode == 0, again.stderr
+        assert told not in again.stderr + (tmp_path / "run/pairs.jsonl").read_text()
+        more = [body["model"] for body in server.bodies[len(sent) :]]
+        assert more[0] == model
+        assert more.count("m") == (model == "m")
+        assert set(more[1:]) <= {"judge"}, "a pair more has to be rated, a debate goes on"
+        assert len(more) <= 1 + 2
+        mmedpo("run", recipe, *tried_once)
+        assert len(server.bodies) == len(sent) + len(more)
+        assert server.answered_twice() == []

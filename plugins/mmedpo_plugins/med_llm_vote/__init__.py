@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -131,10 +131,12 @@ class _Panel:
     def _score(self, votes: Sequence[Vote]) -> Score:
         count = len(self.voters)
         evidence: dict[str, Any] = {
-            "votes": [asdict(vote) for vote in votes],
+            "votes": [vote.to_json() for vote in votes],
             "rounds": -(-len(votes) // count),
             "agreed": agreed(votes, count),
         }
+        if any(vote.passing for vote in votes):
+            evidence["passing"] = True
         if present(votes) < self.part.quorum:
             return Score(None, {**evidence, "why": f"{present(votes)} voters voted, the quorum is {self.part.quorum}"})
         debated = self.part.protocol == "debate"
