@@ -11,6 +11,8 @@ import pytest
 from chat_server import Act, ChatServer, completion, serving
 from conftest import Mmedpo
 
+from mmedpo.spending import Budget, Need, Price, Spending
+
 RECIPE = """
 output: run
 data: {{use: phantom, images: 3}}
@@ -176,3 +178,39 @@ def test_what_an_endpoint_failed_on_is_asked_for_again_by_the_next_run_and_nothi
         mmedpo("run", recipe, *tried_once)
         assert len(server.bodies) == len(sent) + len(more)
         assert server.answered_twice() == []
+
+
+def test_a_lost_reply_is_in_run_json_as_possibly_paid(mmedpo: Mmedpo, tmp_path: Path) -> None:
+    lost = [1]
+
+    def acts(request: dict[str, Any], before: int) -> Act:
+        return Act(drop="within") if lost and lost.pop() else act(request, before)
+
+    with serving(acts) as server:
+        done = mmedpo("run", write(tmp_path, server), "--until", "weigh")
+    assert done.returncode == 0, done.stderr
+    assert {model: paid["possibly paid in vain"] for model, paid in spent(tmp_path).items()} == {"m": 1, "judge": 0}
+    assert "1 replies were lost and may have been charged" in " ".join(done.stdout.split())
+
+
+def test_a_run_that_has_to_stop_says_what_it_spent(mmedpo: Mmedpo, tmp_path: Path) -> None:
+    with serving(act) as server:
+        mmedpo("run", write(tmp_path, server, "budget: {calls: 5}", 1), "--until", "weigh")
+    assert json.loads((tmp_path / "run/run.json").read_text())["state"] == "stopped"
+    assert spent(tmp_path)["m"]["calls"] == 5
+
+
+def test_what_batches_are_to_cost_at_most_is_known_to_the_next_run_until_they_are_settled(tmp_path: Path) -> None:
+    def purse() -> Spending:
+        return Spending(Budget(prices={"m": Price(input=10, output=30)}), tmp_path / "calls.jsonl")
+
+    first = purse()
+    need = first.priced("m", (1000, 100), 0.5, calls=3)
+    first.set_aside("x", "m", need, 0.5)
+    assert purse().aside == need
+    purse().settle_batch("x", 2, (500, 20), 1)
+    last = purse()
+    assert (last.aside, last.total) == (Need(), Need(2, (500, 20), (500 * 10 + 20 * 30) / 1e6 / 2))
+    assert last.to_json()["m"]["possibly paid in vain"] == 1
+    last.settle_batch("another run's", 2, (500, 20), 0)
+    assert purse().total.calls == 2
