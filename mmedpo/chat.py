@@ -15,10 +15,12 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 from mmedpo.attached import DataUrls
+from mmedpo.batch_api import BatchApi
+from mmedpo.batched import Batched, Waiting
 from mmedpo.dialect import Dialect
 from mmedpo.errors import DataError, MmedpoError, RecipeError
 from mmedpo.hosts import host_of, refuse_to_leave
@@ -28,7 +30,7 @@ from mmedpo.records import Case, digest
 from mmedpo.replies import Fault, asked_shape, read_reply, strict_schema
 from mmedpo.spending import Budget, Need, Spending
 from mmedpo.tokens import image_tokens, text_tokens
-from mmedpo.wire import Answer, Passing, Refused, answer_in, blame_for
+from mmedpo.wire import Answer, NoAnswer, Passing, Refused, answer_in, blame_for
 
 if TYPE_CHECKING:
     import httpx2
@@ -40,15 +42,6 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 IMAGE_TOKENS = 1500  # what an image costs at most, roughly, for keeping to a limit of tokens a minute
-
-
-class NoAnswer(Exception):
-    """A question to which there is no usable answer; the reason is few and plain words, to be counted."""
-
-    def __init__(self, reason: str, *, passing: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.passing = passing  # the endpoint failed on it, and may not do so tomorrow
 
 
 @dataclass(frozen=True)
@@ -113,15 +106,23 @@ class Chat:
         self._alive_at = 0.0  # when the endpoint last answered anyone
         self._rejected = 0
         self._stop: MmedpoError | None = None
+        self._batched: Batched | None = None
+        if endpoint.batch and journal and (known := journal.get(self._dialect_key)):
+            self._dialect = Dialect(**known)
 
     def __enter__(self) -> Chat:
         self._key = self.endpoint.key()
         self._runner = asyncio.Runner()
         self._client = self.endpoint.connect(self._key)
+        if self.endpoint.batch:
+            api = BatchApi(self._client, self.endpoint, self._without_key)
+            self._batched = Batched(api, self.endpoint, self._journal, self._spending, self._learn, self._verdict)
         return self
 
     def __exit__(self, *error: object) -> None:
         try:
+            if self._batched:
+                self._batched.close()
             self._runner.run(self._close())
         finally:
             self._runner.close()
@@ -141,18 +142,26 @@ class Chat:
     def each(self, items: Sequence[Item], work: Callable[[Item], Awaitable[Made]]) -> list[Made]:
         """Do asynchronous work on each item, as many at once as the endpoint allows; results in order.
 
-        When something stops the run, answers on their way are waited for, so that nothing paid for is lost.
+        When something stops the run, answers on their way are waited for, so that nothing paid for is lost. Through a
+        batch, raises Waiting, with what could be made of the items, while a request of any has no answer yet.
         """
         return self._runner.run(self._each(items, work))
 
+    def exchange(self) -> None:
+        """Submit a batch of what waits, and take in what has been answered. Raises Submitted when that is nothing."""
+        assert self._batched, "only a chat through batches makes anyone wait"
+        self._runner.run(self._batched.exchange())
+
     async def _each(self, items: Sequence[Item], work: Callable[[Item], Awaitable[Made]]) -> list[Made]:
         made: dict[int, Made] = {}
-        waiting = iter(enumerate(items))
+        left = iter(enumerate(items))
 
         async def worker() -> None:
-            for at, item in waiting:
+            for at, item in left:
                 try:
                     made[at] = await work(item)
+                except Waiting:
+                    continue  # what it was told is journalled, so it comes as far again when it is done over
                 except Exception as error:
                     self._stop = self._stop or _as_stop(error)
                     raise
@@ -166,6 +175,8 @@ class Chat:
         if errors:
             self._stop = None
             raise next((error for error in errors if not isinstance(error, MmedpoError)), errors[0])
+        if len(made) < len(items):
+            raise Waiting([self], made)
         return [made[at] for at in range(len(items))]
 
     async def ask(
@@ -199,6 +210,8 @@ class Chat:
         key = self._request_key(messages, question, attempt)
         known = self._journal.get(key) if self._journal else None
         if known is None:
+            if self._batched:
+                await self._leave(self._batched, key, messages, question)
             if key not in self._going:
                 task = asyncio.ensure_future(self._fetch(key, messages, question))
                 task.add_done_callback(lambda _: self._going.pop(key, None))
@@ -212,6 +225,15 @@ class Chat:
         image = [picture.sha256 or pixel_hash(picture.load()), end.longest_side, end.detail] if picture else []
         how = [end.base_url, end.azure, end.model, end.temperature, end.max_tokens]
         return digest("chat", 1, how, messages, image, strict_schema(question.shape), attempt)
+
+    async def _leave(self, batched: Batched, key: str, messages: list[dict[str, Any]], question: Question) -> NoReturn:
+        """Leave a request to the next batch, or to the one that it is in. Raises NoAnswer where no batch answers it."""
+        tries = batched.tries(key)
+        if tries is not None:
+            image = await self._urls.get(question.picture) if question.picture else None
+            body = {"model": self.endpoint.model, **self._body(self._dialect, messages, question, image)}
+            batched.add(key, body, self._most(messages, image is not None), self._dialect, tries)
+        raise Waiting([self])
 
     async def _fetch(self, key: str, messages: list[dict[str, Any]], question: Question) -> Answer:
         """Send a request until it is answered, and journal the answer."""
@@ -258,7 +280,7 @@ class Chat:
         """Return what a request can take at most."""
         prompt = sum(text_tokens(message["content"]) for message in messages)
         tokens = (prompt + (image_tokens(self.endpoint) if image else 0), self.endpoint.max_tokens)
-        return self._spending.priced(self.endpoint.model, tokens)
+        return self._spending.priced(self.endpoint.model, tokens, self.endpoint.price_share)
 
     def _judged(self, error: Exception, dialect: Dialect, need: Need) -> Answer:
         """Say what a failed call means, and note what it cost."""
@@ -301,7 +323,12 @@ class Chat:
         self._alive_at = time.monotonic()
         if blame.status in (400, 422) and self._learn(dialect, blame.said):
             raise Passing("another dialect", maybe_paid=False, own=False) from None
-        raise self._verdict(blame) from None
+        verdict = self._verdict(blame)
+        self._rejected += 1
+        if isinstance(verdict, NoAnswer) and not self._answered and self._rejected >= 8:
+            told = f"{self.endpoint.base_url} answered HTTP {blame.status}: {blame.said[:300]}"
+            raise RecipeError(f"{told}; it has rejected all {self._rejected} requests so far") from None
+        raise verdict from None
 
     def _learn(self, dialect: Dialect, said: str) -> bool:
         """Leave out from now on what a refusal complains of; tell whether the request can be written otherwise."""
@@ -309,7 +336,14 @@ class Chat:
         if adapted == dialect or (self.endpoint.structured == "schema" and not adapted.schema):
             return False
         self._dialect = self._dialect.adapted(said)
+        if self.endpoint.batch and self._journal:  # or each start of the run would pay a round to learn it again
+            self._journal.put(self._dialect_key, asdict(self._dialect))
         return True
+
+    @property
+    def _dialect_key(self) -> str:
+        end = self.endpoint
+        return digest("dialect", end.base_url, end.azure, end.model, end.structured)
 
     def _verdict(self, blame: Refused) -> Exception:
         """Tell what concerns one question from what will go wrong with all."""
@@ -321,10 +355,7 @@ class Chat:
             return RecipeError(f"{told}; see base_url and model {end.model!r}")
         if blame.no_credit:
             return DataError(f"{told}; what is answered is kept, run the same command to go on")
-        self._rejected += 1
-        if not self._answered and self._rejected >= 8:
-            return RecipeError(f"{told}; it has rejected all {self._rejected} requests so far")
-        return NoAnswer(f"the endpoint rejected the request (HTTP {blame.status}{blame.code and ' ' + blame.code})")
+        return blame.drop
 
     async def _pause(self, fault: Passing, trouble: Trouble) -> None:
         """Wait before the next try; give up on the question, or on the endpoint when it answers nobody."""

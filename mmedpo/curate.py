@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from mmedpo.parts import Dispreference, Localizer, Reader, Scorer
 from mmedpo.records import Case, Drop, Pair, Region, Score, Side, Weighted, from_json, to_json
 from mmedpo.regions import agreement, merge
 from mmedpo.run import Opened, Run, blaming, by_slice, opening
+from mmedpo.samples import Remembering
 
 
 def read(run: Run, part: Reader, stage: str = "read") -> list[Case | Pair]:
@@ -151,8 +152,9 @@ def made_by(
     found, backbone = run.found(part), run.recipe.backbone
     facts = [run.key(backbone)] if part.needs_backbone else []
 
+    live = Remembering(lambda: opened(backbone), run.journal, run.key(backbone)) if part.needs_backbone else None
+
     def work(some: Sequence[tuple[Case, tuple[Pair, ...]]]) -> Any:
-        live = opened(backbone) if part.needs_backbone else None
         items = opened(part).disprefer([case for case, _ in some], live, [earlier for _, earlier in some])
         return list(_checked(run, part, items, some))
 
@@ -215,12 +217,17 @@ def _scored_by(run: Run, part: Scorer, pairs: list[Pair]) -> dict[str, Score]:
                 boundary.check_score(found, pair, given)
             return [to_json(replace(given, scorer=part.use)) for given in scores]
 
-        slices = by_slice(run, part, pairs, work, stage=f"score: {part.use}", lower=f"the options of {found.name}")
+        lower = f"the options of {found.name}"
+        slices = by_slice(run, part, pairs, work, stage=f"score: {part.use}", lower=lower, final=_has_every_vote)
     scores = [from_json(Score, value) for some in slices for value in some]
     with blaming(found, "--limit"):
         if summary := part.summary(pairs, scores):
             run.scoring[part.use] = summary
     return {pair.id: given for pair, given in zip(pairs, scores, strict=True)}
+
+
+def _has_every_vote(scores: Sequence[Mapping[str, Any]]) -> bool:
+    return not any(score["evidence"].get("passing") for score in scores)
 
 
 def weigh(run: Run, rated: list[tuple[Pair, Score]]) -> list[Weighted]:

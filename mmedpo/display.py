@@ -153,6 +153,7 @@ def _said(result: Result) -> Iterator[str]:
     for model, paid in result.spent.items():
         vain = paid["possibly paid in vain"]
         lost = f"; {vain:,} replies were lost and may have been charged" if vain else ""
+        lost += f"; {waiting:,} more in batches" if (waiting := paid.get("calls in batches")) else ""
         tokens = f"{paid['tokens in']:,} tokens in, {paid['tokens out']:,} out"
         yield f"{model}: {paid['calls']:,} calls, {tokens}{', ' + str(paid['money']) if paid['money'] else ''}{lost}"
     if result.mean_weights:
@@ -212,7 +213,8 @@ def show_estimate(found: Estimate) -> None:
     console = Console()
     table = [["part", "model", "at", "asked about", "calls", "tokens in", "tokens out", "money"]]
     for line in found.lines:
-        table.append([line.part, line.model, line.host, f"{line.items:,}", *_amounts(line.need)])
+        model = f"{line.model}, in batches" if line.batch else line.model
+        table.append([line.part, model, line.host, f"{line.items:,}", *_amounts(line.need)])
     if len(found.lines) > 1:
         table.append(["together", "", "", "", *_amounts(found.total)])
     most = "every repair used, every answer at its limit, nothing answered by an earlier run"

@@ -57,6 +57,16 @@ class Endpoint(BaseModel):
     """The seconds for which an endpoint may answer nobody before the run stops, to be gone on with later."""
     repairs: int = Field(default=3, ge=0)
     """How often a model is told what is wrong with its answer before its case is dropped."""
+    batch: bool = False
+    """Ask through OpenAI's Batch API: the run submits what it has to ask and stops; the same command collects it."""
+    batch_window: str = Field(default="24h", pattern=r"^[1-9]\d*[hd]$")
+    """The time within which a batch is to be answered; OpenAI has 24h alone."""
+    batch_wait: float = Field(default=0.0, ge=0)
+    """The seconds for which a run waits for a batch before it stops."""
+    batch_price: float = Field(default=0.5, ge=0, le=1)
+    """What a request in a batch costs, as a share of the model's price."""
+    batch_tokens: int | None = Field(default=None, ge=1)
+    """At most so many tokens of prompts in batches at once, for an account with such a limit; the rest follows."""
 
     @field_validator("base_url")
     @classmethod
@@ -70,6 +80,11 @@ class Endpoint(BaseModel):
         from mmedpo.chat import Chat
 
         return Chat(self, setting.journal, setting.allow_remote, setting.spending)
+
+    @property
+    def price_share(self) -> float:
+        """What a request costs, as a share of the model's price."""
+        return self.batch_price if self.batch else 1.0
 
     def key(self) -> str:
         """Return the key from the environment; empty where none is needed. Raises RecipeError when it is missing."""

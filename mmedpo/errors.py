@@ -4,6 +4,7 @@ MmedpoError
   RecipeError     the recipe, or how the command was called   exit code 2
   PluginError     a plugin cannot be found, imported, trusted  exit code 3
   DataError       data, model files, or what they contain      exit code 4
+  Submitted       a batch is not done; come back for it         exit code 75
   Stopped         told to stop; run the same command to go on  exit code 130
 """
 
@@ -32,6 +33,12 @@ class DataError(MmedpoError):
     """Data or model files are missing, broken or do not fit each other."""
 
     exit_code = 4
+
+
+class Submitted(MmedpoError):
+    """Requests wait in a batch; the same command collects their answers later."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: not wrong, try again
 
 
 class Stopped(MmedpoError):

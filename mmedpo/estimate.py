@@ -43,6 +43,7 @@ class Line:
     host: str
     items: int  # cases or pairs it is asked about
     need: Need
+    batch: bool = False  # at the price of batches
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,9 @@ def _lines(part: Any, items: Sequence[Any], budget: Budget | None) -> Iterator[L
         return
     spending = Spending(budget or Budget())
     for endpoint, need in part.needs(items):
-        money = spending.priced(endpoint.model, need.tokens).money
-        yield Line(part.use, endpoint.model, host_of(endpoint.base_url), len(items), replace(need, money=money))
+        money = spending.priced(endpoint.model, need.tokens, endpoint.price_share).money
+        host = host_of(endpoint.base_url)
+        yield Line(part.use, endpoint.model, host, len(items), replace(need, money=money), endpoint.batch)
 
 
 def _placeholders(maker: Dispreference, case: Case) -> list[Pair]:

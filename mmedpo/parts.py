@@ -234,7 +234,10 @@ class Scores(Protocol):
     """What an open scorer does."""
 
     def score(self, pairs: Sequence[Pair]) -> list[Score]:
-        """Rate each pair, in order. A relevance of None is an abstention; say why in the evidence."""
+        """Rate each pair, in order. A relevance of None is an abstention; say why in the evidence.
+
+        Evidence with `passing` true says that an endpoint failed on it: the next run asks again.
+        """
         ...
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo import curate, detector
-from mmedpo.errors import DataError, RecipeError
+from mmedpo.errors import DataError, MmedpoError, RecipeError, Submitted
 from mmedpo.evaluate import evaluate, keep_apart, trained_images
 from mmedpo.events import Event, RunFinished
 from mmedpo.folder import locked, read_json, write_json
@@ -55,7 +55,7 @@ def run(loaded: Loaded, see: Callable[[Event], None], *, until: str = STAGES[-1]
             "`mmedpo run` is one process: set train.launch, or launch `-m mmedpo train RUN` once a run has its pairs"
         )
     folder = run_folder(loaded, limit)
-    with working(loaded, see, folder, limit) as this:
+    with working(loaded, see, folder, limit) as this, _telling_why_it_stops(this):
         write_run_file(this, "running")
         last = STAGES.index(until)
         weighted = _curate(this, last)
@@ -75,6 +75,16 @@ def run(loaded: Loaded, see: Callable[[Event], None], *, until: str = STAGES[-1]
             training,
             measures,
         )
+
+
+@contextmanager
+def _telling_why_it_stops(this: Run) -> Iterator[None]:
+    """Leave a run.json that knows what was spent when the run has to stop."""
+    try:
+        yield
+    except MmedpoError as error:
+        write_run_file(this, "waiting for a batch" if isinstance(error, Submitted) else "stopped")
+        raise
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mmedpo.batched import Waiting, exchange
 from mmedpo.errors import MmedpoError, PluginError, RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted
 from mmedpo.identity import content, part_hash
@@ -147,7 +148,8 @@ def by_slice(
     """Do a stage's work slice by slice; a slice that the journal knows is not done again.
 
     `work` gets a slice of the items and returns a JSON value; the values come back in order. One that is not `final`
-    is not journalled, so that the next run tries again.
+    is not journalled, so that the next run tries again. Slices that wait for a batch are done over until they do not.
+    Raises Submitted when the batch is not done yet.
     """
     size = part.slice_size
     slices = [items[start : start + size] for start in range(0, len(items), size)]
@@ -155,15 +157,22 @@ def by_slice(
     values = [run.journal.get(key) for key in keys]
     ready = sum(len(some) for some, value in zip(slices, values, strict=True) if value is not None)
     run.see(StageStarted(stage, len(items), ready))
-    for index, (some, key) in enumerate(zip(slices, keys, strict=True)):
-        if values[index] is None:
-            run.did = True
-            with blaming(run.found(part), lower):
-                values[index] = work(some)
+    while left := [index for index, value in enumerate(values) if value is None]:
+        run.did = True
+        waits = []
+        for index in left:
+            try:
+                with blaming(run.found(part), lower):
+                    values[index] = work(slices[index])
+            except Waiting as wait:  # a batch spans the stage: the other slices have requests for it too
+                waits.append(wait)
+                continue
             if final(values[index]):
-                run.journal.put(key, values[index])
+                run.journal.put(keys[index], values[index])
             run.journal.settle()
-            run.see(StageAdvanced(stage, len(some)))
+            run.see(StageAdvanced(stage, len(slices[index])))
+        if waits:
+            exchange(waits)
     return [run.journal.with_paths(value) for value in values]
 
 

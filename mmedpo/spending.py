@@ -73,6 +73,7 @@ class Spending:
     by_model: dict[str, Need] = field(default_factory=dict)
     lost: Counter[str] = field(default_factory=Counter)  # replies that may have been paid for and never came
     held: Need = Need()  # for calls in flight
+    batches: dict[str, tuple[str, Need, float]] = field(default_factory=dict)  # submitted: model, most, price's share
 
     def __post_init__(self) -> None:
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path and self.path.exists() else []
@@ -88,19 +89,32 @@ class Spending:
         """What has been spent."""
         return sum(self.by_model.values(), Need())
 
-    def priced(self, model: str, tokens: tuple[int, int]) -> Need:
-        """Return the need of one call."""
+    @property
+    def aside(self) -> Need:
+        """What is set aside for calls in flight and batches."""
+        return sum((need for _, need, _ in self.batches.values()), self.held)
+
+    def priced(self, model: str, tokens: tuple[int, int], share: float = 1.0, calls: int = 1) -> Need:
+        """Return the need of calls with so many tokens, at a share of the price."""
         price = self.budget.prices.get(model)
-        return Need(1, tokens, price.of(tokens) if price else 0.0)
+        return Need(calls, tokens, price.of(tokens) * share if price else 0.0)
+
+    def beyond(self, need: Need) -> str:
+        """Name the limit that a need would be beyond, with all that is spent and set aside; "" within all."""
+        return self._beyond(self.total + self.aside + need)
+
+    def spent_out(self, limit: str, need: Need) -> RecipeError:
+        """Say that a limit does not allow a need."""
+        return RecipeError(
+            f"budget.{limit} is spent: {said(self.total)} so far, and the next call may need {said(need)}; "
+            "what is answered is kept: raise the budget and run the same command to go on"
+        )
 
     async def hold(self, need: Need) -> None:
         """Set a call's most aside; wait for others where it does not fit. Raises RecipeError when it never will."""
-        while why := self._beyond(self.total + self.held + need):
+        while why := self.beyond(need):
             if not self.held.calls:
-                raise RecipeError(
-                    f"budget.{why} is spent: {said(self.total)} so far, and the next call may need {said(need)}; "
-                    "what is answered is kept: raise the budget and run the same command to go on"
-                )
+                raise self.spent_out(why, need)
             await asyncio.sleep(0.02)
         self.held += need
 
@@ -108,20 +122,41 @@ class Spending:
         """Let a call's hold go, and note what it took; None: nothing came."""
         self.held += need.times(-1)
         if tokens is not None or lost:
-            entry: dict[str, Any] = {"model": model, **({"lost": True} if tokens is None else {"tokens": list(tokens)})}
-            self._count(entry)
-            if self.path is not None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                with self.path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(entry) + "\n")
+            self._note({"model": model, **({"lost": 1} if tokens is None else {"tokens": list(tokens)})})
+
+    def set_aside(self, batch: str, model: str, need: Need, share: float) -> None:
+        """Set a batch's most aside until it is collected, by this process or a later one."""
+        most = {"calls": need.calls, "tokens": list(need.tokens), "share": share}
+        self._note({"model": model, "batch": batch, "submitted": most})
+
+    def settle_batch(self, batch: str, calls: int, tokens: tuple[int, int], lost: int) -> None:
+        """Note what a batch took, which may be nothing; one that another run submitted is that run's to pay."""
+        if batch in self.batches:
+            model, _, share = self.batches[batch]
+            taken = {"calls": calls, "tokens": list(tokens), "lost": lost, "share": share}
+            self._note({"model": model, "batch": batch, **taken})
+
+    def _note(self, entry: Mapping[str, Any]) -> None:
+        self._count(entry)
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
 
     def _count(self, entry: Mapping[str, Any]) -> None:
-        model = entry["model"]
+        model, most = entry["model"], entry.get("submitted")
+        if most:
+            self.batches[entry["batch"]] = model, self._need(model, most), most["share"]
+            return
+        self.batches.pop(entry.get("batch", ""), None)
         if entry.get("lost"):
-            self.lost[model] += 1
-        else:
-            tokens = (entry["tokens"][0], entry["tokens"][1])
-            self.by_model[model] = self.by_model.get(model, Need()) + self.priced(model, tokens)
+            self.lost[model] += int(entry["lost"])
+        if "tokens" in entry:
+            self.by_model[model] = self.by_model.get(model, Need()) + self._need(model, entry)
+
+    def _need(self, model: str, entry: Mapping[str, Any]) -> Need:
+        tokens = (entry["tokens"][0], entry["tokens"][1])
+        return self.priced(model, tokens, entry.get("share", 1.0), entry.get("calls", 1))
 
     def _beyond(self, need: Need) -> str:
         """Name the limit that a need is beyond; "" when it is within all."""
@@ -134,8 +169,14 @@ class Spending:
 
     def to_json(self) -> dict[str, Any]:
         """Return what run.json says."""
-        names = sorted({*self.by_model, *self.lost})
-        return {name: as_json(self.by_model.get(name, Need()), self.lost[name]) for name in names}
+        in_batches: Counter[str] = Counter()
+        for model, need, _ in self.batches.values():
+            in_batches[model] += need.calls
+        return {
+            name: as_json(self.by_model.get(name, Need()), self.lost[name])
+            | ({"calls in batches": in_batches[name]} if in_batches[name] else {})
+            for name in sorted({*self.by_model, *self.lost, *in_batches})
+        }
 
 
 def as_json(need: Need, lost: int = 0) -> dict[str, Any]:

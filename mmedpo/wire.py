@@ -40,6 +40,15 @@ class Passing(Exception):
         self.own = own  # may be the request's own fault, so that not all tries are worth it
 
 
+class NoAnswer(Exception):
+    """A question to which there is no usable answer; the reason is few and plain words, to be counted."""
+
+    def __init__(self, reason: str, *, passing: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.passing = passing  # the endpoint failed on it, and may not do so tomorrow
+
+
 @dataclass(frozen=True)
 class Refused:
     """The endpoint does not serve the request and would not if it came again."""
@@ -52,6 +61,11 @@ class Refused:
     def no_credit(self) -> bool:
         """Tell whether the account has nothing left."""
         return self.status == 402 or self.code in ("insufficient_quota", "billing_hard_limit_reached")
+
+    @property
+    def drop(self) -> NoAnswer:
+        """Say it of one question."""
+        return NoAnswer(f"the endpoint rejected the request (HTTP {self.status}{self.code and ' ' + self.code})")
 
 
 def answer_in(text: str) -> Answer:
@@ -88,7 +102,7 @@ def blame_for(error: Exception, clean: Callable[[str], str]) -> Answer | Passing
     if isinstance(error, TimeoutError | openai.APITimeoutError):
         return Passing("no answer in time", maybe_paid=_was_sent(error))
     if isinstance(error, openai.APIStatusError):
-        return _status(error, clean)
+        return judged(error.status_code, error.body or error.message, error.response.headers, clean)
     if isinstance(error, openai.APIConnectionError):
         return Passing("the connection failed", maybe_paid=_was_sent(error))
     if isinstance(error, openai.APIResponseValidationError):
@@ -102,25 +116,45 @@ def _was_sent(error: Exception) -> bool:
     return type(error.__cause__).__name__ not in never
 
 
-def _status(error: Any, clean: Callable[[str], str]) -> Answer | Passing | Refused:
-    """Sort an HTTP status."""
-    status, body = error.status_code, error.body if isinstance(error.body, dict) else {}
-    code = clean(str(body.get("code") or body.get("type") or ""))[:60]
+def judged(
+    status: int, error: Any, headers: Mapping[str, str], clean: Callable[[str], str]
+) -> Answer | Passing | Refused:
+    """Sort an HTTP status; `error` is what the response's body has under that name, or a text."""
+    fields = error if isinstance(error, dict) else {}
+    code = clean(str(fields.get("code") or fields.get("type") or ""))[:60]
     refused = Refused(status, clean(_said(error)), code)
     if status == 400 and code in ("content_filter", "content_policy_violation"):
         return Answer("", refused=True)
     if status == 429 and not refused.no_credit:
-        return Passing("too many requests (HTTP 429)", wait=retry_after(error.response.headers), own=False)
+        return Passing("too many requests (HTTP 429)", wait=retry_after(headers), own=False)
     if status in (408, 409) or status >= 500:
-        return Passing(f"HTTP {status}", wait=retry_after(error.response.headers))
+        return Passing(f"HTTP {status}", wait=retry_after(headers))
     return refused
 
 
 def _said(error: Any) -> str:
     """Return what the endpoint says of a failure, on one line."""
-    body = error.body
-    said = body.get("message") if isinstance(body, dict) else None
-    return " ".join(str(said or body or error.message).split())
+    said = error.get("message") if isinstance(error, dict) else None
+    return " ".join(str(said or error).split())
+
+
+def answer_in_line(line: bytes, clean: Callable[[str], str]) -> tuple[str, Answer | Passing | Refused]:
+    """Read a line of a batch's output or error file: the request's id and what became of it."""
+    try:
+        entry = json.loads(clean(line.decode()))
+        name, response, error = str(entry["custom_id"]), entry.get("response"), entry.get("error")
+        if not response:
+            return name, Passing(str((error or {}).get("code") or "no response"))
+        status, body = int(response["status_code"]), response["body"]
+        if status != 200:
+            said = body.get("error", body) if isinstance(body, dict) else body
+            return name, judged(status, said, {}, clean)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return "", Passing("a malformed line")
+    try:
+        return name, answer_in(json.dumps(body))
+    except Passing as fault:
+        return name, fault
 
 
 def retry_after(headers: Mapping[str, str]) -> float:

@@ -49,6 +49,7 @@ class ChatServer:
     port: int = 0
     models: Act = Act(body='{"object": "list", "data": []}')  # what a GET is answered with
     heads: list[str] = field(default_factory=list)  # request lines and headers, in lower case
+    batches: Any = None  # a BatchService, where it has one
 
     @property
     def url(self) -> str:
@@ -68,7 +69,15 @@ class ChatServer:
         writer.close()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        plain = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        head = plain.lower()
+        if self.batches and ("/files" in head.split("\r\n")[0] or "/batches" in head.split("\r\n")[0]):
+            sizes = [int(line.split(":")[1]) for line in head.split("\r\n") if line.startswith("content-length")]
+            if "transfer-encoding: chunked" in head:
+                raw = await _chunked(reader)
+            else:
+                raw = await reader.readexactly(sizes[0]) if sizes else b""
+            return await self._respond(writer, await self.batches.handle(plain, raw), {})
         if head.startswith("get "):
             return await self._respond(writer, self.models, {})
         length = next(int(line.split(":")[1]) for line in head.split("\r\n") if line.startswith("content-length"))
@@ -103,6 +112,16 @@ class ChatServer:
         return not act.drop
 
 
+async def _chunked(reader: asyncio.StreamReader) -> bytes:
+    """Read a body that comes in chunks."""
+    whole = b""
+    while size := int((await reader.readline()).strip() or b"0", 16):
+        whole += await reader.readexactly(size)
+        await reader.readline()
+    await reader.readline()
+    return whole
+
+
 def completion(act: Act, request: dict[str, Any]) -> str:
     """Return a response's body as the protocol has it."""
     if act.status != 200:
@@ -114,9 +133,13 @@ def completion(act: Act, request: dict[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def serving(act: Callable[[dict[str, Any], int], Act], host: str = "127.0.0.1") -> Iterator[ChatServer]:
+def serving(
+    act: Callable[[dict[str, Any], int], Act], host: str = "127.0.0.1", batches: Any = None
+) -> Iterator[ChatServer]:
     """Run a server in a thread."""
-    server = ChatServer(act)
+    server = ChatServer(act, batches=batches)
+    if batches:
+        batches.server = server
     loop = asyncio.new_event_loop()
     listening = loop.run_until_complete(asyncio.start_server(server.handle, host, 0, limit=2**24))
     server.port = listening.sockets[0].getsockname()[1]

@@ -11,6 +11,8 @@ import pytest
 from chat_server import Act, ChatServer, completion, serving
 from conftest import Mmedpo
 
+from mmedpo.spending import Budget, Need, Price, Spending
+
 RECIPE = """
 output: run
 data: {{use: phantom, images: 3}}
@@ -141,3 +143,74 @@ def test_a_dry_run_says_where_restricted_data_would_be_refused(mmedpo: Mmedpo, t
     recipe = Path(__file__).parents[1] / "examples" / "gpt4o.yaml"
     done = mmedpo("run", recipe, "--dry-run", "data.images=2", "data.restricted=true")
     assert "nothing will be sent to api.openai.com unless allow_remote names it" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("model", ["m", "judge"])
+def test_what_an_endpoint_failed_on_is_asked_for_again_by_the_next_run_and_nothing_else(
+    mmedpo: Mmedpo, tmp_path: Path, model: str
+) -> None:
+    failing = True
+    stubborn: set[str] = set()  # the first request that comes, whenever it comes again
+
+    def acts(request: dict[str, Any], before: int) -> Act:
+        if failing and request["model"] == model and (not stubborn or json.dumps(request) in stubborn):
+            stubborn.add(json.dumps(request))
+            return Act(500, "oops")
+        return act(request, before)
+
+    with serving(acts) as server:
+        recipe = write(tmp_path, server, "", 1)
+        tried_once = ["disprefer.0.tries=1", "score.0.voters.0.tries=1", "--until", "weigh"]
+        first = mmedpo("run", recipe, *tried_once)
+        assert first.returncode == 0, first.stderr
+        told = "the endpoint failed on it time and again, last with: HTTP 500"
+        assert told in first.stderr + (tmp_path / "run/pairs.jsonl").read_text()
+        failing = False
+        sent = [body["model"] for body in server.bodies]
+        again = mmedpo("run", recipe, *tried_once)
+        assert again.returncode == 0, again.stderr
+        assert told not in again.stderr + (tmp_path / "run/pairs.jsonl").read_text()
+        more = [body["model"] for body in server.bodies[len(sent) :]]
+        assert more[0] == model
+        assert more.count("m") == (model == "m")
+        assert set(more[1:]) <= {"judge"}, "a pair more has to be rated, a debate goes on"
+        assert len(more) <= 1 + 2
+        mmedpo("run", recipe, *tried_once)
+        assert len(server.bodies) == len(sent) + len(more)
+        assert server.answered_twice() == []
+
+
+def test_a_lost_reply_is_in_run_json_as_possibly_paid(mmedpo: Mmedpo, tmp_path: Path) -> None:
+    lost = [1]
+
+    def acts(request: dict[str, Any], before: int) -> Act:
+        return Act(drop="within") if lost and lost.pop() else act(request, before)
+
+    with serving(acts) as server:
+        done = mmedpo("run", write(tmp_path, server), "--until", "weigh")
+    assert done.returncode == 0, done.stderr
+    assert {model: paid["possibly paid in vain"] for model, paid in spent(tmp_path).items()} == {"m": 1, "judge": 0}
+    assert "1 replies were lost and may have been charged" in " ".join(done.stdout.split())
+
+
+def test_a_run_that_has_to_stop_says_what_it_spent(mmedpo: Mmedpo, tmp_path: Path) -> None:
+    with serving(act) as server:
+        mmedpo("run", write(tmp_path, server, "budget: {calls: 5}", 1), "--until", "weigh")
+    assert json.loads((tmp_path / "run/run.json").read_text())["state"] == "stopped"
+    assert spent(tmp_path)["m"]["calls"] == 5
+
+
+def test_what_batches_are_to_cost_at_most_is_known_to_the_next_run_until_they_are_settled(tmp_path: Path) -> None:
+    def purse() -> Spending:
+        return Spending(Budget(prices={"m": Price(input=10, output=30)}), tmp_path / "calls.jsonl")
+
+    first = purse()
+    need = first.priced("m", (1000, 100), 0.5, calls=3)
+    first.set_aside("x", "m", need, 0.5)
+    assert purse().aside == need
+    purse().settle_batch("x", 2, (500, 20), 1)
+    last = purse()
+    assert (last.aside, last.total) == (Need(), Need(2, (500, 20), (500 * 10 + 20 * 30) / 1e6 / 2))
+    assert last.to_json()["m"]["possibly paid in vain"] == 1
+    last.settle_batch("another run's", 2, (500, 20), 0)
+    assert purse().total.calls == 2

@@ -75,7 +75,8 @@ def free_port() -> int:
 def served(folder: Path, log: Path) -> Iterator[str]:
     """Run `transformers serve` on a model until it answers; yield its address."""
     port = free_port()
-    command = [str(Path(sys.executable).with_name("transformers")), "serve", str(folder), "--device", "cpu"]
+    script = "from transformers.cli.transformers import main; main()"  # wherever its command is installed
+    command = [sys.executable, "-c", script, "serve", str(folder), "--device", "cpu"]
     quiet = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     with log.open("wb") as out:
         server = subprocess.Popen(

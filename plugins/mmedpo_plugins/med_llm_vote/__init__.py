@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from mmedpo import Endpoint, Need, Pair, Score, Scorer, Setting, hookimpl, seed_for
+from mmedpo import Endpoint, Need, Pair, Score, Scorer, Setting, Waiting, hookimpl, seed_for
 from mmedpo_plugins.med_llm_vote.consensus import Debate, Vote, agreed, combined, last_vote, order_of, present, settled
 from mmedpo_plugins.med_llm_vote.voters import Remote, Rules, Voter, Votes
 
@@ -94,10 +94,13 @@ class _Panel:
     def score(self, pairs: Sequence[Pair]) -> list[Score]:
         """Let the voters speak on each pair, all pairs at once, so that they can batch them."""
         debates = [Debate(self._order(pair), self._rounds) for pair in pairs]
-        while any(debate.speaker is not None for debate in debates):
-            speakers = [debate.speaker for debate in debates]
+        waits: dict[int, Waiting] = {}  # of the pairs whose next vote comes with a batch
+        while turns := {at: d.speaker for at, d in enumerate(debates) if d.speaker is not None and at not in waits}:
             for number, voter in enumerate(self.voters):
-                self._speak(voter, [at for at, speaker in enumerate(speakers) if speaker == number], pairs, debates)
+                going = [at for at, speaker in turns.items() if speaker == number]
+                waits |= self._speak(voter, going, pairs, debates)
+        if waits:
+            raise Waiting([chat for wait in waits.values() for chat in wait.chats])
         return [self._score(debate.votes) for debate in debates]
 
     @property
@@ -107,21 +110,33 @@ class _Panel:
     def _order(self, pair: Pair) -> list[int]:
         return order_of(len(self.voters), seed_for(self.seed, pair.id) if self.part.order == "shuffled" else None)
 
-    def _speak(self, voter: Votes, going: Sequence[int], pairs: Sequence[Pair], debates: Sequence[Debate]) -> None:
-        """Give one voter its turn in the debates that wait for it."""
-        if going:
-            debating = self.part.protocol == "debate"
-            seen = [last_vote(debates[at].votes) if debating else None for at in going]
-            for at, vote in zip(going, voter.vote([pairs[at] for at in going], seen), strict=True):
-                debates[at].votes.append(vote)
+    def _speak(
+        self, voter: Votes, going: Sequence[int], pairs: Sequence[Pair], debates: Sequence[Debate]
+    ) -> dict[int, Waiting]:
+        """Give one voter its turn in the debates that wait for it; return those whose vote comes with a batch."""
+        if not going:
+            return {}
+        debating = self.part.protocol == "debate"
+        seen = [last_vote(debates[at].votes) if debating else None for at in going]
+        waits: dict[int, Waiting] = {}
+        try:
+            votes: Mapping[int, Vote] = dict(enumerate(voter.vote([pairs[at] for at in going], seen)))
+        except Waiting as wait:
+            votes = wait.made
+            waits = {at: wait for place, at in enumerate(going) if place not in votes}
+        for place, vote in votes.items():
+            debates[going[place]].votes.append(vote)
+        return waits
 
     def _score(self, votes: Sequence[Vote]) -> Score:
         count = len(self.voters)
         evidence: dict[str, Any] = {
-            "votes": [asdict(vote) for vote in votes],
+            "votes": [vote.to_json() for vote in votes],
             "rounds": -(-len(votes) // count),
             "agreed": agreed(votes, count),
         }
+        if any(vote.passing for vote in votes):
+            evidence["passing"] = True
         if present(votes) < self.part.quorum:
             return Score(None, {**evidence, "why": f"{present(votes)} voters voted, the quorum is {self.part.quorum}"})
         debated = self.part.protocol == "debate"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from statistics import fmean, median
+from typing import Any
 
 SCALE = 10  # votes are whole numbers from 0 to this
 TRIMMED = 0.2  # of the votes, the share left out at each end by a trimmed mean
@@ -18,6 +19,11 @@ class Vote:
     voter: str
     score: int | None  # 0 to 10; None: it did not vote
     reason: str = ""  # for the score, or for not voting
+    passing: bool = False  # it did not vote because its endpoint failed, which may not do so tomorrow
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the evidence says of it."""
+        return {"voter": self.voter, "score": self.score, "reason": self.reason}
 
 
 @dataclass

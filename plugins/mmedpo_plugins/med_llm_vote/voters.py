@@ -124,7 +124,7 @@ class _Asked:
         try:
             outcome = await self.chat.ask(Question(system, text, Opinion, pair.case, picture), _in_range)
         except NoAnswer as end:
-            return Vote(self.options.called, None, end.reason)
+            return Vote(self.options.called, None, end.reason, end.passing)
         return Vote(self.options.called, outcome.made.score, " ".join(outcome.made.reason.split()))
 
 

@@ -1,0 +1,164 @@
+"""OpenAI's Batch API at an endpoint: files go up and down, batches are made, found and looked at, with patience."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+
+from mmedpo.errors import DataError, MmedpoError, RecipeError
+from mmedpo.wire import Passing, Refused, blame_for
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+    from openai.types import Batch
+
+    from mmedpo.endpoint import Endpoint
+
+Got = TypeVar("Got")
+MARK = "mmedpo"  # the key of a batch's metadata under which we name it
+A_DAY = 86_400  # seconds by which clocks may differ, and more
+
+
+class BatchApi:
+    """The calls that batches take; each is tried again while the endpoint has patience left."""
+
+    first_pause = 1.0  # seconds before a failed call is tried again; doubled each time, up to half a minute
+    processed_pause = 5.0  # seconds between two looks at a file that Azure has not taken in yet
+
+    def __init__(self, client: AsyncOpenAI, endpoint: Endpoint, clean: Callable[[str], str]) -> None:
+        """Take the SDK's client, the endpoint's options, and what takes secrets out of a text."""
+        import openai
+
+        self._client, self._endpoint, self.clean = client, endpoint, clean
+        self._timeout = openai.Timeout(max(600.0, endpoint.timeout), connect=10.0)  # of 200 MB
+
+    @property
+    def path(self) -> str:
+        """The path that a batch's requests name."""
+        return "/chat/completions" if self._endpoint.azure else "/v1/chat/completions"
+
+    async def upload(self, lines: IO[bytes]) -> str:
+        """Upload a file of requests; return its id."""
+
+        async def once() -> Any:
+            lines.seek(0)
+            return await self._client.files.create(
+                file=("requests.jsonl", lines), purpose="batch", timeout=self._timeout
+            )
+
+        file = await self._patiently(once)
+        name = str(file.id)
+        while self._endpoint.azure and file.status not in ("processed", "error"):
+            await asyncio.sleep(self.processed_pause)
+            file = await self._patiently(lambda: self._client.files.retrieve(name))
+        return name
+
+    async def create(self, file: str, name: str, since: int) -> Batch:
+        """Make a batch of a file under a name of ours; one whose making was answered and the answer lost is found."""
+        first = True
+
+        async def once() -> Batch:
+            nonlocal first
+            found = None if first else await self.find(name, since)
+            first = False
+            return found or await self._client.batches.create(
+                input_file_id=file,
+                endpoint=cast(Any, self.path),
+                completion_window=cast(Any, self._endpoint.batch_window),
+                metadata={MARK: name},
+            )
+
+        return await self._patiently(once)
+
+    async def find(self, name: str, since: int) -> Batch | None:
+        """Return the batch of a name, made at some time (seconds of the epoch) or later; None where there is none."""
+
+        async def once() -> Batch | None:
+            async for batch in self._client.batches.list(limit=100):  # the newest first
+                if (batch.metadata or {}).get(MARK) == name:
+                    return batch
+                if batch.created_at < since - A_DAY:
+                    break
+            return None
+
+        return await self._patiently(once)
+
+    async def look(self, batch: str) -> Batch:
+        """Return a batch as it stands."""
+        return await self._patiently(lambda: self._client.batches.retrieve(batch))
+
+    @asynccontextmanager
+    async def download(self, file: str | None) -> AsyncIterator[IO[bytes]]:
+        """Yield a file's content, of no file nothing; it is held on the disk without a name."""
+        with tempfile.TemporaryFile() as held:
+
+            async def once() -> None:
+                held.seek(0)
+                held.truncate()
+                asked = self._client.files.with_streaming_response.content(str(file), timeout=self._timeout)
+                async with asked as response:
+                    async for some in response.iter_bytes():
+                        held.write(some)
+
+            if file:
+                await self._patiently(once)
+            held.seek(0)
+            yield held
+
+    async def delete(self, *files: str | None) -> None:
+        """Delete files there, as far as they can be: the data have done what they were sent for."""
+        import openai
+
+        for file in filter(None, files):
+            try:
+                await self._client.files.delete(file)
+            except openai.OpenAIError:
+                continue
+
+    async def _patiently(self, call: Callable[[], Awaitable[Got]]) -> Got:
+        """Make a call until it is answered. Raises DataError when the endpoint answers nothing for too long."""
+        began, pause = time.monotonic(), self.first_pause
+        while True:
+            try:
+                return await call()
+            except MmedpoError:
+                raise
+            except Exception as error:
+                blame = _blame(error, self.clean)
+                if isinstance(blame, Refused):
+                    raise self._refused(blame) from None
+                if not isinstance(blame, Passing):
+                    raise
+            wait = blame.wait or pause * random.uniform(0.5, 1.0)
+            if time.monotonic() - began + wait > self._endpoint.patience:
+                raise DataError(
+                    f"{self._endpoint.base_url} does not answer about batches ({blame.what}); what is submitted is "
+                    "noted, run the same command to go on"
+                )
+            await asyncio.sleep(wait)
+            pause = min(30.0, 2 * pause)
+
+    def _refused(self, blame: Refused) -> MmedpoError:
+        """Say what to do about a refusal."""
+        told = f"{self._endpoint.base_url} answered HTTP {blame.status} about batches: {blame.said[:300]}"
+        if blame.no_credit:
+            return DataError(f"{told}; what is submitted is noted, run the same command to go on")
+        if blame.status in (401, 403):
+            return RecipeError(f"{told}; see the key in {self._endpoint.key_from or 'the environment'}")
+        return RecipeError(
+            f"{told}; it must have OpenAI's Batch API and know what the same key submitted; 'batch: false' asks singly"
+        )
+
+
+def _blame(error: Exception, clean: Callable[[str], str]) -> Any:
+    """Sort what a call raised, also while a file came down."""
+    import httpx2  # the SDK's own
+
+    if isinstance(error, httpx2.TransportError):
+        return Passing("the connection failed")
+    return blame_for(error, clean)

@@ -1,0 +1,372 @@
+"""Requests that go in batches: collected over a whole stage, submitted once, taken in when they are answered.
+
+Whoever needs an answer that is not there yet is given up with `Waiting`; the answers it had are journalled, so it comes
+as far again when its work is done over. When a whole stage waits, `exchange` submits what was collected.
+
+What the journal holds besides the answers:
+
+    slip, by request     {"batch": NAME, "tries": 1}: which batch it is in, how many it was in; "refused" where one
+                         said that it will never be answered
+    sheet, by batch      {"state": ..., "id": ...}
+        doubtful         about to be submitted; whether it was, the endpoint's list of batches tells
+        sent             in the endpoint's hands
+        taken            every answer in it is journalled
+        void             it came to nothing, nothing in it was tried
+
+A batch has a name of ours from before it is submitted, which travels in its metadata: so a run killed at any moment
+finds it again and never submits the same requests twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import IO, TYPE_CHECKING, Any
+
+from mmedpo.batch_api import BatchApi
+from mmedpo.dialect import Dialect
+from mmedpo.errors import DataError, MmedpoError, RecipeError, Submitted
+from mmedpo.hosts import host_of
+from mmedpo.records import digest
+from mmedpo.spending import Need, Spending
+from mmedpo.wire import Answer, NoAnswer, Passing, Refused, answer_in_line
+
+if TYPE_CHECKING:
+    from openai.types import Batch
+
+    from mmedpo.chat import Chat
+    from mmedpo.endpoint import Endpoint
+    from mmedpo.parts import Memory
+
+OVER = ("completed", "expired", "cancelled")
+
+
+class Waiting(BaseException):
+    """Not an error, so that no part mistakes it for one: an answer is not there yet."""
+
+    def __init__(self, chats: Sequence[Chat], made: Mapping[int, Any] | None = None) -> None:
+        """Take whom to exchange batches with, and what of `Chat.each` is done, by the item's number."""
+        super().__init__("waiting for a batch")
+        self.chats, self.made = tuple(chats), made or {}
+
+
+def exchange(waits: Sequence[Waiting]) -> None:
+    """Exchange batches with everyone who is waited for. Raises Submitted when none has anything new."""
+    chats = {id(chat): chat for wait in waits for chat in wait.chats}
+    told: list[str] = []
+    for chat in chats.values():
+        try:
+            chat.exchange()
+        except Submitted as wait:
+            told.append(str(wait))
+    if len(told) == len(chats):
+        raise Submitted("\n".join([*told, "run the same command again to collect the answers and go on"]))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A request to submit; its line lies in the spool."""
+
+    key: str
+    at: int
+    size: int
+    need: Need
+    tries: int
+
+
+@dataclass
+class Haul:
+    """What one batch brought."""
+
+    answered: int = 0
+    tokens: tuple[int, int] = (0, 0)
+    lost: int = 0  # answers that cannot be read and may have been charged
+    refused: dict[str, Refused] = field(default_factory=dict)
+    stop: Exception | None = None  # what would go wrong with every request
+
+
+class Batched:
+    """The requests to one endpoint that go in batches."""
+
+    most_requests, most_bytes = 50_000, 200_000_000  # in a batch's file, by OpenAI's rule
+    most_tries = 2
+    poll = 60.0  # seconds between two looks at a batch while a run waits for it
+
+    def __init__(
+        self,
+        api: BatchApi,
+        endpoint: Endpoint,
+        journal: Memory | None,
+        spending: Spending,
+        learn: Callable[[Dialect, str], bool],
+        verdict: Callable[[Refused], Exception],
+    ) -> None:
+        """Take the endpoint, what outlives the process, the purse, and what the chat makes of refusals."""
+        if journal is None:
+            raise ValueError("batches need a journal: their answers come when this process is long over")
+        self._api, self._endpoint, self._journal, self._spending = api, endpoint, journal, spending
+        self._learn, self._verdict = learn, verdict
+        self._spool: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self._wanted: dict[str, Wanted] = {}
+        self._left = 0  # that were collected and found no room
+        self._dialect: Dialect | None = None  # that the collected requests are written in
+        self._open: set[str] = set()  # batches that something waits for
+        self._said: dict[str, str] = {}
+        self._settle_others()
+
+    def _settle_others(self) -> None:
+        """Settle what this run submitted and a sibling took in."""
+        for name in list(self._spending.batches):
+            if (sheet := self._journal.get(_sheet(name))) and sheet["state"] in ("taken", "void"):
+                self._settle(name, sheet)
+
+    def tries(self, key: str) -> int | None:
+        """Return how many batches left a request without an answer; None while one may still answer it.
+
+        Raises NoAnswer when it was refused, or when there were too many.
+        """
+        slip = self._journal.get(_slip(key))
+        if slip is None:
+            return 0
+        name, tries = str(slip["batch"]), int(slip["tries"])
+        state = (self._journal.get(_sheet(name)) or {"state": "void"})["state"]
+        if state in ("doubtful", "sent"):
+            self._open.add(name)
+            return None
+        if state == "void":
+            return max(0, tries - 1)
+        if "refused" in slip:
+            raise Refused(slip["refused"]["status"], "", slip["refused"]["code"]).drop
+        if tries >= self.most_tries:
+            raise NoAnswer(f"{tries} batches left it without an answer, last with: {slip.get('what', 'no line')}")
+        return tries
+
+    def add(self, key: str, body: Mapping[str, Any], need: Need, dialect: Dialect, tries: int) -> None:
+        """Collect a request for the next batch."""
+        if key not in self._wanted:
+            entry = {"custom_id": key, "method": "POST", "url": self._api.path, "body": body}
+            line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
+            at = self._spool.seek(0, 2)
+            self._spool.write(line)
+            self._wanted[key] = Wanted(key, at, len(line), need, tries)
+            self._dialect = dialect
+
+    async def exchange(self) -> None:
+        """Submit what was collected and look after what was submitted; raises Submitted when nothing is new."""
+        submitted = await self._submit()
+        until = time.monotonic() + self._endpoint.batch_wait
+        while True:
+            if await self._look_at_all():
+                return
+            if (left := until - time.monotonic()) <= 0:
+                raise Submitted("\n".join(self._told(submitted)))
+            await asyncio.sleep(min(self.poll, left))
+
+    def _told(self, submitted: int) -> Iterator[str]:
+        host = host_of(self._endpoint.base_url)
+        if submitted:
+            yield f"submitted {submitted:,} requests for {self._endpoint.model} to {host}"
+        for name in sorted(self._open):
+            yield f"{host}: {self._said.get(name, name)}"
+        if self._left:
+            yield f"{self._left:,} more requests are submitted when there is room in the budget and batch_tokens"
+
+    def close(self) -> None:
+        """Forget what was collected."""
+        self._spool.close()
+
+    # --- out ----------------------------------------------------------------------------------------------------------
+
+    async def _submit(self) -> int:
+        """Submit what fits the budget; return how many requests that is."""
+        count = 0
+        for some in self._loads():
+            await self._send(some)
+            count += len(some)
+        self._left = len(self._wanted)
+        if self._wanted and not self._open:
+            need = next(iter(self._wanted.values())).need
+            raise self._spending.spent_out(self._spending.beyond(need), need)
+        self._wanted.clear()  # what still waits is collected again, in the dialect of then
+        self._spool.truncate(0)
+        return count
+
+    def _loads(self) -> Iterator[list[Wanted]]:
+        """Yield requests, as many as a file may hold, as long as budget and batch_tokens allow; empty the list."""
+        load: list[Wanted] = []
+        taken, size, room = Need(), 0, self._room()
+        for one in list(self._wanted.values()):
+            full = taken.tokens[0] + one.need.tokens[0] > room and (self._open or load)
+            if full or self._spending.beyond(taken + one.need):
+                break
+            if load and (len(load) == self.most_requests or size + one.size > self.most_bytes):
+                yield load
+                load, taken, size, room = [], Need(), 0, self._room()
+            load.append(self._wanted.pop(one.key))
+            taken, size = taken + one.need, size + one.size
+        if load:
+            yield load
+
+    def _room(self) -> float:
+        """Return how many tokens of prompts may be submitted beside what is."""
+        there = sum(need.tokens[0] for name, (_, need, _) in self._spending.batches.items() if name in self._open)
+        return (self._endpoint.batch_tokens or float("inf")) - there
+
+    async def _send(self, some: Sequence[Wanted]) -> None:
+        """Submit requests in one batch."""
+        name, since = uuid.uuid4().hex, int(time.time())
+        for one in some:
+            self._journal.put(_slip(one.key), {"batch": name, "tries": one.tries + 1})
+        assert self._dialect is not None
+        sheet = {"state": "doubtful", "since": since, "count": len(some), "dialect": asdict(self._dialect)}
+        self._journal.put(_sheet(name), sheet)
+        need = sum((one.need for one in some), Need())
+        self._spending.set_aside(name, self._endpoint.model, need, self._endpoint.price_share)
+        with self._file(some) as lines:
+            file = await self._api.upload(lines)
+        batch = await self._api.create(file, name, since)
+        self._journal.put(_sheet(name), {**sheet, "state": "sent", "id": batch.id})
+        self._open.add(name)
+
+    @contextmanager
+    def _file(self, some: Sequence[Wanted]) -> Iterator[IO[bytes]]:
+        """Yield a file without a name that holds these requests' lines."""
+        with tempfile.TemporaryFile() as lines:
+            for one in some:
+                self._spool.seek(one.at)
+                lines.write(self._spool.read(one.size))
+            lines.seek(0)
+            yield lines
+
+    # --- in -----------------------------------------------------------------------------------------------------------
+
+    async def _look_at_all(self) -> bool:
+        """Look after every batch; tell whether anything is new. Raises what went wrong with one when all are seen."""
+        news, stop = False, None
+        for name in sorted(self._open):
+            try:
+                news |= await self._look(name)
+            except MmedpoError as error:
+                stop = stop or error
+        if stop:
+            raise stop
+        return news
+
+    async def _look(self, name: str) -> bool:
+        """Look after a batch; tell whether requests in it have been answered, or have to be submitted again."""
+        sheet = self._journal.get(_sheet(name))
+        if sheet["state"] == "doubtful":
+            found = await self._api.find(name, sheet["since"])
+            if found is None:
+                return self._void(name, sheet)
+            sheet = {**sheet, "state": "sent", "id": found.id}
+            self._journal.put(_sheet(name), sheet)
+        if sheet["state"] in ("taken", "void"):  # by another run
+            self._open.discard(name)
+            return True
+        batch = await self._api.look(sheet["id"])
+        if batch.status in OVER:
+            await self._take(name, sheet, batch)
+            return True
+        if batch.status == "failed":
+            self._void(name, sheet)
+            raise self._failed(batch)
+        self._said[name] = _progress(batch, sheet["count"])
+        return False
+
+    def _void(self, name: str, sheet: Mapping[str, Any]) -> bool:
+        """Note that a batch came to nothing."""
+        self._close(name, {**sheet, "state": "void"})
+        return True
+
+    def _close(self, name: str, sheet: Mapping[str, Any]) -> None:
+        self._journal.put(_sheet(name), sheet)
+        self._open.discard(name)
+        self._settle(name, sheet)
+
+    def _settle(self, name: str, sheet: Mapping[str, Any]) -> None:
+        """Let go what was set aside for a batch, and note what it took."""
+        tokens = sheet.get("tokens", (0, 0))
+        taken = (sheet.get("answered", 0), (tokens[0], tokens[1]), sheet.get("lost", 0))
+        self._spending.settle_batch(name, *taken)
+
+    def _failed(self, batch: Batch) -> DataError:
+        """Say why the endpoint took no request of a batch."""
+        errors = (batch.errors.data if batch.errors else None) or []
+        why = "; ".join(self._api.clean(f"{error.code}: {error.message}") for error in errors[:3])
+        hint = " See batch_tokens." if any("token" in str(error.code) for error in errors) else ""
+        return DataError(
+            f"{host_of(self._endpoint.base_url)} took no request of {batch.id}: {why or 'it does not say why'}.{hint} "
+            "Nothing was charged; the same command submits it again"
+        )
+
+    async def _take(self, name: str, sheet: Mapping[str, Any], batch: Batch) -> None:
+        """Journal every answer of a batch that is over."""
+        haul, dialect = Haul(), Dialect(**sheet["dialect"])
+        for file in (batch.output_file_id, batch.error_file_id):
+            async with self._api.download(file) as lines:
+                for line in lines:
+                    if line.strip():
+                        self._take_line(name, line, dialect, haul)
+        if not haul.answered and len(haul.refused) >= 8 and not haul.stop:
+            told = next(iter(haul.refused.values()))
+            haul.stop = RecipeError(
+                f"{self._endpoint.base_url} rejected all {len(haul.refused)} requests of {batch.id}: "
+                f"HTTP {told.status}: {told.said[:300]}"
+            )
+        if haul.stop is None:
+            for key, blame in haul.refused.items():
+                self._mark(key, refused={"status": blame.status, "code": blame.code})
+        found = {"answered": haul.answered, "tokens": list(haul.tokens), "lost": haul.lost}
+        state = "void" if haul.stop and not haul.answered else "taken"
+        self._close(name, {**sheet, "state": state, **found})
+        await self._api.delete(batch.input_file_id, batch.output_file_id, batch.error_file_id)
+        if haul.stop:
+            raise haul.stop
+
+    def _take_line(self, name: str, line: bytes, dialect: Dialect, haul: Haul) -> None:
+        """Journal the answer that a line of a batch's files holds, or why there is none."""
+        key, got = answer_in_line(line, self._api.clean)
+        slip = self._journal.get(_slip(key)) if key else None
+        if slip is None or slip["batch"] != name:
+            return  # a line for nobody; who has none is asked for again
+        if isinstance(got, Answer):
+            self._journal.put(key, got.to_json())
+            haul.answered += 1
+            haul.tokens = (haul.tokens[0] + got.tokens[0], haul.tokens[1] + got.tokens[1])
+        elif isinstance(got, Passing):
+            haul.lost += got.maybe_paid
+            self._mark(key, what=got.what)
+        elif got.status in (400, 422) and self._learn(dialect, got.said):
+            self._mark(key, tries=slip["tries"] - 1)
+        elif isinstance(verdict := self._verdict(got), MmedpoError):
+            haul.stop = haul.stop or verdict
+            self._mark(key, tries=slip["tries"] - 1)
+        else:
+            haul.refused[key] = got
+
+    def _mark(self, key: str, **facts: Any) -> None:
+        self._journal.put(_slip(key), {**self._journal.get(_slip(key)), **facts})
+
+
+def _slip(key: str) -> str:
+    return digest("batch of", key)
+
+
+def _sheet(name: str) -> str:
+    return digest("batch", name)
+
+
+def _progress(batch: Batch, count: int) -> str:
+    """Say how far a batch is."""
+    counts = batch.request_counts
+    done, failed = (counts.completed, counts.failed) if counts else (0, 0)
+    went_wrong = f", {failed:,} failed" if failed else ""
+    until = time.strftime(", until %Y-%m-%d %H:%M", time.localtime(batch.expires_at)) if batch.expires_at else ""
+    return f"{batch.id}: {batch.status}, {done:,} of {count:,} answered{went_wrong}{until}"

@@ -1,0 +1,66 @@
+"""What a backbone answers for a dispreference, kept: its samples cost more time than whatever is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from mmedpo.identity import content
+from mmedpo.parts import Encoding, LiveBackbone, Memory
+from mmedpo.pictures import Picture
+from mmedpo.records import Case, digest
+
+
+def _of_the_model(name: str) -> Any:
+    return cast(Any, property(lambda self: getattr(self.live, name)))
+
+
+class Remembering(LiveBackbone):
+    """A backbone that answers from the journal what it was asked before, and is not opened until something is new."""
+
+    model = _of_the_model("model")
+    tokenizer = _of_the_model("tokenizer")
+    lora_targets = _of_the_model("lora_targets")
+    projector = _of_the_model("projector")
+    processor = _of_the_model("processor")
+    types_key = _of_the_model("types_key")
+    causal = _of_the_model("causal")
+
+    def __init__(self, opened: Callable[[], LiveBackbone], journal: Memory, key: str) -> None:
+        """Take what opens the backbone, the journal, and the hash of all that its answers depend on."""
+        self._opened, self._journal, self._key = opened, journal, key
+
+    @property
+    def live(self) -> LiveBackbone:
+        """The backbone itself."""
+        return self._opened()
+
+    def answer(
+        self,
+        cases: Sequence[Case],
+        *,
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        seeds: Sequence[int] | None = None,
+    ) -> list[str]:
+        """Answer each case, by its own seed where it is sampled; see `LiveBackbone.answer`."""
+        how = {"max_new_tokens": max_new_tokens, "temperature": temperature}
+        asked = [content(case) for case in cases]
+        drawn: Sequence[int | None] = seeds or [None] * len(cases)
+        keys = [digest("answer", self._key, how, case, seed) for case, seed in zip(asked, drawn, strict=True)]
+        known = [self._journal.get(key) for key in keys]
+        new = [at for at, text in enumerate(known) if text is None]
+        if new:
+            picked = [seeds[at] for at in new] if seeds else None
+            answers = self.live.answer([cases[at] for at in new], seeds=picked, **how)  # type: ignore[arg-type]
+            for at, text in zip(new, answers, strict=True):
+                self._journal.put(keys[at], text)
+                known[at] = text
+        return known
+
+    def encode(self, image: Picture, question: str, answer: str) -> Encoding:
+        """Encode one side for training."""
+        return self.live.encode(image, question, answer)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.live, name)  # what a backbone has beside the contract

@@ -1,0 +1,535 @@
+"""Requests that go in batches are submitted once, collected by whoever comes back, and paid for at half the price."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from batch_service import BatchService
+from chat_server import Act, ChatServer, serving
+from conftest import Mmedpo
+from test_chat import CASE, endpoint, machine_address, question
+from test_gpt4o_hallucination import KEY, Runs, wrong_answer
+from test_spending import act as answering
+
+from mmedpo import DataError, Endpoint, NoAnswer, RecipeError, Setting, Waiting
+from mmedpo.batch_api import BatchApi
+from mmedpo.batched import Batched, exchange
+from mmedpo.errors import Submitted
+from mmedpo.journal import Journal
+from mmedpo.samples import Remembering
+from mmedpo.spending import Budget, Price, Spending
+from mmedpo.testing import TinyBackbone, tiny_cases
+
+TEXTS = ["a", "b", "c", "d", "e"]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BatchApi, "first_pause", 0.01)
+    monkeypatch.setattr(BatchApi, "processed_pause", 0.01)
+    monkeypatch.setattr(Batched, "poll", 0.05)
+
+
+def word(request: dict[str, Any], before: int = 0) -> Act:
+    """Say the first word of what is asked."""
+    return Act(text=json.dumps({"word": request["messages"][1]["content"].split()[0]}))
+
+
+@contextmanager
+def batching(
+    act: Callable[[dict[str, Any], int], Act] = word, host: str = "127.0.0.1", **service: Any
+) -> Iterator[ChatServer]:
+    with serving(act, host, BatchService(**service)) as server:
+        yield server
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    """Return a journal of the test's own."""
+    opened = Journal(tmp_path / "journal.sqlite")
+    yield opened
+    opened.close()
+
+
+def go(where: Endpoint, journal: Journal, texts: list[str] = TEXTS, spending: Spending | None = None) -> list[str]:
+    """Do what one start of a run does: ask each text; return the words, or why there is none."""
+    with where.chat(Setting(journal=journal, spending=spending)) as chat:
+
+        async def work(text: str) -> str:
+            try:
+                return str((await chat.ask(question(text))).made.word)
+            except NoAnswer as end:
+                return f"none: {end.reason}"
+
+        while True:
+            try:
+                return chat.each(texts, work)
+            except Waiting as wait:
+                exchange([wait])
+
+
+def until_done(*args: Any, starts: int = 9, **more: Any) -> list[str]:
+    """Start again and again, as a person does who comes back."""
+    for _ in range(starts):
+        try:
+            return go(*args, **more)
+        except Submitted:
+            continue
+    raise AssertionError("it never ends")
+
+
+def batched(server: ChatServer, **options: Any) -> Endpoint:
+    return endpoint(server, **{"batch": True, **options})
+
+
+def test_a_batch_is_submitted_left_and_collected_by_the_same_command(journal: Journal) -> None:
+    with batching(done=False) as server:
+        where, service = batched(server), server.batches
+        with pytest.raises(Submitted, match=r"submitted 5 requests for m to 127.0.0.1\n.*batch-2: in_progress, 0 of 5"):
+            go(where, journal)
+        with pytest.raises(Submitted, match=r"(?s)^127.0.0.1: batch-2: in_progress.*run the same command again"):
+            go(where, journal)
+        assert service.created() == [5]
+        service.done = True
+        assert go(where, journal) == TEXTS
+        assert service.created() == [5]
+        assert service.files == {}, "what was uploaded is deleted when it is collected"
+        calls = len(service.calls)
+        assert go(where, journal) == TEXTS
+        assert len(service.calls) == calls
+        assert server.bodies == [], "nothing was asked singly"
+
+
+def test_a_run_may_wait_for_its_batch(journal: Journal) -> None:
+    with batching(done=False) as server:
+        server.batches.done = False
+        began = time.monotonic()
+        with pytest.raises(Submitted):
+            go(batched(server, batch_wait=0.3), journal)
+        assert time.monotonic() - began >= 0.3
+        server.batches.done = True
+        assert go(batched(server, batch_wait=30), journal, [*TEXTS, "f"]) == [*TEXTS, "f"]
+        assert server.batches.created() == [5, 1]
+
+
+def test_an_answer_that_was_asked_for_singly_is_not_asked_for_in_a_batch_nor_the_other_way_round(
+    journal: Journal,
+) -> None:
+    with batching() as server:
+        assert go(endpoint(server), journal, ["a", "b"]) == ["a", "b"]
+        assert until_done(batched(server), journal) == TEXTS
+        assert server.batches.created() == [3]
+        assert go(endpoint(server), journal) == TEXTS
+        assert len(server.bodies) == 2
+
+
+def test_repairs_make_the_next_batch(journal: Journal) -> None:
+    def act(request: dict[str, Any], before: int) -> Act:
+        first = len(request["messages"]) == 2 and request["messages"][1]["content"].startswith(("a", "b"))
+        return Act(text="I would say a word") if first else word(request)
+
+    with batching(act) as server:
+        assert until_done(batched(server), journal) == TEXTS
+        assert server.batches.created() == [5, 2]
+        assert server.batches.bodies[-1]["messages"][-2]["content"] == "I would say a word"
+
+
+def test_what_expires_is_submitted_once_more_and_then_dropped_with_its_reason(journal: Journal) -> None:
+    with batching(answers=3) as server:
+        where = batched(server)
+        assert until_done(where, journal) == TEXTS
+        assert server.batches.created() == [5, 2]
+        server.batches.answers = 0
+        late = "none: 2 batches left it without an answer, last with: batch_expired"
+        assert until_done(where, journal, ["f"]) == [late]
+        assert server.batches.created() == [5, 2, 1, 1]
+        assert go(replace_batch(where), journal, ["f"]) == ["f"], "singly it may still be asked"
+
+
+def replace_batch(where: Endpoint) -> Endpoint:
+    return where.model_copy(update={"batch": False})
+
+
+def test_a_batch_that_is_not_accepted_stops_the_run_with_the_reason_and_is_submitted_again(journal: Journal) -> None:
+    with batching(validates=False) as server:
+        spending = Spending(Budget())
+        said = r"took no request of batch-2: token_limit_exceeded: Enqueued token limit reached.. See batch_tokens"
+        with pytest.raises(DataError, match=said):
+            go(batched(server), journal, spending=spending)
+        assert spending.to_json()["m"]["calls"] == 0
+        server.batches.validates = True
+        assert until_done(batched(server), journal, spending=spending) == TEXTS
+        assert spending.to_json()["m"]["calls"] == 5
+
+
+def test_a_batch_whose_answer_was_lost_on_the_way_is_found_and_not_made_twice(journal: Journal) -> None:
+    with batching(lose_created=1) as server:
+        server.batches.batches["foreign"] = {"id": "foreign", "metadata": None, "created_at": int(time.time())}
+        assert until_done(batched(server), journal) == TEXTS
+        assert len(server.batches.batches) == 2
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_a_run_that_is_gone_between_submitting_and_noting_it_finds_its_batch_again(
+    made: bool, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    real = BatchApi.create
+
+    async def create(self: BatchApi, *args: Any) -> Any:
+        if made:
+            await real(self, *args)
+        raise Killed
+
+    with batching() as server:
+        monkeypatch.setattr(BatchApi, "create", create)
+        with pytest.raises(Killed):
+            go(batched(server), journal)
+        monkeypatch.setattr(BatchApi, "create", real)
+        for number in range(5):  # others came after it
+            late = {"id": f"late-{number}", "metadata": {}, "created_at": int(time.time())}
+            server.batches.batches[late["id"]] = late
+        assert until_done(batched(server), journal) == TEXTS
+        assert sum(call == ("POST", "/batches") for call in server.batches.calls) == 1
+
+
+def test_a_request_that_is_rejected_is_dropped_and_a_filtered_one_refused(journal: Journal) -> None:
+    def act(request: dict[str, Any], before: int) -> Act:
+        bad = {"a": Act(400, "no images"), "b": Act(400, body='{"error": {"message": "x", "code": "content_filter"}}')}
+        return bad.get(request["messages"][1]["content"][0], word(request))
+
+    with batching(act) as server:
+        words = ["none: the endpoint rejected the request (HTTP 400 test)", "none: the model refused", "c", "d", "e"]
+        for _ in range(2):
+            assert until_done(batched(server), journal) == words
+        assert server.batches.created() == [5]
+
+
+@pytest.mark.parametrize(
+    ("act", "error", "said"),
+    [
+        (Act(401, "no such key"), RecipeError, "HTTP 401: no such key"),
+        (Act(404, "no such model"), RecipeError, "see base_url and model 'm'"),
+        (Act(429, body='{"error": {"message": "empty", "code": "insufficient_quota"}}'), DataError, "HTTP 429: empty"),
+        (Act(400, "no images here"), RecipeError, r"rejected all 10 requests of batch-2: HTTP 400: no images here"),
+    ],
+    ids=["key", "model", "credit", "everything"],
+)
+def test_what_goes_wrong_with_every_request_stops_the_run_and_is_mended_by_the_next(
+    act: Act, error: type[Exception], said: str, journal: Journal
+) -> None:
+    texts = [f"w{number}" for number in range(10)]
+    with batching(lambda request, before: act) as server:
+        with pytest.raises(error, match=said):
+            until_done(batched(server), journal, texts)
+        server.act = word
+        assert until_done(batched(server), journal, texts) == texts
+
+
+def test_what_a_model_does_not_take_is_left_out_of_the_next_batch_and_of_later_runs(journal: Journal) -> None:
+    def act(request: dict[str, Any], before: int) -> Act:
+        return Act(400, "'temperature' does not support 0.0") if "temperature" in request else word(request)
+
+    with batching(act) as server:
+        assert until_done(batched(server), journal) == TEXTS
+        assert server.batches.created() == [5, 5]
+        assert until_done(batched(server), journal, ["f"]) == ["f"]
+        assert server.batches.created() == [5, 5, 1]
+
+
+@pytest.mark.parametrize("limit", ["most_requests", "most_bytes"])
+def test_a_file_holds_no_more_than_the_endpoint_takes(
+    limit: str, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Batched, limit, 2 if limit == "most_requests" else 1500)
+    with batching() as server:
+        assert until_done(batched(server), journal) == TEXTS
+        assert server.batches.created() == [2, 2, 1]
+
+
+def test_no_more_tokens_are_submitted_at_once_than_the_account_allows(journal: Journal) -> None:
+    with batching(done=False) as server:
+        where = batched(server, batch_tokens=170)
+        with pytest.raises(Submitted, match=r"3 more requests are submitted when there is room"):
+            go(where, journal)
+        server.batches.done = True
+        assert until_done(where, journal) == TEXTS
+        assert server.batches.created() == [2, 2, 1]
+
+
+def test_malformed_lines_and_lines_for_others_hurt_nobody(journal: Journal) -> None:
+    with batching(done=False) as server:
+        with pytest.raises(Submitted):
+            go(batched(server), journal)
+        service = server.batches
+        service.done = True
+        (batch,) = service.batches.values()
+        service._work(batch)
+        lines = service.files[batch["output_file_id"]].splitlines(keepends=True)
+        foreign = json.dumps({**json.loads(lines[0]), "custom_id": "0" * 64}).encode() + b"\n"
+        service.files[batch["output_file_id"]] = b"".join([b"{\n", b"[]\n", foreign, lines[0][:50] + b"\n", *lines[1:]])
+        assert until_done(batched(server), journal) == TEXTS
+        assert service.created() == [5, 1]
+        assert journal.get("0" * 64) is None
+
+
+PRICES = {"m": Price(input=10, output=30)}
+
+
+def test_a_batch_counts_at_its_price_and_is_set_aside_until_it_is_collected(journal: Journal, tmp_path: Path) -> None:
+    def spending() -> Spending:
+        return Spending(Budget(prices=PRICES), tmp_path / "calls.jsonl")
+
+    with batching(done=False) as server:
+        with pytest.raises(Submitted):
+            go(batched(server), journal, spending=spending())
+        waiting = spending()
+        assert waiting.total.calls == 0
+        assert waiting.aside.calls == 5
+        assert waiting.to_json()["m"]["calls in batches"] == 5
+        server.batches.done = True
+        go(batched(server), journal, spending=spending())
+    taken = spending()
+    assert (taken.total.calls, taken.aside.calls) == (5, 0)
+    tokens = taken.total.tokens
+    assert taken.total.money == pytest.approx(PRICES["m"].of(tokens) / 2)
+    assert taken.total.money <= waiting.aside.money
+
+
+def test_only_what_the_budget_allows_is_submitted_and_a_larger_one_goes_on(journal: Journal) -> None:
+    with batching(done=False) as server:
+        spending = Spending(Budget(calls=3))
+        with pytest.raises(Submitted, match=r"2 more requests"):
+            go(batched(server), journal, spending=spending)
+        assert server.batches.created() == [3]
+        server.batches.done = True
+        with pytest.raises(RecipeError, match=r"budget\.calls is spent: 3 calls"):
+            until_done(batched(server), journal, spending=spending)
+        assert until_done(batched(server), journal, spending=replace(spending, budget=Budget(calls=5))) == TEXTS
+        assert server.batches.created() == [3, 2]
+
+
+def test_who_submitted_a_batch_pays_for_it_whoever_collects_it(journal: Journal, tmp_path: Path) -> None:
+    mine, theirs = Spending(Budget(), tmp_path / "a.jsonl"), Spending(Budget(), tmp_path / "b.jsonl")
+    with batching(done=False) as server:
+        with pytest.raises(Submitted):
+            go(batched(server), journal, spending=mine)
+        server.batches.done = True
+        assert go(batched(server), journal, spending=theirs) == TEXTS
+        assert theirs.total.calls == 0
+        again = Spending(Budget(), tmp_path / "a.jsonl")
+        assert go(batched(server), journal, spending=again) == TEXTS
+        assert (again.total.calls, again.batches) == (5, {})
+
+
+def test_restricted_data_are_refused_before_a_file_is_uploaded(journal: Journal) -> None:
+    host = machine_address()
+    if host.startswith("127."):
+        pytest.skip("this machine has no address besides loopback")
+    with batching(host="0.0.0.0") as server:
+        where = Endpoint(model="m", base_url=f"http://{host}:{server.port}/v1", batch=True)
+        with where.chat(Setting(journal=journal)) as chat, pytest.raises(RecipeError, match="nothing was sent"):
+            chat.each([question(case=replace(CASE, restricted=True))], chat.ask)
+        assert server.connections == 0
+
+
+def test_an_endpoint_without_batches_is_told_apart(journal: Journal) -> None:
+    with batching() as server:
+        server.batches._upload = lambda *args: Act(404, "Not Found")
+        with pytest.raises(RecipeError, match=r"HTTP 404 about batches: .*'batch: false' asks singly"):
+            go(batched(server), journal)
+
+
+def test_an_endpoint_that_is_away_stops_the_run_and_what_was_submitted_is_still_found(journal: Journal) -> None:
+    with batching(done=False) as server:
+        where = batched(server, patience=0.1)
+        with pytest.raises(Submitted):
+            go(where, journal)
+        service, server.batches = server.batches, BatchService()
+        server.batches._work = None
+        server.batches.batches = {"batch-2": {}}
+        with pytest.raises(DataError, match="does not answer about batches"):
+            go(where, journal)
+        server.batches = service
+        service.done = True
+        assert go(where, journal) == TEXTS
+
+
+def test_azures_batches_take_their_time_and_name_another_path(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "az-key")
+    with batching(azure=True) as server:
+        where = Endpoint(model="m", base_url=f"http://127.0.0.1:{server.port}", azure="2024-10-21", batch=True)
+        assert until_done(where, journal) == TEXTS
+        head = server.batches.heads[0]
+        assert head.startswith("POST /openai/files?api-version=2024-10-21 HTTP/1.1")
+        assert "api-key: az-key" in head
+        assert ("GET", "/files/file-1") in server.batches.calls
+
+
+def test_a_key_is_never_told_through_batches(journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "sk-planted-0123456789"
+    monkeypatch.setenv("MY_KEY", key)
+    acts = {"a": Act(text=f'{{"word": "{key}"}}'), "b": Act(400, f"no: {key}")}
+    with batching(lambda request, before: acts[request["messages"][1]["content"][0]]) as server:
+        where = batched(server, key_from="MY_KEY")
+        words = until_done(where, journal, ["a", "b"])
+        assert words[0] == "***"
+        assert f"bearer {key}" in server.batches.heads[0].lower()
+        server.batches.validates = False
+        server.batches._fault = lambda *args: {"code": "bad", "message": f"bad key {key}"}
+        with pytest.raises(DataError, match=r"bad key \*\*\*") as caught:
+            until_done(where, journal, ["a", "b", "c"])
+    assert key not in "".join(traceback.format_exception(caught.value)) + "".join(words)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and key.encode() in path.read_bytes()]
+
+
+def test_batches_need_a_journal() -> None:
+    with batching() as server, pytest.raises(ValueError, match="need a journal"), batched(server).chat(Setting()):
+        pass
+
+
+def test_a_backbone_is_not_opened_for_what_it_answered_before(journal: Journal) -> None:
+    opened = []
+
+    def live() -> TinyBackbone:
+        opened.append(1)
+        return TinyBackbone()
+
+    cases = tiny_cases(4)
+    seeds = [1, 2, 3, 4]
+    first = Remembering(live, journal, "key").answer(cases[:3], seeds=seeds[:3])
+    assert first == TinyBackbone().answer(cases[:3], seeds=seeds[:3])
+    assert Remembering(live, journal, "key").answer(cases[:3], seeds=seeds[:3]) == first
+    assert len(opened) == 1
+    assert Remembering(live, journal, "key").answer(cases, seeds=seeds) == TinyBackbone().answer(cases, seeds=seeds)
+    Remembering(live, journal, "another").answer(cases[:1], seeds=[1])
+    Remembering(live, journal, "key").answer(cases[:1], seeds=[1], temperature=0.5)
+    assert len(opened) == 4
+
+
+# --- whole runs -------------------------------------------------------------------------------------------------------
+
+RECIPE = """
+output: {folder}/run
+data: {{use: phantom, images: 5}}
+backbone: {{use: phantom}}
+budget: {{prices: {{m: {{input: 10, output: 30}}, judge: {{input: 1, output: 1}}}}}}
+disprefer:
+  - {{use: gpt4o-hallucination, model: m, base_url: "{url}", samples: 1, max_new_tokens: 8, batch: {batch}}}
+score:
+  - use: med-llm-vote
+    rounds: 2
+    voters:
+      - {{kind: openai, name: one, model: judge, base_url: "{url}", batch: {batch}}}
+      - {{kind: openai, name: two, model: other, base_url: "{url}", batch: {batch}}}
+      - {{kind: rules}}
+weigh: {{use: uniform}}
+"""
+
+
+def judging(request: dict[str, Any], before: int) -> Act:
+    """Answer as in a debate that takes several turns, with a malformed answer now and then."""
+    if request["model"] == "m":
+        return answering(request, before)
+    text = json.dumps(request["messages"])
+    if len(request["messages"]) == 2 and hash_of(text) % 7 == 0:
+        return Act(text="Let me think.")
+    return Act(text=json.dumps({"score": hash_of(text) % 2 + 4, "reason": "No great harm."}))
+
+
+def hash_of(text: str) -> int:
+    import zlib
+
+    return zlib.crc32(text.encode())
+
+
+def write(folder: Path, server: ChatServer, batch: bool) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "recipe.yaml").write_text(RECIPE.format(folder=folder, url=server.url, batch=str(batch).lower()))
+    return folder / "recipe.yaml"
+
+
+def start(recipe: Path) -> bool:
+    """Start a run as the command does; tell whether it has to be started again."""
+    from mmedpo.pipeline import run
+    from mmedpo.recipe import load_recipe
+
+    try:
+        run(load_recipe(recipe), lambda event: None, until="weigh")
+    except Submitted:
+        return True
+    return False
+
+
+@pytest.mark.slow
+def test_a_run_in_batches_ends_with_the_same_pairs_as_one_that_asks_singly_at_half_the_price(tmp_path: Path) -> None:
+    with batching(judging, looks=2) as server:
+        singly = write(tmp_path / "singly", server, False)
+        assert not start(singly)
+        recipe = write(tmp_path / "batches", server, True)
+        starts = 1
+        while start(recipe):
+            starts += 1
+            state = json.loads((recipe.parent / "run/run.json").read_text())["state"]
+            assert state == "waiting for a batch"
+    folders = (singly.parent / "run", recipe.parent / "run")
+    pairs = [(folder / "pairs.jsonl").read_text() for folder in folders]
+    assert pairs[0].replace("/singly/", "/batches/") == pairs[1]
+    spent = [json.loads((folder / "run.json").read_text())["spent"] for folder in folders]
+    for model, one in spent[0].items():
+        assert {**one, "money": one["money"] / 2} == pytest.approx(spent[1][model], abs=1e-6), model
+    # One batch of wrong answers; then two voters have two turns each, and a turn has one round of repairs at most.
+    assert 4 <= starts <= 1 + 1 + 2 * 2 * 2
+
+
+def test_a_dry_run_counts_batches_at_their_price(mmedpo: Mmedpo, tmp_path: Path) -> None:
+    with batching(judging) as server:
+        found = [mmedpo("run", write(tmp_path / "x", server, batch), "--dry-run", "--json") for batch in (False, True)]
+        assert server.connections == 0
+    money = [json.loads(done.stdout)["at most"]["money"] for done in found]
+    assert money[1] == pytest.approx(money[0] / 2)
+    assert [line["batch"] for line in json.loads(found[1].stdout)["parts"]] == [True] * 3
+
+
+@pytest.mark.slow
+def test_a_run_killed_while_it_submits_does_not_submit_twice(tmp_path: Path) -> None:
+    with batching(lambda request, before: wrong_answer(request), created_delay=20.0) as server:
+        runs = Runs(tmp_path, server.url)
+        batch = "disprefer.0.batch=true"
+        process = runs.start(batch)
+        stop_at = time.monotonic() + 120
+        while not server.batches.batches:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < stop_at
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        server.batches.created_delay, server.batches.done = 0.0, False
+        process = runs.start(batch)
+        told = "".join(process.communicate(timeout=120))
+        assert process.returncode == 75
+        assert "run the same command again to collect" in told
+        server.batches.done = True
+        told += runs.finish(batch)
+        assert len(server.batches.batches) == 1
+        assert KEY not in told
+        spent = json.loads((tmp_path / "runs/x/run.json").read_text())["spent"]["m"]
+        assert spent["calls"] == server.batches.created()[0]
+        assert "calls in batches" not in spent
+    for path in runs.files():
+        assert KEY.encode() not in path.read_bytes(), path
+    assert os.path.exists(tmp_path / "runs/x/pairs.jsonl")
