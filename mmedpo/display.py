@@ -323,7 +323,7 @@ def show_variants(results: Mapping[str, Sequence[Result]], compared: Mapping[str
     methods = list(dict.fromkeys(row["method"] for row in rows))
     table = [["variant", *(measure for _, measure in shown)]]
     for method in methods:
-        cells = [number(values[method, *key]) + ("*" if (method, *key) in sure else "") for key in shown]
+        cells = [number(values.get((method, *key))) + ("*" if (method, *key) in sure else "") for key in shown]
         table.append([method, *cells])
     if rows:
         aligned(console, table)

@@ -11,6 +11,7 @@ from conftest import Mmedpo
 from typer.testing import CliRunner
 
 from mmedpo.cli import app
+from mmedpo.display import show_variants
 from mmedpo.errors import RecipeError
 from mmedpo.variants import plan
 
@@ -123,3 +124,17 @@ def test_a_second_variant_samples_rates_and_answers_nothing_again(mmedpo: Mmedpo
     done = mmedpo("run", written(tmp_path, "  weighted: {}\n  uniform: {weigh: {use: uniform}}\n"), "--until", "weigh")
     assert done.returncode == 0, done.stderr
     assert keys() == before > 0
+
+
+def test_a_measure_that_a_variant_lacks_leaves_its_cell_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"runs": 1, "metric": "findings", "value": 0.5}
+    rows = [
+        {**row, "method": "start", "measure": "place_accuracy"},
+        {**row, "method": "one", "measure": "place_accuracy", "difference": 0.1},
+        {**row, "method": "other", "measure": "f1", "difference": 0.1},
+    ]
+    show_variants({}, {"against the start": rows})
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[2:4]] == [
+        ["one", "0.500"],
+        ["other", "0.500"],
+    ]
