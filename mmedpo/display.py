@@ -200,7 +200,7 @@ def _before_after(measured: Mapping[str, Any]) -> Table:
         gap = difference.get(name, {})
         interval = f"{gap['low']:+.3f} to {gap['high']:+.3f}" if "low" in gap else ""
         change = f"{gap['value']:+.3f}" if gap else ""
-        if not any(gap.values()):  # a count, or a measure that is the same in every resample
+        if not any(gap.get(key) for key in ("value", "low", "high")):  # a count, or a measure that is the same in every resample
             interval = change = ""
         table.add_row(name, number(value), number(after.get(name)), change, interval)
     return table

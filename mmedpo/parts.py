@@ -266,6 +266,8 @@ Statistics = Mapping[str, float]  # of one case; a statistic that does not apply
 class Metric(Part, ABC):
     """Compare answers with the clinicians'."""
 
+    better: ClassVar[Mapping[str, int]] = {}  # by measure: 1 where more is better, -1 where less is; others are neither
+
     @abstractmethod
     def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
         """Return the statistics of each case, in order, all that `combine` needs."""

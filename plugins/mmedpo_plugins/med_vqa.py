@@ -41,6 +41,7 @@ class MedVqa(Metric):
     """
 
     use: ClassVar[str] = "med-vqa"
+    better: ClassVar[dict[str, int]] = {"closed_accuracy": 1, "closed_unparsed": -1, "open_recall": 1, "open_f1": 1}
 
     legacy: bool = False
     """Add `closed_accuracy_legacy`, which looks for the truth as a substring; "no" is found in "normal". To compare."""
