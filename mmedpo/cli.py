@@ -282,6 +282,22 @@ def compare(
         show_comparison(rows, runs)
 
 
+@app.command(cls=Command)
+def report(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Run folders; those of several seeds by comma: a0,a1 b0,b1."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The file; by default in the run folder, or beside the first.")
+    ] = None,
+) -> None:
+    """Write the report on a run, or one that compares several, as a single HTML file; print its path."""
+    from mmedpo.report import write_report
+
+    print(write_report(runs, out))
+
+
 @detector_app.command("train", cls=Command)
 def detector_train(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -> None:
     """Train the localizer of a recipe from its 'detector:' cases, and say how good it is."""

@@ -187,6 +187,7 @@ FILES = (
     ("measures.json", "the measures"),
     ("answers.jsonl", "every answer, before and after"),
     ("run.json", "the recipe, versions and counts"),
+    ("report.html", "all of it to look at: open it in a browser"),
 )
 
 
@@ -200,7 +201,9 @@ def _before_after(measured: Mapping[str, Any]) -> Table:
         gap = difference.get(name, {})
         interval = f"{gap['low']:+.3f} to {gap['high']:+.3f}" if "low" in gap else ""
         change = f"{gap['value']:+.3f}" if gap else ""
-        if not any(gap.get(key) for key in ("value", "low", "high")):  # a count, or a measure that is the same in every resample
+        if not any(
+            gap.get(key) for key in ("value", "low", "high")
+        ):  # a count, or a measure that is the same in every resample
             interval = change = ""
         table.add_row(name, number(value), number(after.get(name)), change, interval)
     return table

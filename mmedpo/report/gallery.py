@@ -1,0 +1,115 @@
+"""The gallery of pairs: which are shown, and what is shown of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+from mmedpo.records import Pair, Region, Weighted, digest
+from mmedpo.report.album import Album, Panel
+from mmedpo.report.words import Piece, marked
+
+MOST = 60  # pairs that are shown
+APART = 12  # of these, at most so many because their voters disagree
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is shown of a pair."""
+
+    item: Weighted
+    panels: list[Panel]
+    chosen: list[Piece]
+    rejected: list[Piece]
+    votes: list[dict[str, Any]]
+    apart: int  # between the voters' first votes
+    notes: dict[str, Any]
+
+    @property
+    def pair(self) -> Pair:
+        """The pair."""
+        return self.item.pair
+
+
+def disagreement(item: Weighted) -> int:
+    """Return how far the first votes of its voters are apart, of 10."""
+    first: dict[str, int] = {}
+    for vote in item.score.evidence.get("votes") or ():
+        if vote.get("score") is not None:
+            first.setdefault(vote["voter"], vote["score"])
+    return max(first.values()) - min(first.values()) if first else 0
+
+
+def choose(pairs: Sequence[Weighted], most: int = MOST) -> list[Weighted]:
+    """Choose the pairs that are shown: every extreme, then evenly over kinds, makers and weights; in the set's order.
+
+    An extreme has the least or greatest weight of its kind, voters that are furthest apart, or fell back.
+    """
+    if len(pairs) <= most:
+        return list(pairs)
+    shown = {item.pair.id: item for item in _extremes(pairs)}
+    strata: dict[Any, list[Weighted]] = {}
+    for item in sorted(pairs, key=lambda item: digest(item.pair.id)):
+        strata.setdefault(_stratum(item, pairs), []).append(item)
+    for row in zip_longest(*(strata[key] for key in sorted(strata))):
+        for item in row:
+            if item is not None and len(shown) < most:
+                shown.setdefault(item.pair.id, item)
+    return [item for item in pairs if item.pair.id in shown]
+
+
+def _extremes(pairs: Sequence[Weighted]) -> Iterator[Weighted]:
+    for kind in sorted({item.pair.kind for item in pairs}):
+        mine = [item for item in pairs if item.pair.kind == kind]
+        yield min(mine, key=lambda item: item.weight)
+        yield max(mine, key=lambda item: item.weight)
+        yield from [item for item in mine if item.pair.notes.get("fallback")][:2]
+    yield from [item for item in sorted(pairs, key=disagreement, reverse=True)[:APART] if disagreement(item)]
+
+
+def _stratum(item: Weighted, pairs: Sequence[Weighted]) -> tuple[str, str, int]:
+    return item.pair.kind, item.pair.made_by, band(item.weight)
+
+
+def band(weight: float) -> int:
+    """Return -1, 0 or 1 for a weight below, at or above that of an ordinary pair."""
+    return (weight > 1.02) - (weight < 0.98)
+
+
+def cards(pairs: Sequence[Weighted], album: Album) -> list[Card]:
+    """Make a card of each pair."""
+    return [_card(item, album) for item in pairs]
+
+
+def _card(item: Weighted, album: Album) -> Card:
+    pair = item.pair
+    chosen, rejected = marked(pair.chosen.answer, pair.rejected.answer)
+    votes = [dict(vote) for vote in item.score.evidence.get("votes") or ()]
+    notes = {name: value for name, value in pair.notes.items() if not isinstance(value, list | dict)}
+    return Card(item, list(_panels(pair, album)), chosen, rejected, votes, disagreement(item), notes)
+
+
+def _panels(pair: Pair, album: Album) -> Iterator[Panel]:
+    """Show the film; of an image pair also where it was changed, the changed film and the difference."""
+    noised = _noised(pair)
+    changed = pair.chosen.image != pair.rejected.image
+    yield album.film(pair.chosen.image, "chosen image" if changed else "image", noised)
+    if not changed:
+        return
+    masks = [region.mask for region in noised if region.mask]
+    if masks:
+        yield album.masked(pair.case.image, masks, "where: mask or heat map")
+    yield album.film(pair.rejected.image, "rejected image", noised)
+    yield album.difference(pair.chosen.image, pair.rejected.image, "difference")
+
+
+def _noised(pair: Pair) -> list[Region]:
+    """Return the regions that the pair's notes name, with their masks; else those of the question, else all."""
+    named = pair.notes.get("regions")
+    if isinstance(named, list) and named:
+        boxes = [(one.get("label"), tuple(one.get("box", ()))) for one in named if isinstance(one, dict)]
+        return [region for region in pair.case.regions if (region.label, tuple(region.box)) in boxes]
+    about = [region for region in pair.case.regions if region.label in pair.case.about]
+    return about or ([] if pair.case.about else list(pair.case.regions))
