@@ -26,10 +26,15 @@ def _by_name(measure: str) -> int:
 
 
 def gain(metric: Metric, before: Statistics, after: Statistics) -> float | None:
-    """Return by how much one case's measures got better on average; None where none of them applies to it."""
+    """Return by how much one case got better: the mean over its measures that changed; None where none applies to it.
+
+    The mean of all would halve the gain of a closed answer that is now right and was readable before and after.
+    """
     was, now = metric.combine([before]) if before else {}, metric.combine([after]) if after else {}
     ways = directions(metric, was.keys() & now.keys())
-    return sum(way * (now[name] - was[name]) for name, way in ways.items()) / len(ways) if ways else None
+    changes = [way * (now[name] - was[name]) for name, way in ways.items()]
+    moved = [change for change in changes if change]
+    return sum(moved) / len(moved) if moved else 0.0 if changes else None
 
 
 def together(gains: Mapping[str, float]) -> float:

@@ -1,4 +1,4 @@
-"""The evaluation cases: those that were answered better after training, those answered worse, and where models looked."""
+"""The evaluation cases: answered better after training, answered worse, and where the models looked."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ class Seen:
     panels: list[Panel]
     shares: list[float]
     area: float
+    before: list[Piece]
+    after: list[Piece]
 
 
 def gains(answers: Sequence[Row]) -> list[tuple[float, Row]]:
@@ -85,4 +87,5 @@ def _seen(row: Row, answered: Row, album: Album) -> Seen:
     panels = [album.film(picture, "image", row["regions"])]
     for heat, caption in zip(heats, captions, strict=True):
         panels.append(album.heated(picture, heat / most, caption, row["regions"]))
-    return Seen(answered, panels, shares, sides[0]["area"])
+    before, after = (marked(answered[side] or "", answered["truth"])[0] for side in ("before", "after"))
+    return Seen(answered, panels, shares, sides[0]["area"], before, after)

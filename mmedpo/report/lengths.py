@@ -37,7 +37,7 @@ class Lengths:
 
     @property
     def guessed(self) -> float:
-        """The share of pairs that the better of two rules ranks right: the shorter wins, or the longer; ties by coin."""
+        """The share that the better of two rules ranks right: the shorter wins, or the longer; ties count half."""
         return max(self.shorter, self.longer) + self.equal / 2
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +94,7 @@ def _fill(template: str, **values: Any) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    from mmedpo.report.sentences import plain
+    from mmedpo.report.sentences import plain, signed
 
     rooms = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -106,8 +105,6 @@ def _fill(template: str, **values: Any) -> str:
     )
     rooms.filters |= {"number": number, "signed": signed, "plain": plain, "yaml": as_yaml, "about": short}
     rooms.globals["parts"] = {name: Markup((TEMPLATES / name).read_text()) for name in ("style.css", "page.js")}
-    numbers = count(1)
-    rooms.globals["next_number"] = lambda: next(numbers)
     return rooms.get_template(template).render(**values)
 
 
@@ -116,11 +113,6 @@ def number(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.3f}"
-
-
-def signed(value: float | None) -> str:
-    """Print a difference with its sign, a proper minus included."""
-    return "" if value is None else f"{value:+.3f}".replace("-", "−")
 
 
 def short(text: Any, most: int = 600) -> str:

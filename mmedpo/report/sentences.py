@@ -55,7 +55,13 @@ def _resolved(lines: Sequence[Line]) -> Iterator[Said]:
 
 
 def _said(line: Line) -> str:
-    return f"{plain(line.name)} {line.difference:+.3f} ({line.low:+.3f} to {line.high:+.3f})"
+    difference, low, high = map(signed, (line.difference, line.low, line.high))
+    return f"{plain(line.name)} {difference} ({low} to {high})"
+
+
+def signed(value: float | None) -> str:
+    """Print a difference with its sign, a proper minus included."""
+    return "" if value is None else f"{value:+.3f}".replace("-", "−")
 
 
 def plain(name: str) -> str:
@@ -79,7 +85,7 @@ def _learned(facts: Facts) -> Iterator[Said]:
         if held["pairs"] and kind != "all":
             ranked = f"{held['accuracy']:.0%} of the {held['pairs']:.0f} held-out {kind} pairs are ranked right"
             weak = held["accuracy"] <= CHANCE
-            yield Said(f"{ranked}{': little was learned from this kind' if weak else ''}.", weak)
+            yield Said(f"{ranked}{', hardly more than by chance' if weak else ''}.", weak)
 
 
 def _leak(lengths: Lengths | None) -> Iterator[Said]:

@@ -16,15 +16,18 @@ from mmedpo.report.sentences import sentences
 
 # What a stage lost rather than made, by how its counts begin.
 LOST = ("left out", "cases without", "dropped", "unrated", "too long", "images without", "of these, fallen back")
+LOOKING = ("looks", "attention")  # metrics of whether the model looks, not of how well it answers
 
 
 def summary_of(facts: Facts) -> dict[str, Any]:
     """Return what is said of a run even beside others: what was asked, how cases flowed, what was measured."""
     found, lengths = tables(facts), lengths_of(facts.pairs)
     lines = main_lines(found)
+    drawn = [(table, figures.forest(table.lines)) for table in found]
     return {
         "facts": facts,
-        "tables": [(table, figures.forest(table.lines)) for table in found],
+        "measured": [one for one in drawn if one[0].use not in LOOKING],
+        "looking": [one for one in drawn if one[0].use in LOOKING],
         "main": lines,
         "said": sentences(facts, lines, lengths),
         "lengths": lengths,
