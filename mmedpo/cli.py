@@ -145,6 +145,7 @@ def _run_variants(planned: Any, until: str, limit: int | None, dry_run: bool, js
     from mmedpo.display import show_estimate, show_variants, starting, watching
     from mmedpo.estimate import estimate
     from mmedpo.pipeline import run_folder
+    from mmedpo.report import REPORT, write_report
     from mmedpo.variants import run_variants, table
 
     if dry_run:
@@ -161,11 +162,13 @@ def _run_variants(planned: Any, until: str, limit: int | None, dry_run: bool, js
     with watching() as see:
         results = run_variants(planned, see, starting, until=until, limit=limit)
     compared = table(results)
+    named = [",".join(str(result.folder) for result in found) for found in results.values()]
+    page = str(write_report(named, planned[0].loaded.recipe.output.parent / REPORT))
     if json:
         runs = {name: [{**vars(one), "folder": str(one.folder)} for one in found] for name, found in results.items()}
-        _print_json({"runs": runs, **compared})
+        _print_json({"runs": runs, **compared, "report": page})
     else:
-        show_variants(results, compared)
+        show_variants(results, compared, page)
 
 
 @app.command(cls=Command)

@@ -309,8 +309,8 @@ def starting(one: Planned) -> None:
     Console(stderr=True, highlight=False).print(f"[bold]{one.variant}[/], seed {one.seed}", soft_wrap=True)
 
 
-def show_variants(results: Mapping[str, Sequence[Result]], compared: Mapping[str, Any]) -> None:
-    """Print the measures of all variants, and which differ from the first by more than chance."""
+def show_variants(results: Mapping[str, Sequence[Result]], compared: Mapping[str, Any], page: str) -> None:
+    """Print the measures of all variants, which differ from the first by more than chance, and where the page is."""
     console = Console(highlight=False)
     rows = compared.get("against the start", [])
     shown = list(dict.fromkeys((row["metric"], row["measure"]) for row in rows if "difference" in row))
@@ -331,6 +331,7 @@ def show_variants(results: Mapping[str, Sequence[Result]], compared: Mapping[str
         console.print(f"*: differs from {first}, p below .05 after Holm's correction over all measures and variants")
     for name, found in results.items():
         console.print(f"{name}: {', '.join(str(one.folder) for one in found)}", soft_wrap=True)
+    console.print(f"{page}  all of them to look at: open it in a browser", soft_wrap=True)
 
 
 def _gap(row: Mapping[str, Any]) -> list[str]:

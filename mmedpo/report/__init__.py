@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from mmedpo.report.page import write_report
+from mmedpo.report.page import REPORT, write_report
 
-__all__ = ["write_report"]
+__all__ = ["REPORT", "write_report"]

@@ -130,7 +130,7 @@ class Album:
 
 def _box(region: Any, size: tuple[int, int]) -> Box:
     """Put a region, or its JSON, into per cent of an image of this size."""
-    label, box = (region["label"], region["box"]) if isinstance(region, dict) else (region.label, region.box)
+    label, box = (region.get("label") or "", region["box"]) if isinstance(region, dict) else (region.label, region.box)
     left, top, right, bottom = (
         100 * min(max(edge / side, 0), 1) for edge, side in zip(box, (*size, *size), strict=True)
     )

@@ -63,10 +63,8 @@ class Facts:
 
 
 def read_facts(folder: Path) -> Facts:
-    """Read a run folder. Raises DataError when it is none, or when one of its files is broken."""
+    """Read a run folder. Raises DataError when one of its files is broken."""
     run = read_json(folder / "run.json")
-    if not run:
-        raise DataError(f"{folder}: is no run folder; it has no run.json")
     asked = run["recipe"]
     training = read_json(folder / "training.json") if asked.get("train") else None
     evaluated = bool(asked.get("evaluate"))
@@ -92,7 +90,9 @@ def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def state_of(folder: Path) -> str:
-    """Hash what a report on this run would be made of."""
+    """Hash what a report on this run would be made of. Raises DataError when the folder is no run."""
+    if not (folder / "run.json").exists():
+        raise DataError(f"{folder}: is no run folder; it has no run.json")
     state = hashlib.sha256()
     for name in FILES:
         path = folder / name

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
-from itertools import count
 from typing import Any
 
 from markupsafe import Markup
@@ -44,7 +44,6 @@ STYLE = {
     "legend.labelcolor": INK,
     "lines.linewidth": 1.6,
 }
-_numbers = count(1)
 
 
 @contextmanager
@@ -69,7 +68,7 @@ def _inline(svg: str) -> Markup:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     width = float(re.search(r'width="([\d.]+)pt"', svg).group(1))  # type: ignore[union-attr]
     svg = re.sub(r' width="[\d.]+pt"| height="[\d.]+pt"', "", svg, count=2)
-    number = f"f{next(_numbers)}-"
+    number = f"f{hashlib.sha256(svg.encode()).hexdigest()[:8]}-"  # no two figures of a page may share an id
     svg = re.sub(r'\bid="', f'id="{number}', svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{number}", svg)
     for colour, variable in VARIABLES.items():
@@ -106,9 +105,8 @@ def of_lengths(lengths: Lengths) -> Markup:
     """Draw the lengths of chosen and rejected answers against each other."""
     longest = max(*lengths.chosen, *lengths.rejected)
     with _drawing(4.0, 2.5) as (_, axes, done):
-        edges = (
-            [longest * step / 16 for step in range(17)] if longest > 16 else [step + 0.5 for step in range(longest + 1)]
-        )
+        width = max(1, -(-longest // 16))  # whole words, so that no bar counts more lengths than its neighbours
+        edges = [step * width - 0.5 for step in range(longest // width + 2)]
         for name, values in (("chosen", lengths.chosen), ("rejected", lengths.rejected)):
             axes.hist(values, bins=edges, histtype="stepfilled", color=COLOURS[name], alpha=0.25)
             axes.hist(values, bins=edges, histtype="step", color=COLOURS[name], linewidth=1.6, label=name)

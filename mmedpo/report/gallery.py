@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from mmedpo.records import Pair, Region, Weighted, digest
+from mmedpo.pictures import Picture
+from mmedpo.records import Pair, Weighted, digest
 from mmedpo.report.album import Album, Panel
 from mmedpo.report.words import Piece, marked
 
@@ -35,7 +36,7 @@ class Card:
 
 def disagreement(item: Weighted) -> int:
     """Return how far the first votes of its voters are apart, of 10."""
-    first: dict[str, int] = {}
+    first: dict[str, int] = {}  # later votes in a debate have heard the others
     for vote in item.score.evidence.get("votes") or ():
         if vote.get("score") is not None:
             first.setdefault(vote["voter"], vote["score"])
@@ -49,10 +50,11 @@ def choose(pairs: Sequence[Weighted], most: int = MOST) -> list[Weighted]:
     """
     if len(pairs) <= most:
         return list(pairs)
-    shown = {item.pair.id: item for item in _extremes(pairs)}
+    mixed = sorted(pairs, key=lambda item: digest(item.pair.id))  # so that no order of the set decides
+    shown = {item.pair.id: item for item in _extremes(mixed)}
     strata: dict[Any, list[Weighted]] = {}
-    for item in sorted(pairs, key=lambda item: digest(item.pair.id)):
-        strata.setdefault(_stratum(item, pairs), []).append(item)
+    for item in mixed:
+        strata.setdefault((item.pair.kind, item.pair.made_by, band(item.weight)), []).append(item)
     for row in zip_longest(*(strata[key] for key in sorted(strata))):
         for item in row:
             if item is not None and len(shown) < most:
@@ -67,10 +69,6 @@ def _extremes(pairs: Sequence[Weighted]) -> Iterator[Weighted]:
         yield max(mine, key=lambda item: item.weight)
         yield from [item for item in mine if item.pair.notes.get("fallback")][:2]
     yield from [item for item in sorted(pairs, key=disagreement, reverse=True)[:APART] if disagreement(item)]
-
-
-def _stratum(item: Weighted, pairs: Sequence[Weighted]) -> tuple[str, str, int]:
-    return item.pair.kind, item.pair.made_by, band(item.weight)
 
 
 def band(weight: float) -> int:
@@ -93,23 +91,22 @@ def _card(item: Weighted, album: Album) -> Card:
 
 def _panels(pair: Pair, album: Album) -> Iterator[Panel]:
     """Show the film; of an image pair also where it was changed, the changed film and the difference."""
-    noised = _noised(pair)
+    noised, masks = _noised(pair)
     changed = pair.chosen.image != pair.rejected.image
     yield album.film(pair.chosen.image, "chosen image" if changed else "image", noised)
     if not changed:
         return
-    masks = [region.mask for region in noised if region.mask]
     if masks:
         yield album.masked(pair.case.image, masks, "where: mask or heat map")
     yield album.film(pair.rejected.image, "rejected image", noised)
     yield album.difference(pair.chosen.image, pair.rejected.image, "difference")
 
 
-def _noised(pair: Pair) -> list[Region]:
-    """Return the regions that the pair's notes name, with their masks; else those of the question, else all."""
-    named = pair.notes.get("regions")
-    if isinstance(named, list) and named:
-        boxes = [(one.get("label"), tuple(one.get("box", ()))) for one in named if isinstance(one, dict)]
-        return [region for region in pair.case.regions if (region.label, tuple(region.box)) in boxes]
-    about = [region for region in pair.case.regions if region.label in pair.case.about]
-    return about or ([] if pair.case.about else list(pair.case.regions))
+def _noised(pair: Pair) -> tuple[Sequence[Any], list[Picture]]:
+    """Return the regions that the pair's notes name; else those of the question, else all; and their masks."""
+    named, case = pair.notes.get("regions"), pair.case
+    if isinstance(named, list) and named and all("box" in one for one in named):
+        places = [tuple(one["box"]) for one in named]
+        return named, [region.mask for region in case.regions if region.mask and tuple(region.box) in places]
+    about = [region for region in case.regions if region.label in case.about or not case.about]
+    return about, [region.mask for region in about if region.mask]

@@ -28,9 +28,9 @@ def write_report(runs: Sequence[str | Path], out: Path | None = None) -> Path:
     folders = [Path(part) for text in named for part in text.split(",")]
     one = len(folders) == 1
     out = out or (folders[0] / REPORT if one else folders[0].resolve().parent / COMPARISON)
-    found = [read_facts(folder) for folder in folders]
     mark = f'{MARK}{digest(_source(), named, [known.state_of(folder) for folder in folders])}"'
     if not _holds(out, mark):
+        found = [read_facts(folder) for folder in folders]
         text = render(found[0], mark) if one else render_comparison(named, found, mark)
         write_text(out, _without_keys(text, found))
     return out
@@ -86,8 +86,9 @@ def _compared(named: Sequence[str]) -> tuple[list[dict[str, Any]], str]:
     differ = {(row["metric"], row["measure"]) for row in rows if "difference" in row}
     if not differ:
         return [], "the runs' answers do not differ in any measure"
+    order = {key: place for place, key in enumerate(dict.fromkeys((row["metric"], row["measure"]) for row in rows))}
     shown = [row for row in rows if (row["metric"], row["measure"]) in differ]
-    return sorted(shown, key=lambda row: (row["metric"], row["measure"])), ""
+    return sorted(shown, key=lambda row: order[row["metric"], row["measure"]]), ""
 
 
 def _fill(template: str, **values: Any) -> str:

@@ -77,10 +77,13 @@ def _training(facts: Facts) -> dict[str, Any]:
     history = facts.training.get("history", [])
     kinds = ("text", "image")
     drawn = [
-        ("Loss", figures.curves(history, {"loss": "loss"}, "loss")),
-        ("Reward margin", figures.curves(history, {f"rewards/margins/{kind}": kind for kind in kinds}, "margin")),
+        ("Loss, step by step", figures.curves(history, {"loss": "loss"}, "loss")),
         (
-            "Pairs ranked right",
+            "Reward margin, by pair kind",
+            figures.curves(history, {f"rewards/margins/{kind}": kind for kind in kinds}, "margin"),
+        ),
+        (
+            "Share of a step’s pairs ranked right, by pair kind",
             figures.curves(history, {f"rewards/accuracies/{kind}": kind for kind in kinds}, "share"),
         ),
     ]
