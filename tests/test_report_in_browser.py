@@ -19,9 +19,8 @@ from run_folder import write_run
 
 from mmedpo.report import write_report
 
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
-)
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), "")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: apt-get install chromium"),
@@ -37,7 +36,8 @@ addEventListener("load", () => {
   const form = document.getElementById("filters");
   const shown = () => [...document.querySelectorAll(".card.pair")].filter((card) => card.offsetParent !== null);
   const scrolls = (one) => one.closest(".scroll, nav ul, pre, .quiet, svg");
-  const sticksOut = (one) => !scrolls(one) && one.getBoundingClientRect().right > document.documentElement.clientWidth + 1;
+  const edge = document.documentElement.clientWidth + 1;
+  const sticksOut = (one) => !scrolls(one) && one.getBoundingClientRect().right > edge;
   const filtered = {};
   const ask = (name, value) => {
     form.reset();
