@@ -75,9 +75,8 @@ def weighted(folder: Path, count: int) -> list[Weighted]:
         gap = 7 if at == 0 else 0
         votes = [{"voter": "a", "score": 9, "reason": "as <b>said</b>"}]
         votes.append({"voter": "b", "score": 9 - gap, "reason": ""})
-        score = Score(
-            0.5 + at / 100, {"votes": votes} if text else {}, "med-llm-vote" if text else "detector-confidence"
-        )
+        evidence: dict[str, Any] = {"votes": votes} if text else {"regions": [{"label": "nodule"}], "votes": "odd"}
+        score = Score(0.5 + at / 100, evidence, "med-llm-vote" if text else "detector-confidence")
         items.append(Weighted(pair, score, (0.75, 1.0, 1.25)[at % 3]))
     return items
 

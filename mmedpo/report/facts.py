@@ -64,7 +64,7 @@ class Facts:
 
 def read_facts(folder: Path) -> Facts:
     """Read a run folder. Raises DataError when one of its files is broken."""
-    run = read_json(folder / "run.json")
+    run = {"flow": {}, "scoring": {}, "detector": {}, "spent": {}, **read_json(folder / "run.json")}
     asked = run["recipe"]
     training = read_json(folder / "training.json") if asked.get("train") else None
     evaluated = bool(asked.get("evaluate"))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
 from mmedpo.pictures import Picture
-from mmedpo.records import Pair, Weighted, digest
+from mmedpo.records import Pair, Score, Weighted, digest
 from mmedpo.report.album import Album, Panel
 from mmedpo.report.words import Piece, marked
 
@@ -25,7 +25,8 @@ class Card:
     chosen: list[Piece]
     rejected: list[Piece]
     votes: list[dict[str, Any]]
-    apart: int  # between the voters' first votes
+    regions: list[dict[str, Any]]  # that its score rests on
+    apart: float  # between the voters' first votes
     notes: dict[str, Any]
 
     @property
@@ -34,11 +35,23 @@ class Card:
         return self.item.pair
 
 
-def disagreement(item: Weighted) -> int:
+def votes_of(score: Score) -> list[dict[str, Any]]:
+    """Return the votes in a score's evidence: voter, score, reason, in the order in which they were cast."""
+    return _rows(score, "votes", {"voter": "voter", "score": None, "reason": ""})
+
+
+def _rows(score: Score, name: str, form: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a list of the evidence in one form; a scorer may put there what it likes."""
+    found = score.evidence.get(name)
+    rows = found if isinstance(found, list | tuple) else []
+    return [{key: row.get(key, usual) for key, usual in form.items()} for row in rows if isinstance(row, Mapping)]
+
+
+def disagreement(item: Weighted) -> float:
     """Return how far the first votes of its voters are apart, of 10."""
-    first: dict[str, int] = {}  # later votes in a debate have heard the others
-    for vote in item.score.evidence.get("votes") or ():
-        if vote.get("score") is not None:
+    first: dict[str, float] = {}  # later votes in a debate have heard the others
+    for vote in votes_of(item.score):
+        if isinstance(vote["score"], int | float):
             first.setdefault(vote["voter"], vote["score"])
     return max(first.values()) - min(first.values()) if first else 0
 
@@ -84,9 +97,17 @@ def cards(pairs: Sequence[Weighted], album: Album) -> list[Card]:
 def _card(item: Weighted, album: Album) -> Card:
     pair = item.pair
     chosen, rejected = marked(pair.chosen.answer, pair.rejected.answer)
-    votes = [dict(vote) for vote in item.score.evidence.get("votes") or ()]
     notes = {name: value for name, value in pair.notes.items() if not isinstance(value, list | dict)}
-    return Card(item, list(_panels(pair, album)), chosen, rejected, votes, disagreement(item), notes)
+    return Card(
+        item,
+        list(_panels(pair, album)),
+        chosen,
+        rejected,
+        votes_of(item.score),
+        _rows(item.score, "regions", {"label": "", "confidence": None}),
+        disagreement(item),
+        notes,
+    )
 
 
 def _panels(pair: Pair, album: Album) -> Iterator[Panel]:
