@@ -26,17 +26,12 @@ class Attends(Metric):
         raise NotImplementedError("attention is counted where it is looked at")
 
     def combine(self, statistics: Sequence[Statistics]) -> dict[str, float]:
-        """Return mean shares, and their ratio, over the cases that were looked at."""
+        """Return mean shares over the cases that were looked at."""
         looked = [row for row in statistics if "inside" in row]
         if not looked:
             return {}
         inside, area = (sum(row[name] for row in looked) / len(looked) for name in ("inside", "area"))
-        return {
-            "inside_lesion": inside,
-            "inside_by_chance": area,
-            "times_chance": inside / area,
-            "attention_count": float(len(looked)),
-        }
+        return {"inside_lesion": inside, "inside_by_chance": area, "attention_count": float(len(looked))}
 
 
 @dataclass(frozen=True)
