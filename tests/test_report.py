@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from mmedpo.cli import app
 from mmedpo.errors import DataError
 from mmedpo.report import write_report
-from mmedpo.report.cases import changed
+from mmedpo.report.cases import changed, drawn
 from mmedpo.report.facts import read_facts, without_keys
 from mmedpo.report.gallery import choose, disagreement
 from mmedpo.report.lengths import Lengths
@@ -154,6 +154,9 @@ def test_cases_that_got_better_and_worse_are_told_apart(tmp_path: Path) -> None:
     worse, count = changed(answers, -1, album)
     assert ([one.row["id"] for one in worse], count) == (["tiny-1"], 1)
     assert any(piece.differs for piece in worse[0].after)
+    assert {one.row["id"] for one in drawn(answers[::-1], album, 2)} == {
+        one.row["id"] for one in drawn(answers, album, 2)
+    }
 
 
 def test_the_gallery_holds_every_extreme_and_every_sort_of_pair(tmp_path: Path) -> None:

@@ -13,15 +13,15 @@ from mmedpo.report.album import Album, Panel
 from mmedpo.report.words import Piece, marked
 
 SHOWN = 12  # cases of each sort
+DRAWN = 6  # cases drawn at random, which show what most look like
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Changed:
-    """A case whose answer got better or worse."""
+class Answered:
+    """A case with its answers."""
 
     row: Row
-    gain: float
     panel: Panel
     before: list[Piece]  # marked where it differs from the truth
     after: list[Piece]
@@ -44,16 +44,21 @@ def gains(answers: Sequence[Row]) -> list[tuple[float, Row]]:
     return [(together(row["gain"]), row) for row in answers if row.get("gain")]
 
 
-def changed(answers: Sequence[Row], way: int, album: Album, most: int = SHOWN) -> tuple[list[Changed], int]:
+def changed(answers: Sequence[Row], way: int, album: Album, most: int = SHOWN) -> tuple[list[Answered], int]:
     """Return the cases that changed most in one direction (1: better, -1: worse), and how many did at all."""
     found = [(gain, row) for gain, row in gains(answers) if gain * way > 1e-9]
     found.sort(key=lambda one: (-one[0] * way, digest(one[1]["id"])))
-    return [_changed(row, gain, album) for gain, row in found[:most]], len(found)
+    return [_answered(row, album) for _, row in found[:most]], len(found)
 
 
-def _changed(row: Row, gain: float, album: Album) -> Changed:
-    before, after = (marked(row[side], row["truth"])[0] for side in ("before", "after"))
-    return Changed(row, gain, album.film(picture_of(row), "image", row.get("regions", ())), before, after)
+def drawn(answers: Sequence[Row], album: Album, most: int = DRAWN) -> list[Answered]:
+    """Return some cases whatever became of them; which ones depends on their ids alone."""
+    return [_answered(row, album) for row in sorted(answers, key=lambda row: digest(row["id"]))[:most]]
+
+
+def _answered(row: Row, album: Album) -> Answered:
+    before, after = (marked(row[side] or "", row["truth"])[0] for side in ("before", "after"))
+    return Answered(row, album.film(picture_of(row), "image", row.get("regions", ())), before, after)
 
 
 def picture_of(row: Row) -> Picture:

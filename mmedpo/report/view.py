@@ -7,7 +7,7 @@ from typing import Any
 
 from mmedpo.report import figures
 from mmedpo.report.album import Album
-from mmedpo.report.cases import changed, gains, seen
+from mmedpo.report.cases import changed, drawn, gains, seen
 from mmedpo.report.facts import Facts
 from mmedpo.report.gallery import cards, choose
 from mmedpo.report.lengths import lengths_of
@@ -52,6 +52,7 @@ def whole(facts: Facts) -> dict[str, Any]:
     return {
         "better": better,
         "worse": worse,
+        "drawn": drawn(facts.answers, album),
         "measured_cases": len(gains(facts.answers)),
         "seen": looked,
         "shares": figures.shares(facts.attention),
