@@ -67,14 +67,22 @@ def picture_of(row: Row) -> Picture:
 
 
 def seen(attention: Sequence[Row], answers: Sequence[Row], album: Album, most: int = SHOWN) -> list[Seen]:
-    """Return the cases in which the share of attention inside the lesion rose most, fell most, and changed least."""
+    """Return cases by how much the share of attention inside the lesion rose: the first, some in the middle, the last.
+
+    Where there is no after, by the share itself.
+    """
     known = {row["id"]: row for row in answers}
     able = [row for row in attention if row["id"] in known and all("inside" in side for side in _sides(row))]
-    able.sort(key=lambda row: (_sides(row)[-1]["inside"] - _sides(row)[0]["inside"], row["id"]))
+    able.sort(key=lambda row: (_rise(row), row["id"]))
     if len(able) > most:
         third, middle = most // 3, len(able) // 2
         able = able[:third] + able[middle - third // 2 : middle + third - third // 2] + able[-third:]
     return [_seen(row, known[row["id"]], album) for row in reversed(able)]
+
+
+def _rise(row: Row) -> float:
+    before, *after = (side["inside"] for side in _sides(row))
+    return float(after[0] - before if after else before)
 
 
 def _sides(row: Row) -> list[Any]:
