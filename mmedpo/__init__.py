@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mmedpo.hookspecs import hookimpl
     from mmedpo.imagefolder import ImageFolder
     from mmedpo.live import Prompt, TransformersBackbone, closing, plain_ids
+    from mmedpo.looking import attention_maps
     from mmedpo.parts import (
         Backbone,
         Dispreference,
@@ -50,6 +51,7 @@ _HOMES = {
     "mmedpo.hookspecs": ["hookimpl"],
     "mmedpo.imagefolder": ["ImageFolder"],
     "mmedpo.live": ["Prompt", "TransformersBackbone", "closing", "plain_ids"],
+    "mmedpo.looking": ["attention_maps"],
     "mmedpo.parts": [
         "Backbone", "Dispreference", "Encoding", "LiveBackbone", "Localizer", "Metric", "Observer", "Part",
         "Reader", "Scorer", "Setting", "Statistics", "Weighting",

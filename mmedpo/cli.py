@@ -145,6 +145,7 @@ def _run_variants(planned: Any, until: str, limit: int | None, dry_run: bool, js
     from mmedpo.display import show_estimate, show_variants, starting, watching
     from mmedpo.estimate import estimate
     from mmedpo.pipeline import run_folder
+    from mmedpo.report import REPORT, write_report
     from mmedpo.variants import run_variants, table
 
     if dry_run:
@@ -161,11 +162,13 @@ def _run_variants(planned: Any, until: str, limit: int | None, dry_run: bool, js
     with watching() as see:
         results = run_variants(planned, see, starting, until=until, limit=limit)
     compared = table(results)
+    named = [",".join(str(result.folder) for result in found) for found in results.values()]
+    page = str(write_report(named, planned[0].loaded.recipe.output.parent / REPORT))
     if json:
         runs = {name: [{**vars(one), "folder": str(one.folder)} for one in found] for name, found in results.items()}
-        _print_json({"runs": runs, **compared})
+        _print_json({"runs": runs, **compared, "report": page})
     else:
-        show_variants(results, compared)
+        show_variants(results, compared, page)
 
 
 @app.command(cls=Command)
@@ -280,6 +283,22 @@ def compare(
         _print_json(rows)
     else:
         show_comparison(rows, runs)
+
+
+@app.command(cls=Command)
+def report(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Run folders; those of several seeds by comma: a0,a1 b0,b1."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The file; by default in the run folder, or beside the first.")
+    ] = None,
+) -> None:
+    """Write the report on a run, or one that compares several, as a single HTML file; print its path."""
+    from mmedpo.report import write_report
+
+    print(write_report(runs, out))
 
 
 @detector_app.command("train", cls=Command)

@@ -253,21 +253,21 @@ def weigh(run: Run, rated: list[tuple[Pair, Score]]) -> list[Weighted]:
 
 def write_pairs(run: Run, weighted: Sequence[Weighted]) -> None:
     """Write pairs.jsonl, with every image that a part made under images/."""
-    lines = [json.dumps(_portable(run, to_json(item)), ensure_ascii=False) for item in weighted]
+    lines = [json.dumps(portable(run, to_json(item)), ensure_ascii=False) for item in weighted]
     path, text = run.folder / "pairs.jsonl", "\n".join(lines) + "\n"
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         run.did = True
         write_text(path, text)
 
 
-def _portable(run: Run, value: Any) -> Any:
+def portable(run: Run, value: Any) -> Any:
     """Link made images into the run folder and name them relative to it."""
     if isinstance(value, dict) and value.keys() == {"path", "sha256"}:
         made = run.journal.image_path(value["sha256"])
         return {**value, "path": _linked(run.folder, made)} if Path(value["path"]) == made else value
     if isinstance(value, dict):
-        return {key: _portable(run, item) for key, item in value.items()}
-    return [_portable(run, item) for item in value] if isinstance(value, list) else value
+        return {key: portable(run, item) for key, item in value.items()}
+    return [portable(run, item) for item in value] if isinstance(value, list) else value
 
 
 def _linked(folder: Path, made: Path) -> str:

@@ -188,6 +188,7 @@ FILES = (
     ("measures.json", "the measures"),
     ("answers.jsonl", "every answer, before and after"),
     ("run.json", "the recipe, versions and counts"),
+    ("report.html", "all of it to look at: open it in a browser"),
 )
 
 
@@ -309,8 +310,8 @@ def starting(one: Planned) -> None:
     Console(stderr=True, highlight=False).print(f"[bold]{one.variant}[/], seed {one.seed}", soft_wrap=True)
 
 
-def show_variants(results: Mapping[str, Sequence[Result]], compared: Mapping[str, Any]) -> None:
-    """Print the measures of all variants, and which differ from the first by more than chance."""
+def show_variants(results: Mapping[str, Sequence[Result]], compared: Mapping[str, Any], page: str) -> None:
+    """Print the measures of all variants, which differ from the first by more than chance, and where the page is."""
     console = Console(highlight=False)
     rows = compared.get("against the start", [])
     shown = list(dict.fromkeys((row["metric"], row["measure"]) for row in rows if "difference" in row))
@@ -334,6 +335,7 @@ def show_variants(results: Mapping[str, Sequence[Result]], compared: Mapping[str
             console.print(f"{name}: {one.folder}", end="; " if one.measures else "\n", soft_wrap=True)
             if one.measures:
                 _print_overlap(console, one.measures["overlap"])
+    console.print(f"{page}  all of them to look at: open it in a browser", soft_wrap=True)
 
 
 def _gap(row: Mapping[str, Any]) -> list[str]:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmedpo import boundary
-from mmedpo.curate import only_cases, read
+from mmedpo.attention import Attends, look, statistics_of, to_lines
+from mmedpo.curate import only_cases, portable, read
 from mmedpo.errors import DataError
 from mmedpo.folder import write_text
+from mmedpo.gains import directions, gain
 from mmedpo.intervals import paired_intervals
 from mmedpo.parts import Backbone, Metric, Statistics
 from mmedpo.probes import Looks, count, probes_of
 from mmedpo.recipe import EvaluateOptions
-from mmedpo.records import Case, Pair, Weighted, seed_for
+from mmedpo.records import Case, Pair, Weighted, seed_for, to_json
 from mmedpo.run import Run, blaming, by_slice, opening
+
+ATTENTION = "attention.jsonl"
+Both = Sequence[Sequence[Statistics]]  # before, and after where there is an after; by case
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,11 @@ def evaluate(run: Run, options: EvaluateOptions, trained: Path | None, pairs: Se
     statistics = [_statistics(run, metric, answered) for metric in options.measure]
     if options.probe:
         statistics.append(_looked(run, options, answered, trained))
-    uses = [metric.use for metric in metrics]
-    _write_answers(run.folder / "answers.jsonl", answered, dict(zip(uses, statistics, strict=True)))
+    if options.attention:
+        statistics.append(_attended(run, options, answered, trained))
+    else:
+        (run.folder / ATTENTION).unlink(missing_ok=True)  # of an earlier recipe
+    _write_answers(run, answered, list(zip(metrics, statistics, strict=True)))
     result = {"cases": len(asked), "groups": len({case.group for case in asked}), "overlap": overlap(asked, pairs)}
     measured = zip(metrics, statistics, strict=True)
     result["measures"] = [_measure(run, metric, answered, rows) for metric, rows in measured]
@@ -91,21 +99,33 @@ def answers(run: Run, backbone: Backbone, cases: list[Case], options: EvaluateOp
 
 
 def measured_by(options: EvaluateOptions) -> list[Metric]:
-    """Return the metrics of an evaluation, with that of its probes."""
-    return [*options.measure, *([Looks()] if options.probe else [])]
+    """Return the metrics of an evaluation, with those of its probes and of the model's attention."""
+    return [*options.measure, *([Looks()] if options.probe else []), *([Attends()] if options.attention else [])]
 
 
 def _looked(run: Run, options: EvaluateOptions, answered: Answered, trained: Path | None) -> list[list[Statistics]]:
     """Ask again about changed films, before and after, and count the answers that change."""
     probes = probes_of(run, options.probe, answered.cases)
-    backbone = run.recipe.backbone
-    aligned = backbone.model_copy(update={"adapter": str(trained)})
-    sides = [(backbone, answered.before), *([(aligned, answered.after)] if answered.after is not None else [])]
 
     def count_with(model: Backbone, said: Sequence[str]) -> list[Statistics]:
         return count(probes, said, lambda cases, name: answers(run, model, cases, options, f"probe: {name}"))
 
-    return [count_with(model, said) for model, said in sides]
+    return [count_with(model, said) for model, said in _sides(run, answered, trained)]
+
+
+def _attended(run: Run, options: EvaluateOptions, answered: Answered, trained: Path | None) -> list[list[Statistics]]:
+    """See where the models look while they give their answers, and write the maps."""
+    looked = look(run, options.attention, answered.cases, _sides(run, answered, trained))
+    lines = [json.dumps(line, ensure_ascii=False) for line in to_lines(looked, answered.cases)]
+    write_text(run.folder / ATTENTION, "\n".join(lines) + "\n")
+    return statistics_of(looked, answered.cases)
+
+
+def _sides(run: Run, answered: Answered, trained: Path | None) -> list[tuple[Backbone, Sequence[str]]]:
+    """Return the starting model with its answers, and the aligned one where there is one."""
+    backbone = run.recipe.backbone
+    aligned = backbone.model_copy(update={"adapter": str(trained)})
+    return [(backbone, answered.before), *([(aligned, answered.after)] if answered.after is not None else [])]
 
 
 def _statistics(run: Run, metric: Metric, answered: Answered) -> list[list[Statistics]]:
@@ -127,6 +147,7 @@ def _measure(
     """Return a metric's measures before and after, and the interval of each difference."""
     with blaming(run.found(metric), "--limit") if type(metric) in run.loaded.found else nullcontext():
         result: dict[str, Any] = {"use": metric.use, "before": metric.combine(statistics[0])}
+        result["better"] = directions(metric, result["before"])
         if len(statistics) == 2:
             result["after"] = metric.combine(statistics[1])
             groups = [case.group for case in answered.cases]
@@ -151,25 +172,38 @@ def _images_of(record: Case | Pair) -> set[str]:
     return {record.image.sha256} if isinstance(record, Case) else {record.case.image.sha256, record.chosen.image.sha256}
 
 
-def _write_answers(path: Path, answered: Answered, statistics: Mapping[str, Sequence[Sequence[Statistics]]]) -> None:
-    """Write a line a case: question, truth, answers, and what each metric counted of them."""
+def _write_answers(
+    run: Run, answered: Answered, measured: Sequence[tuple[Metric, Sequence[Sequence[Statistics]]]]
+) -> None:
+    """Write a line a case: question, truth, answers, what each metric counted of them, and what got better by it."""
     after: Sequence[str | None] = answered.after or [None] * len(answered.cases)
+    sides = zip(answered.cases, answered.before, after, strict=True)
     lines = [
-        json.dumps(
-            {
-                "id": case.id,
-                "group": case.group,
-                "kind": case.kind,
-                "question": case.question,
-                "truth": case.answer,
-                "before": old,
-                "after": new,
-                "image": case.image.sha256,
-                "restricted": case.restricted,
-                "statistics": {use: [dict(rows[index]) for rows in both] for use, both in statistics.items()},
-            },
-            ensure_ascii=False,
-        )
-        for index, (case, old, new) in enumerate(zip(answered.cases, answered.before, after, strict=True))
+        {
+            "id": case.id,
+            "group": case.group,
+            "kind": case.kind,
+            "question": case.question,
+            "truth": case.answer,
+            "before": old,
+            "after": new,
+            "image": case.image.sha256,
+            "path": portable(run, to_json(case.image))["path"],
+            "regions": [{"label": region.label, "box": list(region.box)} for region in case.regions],
+            "restricted": case.restricted,
+            "statistics": {metric.use: [dict(rows[index]) for rows in both] for metric, both in measured},
+            "gain": dict(_gains(measured, index)),
+        }
+        for index, (case, old, new) in enumerate(sides)
     ]
-    write_text(path, "\n".join(lines) + "\n")
+    text = "\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+    write_text(run.folder / "answers.jsonl", text + "\n")
+
+
+def _gains(measured: Sequence[tuple[Metric, Both]], index: int) -> Iterator[tuple[str, float]]:
+    """Yield by how much each metric of answers finds a case better answered after; nothing where there is no after."""
+    for metric, both in measured:
+        if len(both) == 2 and not isinstance(metric, Looks | Attends):
+            value = gain(metric, both[0][index], both[1][index])
+            if value is not None:
+                yield metric.use, value

@@ -274,6 +274,7 @@ class Metric(Part, ABC):
 
     `mmedpo.totals` sums each statistic over the rows that have it; one that no row has is not in the sum.
     """
+    better: ClassVar[Mapping[str, int]] = {}  # by measure: 1 where more is better, -1 where less is; others are neither
 
     @abstractmethod
     def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:

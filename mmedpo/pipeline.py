@@ -25,6 +25,7 @@ from mmedpo.ranks import rank, together, world
 from mmedpo.recipe import EvaluateOptions, Loaded, as_written
 from mmedpo.records import Weighted, digest
 from mmedpo.reference import JournalledReference, reference_keys
+from mmedpo.report import write_report
 from mmedpo.run import STAGES, Run, blaming, opening, provenance
 
 
@@ -40,6 +41,7 @@ class Result:
     mean_weights: dict[str, float]  # by pair kind
     training: dict[str, Any]
     measures: dict[str, Any]
+    report: str  # the path of the page
 
 
 def run_folder(loaded: Loaded, limit: int | None = None) -> Path:
@@ -64,6 +66,7 @@ def run(loaded: Loaded, see: Callable[[Event], None], *, until: str = STAGES[-1]
         options = this.recipe.evaluate if last >= STAGES.index("evaluate") else None
         measures = _evaluate(this, options, trained, weighted) if options else {}
         write_run_file(this, "finished" if until == STAGES[-1] else f"finished up to {until}")
+        report = write_report([folder])
         this.see(RunFinished(str(folder), measures, this.did))
         return Result(
             folder,
@@ -74,6 +77,7 @@ def run(loaded: Loaded, see: Callable[[Event], None], *, until: str = STAGES[-1]
             curate.kind_means(weighted),
             training,
             measures,
+            str(report),
         )
 
 

@@ -44,6 +44,8 @@ class EvaluateOptions(Section):
     """The metrics."""
     probe: list[InstanceOf[Dispreference]] = []
     """Image dispreferences that change the films, to see which answers change with them."""
+    attention: int = Field(default=0, ge=0)
+    """On how many cases with a region to see where the model looks while it answers; 0: on none."""
     max_new_tokens: int = Field(default=64, ge=1)
     """The longest answer, in tokens."""
     strict_split: bool = False

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from mmedpo_plugins.heat import Attention, HeatMap
-from mmedpo_plugins.heat.looking import _image_tokens, maps_of
 from mmedpo_plugins.heat.maps import region_of
 from mmedpo_plugins.phantom import Phantom, PhantomFilms
 from PIL import Image
 
-from mmedpo import Case, DataError, Picture, Setting
+from mmedpo import Case, DataError, Picture, Setting, attention_maps
+from mmedpo.looking import _image_tokens
 
 
 def spot(side: int = 28) -> np.ndarray:
@@ -75,7 +75,7 @@ def test_the_attention_of_the_phantom_is_where_the_finding_is_more_than_by_chanc
     asked = [case for case in PhantomFilms(split="validation", images=40).read() if case.kind == "open"][:24]
     with Phantom().open(Setting()) as live:
         implementation = live.model.config._attn_implementation
-        heats = maps_of(live, asked, [case.answer for case in asked])
+        heats = attention_maps(live, asked, [case.answer for case in asked])
         regions = Attention().localize(asked[:2], live)
         assert live.model.config._attn_implementation == implementation
         assert all(parameter.grad is None for parameter in live.model.parameters())

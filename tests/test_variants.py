@@ -133,7 +133,7 @@ def test_a_measure_that_a_variant_lacks_leaves_its_cell_empty(capsys: pytest.Cap
         {**row, "method": "one", "measure": "place_accuracy", "difference": 0.1},
         {**row, "method": "other", "measure": "f1", "difference": 0.1},
     ]
-    show_variants({}, {"against the start": rows})
+    show_variants({}, {"against the start": rows}, "page.html")
     assert [line.split() for line in capsys.readouterr().out.splitlines()[2:4]] == [
         ["one", "0.500"],
         ["other", "0.500"],

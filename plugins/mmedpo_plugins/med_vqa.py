@@ -43,6 +43,13 @@ class MedVqa(Metric):
 
     use: ClassVar[str] = "med-vqa"
     additive: ClassVar[bool] = True
+    better: ClassVar[dict[str, int]] = {
+        "closed_accuracy": 1,
+        "closed_unparsed": -1,
+        "open_recall": 1,
+        "open_f1": 1,
+        "open_exact": 1,
+    }
 
     legacy: bool = False
     """Add the forms that published numbers were computed with, to compare with those: `closed_accuracy_legacy` (the

@@ -95,14 +95,14 @@ class Attention(_Heat):
 
     def localize(self, cases: Sequence[Case], backbone: LiveBackbone | None) -> list[list[Region]]:
         """Return the region that the model attended to most, for each case."""
-        from mmedpo_plugins.heat.looking import maps_of
+        from mmedpo import attention_maps
         from mmedpo_plugins.heat.maps import region_of
 
         assert backbone is not None
         words = [case.answer for case in cases]
         if self.answer == "own":
             words = backbone.answer(cases, max_new_tokens=self.max_new_tokens)
-        heats = maps_of(backbone, cases, words)
+        heats = attention_maps(backbone, cases, words)
         regions = [
             region_of(heat, case.image.load().size, self.quantile, case.about[0] if case.about else "", "share")
             for case, heat in zip(cases, heats, strict=True)

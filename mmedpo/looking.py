@@ -11,13 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmedpo import Case, DataError, Encoding, LiveBackbone
+from mmedpo.errors import DataError
+from mmedpo.parts import Encoding, LiveBackbone
+from mmedpo.records import Case
 
 Array = np.ndarray[Any, Any]
 
 
-def maps_of(live: LiveBackbone, cases: Sequence[Case], answers: Sequence[str]) -> list[Array]:
-    """Return a map (rows, columns) of the image's tokens for each case and answer; its values are not negative."""
+def attention_maps(live: LiveBackbone, cases: Sequence[Case], answers: Sequence[str]) -> list[Array]:
+    """Return a map (rows, columns) of the image's tokens for each case and answer; its values are not negative.
+
+    The attention of the answer's tokens to the image's, weighted by the gradient of the answer's log-probability and
+    averaged over heads and layers (Chefer et al., arXiv 2103.15679). An empty answer counts as the clinician's.
+    Raises DataError for a model that does not show which of its tokens are the image's, or in which grid they lie.
+    """
     with _showing_attention(live.model):
         sides = zip(cases, answers, strict=True)
         return [_map(live, live.encode(case.image, case.question, answer or case.answer)) for case, answer in sides]

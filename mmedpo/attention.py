@@ -1,0 +1,135 @@
+"""Does the model look at the lesion? Its attention while it answers, before and after, and how much of it is inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from mmedpo.errors import DataError
+from mmedpo.parts import Backbone, Metric, Statistics
+from mmedpo.pictures import Picture
+from mmedpo.records import Case, Region, seed_for
+from mmedpo.run import Run, by_slice, opening
+
+Map = list[list[float]]  # rows, columns of image tokens
+
+
+class Attends(Metric):
+    """The share of the attention to the image that lies inside the lesion, and what even attention would give."""
+
+    use = "attention"
+    better: ClassVar[dict[str, int]] = {"inside_lesion": 1}
+
+    def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
+        """Refuse: what is counted here needs the open model."""
+        raise NotImplementedError("attention is counted where it is looked at")
+
+    def combine(self, statistics: Sequence[Statistics]) -> dict[str, float]:
+        """Return mean shares over the cases that were looked at."""
+        looked = [row for row in statistics if "inside" in row]
+        if not looked:
+            return {}
+        inside, area = (sum(row[name] for row in looked) / len(looked) for name in ("inside", "area"))
+        return {"inside_lesion": inside, "inside_by_chance": area, "attention_count": float(len(looked))}
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Where the model looked: cases by their place, and of each model a map for each."""
+
+    places: list[int]
+    maps: list[list[Map]]  # before, and after where there is an after
+
+
+def lesions(case: Case) -> tuple[Region, ...]:
+    """Return the regions that a question is about; all of the image's where the data do not say what it is about."""
+    if not case.about:
+        return case.regions
+    return tuple(region for region in case.regions if region.label in case.about)
+
+
+def chosen(cases: Sequence[Case], count: int, seed: int) -> list[int]:
+    """Draw the places of so many cases that have a lesion; which ones does not depend on the others' order."""
+    able = [place for place, case in enumerate(cases) if lesions(case)]
+    drawn = sorted(able, key=lambda place: seed_for(seed, "attention", cases[place].id))
+    return sorted(drawn[:count])
+
+
+def look(run: Run, count: int, cases: Sequence[Case], sides: Sequence[tuple[Backbone, Sequence[str]]]) -> Looked:
+    """Look at some of the cases with each model and its own answers. Raises DataError when no case has a region."""
+    places = chosen(cases, count, run.recipe.seed)
+    if not places:
+        raise DataError("evaluate.attention: no case of the evaluation has a region of what its question is about")
+    names = ["evaluate: attention before", "evaluate: attention after"]
+    maps = []
+    for (model, said), stage in zip(sides, names, strict=False):
+        maps.append(_maps(run, model, [(cases[place], said[place]) for place in places], stage))
+    return Looked(places, maps)
+
+
+def _maps(run: Run, model: Backbone, asked: list[tuple[Case, str]], stage: str) -> list[Map]:
+    with opening(run) as opened:
+
+        def work(some: Sequence[tuple[Case, str]]) -> Any:
+            from mmedpo.looking import attention_maps
+
+            heats = attention_maps(opened(model), [case for case, _ in some], [said for _, said in some])
+            return [[[float(f"{value:.5g}") for value in row] for row in heat] for heat in heats]
+
+        slices = by_slice(run, model, asked, work, stage=stage, lower="evaluate.attention")
+    return [heat for some in slices for heat in some]
+
+
+def statistics_of(looked: Looked, cases: Sequence[Case]) -> list[list[Statistics]]:
+    """Return for each model and each of all cases the share of its attention inside the lesion, and chance's."""
+    statistics: list[list[Statistics]] = []
+    for maps in looked.maps:
+        rows: list[dict[str, float]] = [{} for _ in cases]
+        for place, heat in zip(looked.places, maps, strict=True):
+            rows[place] = inside(heat, cases[place])
+        statistics.append(list(rows))
+    return statistics
+
+
+def inside(heat: Map, case: Case) -> dict[str, float]:
+    """Return the share of a map inside the case's lesion, and the lesion's share of the image; {} for an empty map."""
+    import numpy as np
+
+    values = np.asarray(heat)
+    covered = coverage(lesions(case), case.image, values.shape)
+    if not values.sum() or not covered.sum():
+        return {}
+    return {"inside": float((values * covered).sum() / values.sum()), "area": float(covered.mean())}
+
+
+def coverage(regions: Sequence[Region], image: Picture, shape: tuple[int, ...]) -> Any:
+    """Return the share of each cell of a grid (rows, columns) over an image that regions cover."""
+    import numpy as np
+    from PIL import Image, ImageChops, ImageDraw
+
+    covered = Image.new("L", image.load().size, 0)
+    for region in regions:
+        if region.mask:
+            mask = region.mask.load().convert("L").point(lambda grey: 255 * (grey > 0))
+            covered = ImageChops.lighter(covered, mask)
+        else:
+            left, top, right, bottom = region.box
+            ImageDraw.Draw(covered).rectangle((left, top, right - 1, bottom - 1), fill=255)
+    return np.asarray(covered.resize((shape[1], shape[0]), Image.Resampling.BOX), dtype=float) / 255
+
+
+def to_lines(looked: Looked, cases: Sequence[Case]) -> list[dict[str, Any]]:
+    """Return a JSON value for each case that was looked at: its maps, and the share inside the lesion."""
+    lines = []
+    for at, place in enumerate(looked.places):
+        case = cases[place]
+        sides = [{"map": maps[at], **inside(maps[at], case)} for maps in looked.maps]
+        lines.append(
+            {
+                "id": case.id,
+                "regions": [{"label": region.label, "box": list(region.box)} for region in lesions(case)],
+                **dict(zip(("before", "after"), sides, strict=False)),
+            }
+        )
+    return lines

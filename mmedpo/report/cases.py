@@ -1,0 +1,104 @@
+"""The evaluation cases: answered better after training, answered worse, and where the models looked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmedpo.gains import together
+from mmedpo.pictures import Picture
+from mmedpo.records import digest
+from mmedpo.report.album import Album, Panel
+from mmedpo.report.words import Piece, marked
+
+SHOWN = 12  # cases of each sort
+DRAWN = 6  # cases drawn at random, which show what most look like
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A case with its answers."""
+
+    row: Row
+    panel: Panel
+    before: list[Piece]  # marked where it differs from the truth
+    after: list[Piece]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A case with the model's attention before and after."""
+
+    row: Row
+    panels: list[Panel]
+    shares: list[float]
+    area: float
+    before: list[Piece]
+    after: list[Piece]
+
+
+def gains(answers: Sequence[Row]) -> list[tuple[float, Row]]:
+    """Return the cases that a metric compared, each with its mean gain."""
+    return [(together(row["gain"]), row) for row in answers if row.get("gain")]
+
+
+def changed(answers: Sequence[Row], way: int, album: Album, most: int = SHOWN) -> tuple[list[Answered], int]:
+    """Return the cases that changed most in one direction (1: better, -1: worse), and how many did at all."""
+    found = [(gain, row) for gain, row in gains(answers) if gain * way > 1e-9]
+    found.sort(key=lambda one: (-one[0] * way, digest(one[1]["id"])))
+    return [_answered(row, album) for _, row in found[:most]], len(found)
+
+
+def drawn(answers: Sequence[Row], album: Album, most: int = DRAWN) -> list[Answered]:
+    """Return some cases whatever became of them; which ones depends on their ids alone."""
+    return [_answered(row, album) for row in sorted(answers, key=lambda row: digest(row["id"]))[:most]]
+
+
+def _answered(row: Row, album: Album) -> Answered:
+    before, after = (marked(row[side] or "", row["truth"])[0] for side in ("before", "after"))
+    return Answered(row, album.film(picture_of(row), "image", row.get("regions", ())), before, after)
+
+
+def picture_of(row: Row) -> Picture:
+    """Return the image of an answered case."""
+    return Picture(row.get("path", ""), row["image"])
+
+
+def seen(attention: Sequence[Row], answers: Sequence[Row], album: Album, most: int = SHOWN) -> list[Seen]:
+    """Return cases by how much the share of attention inside the lesion rose: the first, some in the middle, the last.
+
+    Where there is no after, by the share itself.
+    """
+    known = {row["id"]: row for row in answers}
+    able = [row for row in attention if row["id"] in known and all("inside" in side for side in _sides(row))]
+    able.sort(key=lambda row: (_rise(row), row["id"]))
+    if len(able) > most:
+        third, middle = most // 3, len(able) // 2
+        able = able[:third] + able[middle - third // 2 : middle + third - third // 2] + able[-third:]
+    return [_seen(row, known[row["id"]], album) for row in reversed(able)]
+
+
+def _rise(row: Row) -> float:
+    before, *after = (side["inside"] for side in _sides(row))
+    return float(after[0] - before if after else before)
+
+
+def _sides(row: Row) -> list[Any]:
+    return [row[side] for side in ("before", "after") if side in row]
+
+
+def _seen(row: Row, answered: Row, album: Album) -> Seen:
+    import numpy as np
+
+    sides, picture = _sides(row), picture_of(answered)
+    heats = [np.asarray(side["map"]) / np.sum(side["map"]) for side in sides]
+    most = max(float(heat.max()) for heat in heats)  # one scale for both
+    shares = [side["inside"] for side in sides]
+    captions = [f"{name}: {share:.0%} inside" for name, share in zip(("before", "after"), shares, strict=False)]
+    panels = [album.film(picture, "image", row["regions"])]
+    for heat, caption in zip(heats, captions, strict=True):
+        panels.append(album.heated(picture, heat / most, caption, row["regions"]))
+    before, after = (marked(answered[side] or "", answered["truth"])[0] for side in ("before", "after"))
+    return Seen(answered, panels, shares, sides[0]["area"], before, after)

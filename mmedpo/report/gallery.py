@@ -1,0 +1,133 @@
+"""The gallery of pairs: which are shown, and what is shown of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+from mmedpo.pictures import Picture
+from mmedpo.records import Pair, Score, Weighted, digest
+from mmedpo.report.album import Album, Panel
+from mmedpo.report.words import Piece, marked
+
+MOST = 60  # pairs that are shown
+APART = 12  # of these, at most so many because their voters disagree
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is shown of a pair."""
+
+    item: Weighted
+    panels: list[Panel]
+    chosen: list[Piece]
+    rejected: list[Piece]
+    votes: list[dict[str, Any]]
+    regions: list[dict[str, Any]]  # that its score rests on
+    apart: float  # between the voters' first votes
+    notes: dict[str, Any]
+
+    @property
+    def pair(self) -> Pair:
+        """The pair."""
+        return self.item.pair
+
+
+def votes_of(score: Score) -> list[dict[str, Any]]:
+    """Return the votes in a score's evidence: voter, score, reason, in the order in which they were cast."""
+    return _rows(score, "votes", {"voter": "voter", "score": None, "reason": ""})
+
+
+def _rows(score: Score, name: str, form: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a list of the evidence in one form; a scorer may put there what it likes."""
+    found = score.evidence.get(name)
+    rows = found if isinstance(found, list | tuple) else []
+    return [{key: row.get(key, usual) for key, usual in form.items()} for row in rows if isinstance(row, Mapping)]
+
+
+def disagreement(item: Weighted) -> float:
+    """Return how far the first votes of its voters are apart, of 10."""
+    first: dict[str, float] = {}  # later votes in a debate have heard the others
+    for vote in votes_of(item.score):
+        if isinstance(vote["score"], int | float):
+            first.setdefault(vote["voter"], vote["score"])
+    return max(first.values()) - min(first.values()) if first else 0
+
+
+def choose(pairs: Sequence[Weighted], most: int = MOST) -> list[Weighted]:
+    """Choose the pairs that are shown: every extreme, then evenly over kinds, makers and weights; in the set's order.
+
+    An extreme has the least or greatest weight of its kind, voters that are furthest apart, or fell back.
+    """
+    if len(pairs) <= most:
+        return list(pairs)
+    mixed = sorted(pairs, key=lambda item: digest(item.pair.id))  # so that no order of the set decides
+    shown = {item.pair.id: item for item in _extremes(mixed)}
+    strata: dict[Any, list[Weighted]] = {}
+    for item in mixed:
+        strata.setdefault((item.pair.kind, item.pair.made_by, band(item.weight)), []).append(item)
+    for row in zip_longest(*(strata[key] for key in sorted(strata))):
+        for item in row:
+            if item is not None and len(shown) < most:
+                shown.setdefault(item.pair.id, item)
+    return [item for item in pairs if item.pair.id in shown]
+
+
+def _extremes(pairs: Sequence[Weighted]) -> Iterator[Weighted]:
+    for kind in sorted({item.pair.kind for item in pairs}):
+        mine = [item for item in pairs if item.pair.kind == kind]
+        yield min(mine, key=lambda item: item.weight)
+        yield max(mine, key=lambda item: item.weight)
+        yield from [item for item in mine if item.pair.notes.get("fallback")][:2]
+    yield from [item for item in sorted(pairs, key=disagreement, reverse=True)[:APART] if disagreement(item)]
+
+
+def band(weight: float) -> int:
+    """Return -1, 0 or 1 for a weight below, at or above that of an ordinary pair."""
+    return (weight > 1.02) - (weight < 0.98)
+
+
+def cards(pairs: Sequence[Weighted], album: Album) -> list[Card]:
+    """Make a card of each pair."""
+    return [_card(item, album) for item in pairs]
+
+
+def _card(item: Weighted, album: Album) -> Card:
+    pair = item.pair
+    chosen, rejected = marked(pair.chosen.answer, pair.rejected.answer)
+    notes = {name: value for name, value in pair.notes.items() if not isinstance(value, list | dict)}
+    return Card(
+        item,
+        list(_panels(pair, album)),
+        chosen,
+        rejected,
+        votes_of(item.score),
+        _rows(item.score, "regions", {"label": "", "confidence": None}),
+        disagreement(item),
+        notes,
+    )
+
+
+def _panels(pair: Pair, album: Album) -> Iterator[Panel]:
+    """Show the film; of an image pair also where it was changed, the changed film and the difference."""
+    noised, masks = _noised(pair)
+    changed = pair.chosen.image != pair.rejected.image
+    yield album.film(pair.chosen.image, "chosen image" if changed else "image", noised)
+    if not changed:
+        return
+    if masks:
+        yield album.masked(pair.case.image, masks, "where: mask or heat map")
+    yield album.film(pair.rejected.image, "rejected image", noised)
+    yield album.difference(pair.chosen.image, pair.rejected.image, "difference")
+
+
+def _noised(pair: Pair) -> tuple[Sequence[Any], list[Picture]]:
+    """Return the regions that the pair's notes name; else those of the question, else all; and their masks."""
+    named, case = pair.notes.get("regions"), pair.case
+    if isinstance(named, list) and named and all("box" in one for one in named):
+        places = [tuple(one["box"]) for one in named]
+        return named, [region.mask for region in case.regions if region.mask and tuple(region.box) in places]
+    about = [region for region in case.regions if region.label in case.about or not case.about]
+    return about, [region.mask for region in about if region.mask]

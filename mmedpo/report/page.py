@@ -1,0 +1,149 @@
+"""Write the page: facts, figures and pictures into templates, everything in one file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmedpo.errors import MmedpoError
+from mmedpo.folder import write_text
+from mmedpo.records import digest
+from mmedpo.report import facts as known
+from mmedpo.report.facts import Facts, read_facts
+
+REPORT, COMPARISON = "report.html", "comparison.html"
+TEMPLATES = Path(__file__).parent / "templates"
+MARK = '<meta name="mmedpo-report" content="'
+
+
+def write_report(runs: Sequence[str | Path], out: Path | None = None) -> Path:
+    """Write the report on a run, or on several with their comparison, unless it is there already; return its path.
+
+    Each of `runs` is a run folder, or several by comma that differ in their seed. By default one run's report lies in
+    its folder, that of several beside the first. Raises DataError for a folder that is no run.
+    """
+    named = [str(run) for run in runs]
+    folders = [Path(part) for text in named for part in text.split(",")]
+    one = len(folders) == 1
+    out = out or (folders[0] / REPORT if one else folders[0].resolve().parent / COMPARISON)
+    mark = f'{MARK}{digest(_source(), named, [known.state_of(folder) for folder in folders])}"'
+    if not _holds(out, mark):
+        found = [read_facts(folder) for folder in folders]
+        text = render(found[0], mark) if one else render_comparison(named, found, mark)
+        write_text(out, _without_keys(text, found))
+    return out
+
+
+def _source() -> list[str]:
+    """Return the hash of the report's own files: another version writes another report."""
+    from mmedpo.identity import path_hash
+
+    return [path_hash(str(TEMPLATES.parent))]
+
+
+def _holds(path: Path, mark: str) -> bool:
+    if not path.exists():
+        return False
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return mark in file.read(1000)
+
+
+def _without_keys(text: str, found: Sequence[Facts]) -> str:
+    """Take out any key of an endpoint that got into an answer or a reason."""
+    for facts in found:
+        for key in known.keys_in_use(facts.run["recipe"]):
+            text = text.replace(key, "(hidden)")
+    return text
+
+
+def render(facts: Facts, mark: str = f'{MARK}"') -> str:
+    """Return the page of one run."""
+    from mmedpo.report.view import summary_of, whole
+
+    return _fill("run.html", mark=mark, run={**summary_of(facts), **whole(facts)}, title=facts.name)
+
+
+def render_comparison(named: Sequence[str], found: Sequence[Facts], mark: str = f'{MARK}"') -> str:
+    """Return the page of several runs."""
+    from mmedpo.report.view import summary_of
+
+    compared, problem = _compared(named)
+    runs = [summary_of(facts) for facts in found]
+    title = f"{len(found)} runs compared"
+    return _fill("comparison.html", mark=mark, runs=runs, compared=compared, problem=problem, title=title)
+
+
+def _compared(named: Sequence[str]) -> tuple[list[dict[str, Any]], str]:
+    """Compare the runs with the first; what cannot be compared has a reason instead."""
+    from mmedpo.compare import compare
+
+    try:
+        rows = compare(named)
+    except MmedpoError as error:
+        return [], str(error)
+    differ = {(row["metric"], row["measure"]) for row in rows if "difference" in row}
+    if not differ:
+        return [], "the runs' answers do not differ in any measure"
+    order = {key: place for place, key in enumerate(dict.fromkeys((row["metric"], row["measure"]) for row in rows))}
+    shown = [row for row in rows if (row["metric"], row["measure"]) in differ]
+    return sorted(shown, key=lambda row: order[row["metric"], row["measure"]]), ""
+
+
+def _fill(template: str, **values: Any) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    from mmedpo.report.sentences import plain, signed
+
+    rooms = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    rooms.filters |= {"number": number, "signed": signed, "plain": plain, "yaml": as_yaml, "about": short}
+    rooms.globals["parts"] = {name: Markup((TEMPLATES / name).read_text()) for name in ("style.css", "page.js")}
+    return rooms.get_template(template).render(**values)
+
+
+def number(value: float | None) -> str:
+    """Print a measure: counts whole, shares with three digits."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.3f}"
+
+
+def short(text: Any, most: int = 600) -> str:
+    """Cut a long text."""
+    text = str(text)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def as_yaml(value: Mapping[str, Any]) -> str:
+    """Print a recipe as the YAML that one would write; what is unset is left out."""
+    return "\n".join(_yaml(value, ""))
+
+
+def _yaml(value: Mapping[str, Any], indent: str) -> list[str]:
+    lines = []
+    for key, item in value.items():
+        if item is None or item == [] or item == {}:
+            continue
+        if isinstance(item, Mapping) and "use" not in item:
+            lines += [f"{indent}{key}:", *_yaml(item, indent + "  ")]
+        elif isinstance(item, list) and item and isinstance(item[0], Mapping):
+            lines += [f"{indent}{key}:", *(f"{indent}  - {_flow(one)}" for one in item)]
+        else:
+            lines.append(f"{indent}{key}: {_flow(item)}")
+    return lines
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items() if item is not None) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    return value if isinstance(value, str) and value.replace("-", "").replace("_", "").isalnum() else json.dumps(value)

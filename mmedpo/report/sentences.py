@@ -1,0 +1,106 @@
+"""The summary in words: what the run shows, and as plainly what it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from mmedpo.report.cases import gains
+from mmedpo.report.facts import Facts
+from mmedpo.report.lengths import Lengths
+from mmedpo.report.measures import Line
+
+CHANCE = 0.6  # held-out pairs ranked right up to here were hardly learned
+LEAK = 0.75  # from here on a rule about length alone ranks the text pairs
+
+
+@dataclass(frozen=True)
+class Said:
+    """A sentence; `warns` when it limits what the numbers mean."""
+
+    text: str
+    warns: bool = False
+
+
+def sentences(facts: Facts, lines: Sequence[Line], lengths: Lengths | None) -> list[Said]:
+    """Say what is sure, what is not, what got worse, and what the numbers rest on."""
+    return [*_overlap(facts), *_resolved(lines), *_cases(facts), *_learned(facts), *_leak(lengths), *_seeds(facts)]
+
+
+def _overlap(facts: Facts) -> Iterator[Said]:
+    if "overlap" not in facts.measures:
+        yield Said("Nothing has been measured yet: the run has no evaluation, or has not come so far.", True)
+        return
+    images, shared = facts.measures["overlap"]["images"], facts.measures["overlap"]["trained_on"]
+    if not facts.trained:
+        yield Said(f"Nothing was trained; the {images:,} evaluation images show the starting model alone.", True)
+    elif shared:
+        yield Said(
+            f"{shared:,} of the {images:,} evaluation images were trained on: what is measured after training is "
+            "partly memory, and no sign of how the model answers about new images.",
+            True,
+        )
+    else:
+        yield Said(f"None of the {images:,} evaluation images was trained on.")
+
+
+def _resolved(lines: Sequence[Line]) -> Iterator[Said]:
+    for verdict, what in (("better", "Better by more than chance"), ("worse", "Worse by more than chance")):
+        found = [line for line in lines if line.verdict == verdict]
+        if found:
+            yield Said(f"{what}, the 95 % interval excludes zero: {'; '.join(map(_said, found))}.", verdict == "worse")
+    unsure = [line for line in lines if line.verdict == "not resolved"]
+    if unsure:
+        yield Said(f"Not resolved, the interval includes zero: {'; '.join(map(_said, unsure))}.", True)
+
+
+def _said(line: Line) -> str:
+    difference, low, high = map(signed, (line.difference, line.low, line.high))
+    return f"{plain(line.name)} {difference} ({low} to {high})"
+
+
+def signed(value: float | None) -> str:
+    """Print a difference with its sign, a proper minus included."""
+    return "" if value is None else f"{value:+.3f}".replace("-", "−")
+
+
+def plain(name: str) -> str:
+    """Return a measure's name in words."""
+    return name.replace("_", " ")
+
+
+def _cases(facts: Facts) -> Iterator[Said]:
+    found = [value for value, _ in gains(facts.answers)]
+    if found:
+        better, worse = sum(value > 1e-9 for value in found), sum(value < -1e-9 for value in found)
+        same = len(found) - better - worse
+        yield Said(
+            f"Of {len(found):,} measured cases {better:,} are answered better after training, {worse:,} worse, "
+            f"{same:,} as well as before."
+        )
+
+
+def _learned(facts: Facts) -> Iterator[Said]:
+    for kind, held in facts.training.get("validation", {}).items():
+        if held["pairs"] and kind != "all":
+            ranked = f"{held['accuracy']:.0%} of the {held['pairs']:.0f} held-out {kind} pairs are ranked right"
+            weak = held["accuracy"] <= CHANCE
+            yield Said(f"{ranked}{', hardly more than by chance' if weak else ''}.", weak)
+
+
+def _leak(lengths: Lengths | None) -> Iterator[Said]:
+    if lengths and lengths.guessed >= LEAK:
+        way = "shorter" if lengths.shorter >= lengths.longer else "longer"
+        yield Said(
+            f"Length alone ranks {lengths.guessed:.0%} of the text pairs right (the {way} answer is the chosen one): "
+            "the model may learn length instead of medicine.",
+            True,
+        )
+
+
+def _seeds(facts: Facts) -> Iterator[Said]:
+    if facts.trained:
+        yield Said(
+            f"One training, with seed {facts.run['seed']}: the intervals resample "
+            f"{facts.measures.get('groups', 0):,} patients or images, not trainings."
+        )

@@ -1,0 +1,91 @@
+"""What the templates show of a run, section by section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmedpo.report import figures
+from mmedpo.report.album import Album
+from mmedpo.report.cases import changed, drawn, gains, seen
+from mmedpo.report.facts import Facts
+from mmedpo.report.gallery import cards, choose
+from mmedpo.report.lengths import lengths_of
+from mmedpo.report.measures import main_lines, tables
+from mmedpo.report.sentences import sentences
+
+# What a stage lost rather than made, by how its counts begin.
+LOST = ("left out", "cases without", "dropped", "unrated", "too long", "images without", "of these, fallen back")
+LOOKING = ("looks", "attention")  # metrics of whether the model looks, not of how well it answers
+
+
+def summary_of(facts: Facts) -> dict[str, Any]:
+    """Return what is said of a run even beside others: what was asked, how cases flowed, what was measured."""
+    found, lengths = tables(facts), lengths_of(facts.pairs)
+    lines = main_lines(found)
+    drawn = [(table, figures.forest(table.lines)) for table in found]
+    return {
+        "facts": facts,
+        "measured": [one for one in drawn if one[0].use not in LOOKING],
+        "looking": [one for one in drawn if one[0].use in LOOKING],
+        "main": lines,
+        "said": sentences(facts, lines, lengths),
+        "lengths": lengths,
+        "flow": [(stage, list(_counts(counts))) for stage, counts in facts.run.get("flow", {}).items()],
+    }
+
+
+def _counts(counts: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    """Yield the counts of a stage, what came through first, each with its share of the greatest."""
+    most = max(counts.values(), default=1) or 1
+    for lost in (False, True):
+        for what, number in counts.items():
+            if what.startswith(LOST) is lost and (number or not lost):
+                yield {"what": what, "number": number, "lost": lost, "share": number / most}
+
+
+def whole(facts: Facts) -> dict[str, Any]:
+    """Return what only the page of one run shows: cases, attention, pairs and training."""
+    album = Album(facts.folder)
+    better, worse = (changed(facts.answers, way, album) for way in (1, -1))
+    looked = seen(facts.attention, facts.answers, album)
+    return {
+        "better": better,
+        "worse": worse,
+        "drawn": drawn(facts.answers, album),
+        "measured_cases": len(gains(facts.answers)),
+        "seen": looked,
+        "shares": figures.shares(facts.attention),
+        **_pairs(facts, album),
+        **_training(facts),
+    }
+
+
+def _pairs(facts: Facts, album: Album) -> dict[str, Any]:
+    """Return the gallery, and the distributions of all pairs."""
+    if not facts.pairs:
+        return {"cards": [], "charts": []}
+    relevances = figures.by_kind(facts.pairs, lambda item: item.score.relevance)
+    charts = [("Relevance, by pair kind", figures.histogram(relevances, "relevance", (0, 1)))] if relevances else []
+    weights = figures.by_kind(facts.pairs, lambda item: item.weight)
+    charts.append(("Weight in the loss, by pair kind", figures.histogram(weights, "weight")))
+    if lengths := lengths_of(facts.pairs):
+        charts.append(("Length of the answers of text pairs", figures.of_lengths(lengths)))
+    return {"cards": cards(choose(facts.pairs), album), "charts": charts}
+
+
+def _training(facts: Facts) -> dict[str, Any]:
+    history = facts.training.get("history", [])
+    kinds = ("text", "image")
+    drawn = [
+        ("Loss, step by step", figures.curves(history, {"loss": "loss"}, "loss")),
+        (
+            "Reward margin, by pair kind",
+            figures.curves(history, {f"rewards/margins/{kind}": kind for kind in kinds}, "margin"),
+        ),
+        (
+            "Share of a step’s pairs ranked right, by pair kind",
+            figures.curves(history, {f"rewards/accuracies/{kind}": kind for kind in kinds}, "share"),
+        ),
+    ]
+    return {"curves": [(caption, figure) for caption, figure in drawn if figure]}
