@@ -16,7 +16,7 @@ from mmedpo import curate, detector
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.evaluate import evaluate, trained_images
 from mmedpo.events import Event, RunFinished
-from mmedpo.folder import locked, read_json, write_json
+from mmedpo.folder import locked, read_json, write_json, write_text
 from mmedpo.identity import part_hash
 from mmedpo.journal import Journal
 from mmedpo.launch import launch
@@ -63,6 +63,7 @@ def run(loaded: Loaded, see: Callable[[Event], None], *, until: str = STAGES[-1]
         training = read_json(folder / "training.json")["summary"] if trained else {}
         options = this.recipe.evaluate if last >= STAGES.index("evaluate") else None
         measures = _evaluate(this, options, trained, weighted) if options else {}
+        _write_cards(this, weighted, training, measures)
         write_run_file(this, "finished" if until == STAGES[-1] else f"finished up to {until}")
         this.see(RunFinished(str(folder), measures, this.did))
         return Result(
@@ -229,6 +230,21 @@ def _evaluate(
         this.did = True
         write_json(this.folder / "measures.json", result)
     return result
+
+
+def _write_cards(this: Run, weighted: Sequence[Weighted], training: dict[str, Any], measures: dict[str, Any]) -> None:
+    """Write the data card beside the pairs and the model card beside the adapter, where they say something new."""
+    from mmedpo.cards import data_card, model_card
+
+    known = {"recipe": as_written(this.loaded), "flow": this.flow, "scoring": this.scoring, **provenance(this.loaded)}
+    cards: dict[Path, str] = {}
+    if weighted:
+        cards[this.folder / "data_card.md"] = data_card(weighted, known, license=this.recipe.data.license)
+    if training:
+        cards[this.folder / "adapter" / "README.md"] = model_card(this.folder.name, known, training, measures)
+    for path, card in cards.items():
+        if not path.exists() or path.read_text(encoding="utf-8") != card:
+            write_text(path, card)
 
 
 def write_run_file(this: Run, state: str) -> None:
