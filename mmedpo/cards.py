@@ -42,8 +42,17 @@ def data_card(
     return _card(data.to_yaml(), _about_pairs(pairs, run, license, lost))
 
 
-def model_card(name: str, run: Mapping[str, Any], training: Mapping[str, Any], measures: Mapping[str, Any]) -> str:
-    """Return the card of a run's adapter; `training` is the summary in training.json, `measures` may be empty."""
+def model_card(
+    name: str,
+    pairs: Sequence[Weighted],
+    run: Mapping[str, Any],
+    training: Mapping[str, Any],
+    measures: Mapping[str, Any],
+) -> str:
+    """Return the card of the adapter that was trained on the pairs.
+
+    `run` is what run.json says, `training` the summary in training.json; `measures` may be empty.
+    """
     from huggingface_hub import ModelCardData
 
     base = _base(run)
@@ -56,7 +65,8 @@ def model_card(name: str, run: Mapping[str, Any], training: Mapping[str, Any], m
         tags=["mmedpo", "medical", "dpo", "lora", "trl"],
         eval_results=list(_results(run, measures)) or None,
     )
-    return _card(data.to_yaml(), _about_adapter(name, base, run, training, measures))
+    restricted = sum(item.pair.case.restricted for item in pairs)
+    return _card(data.to_yaml(), _about_adapter(name, base, restricted, run, training, measures))
 
 
 def _card(metadata: str, lines: Iterable[str]) -> str:
@@ -236,7 +246,12 @@ def _measured(measures: Mapping[str, Any]) -> Iterator[tuple[str, str, float, fl
 
 
 def _about_adapter(
-    name: str, base: str, run: Mapping[str, Any], training: Mapping[str, Any], measures: Mapping[str, Any]
+    name: str,
+    base: str,
+    restricted: int,
+    run: Mapping[str, Any],
+    training: Mapping[str, Any],
+    measures: Mapping[str, Any],
 ) -> Iterator[str]:
     recipe = run["recipe"]
     yield f"# {name}"
@@ -245,7 +260,7 @@ def _about_adapter(
         f"An adapter (PEFT) for the medical vision-language model {_model(recipe['backbone'])}, trained on clinically "
         f"weighted preference pairs by the method of {PAPER} with mmedpo {run['packages']['mmedpo']}."
     )
-    yield from ("", "## What it must not be used for", *_limits(recipe))
+    yield from ("", "## What it must not be used for", *_limits(recipe, restricted))
     yield from ("", "## Before and after", *_before_after(recipe, measures))
     yield from ("", "## What it was trained on", *_trained_on(recipe, run["flow"], training))
     yield from ("", "## How to load it", *_loading(base))
@@ -255,7 +270,7 @@ def _about_adapter(
 _VERSIONS = ("mmedpo", "torch", "transformers", "peft", "trl")
 
 
-def _limits(recipe: Mapping[str, Any]) -> Iterator[str]:
+def _limits(recipe: Mapping[str, Any], restricted: int) -> Iterator[str]:
     yield (
         "- Diagnosis, triage, treatment, or any other decision about a patient. It is no medical device, nobody has "
         "tested it on patients, and it may still state findings that are not there."
@@ -263,7 +278,8 @@ def _limits(recipe: Mapping[str, Any]) -> Iterator[str]:
     yield "- Images of another kind than those it was trained and measured on."
     if "phantom" in (recipe["data"]["use"], recipe["backbone"]["use"]):
         yield "- Anything with real films: it was trained on drawn ones."
-    yield "- Sharing, where the data it was trained on are restricted: a model can repeat what it has seen."
+    if restricted:
+        yield f"- Sharing: {restricted:,} of its pairs are of restricted data, and a model can repeat what it has seen."
 
 
 def _before_after(recipe: Mapping[str, Any], measures: Mapping[str, Any]) -> Iterator[str]:

@@ -241,7 +241,7 @@ def _write_cards(this: Run, weighted: Sequence[Weighted], training: dict[str, An
     if weighted:
         cards[this.folder / "data_card.md"] = data_card(weighted, known, license=this.recipe.data.license)
     if training:
-        cards[this.folder / "adapter" / "README.md"] = model_card(this.folder.name, known, training, measures)
+        cards[this.folder / "adapter" / "README.md"] = model_card(this.folder.name, weighted, known, training, measures)
     for path, card in cards.items():
         if not path.exists() or path.read_text(encoding="utf-8") != card:
             write_text(path, card)

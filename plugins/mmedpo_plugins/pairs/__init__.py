@@ -152,8 +152,15 @@ class _Reading:
             value = value.get("path")
         if not isinstance(value, str):
             return embedded(Row(row.place, {"image": value}), "image")
-        path = self.images.find(value, row)
+        path = self.images.find(self._below(value), row)
         return Picture.at(path) if path else None
+
+    def _below(self, name: str) -> str:
+        """Return an absolute name relative to the folder that it is in; ms-swift advises to write such names."""
+        for folder in self.images.folders if Path(name).is_absolute() else ():
+            if Path(name).is_relative_to(folder.absolute()):
+                return str(Path(name).relative_to(folder.absolute()))
+        return name
 
 
 def _notes(row: Row, told: Sides) -> dict[str, Any]:
