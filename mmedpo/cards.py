@@ -30,14 +30,15 @@ def data_card(
     """
     from huggingface_hub import DatasetCardData
 
-    config = [{"config_name": "default", "data_files": [{"split": "train", "path": table}]}]
+    config = {"config_name": "default", "data_files": [{"split": "train", "path": table}]}
+    more: dict[str, Any] = {"configs": [config]} if table else {}
     data = DatasetCardData(
         license=license or "unknown",
         pretty_name=f"Preference pairs made of {run['recipe']['data']['use']}",
         task_categories=["visual-question-answering"],
         size_categories=[next((name for most, name in _SIZES if len(pairs) < most), "n>1M")],
         tags=["mmedpo", "medical", "preference", "dpo", "image"],
-        **({"configs": config} if table else {}),
+        **more,
     )
     return _card(data.to_yaml(), _about_pairs(pairs, run, license, lost))
 

@@ -25,6 +25,7 @@ class Images:
     def __init__(self, folder: Path) -> None:
         """Take the folder that the pairs travel in."""
         self._folder = folder
+        self._last = ("", b"")  # the image made last, by its hash: the pairs of a case stand together
 
     def named(self, picture: Picture) -> str:
         """Return the name of an image below the folder; write it where it is not there yet."""
@@ -37,7 +38,9 @@ class Images:
 
     def held(self, picture: Picture) -> dict[str, Any]:
         """Return an image as the Hugging Face libraries hold it within a row."""
-        return {"bytes": self._png(picture), "path": f"{picture.sha256}.png"}
+        if self._last[0] != picture.sha256:
+            self._last = (picture.sha256, self._png(picture))
+        return {"bytes": self._last[1], "path": f"{picture.sha256}.png"}
 
     def _png(self, picture: Picture) -> bytes:
         image = picture.load()

@@ -11,11 +11,10 @@ from typing import Any, cast
 
 from mmedpo.cards import data_card
 from mmedpo.curate import read_pairs
-from mmedpo.errors import DataError, RecipeError
+from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.folder import emerging, read_json, write_text
 from mmedpo.forms import FORMS
 from mmedpo.parts import Reader
-from mmedpo.pipeline import load_run
 from mmedpo.plugins import load, resolve, suggest
 from mmedpo.records import GIVEN, Drop, Pair, Weighted
 
@@ -43,13 +42,24 @@ def export_run(run: Path, use: str, out: Path) -> Exported:
     kept, lost = [item for item in every if form.takes(item.pair)], list(form.lost(every))
     if not kept:
         raise DataError(f"{run}: nothing is left to export; {'; '.join(lost)}")
+    known = read_json(run / "run.json")
+    if not known:
+        raise DataError(f"{run}: is no run folder; it has no run.json")
     with emerging(out) as folder:
         form.write(kept, folder)
-        reader = load_run(run).recipe.data
-        card = data_card(kept, read_json(run / "run.json"), license=reader.license, table=form.table, lost=lost)
+        license = _license(known["recipe"]["data"]["use"])
+        card = data_card(kept, known, license=license, table=form.table, lost=lost)
         write_text(folder / "README.md", card)
     restricted = sum(item.pair.case.restricted for item in kept)
     return Exported(out, use, _kinds(kept), len(every) - len(kept), restricted, lost)
+
+
+def _license(reader: str) -> str:
+    """Return the licence of what a reader reads, or "" where it depends or the reader is not installed here."""
+    try:
+        return cast(type[Reader], load(resolve("reader", reader))).license
+    except (LookupError, PluginError):
+        return ""
 
 
 def _kinds(pairs: Sequence[Weighted]) -> dict[str, int]:

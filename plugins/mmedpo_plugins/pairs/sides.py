@@ -79,9 +79,10 @@ def _table(row: Row) -> Sides:
     first, second = (row.values.get(key) or image for key in ("chosen_image", "rejected_image"))
     more = {key: value for key, value in row.values.items() if value is not None and "case_kind" in row.values}
     more |= {key: _json(row, key) for key in _JSON if more.get(key)}
-    texts = [_text(row, key) for key in ("question", "chosen", "rejected")]
-    relevance = row.values.get("relevance")
-    return Sides(*texts, (first, second), relevance, more if first != image else {**more, "image": None})
+    if first == image:
+        more["image"] = None
+    question, chosen, rejected = (_text(row, key) for key in ("question", "chosen", "rejected"))
+    return Sides(question, chosen, rejected, (first, second), row.values.get("relevance"), more)
 
 
 _FORMS: Mapping[frozenset[str], Callable[[Row], Sides]] = {
