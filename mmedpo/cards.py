@@ -34,7 +34,7 @@ def data_card(
     more: dict[str, Any] = {"configs": [config]} if table else {}
     data = DatasetCardData(
         license=license or "unknown",
-        pretty_name=f"Preference pairs made of {run['recipe']['data']['use']}",
+        pretty_name=f"Preference pairs from {run['recipe']['data']['use']}",
         task_categories=["visual-question-answering"],
         size_categories=[next((name for most, name in _SIZES if len(pairs) < most), "n>1M")],
         tags=["mmedpo", "medical", "preference", "dpo", "image"],
@@ -79,12 +79,12 @@ def _card(metadata: str, lines: Iterable[str]) -> str:
 
 def _about_pairs(pairs: Sequence[Weighted], run: Mapping[str, Any], license: str, lost: Sequence[str]) -> Iterator[str]:
     recipe = run["recipe"]
-    yield f"# Preference pairs made of {recipe['data']['use']}"
+    yield f"# Preference pairs from {recipe['data']['use']}"
     yield ""
     yield (
         f"{len(pairs):,} preference pairs for medical visual questions, made by the method of {PAPER} with mmedpo "
         f"{run['packages']['mmedpo']}. In each, for one question, the chosen side (an image and an answer) is to be "
-        "preferred to the rejected side. Rejected answers and changed images are made by machines; none is a finding."
+        "preferred to the rejected side. Rejected sides are made to be wrong: take none for a statement about an image."
     )
     yield from _restrictions(pairs, license)
     if lost:
@@ -129,7 +129,8 @@ def _making(recipe: Mapping[str, Any]) -> Iterator[str]:
         names = [part["use"] for part in (parts if isinstance(parts, list) else [parts])]
         if names:
             yield f"- {what}: {', '.join(f'`{name}`' for name in names)}"
-    yield f"- answers of: {_model(recipe['backbone'])}"
+    if recipe["disprefer"]:
+        yield f"- the model to align: {_model(recipe['backbone'])}"
 
 
 def _model(backbone: Mapping[str, Any]) -> str:

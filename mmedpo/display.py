@@ -183,8 +183,8 @@ def agreed(use: str, summary: Mapping[str, Any]) -> Iterator[str]:
 
 FILES = (
     ("pairs.jsonl", "every pair with its scores, evidence and weight"),
-    ("data_card.md", "what the pairs are and how they were made"),
     ("adapter", "the trained adapter (PEFT)"),
+    ("data_card.md", "what the pairs are and how they were made"),
     ("measures.json", "the measures"),
     ("answers.jsonl", "every answer, before and after"),
     ("run.json", "the recipe, versions and counts"),

@@ -149,7 +149,11 @@ def train_again(folder: Path, see: Callable[[Event], None]) -> Path:
         raise RecipeError(f"{folder}: its recipe has no 'train:'")
     limit = read_json(folder / "run.json")["limit"]
     with together(), working(loaded, see, folder, limit) if rank() == 0 else following(loaded, folder, limit) as this:
-        return train(this, curate.read_pairs(folder))
+        weighted = curate.read_pairs(folder)
+        adapter = train(this, weighted)
+        if rank() == 0 and not (adapter / "README.md").exists():  # nobody has measured this one yet
+            _write_cards(this, weighted, read_json(folder / "training.json")["summary"], {})
+        return adapter
 
 
 @contextmanager
@@ -236,7 +240,9 @@ def _write_cards(this: Run, weighted: Sequence[Weighted], training: dict[str, An
     """Write the data card beside the pairs and the model card beside the adapter, where they say something new."""
     from mmedpo.cards import data_card, model_card
 
-    known = {"recipe": as_written(this.loaded), "flow": this.flow, "scoring": this.scoring, **provenance(this.loaded)}
+    told = read_json(this.folder / "run.json") or {}  # of the stages before, where training alone is done
+    stages = {"flow": told.get("flow", {}) | this.flow, "scoring": this.scoring or told.get("scoring", {})}
+    known = {"recipe": as_written(this.loaded), **stages, **provenance(this.loaded)}
     cards: dict[Path, str] = {}
     if weighted:
         cards[this.folder / "data_card.md"] = data_card(weighted, known, license=this.recipe.data.license)

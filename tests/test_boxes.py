@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Mmedpo
 from mmedpo_plugins.boxes import Boxes
 from PIL import Image
 
@@ -138,3 +139,46 @@ def test_it_keeps_the_contract(tmp_path: Path) -> None:
     films(tmp_path, "a.png", "b.png")
     (tmp_path / "boxes.json").write_text(json.dumps(COCO))
     check_part(Boxes(file=tmp_path / "boxes.json"))
+
+
+def write_coco(folder: Path, split: str, count: int, seed: int) -> None:
+    """Write films of the phantom with their findings as COCO does."""
+    from mmedpo.plugins import load, resolve
+
+    reader: Any = load(resolve("reader", "phantom"))
+    drawn = reader(split=split, images=count, seed=seed, closed_questions=1, open_questions=0, reports=0)
+    content: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
+    labels: dict[str, int] = {}
+    (folder / "films").mkdir(parents=True, exist_ok=True)
+    for number, case in enumerate(item for item in drawn.read() if isinstance(item, Case)):
+        name = f"{seed}-{number}.png"
+        case.image.load().save(folder / "films" / name)
+        content["images"].append({"id": number, "file_name": name})
+        for region in case.regions:
+            left, top, right, bottom = region.box
+            kind = labels.setdefault(region.label, len(labels))
+            box = [left, top, right - left, bottom - top]
+            content["annotations"].append({"id": 0, "image_id": number, "category_id": kind, "bbox": box})
+    content["categories"] = [{"id": kind, "name": label} for label, kind in labels.items()]
+    (folder / f"{split}-{seed}.json").write_text(json.dumps(content))
+
+
+@pytest.mark.slow
+def test_a_detector_learns_from_boxes_in_the_form_of_coco(tmp_path: Path, mmedpo: Mmedpo) -> None:
+    write_coco(tmp_path, "detector", 12, 0)
+    write_coco(tmp_path, "detector", 8, 1)
+    (tmp_path / "recipe.yaml").write_text("""
+output: out
+data: {use: phantom, images: 4}
+backbone: {use: phantom}
+localize: {use: monai-detector, checkpoint: d.safetensors, threshold: 0, learning: {size: 112, width: 8, steps: 4}}
+detector:
+  train: {use: boxes, file: detector-0.json, images: films}
+  validation: {use: boxes, file: detector-1.json, images: films}
+disprefer: [{use: lesion-noise}]
+score: [{use: detector-confidence}]
+""")
+    done = mmedpo("detector", "train", "recipe.yaml", "--json")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "d.safetensors").exists()
+    assert "validation" in json.loads(done.stdout)

@@ -10,7 +10,7 @@ from huggingface_hub import DatasetCard, ModelCard
 
 from mmedpo.cards import model_card
 from mmedpo.identity import path_hash
-from mmedpo.pipeline import Result, run
+from mmedpo.pipeline import Result, run, train_again
 from mmedpo.recipe import load_recipe
 
 RECIPE = """
@@ -79,6 +79,19 @@ def test_cards_are_written_anew_without_work_and_are_the_same(done: Path) -> Non
         place.unlink()
     assert not carry_out(done).did, "a card is no result that anything depends on"
     assert [place.read_bytes() for place in places] == before
+
+
+def test_training_alone_writes_the_card_of_a_new_adapter_and_leaves_that_of_a_measured_one(
+    done: Path, tmp_path: Path
+) -> None:
+    before = (done / "run/adapter/README.md").read_bytes()
+    train_again(done / "run", lambda event: None)
+    assert (done / "run/adapter/README.md").read_bytes() == before
+    carry_out(tmp_path, until="weigh")
+    pairs = (tmp_path / "run/data_card.md").read_bytes()
+    train_again(tmp_path / "run", lambda event: None)
+    assert "pairs trained on" in (tmp_path / "run/adapter/README.md").read_text()
+    assert (tmp_path / "run/data_card.md").read_bytes() == pairs
 
 
 def test_a_run_that_measured_nothing_says_so_and_no_card_tells_where_it_ran(done: Path, tmp_path: Path) -> None:
