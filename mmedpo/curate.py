@@ -238,13 +238,18 @@ def weigh(run: Run, rated: list[tuple[Pair, Score]]) -> list[Weighted]:
     boundary.check_weights(found, weights)
     rest = iter(weights)
     keep = run.recipe.unrated == "keep"
-    every = [Weighted(p, s, 1.0 if s.relevance is None else float(next(rest))) for p, s in rated]
+    every = [Weighted(p, s, _unrated(p) if s.relevance is None else float(next(rest))) for p, s in rated]
     weighted = [item for item in every if keep or item.score.relevance is not None]
     run.finish("weigh", Counter({"weighted pairs": len(weighted), "dropped unrated": len(every) - len(weighted)}))
     if not weighted:
         raise DataError(f"none of {len(rated)} pairs has a relevance; see 'unrated:' and the scorers' evidence")
     write_pairs(run, weighted)
     return weighted
+
+
+def _unrated(pair: Pair) -> float:
+    """Return the weight of a pair that nobody rated: the one that it came with, else 1."""
+    return float(pair.notes.get(GIVEN, {}).get("weight", 1.0))
 
 
 def write_pairs(run: Run, weighted: Sequence[Weighted]) -> None:

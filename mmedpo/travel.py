@@ -114,11 +114,14 @@ def _starter(root: Path, found: Imported) -> str:
         f"data:     {data}",
         "backbone: {use: llava-med, checkpoint: microsoft/llava-med-v1.5-mistral-7b}     # the model to align",
     ]
-    if "text" in found.unrated:
+    weighted = found.weights == sum(found.pairs.values())
+    if found.unrated and weighted:
+        lines.append("unrated:  keep     # pairs without a relevance have the weight that they came with")
+    elif "text" in found.unrated:
         lines.append("score:    [{use: med-llm-vote}]     # rates the text pairs that have no relevance")
-    if "image" in found.unrated:
+    if "image" in found.unrated and not weighted:
         lines.append("unrated:  keep     # image pairs without a relevance weigh 1")
-    if found.weights == sum(found.pairs.values()):
+    if weighted:
         lines.append("weigh:    {use: given}     # the weights that they came with; clinical makes them anew")
     train = "{epochs: 3, learning_rate: 1e-7, lora: {r: 128, alpha: 256}, projector: {learning_rate: 2e-5}}"
     return "\n".join([*lines, f"train:    {train}", ""])

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import DatasetCard, ModelCard
 
-from mmedpo.cards import model_card
+from mmedpo.cards import data_card, model_card
+from mmedpo.curate import read_pairs
 from mmedpo.identity import path_hash
 from mmedpo.pipeline import Result, run, train_again
 from mmedpo.recipe import load_recipe
@@ -69,6 +70,20 @@ def test_the_pairs_have_their_card_beside_them(done: Path) -> None:
     assert card.data.size_categories == ["n<1K"]
     assert "pairs are restricted" in card.text
     assert "| image | lesion-noise |" in card.text
+
+
+def test_the_card_tells_who_voted_and_how_far_they_agreed(done: Path) -> None:
+    known = json.loads((done / "run/run.json").read_text())
+    votes = {
+        "votes": {"rules": 9, "med42": 8},
+        "alpha": {"first": 0.61, "last": None},
+        "rank correlation": {"a, b": 0.5},
+    }
+    card = data_card(read_pairs(done / "run"), {**known, "scoring": {"med-llm-vote": votes}})
+    assert "votes by rules on 9 pairs, med42 on 8 pairs" in card
+    assert "Krippendorff's alpha: first votes 0.610, last votes not defined" in card
+    assert "rank correlation of a, b: 0.500" in card
+    assert DatasetCard(card).data.license == "unknown"
 
 
 def test_cards_are_written_anew_without_work_and_are_the_same(done: Path) -> None:

@@ -98,6 +98,28 @@ def test_the_weights_that_pairs_came_with_can_be_made_anew(
     assert {item.weight for item in read_pairs(bring_again(tmp_path, "weigh={use: uniform}"))} == {1.0}
 
 
+def test_what_comes_without_a_relevance_is_asked_for_or_keeps_its_weight(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "set/a.png")
+    Image.new("L", (8, 8), 9).save(tmp_path / "set/b.png")
+    asked = {"role": "user", "content": "<image>Is there an effusion?"}
+    text = {"messages": [asked, {"role": "assistant", "content": "No"}], "images": ["a.png"]}
+    image = {**text, "rejected_images": ["b.png"]}
+    text = {**text, "rejected_response": "Yes, there is."}
+
+    def come(name: str, **more: float) -> list[Weighted]:
+        (tmp_path / "set/pairs.jsonl").write_text("\n".join(json.dumps({**row, **more}) for row in (text, image)))
+        import_pairs(tmp_path / "set", tmp_path / f"{name}.yaml")
+        here = [f"output={tmp_path / name}", "backbone={use: phantom}", "train=null"]
+        folder = run(load_recipe(tmp_path / f"{name}.yaml", here), lambda event: None, until="weigh").folder
+        return read_pairs(folder)
+
+    assert [(item.score.scorer, item.weight) for item in come("bare")] == [("med-llm-vote", 1.0), ("", 1.0)]
+    assert [(item.score.scorer, item.weight) for item in come("weighted", weight=1.5)] == [("", 1.5), ("", 1.5)]
+    rated = come("rated", weight=1.5, relevance=0.5)
+    assert [(item.score.scorer, item.weight) for item in rated] == [("published", 1.5), ("published", 1.5)]
+
+
 def bring_again(tmp_path: Path, override: str) -> Path:
     here = [f"output={tmp_path / 'again'}", "backbone={use: phantom}", "train=null", override]
     return run(load_recipe(tmp_path / "out.yaml", here), lambda event: None, until="weigh").folder
