@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     )
     from mmedpo.pictures import MOST_PIXELS, Picture
     from mmedpo.prompts import Prompts
-    from mmedpo.records import Case, CaseKind, Drop, Pair, Region, Score, Side, Weighted, digest, seed_for
+    from mmedpo.records import GIVEN, Case, CaseKind, Drop, Pair, Region, Score, Side, Weighted, digest, seed_for
     from mmedpo.replies import Fault
     from mmedpo.rows import Ids, Row, answer_kind, csv_rows, file_text, json_rows, json_value, jsonl_rows, shown
     from mmedpo.spending import Need
@@ -59,7 +59,7 @@ _HOMES = {
     "mmedpo.pictures": ["MOST_PIXELS", "Picture"],
     "mmedpo.prompts": ["Prompts"],
     "mmedpo.records": [
-        "Case", "CaseKind", "Drop", "Pair", "Region", "Score", "Side", "Weighted", "digest", "seed_for",
+        "GIVEN", "Case", "CaseKind", "Drop", "Pair", "Region", "Score", "Side", "Weighted", "digest", "seed_for",
     ],
     "mmedpo.replies": ["Fault"],
     "mmedpo.rows": [

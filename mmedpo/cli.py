@@ -227,6 +227,40 @@ def merge(run: RunFolder, out: Annotated[Path, typer.Argument(help="A new folder
 
 
 @app.command(cls=Command)
+def export(
+    run: RunFolder,
+    to: Annotated[str, typer.Option(help="The form: trl, ms-swift, llama-factory, mmedpo-json or parquet.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A new folder.")],
+    json: Json = False,
+) -> None:
+    """Write a run's pairs as other tools load them, with their images and a data card."""
+    from mmedpo.display import show_exported
+    from mmedpo.travel import export_run
+
+    exported = export_run(run, to, out)
+    if json:
+        _print_json({**vars(exported), "folder": str(exported.folder)})
+    show_exported(exported, quiet=json)
+
+
+@app.command("import", cls=Command)
+def import_(
+    folder: Annotated[Path, typer.Argument(help="A folder of pairs as TRL, ms-swift ... load them, or exported.")],
+    recipe: Annotated[Path, typer.Argument(help="The recipe to write, a new YAML file.")],
+    json: Json = False,
+) -> None:
+    """Look at a folder of pairs, and write a recipe that scores, weighs and trains on them."""
+    from mmedpo.display import show_imported
+    from mmedpo.travel import import_pairs
+
+    found = import_pairs(folder, recipe)
+    if json:
+        _print_json({**vars(found), "recipe": str(found.recipe)})
+    else:
+        show_imported(found)
+
+
+@app.command(cls=Command)
 def convert(
     checkpoint: Annotated[str, typer.Argument(help="A folder or hub id, e.g. microsoft/llava-med-v1.5-mistral-7b.")],
     out: Annotated[Path, typer.Argument(help="A new folder.")],

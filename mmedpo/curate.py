@@ -15,7 +15,7 @@ from mmedpo.events import StageStarted
 from mmedpo.folder import write_text
 from mmedpo.journal import Journal
 from mmedpo.parts import Dispreference, Localizer, Reader, Scorer
-from mmedpo.records import Case, Drop, Pair, Region, Score, Side, Weighted, from_json, to_json
+from mmedpo.records import GIVEN, Case, Drop, Pair, Region, Score, Side, Weighted, from_json, to_json
 from mmedpo.regions import agreement, merge
 from mmedpo.run import Opened, Run, blaming, by_slice, opening
 from mmedpo.samples import Remembering
@@ -190,9 +190,7 @@ def _checked(
 
 def score(run: Run, parts: Sequence[Scorer], pairs: list[Pair]) -> list[tuple[Pair, Score]]:
     """Rate each pair by the scorer of its kind; a published relevance stands as it is."""
-    scores: dict[str, Score] = {
-        pair.id: Score(pair.relevance, scorer="published") for pair in pairs if pair.relevance is not None
-    }
+    scores = {pair.id: _published(pair) for pair in pairs if pair.relevance is not None}
     for part in parts:
         mine = [pair for pair in pairs if pair.id not in scores and pair.kind in part.rates]
         scores |= _scored_by(run, part, mine) if mine else {}
@@ -204,6 +202,13 @@ def score(run: Run, parts: Sequence[Scorer], pairs: list[Pair]) -> list[tuple[Pa
         counts[f"{pair.kind} pairs rated by {who}" if given.relevance is not None else f"unrated by {who}"] += 1
     run.finish("score", counts)
     return rated
+
+
+def _published(pair: Pair) -> Score:
+    """Return the score that a pair came with, and who gave it for what reason, where the data say so."""
+    told = pair.notes.get(GIVEN, {})
+    weight = {"weight": told["weight"]} if "weight" in told else {}
+    return Score(pair.relevance, {**told.get("evidence", {}), **weight}, told.get("scorer") or "published")
 
 
 def _scored_by(run: Run, part: Scorer, pairs: list[Pair]) -> dict[str, Score]:
@@ -242,13 +247,18 @@ def weigh(run: Run, rated: list[tuple[Pair, Score]]) -> list[Weighted]:
     boundary.check_weights(found, weights)
     rest = iter(weights)
     keep = run.recipe.unrated == "keep"
-    every = [Weighted(p, s, 1.0 if s.relevance is None else float(next(rest))) for p, s in rated]
+    every = [Weighted(p, s, _unrated(p) if s.relevance is None else float(next(rest))) for p, s in rated]
     weighted = [item for item in every if keep or item.score.relevance is not None]
     run.finish("weigh", Counter({"weighted pairs": len(weighted), "dropped unrated": len(every) - len(weighted)}))
     if not weighted:
         raise DataError(f"none of {len(rated)} pairs has a relevance; see 'unrated:' and the scorers' evidence")
     write_pairs(run, weighted)
     return weighted
+
+
+def _unrated(pair: Pair) -> float:
+    """Return the weight of a pair that nobody rated: the one that it came with, else 1."""
+    return float(pair.notes.get(GIVEN, {}).get("weight", 1.0))
 
 
 def write_pairs(run: Run, weighted: Sequence[Weighted]) -> None:

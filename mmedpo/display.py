@@ -185,6 +185,7 @@ def agreed(use: str, summary: Mapping[str, Any]) -> Iterator[str]:
 FILES = (
     ("pairs.jsonl", "every pair with its scores, evidence and weight"),
     ("adapter", "the trained adapter (PEFT)"),
+    ("data_card.md", "what the pairs are and how they were made"),
     ("measures.json", "the measures"),
     ("answers.jsonl", "every answer, before and after"),
     ("run.json", "the recipe, versions and counts"),
@@ -284,6 +285,32 @@ def show_detector(learnt: str, facts: Mapping[str, Any]) -> None:
                 console.print(
                     f"  {what}: " + ", ".join(f"{key} {value}" for key, value in table.items()), soft_wrap=True
                 )
+
+
+def show_exported(exported: Any, quiet: bool = False) -> None:
+    """Print what left a run; on the error output, what the form's tool does not take up, and how restricted it is."""
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in exported.pairs.items())
+    if not quiet:
+        Console().print(f"{exported.folder}: {counts} pairs for {exported.form}", highlight=False, soft_wrap=True)
+    loud = Console(stderr=True, highlight=False, soft_wrap=True)
+    for note in exported.notes:
+        loud.print(f"mmedpo: note: {note}", markup=False)
+    if exported.restricted:
+        held = f"{exported.restricted:,} of these pairs are restricted"
+        loud.print(f"mmedpo: {held}: {exported.folder} is as restricted as the data they come from", markup=False)
+
+
+def show_imported(found: Any) -> None:
+    """Print what a folder of pairs holds, and which recipe takes it on."""
+    console, total = Console(highlight=False, soft_wrap=True), sum(found.pairs.values())
+    console.print(f"{total:,} pairs: " + ", ".join(f"{count:,} {kind}" for kind, count in found.pairs.items()))
+    for reason, count in found.dropped.items():
+        console.print(f"  {count:,} left out: {reason}", markup=False)
+    for kind, count in found.unrated.items():
+        console.print(f"  {count:,} {kind} pairs have no relevance")
+    console.print(f"  {found.weights:,} came with a weight")
+    console.print(f"  {'restricted' if found.restricted else 'not restricted'}")
+    console.print(f"{found.recipe}: a recipe for them; name your model in it", markup=False)
 
 
 def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,24 @@ def read_json(path: Path) -> Any:
         return None
     except ValueError as error:
         raise DataError(f"{path}: is not JSON ({error}); delete it and run again") from error
+
+
+@contextmanager
+def emerging(out: Path) -> Iterator[Path]:
+    """Yield a folder beside `out` to fill; `out` appears only once everything in it is complete.
+
+    Raises DataError before anything is done when `out` holds something.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out}: is not empty; name a new folder")
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        partial.replace(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 HELD = "MMEDPO_HELD"  # the folder that whoever started this process holds and lent to it

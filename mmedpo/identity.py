@@ -68,12 +68,16 @@ def _imported(source: Path, package: str) -> Iterator[str]:
 
 
 def path_hash(path: str) -> str:
-    """Hash the content of a file, or of all files below a folder with their names."""
+    """Hash the content of a file, or of all files below a folder with their names; a card changes no result."""
     root = Path(path)
     if root.is_file():
         return _file_hash(root)
-    names = sorted(item for item in root.rglob("*") if item.is_file() and "__pycache__" not in item.parts)
+    names = sorted(item for item in root.rglob("*") if item.is_file() and _counts(item))
     return digest([[str(item.relative_to(root)), _file_hash(item)] for item in names])
+
+
+def _counts(file: Path) -> bool:
+    return "__pycache__" not in file.parts and file.name != "README.md"
 
 
 def _file_hash(path: Path) -> str:

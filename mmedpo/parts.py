@@ -78,6 +78,7 @@ class Reader(Part, ABC):
     """
 
     public: ClassVar[bool] = False  # True only for a data set that anyone may have
+    license: ClassVar[str] = ""  # of the data set, by the Hub's name for it; "" where it depends
     restricted: bool = Field(default=True, description="Whether the data must not leave this machine.")
 
     @abstractmethod

@@ -16,7 +16,7 @@ from mmedpo import curate, detector
 from mmedpo.errors import DataError, MmedpoError, RecipeError, Submitted
 from mmedpo.evaluate import evaluate, keep_apart, trained_images
 from mmedpo.events import Event, RunFinished
-from mmedpo.folder import locked, read_json, write_json
+from mmedpo.folder import locked, read_json, write_json, write_text
 from mmedpo.identity import part_hash
 from mmedpo.journal import Journal
 from mmedpo.launch import launch
@@ -65,6 +65,7 @@ def run(loaded: Loaded, see: Callable[[Event], None], *, until: str = STAGES[-1]
         training = read_json(folder / "training.json")["summary"] if trained else {}
         options = this.recipe.evaluate if last >= STAGES.index("evaluate") else None
         measures = _evaluate(this, options, trained, weighted) if options else {}
+        _write_cards(this, weighted, training, measures)
         write_run_file(this, "finished" if until == STAGES[-1] else f"finished up to {until}")
         report = write_report([folder])
         this.see(RunFinished(str(folder), measures, this.did))
@@ -164,7 +165,11 @@ def train_again(folder: Path, see: Callable[[Event], None]) -> Path:
         raise RecipeError(f"{folder}: its recipe has no 'train:'")
     limit = read_json(folder / "run.json")["limit"]
     with together(), working(loaded, see, folder, limit) if rank() == 0 else following(loaded, folder, limit) as this:
-        return train(this, curate.read_pairs(folder))
+        weighted = curate.read_pairs(folder)
+        adapter = train(this, weighted)
+        if rank() == 0 and not (adapter / "README.md").exists():  # nobody has measured this one yet
+            _write_cards(this, weighted, read_json(folder / "training.json")["summary"], {})
+        return adapter
 
 
 @contextmanager
@@ -245,6 +250,23 @@ def _evaluate(
         this.did = True
         write_json(this.folder / "measures.json", result)
     return result
+
+
+def _write_cards(this: Run, weighted: Sequence[Weighted], training: dict[str, Any], measures: dict[str, Any]) -> None:
+    """Write the data card beside the pairs and the model card beside the adapter, where they say something new."""
+    from mmedpo.cards import data_card, model_card
+
+    told = read_json(this.folder / "run.json") or {}  # of the stages before, where training alone is done
+    stages = {"flow": told.get("flow", {}) | this.flow, "scoring": this.scoring or told.get("scoring", {})}
+    known = {"recipe": as_written(this.loaded), **stages, **provenance(this.loaded)}
+    cards: dict[Path, str] = {}
+    if weighted:
+        cards[this.folder / "data_card.md"] = data_card(weighted, known, license=this.recipe.data.license)
+    if training:
+        cards[this.folder / "adapter" / "README.md"] = model_card(this.folder.name, weighted, known, training, measures)
+    for path, card in cards.items():
+        if not path.exists() or path.read_text(encoding="utf-8") != card:
+            write_text(path, card)
 
 
 def write_run_file(this: Run, state: str) -> None:

@@ -96,7 +96,7 @@ class Recipe(Section):
     score: list[InstanceOf[Scorer]] = []
     """Who rates clinical relevance; one scorer a pair kind."""
     unrated: Literal["drop", "keep"] = "drop"
-    """What becomes of a pair whose scorer abstained or that has none: drop it, or keep it at weight 1."""
+    """What becomes of a pair that nobody rated: drop it, or keep it at weight 1 (or at the weight it came with)."""
     weigh: InstanceOf[Weighting]
     """Who makes weights of the relevances."""
     train: TrainOptions | None = None

@@ -13,6 +13,7 @@ from mmedpo.pictures import Picture
 
 CaseKind = Literal["closed", "open", "report"]
 PairKind = Literal["text", "image"]
+GIVEN = "given"  # the key in a pair's notes for what came with its published score: scorer, evidence, weight
 
 
 @dataclass(frozen=True)

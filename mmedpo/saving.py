@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmedpo.errors import DataError
+from mmedpo.folder import emerging
 
 if TYPE_CHECKING:
     from mmedpo.parts import LiveBackbone
@@ -20,16 +19,8 @@ def write_plain(out: Path) -> Iterator[Callable[[LiveBackbone], None]]:
 
     Refuses an `out` that holds something before anything is loaded.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out}: is not empty; name a new folder")
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with emerging(out) as partial:
         yield lambda live: _write(live, partial)
-        partial.replace(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write(live: LiveBackbone, folder: Path) -> None:

@@ -69,3 +69,27 @@ def test_the_papers_setting_reads_slake_and_says_what_it_costs(mmedpo: Mmedpo, t
     assert "2 cases, 4 pairs at most" in done.stdout
     for model in ("gpt-4o", "Llama3-Med42-8B", "Llama3-Med42-70B", "BioMistral-7B"):
         assert model in done.stdout
+
+
+@pytest.mark.slow
+def test_the_lesions_that_slake_comes_with_are_noised_and_trained_on(
+    mmedpo: Mmedpo, tmp_path: Path, slake: Path
+) -> None:
+    here = [
+        "output=out",
+        "data={use: slake, root: data/slake, split: train}",
+        "localize={use: annotated}",
+        "detector=null",
+        "train.lora={r: 4, alpha: 8}",
+        "train.validation=0",
+        "evaluate.data={use: slake, root: data/slake, split: test}",
+    ]
+    done = mmedpo("run", ROOT / "examples" / "lesions.yaml", *here, "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["flow"]["disprefer"]["image pairs by lesion-noise"] == 2
+    assert result["flow"]["train"]["trained"] == 2
+    assert result["measures"]["cases"] == 2
+    assert (tmp_path / "out/adapter/adapter_model.safetensors").exists()
+    (region,) = json.loads((tmp_path / "out/pairs.jsonl").read_text().splitlines()[0])["pair"]["case"]["regions"]
+    assert (region["label"], region["box"]) == ("Liver Cancer", [8, 9, 28, 39])

@@ -31,7 +31,14 @@ evaluate:
   measure: [{use: exact}]
   max_new_tokens: 4
 """
-FILES = ("pairs.jsonl", "answers.jsonl", "measures.json", "adapter/adapter_model.safetensors")
+FILES = (
+    "pairs.jsonl",
+    "data_card.md",
+    "answers.jsonl",
+    "measures.json",
+    "adapter/adapter_model.safetensors",
+    "adapter/README.md",
+)
 SLICE = 4
 
 

@@ -11,7 +11,7 @@ from statistics import fmean, pvariance
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmedpo_plugins.weightings import AsPrinted, Clinical, Filter, Raw, Shuffled, Uniform
+from mmedpo_plugins.weightings import AsPrinted, Clinical, Filter, Given, Raw, Shuffled, Uniform
 from pydantic import ValidationError
 
 from mmedpo import Score, Weighting
@@ -117,3 +117,7 @@ def test_shuffled_weights_are_the_clinical_ones_on_other_pairs_of_the_same_score
 
 def test_a_filter_keeps_what_is_relevant_enough() -> None:
     assert Filter(least=0.3).weigh([Score(value) for value in (0.0, 0.29, 0.3, 1.0)]) == [0, 0, 1, 1]
+
+
+def test_given_takes_the_weight_that_the_evidence_holds() -> None:
+    assert Given().weigh([Score(0.5, {"weight": 1.2}), Score(0.9, {"votes": []})]) == [1.2, 1.0]

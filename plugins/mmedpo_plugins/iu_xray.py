@@ -27,6 +27,7 @@ class IuXray(Reader):
 
     use: ClassVar[str] = "iu-xray"
     public: ClassVar[bool] = True
+    license: ClassVar[str] = "cc-by-nc-nd-4.0"
 
     root: Path
     """The folder with `annotation.json` and `images/`."""

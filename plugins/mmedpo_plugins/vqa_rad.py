@@ -43,6 +43,7 @@ class VqaRad(Reader):
 
     use: ClassVar[str] = "vqa-rad"
     public: ClassVar[bool] = True
+    license: ClassVar[str] = "cc0-1.0"
 
     root: Path
     """The folder with the JSON file, or with `data/*.parquet`."""

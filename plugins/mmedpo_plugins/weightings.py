@@ -17,7 +17,7 @@ MEAN, VARIANCE = 1.0, 0.1  # the paper's mu and sigma^2 (section 3.3 and appendi
 
 @hookimpl
 def mmedpo_weightings() -> list[type[Weighting]]:
-    return [Clinical, Shuffled, Filter, Raw, AsPrinted, Uniform]
+    return [Clinical, Shuffled, Filter, Raw, AsPrinted, Uniform, Given]
 
 
 class _Clipped(Weighting):
@@ -132,6 +132,16 @@ class Uniform(Weighting):
     def weigh(self, scores: Sequence[Score]) -> list[float]:
         """Return ones."""
         return [1.0] * len(scores)
+
+
+class Given(Weighting):
+    """Take the weight that a pair came with, as the reader `pairs` reads it; a pair without one weighs 1."""
+
+    use: ClassVar[str] = "given"
+
+    def weigh(self, scores: Sequence[Score]) -> list[float]:
+        """Return the weights in the scores' evidence."""
+        return [float(score.evidence.get("weight", 1.0)) for score in scores]
 
 
 def _relevance(score: Score) -> float:

@@ -29,6 +29,7 @@ class PhantomFilms(Reader):
 
     use: ClassVar[str] = "phantom"
     public: ClassVar[bool] = True
+    license: ClassVar[str] = "apache-2.0"
 
     restricted: bool = False
     """Whether the data must not leave this machine."""

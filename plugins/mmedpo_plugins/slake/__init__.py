@@ -45,6 +45,7 @@ class Slake(Reader):
 
     use: ClassVar[str] = "slake"
     public: ClassVar[bool] = True
+    license: ClassVar[str] = "cc-by-4.0"
 
     root: Path
     """The folder with the JSON files and `imgs/`."""

@@ -1,0 +1,123 @@
+"""What a form of preference data is, and what each has beside its own columns.
+
+Whatever a form has no place for stands in three columns of ours that its tool does not read: `relevance`, `weight`,
+and `mmedpo`, a JSON text. The reader `pairs` reads each form back, with these columns or without.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, ClassVar
+
+from mmedpo.errors import DataError
+from mmedpo.pictures import Picture, pixel_hash
+from mmedpo.png import png_bytes
+from mmedpo.records import GIVEN, Pair, Weighted, to_json
+
+
+class Images:
+    """Hand out the images of pairs, written anew: the pixels that were used, and nothing else that a file held."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder that the pairs travel in."""
+        self._folder = folder
+        self._last = ("", b"")  # the image made last, by its hash: the pairs of a case stand together
+
+    def named(self, picture: Picture) -> str:
+        """Return the name of an image below the folder; write it where it is not there yet."""
+        name = f"images/{picture.sha256}.png"
+        place = self._folder / name
+        if not place.exists():
+            place.parent.mkdir(exist_ok=True)
+            place.write_bytes(self._png(picture))
+        return name
+
+    def held(self, picture: Picture) -> dict[str, Any]:
+        """Return an image as the Hugging Face libraries hold it within a row."""
+        if self._last[0] != picture.sha256:
+            self._last = (picture.sha256, self._png(picture))
+        return {"bytes": self._last[1], "path": f"{picture.sha256}.png"}
+
+    def _png(self, picture: Picture) -> bytes:
+        image = picture.load()
+        if pixel_hash(image) != picture.sha256:
+            raise DataError(f"{picture.path}: is not the image that the run saw; put that one back, or run again")
+        return png_bytes(image)
+
+
+class Form(ABC):
+    """A form of preference data."""
+
+    use: ClassVar[str]
+    two_images: ClassVar[bool] = True  # whether the sides of a pair may have different images
+    table: ClassVar[str] = ""  # the file that `datasets` loads; "" where it cannot
+
+    @abstractmethod
+    def write(self, pairs: Sequence[Weighted], folder: Path) -> None:
+        """Write the pairs and their images into an empty folder."""
+
+    @abstractmethod
+    def lost(self, pairs: Sequence[Weighted]) -> Iterator[str]:
+        """Yield what the form's tool does not take up of these pairs, a sentence each."""
+
+    def takes(self, pair: Pair) -> bool:
+        """Tell whether the form has room for a pair."""
+        return self.two_images or pair.chosen.image == pair.rejected.image
+
+
+def facts(item: Weighted) -> dict[str, Any]:
+    """Return what a question, two answers and images do not say of a pair."""
+    pair, case = item.pair, item.pair.case
+    given = pair.notes.get(GIVEN) if pair.relevance is not None else None
+    given = given or {"scorer": item.score.scorer, "evidence": item.score.evidence}
+    return {
+        "id": case.id,
+        "kind": pair.kind,
+        "made_by": pair.made_by,
+        "number": pair.number,
+        "answer": case.answer,
+        "case_kind": case.kind,
+        "group": case.group,
+        "about": list(case.about),
+        "restricted": case.restricted,
+        "scorer": given.get("scorer", ""),
+        "evidence": to_json(given.get("evidence", {})),
+        "notes": {key: to_json(value) for key, value in pair.notes.items() if key != GIVEN},
+        "case_notes": to_json(case.notes),
+    }
+
+
+def ours(item: Weighted, images: Images) -> dict[str, Any]:
+    """Return the three columns of ours."""
+    case, more = item.pair.case, facts(item)
+    if case.image != item.pair.chosen.image:
+        more["image"] = images.named(case.image)
+    if case.regions:
+        more["regions"] = [{**to_json(one), "mask": one.mask and images.named(one.mask)} for one in case.regions]
+    return {"relevance": item.score.relevance, "weight": item.weight, "mmedpo": json.dumps(more, ensure_ascii=False)}
+
+
+def two_sided(pairs: Iterable[Weighted]) -> int:
+    """Count the pairs whose sides have different images."""
+    return sum(item.pair.chosen.image != item.pair.rejected.image for item in pairs)
+
+
+def weighted(pairs: Iterable[Weighted]) -> bool:
+    """Tell whether any pair has a weight that is not 1."""
+    return any(item.weight != 1 for item in pairs)
+
+
+def write_parquet(path: Path, features: Any, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows as a parquet file that `datasets` loads with these features; a few rows at a time are in memory."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True)
+    schema, rest = features.arrow_schema, iter(rows)
+    with pq.ParquetWriter(path, schema) as file:
+        while some := list(islice(rest, 64)):
+            file.write_table(pa.Table.from_pylist(some, schema=schema))

@@ -1,0 +1,200 @@
+"""What TRL, ms-swift, LLaMA-Factory and MMedPO's own code load, and a form that holds all there is to a pair."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from mmedpo.folder import write_json
+from mmedpo.form import Form, Images, facts, ours, two_sided, weighted, write_parquet
+from mmedpo.records import Weighted, to_json
+
+PARQUET = "data/train-00000-of-00001.parquet"  # where the Hub and `datasets` look for a table
+_TEXTS = ("evidence", "notes", "case_notes")  # columns that hold JSON
+
+
+def left_out(count: int, pairs: Sequence[Weighted]) -> str:
+    """Say how many pairs a form of one image has no room for."""
+    return f"{count:,} of {len(pairs):,} pairs are left out: their sides differ in the image"
+
+
+class Trl(Form):
+    """What `trl.DPOTrainer` takes: images, prompt, chosen, rejected, in a table that `datasets` loads."""
+
+    use = "trl"
+    two_images = False
+    table = PARQUET
+
+    def write(self, pairs: Sequence[Weighted], folder: Path) -> None:
+        """Write one parquet file that holds the images."""
+        from datasets import Features, Image, List, Value
+
+        turns = List({"role": Value("string"), "content": Value("string")})
+        shape = {"images": List(Image()), "prompt": turns, "chosen": turns, "rejected": turns}
+        extra = {"relevance": Value("float64"), "weight": Value("float64"), "mmedpo": Value("string")}
+        images = Images(folder)
+        write_parquet(folder / PARQUET, Features(shape | extra), (self._row(item, images) for item in pairs))
+
+    def _row(self, item: Weighted, images: Images) -> dict[str, Any]:
+        pair = item.pair
+        return {
+            "images": [images.held(pair.chosen.image)],
+            "prompt": [{"role": "user", "content": pair.case.question}],
+            "chosen": [{"role": "assistant", "content": pair.chosen.answer}],
+            "rejected": [{"role": "assistant", "content": pair.rejected.answer}],
+            **ours(item, images),
+        }
+
+    def lost(self, pairs: Sequence[Weighted]) -> Iterator[str]:
+        """Yield that TRL has one image for both sides and no weights."""
+        if count := two_sided(pairs):
+            yield f"{left_out(count, pairs)}, and TRL shows both the same"
+        if weighted(pairs):
+            yield "TRL's DPOTrainer has no weight per pair: it ignores the column `weight`"
+
+
+class MsSwift(Form):
+    """What ms-swift takes: a line a pair with messages, rejected_messages, images, rejected_images."""
+
+    use = "ms-swift"
+    table = "pairs.jsonl"
+
+    def write(self, pairs: Sequence[Weighted], folder: Path) -> None:
+        """Write `pairs.jsonl` and the images."""
+        images = Images(folder)
+        lines = (json.dumps(self._row(item, images), ensure_ascii=False) for item in pairs)
+        (folder / "pairs.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+    def _row(self, item: Weighted, images: Images) -> dict[str, Any]:
+        pair = item.pair
+        asked = {"role": "user", "content": f"<image>{pair.case.question}"}
+        sides = {"messages": pair.chosen.answer, "rejected_messages": pair.rejected.answer}
+        return {
+            **{name: [asked, {"role": "assistant", "content": answer}] for name, answer in sides.items()},
+            "images": [images.named(pair.chosen.image)],
+            "rejected_images": [images.named(pair.rejected.image)],
+            **ours(item, images),
+        }
+
+    def lost(self, pairs: Sequence[Weighted]) -> Iterator[str]:
+        """Yield that ms-swift has no weights, and since when it has rejected messages."""
+        yield "needs ms-swift 3.8 or newer, which reads `rejected_messages` and `rejected_images`"
+        if weighted(pairs):
+            yield "ms-swift has no weight per pair: it drops the column `weight`"
+
+
+class LlamaFactory(Form):
+    """What LLaMA-Factory takes: its ShareGPT ranking form, and the dataset_info.json that describes it."""
+
+    use = "llama-factory"
+    two_images = False
+    table = "pairs.json"
+
+    def write(self, pairs: Sequence[Weighted], folder: Path) -> None:
+        """Write `pairs.json`, `dataset_info.json` and the images."""
+        images = Images(folder)
+        write_json(folder / "pairs.json", [self._row(item, images) for item in pairs])
+        columns = {"messages": "conversations", "chosen": "chosen", "rejected": "rejected", "images": "images"}
+        shape = {"file_name": "pairs.json", "formatting": "sharegpt", "ranking": True, "columns": columns}
+        write_json(folder / "dataset_info.json", {"mmedpo_pairs": shape})
+
+    def _row(self, item: Weighted, images: Images) -> dict[str, Any]:
+        pair = item.pair
+        return {
+            "conversations": [{"from": "human", "value": f"<image>{pair.case.question}"}],
+            "chosen": {"from": "gpt", "value": pair.chosen.answer},
+            "rejected": {"from": "gpt", "value": pair.rejected.answer},
+            "images": [images.named(pair.chosen.image)],
+            **ours(item, images),
+        }
+
+    def lost(self, pairs: Sequence[Weighted]) -> Iterator[str]:
+        """Yield that LLaMA-Factory has one image for both sides and no weights."""
+        if count := two_sided(pairs):
+            yield f"{left_out(count, pairs)}, and LLaMA-Factory shows both the same"
+        if weighted(pairs):
+            yield "LLaMA-Factory has no weight per pair: it ignores the column `weight`"
+
+
+class MmedpoJson(Form):
+    """What was released with MMedPO: conversations, rejected_conversations, weighted_score."""
+
+    use = "mmedpo-json"
+    file: ClassVar = "pairs_dpo_weighted.json"
+
+    def write(self, pairs: Sequence[Weighted], folder: Path) -> None:
+        """Write `pairs_dpo_weighted.json` and the images."""
+        images = Images(folder)
+        write_json(folder / self.file, [self._row(item, images) for item in pairs])
+
+    def _row(self, item: Weighted, images: Images) -> dict[str, Any]:
+        pair, extra = item.pair, ours(item, images)
+        first, second = (images.named(side.image).removeprefix("images/") for side in (pair.chosen, pair.rejected))
+        asked = {"from": "human", "value": f"<image>\n{pair.case.question}"}
+        sides = {"conversations": pair.chosen.answer, "rejected_conversations": pair.rejected.answer}
+        score = extra.pop("relevance")
+        return {
+            "id": pair.case.id,
+            "image": first,
+            **({"rejected_image": second} if second != first else {}),
+            **{name: [asked, {"from": "gpt", "value": f" {answer}"}] for name, answer in sides.items()},
+            **({} if score is None else {"weighted_score": score}),
+            **extra,
+        }
+
+    def lost(self, pairs: Sequence[Weighted]) -> Iterator[str]:
+        """Yield that MMedPO's published code does not know of `rejected_image`."""
+        if count := two_sided(pairs):
+            yield (
+                f"{count:,} of {len(pairs):,} pairs name another image in `rejected_image`, which the reader "
+                "`mmedpo-json` reads and MMedPO's published code does not"
+            )
+
+
+class Parquet(Form):
+    """All there is to a pair, in one table that `datasets` loads and whose columns say what they hold."""
+
+    use = "parquet"
+    table = PARQUET
+
+    def write(self, pairs: Sequence[Weighted], folder: Path) -> None:
+        """Write one parquet file that holds the images and masks."""
+        images = Images(folder)
+        write_parquet(folder / PARQUET, _columns(), (self._row(item, images) for item in pairs))
+
+    def _row(self, item: Weighted, images: Images) -> dict[str, Any]:
+        pair, case, more = item.pair, item.pair.case, facts(item)
+        sides = {"chosen_image": pair.chosen.image, "rejected_image": pair.rejected.image}
+        return {
+            "question": case.question,
+            "image": images.held(case.image),
+            "chosen": pair.chosen.answer,
+            "rejected": pair.rejected.answer,
+            **{name: images.held(image) if image != case.image else None for name, image in sides.items()},
+            "relevance": item.score.relevance,
+            "weight": item.weight,
+            **more,
+            **{key: json.dumps(more[key], ensure_ascii=False) for key in _TEXTS},
+            "regions": [{**to_json(one), "mask": one.mask and images.held(one.mask)} for one in case.regions],
+        }
+
+    def lost(self, pairs: Sequence[Weighted]) -> Iterator[str]:
+        """Yield nothing."""
+        yield from ()
+
+
+def _columns() -> Any:
+    from datasets import Features, Image, List, Value
+
+    texts = ("question", "chosen", "rejected", "id", "kind", "made_by", "answer", "case_kind", "group", "scorer")
+    shape: dict[str, Any] = {name: Value("string") for name in (*texts, *_TEXTS)}
+    shape |= {name: Image() for name in ("image", "chosen_image", "rejected_image")}
+    shape |= {"relevance": Value("float64"), "weight": Value("float64"), "number": Value("int64")}
+    shape |= {"restricted": Value("bool"), "about": List(Value("string"))}
+    box = {"label": Value("string"), "box": List(Value("float64")), "confidence": Value("float64"), "mask": Image()}
+    return Features(shape | {"regions": List(box)})
+
+
+FORMS: Mapping[str, Form] = {form.use: form for form in (Trl(), MsSwift(), LlamaFactory(), MmedpoJson(), Parquet())}

@@ -1,0 +1,127 @@
+"""Pairs leave a run in a form that other tools load, and come back as the data of a recipe."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from mmedpo.cards import data_card
+from mmedpo.curate import read_pairs
+from mmedpo.errors import DataError, PluginError, RecipeError
+from mmedpo.folder import emerging, read_json, write_text
+from mmedpo.forms import FORMS
+from mmedpo.parts import Reader
+from mmedpo.plugins import load, resolve, suggest
+from mmedpo.records import GIVEN, Drop, Pair, Weighted
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What left a run."""
+
+    folder: Path
+    form: str
+    pairs: dict[str, int]  # by kind
+    left_out: int
+    restricted: int
+    notes: list[str]  # what the form's tool does not take up
+
+
+def export_run(run: Path, use: str, out: Path) -> Exported:
+    """Write a run's pairs, their images and a data card into a new folder, in a form that a tool loads.
+
+    Raises RecipeError for an unknown form, DataError when there are no pairs or `out` holds something.
+    """
+    if use not in FORMS:
+        raise RecipeError(f"--to: there is no form {use!r}; {suggest(use, FORMS)}")
+    form, every = FORMS[use], read_pairs(run)
+    kept, lost = [item for item in every if form.takes(item.pair)], list(form.lost(every))
+    if not kept:
+        raise DataError(f"{run}: nothing is left to export; {'; '.join(lost)}")
+    known = read_json(run / "run.json")
+    if not known:
+        raise DataError(f"{run}: is no run folder; it has no run.json")
+    with emerging(out) as folder:
+        form.write(kept, folder)
+        license = _license(known["recipe"]["data"]["use"])
+        card = data_card(kept, known, license=license, table=form.table, lost=lost)
+        write_text(folder / "README.md", card)
+    restricted = sum(item.pair.case.restricted for item in kept)
+    return Exported(out, use, _kinds(kept), len(every) - len(kept), restricted, lost)
+
+
+def _license(reader: str) -> str:
+    """Return the licence of what a reader reads, or "" where it depends or the reader is not installed here."""
+    try:
+        return cast(type[Reader], load(resolve("reader", reader))).license
+    except (LookupError, PluginError):
+        return ""
+
+
+def _kinds(pairs: Sequence[Weighted]) -> dict[str, int]:
+    return dict(sorted(Counter(item.pair.kind for item in pairs).items()))
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What a folder of pairs holds."""
+
+    recipe: Path
+    pairs: dict[str, int]  # by kind
+    dropped: dict[str, int]  # by reason
+    unrated: dict[str, int]  # by kind
+    weights: int  # pairs that came with one
+    restricted: bool
+
+
+def import_pairs(root: Path, recipe: Path) -> Imported:
+    """Read a folder of pairs, and write a recipe that scores, weighs and trains on them.
+
+    Raises DataError for what cannot be read, RecipeError when there is a file at `recipe`.
+    """
+    if recipe.exists():
+        raise RecipeError(f"{recipe}: is there already; name a new file")
+    cls = cast(type[Reader], load(resolve("reader", "pairs")))
+    options: dict[str, Any] = {"root": root}
+    items = list(cls.model_validate(options).read())
+    pairs = [item for item in items if isinstance(item, Pair)]
+    if not pairs:
+        raise DataError(f"{root}: there are no pairs to read")
+    found = Imported(
+        recipe,
+        dict(sorted(Counter(pair.kind for pair in pairs).items())),
+        dict(Counter(item.reason for item in items if isinstance(item, Drop))),
+        dict(sorted(Counter(pair.kind for pair in pairs if pair.relevance is None).items())),
+        sum("weight" in pair.notes.get(GIVEN, {}) for pair in pairs),
+        any(pair.case.restricted for pair in pairs),  # so is one that does not say that it is not
+    )
+    write_text(recipe, _starter(root, found))
+    return found
+
+
+def _starter(root: Path, found: Imported) -> str:
+    """Write the recipe: what the pairs lack is asked for, what they bring is taken."""
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in found.pairs.items())
+    data = f"{{use: pairs, root: {json.dumps(str(root))}{'' if found.restricted else ', restricted: false'}}}"
+    lines = [
+        f"# Pairs from {root}: {counts}.",
+        f"# Run:    mmedpo run {found.recipe}",
+        f"output: runs/{found.recipe.stem}",
+        f"data:     {data}",
+        "backbone: {use: llava-med, checkpoint: microsoft/llava-med-v1.5-mistral-7b}     # the model to align",
+    ]
+    weighted = found.weights == sum(found.pairs.values())
+    if found.unrated and weighted:
+        lines.append("unrated:  keep     # pairs without a relevance have the weight that they came with")
+    elif "text" in found.unrated:
+        lines.append("score:    [{use: med-llm-vote}]     # rates the text pairs that have no relevance")
+    if "image" in found.unrated and not weighted:
+        lines.append("unrated:  keep     # image pairs without a relevance weigh 1")
+    if weighted:
+        lines.append("weigh:    {use: given}     # the weights that they came with; clinical makes them anew")
+    train = "{epochs: 3, learning_rate: 1e-7, lora: {r: 128, alpha: 256}, projector: {learning_rate: 2e-5}}"
+    return "\n".join([*lines, f"train:    {train}", ""])
