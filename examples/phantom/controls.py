@@ -75,4 +75,4 @@ def _yes(live: Any, part: Dispreference, cases: Sequence[Case]) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(controls(Path(sys.argv[1]))))
+    print(json.dumps(controls(Path(sys.argv[1]), images=int(sys.argv[2]))))

@@ -1,6 +1,6 @@
 """The phantom study: does alignment help, over what, and does the model look? docs/evidence.md has the results.
 
-    python examples/phantom/study.py explore     # every method at every rate, on validation films; hours on two cores
+    python examples/phantom/study.py explore     # every method at every rate, on validation films; an hour on two cores
     python examples/phantom/study.py confirm     # the frozen methods on test films, once: 3 bases x 3 seeds
     python examples/phantom/study.py confirm --small      # minutes; shows that it works, and nothing else
 
@@ -139,17 +139,18 @@ def main() -> None:
     made = list(jobs(given.part, places, given.seeds or SEEDS[given.part], given.out / given.part, extra))
     with ThreadPoolExecutor(given.jobs) as pool:
         list(pool.map(lambda job: job(), made))
-        report(given.part, made, given.out, pool)
+        report(given.part, made, given.out, pool, 12 if given.small else 100)
 
 
-def report(part: str, made: Sequence[Job], out: Path, pool: ThreadPoolExecutor) -> None:
+def report(part: str, made: Sequence[Job], out: Path, pool: ThreadPoolExecutor, films: int) -> None:
     """Write what was found as JSON, and print it as tables."""
     methods = [place.parent.name for place in sorted(made[0].folder.glob("*/answers.jsonl"), key=_age)]
     found: dict[str, Any] = {"table": table(made, methods)}
     if part == "confirm":
         found["contrasts"] = contrasts(made)
         found["controls"] = {
-            method: list(pool.map(examine, [job.folder / method for job in made])) for method in ["start", *methods]
+            method: list(pool.map(lambda run: examine(run, films), [job.folder / method for job in made]))
+            for method in ["start", *methods]
         }
     (out / f"{part}.json").write_text(json.dumps(found, indent=1))
     print("\n".join(tables(found)))
@@ -159,9 +160,9 @@ def _age(answers: Path) -> float:
     return answers.stat().st_mtime
 
 
-def examine(run: Path) -> dict[str, float]:
-    """Take the controls of a run, in a process of its own."""
-    line = [sys.executable, str(HERE / "controls.py"), str(run)]
+def examine(run: Path, films: int) -> dict[str, float]:
+    """Take the controls of a run on so many test films, in a process of its own."""
+    line = [sys.executable, str(HERE / "controls.py"), str(run), str(films)]
     done = subprocess.run(
         line, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )

@@ -1,0 +1,30 @@
+"""The phantom study can be carried out, at reduced size; what it finds then means nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Mmedpo
+
+STUDY = ROOT / "examples/phantom"
+
+
+def test_what_was_tried_is_a_recipe_whose_variants_are_fine(mmedpo: Mmedpo) -> None:
+    done = mmedpo("check", STUDY / "explore.yaml")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_confirmation_ends_with_table_contrasts_and_controls(tmp_path: Path) -> None:
+    line = [sys.executable, str(STUDY / "study.py"), "confirm", "--small", "--out", str(tmp_path)]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "confirm.json").read_text())
+    assert {row["method"] for row in found["contrasts"]} == {"best"}
+    assert {"start", "sft", "dpo", "mmedpo", "best", "best-uniform", "best-shuffled"} <= found["controls"].keys()
+    assert "forced_choice" in done.stdout
+    assert "| best - sft | closed_accuracy |" in done.stdout
