@@ -148,8 +148,9 @@ def report(part: str, made: Sequence[Job], out: Path, pool: ThreadPoolExecutor, 
     found: dict[str, Any] = {"table": table(made, methods)}
     if part == "confirm":
         found["contrasts"] = contrasts(made)
+        some = [job.folder for job in made if job.folder.name == made[0].folder.name]  # of the first seed
         found["controls"] = {
-            method: list(pool.map(lambda run: examine(run, films), [job.folder / method for job in made]))
+            method: list(pool.map(lambda run: examine(run, films), [folder / method for folder in some]))
             for method in ["start", *methods]
         }
     (out / f"{part}.json").write_text(json.dumps(found, indent=1))
