@@ -139,10 +139,10 @@ def main() -> None:
     made = list(jobs(given.part, places, given.seeds or SEEDS[given.part], given.out / given.part, extra))
     with ThreadPoolExecutor(given.jobs) as pool:
         list(pool.map(lambda job: job(), made))
-        report(given.part, made, given.out, pool, 12 if given.small else 100)
+        report(given.part, made, given.out, pool, given.small)
 
 
-def report(part: str, made: Sequence[Job], out: Path, pool: ThreadPoolExecutor, films: int) -> None:
+def report(part: str, made: Sequence[Job], out: Path, pool: ThreadPoolExecutor, small: bool) -> None:
     """Write what was found as JSON, and print it as tables."""
     methods = [place.parent.name for place in sorted(made[0].folder.glob("*/answers.jsonl"), key=_age)]
     found: dict[str, Any] = {"table": table(made, methods)}
@@ -150,8 +150,8 @@ def report(part: str, made: Sequence[Job], out: Path, pool: ThreadPoolExecutor, 
         found["contrasts"] = contrasts(made)
         some = [job.folder for job in made if job.folder.name == made[0].folder.name]  # of the first seed
         found["controls"] = {
-            method: list(pool.map(lambda run: examine(run, films), [folder / method for folder in some]))
-            for method in ["start", *methods]
+            method: list(pool.map(lambda run: examine(run, 12 if small else 100), [folder / method for folder in some]))
+            for method in ["start", *(["best"] if small else methods)]
         }
     (out / f"{part}.json").write_text(json.dumps(found, indent=1))
     print("\n".join(tables(found)))
