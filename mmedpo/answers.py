@@ -28,45 +28,72 @@ class Asked:
     target: Tensor  # (answer tokens,)
 
 
-def token_logps(model: Any, inputs: dict[str, Any], asked: Asked, head: Any, scaled: bool = False) -> Tensor:
+def token_logps(
+    model: Any, inputs: dict[str, Any], asked: Asked, head: Any, scaled: bool = False, beside: Tensor | None = None
+) -> Tensor:
     """Run the model and return log p of each answer token (answer tokens,), in float32 or better.
 
     `head` is the module that makes logits; `scaled` says that the model changes them further, which a head in parts
-    could not follow.
+    could not follow. With `beside`, the logits (spots, vocabulary) of another policy, return (answer tokens, 2): log p,
+    and the divergence from that policy where the token is predicted.
     """
-    found: list[Tensor] = []
+    size = max(1, CHUNK // head.weight.shape[0])
+    if scaled or len(asked.rows) <= size:
+        return _told(spot_logits(model, inputs, asked, head), asked.spot, asked.target, beside)
+    told: list[Tensor] = []
 
     def pick(run: Callable[[Tensor], Tensor], hidden: Tensor) -> Tensor:
-        picked = hidden[asked.rows, asked.columns]
-        size = max(1, CHUNK // head.weight.shape[0])
-        if scaled or len(picked) <= size:
-            logits = run(picked)[None]
-            found.append(logits)
-            return logits
-        found.append(_in_parts(run, picked, asked, size))
+        told.append(_in_parts(run, hidden[asked.rows, asked.columns], asked, size, beside))
         return hidden.new_zeros(1, 1, 1)
 
     with _instead(head, pick):
         logits = model(**inputs, use_cache=False).logits
-    if not found:  # it makes its logits in a way of its own
-        return NextToken.apply(logits[asked.rows, asked.columns], asked.spot, asked.target)
-    if found[0].dim() == 1:
-        return found[0]
-    return NextToken.apply(logits[0], asked.spot, asked.target)
+    return told[0] if told else _told(logits[asked.rows, asked.columns], asked.spot, asked.target, beside)
 
 
-def _in_parts(run: Callable[[Tensor], Tensor], picked: Tensor, asked: Asked, size: int) -> Tensor:
-    """Compute log-probabilities (answer tokens,) of hidden states (spots, width), `size` spots at a time."""
-    logps = picked.new_zeros(len(asked.spot), dtype=torch.promote_types(picked.dtype, torch.float32))
+def spot_logits(model: Any, inputs: dict[str, Any], asked: Asked, head: Any) -> Tensor:
+    """Run the model and return its logits (spots, vocabulary) where answers are predicted."""
+    called = False
 
-    def part(hidden: Tensor, spot: Tensor, target: Tensor) -> Tensor:
-        return NextToken.apply(run(hidden), spot, target)
+    def pick(run: Callable[[Tensor], Tensor], hidden: Tensor) -> Tensor:
+        nonlocal called
+        called = True
+        return run(hidden[asked.rows, asked.columns])[None]
+
+    with _instead(head, pick):
+        logits = model(**inputs, use_cache=False).logits
+    return logits[0] if called else logits[asked.rows, asked.columns]  # some make logits in a way of their own
+
+
+def divergence(logits: Tensor, beside: Tensor) -> Tensor:
+    """Return KL(policy || other policy) over the vocabulary (spots,), of logits (spots, vocabulary)."""
+    exact = torch.promote_types(logits.dtype, torch.float32)
+    own, other = logits.log_softmax(1, dtype=exact), beside.log_softmax(1, dtype=exact)
+    return torch.sum(own.exp() * (own - other), dim=1)
+
+
+def _told(logits: Tensor, spot: Tensor, target: Tensor, beside: Tensor | None) -> Tensor:
+    """Return log-probabilities (answer tokens,), beside another policy's logits also divergences (answer tokens, 2)."""
+    logps: Tensor = NextToken.apply(logits, spot, target)
+    return logps if beside is None else torch.stack([logps, divergence(logits, beside)[spot]], dim=1)
+
+
+def _in_parts(
+    run: Callable[[Tensor], Tensor], picked: Tensor, asked: Asked, size: int, beside: Tensor | None
+) -> Tensor:
+    """Tell the same from hidden states (spots, width), `size` spots at a time."""
+    shape = (len(asked.spot),) if beside is None else (len(asked.spot), 2)
+    told = picked.new_zeros(shape, dtype=torch.promote_types(picked.dtype, torch.float32))
+
+    def part(hidden: Tensor, spot: Tensor, target: Tensor, other: Tensor | None) -> Tensor:
+        return _told(run(hidden), spot, target, other)
 
     for start in range(0, len(picked), size):
         here = ((asked.spot >= start) & (asked.spot < start + size)).nonzero()[:, 0]
-        some = picked[start : start + size], asked.spot[here] - start, asked.target[here]
-        logps = logps.index_put((here,), checkpoint(part, *some, use_reentrant=False))
-    return logps
+        there = None if beside is None else beside[start : start + size]
+        some = picked[start : start + size], asked.spot[here] - start, asked.target[here], there
+        told = told.index_put((here,), checkpoint(part, *some, use_reentrant=False))
+    return told
 
 
 class NextToken(torch.autograd.Function):

@@ -19,6 +19,7 @@ class Answers:
     rejected: Tensor
     chosen_tokens: Tensor  # how many tokens the sum is over, the end token included
     rejected_tokens: Tensor
+    strayed: Tensor | None = None  # KL(policy || reference), a mean over the chosen answer's tokens; of a policy only
 
 
 def sigmoid_loss(margin: Tensor, beta: float, smoothing: float = 0.0) -> Tensor:
@@ -66,7 +67,7 @@ def preference_loss(policy: Answers, reference: Answers, beta: float, options: L
 
 
 def pair_loss(policy: Answers, reference: Answers, beta: float, options: LossOptions) -> Tensor:
-    """Return the loss of each pair before its weight (pairs,): preference + nll x NLL + anchor x anchor.
+    """Return the loss of each pair before its weight (pairs,): preference + nll x NLL + anchor x anchor + kl x KL.
 
     For kind `sft` it is the chosen answer's NLL alone, and the rejected side has no part in it.
     """
@@ -77,6 +78,9 @@ def pair_loss(policy: Answers, reference: Answers, beta: float, options: LossOpt
         loss = loss - options.nll * policy.chosen / policy.chosen_tokens
     if options.anchor:
         loss = loss + options.anchor * anchor_loss(policy.chosen - reference.chosen, beta)
+    if options.kl:
+        assert policy.strayed is not None
+        loss = loss + options.kl * policy.strayed
     return loss
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,9 @@ from transformers.trainer_utils import EvalLoopOutput
 from trl import DPOConfig, DPOTrainer
 
 from mmedpo import resume
-from mmedpo.answers import Asked, changes_logits, token_logps
+from mmedpo.answers import Asked, changes_logits, spot_logits, token_logps
 from mmedpo.batches import KINDS, Collator, Trained
-from mmedpo.errors import DataError
+from mmedpo.errors import DataError, RecipeError
 from mmedpo.features import Sight
 from mmedpo.groups import Grouped, Loader, Shared, in_order
 from mmedpo.lora import save_adapter
@@ -71,6 +73,7 @@ class PreferenceTrainer(DPOTrainer):
         self.remove_callback(PrinterCallback)
         self.sums = {mode: torch.zeros(len(KINDS), len(SUMS), device=args.device) for mode in ("train", "eval")}
         self.evaluated = self.sums["eval"]  # of the latest evaluation
+        self.start = self._trained_weights() if options.loss.kl else {}
 
     def _without_trl_extras(self, forward: Any) -> None:
         """Remove TRL's copy of the adapter, its reference, and the forward it puts before the model's."""
@@ -85,6 +88,15 @@ class PreferenceTrainer(DPOTrainer):
         if self.trees and text._attn_implementation == "sdpa":
             register()
             text._attn_implementation = NAME
+
+    def _trained_weights(self) -> dict[str, Tensor]:
+        """Return copies of the weights that training changes; small, as an adapter is."""
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            raise RecipeError(
+                "train.loss.kl needs the adapter whole in each process; it does not go with FSDP or DeepSpeed"
+            )
+        weights = self.model.named_parameters()
+        return {name: weight.detach().clone() for name, weight in weights if weight.requires_grad}
 
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         return dataset  # rows are indices; the collator does the rest
@@ -131,7 +143,7 @@ class PreferenceTrainer(DPOTrainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """Return these pairs' share of the step's loss."""
-        policy = self.answers(model, inputs)
+        policy = self.answers(model, inputs, strayed=bool(self.options.loss.kl))
         chosen, rejected = inputs["reference"].unbind(1)
         reference = Answers(chosen, rejected, policy.chosen_tokens, policy.rejected_tokens)
         losses = pair_loss(policy, reference, self.options.beta, self.options.loss)
@@ -160,19 +172,51 @@ class PreferenceTrainer(DPOTrainer):
         metrics = {f"{metric_key_prefix}_loss": loss / max(count, 1)}
         return EvalLoopOutput(predictions=(), label_ids=None, metrics=metrics, num_samples=int(count))
 
-    def answers(self, model: Any, batch: dict[str, Any]) -> Answers:
-        """Run the model and return the log-probabilities of both sides' answers."""
+    def answers(self, model: Any, batch: dict[str, Any], strayed: bool = False) -> Answers:
+        """Run the model and return the log-probabilities of both sides' answers.
+
+        `strayed` asks also how far the policy is from where it started, for which it runs twice.
+        """
         base = self.accelerator.unwrap_model(model).get_base_model()
         inputs = {**batch["inputs"], **self._prepare_inputs(self.sight.inputs(base, batch["images"]))}
         if "end" in inputs:
             inputs["attention_mask"] = attention_mask(inputs.pop("end"), base, batch["trees"])
         asked = Asked(batch["rows"], batch["columns"], batch["spot"], batch["target"])
-        logps = token_logps(model, inputs, asked, base.get_output_embeddings(), self._scaled)
-        table = logps.new_zeros(len(batch["tokens"]), int(batch["place"].max()) + 1)
+        head = base.get_output_embeddings()
+        beside = self._at_the_start(model, inputs, asked, head) if strayed else None
+        told = token_logps(model, inputs, asked, head, self._scaled, beside)
+        # (sides, longest answer), or with divergences (sides, longest answer, 2)
+        table = told.new_zeros(len(batch["tokens"]), int(batch["place"].max()) + 1, *told.shape[1:])
         # Each place is written once, so that no order of additions can change the result.
-        table = table.index_put((batch["side"], batch["place"]), logps)
-        chosen, rejected = table.sum(1).chunk(2)
-        return Answers(chosen, rejected, *batch["tokens"].chunk(2))
+        sums = table.index_put((batch["side"], batch["place"]), told).sum(1)
+        if not strayed:
+            return Answers(*sums.chunk(2), *batch["tokens"].chunk(2))
+        logps, distance = sums.unbind(1)
+        found = Answers(*logps.chunk(2), *batch["tokens"].chunk(2))
+        return replace(found, strayed=distance.chunk(2)[0] / found.chosen_tokens)
+
+    def _at_the_start(self, model: Any, inputs: dict[str, Any], asked: Asked, head: Any) -> Tensor:
+        """Return the logits (spots, vocabulary) of the policy before the first step."""
+        with torch.no_grad(), self._as_started():
+            return spot_logits(self.accelerator.unwrap_model(model), inputs, asked, head)
+
+    @contextmanager
+    def _as_started(self) -> Iterator[None]:
+        """Put the weights that training began with in place of those it changed."""
+        model = self.accelerator.unwrap_model(self.model)
+        now: dict[str, Tensor] = {}
+        for name, weight in model.named_parameters():
+            if name in self.start:
+                now[name], weight.data = weight.data, self.start[name]
+        training = model.training
+        model.eval()  # the reference knows no dropout
+        try:
+            yield
+        finally:
+            model.train(training)
+            for name, weight in model.named_parameters():
+                if name in now:
+                    weight.data = now[name]
 
     def fill_reference(
         self, pairs: Sequence[Trained], table: MutableMapping[str, tuple[float, float]], advance: Any

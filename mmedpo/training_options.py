@@ -89,7 +89,7 @@ class ProjectorOptions(Options):
 
 
 class LossOptions(Options):
-    """The loss of a pair: kind + nll x NLL + anchor x anchor, times its weight and the coefficient of its kind."""
+    """The loss of a pair, kind + nll x NLL + anchor x anchor + kl x KL, times its weight and its kind's coefficient."""
 
     kind: Literal["sigmoid", "hinge", "ipo", "robust", "sft"] = "sigmoid"
     """The preference loss; sft: none, the chosen answers are learned as they are (their mean token NLL)."""
@@ -99,6 +99,9 @@ class LossOptions(Options):
     """Coefficient of the chosen answer's negative log-likelihood, a mean over its tokens."""
     anchor: float = Field(default=0.0, ge=0)
     """Coefficient of mDPO's anchor, which keeps the chosen answer's reward above zero."""
+    kl: float = Field(default=0.0, ge=0)
+    """Coefficient of KL(policy || reference) over the vocabulary, a mean over the chosen answer's tokens; a step then
+    takes a third more time."""
     text: float = Field(default=1.0, ge=0)
     """Coefficient of text pairs."""
     image: float = Field(default=1.0, ge=0)
@@ -108,8 +111,8 @@ class LossOptions(Options):
     def _smoothing_fits(self) -> LossOptions:
         if self.label_smoothing and self.kind not in ("sigmoid", "robust"):
             raise ValueError(f"label_smoothing is for kind sigmoid or robust, not {self.kind}")
-        if self.kind == "sft" and (self.nll or self.anchor):
-            raise ValueError("sft is the NLL of the chosen answers; leave nll and anchor out")
+        if self.kind == "sft" and (self.nll or self.anchor or self.kl):
+            raise ValueError("sft is the NLL of the chosen answers; leave nll, anchor and kl out")
         return self
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -76,6 +77,12 @@ def test_anchor_holds_the_chosen_reward_above_zero() -> None:
     assert loss(anchor=0.7) == pytest.approx(loss() + 0.7 * math.log(1 + math.exp(-1)))
 
 
+def test_kl_adds_how_far_the_policy_strayed() -> None:
+    strayed = replace(POLICY, strayed=t(0.4))
+    found = pair_loss(strayed, REFERENCE, BETA, LossOptions(kl=0.5)).item()
+    assert found == pytest.approx(loss() + 0.5 * 0.4)
+
+
 def test_terms_are_independent_of_each_other() -> None:
     both = loss(nll=0.3, anchor=0.7) - loss()
     assert both == pytest.approx(loss(nll=0.3) - loss() + loss(anchor=0.7) - loss())
@@ -116,5 +123,5 @@ def test_sft_is_the_mean_token_nll_of_the_chosen_answer_and_nothing_else() -> No
     policy = Answers(*(torch.tensor([value]) for value in (-6.0, -1.0, 3.0, 2.0)))
     reference = Answers(*(torch.tensor([value]) for value in (-9.0, -9.0, 3.0, 2.0)))
     assert pair_loss(policy, reference, 0.1, LossOptions(kind="sft")).item() == pytest.approx(2.0)
-    with pytest.raises(ValidationError, match="leave nll and anchor out"):
+    with pytest.raises(ValidationError, match="leave nll, anchor and kl out"):
         LossOptions(kind="sft", nll=1.0)

@@ -318,6 +318,16 @@ def test_the_head_in_parts_is_the_head_at_once(monkeypatch: pytest.MonkeyPatch, 
         grads.append({name: p.grad.clone() for name, p in tiny.model.named_parameters() if p.grad is not None})
     trained = [name for name in grads[0] if "vision" not in name]
     assert max(apart(grads[1][name], grads[0][name]) for name in trained) < 1e-10
+    other = torch.randn(4, len(tiny.model.get_output_embeddings().weight), dtype=torch.float64)
+    told = token_logps(tiny.model, inputs, asked, tiny.model.get_output_embeddings(), beside=other)
+    own = tiny.model(**inputs).logits[asked.rows, asked.columns].log_softmax(-1)
+    wanted = torch.nn.functional.kl_div(other.log_softmax(-1), own, log_target=True, reduction="none").sum(-1)
+    assert torch.allclose(told, torch.stack([plain, wanted[asked.spot]], dim=1), atol=1e-12)
+    one, two = (
+        torch.autograd.grad(value.sum(), tiny.model.get_output_embeddings().weight)[0]
+        for value in (told[:, 1], wanted[asked.spot])
+    )
+    assert apart(one, two) < 1e-10
 
 
 def test_logits_that_are_capped_or_scaled_are_noticed() -> None:

@@ -19,7 +19,7 @@ from mmedpo.adapters import load_adapter
 from mmedpo.batches import Collator, Pixels, Trained, encode, hold_out
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import TrainingLogged
-from mmedpo.lora import adapted
+from mmedpo.lora import adapted, save_adapter
 from mmedpo.parts import Setting
 from mmedpo.records import Weighted
 from mmedpo.trainer import PreferenceTrainer
@@ -215,6 +215,65 @@ def test_an_image_pair_learns_from_the_image_alone(tmp_path: Path) -> None:
     same = [replace(w, pair=replace(w.pair, rejected=w.pair.chosen)) for w in noised]
     assert change(tmp_path / "noised", noised, batch_size=4).abs().max() > 0
     assert change(tmp_path / "same", same, batch_size=4).abs().max() < 1e-7
+
+
+# --- the KL term -------------------------------------------------------------------------------------------------
+
+
+def straying(base: Path, start: Path | None, adapter: Path, pair: Trained, backbone: Any) -> float:
+    """Compute KL(policy || start), a mean over the chosen answer's tokens, with stock transformers and stock PEFT."""
+    from peft import PeftModel
+    from transformers import LlavaForConditionalGeneration
+
+    side, logps = pair.chosen, []
+    for folder in (adapter, start):
+        model = LlavaForConditionalGeneration.from_pretrained(base)
+        model = (PeftModel.from_pretrained(model, folder) if folder else model).eval()
+        with torch.no_grad():
+            ids = torch.from_numpy(side.ids).long()[None]
+            logits = model(input_ids=ids, **Pixels(backbone).of(side)).logits
+        logps.append(logits[0, side.answer_start - 1 : -1].log_softmax(-1))
+    return torch.nn.functional.kl_div(logps[1], logps[0], log_target=True, reduction="batchmean").item()
+
+
+@pytest.mark.parametrize("goes_on", [False, True], ids=["from the base", "from an adapter"])
+def test_kl_is_the_divergence_from_the_starting_policy_over_the_chosen_answers_tokens(
+    tmp_path: Path, goes_on: bool, sft: Path
+) -> None:
+    make_model().save_pretrained(tmp_path / "base")
+    pairs, backbone = make_pairs(6), make_started(sft) if goes_on else make_backbone()
+    options = TrainOptions(lora=LORA, loss=LossOptions(kl=1.0), projector=ProjectorOptions())
+    with open_trainer(tmp_path, backbone, pairs, options) as trainer:
+        batch = trainer._prepare_inputs(trainer.collator([{"pair": index} for index in range(6)]))
+        assert trainer.answers(trainer.model, batch, strayed=True).strayed.abs().max() < 1e-6
+        stir(trainer.model)
+        before = {name: weight.clone() for name, weight in trainer.model.named_parameters()}
+        found = trainer.answers(trainer.model, batch, strayed=True)
+        assert all(torch.equal(weight, before[name]) for name, weight in trainer.model.named_parameters())
+        save_adapter(trainer.model, tmp_path / "stirred")
+        encoded = trainer.collator.pairs
+    start = sft if goes_on else None
+    wanted = [straying(tmp_path / "base", start, tmp_path / "stirred", pair, backbone) for pair in encoded]
+    assert found.strayed.tolist() == pytest.approx(wanted, rel=1e-4)
+    assert min(wanted) > 0.01
+
+
+def test_kl_trains_alike_on_trees_and_on_plain_pairs_and_holds_back(tmp_path: Path) -> None:
+    pairs = make_pairs(9)
+    held, packed, free = (
+        change(tmp_path / name, pairs, batch_size=9, epochs=3, packing=packing, loss=LossOptions(nll=1.0, kl=kl))
+        for name, packing, kl in (("pairs", "pairs", 5.0), ("tree", "tree", 5.0), ("free", "pairs", 0.0))
+    )
+    assert apart(packed, held) < 1e-5
+    assert apart(held, free) > 1e-3
+
+
+def test_kl_is_refused_where_no_process_holds_the_whole_adapter(tmp_path: Path) -> None:
+    options = TrainOptions(lora=LORA, loss=LossOptions(kl=1.0))
+    with open_trainer(tmp_path, make_backbone(), make_pairs(2), options) as trainer:
+        trainer.is_fsdp_enabled = True
+        with pytest.raises(RecipeError, match=r"train\.loss\.kl .* FSDP"):
+            trainer._trained_weights()
 
 
 # --- the adapter -------------------------------------------------------------------------------------------------
