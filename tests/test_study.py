@@ -20,10 +20,10 @@ def test_what_was_tried_is_a_recipe_whose_variants_are_fine(mmedpo: Mmedpo) -> N
 
 @pytest.mark.slow
 def test_the_confirmation_ends_with_table_contrasts_and_controls(tmp_path: Path) -> None:
-    line = [sys.executable, str(STUDY / "study.py"), "confirm", "--small", "--out", str(tmp_path)]
+    line = [sys.executable, str(STUDY / "study.py"), "confirm", "presence", "--small", "--out", str(tmp_path)]
     done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "confirm.json").read_text())
+    found = json.loads((tmp_path / "presence/confirm.json").read_text())
     assert {row["method"] for row in found["contrasts"]} == {"best"}
     assert {"start", "sft", "dpo", "mmedpo", "best-shuffled"} <= {row["method"].split(",")[0] for row in found["table"]}
     assert found["controls"].keys() == {"start", "best"}

@@ -32,21 +32,20 @@ def controls(run: Path, split: Literal["validation", "test"] = "test", images: i
 
     `forced_choice` is the share of questions whose right answer has the higher probability of yes and no. Of questions
     answered yes by the truth, `yes:` is the share where the model finds yes more likely: on the film itself, on its
-    twin without the finding, and on changed films.
+    twin without the finding, and on changed films; `yes:other side` is of questions about the side where it is not.
     """
     kept = run / f"controls-{split}-{images}.json"
     if kept.exists():
         return dict(json.loads(kept.read_text()))
     torch.set_num_threads(1)
     with _model(run).open(Setting()) as live:
-        cases = [
-            replace(case, image=_hashed(case.image))
-            for case in PhantomFilms(split=split, images=images, open_questions=0, reports=0).read()
-        ]
+        films = PhantomFilms(**{**_asked(run), "split": split, "images": images, "open_questions": 0, "reports": 0})
+        cases = [replace(case, image=_hashed(case.image)) for case in films.read()]
         lean = dict(zip([case.id for case in cases], leanings(live, cases), strict=True))
         there = [case for case in cases if case.answer == "Yes"]
         found = {
             **presence(cases, lean),
+            **({"yes:other side": mean(lean[case.id] > 0 for case in cases if not case.about)} if films.sides else {}),
             "yes:film": mean(lean[case.id] > 0 for case in there),
             "yes:twin": mean(value > 0 for value in leanings(live, [counterfactual(case) for case in there])),
             **{f"yes:{name}": _yes(live, part, there) for name, part in CHANGES.items()},
@@ -56,11 +55,20 @@ def controls(run: Path, split: Literal["validation", "test"] = "test", images: i
     return found
 
 
+def _asked(run: Path) -> dict[str, Any]:
+    """Return the options of the films that a run was measured on."""
+    return {key: value for key, value in _recipe(run)["evaluate"]["data"].items() if key != "use"}
+
+
 def _model(run: Path) -> Phantom:
     """Return the backbone of a run with its adapter; of the folder `start`, that of its neighbours without one."""
+    adapter = str(run / "adapter") if run.name != "start" else None
+    return Phantom(checkpoint=_recipe(run)["backbone"]["checkpoint"], adapter=adapter)
+
+
+def _recipe(run: Path) -> dict[str, Any]:
     neighbour = run if run.name != "start" else next(run.parent.glob("*/run.json")).parent
-    checkpoint = json.loads((neighbour / "run.json").read_text())["recipe"]["backbone"]["checkpoint"]
-    return Phantom(checkpoint=checkpoint, adapter=str(run / "adapter") if run.name != "start" else None)
+    return dict(json.loads((neighbour / "run.json").read_text())["recipe"])
 
 
 def _hashed(picture: Picture) -> Picture:

@@ -1,11 +1,13 @@
 """The phantom study: does alignment help, over what, and does the model look? docs/evidence.md has the results.
 
-    python examples/phantom/study.py explore     # every method at every rate, on validation films; an hour on two cores
-    python examples/phantom/study.py confirm     # the frozen methods on test films, once: 3 bases x 3 seeds
-    python examples/phantom/study.py confirm --small      # minutes; shows that it works, and nothing else
+    python examples/phantom/study.py explore sides      # every method at every rate, on validation films
+    python examples/phantom/study.py confirm sides      # the frozen methods on test films, once: 3 bases x 3 seeds
+    python examples/phantom/study.py confirm sides --small      # minutes; shows that it works, and nothing else
 
-Both carry out a recipe beside this file with `mmedpo run`, so a study that was stopped goes on where it was. Bases
-other than the packaged one are made first where they are missing (20 minutes each, --bases N for fewer).
+There are two sets of questions: `presence` asks whether a finding is there, `sides` whether it is there on a side, and
+trains on films of a hospital with habits. Both parts carry out a recipe beside this file with `mmedpo run`, so a study
+that was stopped goes on where it was. Bases other than the packaged one are made first where they are missing (20
+minutes each, --bases N for fewer).
 """
 
 from __future__ import annotations
@@ -31,7 +33,19 @@ from mmedpo.recipe import load_variants
 HERE = Path(__file__).parent
 RATES = (5e-4, 1.5e-3, 4.5e-3)  # the same for every method
 START_RATE = 1.5e-3  # of the first stage, where a method has two
-SEEDS = {"explore": (10, 11), "confirm": (0, 1, 2)}  # of the alignment films and of the training; none is in both
+SEEDS = {  # of the alignment films and of the training; none is in two of these
+    ("explore", "presence"): (10, 11),
+    ("confirm", "presence"): (0, 1, 2),
+    ("explore", "sides"): (20, 21),
+    ("confirm", "sides"): (3, 4, 5),
+}
+QUESTIONS = {  # what differs from explore.yaml
+    "presence": [],
+    "sides": [
+        *("data.sides=true", "data.world=usual", "data.images=100"),
+        *("evaluate.data.sides=true", "evaluate.data.seed=1"),  # other films than those of `presence`
+    ],
+}
 MEASURES = (
     "closed_accuracy",
     "f1",
@@ -71,9 +85,8 @@ def bases(folder: Path, count: int) -> Iterator[Path]:
         yield place
 
 
-def jobs(part: str, places: Sequence[Path], seeds: Sequence[int], out: Path, extra: Sequence[str]) -> Iterator[Job]:
+def jobs(recipe: Path, places: Sequence[Path], seeds: Sequence[int], out: Path, extra: Sequence[str]) -> Iterator[Job]:
     """Yield a job for each base and seed."""
-    recipe = HERE / ("explore.yaml" if part == "explore" else "study.yaml")
     for number, base in enumerate(places):
         for seed in seeds:
             words = [f"backbone.checkpoint={base}", f"seed={seed}", f"data.seed={seed}", *extra]
@@ -121,7 +134,8 @@ def contrasts(made: Sequence[Job]) -> list[dict[str, Any]]:
 def main() -> None:
     """Read the command line and do it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=list(SEEDS))
+    parser.add_argument("part", choices=["explore", "confirm"])
+    parser.add_argument("questions", choices=list(QUESTIONS))
     parser.add_argument("--out", type=Path, default=Path("runs/study"))
     parser.add_argument("--bases", type=int, default=3)
     parser.add_argument("--seeds", type=int, nargs="*", help="other seeds than those written down")
@@ -131,15 +145,19 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="few films, one base, one seed")
     given = parser.parse_args()
     chosen = given.methods.split(",") if given.methods else []
-    extra = [at_every_rate(chosen, given.rates)] if given.part == "explore" else []
+    seeds = given.seeds or SEEDS[given.part, given.questions]
+    recipe, extra = HERE / f"confirm-{given.questions}.yaml", []
+    if given.part == "explore":
+        recipe, extra = HERE / "explore.yaml", [*QUESTIONS[given.questions], at_every_rate(chosen, given.rates)]
     if given.small:
-        given.bases, given.seeds = 1, [SEEDS[given.part][0]]
+        given.bases, seeds = 1, seeds[:1]
         extra += ["data.images=12", "evaluate.data.images=12", "train.epochs=1"]
+    out = given.out / given.questions
     places = list(bases(given.out / "bases", 1 if given.part == "explore" else given.bases))
-    made = list(jobs(given.part, places, given.seeds or SEEDS[given.part], given.out / given.part, extra))
+    made = list(jobs(recipe, places, seeds, out / given.part, extra))
     with ThreadPoolExecutor(given.jobs) as pool:
         list(pool.map(lambda job: job(), made))
-        report(given.part, made, given.out, pool, given.small)
+        report(given.part, made, out, pool, given.small)
 
 
 def report(part: str, made: Sequence[Job], out: Path, pool: ThreadPoolExecutor, small: bool) -> None:

@@ -43,6 +43,8 @@ class PhantomFilms(Reader):
     """How findings are spread: all alike, or with the habits that the backbone picked up."""
     closed_questions: int = Field(default=4, ge=0, le=6)
     """Yes-or-no questions an image; up to 4, half of the answers are yes in the balanced world."""
+    sides: bool = False
+    """Whether closed questions name a side; half of the answers no are then about the other side of what is there."""
     open_questions: int = Field(default=2, ge=0)
     """Questions an image for side, place or size of what is there; an image without findings has none."""
     reports: int = Field(default=1, ge=0, le=2)

@@ -22,7 +22,9 @@ def cases_of(reader: PhantomFilms, number: int) -> Iterator[Case]:
     picture, regions = film.picture(), film.regions()
     group = f"phantom-{reader.split}-{number:05d}"
     random = Random(seed_for(film.seed, "questions"))
-    asked = interview(film.findings, random, reader.closed_questions, reader.open_questions, reader.reports)
+    asked = interview(
+        film.findings, random, reader.closed_questions, reader.open_questions, reader.reports, reader.sides
+    )
     for place, one in enumerate(asked):
         case = Case(
             id=f"{group}-q{place}",

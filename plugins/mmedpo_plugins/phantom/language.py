@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
@@ -39,18 +39,15 @@ class Asked:
     aspect: str = ""  # of an open question: side, place, size or severity
 
 
-def interview(findings: Sequence[Finding], random: Random, closed: int, opened: int, reports: int) -> Iterator[Asked]:
+def interview(
+    findings: Sequence[Finding], random: Random, closed: int, opened: int, reports: int, sides: bool = False
+) -> Iterator[Asked]:
     """Ask so many questions of each kind, fewer where there is less to ask.
 
     Among four closed questions all findings that are there come first, so that with the balanced world's 2 findings
     an image half of the answers are yes; fewer questions are a random choice of the four.
     """
-    labels = [finding.label for finding in findings]
-    absent = [label for label in LABELS if label not in labels]
-    asked = [*labels, *random.sample(absent, max(closed, 4) - len(labels))]
-    random.shuffle(asked)
-    for label in asked[:closed]:
-        yield is_there(label, label in labels, random.choice(CLOSED))
+    yield from (_with_sides if sides else _whether)(findings, random, closed)
     details = [(finding, aspect) for finding in findings for aspect in aspects(finding)]
     for finding, aspect in random.sample(details, min(opened, len(details))):
         yield which(finding, aspect, random.choice(OPEN[aspect]))
@@ -58,10 +55,41 @@ def interview(findings: Sequence[Finding], random: Random, closed: int, opened: 
         yield Asked("report", question, report(findings))
 
 
-def is_there(label: str, there: bool, form: str = CLOSED[0]) -> Asked:
-    """Ask whether a finding is there."""
+def _whether(findings: Sequence[Finding], random: Random, closed: int) -> Iterator[Asked]:
+    """Ask whether findings are there."""
+    labels = [finding.label for finding in findings]
+    absent = [label for label in LABELS if label not in labels]
+    asked = [*labels, *random.sample(absent, max(closed, 4) - len(labels))]
+    random.shuffle(asked)
+    for label in asked[:closed]:
+        yield is_there(label, label in labels, random.choice(CLOSED))
+
+
+def _with_sides(findings: Sequence[Finding], random: Random, closed: int) -> Iterator[Asked]:
+    """Ask whether findings are there on a side; every other denial is about the other side of what is there."""
+    absent = [label for label in LABELS if label not in {finding.label for finding in findings}]
+    mirrored = [finding for finding in findings if finding.side]
+    random.shuffle(absent)
+    random.shuffle(mirrored)
+    asked = [is_there(finding.label, True, random.choice(CLOSED), finding.side) for finding in findings]
+    while len(asked) < max(closed, 4):
+        form = random.choice(CLOSED)
+        if mirrored and (len(asked) - len(findings)) % 2 == 0:
+            finding = mirrored.pop()
+            denied = is_there(finding.label, False, form, "left" if finding.side == "right" else "right")
+            asked.append(replace(denied, label=""))  # it is about nothing that can be shown
+        else:
+            label = absent.pop()
+            asked.append(is_there(label, False, form, random.choice(("left", "right")) if label in SIDED else ""))
+    random.shuffle(asked)
+    yield from asked[:closed]
+
+
+def is_there(label: str, there: bool, form: str = CLOSED[0], side: str = "") -> Asked:
+    """Ask whether a finding is there, or is there on a side."""
+    name = f"{side} {NAMES[label]}".strip()
     article = "" if label in ("consolidation", "cardiomegaly") else "a "
-    return Asked("closed", form.format(a=article + NAMES[label]), YES if there else NO, label)
+    return Asked("closed", form.format(a=article + name), YES if there else NO, label)
 
 
 def which(finding: Finding, aspect: str, form: str | None = None) -> Asked:
