@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from mmedpo.errors import DataError
 from mmedpo.evaluate import measured_by
 from mmedpo.folder import read_json
-from mmedpo.intervals import holm, pooled_intervals
+from mmedpo.intervals import gaps, holm, resampled
 from mmedpo.parts import Metric, Statistics
 from mmedpo.pipeline import load_run
 from mmedpo.records import digest, seed_for
@@ -49,7 +49,10 @@ def compare(named: Sequence[str], *, start: bool = False, only: Sequence[str] = 
         methods.insert(0, Method("start", methods[0].runs, methods[0].rows, 0))
     first = methods[0]
     metrics = _metrics(first.runs[0])
-    rows = [row for method in methods for metric in metrics for row in _rows(metric, first, method, only)]
+    _same_cases(methods)
+    tests = sum(len(_values(metric, method, only)) for method in methods[1:] for metric in metrics)
+    by_metric = [_rows(metric, methods, only, tests) for metric in metrics]
+    rows = [row for of_method in zip(*by_metric, strict=True) for some in of_method for row in some]
     tested = [row for row in rows if "p" in row]
     for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
         row["p_holm"] = p
@@ -78,18 +81,26 @@ def _metrics(folder: Path) -> Sequence[Metric]:
     return measured_by(options)
 
 
-def _rows(metric: Metric, first: Method, method: Method, only: Sequence[str]) -> list[dict[str, Any]]:
-    """Make the rows of one metric and method."""
-    _same_cases(first, method)
-    own = method.statistics(metric.use)
-    values = metric.combine([row for rows in own for row in rows])
-    shown = [name for name in values if not only or name in only]
-    differences: Mapping[str, Any] = {}
-    if method is not first:
-        groups = [row["group"] for row in method.rows[0]]
+def _values(metric: Metric, method: Method, only: Sequence[str]) -> dict[str, float]:
+    """Measure a method, over all its runs."""
+    values = metric.combine([row for rows in method.statistics(metric.use) for row in rows])
+    return {name: value for name, value in values.items() if not only or name in only}
+
+
+def _rows(metric: Metric, methods: Sequence[Method], only: Sequence[str], tests: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield the rows of one metric for each method, which is paired with the first one."""
+    first = methods[0]
+    groups = [row["group"] for row in first.rows[0]]
+
+    def drawn(method: Method) -> list[dict[str, float]]:
         seed = seed_for(0, "compare", metric.use)
-        differences = pooled_intervals(metric, first.statistics(metric.use), own, groups, seed, method.bases)
-    return [_row(metric.use, name, method, values[name], differences.get(name)) for name in shown]
+        return resampled(metric, method.statistics(metric.use), groups, seed, first.bases, tests)
+
+    before = drawn(first) if len(methods) > 1 else []
+    for method in methods:
+        differences = {} if method is first else gaps(before, drawn(method))
+        values = _values(metric, method, only)
+        yield [_row(metric.use, name, method, value, differences.get(name)) for name, value in values.items()]
 
 
 def _row(use: str, name: str, method: Method, value: float, gap: Mapping[str, float] | None) -> dict[str, Any]:
@@ -100,16 +111,22 @@ def _row(use: str, name: str, method: Method, value: float, gap: Mapping[str, fl
     return row
 
 
-def _same_cases(first: Method, method: Method) -> None:
-    if len(first.runs) != len(method.runs):
-        raise DataError(f"{first.name} and {method.name}: compare as many runs with as many, one a seed, in one order")
-    for folder, rows in zip((*first.runs, *method.runs), (*first.rows, *method.rows), strict=True):
-        if [(row["id"], row["image"], row["truth"]) for row in rows] != [
-            (row["id"], row["image"], row["truth"]) for row in first.rows[0]
-        ]:
+def _same_cases(methods: Sequence[Method]) -> None:
+    first = methods[0]
+    for method in methods:
+        if len(first.runs) != len(method.runs):
             raise DataError(
-                f"{folder}: is not measured on the cases of {first.runs[0]}; evaluate both on the same data"
+                f"{first.name} and {method.name}: compare as many runs with as many, one a seed, in one order"
             )
+        for folder, rows in zip(method.runs, method.rows, strict=True):
+            if [_shown(row) for row in rows] != [_shown(row) for row in first.rows[0]]:
+                raise DataError(
+                    f"{folder}: is not measured on the cases of {first.runs[0]}; evaluate both on the same data"
+                )
+
+
+def _shown(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["id"], row["image"], row["truth"]
 
 
 def trained_on(folder: Path) -> Mapping[str, int]:

@@ -9,12 +9,16 @@ are alike, so bases are drawn first and trainings within them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from mmedpo.parts import Metric, Statistics
 
-DRAWS = 1000
+DRAWS = 1000  # at least
+PER_TEST = 25  # so that of many comparisons one that no draw contradicts is below .05 after Holm: 1 / 25 = .04
+AT_ONCE = 256  # draws; all of them would be a large table of many groups
 Rows = Sequence[Statistics]  # of each case
-Measured = Callable[[Sequence[int], Sequence[int]], dict[str, float]]  # trainings and groups to measures
+Draw = tuple[Sequence[int], Sequence[int]]  # trainings and groups
+Measured = Callable[[Sequence[Draw]], list[dict[str, float]]]
 
 
 def paired_intervals(
@@ -35,19 +39,40 @@ def pooled_intervals(
     """Return, for each measure, the mean over trainings of after minus before, with 95 % interval and p-value.
 
     `before[k]` and `after[k]` are of training k, over the same cases, and `bases[k]` is what that training began with.
-    The p-value is two-sided: twice the share of draws on the other side of zero, and at least 1 in `DRAWS`.
+    The p-value is two-sided: twice the share of draws on the other side of zero, and at least one draw's share.
     """
+    return gaps(*(resampled(metric, side, groups, seed, bases) for side in (before, after)))
 
+
+def resampled(
+    metric: Metric,
+    trainings: Sequence[Rows],
+    groups: Sequence[str],
+    seed: int,
+    bases: Sequence[str] | None = None,
+    tests: int = 1,
+) -> list[dict[str, float]]:
+    """Return the measures of all that there is, and then of each draw; equal arguments give the same draws.
+
+    There are as many draws as it takes for a p-value to be adjusted for so many `tests`.
+    """
     blocks = _blocks(groups)
-    was, now = (_resampled(metric, side, blocks) for side in (before, after))
+    measure = _measure(metric, trainings, blocks)
+    drawn = _draws(bases or [""] * len(trainings), len(blocks), seed, max(DRAWS, PER_TEST * tests))
+    whole = measure([(range(len(trainings)), range(len(blocks)))])
+    return whole + [one for some in _some(drawn, AT_ONCE) for one in measure(some)]
 
-    def difference(trainings: Sequence[int], drawn: Sequence[int]) -> dict[str, float]:
-        old, new = was(trainings, drawn), now(trainings, drawn)
-        return {name: new[name] - old[name] for name in old if name in new}
 
-    draws = [difference(*one) for one in _draws(bases or [""] * len(before), len(blocks), seed)]
-    point = difference(range(len(before)), range(len(blocks)))
-    return {name: {"value": value, **_summary([d[name] for d in draws if name in d])} for name, value in point.items()}
+def gaps(before: Sequence[dict[str, float]], after: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Return, for each measure, after minus before with 95 % interval and p-value, of what `resampled` returned."""
+    both = zip(before, after, strict=True)
+    whole, *drawn = ({name: new[name] - old[name] for name in old if name in new} for old, new in both)
+    return {name: {"value": value, **_summary([d[name] for d in drawn if name in d])} for name, value in whole.items()}
+
+
+def _some(draws: Iterator[Draw], size: int) -> Iterator[list[Draw]]:
+    while some := list(islice(draws, size)):
+        yield some
 
 
 def _blocks(groups: Sequence[str]) -> list[list[int]]:
@@ -58,28 +83,31 @@ def _blocks(groups: Sequence[str]) -> list[list[int]]:
     return list(members.values())
 
 
-def _draws(bases: Sequence[str], blocks: int, seed: int) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
+def _draws(bases: Sequence[str], blocks: int, seed: int, count: int) -> Iterator[Draw]:
     """Yield which trainings and which groups are drawn, with replacement; of each drawn base as many as it has."""
     import numpy as np
 
     generator = np.random.default_rng(seed)
 
-    def some(count: int) -> list[int]:
-        return generator.integers(count, size=count).tolist() if count > 1 else [0]
+    def some(size: int) -> list[int]:
+        return generator.integers(size, size=size).tolist() if size > 1 else [0]
 
     trainings = _blocks(bases)
-    for _ in range(DRAWS):
+    for _ in range(count):
         drawn = some(blocks)
         yield [trainings[base][k] for base in some(len(trainings)) for k in some(len(trainings[base]))], drawn
 
 
-def _resampled(metric: Metric, side: Sequence[Rows], blocks: Sequence[Sequence[int]]) -> Measured:
-    """Return what measures a resample of trainings and groups."""
+def _measure(metric: Metric, side: Sequence[Rows], blocks: Sequence[Sequence[int]]) -> Measured:
+    """Return what measures draws of trainings and groups."""
     if metric.additive:
         return _of_sums(metric, side, blocks)
 
-    def measures(trainings: Sequence[int], drawn: Sequence[int]) -> dict[str, float]:
-        return metric.combine([side[k][row] for k in trainings for block in drawn for row in blocks[block]])
+    def measures(draws: Sequence[Draw]) -> list[dict[str, float]]:
+        return [
+            metric.combine([side[k][row] for k in trainings for block in drawn for row in blocks[block]])
+            for trainings, drawn in draws
+        ]
 
     return measures
 
@@ -98,10 +126,14 @@ def _of_sums(metric: Metric, side: Sequence[Rows], blocks: Sequence[Sequence[int
                 sums[k, number, at[name]] += value
                 there[k, number, at[name]] += 1
 
-    def measures(trainings: Sequence[int], drawn: Sequence[int]) -> dict[str, float]:
-        times = np.bincount(drawn, minlength=len(blocks))
-        total, seen = (sum(times @ part[k] for k in trainings).tolist() for part in (sums, there))
-        return metric.combine([{name: total[place] for name, place in at.items() if seen[place]}])
+    def measures(draws: Sequence[Draw]) -> list[dict[str, float]]:
+        trainings = np.stack([np.bincount(some, minlength=len(side)) for some, _ in draws])
+        times = np.stack([np.bincount(drawn, minlength=len(blocks)) for _, drawn in draws])
+        totals, seen = (np.einsum("dk,dg,kgn->dn", trainings, times, part, optimize=True) for part in (sums, there))
+        return [
+            metric.combine([{name: total[place] for name, place in at.items() if known[place]}])
+            for total, known in zip(totals.tolist(), seen.tolist(), strict=True)
+        ]
 
     return measures
 

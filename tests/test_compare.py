@@ -70,6 +70,14 @@ def test_a_better_run_differs_by_what_it_gets_right_more(tmp_path: Path) -> None
     assert found["p_holm"] == found["p"] == 1 / 1000
 
 
+def test_what_no_draw_contradicts_is_found_among_many_comparisons(tmp_path: Path) -> None:
+    worse, better = some_right(0.2, 1), some_right(0.95, 2)
+    folders = [make_run(tmp_path / f"{number}", better if number == 1 else worse, worse) for number in range(40)]
+    rows = compare([str(folder) for folder in folders])
+    assert len([row for row in rows if "p" in row or row["method"] != "0"]) > 50  # of 1,000 draws the least p is .001
+    assert rows_of("closed_accuracy", rows)["1"]["p_holm"] < 0.05
+
+
 def test_a_run_compared_with_its_start_gives_its_own_difference(tmp_path: Path) -> None:
     before, after = some_right(0.5, 1), some_right(0.7, 2)
     run = make_run(tmp_path / "a", after, before)
