@@ -21,11 +21,12 @@ import mmedpo.resume
 from mmedpo.events import StageAdvanced, TrainingLogged
 from mmedpo.parts import Setting
 from mmedpo.training import train
-from mmedpo.training_options import LoraOptions, ProjectorOptions, TrainOptions
+from mmedpo.training_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
 
 OPTIONS = TrainOptions(
     lora=LoraOptions(r=4, alpha=8, dropout=0.1),  # dropout, so that the random state must come back as well
     projector=ProjectorOptions(learning_rate=0.001),
+    loss=LossOptions(nll=0.5, kl=0.5),  # the start that the KL is from must be that of the first try
     learning_rate=0.01,
     epochs=2,
     batch_size=2,
