@@ -16,7 +16,14 @@ from mmedpo.launch import command
 from mmedpo.training_options import LaunchOptions
 
 RECIPE = Path(__file__).parents[1] / "examples" / "quickstart.yaml"
-SMALL = ["data.images=8", "disprefer.0.samples=1", "train.epochs=1", "train.validation=0.2", "evaluate=null", "train.loss.kl=0.5"]
+SMALL = [
+    "data.images=8",
+    "disprefer.0.samples=1",
+    "train.epochs=1",
+    "train.validation=0.2",
+    "evaluate=null",
+    "train.loss.kl=0.5",
+]
 
 
 def mmedpo(*words: str, code: int = 0, **environment: str) -> str:

@@ -119,7 +119,8 @@ def _panels(pair: Pair, album: Album) -> Iterator[Panel]:
         return
     if masks:
         yield album.masked(pair.case.image, masks, "where: mask or heat map")
-    yield album.film(pair.rejected.image, "rejected image", noised)
+    moved = pair.notes.get("moved")  # as in a mirror image, where the regions are elsewhere
+    yield album.film(pair.rejected.image, "rejected image", [] if moved else noised)
     yield album.difference(pair.chosen.image, pair.rejected.image, "difference")
 
 
