@@ -327,9 +327,8 @@ def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> N
     aligned(console, table)
     for name, letter in letters.items():
         console.print(f"{letter}: {name}", highlight=False)
-    for folder in dict.fromkeys(part for text in runs for part in text.split(",")):
-        console.print(f"{folder}: ", end="", highlight=False)
-        _print_overlap(console, trained_on(Path(folder)))
+    folders = dict.fromkeys(part for text in runs for part in text.split(","))
+    _print_overlaps(console, {folder: trained_on(Path(folder)) for folder in folders})
 
 
 def starting(one: Planned) -> None:
@@ -357,11 +356,10 @@ def show_variants(results: Mapping[str, Sequence[Result]], compared: Mapping[str
         aligned(console, table)
         first = methods[1]
         console.print(f"*: differs from {first}, p below .05 after Holm's correction over all measures and variants")
-    for name, found in results.items():
-        for one in found:
-            console.print(f"{name}: {one.folder}", end="; " if one.measures else "\n", soft_wrap=True)
-            if one.measures:
-                _print_overlap(console, one.measures["overlap"])
+    every = {f"{name}: {one.folder}": one.measures for name, found in results.items() for one in found}
+    _print_overlaps(console, {name: measures["overlap"] for name, measures in every.items() if measures})
+    for name in (name for name, measures in every.items() if not measures):
+        console.print(name, soft_wrap=True)
     console.print(f"{page}  all of them to look at: open it in a browser", soft_wrap=True)
 
 
@@ -377,6 +375,15 @@ def number(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.3f}"
+
+
+def _print_overlaps(console: Console, overlaps: Mapping[str, Mapping[str, int]]) -> None:
+    """Say on what runs were evaluated; in one line where it is the same for all."""
+    if len(overlaps) > 1 and len({tuple(sorted(overlap.items())) for overlap in overlaps.values()}) == 1:
+        overlaps = {f"all {len(overlaps)} runs": next(iter(overlaps.values()))}
+    for name, overlap in overlaps.items():
+        console.print(f"{name}: ", end="", highlight=False, soft_wrap=True)
+        _print_overlap(console, overlap)
 
 
 def _print_overlap(console: Console, overlap: Mapping[str, int]) -> None:
