@@ -23,6 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
+from mmedpo.numbers import chance, number
 
 if TYPE_CHECKING:
     from mmedpo.estimate import Estimate
@@ -366,15 +367,8 @@ def show_variants(results: Mapping[str, Sequence[Result]], compared: Mapping[str
 def _gap(row: Mapping[str, Any]) -> list[str]:
     if "difference" not in row:
         return [""] * 4
-    p = [f"{row[name]:.3f}" if name in row else "" for name in ("p", "p_holm")]
+    p = [chance(row[name]) if name in row else "" for name in ("p", "p_holm")]
     return [f"{row['difference']:+.3f}", f"{row['low']:+.3f} to {row['high']:+.3f}" if "low" in row else "", *p]
-
-
-def number(value: float | None) -> str:
-    """Print a measure: counts whole, shares with three digits."""
-    if value is None:
-        return ""
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.3f}"
 
 
 def _print_overlaps(console: Console, overlaps: Mapping[str, Mapping[str, int]]) -> None:

@@ -13,13 +13,14 @@ from typer.testing import CliRunner
 
 from mmedpo.cli import app
 from mmedpo.errors import DataError
+from mmedpo.numbers import number
 from mmedpo.report import write_report
 from mmedpo.report.cases import changed, drawn
 from mmedpo.report.facts import read_facts, without_keys
 from mmedpo.report.gallery import choose, disagreement
 from mmedpo.report.lengths import Lengths
 from mmedpo.report.measures import tables
-from mmedpo.report.page import as_yaml, number, render, short
+from mmedpo.report.page import as_yaml, render, short
 from mmedpo.report.sentences import sentences
 
 MOST = 10_000_000

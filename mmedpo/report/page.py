@@ -9,6 +9,7 @@ from typing import Any
 
 from mmedpo.errors import MmedpoError
 from mmedpo.folder import write_text
+from mmedpo.numbers import chance, number
 from mmedpo.records import digest
 from mmedpo.report import facts as known
 from mmedpo.report.facts import Facts, read_facts
@@ -104,16 +105,16 @@ def _fill(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    rooms.filters |= {"number": number, "signed": signed, "plain": plain, "yaml": as_yaml, "about": short}
+    rooms.filters |= {
+        "number": number,
+        "chance": chance,
+        "signed": signed,
+        "plain": plain,
+        "yaml": as_yaml,
+        "about": short,
+    }
     rooms.globals["parts"] = {name: Markup((TEMPLATES / name).read_text()) for name in ("style.css", "page.js")}
     return rooms.get_template(template).render(**values)
-
-
-def number(value: float | None) -> str:
-    """Print a measure: counts whole, shares with three digits."""
-    if value is None:
-        return ""
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.3f}"
 
 
 def short(text: Any, most: int = 600) -> str:
