@@ -64,6 +64,8 @@ class Bars:
     def see(self, event: Event) -> None:
         """Draw an event."""
         if isinstance(event, StageStarted):
+            if self._task is not None:  # one that waits for a batch is left for another run
+                self._progress.stop_task(self._task)
             self._began, self._done = time.monotonic(), 0
             total = event.total or None
             self._task = self._progress.add_task(event.stage, total=total, completed=event.done, rate="")
