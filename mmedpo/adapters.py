@@ -8,16 +8,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from mmedpo.checkpoints import first_line
+from mmedpo.checkpoints import first_line, public_name
 from mmedpo.errors import DataError
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
-RECORD = "base.json"  # beside adapter_config.json, which stock PEFT must go on to understand
+CONFIG = "adapter_config.json"
+RECORD = "base.json"  # beside it, since stock PEFT must go on to understand the configuration
 
 
 @dataclass(frozen=True)
 class Base:
-    """Which model an adapter belongs to: its name as written, and a few of its numbers."""
+    """Which model an adapter belongs to: its name or path as it was opened, and a few of its numbers."""
 
     name: str
     values: str  # one weight of each tensor in bfloat16, as hexadecimal: survives a move, a copy, a change of format
@@ -44,8 +45,9 @@ class Base:
         return bool(((mine - theirs).abs() <= theirs.abs() / 64 + 1e-7).all())
 
     def write(self, folder: Path) -> None:
-        """Write the record beside an adapter."""
-        (folder / RECORD).write_text(json.dumps(asdict(self), indent=1) + "\n")
+        """Write the record beside an adapter; it does not tell where the model lies."""
+        record = {**asdict(self), "name": public_name(self.name)}
+        (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n")
 
     def _numbers(self) -> Any:
         import torch
@@ -78,14 +80,30 @@ def load_adapter(model: Any, folder: str | Path) -> Any:
     return adapted.eval()
 
 
+def forget_places(folder: Path) -> None:
+    """Write into an adapter's folder the name of its base without the path.
+
+    PEFT's own configuration has the path while the adapter is at home: transformers finds the base by it.
+    """
+    config, record = _read_json(folder / CONFIG), _record(folder)
+    name = public_name(str(record.get("name") or config.get("base_model_name_or_path") or ""))
+    (folder / CONFIG).write_text(json.dumps({**config, "base_model_name_or_path": name or None}, indent=2))
+    if record:
+        Base(name, record["values"]).write(folder)
+
+
 def _made_for(folder: Path) -> Base:
     """Read which base an adapter names; its values are "" when nothing recorded them."""
-    config = _read_json(folder / "adapter_config.json")
+    config = _read_json(folder / CONFIG)
     if not any((folder / name).exists() for name in WEIGHTS):
-        raise DataError(f"{folder}: holds an adapter_config.json but no {WEIGHTS[0]}")
-    record = _read_json(folder / RECORD) if (folder / RECORD).exists() else {}
-    name = record.get("name") or config.get("base_model_name_or_path") or ""
+        raise DataError(f"{folder}: holds an {CONFIG} but no {WEIGHTS[0]}")
+    record = _record(folder)
+    name = config.get("base_model_name_or_path") or record.get("name") or ""  # the first may still have the path
     return Base(str(name), str(record.get("values") or ""))
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    return _read_json(folder / RECORD) if (folder / RECORD).exists() else {}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -59,14 +59,14 @@ class Waiting(BaseException):
 def exchange(waits: Sequence[Waiting]) -> None:
     """Exchange batches with everyone who is waited for. Raises Submitted when none has anything new."""
     chats = {id(chat): chat for wait in waits for chat in wait.chats}
-    told: list[str] = []
+    waited: list[Submitted] = []
     for chat in chats.values():
         try:
             chat.exchange()
         except Submitted as wait:
-            told.append(str(wait))
-    if len(told) == len(chats):
-        raise Submitted("\n".join([*told, "run the same command again to collect the answers and go on"]))
+            waited.append(wait)
+    if len(waited) == len(chats):
+        raise Submitted(*(line for wait in waited for line in wait.told))
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class Batched:
             if await self._look_at_all():
                 return
             if (left := until - time.monotonic()) <= 0:
-                raise Submitted("\n".join(self._told(submitted)))
+                raise Submitted(*self._told(submitted))
             await asyncio.sleep(min(self.poll, left))
 
     def _told(self, submitted: int) -> Iterator[str]:

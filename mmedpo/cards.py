@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+from mmedpo.checkpoints import public_name
 from mmedpo.records import GIVEN, Weighted
 
 PAPER = "[MMedPO](https://arxiv.org/abs/2412.06141)"
@@ -135,8 +136,7 @@ def _making(recipe: Mapping[str, Any]) -> Iterator[str]:
 
 def _model(backbone: Mapping[str, Any]) -> str:
     checkpoint = str(backbone.get("checkpoint") or "")
-    named = checkpoint if _on_hub(checkpoint) else Path(checkpoint).name
-    return f"`{backbone['use']}`" + (f" ({named})" if named else "")
+    return f"`{backbone['use']}`" + (f" ({public_name(checkpoint)})" if checkpoint else "")
 
 
 def _on_hub(checkpoint: str) -> bool:

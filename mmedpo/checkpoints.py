@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 from collections.abc import Iterator
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from mmedpo.parts import Setting
 
 HUB_ID = re.compile(r"[\w.-]*\w(/[\w.-]+)?")
+
+
+def public_name(checkpoint: str) -> str:
+    """Return a name that tells nothing of this machine: a hub id as it is, of a folder its last part."""
+    if not checkpoint or (HUB_ID.fullmatch(checkpoint) and not Path(checkpoint).exists()):
+        return checkpoint
+    return Path(os.path.abspath(checkpoint)).name
 
 
 def read_config(checkpoint: str) -> dict[str, Any]:

@@ -229,11 +229,13 @@ def merge(run: RunFolder, out: Annotated[Path, typer.Argument(help="A new folder
 @app.command(cls=Command)
 def export(
     run: RunFolder,
-    to: Annotated[str, typer.Option(help="The form: trl, ms-swift, llama-factory, mmedpo-json or parquet.")],
+    to: Annotated[
+        str, typer.Option(help="Pairs for trl, ms-swift, llama-factory, mmedpo-json, parquet; or the adapter for peft.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="A new folder.")],
     json: Json = False,
 ) -> None:
-    """Write a run's pairs as other tools load them, with their images and a data card."""
+    """Write a run's pairs as other tools load them, with images and a data card; or its adapter, to give away."""
     from mmedpo.display import show_exported
     from mmedpo.travel import export_run
 

@@ -128,8 +128,10 @@ def disprefer(run: Run, parts: Sequence[Dispreference], cases: list[Case]) -> li
     """Make pairs of the cases, dispreference by dispreference; each sees what the earlier ones made."""
     made: dict[str, list[Pair]] = {case.id: [] for case in cases}
     counts: Counter[str] = Counter()
+    again: Counter[str] = Counter()
     with opening(run) as opened:
         for part in parts:
+            before = {sides(pair) for pairs in made.values() for pair in pairs}
             for item in made_by(run, part, cases, made, opened, f"disprefer: {part.use}"):
                 if isinstance(item, Drop):
                     counts[f"cases without {part.makes} pair by {part.use}: {item.reason}"] += 1
@@ -138,11 +140,19 @@ def disprefer(run: Run, parts: Sequence[Dispreference], cases: list[Case]) -> li
                     counts[f"{item.kind} pairs by {part.use}"] += 1
                     if reason := item.notes.get("fallback"):
                         counts[f"of these, fallen back: {reason}"] += 1
+                    if sides(item) in before:  # it counts twice in the loss
+                        again[f"{item.kind} pairs that an earlier dispreference made as well"] += 1
     pairs = [pair for case in cases for pair in made[case.id]]
-    run.finish("disprefer", counts)
+    run.finish("disprefer", counts + again)
     if not pairs:
         raise DataError(f"no pair could be made of {len(cases)} cases: " + "; ".join(map(str, counts)))
     return pairs
+
+
+def sides(pair: Pair) -> tuple[str, ...]:
+    """Return what two pairs have in common that teach the same: answers count up to case and white space."""
+    both = [(side.image.sha256, " ".join(side.answer.casefold().split())) for side in (pair.chosen, pair.rejected)]
+    return pair.case.id, pair.kind, *both[0], *both[1]
 
 
 def made_by(

@@ -65,6 +65,8 @@ class Bars:
     def see(self, event: Event) -> None:
         """Draw an event."""
         if isinstance(event, StageStarted):
+            if self._task is not None:  # one that waits for a batch is left for another run
+                self._progress.stop_task(self._task)
             self._began, self._done = time.monotonic(), 0
             total = event.total or None
             self._task = self._progress.add_task(event.stage, total=total, completed=event.done, rate="")
@@ -291,13 +293,14 @@ def show_detector(learnt: str, facts: Mapping[str, Any]) -> None:
 def show_exported(exported: Any, quiet: bool = False) -> None:
     """Print what left a run; on the error output, what the form's tool does not take up, and how restricted it is."""
     counts = ", ".join(f"{count:,} {kind}" for kind, count in exported.pairs.items())
+    what, of = (f"{counts} pairs", "these pairs") if counts else ("the adapter", "the pairs it was trained from")
     if not quiet:
-        Console().print(f"{exported.folder}: {counts} pairs for {exported.form}", highlight=False, soft_wrap=True)
+        Console().print(f"{exported.folder}: {what} for {exported.form}", highlight=False, soft_wrap=True)
     loud = Console(stderr=True, highlight=False, soft_wrap=True)
     for note in exported.notes:
         loud.print(f"mmedpo: note: {note}", markup=False)
     if exported.restricted:
-        held = f"{exported.restricted:,} of these pairs are restricted"
+        held = f"{exported.restricted:,} of {of} are restricted"
         loud.print(f"mmedpo: {held}: {exported.folder} is as restricted as the data they come from", markup=False)
 
 

@@ -40,6 +40,11 @@ class Submitted(MmedpoError):
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: not wrong, try again
 
+    def __init__(self, *told: str) -> None:
+        """Take what is waited for, a line each; what to do about it comes last."""
+        super().__init__("\n".join([*told, "run the same command again to collect the answers and go on"]))
+        self.told = told
+
 
 class Stopped(MmedpoError):
     """The run was told to stop; what it finished is kept."""

@@ -1,14 +1,16 @@
-"""Pairs leave a run in a form that other tools load, and come back as the data of a recipe."""
+"""Pairs and adapter leave a run in a form that other tools load; pairs come back as the data of a recipe."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from mmedpo.adapters import CONFIG, forget_places
 from mmedpo.cards import data_card
 from mmedpo.curate import read_pairs
 from mmedpo.errors import DataError, PluginError, RecipeError
@@ -18,6 +20,8 @@ from mmedpo.parts import Reader
 from mmedpo.plugins import load, resolve, suggest
 from mmedpo.records import GIVEN, Drop, Pair, Weighted
 
+ADAPTER = "peft"  # beside the forms of pairs
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -25,19 +29,21 @@ class Exported:
 
     folder: Path
     form: str
-    pairs: dict[str, int]  # by kind
+    pairs: dict[str, int]  # by kind; none when it is the adapter
     left_out: int
-    restricted: int
+    restricted: int  # of the pairs, or of those that the adapter was trained from
     notes: list[str]  # what the form's tool does not take up
 
 
 def export_run(run: Path, use: str, out: Path) -> Exported:
-    """Write a run's pairs, their images and a data card into a new folder, in a form that a tool loads.
+    """Write a run's pairs, their images and a data card, or its adapter, into a new folder that a tool loads.
 
-    Raises RecipeError for an unknown form, DataError when there are no pairs or `out` holds something.
+    Raises RecipeError for an unknown form, DataError when there is nothing to write or `out` holds something.
     """
+    if use == ADAPTER:
+        return _export_adapter(run, out)
     if use not in FORMS:
-        raise RecipeError(f"--to: there is no form {use!r}; {suggest(use, FORMS)}")
+        raise RecipeError(f"--to: there is no form {use!r}; {suggest(use, [*FORMS, ADAPTER])}")
     form, every = FORMS[use], read_pairs(run)
     kept, lost = [item for item in every if form.takes(item.pair)], list(form.lost(every))
     if not kept:
@@ -52,6 +58,18 @@ def export_run(run: Path, use: str, out: Path) -> Exported:
         write_text(folder / "README.md", card)
     restricted = sum(item.pair.case.restricted for item in kept)
     return Exported(out, use, _kinds(kept), len(every) - len(kept), restricted, lost)
+
+
+def _export_adapter(run: Path, out: Path) -> Exported:
+    """Copy the adapter and its card; nothing in them tells where they were made."""
+    adapter = run / "adapter"
+    if not (adapter / CONFIG).exists():
+        raise DataError(f"{adapter}: there is no adapter yet; run the recipe first")
+    restricted = sum(item.pair.case.restricted for item in read_pairs(run))
+    with emerging(out) as folder:
+        shutil.copytree(adapter, folder, dirs_exist_ok=True)
+        forget_places(folder)
+    return Exported(out, ADAPTER, {}, 0, restricted, [])
 
 
 def _license(reader: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo.compare import compare
-from mmedpo.errors import RecipeError
+from mmedpo.errors import RecipeError, Submitted
 from mmedpo.events import Event
 from mmedpo.folder import write_json
 from mmedpo.pipeline import Result, run
@@ -25,6 +25,7 @@ class Planned:
     variant: str
     seed: int
     loaded: Loaded
+    start: Planned | None = None  # whose adapter it begins with
 
 
 def plan(path: Path, overrides: Sequence[str] = ()) -> list[Planned]:
@@ -37,13 +38,16 @@ def plan(path: Path, overrides: Sequence[str] = ()) -> list[Planned]:
     mistakes: list[str] = []
     every: Sequence[int | None] = seeds or [None]
     for seed in every:
+        there: dict[str, Planned] = {}
         for place, variant in enumerate(variants):
             try:
                 loaded = _load(path, overrides, variant, seed, [one.name for one in variants[:place]])
             except RecipeError as error:
                 mistakes += [f"variant {variant.name}: {line}" for line in str(error).splitlines()]
             else:
-                planned.append(Planned(variant.name, loaded.recipe.seed, loaded))
+                start = there.get(variant.changes.get(START, ""))
+                there[variant.name] = Planned(variant.name, loaded.recipe.seed, loaded, start)
+        planned += there.values()
     if mistakes:
         raise RecipeError("\n".join(dict.fromkeys(mistakes)))
     return planned
@@ -78,11 +82,24 @@ def run_variants(
     until: str,
     limit: int | None = None,
 ) -> dict[str, list[Result]]:
-    """Carry out the runs one after another; return the results by variant, in the order of the seeds."""
+    """Carry out the runs one after another; return the results by variant, in the order of the seeds.
+
+    One that waits for a batch holds up none but those that start from it. Raises Submitted with a line for each run
+    that waits when all others are done.
+    """
     results: dict[str, list[Result]] = {}
+    waiting: list[tuple[Planned, str]] = []
     for one in planned:
+        if one.start and any(one.start is other for other, _ in waiting):
+            waiting.append((one, f"waits for {one.start.variant}, whose adapter it starts from"))
+            continue
         began(one)
-        results.setdefault(one.variant, []).append(run(one.loaded, see, until=until, limit=limit))
+        try:
+            results.setdefault(one.variant, []).append(run(one.loaded, see, until=until, limit=limit))
+        except Submitted as wait:
+            waiting.append((one, "; ".join(wait.told)))
+    if waiting:
+        raise Submitted(*(f"{one.variant}, seed {one.seed}: {why}" for one, why in waiting))
     return results
 
 

@@ -496,6 +496,56 @@ def test_a_run_in_batches_ends_with_the_same_pairs_as_one_that_asks_singly_at_ha
     assert 4 <= starts <= 1 + 1 + 2 * 2 * 2
 
 
+VARIANTS = """
+output: out
+data: {{use: phantom, images: 3}}
+backbone: {{use: phantom}}
+disprefer: [{{use: gpt4o-hallucination, model: m, base_url: "{url}", samples: 1, max_new_tokens: 8, batch: true}}]
+weigh: {{use: uniform}}
+unrated: keep
+train: {{epochs: 1, learning_rate: 1e-3, lora: {{r: 4, alpha: 8}}}}
+evaluate: {{data: {{use: phantom, split: test, images: 2}}, measure: [{{use: med-vqa}}], max_new_tokens: 8}}
+variants:
+  strict: {{}}
+  more: {{start: strict}}
+  free: {{disprefer.0.one_change: false}}
+  same: {{train.beta: 0.2}}
+  offline: {{disprefer: [{{use: opposite-answer}}]}}
+"""
+
+
+@pytest.mark.slow
+def test_a_variant_that_waits_holds_up_none_but_those_that_start_from_it(mmedpo: Mmedpo, tmp_path: Path) -> None:
+    def states() -> list[str]:
+        files = [tmp_path / "out" / name / "run.json" for name in ("strict", "more", "free", "same", "offline")]
+        return [json.loads(file.read_text())["state"] if file.exists() else "" for file in files]
+
+    with batching(judging, done=False) as server:
+        (tmp_path / "recipe.yaml").write_text(VARIANTS.format(url=server.url))
+        first = mmedpo("run", "recipe.yaml", "--json")
+        assert first.returncode == 75
+        assert first.stdout == ""
+        count = len(server.batches.files["file-1"].splitlines())
+        answered = f"127.0.0.1: batch-%d: in_progress, 0 of {count} answered"
+        submitted = f"submitted {count} requests for m to 127.0.0.1; {answered}"
+        assert [line.partition(", until")[0] for line in first.stderr.splitlines() if "mmedpo:" in line] == [
+            f"mmedpo: strict, seed 0: {submitted % 2}",
+            "mmedpo: more, seed 0: waits for strict, whose adapter it starts from",
+            f"mmedpo: free, seed 0: {submitted % 4}",
+            f"mmedpo: same, seed 0: {answered % 2}",
+            "mmedpo: run the same command again to collect the answers and go on",
+        ]
+        waits = "waiting for a batch"
+        assert states() == [waits, "", waits, waits, "finished"]
+        server.batches.done = True
+        second = mmedpo("run", "recipe.yaml", "--json")
+        assert second.returncode == 0, second.stderr
+        assert server.batches.created()[:2] == [count, count], "the rest are repairs"
+    assert states() == ["finished"] * 5
+    runs = json.loads(second.stdout)["runs"]
+    assert {name: one["did"] for name, (one,) in runs.items()} == dict.fromkeys(runs, True) | {"offline": False}
+
+
 def test_a_dry_run_counts_batches_at_their_price(mmedpo: Mmedpo, tmp_path: Path) -> None:
     with batching(judging) as server:
         found = [mmedpo("run", write(tmp_path / "x", server, batch), "--dry-run", "--json") for batch in (False, True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,19 @@ def test_an_adapter_fits_its_base_under_any_name(tmp_path: Path) -> None:
     assert not model.training
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("a-lab/tiny", "a-lab/tiny"), ("/home/jane/weights/tiny", "tiny"), ("weights/tiny/", "tiny"), (".", "folder")],
+)
+def test_the_record_of_a_base_keeps_a_hub_id_and_no_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, told: str
+) -> None:
+    (tmp_path / "folder/weights/tiny").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "folder")
+    Base(name, "3f80").write(tmp_path)
+    assert json.loads((tmp_path / "base.json").read_text()) == {"name": told, "values": "3f80"}
+
+
 def test_an_adapter_of_another_base_is_refused_with_both_names(tmp_path: Path) -> None:
     adapted(record=tmp_path)
     with pytest.raises(DataError, match=r"made for models/tiny-0 and does not fit models/tiny-1"):
@@ -241,8 +255,6 @@ def test_without_a_record_the_name_decides(tmp_path: Path, name: str, fits: bool
 
 
 def test_an_adapter_of_other_shapes_is_refused_with_both_names(tmp_path: Path) -> None:
-    import json
-
     adapted(record=tmp_path)
     (tmp_path / "base.json").unlink()
     config = json.loads((tmp_path / "adapter_config.json").read_text())

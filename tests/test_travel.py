@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,13 @@ import pytest
 from conftest import Mmedpo
 from huggingface_hub import DatasetCard
 from mmedpo_plugins.mmedpo_json import MmedpoJson
+from mmedpo_plugins.phantom import WEIGHTS
+from peft import PeftModel, get_peft_model_state_dict
 from PIL import Image
 from tiny_llava import make_model, make_tokenizer
+from transformers import AutoModelForImageTextToText
 
-from mmedpo import GIVEN, Pair
+from mmedpo import GIVEN, Pair, load_adapter
 from mmedpo.curate import read_pairs
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.forms import FORMS
@@ -37,9 +41,9 @@ score: [{{use: med-llm-vote}}, {{use: detector-confidence}}]
 """
 
 
-def carry_out(path: Path, text: str, *overrides: str) -> Path:
+def carry_out(path: Path, text: str, until: str = "weigh") -> Path:
     path.write_text(text)
-    return run(load_recipe(path, overrides), lambda event: None, until="weigh").folder
+    return run(load_recipe(path), lambda event: None, until=until).folder
 
 
 @pytest.fixture(scope="module")
@@ -290,9 +294,74 @@ def test_the_card_says_what_the_pairs_are(origin: Path, private: Path, tmp_path:
     assert "fill in `license` above" in (tmp_path / "unknown" / "README.md").read_text()
 
 
+# --- the adapter -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run of restricted cases with an adapter whose base is a folder of this machine."""
+    folder = tmp_path_factory.mktemp("trained")
+    text = RECIPE.format(folder=folder).replace("images: 6", "images: 3, restricted: true")
+    train = "train: {epochs: 1, learning_rate: 1e-3, lora: {r: 4, alpha: 8}}\n"
+    return carry_out(folder / "recipe.yaml", text + train, until="train")
+
+
+def test_an_adapter_leaves_without_the_path_of_its_base_and_fits_it_as_before(
+    trained: Path, tmp_path: Path, mmedpo: Mmedpo
+) -> None:
+    done = mmedpo("export", trained, "--to", "peft", "-o", "out")
+    assert done.stdout == "out: the adapter for peft\n"
+    assert "of the pairs it was trained from are restricted: out is as restricted as the data" in done.stderr
+    files = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert files.keys() == {path.name for path in (trained / "adapter").iterdir()}
+    assert not [name for name, content in files.items() if str(WEIGHTS).encode() in content]
+    for name in ("adapter_config.json", "base.json"):
+        assert WEIGHTS.name in json.loads(files[name]).values()
+    at_home = json.loads((trained / "adapter/adapter_config.json").read_text())
+    assert json.loads(files["adapter_config.json"]) == {**at_home, "base_model_name_or_path": WEIGHTS.name}
+    model = load_adapter(AutoModelForImageTextToText.from_pretrained(WEIGHTS), tmp_path / "out")
+    stock = PeftModel.from_pretrained(AutoModelForImageTextToText.from_pretrained(WEIGHTS), trained / "adapter")
+    weights, before = (get_peft_model_state_dict(one, save_embedding_layers=False) for one in (model, stock))
+    assert all(before[name].equal(value) for name, value in weights.items())
+
+
+def test_at_home_transformers_finds_the_base_by_the_adapter_alone(trained: Path) -> None:
+    assert str(WEIGHTS) not in (trained / "adapter/base.json").read_text()
+    model = AutoModelForImageTextToText.from_pretrained(trained / "adapter")
+    learned = [value for name, value in model.named_parameters() if "lora_B" in name]
+    assert learned
+    assert all(value.abs().sum() > 0 for value in learned)
+
+
+@pytest.mark.parametrize(
+    ("config", "record", "told"),
+    [
+        ("a-lab/tiny", "a-lab/tiny", "a-lab/tiny"),
+        ("weights/tiny", "tiny", "tiny"),  # a folder, seen from where the run was
+        ("/home/jane/weights/tiny", "/home/jane/weights/tiny", "tiny"),
+        ("/home/jane/weights/tiny", None, "tiny"),
+    ],
+)
+def test_a_base_on_the_hub_keeps_its_name_and_one_in_a_folder_its_last_part(
+    trained: Path, tmp_path: Path, config: str, record: str | None, told: str
+) -> None:
+    def put(file: Path, key: str, value: str) -> None:
+        file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
+
+    adapter = Path(shutil.copytree(trained, tmp_path / "run")) / "adapter"
+    put(adapter / "adapter_config.json", "base_model_name_or_path", config)
+    put(adapter / "base.json", "name", record) if record else (adapter / "base.json").unlink()
+    export_run(tmp_path / "run", "peft", tmp_path / "out")
+    assert json.loads((tmp_path / "out/adapter_config.json").read_text())["base_model_name_or_path"] == told
+    if record:
+        assert json.loads((tmp_path / "out/base.json").read_text())["name"] == told
+
+
 def test_what_cannot_be_exported_is_said(origin: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"--to: there is no form 'trll'; did you mean 'trl'\?"):
         export_run(origin, "trll", tmp_path / "out")
+    with pytest.raises(DataError, match="there is no adapter yet"):
+        export_run(origin, "peft", tmp_path / "out")
     with pytest.raises(DataError, match="there are no pairs yet"):
         export_run(tmp_path, "trl", tmp_path / "out")
     (tmp_path / "full").mkdir()

@@ -1,0 +1,69 @@
+"""What the stages say of the pairs they made."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mmedpo import Case, Pair, Picture, Side
+from mmedpo.curate import read_pairs, sides
+from mmedpo.pipeline import run
+from mmedpo.recipe import load_recipe
+
+RECIPE = """
+output: {folder}/run
+data: {{use: phantom, images: 8}}
+backbone: {{use: phantom}}
+disprefer: [{{use: self-hallucination, samples: 2}}, {{use: lesion-noise}}]
+unrated: keep
+"""
+FILM, NOISED = Picture(sha256="film"), Picture(sha256="noised")
+PAIR = Pair(Case("c", FILM, "Is there a nodule?", "Yes"), Side(FILM, "Yes"), Side(FILM, "No"), "text", "one")
+
+
+MAKERS = ("self-hallucination", "opposite-answer")
+
+
+def flow(folder: Path, *overrides: str) -> dict[str, int]:
+    path = folder / "recipe.yaml"
+    path.write_text(RECIPE.format(folder=folder))
+    run(load_recipe(path, overrides), lambda event: None, until="weigh")
+    return dict(json.loads((folder / "run/run.json").read_text())["flow"]["disprefer"])
+
+
+def test_a_pair_that_two_dispreferences_made_is_told_and_kept(tmp_path: Path) -> None:
+    before = flow(tmp_path)
+    assert not [what for what in before if "as well" in what]
+    counts = flow(tmp_path, "disprefer.2={use: opposite-answer}", "disprefer.3={use: lesion-noise}")
+    pairs = [item.pair for item in read_pairs(tmp_path / "run")]
+    wrong = {maker: {(p.case.id, p.rejected.answer) for p in pairs if p.made_by == maker} for maker in MAKERS}
+    both = len(wrong["self-hallucination"] & wrong["opposite-answer"])
+    assert both > 0
+    assert list(counts.items())[-2:] == [
+        ("text pairs that an earlier dispreference made as well", both),
+        ("image pairs that an earlier dispreference made as well", before["image pairs by lesion-noise"]),
+    ]
+    assert len(pairs) == sum(number for what, number in counts.items() if " pairs by " in what)
+
+
+@pytest.mark.parametrize("answer", ["No", " no\n", "NO"])
+def test_pairs_are_the_same_up_to_case_and_white_space(answer: str) -> None:
+    assert sides(replace(PAIR, rejected=Side(FILM, answer), made_by="other", number=3)) == sides(PAIR)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rejected": Side(FILM, "No nodule")},
+        {"rejected": Side(NOISED, "No")},
+        {"chosen": Side(NOISED, "Yes")},
+        {"chosen": Side(FILM, "Yes, one")},
+        {"kind": "image"},
+        {"case": replace(PAIR.case, id="d")},
+    ],
+)
+def test_pairs_that_differ_in_anything_else_are_two(change: dict[str, object]) -> None:
+    assert sides(replace(PAIR, **change)) != sides(PAIR)  # type: ignore[arg-type]
