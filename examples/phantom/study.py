@@ -42,7 +42,7 @@ SEEDS = {  # of the alignment films and of the training; none is in two of these
 QUESTIONS = {  # what differs from explore.yaml
     "presence": [],
     "sides": [
-        *("data.sides=true", "data.world=usual", "data.images=100"),
+        *("data.sides=true", "data.world=usual", "data.images=100", "train.epochs=10"),
         *("evaluate.data.sides=true", "evaluate.data.seed=1"),  # other films than those of `presence`
     ],
 }
@@ -141,6 +141,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", help="other seeds than those written down")
     parser.add_argument("--methods", default="", help="of explore: only these, by comma")
     parser.add_argument("--rates", type=float, nargs="*", default=RATES, help="of explore: other rates")
+    parser.add_argument("--change", nargs="*", default=[], help="other values in the recipe, as mmedpo run takes them")
     parser.add_argument("--jobs", type=int, default=2, help="processes of one thread")
     parser.add_argument("--small", action="store_true", help="few films, one base, one seed")
     given = parser.parse_args()
@@ -149,6 +150,7 @@ def main() -> None:
     recipe, extra = HERE / f"confirm-{given.questions}.yaml", []
     if given.part == "explore":
         recipe, extra = HERE / "explore.yaml", [*QUESTIONS[given.questions], at_every_rate(chosen, given.rates)]
+    extra += given.change
     if given.small:
         given.bases, seeds = 1, seeds[:1]
         extra += ["data.images=12", "evaluate.data.images=12", "train.epochs=1"]
