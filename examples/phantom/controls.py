@@ -23,6 +23,8 @@ CHANGES: dict[str, Dispreference] = {
     "lesion_noised": LesionNoise(),
     "noise_beside": LesionNoise(place="decoy"),
     "noise_everywhere": GlobalNoise(),
+    "strong_noise": LesionNoise(step=1000, schedule="linear"),
+    "strong_noise_beside": LesionNoise(step=1000, schedule="linear", place="decoy"),
     "lesion_inpainted": Inpaint(),
 }
 
