@@ -87,8 +87,8 @@ def bases(folder: Path, count: int) -> Iterator[Path]:
 
 def jobs(recipe: Path, places: Sequence[Path], seeds: Sequence[int], out: Path, extra: Sequence[str]) -> Iterator[Job]:
     """Yield a job for each base and seed."""
-    for number, base in enumerate(places):
-        for seed in seeds:
+    for seed in seeds:  # so that a study that has to end early has whole seeds
+        for number, base in enumerate(places):
             words = [f"backbone.checkpoint={base}", f"seed={seed}", f"data.seed={seed}", *extra]
             yield Job(recipe, out / f"base-{number}" / f"seed-{seed}", tuple(words))
 
