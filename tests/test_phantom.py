@@ -163,6 +163,20 @@ def test_a_closed_answer_is_yes_exactly_where_the_finding_is_there():
             assert NAMES[case.about[0]] in case.question
 
 
+def test_a_question_with_a_side_is_answered_yes_exactly_where_the_finding_is_on_that_side():
+    denied = []
+    for case in cases(images=60, sides=True, open_questions=0, reports=0):
+        label = next(label for label in LABELS if NAMES[label] in case.question)
+        side = next((side for side in ("left", "right") if f" {side} " in case.question), "")
+        assert bool(side) == (label in SIDED)
+        there = {(one["label"], one["side"]) for one in case.notes["findings"]}
+        assert case.answer == (YES if (label, side) in there else NO)
+        mirrored = case.answer == NO and label in {name for name, _ in there}
+        assert case.about == (() if mirrored else (label,))  # no region shows what a denied side is about
+        denied += [mirrored] if case.answer == NO else []
+    assert 0.35 < sum(denied) / len(denied) < 0.5
+
+
 def test_half_of_the_closed_answers_are_yes():
     closed = [case for case in cases(images=250, open_questions=0, reports=0) if case.kind == "closed"]
     for questions in (2, 4):
