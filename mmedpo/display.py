@@ -99,7 +99,7 @@ class Plain:
 
     def __init__(self) -> None:
         self._stage, self._total, self._done = "", 0, 0
-        self._began = self._told = time.monotonic()
+        self._began = self._told = self._finished = time.monotonic()
 
     def see(self, event: Event) -> None:
         """Print an event."""
@@ -113,8 +113,8 @@ class Plain:
             self._done, self._total = event.step, event.total
             self._tell()
         elif isinstance(event, StageFinished):
-            seconds = time.monotonic() - self._began
-            self._say(f"{event.stage}: {counted(event.counts)} ({seconds:.1f} s)")
+            before, self._finished = self._finished, time.monotonic()  # a stage may start several parts
+            self._say(f"{event.stage}: {counted(event.counts)} ({self._finished - before:.1f} s)")
 
     def _tell(self) -> None:
         now = time.monotonic()
