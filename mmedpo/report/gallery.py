@@ -113,14 +113,17 @@ def _card(item: Weighted, album: Album) -> Card:
 def _panels(pair: Pair, album: Album) -> Iterator[Panel]:
     """Show the film; of an image pair also where it was changed, the changed film and the difference."""
     noised, masks = _noised(pair)
+
+    def boxes(image: Picture) -> Sequence[Any]:
+        return [] if pair.notes.get("moved") and image != pair.case.image else noised  # elsewhere in a mirror image
+
     changed = pair.chosen.image != pair.rejected.image
-    yield album.film(pair.chosen.image, "chosen image" if changed else "image", noised)
+    yield album.film(pair.chosen.image, "chosen image" if changed else "image", boxes(pair.chosen.image))
     if not changed:
         return
     if masks:
         yield album.masked(pair.case.image, masks, "where: mask or heat map")
-    moved = pair.notes.get("moved")  # as in a mirror image, where the regions are elsewhere
-    yield album.film(pair.rejected.image, "rejected image", [] if moved else noised)
+    yield album.film(pair.rejected.image, "rejected image", boxes(pair.rejected.image))
     yield album.difference(pair.chosen.image, pair.rejected.image, "difference")
 
 
