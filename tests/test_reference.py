@@ -38,9 +38,9 @@ def test_a_sibling_run_computes_no_reference_again(tmp_path: Path, monkeypatch: 
     asked: list[int] = []
     own = PreferenceTrainer.answers
 
-    def counted(self: PreferenceTrainer, model: torch.nn.Module, batch: dict) -> object:
+    def counted(self: PreferenceTrainer, model: torch.nn.Module, batch: dict, **more: bool) -> object:
         asked.append(len(batch["weights"]) if not torch.is_grad_enabled() else 0)
-        return own(self, model, batch)
+        return own(self, model, batch, **more)
 
     monkeypatch.setattr(PreferenceTrainer, "answers", counted)
     pairs, journal = make_pairs(6), Journal(tmp_path / "journal.sqlite")
