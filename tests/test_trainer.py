@@ -266,6 +266,7 @@ def test_kl_trains_alike_on_trees_and_on_plain_pairs_and_holds_back(tmp_path: Pa
     )
     assert apart(packed, held) < 1e-5
     assert apart(held, free) > 1e-3
+    assert held.norm() < free.norm()
 
 
 def test_kl_is_refused_where_no_process_holds_the_whole_adapter(tmp_path: Path) -> None:
