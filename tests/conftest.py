@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of several workers spin against each other for the same cores
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 Mmedpo = Callable[..., "subprocess.CompletedProcess[str]"]
 
