@@ -1,0 +1,45 @@
+"""Commands about what runs measure: compare them, report on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmedpo.command import Json, print_json
+
+
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN RUN...", help="Run folders; those of several seeds by comma: a0,a1 b0,b1."),
+    ],
+    start: Annotated[bool, typer.Option("--start", help="Compare with the starting model of the first runs.")] = False,
+    measure: Annotated[list[str] | None, typer.Option(help="Only this measure; may be repeated.")] = None,
+    json: Json = False,
+) -> None:
+    """Compare what runs measure with the first of them, with intervals; the cases must be the same."""
+    from mmedpo.compare import compare as rows_of
+    from mmedpo.display import show_comparison
+
+    rows = rows_of(runs, start=start, only=measure or [])
+    if json:
+        print_json(rows)
+    else:
+        show_comparison(rows, runs)
+
+
+def report(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Run folders; those of several seeds by comma: a0,a1 b0,b1."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The file; by default in the run folder, or beside the first.")
+    ] = None,
+) -> None:
+    """Write the report on a run, or one that compares several, as a single HTML file; print its path."""
+    from mmedpo.report import write_report
+
+    print(write_report(runs, out))

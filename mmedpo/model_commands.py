@@ -1,0 +1,47 @@
+"""Commands about models: ask one, merge an adapter into one, convert one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmedpo.command import Json, RunFolder, print_json
+
+
+def ask(
+    run: RunFolder,
+    image: Annotated[Path, typer.Argument(help="An image file.")],
+    question: Annotated[str, typer.Argument(help="A question about it.")],
+    json: Json = False,
+) -> None:
+    """Show the answers to a question before and after alignment."""
+    from mmedpo.ask import answers_of
+
+    answers = answers_of(run, image, question)
+    if json:
+        print_json(answers)
+    else:
+        for name, answer in answers.items():
+            print(f"{name + ':':8}{answer}")
+
+
+def merge(run: RunFolder, out: Annotated[Path, typer.Argument(help="A new folder.")]) -> None:
+    """Write the aligned model, with its adapter merged, in the plain transformers form."""
+    from mmedpo.export import merge_run
+
+    merge_run(run, out)
+    print(f"{out}: the merged model")
+
+
+def convert(
+    checkpoint: Annotated[str, typer.Argument(help="A folder or hub id, e.g. microsoft/llava-med-v1.5-mistral-7b.")],
+    out: Annotated[Path, typer.Argument(help="A new folder.")],
+    backbone: Annotated[str, typer.Option(help="The backbone part that reads the checkpoint.")] = "llava-med",
+) -> None:
+    """Write a checkpoint in the plain transformers form (llava-hf for LLaVA-Med)."""
+    from mmedpo.export import convert_checkpoint
+
+    convert_checkpoint(backbone, checkpoint, out)
+    print(f"{out}: the converted model")

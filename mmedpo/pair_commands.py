@@ -1,0 +1,68 @@
+"""Commands about pairs: to other tools, from other tools, how far raters agree about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmedpo.command import Json, RunFolder, print_json
+
+
+def export(
+    run: RunFolder,
+    to: Annotated[
+        str, typer.Option(help="Pairs for trl, ms-swift, llama-factory, mmedpo-json, parquet; or the adapter for peft.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A new folder.")],
+    json: Json = False,
+) -> None:
+    """Write a run's pairs as other tools load them, with images and a data card; or its adapter, to give away."""
+    from mmedpo.display import show_exported
+    from mmedpo.travel import export_run
+
+    exported = export_run(run, to, out)
+    if json:
+        print_json({**vars(exported), "folder": str(exported.folder)})
+    show_exported(exported, quiet=json)
+
+
+def import_(
+    folder: Annotated[Path, typer.Argument(help="A folder of pairs as TRL, ms-swift ... load them, or exported.")],
+    recipe: Annotated[Path, typer.Argument(help="The recipe to write, a new YAML file.")],
+    json: Json = False,
+) -> None:
+    """Look at a folder of pairs, and write a recipe that scores, weighs and trains on them."""
+    from mmedpo.display import show_imported
+    from mmedpo.travel import import_pairs
+
+    found = import_pairs(folder, recipe)
+    if json:
+        print_json({**vars(found), "recipe": str(found.recipe)})
+    else:
+        show_imported(found)
+
+
+def score(
+    run: RunFolder,
+    against: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Clinicians' ratings: columns pair and rating, 0 to 10.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show how far a run's voters agree, and how far with clinicians."""
+    from mmedpo.display import show_scoring
+    from mmedpo.folder import read_json
+    from mmedpo.pipeline import load_run
+
+    load_run(run)
+    found = dict(read_json(run / "run.json").get("scoring", {}))
+    if against is not None:
+        from mmedpo.against import compare_with
+
+        found["clinicians"] = compare_with(run, against)
+    if json:
+        print_json(found)
+    else:
+        show_scoring(found)

@@ -1,0 +1,121 @@
+"""Commands that take a recipe: run it, check it, train from its run, teach its localizer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from mmedpo.command import Json, Overrides, RecipeFile, RunFolder, print_json
+
+
+def run(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    until: Annotated[
+        str, typer.Option(help="Stop after: read, localize, disprefer, score, weigh, train or evaluate.")
+    ] = "evaluate",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Try the recipe on so many cases, in a folder of its own.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say how many calls, tokens and how much money it can need at most.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Carry out a recipe; run it again to go on where it stopped."""
+    from mmedpo import pipeline
+    from mmedpo.display import show_estimate, show_result, watching
+    from mmedpo.recipe import load_recipe
+    from mmedpo.variants import plan
+
+    if until not in pipeline.STAGES:
+        raise typer.BadParameter(f"there is no stage {until!r}; there are: {', '.join(pipeline.STAGES)}")
+    if planned := plan(recipe, overrides or []):
+        _run_variants(planned, until, limit, dry_run, json)
+        return
+    loaded = load_recipe(recipe, overrides or [])
+    if dry_run:
+        from mmedpo.estimate import estimate
+
+        found = estimate(loaded, pipeline.run_folder(loaded, limit), limit)
+        print_json(found.to_json()) if json else show_estimate(found)
+        return
+    with watching() as see:
+        result = pipeline.run(loaded, see, until=until, limit=limit)
+    if json:
+        print_json({**vars(result), "folder": str(result.folder)})
+    else:
+        show_result(result)
+
+
+def _run_variants(planned: Any, until: str, limit: int | None, dry_run: bool, json: bool) -> None:
+    """Carry out a recipe's variants, or say what each can cost; end with one table."""
+    from mmedpo.display import show_estimate, show_variants, starting, watching
+    from mmedpo.estimate import estimate
+    from mmedpo.pipeline import run_folder
+    from mmedpo.report import REPORT, write_report
+    from mmedpo.variants import run_variants, table
+
+    if dry_run:
+        found = {
+            str(run_folder(one.loaded, limit)): estimate(one.loaded, run_folder(one.loaded, limit), limit)
+            for one in planned
+        }
+        if json:
+            print_json({folder: one.to_json() for folder, one in found.items()})
+        for folder, one in () if json else found.items():
+            print(f"{folder}:")
+            show_estimate(one)
+        return
+    with watching() as see:
+        results = run_variants(planned, see, starting, until=until, limit=limit)
+    compared = table(results)
+    named = [",".join(str(result.folder) for result in found) for found in results.values()]
+    page = str(write_report(named, planned[0].loaded.recipe.output.parent / REPORT))
+    if json:
+        runs = {name: [{**vars(one), "folder": str(one.folder)} for one in found] for name, found in results.items()}
+        print_json({"runs": runs, **compared, "report": page})
+    else:
+        show_variants(results, compared, page)
+
+
+def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -> None:
+    """Check a recipe without running it; every mistake is reported with its place."""
+    from mmedpo.recipe import as_written, load_recipe
+    from mmedpo.variants import plan
+
+    planned = plan(recipe, overrides or [])
+    loaded = planned[0].loaded if planned else load_recipe(recipe, overrides or [])
+    if json and planned:
+        print_json({str(one.loaded.recipe.output): as_written(one.loaded) for one in planned})
+    elif json:
+        print_json(as_written(loaded))
+    else:
+        parts = ", ".join(f"{part.name} ({part.package} {part.version})" for part in loaded.found.values())
+        runs = f" in {len(planned)} runs" if planned else ""
+        print(f"{recipe}: fine; it uses {parts}{runs}")
+
+
+def train(run: RunFolder) -> None:
+    """Train from a run's finished pairs; nothing is done when they have their adapter."""
+    from mmedpo.display import watching
+    from mmedpo.pipeline import train_again
+
+    with watching() as see:
+        print(train_again(run, see))
+
+
+def detector_train(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -> None:
+    """Train the localizer of a recipe from its 'detector:' cases, and say how good it is."""
+    from mmedpo.display import show_detector, watching
+    from mmedpo.pipeline import train_detector
+    from mmedpo.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    with watching() as see:
+        learnt, facts = train_detector(loaded, see)
+    if json:
+        print_json({"checkpoint": str(learnt), **facts})
+    else:
+        show_detector(str(learnt), facts)
