@@ -33,9 +33,23 @@ if TYPE_CHECKING:
     )
     from mmedpo.pictures import MOST_PIXELS, Picture
     from mmedpo.prompts import Prompts
-    from mmedpo.records import GIVEN, Case, CaseKind, Drop, Pair, Region, Score, Side, Weighted, digest, seed_for
+    from mmedpo.records import (
+        GIVEN,
+        Case,
+        CaseKind,
+        Drop,
+        Pair,
+        Region,
+        Remark,
+        Score,
+        Side,
+        Weighted,
+        digest,
+        seed_for,
+    )
     from mmedpo.replies import Fault
     from mmedpo.rows import Ids, Row, answer_kind, csv_rows, file_text, json_rows, json_value, jsonl_rows, shown
+    from mmedpo.sameness import folded, taught
     from mmedpo.spending import Need
     from mmedpo.sums import totals
     from mmedpo.tokens import filler, most
@@ -59,12 +73,14 @@ _HOMES = {
     "mmedpo.pictures": ["MOST_PIXELS", "Picture"],
     "mmedpo.prompts": ["Prompts"],
     "mmedpo.records": [
-        "GIVEN", "Case", "CaseKind", "Drop", "Pair", "Region", "Score", "Side", "Weighted", "digest", "seed_for",
+        "GIVEN", "Case", "CaseKind", "Drop", "Pair", "Region", "Remark", "Score", "Side", "Weighted", "digest",
+        "seed_for",
     ],
     "mmedpo.replies": ["Fault"],
     "mmedpo.rows": [
         "Ids", "Row", "answer_kind", "csv_rows", "file_text", "json_rows", "json_value", "jsonl_rows", "shown",
     ],
+    "mmedpo.sameness": ["folded", "taught"],
     "mmedpo.spending": ["Need"],
     "mmedpo.sums": ["totals"],
     "mmedpo.tokens": ["filler", "most"],

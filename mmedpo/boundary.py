@@ -10,7 +10,7 @@ from typing import Any
 from mmedpo.errors import DataError, PluginError
 from mmedpo.parts import Dispreference
 from mmedpo.plugins import Found
-from mmedpo.records import Case, Drop, Pair, Region, Score
+from mmedpo.records import Case, Drop, Pair, Region, Remark, Score
 
 
 def blame(found: Found, message: str) -> PluginError:
@@ -26,12 +26,12 @@ def check_length(found: Found, verb: str, results: Any, expected: int) -> None:
         raise blame(found, f"{verb} returned {len(results)} results for {expected} items")
 
 
-def check_read(found: Found, items: Sequence[Case | Pair | Drop]) -> None:
+def check_read(found: Found, items: Sequence[Case | Pair | Drop | Remark]) -> None:
     """Require cases or pairs, not both, with ids that are unique and texts that are there."""
-    wrong = [item for item in items if not isinstance(item, Case | Pair | Drop)]
+    wrong = [item for item in items if not isinstance(item, Case | Pair | Drop | Remark)]
     if wrong:
-        raise blame(found, f"read yielded {type(wrong[0]).__name__}, not Case, Pair or Drop")
-    records = [item for item in items if not isinstance(item, Drop)]
+        raise blame(found, f"read yielded {type(wrong[0]).__name__}, not Case, Pair, Drop or Remark")
+    records = [item for item in items if isinstance(item, Case | Pair)]
     if len({type(item) for item in records}) > 1:
         raise blame(found, "read yielded cases and pairs; it must yield one of them")
     twice = [name for name, count in Counter(item.id for item in records).items() if count > 1]
@@ -42,7 +42,13 @@ def check_read(found: Found, items: Sequence[Case | Pair | Drop]) -> None:
         if isinstance(item, Pair):
             check_pair(found, item)
     if not records:
-        raise DataError(f"{found}: there is nothing to read")
+        raise DataError(f"{found}: there is nothing to read{left_out(items)}")
+
+
+def left_out(items: Sequence[Any]) -> str:
+    """Say why nothing was left of a data set, its reasons counted."""
+    reasons = Counter(item.reason for item in items if isinstance(item, Drop))
+    return "; left out: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons.items()) if reasons else ""
 
 
 def _check_case(found: Found, case: Case) -> None:
@@ -85,8 +91,6 @@ def check_pair(found: Found, pair: Pair) -> None:
     same_answer = pair.chosen.answer.strip() == pair.rejected.answer.strip()
     if same_image and pair.kind == "image" and same_answer:
         raise blame(found, f"pair {pair.id!r} is an image pair with an unchanged image")
-    if same_answer and same_image:
-        raise blame(found, f"pair {pair.id!r} has two equal sides")
     if pair.relevance is not None and not 0 <= pair.relevance <= 1:
         raise blame(found, f"pair {pair.id!r} has relevance {pair.relevance}, outside [0, 1]")
 

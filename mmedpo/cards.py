@@ -153,7 +153,7 @@ def _counts(pairs: Sequence[Weighted]) -> Iterator[tuple[str, ...]]:
 
 
 def _dropped(flow: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
-    marks = ("left out", "without", "dropped", "unrated", "fallen back")
+    marks = ("left out", "without", "dropped", "unrated", "of these")
     for stage in ("read", "localize", "disprefer", "score", "weigh"):
         for what, count in flow.get(stage, {}).items():
             if count and any(mark in what for mark in marks):

@@ -15,10 +15,13 @@ from mmedpo.events import StageStarted
 from mmedpo.folder import write_text
 from mmedpo.journal import Journal
 from mmedpo.parts import Dispreference, Localizer, Reader, Scorer
-from mmedpo.records import GIVEN, Case, Drop, Pair, Region, Score, Side, Weighted, from_json, to_json
+from mmedpo.records import GIVEN, Case, Drop, Pair, Region, Remark, Score, Side, Weighted, from_json, to_json
 from mmedpo.regions import agreement, merge
 from mmedpo.run import Opened, Run, blaming, by_slice, opening
+from mmedpo.sameness import folded, taught
 from mmedpo.samples import Remembering
+
+Item = Case | Pair | Drop | Remark  # what a reader yields
 
 
 def read(run: Run, part: Reader, stage: str = "read") -> list[Case | Pair]:
@@ -26,24 +29,26 @@ def read(run: Run, part: Reader, stage: str = "read") -> list[Case | Pair]:
     run.see(StageStarted(stage, 0))
     found = run.found(part)
     with blaming(found, "--limit"):
-        items = [_taken(run.journal, item, part.restricted) for item in _first(part.read(), run.limit)]
+        taken = (_taken(run.journal, item, part.restricted) for item in part.read())
+        items = list(_first(taken, run.limit))
     boundary.check_read(found, items)
-    records = [item for item in items if not isinstance(item, Drop)]
+    records = [item for item in items if isinstance(item, Case | Pair)]
     run.journal.settle()
     counts = Counter({"cases" if isinstance(records[0], Case) else "pairs": len(records)})
+    counts.update(f"of these: {item.text}" for item in items if isinstance(item, Remark))
     counts.update(f"left out: {item.reason}" for item in items if isinstance(item, Drop))
     run.finish(stage, counts)
     return records
 
 
-def _first(items: Iterable[Case | Pair | Drop], limit: int | None) -> Iterator[Case | Pair | Drop]:
+def _first(items: Iterable[Item], limit: int | None) -> Iterator[Item]:
     """Yield items up to so many records; what is left out on purpose does not count."""
     seen = 0
     for item in items:
-        if limit is not None and seen == limit:
-            return
-        seen += not isinstance(item, Drop)
         yield item
+        seen += isinstance(item, Case | Pair)
+        if seen == limit:
+            return
 
 
 def only_cases(records: Sequence[Case | Pair]) -> list[Case]:
@@ -56,9 +61,12 @@ def only_pairs(records: Sequence[Case | Pair]) -> list[Pair]:
     return [record for record in records if isinstance(record, Pair)]
 
 
-def _taken(journal: Journal, item: Case | Pair | Drop, restricted: bool) -> Case | Pair | Drop:
+def _taken(journal: Journal, item: Item, restricted: bool) -> Item | Drop:
     """Adopt a record as it is read, so that no more than one image is in memory; what is none is blamed later."""
-    return _adopted(journal, item, restricted) if isinstance(item, Case | Pair) else item
+    if not isinstance(item, Case | Pair):
+        return item
+    record = _adopted(journal, item, restricted)
+    return taught(record) if isinstance(record, Pair) else record
 
 
 def _adopted(journal: Journal, item: Case | Pair, restricted: bool) -> Case | Pair:
@@ -145,13 +153,14 @@ def disprefer(run: Run, parts: Sequence[Dispreference], cases: list[Case]) -> li
     pairs = [pair for case in cases for pair in made[case.id]]
     run.finish("disprefer", counts + again)
     if not pairs:
-        raise DataError(f"no pair could be made of {len(cases)} cases: " + "; ".join(map(str, counts)))
+        told = "; ".join(f"{count:,} {what}" for what, count in counts.items())
+        raise DataError(f"no pair could be made of {len(cases)} cases: {told}")
     return pairs
 
 
 def sides(pair: Pair) -> tuple[str, ...]:
-    """Return what two pairs have in common that teach the same: answers count up to case and white space."""
-    both = [(side.image.sha256, " ".join(side.answer.casefold().split())) for side in (pair.chosen, pair.rejected)]
+    """Return what two pairs have in common that teach the same: answers count as they are folded."""
+    both = [(side.image.sha256, folded(side.answer)) for side in (pair.chosen, pair.rejected)]
     return pair.case.id, pair.kind, *both[0], *both[1]
 
 
@@ -173,7 +182,8 @@ def made_by(
     with_earlier = [(case, tuple(made[case.id])) for case in together]
     lower = f"the options of {found.name}"
     slices = by_slice(run, part, with_earlier, work, stage=stage, facts=facts, lower=lower, final=_is_final)
-    return [_pair_or_drop(kind, value) for some in slices for kind, value in some]
+    items = [_pair_or_drop(kind, value) for some in slices for kind, value in some]
+    return [taught(item) if isinstance(item, Pair) else item for item in items]
 
 
 def _is_final(made: Sequence[tuple[str, Any]]) -> bool:

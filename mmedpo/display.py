@@ -310,6 +310,8 @@ def show_imported(found: Any) -> None:
     console.print(f"{total:,} pairs: " + ", ".join(f"{count:,} {kind}" for kind, count in found.pairs.items()))
     for reason, count in found.dropped.items():
         console.print(f"  {count:,} left out: {reason}", markup=False)
+    for text, count in found.remarks.items():
+        console.print(f"  {count:,} of these: {text}", markup=False)
     for kind, count in found.unrated.items():
         console.print(f"  {count:,} {kind} pairs have no relevance")
     console.print(f"  {found.weights:,} came with a weight")

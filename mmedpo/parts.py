@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmedpo.records import Case, Drop, Pair, PairKind, Region, Score
+from mmedpo.records import Case, Drop, Pair, PairKind, Region, Remark, Score
 
 if TYPE_CHECKING:
     import torch
@@ -82,8 +82,10 @@ class Reader(Part, ABC):
     restricted: bool = Field(default=True, description="Whether the data must not leave this machine.")
 
     @abstractmethod
-    def read(self) -> Iterator[Case | Pair | Drop]:
+    def read(self) -> Iterator[Case | Pair | Drop | Remark]:
         """Yield every case or pair, in an order that does not change, and a drop for each left out on purpose.
+
+        What the user should know of one that is read all the same is a remark; remarks are counted by their text.
 
         Raise DataError with file and line for what cannot be read.
         """

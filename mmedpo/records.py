@@ -79,6 +79,14 @@ class Drop:
 
 
 @dataclass(frozen=True)
+class Remark:
+    """What is odd about a case or pair that is read all the same; texts are counted as reasons of drops are."""
+
+    case_id: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Score:
     """How clinically relevant the difference within a pair is, and the evidence for it."""
 

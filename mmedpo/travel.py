@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from mmedpo.adapters import CONFIG, forget_places
+from mmedpo.boundary import left_out
 from mmedpo.cards import data_card
 from mmedpo.curate import read_pairs
 from mmedpo.errors import DataError, PluginError, RecipeError
@@ -18,7 +19,7 @@ from mmedpo.folder import emerging, read_json, write_text
 from mmedpo.forms import FORMS
 from mmedpo.parts import Reader
 from mmedpo.plugins import load, resolve, suggest
-from mmedpo.records import GIVEN, Drop, Pair, Weighted
+from mmedpo.records import GIVEN, Drop, Pair, Remark, Weighted
 
 ADAPTER = "peft"  # beside the forms of pairs
 
@@ -91,6 +92,7 @@ class Imported:
     recipe: Path
     pairs: dict[str, int]  # by kind
     dropped: dict[str, int]  # by reason
+    remarks: dict[str, int]  # by text
     unrated: dict[str, int]  # by kind
     weights: int  # pairs that came with one
     restricted: bool
@@ -108,11 +110,12 @@ def import_pairs(root: Path, recipe: Path) -> Imported:
     items = list(cls.model_validate(options).read())
     pairs = [item for item in items if isinstance(item, Pair)]
     if not pairs:
-        raise DataError(f"{root}: there are no pairs to read")
+        raise DataError(f"{root}: there are no pairs to read{left_out(items)}")
     found = Imported(
         recipe,
         dict(sorted(Counter(pair.kind for pair in pairs).items())),
         dict(Counter(item.reason for item in items if isinstance(item, Drop))),
+        dict(Counter(item.text for item in items if isinstance(item, Remark))),
         dict(sorted(Counter(pair.kind for pair in pairs if pair.relevance is None).items())),
         sum("weight" in pair.notes.get(GIVEN, {}) for pair in pairs),
         any(pair.case.restricted for pair in pairs),  # so is one that does not say that it is not

@@ -15,7 +15,7 @@ from mmedpo.report.measures import main_lines, tables
 from mmedpo.report.sentences import sentences
 
 # What a stage lost rather than made, by how its counts begin.
-LOST = ("left out", "cases without", "dropped", "unrated", "too long", "images without", "of these, fallen back")
+LOST = ("left out", "cases without", "dropped", "unrated", "too long", "images without", "of these")
 LOOKING = ("looks", "attention")  # metrics of whether the model looks, not of how well it answers
 
 

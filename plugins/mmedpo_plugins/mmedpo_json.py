@@ -21,6 +21,7 @@ from mmedpo import (
     hookimpl,
     json_rows,
     shown,
+    taught,
 )
 
 _SUFFIX = "_dpo_weighted.json"
@@ -90,8 +91,6 @@ class MmedpoJson(Reader):
             return images.drop(unique)
         if not (chosen and rejected):
             return Drop(unique, "an answer is empty")
-        if image == other and chosen == rejected:
-            return Drop(unique, "both sides are the same")
         sides = Side(Picture.at(image), chosen), Side(Picture.at(other), rejected)
         case = Case(
             unique,
@@ -103,7 +102,7 @@ class MmedpoJson(Reader):
             restricted=self.restricted,
         )
         kind: Literal["text", "image"] = "text" if image == other else "image"
-        return Pair(case, *sides, kind=kind, made_by=self.use, relevance=relevance)
+        return taught(Pair(case, *sides, kind=kind, made_by=self.use, relevance=relevance))
 
 
 def _turns(row: Row, key: str) -> tuple[str, str]:

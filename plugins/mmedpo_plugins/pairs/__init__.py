@@ -24,6 +24,7 @@ from mmedpo import (
     json_rows,
     jsonl_rows,
     shown,
+    taught,
 )
 from mmedpo_plugins.arrow import embedded, parquet_rows
 from mmedpo_plugins.pairs.sides import Sides, sides_of
@@ -107,12 +108,10 @@ class _Reading:
         first, second = (picture for picture in found if picture)
         if not (told.chosen.strip() and told.rejected.strip()):
             return Drop(name, "an answer is empty")
-        if told.same_image and told.chosen == told.rejected:
-            return Drop(name, "both sides are the same")
         case = self._case(row, name, told, first)
         if case is None:
             return self.images.drop(name)
-        return Pair(
+        pair = Pair(
             case,
             Side(first, told.chosen),
             Side(first if told.same_image else second, told.rejected),
@@ -122,6 +121,7 @@ class _Reading:
             relevance=_number(row, told.relevance, "relevance", most=1.0),
             notes=_notes(row, told),
         )
+        return taught(pair)
 
     def _case(self, row: Row, name: str, told: Sides, shown_to_chosen: Picture) -> Case | None:
         more = told.more

@@ -1,0 +1,63 @@
+"""Tell answers that say the same in other writing, and leave out pairs that therefore teach nothing."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+
+from mmedpo.pictures import Deferred, Picture
+from mmedpo.records import Drop, Pair
+
+_RAISED = ("<super>", "<sub>", "<fraction>", "<circle>")  # 10² is not 102
+_ENDS = frozenset(".,;:!?…。、，；：！？")  # after a number they end a sentence, within one they are part of it
+
+
+@lru_cache(maxsize=4096)
+def folded(text: str) -> str:
+    """Return a text without what only its writing decides: case, punctuation, space, composition, full width.
+
+    What touches a digit stays, since "1.5", "-5", "10%" and "T2*" mean what they say.
+    """
+    plain = "".join(map(_plain, unicodedata.normalize("NFC", text)))
+    plain = "".join(char for char in _plain_case(plain) if unicodedata.category(char) != "Cf")
+    kept = [" " if _is_mere_writing(plain, at) else char for at, char in enumerate(plain)]
+    return " ".join("".join(kept).split()) or " ".join(text.split())
+
+
+def taught(pair: Pair) -> Pair | Drop:
+    """Return a pair, or the drop of one that teaches nothing: one image, and answers that say the same."""
+    one, other = pair.chosen, pair.rejected
+    if not same_image(one.image, other.image) or folded(one.answer) != folded(other.answer):
+        return pair
+    if one.answer.strip() == other.answer.strip():
+        return Drop(pair.case.id, "both sides are the same")
+    return Drop(pair.case.id, "both sides differ only in case, punctuation or space")
+
+
+def same_image(one: Picture, other: Picture) -> bool:
+    """Tell whether two pictures are one; before their pixels are looked at, by where they come from."""
+    if one.sha256 and other.sha256:
+        return one.sha256 == other.sha256
+    if isinstance(one.held, Deferred) and isinstance(other.held, Deferred):
+        return one.held.source == other.held.source
+    return one.path == other.path and one.held is other.held
+
+
+def _plain(char: str) -> str:
+    """Return a letter in its plain form: half or full width, a ligature, a space of any kind."""
+    raised = unicodedata.decomposition(char).startswith(_RAISED)
+    return char if raised else unicodedata.normalize("NFKC", char)
+
+
+def _plain_case(text: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+
+
+def _is_mere_writing(text: str, at: int) -> bool:
+    """Tell whether a character is punctuation that could be left out."""
+    category = unicodedata.category(text[at])
+    if not category.startswith("P"):
+        return False
+    after, before = text[at + 1 : at + 2].isdigit(), text[at - 1 : at].isdigit() if at else False
+    brackets = category in ("Ps", "Pe", "Pi", "Pf") or text[at] in "\"'"
+    return brackets or not (after or (before and text[at] not in _ENDS))
