@@ -77,8 +77,16 @@ def _maps(run: Run, model: Backbone, asked: list[tuple[Case, str]], stage: str) 
             heats = attention_maps(opened(model), [case for case, _ in some], [said for _, said in some])
             return [[[float(f"{value:.5g}") for value in row] for row in heat] for heat in heats]
 
-        slices = by_slice(run, model, asked, work, stage=stage, lower="evaluate.attention")
+        slices = by_slice(run, model, asked, work, _heats, stage=stage, lower="evaluate.attention")
     return [heat for some in slices for heat in some]
+
+
+def _heats(value: Any, asked: Sequence[Any]) -> list[Map]:
+    """Rebuild the maps of a slice. Raises ValueError for what are none."""
+    heats = [[[float(cell) for cell in row] for row in heat] for heat in value]
+    if len(heats) != len(asked) or any(len({len(row) for row in heat}) > 1 for heat in heats):
+        raise ValueError("these are no maps of the cases that were asked about")
+    return heats
 
 
 def statistics_of(looked: Looked, cases: Sequence[Case]) -> list[list[Statistics]]:

@@ -107,8 +107,8 @@ class Chat:
         self._rejected = 0
         self._stop: MmedpoError | None = None
         self._batched: Batched | None = None
-        if endpoint.batch and journal and (known := journal.get(self._dialect_key)):
-            self._dialect = Dialect(**known)
+        if endpoint.batch and journal and (known := journal.get(self._dialect_key, lambda value: Dialect(**value))):
+            self._dialect = known
 
     def __enter__(self) -> Chat:
         self._key = self.endpoint.key()
@@ -208,7 +208,7 @@ class Chat:
     async def _answer(self, messages: list[dict[str, Any]], question: Question, attempt: int) -> Answer:
         """Return the answer that the journal knows, or that is on its way, or get it."""
         key = self._request_key(messages, question, attempt)
-        known = self._journal.get(key) if self._journal else None
+        known: Answer | None = self._journal.get(key, Answer.from_json) if self._journal else None
         if known is None:
             if self._batched:
                 await self._leave(self._batched, key, messages, question)
@@ -217,7 +217,7 @@ class Chat:
                 task.add_done_callback(lambda _: self._going.pop(key, None))
                 self._going[key] = task
             return await asyncio.shield(self._going[key])
-        return Answer.from_json(known)
+        return known
 
     def _request_key(self, messages: list[dict[str, Any]], question: Question, attempt: int) -> str:
         """Hash all that an answer depends on; limits, pauses and keys are no part of it."""

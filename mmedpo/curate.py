@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any
 from mmedpo import boundary
 from mmedpo.errors import DataError
 from mmedpo.events import StageStarted
-from mmedpo.folder import write_text
+from mmedpo.folder import write_text, write_whole
 from mmedpo.journal import Journal
 from mmedpo.parts import Dispreference, Localizer, Reader, Scorer
 from mmedpo.records import GIVEN, Case, Drop, Pair, Region, Remark, Score, Side, Weighted, from_json, to_json
@@ -20,6 +21,7 @@ from mmedpo.regions import agreement, merge
 from mmedpo.run import Opened, Run, blaming, by_slice, opening
 from mmedpo.sameness import folded, taught
 from mmedpo.samples import Remembering
+from mmedpo.storage import writing
 
 Item = Case | Pair | Drop | Remark  # what a reader yields
 
@@ -34,6 +36,8 @@ def read(run: Run, part: Reader, stage: str = "read") -> list[Case | Pair]:
     boundary.check_read(found, items)
     records = [item for item in items if isinstance(item, Case | Pair)]
     run.journal.settle()
+    if any(_case_of(item).restricted for item in records):
+        run.keep_private()
     counts = Counter({"cases" if isinstance(records[0], Case) else "pairs": len(records)})
     counts.update(f"of these: {item.text}" for item in items if isinstance(item, Remark))
     counts.update(f"left out: {item.reason}" for item in items if isinstance(item, Drop))
@@ -49,6 +53,10 @@ def _first(items: Iterable[Item], limit: int | None) -> Iterator[Item]:
         seen += isinstance(item, Case | Pair)
         if seen == limit:
             return
+
+
+def _case_of(record: Case | Pair) -> Case:
+    return record.case if isinstance(record, Pair) else record
 
 
 def only_cases(records: Sequence[Case | Pair]) -> list[Case]:
@@ -122,8 +130,15 @@ def _found_by(run: Run, part: Localizer, cases: list[Case]) -> dict[str, tuple[R
                 boundary.check_regions(found, case, regions)
             return [[to_json(_adopted_region(run.journal, region)) for region in regions] for regions in answers]
 
-        slices = by_slice(run, part, asked, work, stage=f"localize: {part.use}", facts=facts)
-    answers = [tuple(from_json(Region, region) for region in regions) for some in slices for regions in some]
+        def read(value: Any, some: Sequence[Case]) -> list[tuple[Region, ...]]:
+            answers = [tuple(from_json(Region, region) for region in regions) for regions in value]
+            boundary.check_length(found, "localize", answers, len(some))
+            for case, regions in zip(some, answers, strict=True):
+                boundary.check_regions(found, case, regions)
+            return answers
+
+        slices = by_slice(run, part, asked, work, read, stage=f"localize: {part.use}", facts=facts)
+    answers = [regions for some in slices for regions in some]
     known = dict(zip([_asked_as(part, case) for case in asked], answers, strict=True))
     return {case.id: known[_asked_as(part, case)] for case in cases}
 
@@ -181,9 +196,15 @@ def made_by(
     together = sorted(cases, key=lambda case: case.kind) if part.needs_backbone else cases
     with_earlier = [(case, tuple(made[case.id])) for case in together]
     lower = f"the options of {found.name}"
-    slices = by_slice(run, part, with_earlier, work, stage=stage, facts=facts, lower=lower, final=_is_final)
-    items = [_pair_or_drop(kind, value) for some in slices for kind, value in some]
-    return [taught(item) if isinstance(item, Pair) else item for item in items]
+
+    def read(value: Any, some: Sequence[tuple[Case, Any]]) -> list[Pair | Drop]:
+        items, ids = [_pair_or_drop(kind, item) for kind, item in value], {case.id for case, _ in some}
+        for item in items:
+            boundary.check_made(found, part, item, ids)
+        return items
+
+    slices = by_slice(run, part, with_earlier, work, read, stage=stage, facts=facts, lower=lower, final=_is_final)
+    return [taught(item) if isinstance(item, Pair) else item for some in slices for item in some]
 
 
 def _is_final(made: Sequence[tuple[str, Any]]) -> bool:
@@ -243,8 +264,16 @@ def _scored_by(run: Run, part: Scorer, pairs: list[Pair]) -> dict[str, Score]:
             return [to_json(replace(given, scorer=part.use)) for given in scores]
 
         lower = f"the options of {found.name}"
-        slices = by_slice(run, part, pairs, work, stage=f"score: {part.use}", lower=lower, final=_has_every_vote)
-    scores = [from_json(Score, value) for some in slices for value in some]
+
+        def read(value: Any, some: Sequence[Pair]) -> list[Score]:
+            scores = [from_json(Score, one) for one in value]
+            boundary.check_length(found, "score", scores, len(some))
+            for pair, given in zip(some, scores, strict=True):
+                boundary.check_score(found, pair, given)
+            return scores
+
+        slices = by_slice(run, part, pairs, work, read, stage=f"score: {part.use}", lower=lower, final=_has_every_vote)
+    scores = [given for some in slices for given in some]
     with blaming(found, "--limit"):
         if summary := part.summary(pairs, scores):
             run.scoring[part.use] = summary
@@ -302,19 +331,22 @@ def portable(run: Run, value: Any) -> Any:
 
 def _linked(folder: Path, made: Path) -> str:
     """Link an image of the journal into the run folder, or copy it where links do not work."""
-    import os
-    import shutil
-
     place = folder / "images" / made.name
-    if not place.exists():
-        place.parent.mkdir(exist_ok=True)
-        try:
-            os.link(made, place)
-        except OSError:
-            beside = place.with_name(f".{place.name}")
-            shutil.copyfile(made, beside)
-            beside.replace(place)
+    if not place.exists() or not _is_that(place, made):
+        with writing(place):
+            place.parent.mkdir(exist_ok=True)
+            place.unlink(missing_ok=True)
+            try:
+                os.link(made, place)
+            except OSError:
+                content = made.read_bytes()
+                write_whole(place, lambda file: file.write(content))
     return f"images/{made.name}"
+
+
+def _is_that(place: Path, made: Path) -> bool:
+    """Tell whether two files are one, or a copy; the journal makes a damaged image anew."""
+    return not made.exists() or os.path.samefile(place, made) or place.stat().st_size == made.stat().st_size
 
 
 def read_pairs(folder: Path) -> list[Weighted]:

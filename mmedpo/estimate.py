@@ -15,6 +15,7 @@ from mmedpo.endpoint import Endpoint
 from mmedpo.hosts import host_of
 from mmedpo.journal import Journal
 from mmedpo.parts import Dispreference, Part
+from mmedpo.private import private
 from mmedpo.recipe import Loaded
 from mmedpo.records import Case, Pair, Side
 from mmedpo.run import Run
@@ -76,7 +77,7 @@ class Estimate:
 def estimate(loaded: Loaded, folder: Path, limit: int | None = None) -> Estimate:
     """Count the calls, tokens and money that a recipe can need at most. Loads no model and needs no key."""
     recipe = loaded.recipe
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, private(wanted=False):
         journal = Journal(Path(place) / "journal.sqlite")
         try:
             records = curate.read(Run(loaded, Path(place), journal, lambda event: None, limit), recipe.data)

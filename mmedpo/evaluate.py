@@ -84,16 +84,19 @@ def answers(run: Run, backbone: Backbone, cases: list[Case], options: EvaluateOp
     order = sorted(range(len(cases)), key=lambda at: cases[at].kind)
     with opening(run) as opened:
 
-        def work(some: Sequence[Case]) -> Any:
-            texts = opened(backbone).answer(some, max_new_tokens=options.max_new_tokens)
+        def checked(texts: Any, some: Sequence[Case]) -> Any:
             boundary.check_length(found, "answer", texts, len(some))
             for case, text in zip(some, texts, strict=True):
                 boundary.check_answer(found, case, text)
             return texts
 
+        def work(some: Sequence[Case]) -> Any:
+            return checked(opened(backbone).answer(some, max_new_tokens=options.max_new_tokens), some)
+
         lower = "evaluate.max_new_tokens"
         together = [cases[at] for at in order]
-        slices = by_slice(run, backbone, together, work, stage=stage, facts=[options.max_new_tokens], lower=lower)
+        facts = [options.max_new_tokens]
+        slices = by_slice(run, backbone, together, work, checked, stage=stage, facts=facts, lower=lower)
     texts = dict(zip(order, (text for some in slices for text in some), strict=True))
     return [texts[at] for at in range(len(cases))]
 

@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.parts import Backbone
-from mmedpo.pipeline import load_run
+from mmedpo.pipeline import is_restricted, load_run
 from mmedpo.plugins import load, resolve
+from mmedpo.private import private
 
 
 def merge_run(folder: Path, out: Path) -> None:
@@ -18,7 +19,8 @@ def merge_run(folder: Path, out: Path) -> None:
     adapter = folder / "adapter"
     if not (adapter / "adapter_config.json").exists():
         raise DataError(f"{adapter}: there is no adapter yet; run the recipe first")
-    load_run(folder).recipe.backbone.export(out, adapter)
+    with private(is_restricted(folder)):
+        load_run(folder).recipe.backbone.export(out, adapter)
 
 
 def convert_checkpoint(use: str, checkpoint: str, out: Path) -> None:

@@ -8,66 +8,127 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
+import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from mmedpo.errors import DataError
-from mmedpo.folder import write_whole
+from mmedpo.errors import DataError, MmedpoError
+from mmedpo.folder import sweep, write_whole
 from mmedpo.pictures import Deferred, Picture, pixel_hash, read_image
 from mmedpo.png import png_bytes
 from mmedpo.records import digest
+from mmedpo.storage import refused_by_disk, writing
+
+FORMAT = 1  # PRAGMA user_version of the files that this version writes
+PATIENCE = 120  # seconds to wait for a process that writes too
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError, zlib.error, MmedpoError)
 
 
 def _write_png(path: Path, image: Any) -> None:
     write_whole(path, lambda file: file.write(png_bytes(image)))
 
 
+class Damaged(ValueError):
+    """A page or a text of the file holds nonsense."""
+
+
 class Journal:
-    """Keep results by key, and images by the hash of their pixels."""
+    """Keep results by key, and images by the hash of their pixels.
+
+    What cannot be read any more is as good as not there, since a key says all that its value comes from: it is told
+    once and done again.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open or make the journal at `path`. Raises DataError when the file is something else."""
         self.path = path
         self.images = path.with_name(f"{path.stem}-images")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._db = sqlite3.connect(path, timeout=120, isolation_level=None)
-            os.chmod(path, 0o600)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute("CREATE TABLE IF NOT EXISTS done (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID")
-        except sqlite3.DatabaseError as error:
-            raise DataError(f"{path}: cannot be used as a journal ({error}); move it away or set journal:") from error
+        with writing(path):
+            self._db = _opened(path)
         self._paths: dict[str, str] = {}  # pixel hash -> a file with these pixels
+        self._whole: set[str] = set()  # pixel hashes of the images whose files were found to have them
+        self._told = False
         self._writers = ThreadPoolExecutor(2)
         self._writing: dict[Path, Future[None]] = {}  # images on their way to the disk, while the next ones are made
+        sweep(self.images)
 
-    def get(self, key: str) -> Any:
-        """Return the JSON value kept under a key, or None."""
-        row = self._db.execute("SELECT value FROM done WHERE key = ?", (key,)).fetchone()
-        return json.loads(zlib.decompress(row[0])) if row else None
+    def get(self, key: str, read: Callable[[Any], Any] = lambda value: value) -> Any:
+        """Return what `read` makes of the JSON value kept under a key; None where there is none that it can read."""
+        try:
+            row = self._asked("SELECT value FROM done WHERE key = ?", key)
+            return read(json.loads(zlib.decompress(row[0]))) if row else None
+        except UNREADABLE as error:
+            self._tell(error)
+            return None
+
+    def _tell(self, error: Exception) -> None:
+        """Warn once that something has to be done again."""
+        if not self._told:
+            self._told = True
+            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            told = (
+                f"holds something that cannot be read ({why}); that is done again, as is whatever else cannot be read"
+            )
+            print(f"mmedpo: {self.path}: {told}", file=sys.stderr)
 
     def put(self, key: str, value: Any) -> None:
         """Keep a JSON value, and the images adopted before it; both survive the process from here on."""
         self.settle()
+        self._keep(key, value)
+
+    def _keep(self, key: str, value: Any) -> None:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        self._db.execute("INSERT OR REPLACE INTO done VALUES (?, ?)", (key, zlib.compress(text.encode())))
+        packed = zlib.compress(text.encode())
+        try:
+            self._asked("INSERT OR REPLACE INTO done VALUES (?, ?)", key, packed)
+        except Damaged as damaged:
+            raise _unusable(self.path, damaged) from damaged
+
+    def _asked(self, statement: str, *values: Any) -> Any:
+        """Return the first row of a statement. Raises Damaged where the file holds nonsense."""
+        with writing(self.path):
+            try:
+                return self._db.execute(statement, values).fetchone()
+            except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
+                if isinstance(error, sqlite3.ProgrammingError) or refused_by_disk(error):
+                    raise
+                if "locked" in str(error):
+                    raise _unusable(self.path, error) from error
+                raise Damaged(str(error)) from error
 
     def close(self) -> None:
         """Close the file."""
-        self.settle()
-        self._writers.shutdown()
-        self._db.close()
+        try:
+            self.settle()
+        finally:
+            self._writers.shutdown()
+            self._db.close()
 
     def settle(self) -> None:
-        """Wait until every adopted image is on the disk."""
-        writing, self._writing = self._writing, {}
-        for one in writing.values():
+        """Wait until every adopted image is on the disk. Raises DataError when the disk took one no more."""
+        pending, self._writing = self._writing, {}
+        for path, one in pending.items():
             one.result()
+            self._whole.add(path.stem)
+            self._keep(_pixels_key(path), path.stem)
+
+    def holds(self, sha256: str) -> bool:
+        """Tell whether an image that a part made is on the disk, or on its way there, with its own pixels."""
+        path = self.image_path(sha256)
+        if path in self._writing or (sha256 in self._whole and path.exists()):
+            return True
+        try:
+            whole = self._look(str(path)) == sha256
+        except DataError:
+            return False
+        if whole:
+            self._whole.add(sha256)
+        return whole
 
     def adopt(self, picture: Picture) -> Picture:
         """Return the picture with a file and a hash: write held pixels (until `settle`), look at a file's.
@@ -86,8 +147,8 @@ class Journal:
     def _draw(self, deferred: Deferred) -> Picture:
         """Return the picture of a source; draw it where its pixels are not known yet."""
         key = digest("drawn", deferred.source)
-        known = self.get(key)
-        if known is None or not self.image_path(known).exists():
+        known = self.get(key, _hash)
+        if known is None or not self.holds(known):
             drawn = Picture.drawn(deferred.draw())
             self._write(drawn)
             self.put(key, known := drawn.sha256)
@@ -95,22 +156,22 @@ class Journal:
 
     def _write(self, picture: Picture) -> str:
         path = self.image_path(picture.sha256)
-        if path not in self._writing and not path.exists():
-            self.images.mkdir(mode=0o700, exist_ok=True)
+        if not self.holds(picture.sha256):
+            with writing(self.images):
+                self.images.mkdir(mode=0o700, exist_ok=True)
             self._writing[path] = self._writers.submit(_write_png, path, picture.held)
         return str(path)
 
     def _look(self, path: str) -> str:
         """Hash a file's pixels; the result is kept as long as the file's size and time stay the same."""
         try:
-            stat = os.stat(path)
+            key = _pixels_key(path)
         except OSError:
             raise DataError(f"{path}: there is no such image") from None
-        key = digest("pixels", os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
-        known = self.get(key)
+        known: str | None = self.get(key, _hash)
         if known is None:
             known = pixel_hash(read_image(path))
-            self.put(key, known)
+            self._keep(key, known)
         return known
 
     def image_path(self, sha256: str) -> Path:
@@ -118,10 +179,75 @@ class Journal:
         return self.images / f"{sha256}.png"
 
     def with_paths(self, value: Any) -> Any:
-        """Fill in the paths of the pictures in a JSON value that was kept without them."""
+        """Fill in the paths of the pictures in a JSON value that was kept without them.
+
+        Raises DataError where an image that a part made is gone, or no longer what it was.
+        """
         if isinstance(value, Mapping):
             if value.keys() == {"path", "sha256"}:
-                known = self._paths.get(value["sha256"])
-                return {**value, "path": known or str(self.image_path(value["sha256"]))}
+                return {**value, "path": self._paths.get(value["sha256"]) or self._kept(value["sha256"])}
             return {key: self.with_paths(item) for key, item in value.items()}
         return [self.with_paths(item) for item in value] if isinstance(value, list) else value
+
+    def _kept(self, sha256: str) -> str:
+        if not self.holds(_hash(sha256)):
+            raise DataError(f"{self.image_path(sha256)}: is gone or not the image that was written there")
+        return str(self.image_path(sha256))
+
+
+def _pixels_key(path: str | Path) -> str:
+    """Return where the hash of a file's pixels is kept, as long as the file's size and time stay the same."""
+    stat = os.stat(path)
+    return digest("pixels", os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
+
+
+def _hash(value: Any) -> str:
+    """Return a pixel hash. Raises ValueError for anything else."""
+    if not (isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)):
+        raise ValueError(f"{value!r:.80} is no hash of pixels")
+    return value
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """Open a journal for its owner alone, or make it."""
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; journal: names a file")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    if os.stat(path).st_mode & 0o077:
+        os.chmod(path, 0o600)
+    try:
+        db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+        _require_ours(path, db)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=NORMAL")
+        db.execute("CREATE TABLE IF NOT EXISTS done (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID")
+        db.execute(f"PRAGMA user_version={FORMAT}")
+    except sqlite3.DatabaseError as error:
+        raise error if refused_by_disk(error) else _unusable(path, error) from error
+    return db
+
+
+def _require_ours(path: Path, db: sqlite3.Connection) -> None:
+    """Raise DataError for another program's database, and for a journal of a version to come."""
+    tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    columns = [row[1] for row in db.execute("PRAGMA table_info(done)")]
+    if tables and columns != ["key", "value"]:
+        held = ", ".join(sorted(tables)[:3])
+        raise DataError(f"{path}: is another program's database (it holds {held}); name another file at journal:")
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > FORMAT:
+        raise DataError(
+            f"{path}: was written by a newer mmedpo (journal format {version}, this one knows {FORMAT}); "
+            "update mmedpo, or name another file at journal:"
+        )
+
+
+def _unusable(path: Path, error: Exception) -> DataError:
+    """Say what to do with a file that SQLite cannot use."""
+    if "locked" in str(error):
+        return DataError(f"{path}: another process has kept it locked for {PATIENCE} s; end it and run again")
+    return DataError(
+        f"{path}: cannot be used as a journal ({error}); set journal: to another file, or move it away. What is left "
+        f"in a damaged one is saved by: sqlite3 {path} .recover | sqlite3 new.sqlite"
+    )

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class Memory(Protocol):
     """What has been answered before, by the hash of all that the answer depends on; outlives the process."""
 
-    def get(self, key: str) -> Any:
-        """Return the JSON value kept under a key, or None."""
+    def get(self, key: str, read: Callable[[Any], Any] = lambda value: value) -> Any:
+        """Return what `read` makes of the JSON value kept under a key; None where there is none that it can read."""
         ...
 
     def put(self, key: str, value: Any) -> None:

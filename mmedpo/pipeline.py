@@ -21,12 +21,14 @@ from mmedpo.identity import part_hash
 from mmedpo.journal import Journal
 from mmedpo.launch import launch
 from mmedpo.parts import Observer
+from mmedpo.private import private
 from mmedpo.ranks import rank, together, world
-from mmedpo.recipe import EvaluateOptions, Loaded, as_written
+from mmedpo.recipe import EvaluateOptions, Loaded, Recipe, as_written
 from mmedpo.records import Weighted, digest
 from mmedpo.reference import JournalledReference, reference_keys
 from mmedpo.report import write_report
 from mmedpo.run import STAGES, Run, blaming, opening, provenance
+from mmedpo.storage import writing
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,24 @@ def _telling_why_it_stops(this: Run) -> Iterator[None]:
 def working(loaded: Loaded, see: Callable[[Event], None], folder: Path, limit: int | None) -> Iterator[Run]:
     """Hold the run folder and the journal, and let the recipe's observers watch."""
     with ExitStack() as stack:
+        with writing(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(private(wanted=restricted_by(loaded.recipe)))
         stack.enter_context(locked(folder))
         journal = Journal(loaded.recipe.journal or folder.parent / "journal.sqlite")
         stack.callback(journal.close)
         this = Run(loaded, folder, journal, see, limit)
+        if restricted_by(loaded.recipe):
+            this.keep_private()
         this.see = _watched(this, see, stack)
         yield this
+
+
+def restricted_by(recipe: Recipe) -> bool:
+    """Tell whether any reader of a recipe says that its data are restricted; of others, each record may still."""
+    taught, tested = recipe.detector, recipe.evaluate
+    readers = [recipe.data, tested and tested.data, *([taught.train, taught.validation, taught.test] if taught else [])]
+    return any(reader.restricted for reader in readers if reader)
 
 
 def _watched(this: Run, see: Callable[[Event], None], stack: ExitStack) -> Callable[[Event], None]:
@@ -166,6 +180,8 @@ def train_again(folder: Path, see: Callable[[Event], None]) -> Path:
     limit = read_json(folder / "run.json")["limit"]
     with together(), working(loaded, see, folder, limit) if rank() == 0 else following(loaded, folder, limit) as this:
         weighted = curate.read_pairs(folder)
+        if any(item.pair.case.restricted for item in weighted):
+            this.keep_private()
         adapter = train(this, weighted)
         if rank() == 0 and not (adapter / "README.md").exists():  # nobody has measured this one yet
             _write_cards(this, weighted, read_json(folder / "training.json")["summary"], {})
@@ -177,7 +193,8 @@ def following(loaded: Loaded, folder: Path, limit: int | None) -> Iterator[Run]:
     """Work beside the process that holds the run folder: read the journal, tell nobody, write nothing."""
     journal = Journal(loaded.recipe.journal or folder.parent / "journal.sqlite")
     try:
-        yield Run(loaded, folder, journal, lambda event: None, limit)
+        with private(wanted=is_restricted(folder)):
+            yield Run(loaded, folder, journal, lambda event: None, limit)
     finally:
         journal.close()
 
@@ -280,6 +297,7 @@ def write_run_file(this: Run, state: str) -> None:
             "recipe_file": this.loaded.name,
             "recipe_hash": digest(recipe),
             "limit": this.limit,
+            "restricted": this.restricted,
             "seed": this.recipe.seed,
             **provenance(this.loaded),
             "flow": this.flow,
@@ -288,6 +306,14 @@ def write_run_file(this: Run, state: str) -> None:
             "spent": this.spending.to_json(),
         },
     )
+
+
+def is_restricted(folder: Path) -> bool:
+    """Tell whether a run folder holds anything of restricted data, or may once something is read."""
+    known = read_json(folder / "run.json") or {}
+    if known.get("restricted", True):
+        return True
+    return (folder / "pairs.jsonl").exists() and any(item.pair.case.restricted for item in curate.read_pairs(folder))
 
 
 def load_run(folder: Path) -> Loaded:

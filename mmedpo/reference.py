@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mmedpo.identity import content
 from mmedpo.journal import Journal
@@ -21,8 +23,8 @@ class JournalledReference(dict[str, Logps]):
         super().__init__()
         self._journal, self._keys = journal, keys
         for name, key in keys.items():
-            if (found := journal.get(key)) is not None:
-                self[name] = (float(found[0]), float(found[1]))
+            if (found := journal.get(key, _logps)) is not None:
+                self[name] = found
 
     def update(self, values: Iterable[tuple[str, Logps]]) -> None:  # type: ignore[override]
         """Add pairs, in memory and in the journal."""
@@ -30,6 +32,13 @@ class JournalledReference(dict[str, Logps]):
         for name, logps in added.items():
             self._journal.put(self._keys[name], logps)
         super().update(added)
+
+
+def _logps(value: Any) -> Logps:
+    chosen, rejected = map(float, value)
+    if not (math.isfinite(chosen) and math.isfinite(rejected)):
+        raise ValueError(f"{value!r:.80} are no log-probabilities")
+    return chosen, rejected
 
 
 def reference_keys(pairs: Sequence[Weighted], *facts: object) -> dict[str, str]:

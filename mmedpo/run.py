@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,11 +19,13 @@ from mmedpo.identity import content, part_hash
 from mmedpo.journal import Journal
 from mmedpo.parts import Part, Setting
 from mmedpo.plugins import Found
+from mmedpo.private import keep_private
 from mmedpo.ranks import own_device
 from mmedpo.recipe import Loaded, Recipe
 from mmedpo.records import digest
 from mmedpo.spending import FILE as CALLS
 from mmedpo.spending import Budget, Spending
+from mmedpo.storage import explained
 
 Item = TypeVar("Item")
 STAGES = ("read", "localize", "disprefer", "score", "weigh", "train", "evaluate")
@@ -42,6 +44,7 @@ class Run:
     flow: dict[str, dict[str, int]] = field(default_factory=dict)  # stage -> what came out, what was dropped why
     detector: dict[str, Any] = field(default_factory=dict)  # what is known of the localizer that learned
     scoring: dict[str, dict[str, Any]] = field(default_factory=dict)  # scorer -> its own summary of its scores
+    restricted: bool = False  # whether what it writes is its owner's alone
 
     @property
     def recipe(self) -> Recipe:
@@ -66,6 +69,12 @@ class Run:
         """Hash all that a result of a part depends on."""
         recipe = self.recipe
         return digest(part_hash(part, self.found(part)), recipe.seed, recipe.dtype, self.limit, *facts)
+
+    def keep_private(self) -> None:
+        """From here on the folder and all that this process writes are their owner's alone."""
+        if not self.restricted:
+            self.restricted = True
+            keep_private(self.folder)
 
     def finish(self, stage: str, counts: Counter[str]) -> None:
         """Note and tell what came out of a stage."""
@@ -120,6 +129,8 @@ def blaming(found: Found, lower: str) -> Iterator[None]:
     except Exception as error:
         if out_of_memory(error):
             raise RecipeError(f"out of memory in {found}: lower {lower}") from error
+        if refused := explained(error):
+            raise refused from error
         raise PluginError(f"{found} failed: {type(error).__name__}: {error}") from error
 
 
@@ -139,6 +150,7 @@ def by_slice(
     part: Part,
     items: Sequence[Item],
     work: Callable[[Sequence[Item]], Any],
+    read: Callable[[Any, Sequence[Item]], Any],
     *,
     stage: str,
     facts: Sequence[Any] = (),
@@ -147,14 +159,19 @@ def by_slice(
 ) -> list[Any]:
     """Do a stage's work slice by slice; a slice that the journal knows is not done again.
 
-    `work` gets a slice of the items and returns a JSON value; the values come back in order. One that is not `final`
-    is not journalled, so that the next run tries again. Slices that wait for a batch are done over until they do not.
-    Raises Submitted when the batch is not done yet.
+    `work` gets a slice of the items and returns a JSON value; what `read` makes of the values and their slices comes
+    back in order. A value that it refuses is done again. One that is not `final` is not journalled, so that the next
+    run tries again. Slices that wait for a batch are done over until they do not. Raises Submitted when the batch is
+    not done yet.
     """
     size = part.slice_size
     slices = [items[start : start + size] for start in range(0, len(items), size)]
     keys = [run.key(part, stage, *facts, [content(item) for item in some]) for some in slices]
-    values = [run.journal.get(key) for key in keys]
+
+    def rebuilt(value: Any, index: int) -> Any:
+        return read(run.journal.with_paths(value), slices[index])
+
+    values = [run.journal.get(key, partial(rebuilt, index=index)) for index, key in enumerate(keys)]
     ready = sum(len(some) for some, value in zip(slices, values, strict=True) if value is not None)
     run.see(StageStarted(stage, len(items), ready))
     while left := [index for index, value in enumerate(values) if value is None]:
@@ -163,17 +180,18 @@ def by_slice(
         for index in left:
             try:
                 with blaming(run.found(part), lower):
-                    values[index] = work(slices[index])
+                    made = work(slices[index])
             except Waiting as wait:  # a batch spans the stage: the other slices have requests for it too
                 waits.append(wait)
                 continue
-            if final(values[index]):
-                run.journal.put(keys[index], values[index])
             run.journal.settle()
+            if final(made):
+                run.journal.put(keys[index], made)
+            values[index] = rebuilt(made, index)
             run.see(StageAdvanced(stage, len(slices[index])))
         if waits:
             exchange(waits)
-    return [run.journal.with_paths(value) for value in values]
+    return values
 
 
 def provenance(loaded: Loaded) -> dict[str, Any]:

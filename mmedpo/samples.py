@@ -15,6 +15,12 @@ def _of_the_model(name: str) -> Any:
     return cast(Any, property(lambda self: getattr(self.live, name)))
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.80} is no answer")
+    return value
+
+
 class Remembering(LiveBackbone):
     """A backbone that answers from the journal what it was asked before, and is not opened until something is new."""
 
@@ -48,7 +54,7 @@ class Remembering(LiveBackbone):
         asked = [content(case) for case in cases]
         drawn: Sequence[int | None] = seeds or [None] * len(cases)
         keys = [digest("answer", self._key, how, case, seed) for case, seed in zip(asked, drawn, strict=True)]
-        known = [self._journal.get(key) for key in keys]
+        known = [self._journal.get(key, _text) for key in keys]
         new = [at for at, text in enumerate(known) if text is None]
         if new:
             picked = [seeds[at] for at in new] if seeds else None

@@ -19,6 +19,7 @@ from mmedpo.folder import emerging, read_json, write_text
 from mmedpo.forms import FORMS
 from mmedpo.parts import Reader
 from mmedpo.plugins import load, resolve, suggest
+from mmedpo.private import close_to_others, private
 from mmedpo.records import GIVEN, Drop, Pair, Remark, Weighted
 
 ADAPTER = "peft"  # beside the forms of pairs
@@ -52,12 +53,12 @@ def export_run(run: Path, use: str, out: Path) -> Exported:
     known = read_json(run / "run.json")
     if not known:
         raise DataError(f"{run}: is no run folder; it has no run.json")
-    with emerging(out) as folder:
+    restricted = sum(item.pair.case.restricted for item in kept)
+    with private(bool(restricted)), emerging(out) as folder:
         form.write(kept, folder)
         license = _license(known["recipe"]["data"]["use"])
         card = data_card(kept, known, license=license, table=form.table, lost=lost)
         write_text(folder / "README.md", card)
-    restricted = sum(item.pair.case.restricted for item in kept)
     return Exported(out, use, _kinds(kept), len(every) - len(kept), restricted, lost)
 
 
@@ -67,9 +68,11 @@ def _export_adapter(run: Path, out: Path) -> Exported:
     if not (adapter / CONFIG).exists():
         raise DataError(f"{adapter}: there is no adapter yet; run the recipe first")
     restricted = sum(item.pair.case.restricted for item in read_pairs(run))
-    with emerging(out) as folder:
-        shutil.copytree(adapter, folder, dirs_exist_ok=True)
+    with private(bool(restricted)), emerging(out) as folder:
+        shutil.copytree(adapter, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
         forget_places(folder)
+        if restricted:
+            close_to_others(folder)
     return Exported(out, ADAPTER, {}, 0, restricted, [])
 
 

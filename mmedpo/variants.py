@@ -11,7 +11,8 @@ from mmedpo.compare import compare
 from mmedpo.errors import RecipeError, Submitted
 from mmedpo.events import Event
 from mmedpo.folder import write_json
-from mmedpo.pipeline import Result, run
+from mmedpo.pipeline import Result, is_restricted, run
+from mmedpo.private import private
 from mmedpo.recipe import Loaded, Variant, load_recipe, load_variants
 
 START = "start"  # in a variant: begin with the adapter of an earlier one, of the same seed
@@ -108,9 +109,11 @@ def table(results: dict[str, list[Result]]) -> dict[str, list[dict[str, Any]]]:
 
     Differences are paired by case and pooled over seeds. Empty when nothing was trained and measured.
     """
+    page = next(iter(results.values()))[0].folder.parent / TABLE
     measured = {name: found for name, found in results.items() if found[0].measures.get("measures")}
     trained = {name: found for name, found in measured.items() if "after" in found[0].measures["measures"][0]}
     if not trained:
+        page.unlink(missing_ok=True)  # of an earlier recipe
         return {}
     named = [",".join(str(result.folder) for result in found) for found in trained.values()]
     compared = {
@@ -122,7 +125,8 @@ def table(results: dict[str, list[Result]]) -> dict[str, list[dict[str, Any]]]:
             for result in found
         ],
     }
-    write_json(next(iter(trained.values()))[0].folder.parent / TABLE, compared)
+    with private(any(is_restricted(result.folder) for found in trained.values() for result in found)):
+        write_json(page, compared)
     return compared
 
 

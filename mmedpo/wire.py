@@ -25,8 +25,11 @@ class Answer:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Answer:
-        """Rebuild an answer."""
-        return cls(value["text"], value["cut"], value["refused"], (value["tokens"][0], value["tokens"][1]))
+        """Rebuild an answer. Raises ValueError, or what a wrong shape raises, for what is none."""
+        text, (sent, got) = value["text"], value["tokens"]
+        if not isinstance(text, str):
+            raise ValueError(f"{text!r:.80} is no answer")
+        return cls(text, bool(value["cut"]), bool(value["refused"]), (int(sent), int(got)))
 
 
 class Passing(Exception):

@@ -51,7 +51,8 @@ class Facts:
         """Whether anything in it is of restricted data; also when nothing has been read yet and it may be."""
         sections = [self.recipe["data"], (self.recipe.get("evaluate") or {}).get("data", {})]
         return (
-            any(section.get("restricted", False) for section in sections)
+            bool(self.run.get("restricted", False))
+            or any(section.get("restricted", False) for section in sections)
             or any(item.pair.case.restricted for item in self.pairs)
             or any(row["restricted"] for row in self.answers)
         )

@@ -10,6 +10,7 @@ from typing import Any
 from mmedpo.errors import MmedpoError
 from mmedpo.folder import write_text
 from mmedpo.numbers import chance, number
+from mmedpo.private import private
 from mmedpo.records import digest
 from mmedpo.report import facts as known
 from mmedpo.report.facts import Facts, read_facts
@@ -33,7 +34,8 @@ def write_report(runs: Sequence[str | Path], out: Path | None = None) -> Path:
     if not _holds(out, mark):
         found = [read_facts(folder) for folder in folders]
         text = render(found[0], mark) if one else render_comparison(named, found, mark)
-        write_text(out, _without_keys(text, found))
+        with private(any(facts.restricted for facts in found)):
+            write_text(out, _without_keys(text, found))
     return out
 
 

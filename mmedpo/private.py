@@ -1,0 +1,47 @@
+"""What is made of restricted data is its owner's alone, whoever writes it: we, torch, TRL, a plugin."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+OTHERS = 0o077  # what group and others may do
+
+
+@contextmanager
+def private(wanted: bool = True) -> Iterator[None]:
+    """Let all that this process writes meanwhile be its owner's alone, where it is `wanted`."""
+    before = os.umask(OTHERS)
+    if not wanted:
+        os.umask(before)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def keep_private(folder: Path) -> None:
+    """Write for the owner alone until a surrounding `private` ends, and make so what `folder` holds already."""
+    os.umask(OTHERS)
+    close_to_others(folder)
+
+
+def close_to_others(folder: Path) -> None:
+    """Take from group and others a folder and all that is in it; say where that cannot be done."""
+    inside = (os.path.join(place, name) for place, folders, files in os.walk(folder) for name in (*folders, *files))
+    for path in (str(folder), *inside):
+        try:
+            mode = os.lstat(path).st_mode
+            if mode & OTHERS and not os.path.islink(path):
+                os.chmod(path, mode & 0o7700)
+        except FileNotFoundError:
+            continue  # of one who works beside us
+        except OSError as error:
+            print(
+                f"mmedpo: {path}: cannot be kept from others ({error.strerror}); its data are restricted",
+                file=sys.stderr,
+            )
+            return
