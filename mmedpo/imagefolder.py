@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from errno import ENAMETOOLONG
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from stat import S_ISDIR, S_ISREG
 from typing import Literal, TypeVar
 
 from mmedpo.errors import DataError
+from mmedpo.nearmiss import Names
+from mmedpo.pictures import short
 from mmedpo.records import Drop
 from mmedpo.rows import Row
 
 Item = TypeVar("Item")
+_ADDRESS = re.compile(r"data:|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 class ImageFolder:
@@ -23,25 +29,28 @@ class ImageFolder:
         self.folders = folders
         self._roots = [folder.resolve() for folder in folders]
         self._missing = missing
-        self._absent: dict[str, None] = {}
+        self._absent: dict[str, Row] = {}
+        self._names = Names(folders)
 
     def find(self, name: str, row: Row) -> Path | None:
         """Return where an image is, or None; it is then missing. Raises DataError with the row's place."""
-        for flavour in (PurePosixPath(name), PureWindowsPath(name)):
-            if flavour.is_absolute() or flavour.drive or ".." in flavour.parts:
-                raise row.wrong(f"the image {name!r} is outside the folder of the images")
-        for folder, root in zip(self.folders, self._roots, strict=True):
-            path = folder / name
-            if path.is_file():
-                if not path.resolve().is_relative_to(root):
-                    raise row.wrong(f"the image {name!r} is a link that leads out of {folder}")
-                return path
-        self._absent[name] = None
+        if not _ADDRESS.match(name):
+            self._require_inside(name, row)
+            for folder, root in zip(self.folders, self._roots, strict=True):
+                if _is_file(folder / name, name, row):
+                    self._require_no_way_out(folder / name, root, name, row)
+                    return folder / name
+        self._absent.setdefault(name, row)
         return None
+
+    def has(self, name: str, row: Row) -> bool:
+        """Tell whether there is such an image, without noting that there is none."""
+        self._require_inside(name, row)
+        return any(_is_file(folder / name, name, row) for folder in self.folders)
 
     def drop(self, name: str) -> Drop:
         """Make the drop of a case whose image is missing."""
-        return Drop(name, "the image is missing")
+        return Drop(short(name), "the image is missing")
 
     def complete(self, items: Iterable[Item]) -> Iterator[Item]:
         """Yield the items, made with the help of `find`. Raises DataError first when missing images are an error."""
@@ -50,8 +59,58 @@ class ImageFolder:
             raise DataError(self._message())
         yield from every
 
+    def _require_inside(self, name: str, row: Row) -> None:
+        for flavour in (PurePosixPath(name), PureWindowsPath(name)):
+            if flavour.is_absolute() or flavour.drive or ".." in flavour.parts:
+                inside = self._names.near(name)
+                meant = f"; did you mean {inside!r}?" if inside else ""
+                raise row.wrong(f"the image {short(name)!r} is outside the folder of the images{meant}")
+
+    def _require_no_way_out(self, path: Path, root: Path, name: str, row: Row) -> None:
+        target = path.resolve()
+        if not target.is_relative_to(root) and target.parent != _blobs(root):
+            raise row.wrong(f"the image {short(name)!r} is a link that leads out of {_folder_of(path, name)}")
+
     def _message(self) -> str:
-        names, rest = list(self._absent)[:3], len(self._absent) - 3
-        named = ", ".join(names) + (f" and {rest} more" if rest > 0 else "")
+        row = next(iter(self._absent.values()))
+        return f"{row.place}: {self._told(list(self._absent))}, or leave their cases out with data.missing=skip"
+
+    def _told(self, names: list[str]) -> str:
+        first, rest = names[:3], len(names) - 3
+        named = ", ".join(map(short, first)) + (f" and {rest:,} more" if rest > 0 else "")
         places = " or ".join(map(str, self.folders))
-        return f"{places}: no image {named}; put them there, or leave their cases out with data.missing=skip"
+        return f"{places}: no image {named}; {next(filter(None, map(self._remark, first)), 'put them there')}"
+
+    def _remark(self, name: str) -> str:
+        """Say what a name may have been meant to be, or what it is in place of one."""
+        if told := _ADDRESS.match(name):
+            kind = "holds the image itself" if told[0].lower() == "data:" else "is an address"
+            return f"{short(name)!r} {kind} and names no file: save such images there, and name the files"
+        meant = self._names.near(name)
+        return f"did you mean {meant!r} by {short(name)!r}? Else put them there" if meant else ""
+
+
+def _is_file(path: Path, name: str, row: Row) -> bool:
+    """Tell whether a file is there. Raises DataError for what is no file, or may not be looked at."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # no file has a name with half a character in it
+        return False
+    except OSError as error:
+        if error.errno == ENAMETOOLONG:
+            return False
+        raise row.wrong(f"the image {short(name)!r} cannot be looked at ({error.strerror})") from error
+    if not S_ISREG(mode) and not S_ISDIR(mode):
+        raise row.wrong(f"the image {short(name)!r} is no file but a pipe or a device")
+    return S_ISREG(mode)
+
+
+def _blobs(root: Path) -> Path | None:
+    """Return where the files of a snapshot in a hub cache lie: its links lead to `blobs` beside `snapshots`."""
+    home = next((place.parent for place in root.parents if place.name == "snapshots"), None)
+    return home / "blobs" if home else None
+
+
+def _folder_of(path: Path, name: str) -> Path:
+    """Return the folder that a name was looked for in."""
+    return path.parents[len(PurePosixPath(name).parts) - 1]

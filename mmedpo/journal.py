@@ -19,7 +19,7 @@ from typing import Any
 
 from mmedpo.errors import DataError, MmedpoError
 from mmedpo.folder import sweep, write_whole
-from mmedpo.pictures import Deferred, Picture, pixel_hash, read_image
+from mmedpo.pictures import Deferred, Picture, is_even, pixel_hash, read_image, require_file
 from mmedpo.png import png_bytes
 from mmedpo.records import digest
 from mmedpo.storage import refused_by_disk, writing
@@ -135,12 +135,13 @@ class Journal:
 
         Raises DataError when the file cannot be read as an image.
         """
-        if isinstance(picture.held, Deferred):
-            picture = self._draw(picture.held)
-        elif picture.held is not None:
-            picture = Picture(self._write(picture), picture.sha256)
-        elif not picture.sha256:
-            picture = Picture(picture.path, self._look(picture.path))
+        with picture.placed():
+            if isinstance(picture.held, Deferred):
+                picture = self._draw(picture.held)
+            elif picture.held is not None:
+                picture = Picture(self._write(picture), picture.sha256)
+            elif not picture.sha256:
+                picture = Picture(picture.path, self._look(picture.path))
         self._paths.setdefault(picture.sha256, picture.path)
         return picture
 
@@ -151,7 +152,8 @@ class Journal:
         if known is None or not self.holds(known):
             drawn = Picture.drawn(deferred.draw())
             self._write(drawn)
-            self.put(key, known := drawn.sha256)
+            known = self._seen(drawn.held)
+            self.put(key, known)
         return Picture(str(self.image_path(known)), known)
 
     def _write(self, picture: Picture) -> str:
@@ -164,15 +166,24 @@ class Journal:
 
     def _look(self, path: str) -> str:
         """Hash a file's pixels; the result is kept as long as the file's size and time stay the same."""
-        try:
-            key = _pixels_key(path)
-        except OSError:
-            raise DataError(f"{path}: there is no such image") from None
+        require_file(Path(path), path)
+        key = _pixels_key(path)
         known: str | None = self.get(key, _hash)
         if known is None:
-            known = pixel_hash(read_image(path))
+            known = self._seen(read_image(path))
             self._keep(key, known)
         return known
+
+    def _seen(self, image: Any) -> str:
+        """Return the hash of an image, and note when there is nothing on it."""
+        sha256 = pixel_hash(image)
+        if is_even(image):
+            self._keep(digest("even", sha256), True)
+        return sha256
+
+    def even(self, sha256: str) -> bool:
+        """Tell whether an image that was looked at is one single grey: a film that shows nothing."""
+        return self.get(digest("even", sha256)) is not None
 
     def image_path(self, sha256: str) -> Path:
         """Return where an image that a part made is kept."""

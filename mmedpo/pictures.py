@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any
 
 from mmedpo.errors import DataError
+from mmedpo.lfs import POINTER, is_pointer
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 MOST_PIXELS = 64_000_000  # 8,000 x 8,000: above every radiograph; a slide scanner's image would fill the memory
+# What films and photographs come in. Pillow opens far more, some through programs of the system: PostScript for one.
+FORMATS = ("PNG", "JPEG", "TIFF", "JPEG2000", "WEBP", "AVIF", "BMP", "GIF", "PPM")
+ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
@@ -37,11 +43,12 @@ class Picture:
     path: str = field(default="", compare=False)
     sha256: str = ""  # of mode, size and pixels; "" until the pipeline has looked at them
     held: Any = field(default=None, compare=False, repr=False)  # a PIL image not yet written, or a Deferred one
+    place: str = field(default="", compare=False, repr=False)  # for errors: the row that names it, "vqa.csv:17"
 
     @classmethod
-    def at(cls, path: str | Path) -> Picture:
-        """Name an image file."""
-        return cls(path=str(path))
+    def at(cls, path: str | Path, place: str = "") -> Picture:
+        """Name an image file, and the row of the data that names it."""
+        return cls(path=str(path), place=place)
 
     @classmethod
     def drawn(cls, image: Image) -> Picture:
@@ -60,15 +67,31 @@ class Picture:
 
     def load(self) -> Image:
         """Return the upright 8-bit image, mode L (grey) or RGB. Raises DataError when it cannot be read."""
-        if isinstance(self.held, Deferred):
-            return self.held.draw()
-        return self.held if self.held is not None else read_image(self.path)
+        with self.placed():
+            if isinstance(self.held, Deferred):
+                return self.held.draw()
+            return self.held if self.held is not None else read_image(self.path)
+
+    @contextmanager
+    def placed(self) -> Iterator[None]:
+        """Put the row before what is wrong with the image."""
+        try:
+            yield
+        except DataError as error:
+            known = str(error).startswith(self.place)  # where the image has no other name
+            raise DataError(str(error) if known else f"{self.place}: {error}") from error
 
 
 def pixel_hash(image: Image) -> str:
     """Return the SHA-256 of mode, size and pixels: equal for equal pictures, whatever the file format."""
     head = f"{image.mode} {image.width}x{image.height} ".encode()
     return hashlib.sha256(head + image.tobytes()).hexdigest()
+
+
+def is_even(image: Image) -> bool:
+    """Tell whether all pixels are equal, so that there is nothing to see."""
+    bands: Any = image.getextrema()
+    return all(low == high for low, high in (bands if isinstance(bands[0], tuple) else [bands]))
 
 
 def read_image(file: str | Path | BytesIO, name: str = "") -> Image:
@@ -78,21 +101,59 @@ def read_image(file: str | Path | BytesIO, name: str = "") -> Image:
     name and the cause: no image, broken, truncated, several pictures in one file, or more than 64 million pixels.
     """
     from PIL import Image as pil
-    from PIL import ImageOps
 
     name = name or str(file)
+    if not isinstance(file, BytesIO):
+        require_file(Path(file), name)
     try:
-        with pil.open(file) as opened:
+        with pil.open(file, formats=FORMATS) as opened:
             _require_one_of_bearable_size(opened, name)
-            return _eight_bit(ImageOps.exif_transpose(opened))
-    except FileNotFoundError:
-        raise DataError(f"{name}: there is no such image") from None
-    except pil.DecompressionBombError as error:
+            opened.load()
+            return _eight_bit(_upright(opened))
+    except DataError:
+        raise
+    except (pil.DecompressionBombError, pil.DecompressionBombWarning) as error:
         raise _too_large(name) from error
     except pil.UnidentifiedImageError as error:
-        raise DataError(f"{name}: is no image, or none of a known format") from error
-    except (OSError, ValueError, SyntaxError, EOFError, OverflowError) as error:
-        raise DataError(f"{name}: is broken or truncated, or of a form that cannot be read ({error})") from error
+        raise DataError(f"{name}: is no image{_what_else(file)}") from error
+    except Exception as error:  # whatever a broken file makes a decoder stumble over
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"{name}: is broken or truncated, or of a form that cannot be read ({why})") from error
+
+
+def require_file(path: Path, name: str) -> None:
+    """Raise DataError unless there is a file that ends: a pipe or a device would be waited for without end."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise DataError(f"{name}: there is no such image") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{short(name)}: cannot be opened ({getattr(error, 'strerror', None) or error})") from None
+    if not S_ISREG(mode):
+        raise DataError(f"{name}: is no file but a {'folder' if S_ISDIR(mode) else 'pipe or device'}")
+
+
+def short(name: str) -> str:
+    """Return a name of bearable length, both ends of one that is too long."""
+    return name if len(name) <= 120 else f"{name[:60]}...{name[-20:]} ({len(name):,} characters)"
+
+
+def _what_else(file: str | Path | BytesIO) -> str:
+    """Say of a file that is no image what it is, and what to do."""
+    if isinstance(file, BytesIO):
+        head = file.getvalue()[:200]
+    else:
+        with open(file, "rb") as opened:
+            head = opened.read(200)
+    if not head:
+        return ": it is empty"
+    if is_pointer(head):
+        return f": it is {POINTER}"
+    if head[128:132] == b"DICM":
+        return " but a DICOM film, which the reader dicom reads: data: {use: dicom}"
+    if head.lstrip()[:5].lower() in (b"<html", b"<!doc"):
+        return " but a web page, as a download without login leaves it"
+    return f", or of none of the forms that are read: {', '.join(FORMATS)}"
 
 
 def _require_one_of_bearable_size(file: Image, name: str) -> None:
@@ -105,6 +166,34 @@ def _require_one_of_bearable_size(file: Image, name: str) -> None:
 
 def _too_large(name: str, size: str = "") -> DataError:
     return DataError(f"{name}: is too large: {size}at most {MOST_PIXELS:,} can be read; scale it down first")
+
+
+def _upright(image: Image) -> Image:
+    """Turn an image as its EXIF says. Pillow's own way writes all tags anew and falls over any that is broken."""
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    turn = turns.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image) -> int:
+    """Return the EXIF orientation; 1, as every viewer takes it, where none can be read."""
+    for _ in range(2):  # asked again, Pillow gives what stands before the tag that it stumbled over
+        try:
+            told = image.getexif().get(ORIENTATION, 1)
+            return int(told[0] if isinstance(told, tuple) else told)
+        except Exception:  # a tag that is broken says nothing of the pixels
+            continue
+    return 1
 
 
 def _eight_bit(image: Image) -> Image:

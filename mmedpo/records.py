@@ -110,7 +110,7 @@ Record = TypeVar("Record", Case, Region, Pair, Score, Drop, Weighted)
 def to_json(record: Any) -> Any:
     """Turn a record, or a list of them, into plain JSON values; a picture becomes its path and hash."""
     if is_dataclass(record):
-        names = [item.name for item in fields(record) if item.name != "held"]
+        names = [item.name for item in fields(record) if item.name not in ("held", "place")]
         return {name: to_json(getattr(record, name)) for name in names}
     if isinstance(record, Mapping):
         return {str(key): to_json(value) for key, value in record.items()}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import struct
 import zlib
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 from PIL import Image
 
 from mmedpo import DataError, Picture
+from mmedpo.journal import Journal
 
 GREYS = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
 
@@ -144,3 +147,76 @@ def test_an_image_within_another_file_is_read_and_named(path: Path) -> None:
     assert np.array_equal(np.asarray(Picture.encoded(file.getvalue(), "row 3").load()), GREYS)
     with pytest.raises(DataError, match="row 4: is no image"):
         Picture.encoded(b"xyz", "row 4").load()
+
+
+def exif_film(path: Path, turned: int, broken: bytes) -> Path:
+    """Write a JPEG of a film that lies on its side, whose EXIF has an orientation and a tag that is broken."""
+    entries = [struct.pack("<HHII", 0x0112, 3, 1, turned), struct.pack("<HH", 0x8298, 2) + broken]
+    ifd = struct.pack("<H", len(entries)) + b"".join(entries) + struct.pack("<I", 0)
+    block = b"Exif\0\0" + b"II*\0" + struct.pack("<I", 8) + ifd
+    whole = BytesIO()
+    Image.fromarray(np.kron(GREYS, np.ones((4, 4), np.uint8))).save(whole, format="JPEG", quality=95)
+    content = whole.getvalue()
+    path.write_bytes(content[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + content[2:])
+    return path
+
+
+@pytest.mark.parametrize("turned", [1, 3, 6, 8, 9, 0, 65535])
+@pytest.mark.parametrize("broken", [struct.pack("<II", 9, 60_000), struct.pack("<II", 2**31, 8), bytes(8)])
+def test_a_tag_of_the_exif_that_is_broken_leaves_the_image_upright(turned: int, broken: bytes, path: Path) -> None:
+    sideways = turned in (6, 8)
+    assert loaded(exif_film(path, turned, broken)).size == ((24, 32) if sideways else (32, 24))
+
+
+@pytest.mark.parametrize("block", [b"", b"Exif\0\0", b"Exif\0\0XX", b"Exif\0\0II*\0\xff\xff\xff\x7f", bytes(99)])
+def test_an_exif_that_cannot_be_read_at_all_turns_nothing(block: bytes, path: Path) -> None:
+    content = exif_film(path, 1, bytes(8)).read_bytes()
+    end = 4 + struct.unpack(">H", content[4:6])[0]
+    path.write_bytes(content[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + content[end:])
+    assert loaded(path).size == (32, 24)
+
+
+def test_the_shared_images_that_decoders_stumble_over_are_read_or_named(shared: Path) -> None:
+    for file in sorted((shared / "cases" / "images").iterdir()):
+        if file.suffix in (".jpg", ".webp"):
+            assert loaded(file).size == (40, 48)
+        else:
+            refused(file, "is broken or truncated")
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "it is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git-lfs pointer.*git lfs pull"),
+        (bytes(128) + b"DICM" + bytes(99), "but a DICOM film, .*use: dicom"),
+        (b"<!DOCTYPE html><title>Sign in</title>", "but a web page"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "or of none of the forms .*PNG, JPEG"),
+        (b"SIMPLE  =                    T" + bytes(2850), "or of none of the forms"),
+    ],
+)
+def test_what_is_no_image_of_a_film_is_not_opened_and_told_what_it_is(content: bytes, what: str, path: Path) -> None:
+    path.write_bytes(content)
+    refused(path, f"is no image.*{what}")
+
+
+def test_no_program_of_the_system_is_started_whatever_a_file_is_called(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("a program was started"))
+    for form in ("EPS", "PDF", "ICNS", "SGI", "PCX", "TGA"):
+        Image.new("RGB", (16, 16)).save(path, format=form)
+        refused(path, "is no image")
+
+
+@pytest.mark.parametrize(("make", "what"), [(os.mkfifo, "pipe or device"), (os.mkdir, "folder")])
+def test_what_is_no_file_is_refused_and_not_waited_for(make: Callable[[Path], None], what: str, path: Path) -> None:
+    make(path)
+    refused(path, f"is no file but a {what}")
+
+
+def test_an_image_that_cannot_be_read_is_named_with_the_row_that_names_it(path: Path) -> None:
+    path.write_bytes(b"xyz")
+    for look in (Picture.load, Journal(path.with_name("journal.sqlite")).adopt):
+        with pytest.raises(DataError, match=rf"^vqa\.csv:7: {re.escape(str(path))}: is no image"):
+            look(Picture.at(path, "vqa.csv:7"))

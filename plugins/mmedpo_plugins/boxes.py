@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -83,7 +83,7 @@ class Boxes(Reader):
         labels = list(dict.fromkeys(region.label for region in film.regions))
         return Case(
             name,
-            _picture(path),
+            replace(_picture(path), place=film.row.place),
             self.question,
             ", ".join(labels) or NOTHING,
             group=film.group,
@@ -93,7 +93,7 @@ class Boxes(Reader):
 
 
 def _picture(path: Path) -> Picture:
-    if path.suffix not in (".dicom", ".dcm"):
+    if path.suffix.lower() not in (".dicom", ".dcm"):
         return Picture.at(path)
     from mmedpo_plugins.dicom.pixels import film_image
 
@@ -104,7 +104,7 @@ def _picture(path: Path) -> Picture:
 
 def _find(images: ImageFolder, name: str, row: Row) -> Path | None:
     """Return where an image is; unlike `images.find`, do not note that it is not there."""
-    return images.find(name, row) if any((folder / name).is_file() for folder in images.folders) else None
+    return images.find(name, row) if images.has(name, row) else None
 
 
 def _csv(file: Path, agreed: bool) -> dict[str, _Film]:

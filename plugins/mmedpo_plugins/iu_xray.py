@@ -69,7 +69,7 @@ class IuXray(Reader):
         report = row.text("report")
         study = row.text("id")
         restricted = self.restricted
-        return Case(name, Picture.at(path), self.question, report, "report", study, restricted=restricted)
+        return Case(name, Picture.at(path, row.place), self.question, report, "report", study, restricted=restricted)
 
 
 def _paths(row: Row) -> list[str]:

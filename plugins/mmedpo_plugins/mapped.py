@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from math import isfinite
 from typing import Any, Literal, get_args
 
@@ -68,7 +69,7 @@ class Mapped(Reader):
         answer = row.text(columns.answer)
         return Case(
             name,
-            picture,
+            replace(picture, place=row.place),
             self.question or row.text(columns.question),
             answer,
             kind=self._kind(row, answer),
@@ -98,7 +99,7 @@ class Mapped(Reader):
         if mask and not path:
             raise inner.wrong(f"there is no mask {mask!r} among the images")
         box = box_of(inner, value.get("box"), self.box_form)
-        return Region(inner.get("label"), box, float(confidence), Picture.at(path) if path else None)
+        return Region(inner.get("label"), box, float(confidence), Picture.at(path, row.place) if path else None)
 
 
 def box_of(row: Row, value: Any, form: Literal["corners", "size"]) -> tuple[float, float, float, float]:

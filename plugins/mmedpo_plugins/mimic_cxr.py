@@ -105,7 +105,7 @@ class MimicCxr(Reader):
     def _case(self, row: Row, path: Path, report: str) -> Case:
         return Case(
             row.text("dicom_id"),
-            Picture.at(path),
+            Picture.at(path, row.place),
             self.question,
             report,
             kind="report",

@@ -91,7 +91,7 @@ class MmedpoJson(Reader):
             return images.drop(unique)
         if not (chosen and rejected):
             return Drop(unique, "an answer is empty")
-        sides = Side(Picture.at(image), chosen), Side(Picture.at(other), rejected)
+        sides = Side(Picture.at(image, row.place), chosen), Side(Picture.at(other, row.place), rejected)
         case = Case(
             unique,
             sides[0].image,

@@ -84,7 +84,7 @@ class VqaRad(Reader):
         told = row.get("answer_type").upper()  # a few have a space behind
         return Case(
             name,
-            Picture.at(path),
+            Picture.at(path, row.place),
             row.text("question"),
             answer,
             kind={"CLOSED": "closed", "OPEN": "open"}.get(told) or answer_kind(answer),  # type: ignore[arg-type]

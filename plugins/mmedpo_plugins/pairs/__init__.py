@@ -153,7 +153,7 @@ class _Reading:
         if not isinstance(value, str):
             return embedded(Row(row.place, {"image": value}), "image")
         path = self.images.find(self._below(value), row)
-        return Picture.at(path) if path else None
+        return Picture.at(path, row.place) if path else None
 
     def _below(self, name: str) -> str:
         """Return an absolute name relative to the folder that it is in; ms-swift advises to write such names."""

@@ -88,7 +88,7 @@ class Slake(Reader):
         question, answer, regions = row.text("question"), row.text("answer"), annotations.of(path)
         return Case(
             unique,
-            Picture.at(path),
+            Picture.at(path, row.place),
             question,
             answer,
             kind={"CLOSED": "closed", "OPEN": "open"}.get(row.get("answer_type")) or answer_kind(answer),  # type: ignore[arg-type]
