@@ -46,6 +46,7 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if "PYTHONWARNINGS" not in os.environ:
         warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # of tags: pixels that fail are an error
 
 
 def _explain(error: Exception) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from mmedpo import Case, Pair, Picture, Side
 from mmedpo.curate import read_pairs, sides
@@ -67,3 +68,23 @@ def test_pairs_are_the_same_up_to_case_and_white_space(answer: str) -> None:
 )
 def test_pairs_that_differ_in_anything_else_are_two(change: dict[str, object]) -> None:
     assert sides(replace(PAIR, **change)) != sides(PAIR)  # type: ignore[arg-type]
+
+
+def test_films_that_show_one_single_grey_are_counted_every_time_the_data_are_read(tmp_path: Path) -> None:
+    for name, greys in (("a.png", [0, 255]), ("b.png", [90, 90]), ("c.tiff", [7, 7])):
+        film = Image.new("L", (2, 1))
+        film.putdata(greys)
+        film.save(tmp_path / name)
+    rows = [f"{name},Is there a nodule?,Yes" for name in ("a.png", "b.png", "c.tiff", "b.png")]
+    (tmp_path / "t.csv").write_text("\n".join(["image,question,answer", *rows]))
+    recipe = {
+        "output": "{folder}/run",
+        "data": {"use": "csv", "file": "{folder}/t.csv"},
+        "backbone": {"use": "phantom"},
+    }
+    recipe |= {"backbone": {"use": "phantom"}, "disprefer": [{"use": "opposite-answer"}], "unrated": "keep"}
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe).replace("{folder}", str(tmp_path)))
+    for _ in range(2):
+        run(load_recipe(tmp_path / "recipe.yaml"), lambda event: None, until="read")
+        counts = json.loads((tmp_path / "run/run.json").read_text())["flow"]["read"]
+        assert counts["of these: the image is one single grey"] == 3
