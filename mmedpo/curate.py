@@ -40,8 +40,7 @@ def read(run: Run, part: Reader, stage: str = "read") -> list[Case | Pair]:
         run.keep_private()
     counts = Counter({"cases" if isinstance(records[0], Case) else "pairs": len(records)})
     counts.update(f"of these: {item.text}" for item in items if isinstance(item, Remark))
-    images = ((item.case if isinstance(item, Pair) else item).image for item in records)
-    if blank := sum(image.sha256 in run.journal.even for image in images):
+    if blank := sum(run.journal.even(_case_of(item).image.sha256) for item in records):
         counts["of these: the image is one single grey"] = blank
     counts.update(f"left out: {item.reason}" for item in items if isinstance(item, Drop))
     run.finish(stage, counts)
