@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         Statistics,
         Weighting,
     )
-    from mmedpo.pictures import MOST_PIXELS, Picture
+    from mmedpo.pictures import MOST_PIXELS, Picture, require_file
     from mmedpo.prompts import Prompts
     from mmedpo.records import (
         GIVEN,
@@ -70,7 +70,7 @@ _HOMES = {
         "Backbone", "Dispreference", "Encoding", "LiveBackbone", "Localizer", "Metric", "Observer", "Part",
         "Reader", "Scorer", "Setting", "Statistics", "Weighting",
     ],
-    "mmedpo.pictures": ["MOST_PIXELS", "Picture"],
+    "mmedpo.pictures": ["MOST_PIXELS", "Picture", "require_file"],
     "mmedpo.prompts": ["Prompts"],
     "mmedpo.records": [
         "GIVEN", "Case", "CaseKind", "Drop", "Pair", "Region", "Remark", "Score", "Side", "Weighted", "digest",

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmedpo.errors import DataError
-from mmedpo.pictures import Picture, pixel_hash, read_image
+from mmedpo.parts import Reader
+from mmedpo.pictures import Picture
 from mmedpo.pipeline import load_run
 from mmedpo.records import Case
 from mmedpo.run import resolve_setting
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 def answers_of(folder: Path, image: Path, question: str) -> dict[str, str]:
@@ -18,11 +23,22 @@ def answers_of(folder: Path, image: Path, question: str) -> dict[str, str]:
     adapter = folder / "adapter"
     if not adapter.exists():
         raise DataError(f"{adapter}: there is no adapter yet; run the recipe first")
-    pixels = read_image(image)
-    case = Case("asked", replace(Picture.at(image), sha256=pixel_hash(pixels)), question, "")
+    pixels = _pixels(image, [recipe.data, *([recipe.evaluate.data] if recipe.evaluate else [])])
+    case = Case("asked", Picture.drawn(pixels), question, "")
     aligned = recipe.backbone.model_copy(update={"adapter": str(adapter)})
     answers = {}
     for name, backbone in (("before", recipe.backbone), ("after", aligned)):
         with backbone.open(resolve_setting(recipe)) as live:
             answers[name] = live.answer([case])[0]
     return answers
+
+
+def _pixels(image: Path, readers: Sequence[Reader]) -> Image:
+    """Read an image as the run's readers read theirs. Raises DataError of the first when none of them can."""
+    wrong: list[DataError] = []
+    for reader in readers:
+        try:
+            return reader.picture(image).load()
+        except DataError as error:
+            wrong.append(error)
+    raise wrong[0]

@@ -90,6 +90,12 @@ class Reader(Part, ABC):
         Raise DataError with file and line for what cannot be read.
         """
 
+    def picture(self, path: Path) -> Picture:
+        """Name an image file as this reader reads them: a film in DICOM form takes more than another."""
+        from mmedpo.pictures import Picture
+
+        return Picture.at(path)
+
 
 @dataclass(frozen=True)
 class Encoding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import zlib
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Mmedpo
+from mmedpo_plugins.boxes import Boxes
 from mmedpo_plugins.dicom import Dicom
+from mmedpo_plugins.tables import Csv
 
 from mmedpo import Case, DataError, Drop
+from mmedpo.ask import _pixels
 from mmedpo.testing import check_part
 
 pydicom = pytest.importorskip("pydicom")
@@ -46,7 +50,7 @@ def write(path: Path, values: np.ndarray[Any, Any] = VALUES, **tags: Any) -> Pat
 
 
 def shown(path: Path, **options: Any) -> np.ndarray[Any, Any]:
-    return np.asarray(Dicom(root=path.parent, **options)._picture(path).load())
+    return np.asarray(Dicom(root=path.parent, **options).picture(path).load())
 
 
 def with_table(root: Path, *rows: str, header: str = "image,question,answer", **options: Any) -> list[Case | Drop]:
@@ -198,6 +202,115 @@ def test_it_keeps_the_contract(tmp_path: Path) -> None:
     write(tmp_path / "a.dcm")
     with_table(tmp_path, "a.dcm,?,x")
     check_part(Dicom(root=tmp_path, table=tmp_path / "questions.csv"))
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("low", [1, 2, 4])
+def test_values_are_taken_from_below_the_high_bit(low: int, signed: bool, tmp_path: Path) -> None:
+    kind = np.int16 if signed else np.uint16
+    values = VALUES.astype(kind) - (kind(500) if signed else kind(0))
+    tags = {"HighBit": 11 + low, "BitsStored": 12, "PixelRepresentation": int(signed), "WindowCenter": 40}
+    shifted = shown(write(tmp_path / "a.dcm", values << low, **tags, WindowWidth=400))
+    plain = {**tags, "HighBit": 11}
+    assert np.array_equal(shifted, shown(write(tmp_path / "b.dcm", values, **plain, WindowWidth=400)))
+    assert len(np.unique(shifted)) > 9
+
+
+@pytest.mark.parametrize(
+    ("tags", "why"),
+    [
+        ({"HighBit": 15}, "HighBit is 15 for 12 of 16 bits, but its lowest bits are not empty"),
+        ({"HighBit": 10}, "HighBit is 10 for 12 of 16 bits, which cannot be"),
+        ({"HighBit": 16}, "HighBit is 16 for 12 of 16 bits, which cannot be"),
+        ({"RescaleSlope": "1e400", "RescaleIntercept": 0}, "a pixel is no finite number"),
+        ({"WindowCenter": 40, "WindowWidth": 400, "VOILUTFunction": "CUBIC"}, "VOI LUT function 'CUBIC' is unknown"),
+    ],
+)
+def test_a_header_that_contradicts_its_pixels_is_refused(tags: dict[str, Any], why: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", VALUES + np.uint16(1), **tags)
+    with pytest.raises(DataError, match=rf"a\.dcm: its pixels .*{why}"):
+        shown(path)
+
+
+@pytest.mark.parametrize(
+    ("centres", "widths"),
+    [([1000, 500], [0, 100]), ([0, 500], [-4, 100]), (["", 500], ["", 100]), ([500], [100, 7]), ([500, 9], [100])],
+)
+def test_the_first_window_that_can_be_one_is_taken(centres: list[Any], widths: list[Any], tmp_path: Path) -> None:
+    film = shown(write(tmp_path / "a.dcm", WindowCenter=centres, WindowWidth=widths))
+    assert np.array_equal(film, shown(write(tmp_path / "b.dcm", WindowCenter=500, WindowWidth=100)))
+
+
+@pytest.mark.parametrize("width", [0, -1, 0.5, ""])
+def test_without_a_valid_window_the_full_range_is_shown(width: float | str, tmp_path: Path) -> None:
+    assert np.array_equal(
+        shown(write(tmp_path / "a.dcm", WindowCenter=500, WindowWidth=width)), np.rint(VALUES / 1008 * 255)
+    )
+
+
+def test_each_curve_of_a_window_is_drawn_as_the_standard_says(tmp_path: Path) -> None:
+    tags = {"WindowCenter": 500, "WindowWidth": 200}
+    exact = shown(write(tmp_path / "a.dcm", VOILUTFunction="LINEAR_EXACT", **tags))
+    assert np.abs(exact - np.clip((VALUES - 400.0) / 200, 0, 1) * 255).max() <= 0.51
+    bent = shown(write(tmp_path / "a.dcm", VOILUTFunction="SIGMOID", **tags))
+    assert np.abs(bent - 255 / (1 + np.exp(-4 * (VALUES - 500.0) / 200))).max() <= 0.51
+    assert set(np.unique(shown(write(tmp_path / "a.dcm", WindowCenter=500, WindowWidth=1)))) == {0, 255}
+
+
+def test_a_negative_slope_turns_the_greys_within_a_window(tmp_path: Path) -> None:
+    tags = {"RescaleSlope": -1, "RescaleIntercept": 1000, "WindowCenter": 500.5, "WindowWidth": 1001}
+    film = shown(write(tmp_path / "a.dcm", **tags)).astype(int)
+    assert np.abs(film - np.clip((1000.0 - VALUES) / 1000, 0, 1) * 255).max() <= 0.51
+
+
+def test_the_shared_films_are_shown(shared: Path) -> None:
+    films = {path.stem: np.unique(shown(path)) for path in sorted((shared / "cases" / "dicom").glob("*.dcm"))}
+    assert {name: len(greys) for name, greys in films.items()} == {"high15": 63, "slope0": 1, "win_multi0": 9}
+
+
+@pytest.mark.parametrize("name", ["a.DCM", "b.Dcm", "deep/c.dicom"])
+def test_films_are_found_whatever_the_case_of_their_ending(name: str, tmp_path: Path) -> None:
+    film = write(tmp_path / name)
+    film.with_suffix(".json").write_text('{"question": "?", "answer": "x"}')
+    os.mkfifo(tmp_path / "pipe.dcm")
+    assert len(list(Dicom(root=tmp_path).read())) == 1
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+@pytest.mark.parametrize("meta", [False, True])
+def test_a_film_without_the_mark_before_its_tags_is_read(implicit: bool, meta: bool, tmp_path: Path) -> None:
+    whole = write(tmp_path / "a.dcm")
+    film = pydicom.dcmread(whole)
+    film.file_meta.TransferSyntaxUID = (
+        pydicom.uid.ImplicitVRLittleEndian if implicit else pydicom.uid.ExplicitVRLittleEndian
+    )
+    film.save_as(whole, enforce_file_format=True)
+    content = whole.read_bytes()[132:]
+    (tmp_path / "b.dcm").write_bytes(content if meta else content[content.index(b"\x08\x00\x16\x00") :])
+    expected = shown(whole)
+    assert np.array_equal(shown(tmp_path / "b.dcm"), expected)
+    case, other = with_table(tmp_path, "a.dcm,?,x", "b.dcm,?,x")
+    assert isinstance(case, Case)
+    assert isinstance(other, Case)
+    assert case.notes == other.notes
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"text " * 99, bytes(999), b"\x89PNG\r\n\x1a\n" + bytes(999), b"\x08\0\x05\0"]
+)
+def test_what_does_not_begin_as_a_film_is_refused_with_what_to_do(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.dcm: is no DICOM file, .*write it anew as one"):
+        with_table(tmp_path, "a.dcm,?,x")
+
+
+def test_an_image_is_asked_about_as_the_run_s_readers_read_theirs(tmp_path: Path) -> None:
+    film = write(tmp_path / "film.dcm")
+    table = Csv(file=tmp_path / "t.csv")
+    for readers in ([Dicom(root=tmp_path)], [table, Dicom(root=tmp_path)], [Boxes(file=tmp_path / "b.csv")]):
+        assert np.array_equal(np.asarray(_pixels(film, readers)), shown(film))
+    with pytest.raises(DataError, match=r"film\.dcm: is no image but a DICOM film, .*data: \{use: dicom\}"):
+        _pixels(film, [table])
 
 
 RECIPE = """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -19,7 +18,6 @@ from mmedpo import (
     Region,
     Row,
     csv_rows,
-    digest,
     hookimpl,
     json_value,
     shown,
@@ -83,7 +81,7 @@ class Boxes(Reader):
         labels = list(dict.fromkeys(region.label for region in film.regions))
         return Case(
             name,
-            replace(_picture(path), place=film.row.place),
+            replace(self.picture(path), place=film.row.place),
             self.question,
             ", ".join(labels) or NOTHING,
             group=film.group,
@@ -91,15 +89,11 @@ class Boxes(Reader):
             restricted=self.restricted,
         )
 
+    def picture(self, path: Path) -> Picture:
+        """Name an image; a DICOM film is read as the reader dicom reads it."""
+        from mmedpo_plugins.dicom import ENDINGS, Dicom
 
-def _picture(path: Path) -> Picture:
-    if path.suffix.lower() not in (".dicom", ".dcm"):
-        return Picture.at(path)
-    from mmedpo_plugins.dicom.pixels import film_image
-
-    stat = path.stat()
-    source = digest("dicom", str(path.absolute()), stat.st_size, stat.st_mtime_ns, "stored")
-    return Picture.deferred(partial(film_image, path, "stored"), source)
+        return Dicom(root=path.parent).picture(path) if path.suffix.lower() in ENDINGS else Picture.at(path)
 
 
 def _find(images: ImageFolder, name: str, row: Row) -> Path | None:

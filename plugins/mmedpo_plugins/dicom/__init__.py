@@ -24,9 +24,12 @@ from mmedpo import (
     hookimpl,
     json_value,
     jsonl_rows,
+    require_file,
 )
 from mmedpo_plugins.dicom.header import Film, read_header
 from mmedpo_plugins.mapped import Mapped
+
+ENDINGS = (".dcm", ".dicom")  # in any case
 
 
 @hookimpl
@@ -52,7 +55,7 @@ class Dicom(Mapped):
     table: Path | None = None
     """A .csv or .jsonl table whose column of images names the films; else each film has its .json beside it."""
     window: Literal["stored", "full"] | tuple[float, PositiveFloat] = "stored"
-    """The window that the file stores (its first; else the full range), the full range, or [centre, width]."""
+    """The file's first valid window (else the full range), the full range, or [centre, width]."""
     burnt_in: Literal["error", "skip"] = "error"
     """What to do about a film whose header says that text is burnt into it: stop, or drop and count it."""
     missing: Literal["error", "skip"] = "error"
@@ -83,9 +86,9 @@ class Dicom(Mapped):
 
     def _beside(self) -> Iterator[Row]:
         """Yield the questions beside the films; a film without any is an error unless missing ones are skipped."""
-        films = sorted(self.root.rglob("*.dcm"))
+        films = sorted(path for path in self.root.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
         if not films:
-            raise DataError(f"{self.root}: holds no *.dcm; name the films in a table with data.table")
+            raise DataError(f"{self.root}: holds no *.dcm or *.dicom; name the films in a table with data.table")
         for film in films:
             file = film.with_suffix(".json")
             if file.is_file() or self.missing == "error":
@@ -106,15 +109,17 @@ class Dicom(Mapped):
         if film.burnt_in:
             raise DataError(f"{film.path}: its header says that text is burnt in; drop such films: data.burnt_in=skip")
         group = row.text(self.columns.group) if "group" in named else groups.get(film.patient, film.content)
-        case = self.case(row, name, self._picture(film.path))
+        case = self.case(row, name, self.picture(film.path))
         told = {"modality": film.modality, "body_part": film.body_part, "view": film.view}
         return replace(case, group=group, notes={key: value for key, value in told.items() if value} | dict(case.notes))
 
-    def _picture(self, path: Path) -> Picture:
+    def picture(self, path: Path) -> Picture:
+        """Name a film; its pixels are read when they are wanted."""
         from mmedpo_plugins.dicom.pixels import film_image
 
+        require_file(path, str(path))
         stat = path.stat()
-        source = digest("dicom", str(path.absolute()), stat.st_size, stat.st_mtime_ns, self.window)
+        source = digest("dicom: 2", str(path.absolute()), stat.st_size, stat.st_mtime_ns, self.window)
         return Picture.deferred(partial(film_image, path, self.window), source)
 
 

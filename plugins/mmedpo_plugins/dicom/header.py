@@ -6,14 +6,15 @@ import hashlib
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mmedpo import DataError
+from mmedpo import DataError, first_line, require_file
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-_TAGS = ["PatientID", "BurnedInAnnotation", "NumberOfFrames", "Modality", "BodyPartExamined", "ViewPosition"]
+_TAGS = ["NumberOfFrames", "PatientID", "BurnedInAnnotation", "Modality", "BodyPartExamined", "ViewPosition"]
+_FIRST = (2, 8)  # the groups that a film begins with: file meta information, or that of the study
 _EDGE = 2**16
 
 
@@ -33,32 +34,59 @@ class Film:
 def read_header(path: Path) -> Film:
     """Read what is needed of a header. Raises DataError for a file of several frames, or that is no DICOM file."""
     header = read_dataset(path, pixels=False)
-    frames = _word(header, "NumberOfFrames")
+    try:
+        frames, patient, burnt_in, *told = (_word(header, keyword) for keyword in _TAGS)
+    except Exception as error:  # a value that is none is found when it is asked for
+        raise DataError(f"{path}: its header is broken ({type(error).__name__}: {first_line(error)})") from error
     if frames not in ("", "0", "1"):
         raise DataError(f"{path}: has {frames} frames; save the frame that is meant as a file of its own")
-    return Film(
-        path,
-        content_id(path),
-        _word(header, "PatientID"),
-        _word(header, "BurnedInAnnotation").upper() == "YES",
-        _word(header, "Modality"),
-        _word(header, "BodyPartExamined"),
-        _word(header, "ViewPosition"),
-    )
+    return Film(path, content_id(path), patient, burnt_in.upper() == "YES", *told)
 
 
 def read_dataset(path: Path, pixels: bool) -> Dataset:
     """Read a DICOM file, all of it or what `read_header` needs. Raises DataError that names it."""
     pydicom = _pydicom()
     tags = None if pixels else _TAGS
+    require_file(path, str(path))
+    bare = _begins_with_a_tag(path)
     try:
         with warnings.catch_warnings():  # of oddities that do no harm; truncation shows in the pixels
             warnings.simplefilter("ignore")
-            return pydicom.dcmread(path, stop_before_pixels=not pixels, specific_tags=tags)
+            return _with_syntax(pydicom.dcmread(path, stop_before_pixels=not pixels, specific_tags=tags, force=bare))
     except pydicom.errors.InvalidDicomError:
-        raise DataError(f"{path}: is no DICOM file, or one cut off within its first bytes") from None
+        hint = "write it anew as one (DICOM part 10), or read it as an image where it is one"
+        raise DataError(f"{path}: is no DICOM file, or one cut off within its first bytes; {hint}") from None
     except Exception as error:  # whatever a broken file makes the parser stumble over
-        raise DataError(f"{path}: is broken or truncated ({type(error).__name__}: {error})") from error
+        raise DataError(f"{path}: is broken or truncated ({type(error).__name__}: {first_line(error)})") from error
+
+
+def _begins_with_a_tag(path: Path) -> bool:
+    """Tell whether a file begins with its first tag, without the 128 bytes and DICM that belong before it.
+
+    The group of a first tag is 2 or 8, and its element is small; text and images begin with larger numbers.
+    """
+    with path.open("rb") as file:
+        head = file.read(132)
+    if len(head) < 132 or head[128:] == b"DICM":
+        return False
+    return any(
+        int.from_bytes(head[:2], order) in _FIRST and int.from_bytes(head[2:4], order) < 0x100
+        for order in ("little", "big")
+    )
+
+
+def _with_syntax(film: Any) -> Dataset:
+    """Note how a film without file meta information is written, as the parser found out."""
+    from pydicom import uid
+    from pydicom.dataset import FileMetaDataset
+
+    if not getattr(film, "file_meta", None):
+        film.file_meta = FileMetaDataset()
+    if "TransferSyntaxUID" not in film.file_meta:
+        implicit, little = film.original_encoding
+        explicit = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+        film.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else explicit
+    return film
 
 
 def content_id(path: Path) -> str:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mmedpo import MOST_PIXELS, DataError, first_line
+from mmedpo_plugins.dicom.bits import in_place
 from mmedpo_plugins.dicom.header import read_dataset
+from mmedpo_plugins.dicom.window import stored_window
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,9 +34,10 @@ def film_image(path: Path, window: Window) -> Image:
         low, high, grey = _windowed(film, values, window)
     except Exception as error:  # whatever contradicts itself in the header
         raise DataError(f"{path}: its pixels cannot be shown ({type(error).__name__}: {first_line(error)})") from error
-    if high <= low:
-        return pil.fromarray(np.zeros(grey.shape, dtype=np.uint8))
-    shown = np.rint(np.clip((grey - low) / np.float32(high - low), 0, 1) * 255).astype(np.uint8)
+    if high <= low:  # one single value, or a window that only parts above from below
+        shown = (grey > high).astype(np.uint8) * np.uint8(255)
+    else:
+        shown = np.rint(np.clip((grey - low) / np.float32(high - low), 0, 1) * 255).astype(np.uint8)
     return pil.fromarray(255 - shown if film.PhotometricInterpretation == "MONOCHROME1" else shown)
 
 
@@ -48,7 +51,7 @@ def _stored(path: Path, film: Dataset) -> Values:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return film.pixel_array
+            return in_place(film) if film.get("HighBit") is not None and "PixelData" in film else film.pixel_array
     except Exception as error:
         if "missing dependencies" in str(error):
             form = film.file_meta.TransferSyntaxUID.name
@@ -69,17 +72,18 @@ def _colour(film: Dataset, values: Values) -> Values:
 
 
 def _windowed(film: Dataset, values: Values, window: Window) -> tuple[float, float, Values]:
-    """Return the values that are shown black and white, and the values."""
+    """Return the values that are shown black and white, and the values. Raises ValueError for none at all."""
     import numpy as np
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
     shown = values != film.PixelPaddingValue if "PixelPaddingValue" in film else np.ones(values.shape, dtype=bool)
     rescaled = apply_modality_lut(values, film)
-    if window == "stored" and "VOILUTSequence" in film:
+    if not np.isfinite(rescaled).all():
+        raise ValueError("a pixel is no finite number")
+    if window == "stored" and film.get("VOILUTSequence"):
         return 0, 2 ** film.VOILUTSequence[0].LUTDescriptor[2] - 1, apply_voi_lut(rescaled, film).astype(np.float32)
-    if window == "stored" and film.get("WindowWidth") and film.get("WindowCenter") is not None:
-        low, high = apply_voi_lut(np.array([-1e12, 1e12]), film)  # the ends of what the window maps to
-        return float(low), float(high), apply_voi_lut(rescaled, film).astype(np.float32)
+    if window == "stored" and (stored := stored_window(film)):
+        return *stored.ends, stored.bent(rescaled).astype(np.float32)
     if isinstance(window, tuple):
         centre, width = window
         return centre - width / 2, centre + width / 2, rescaled.astype(np.float32)
