@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmedpo.boundary import check_encoding
 from mmedpo.errors import DataError
 from mmedpo.parts import LiveBackbone
 from mmedpo.pictures import Picture
@@ -78,6 +79,7 @@ def encode(weighted: Weighted, backbone: LiveBackbone, pixels: Pixels) -> Traine
     for name, side in (("chosen", pair.chosen), ("rejected", pair.rejected)):
         source = (side.image, pair.case.question, side.answer)
         encoding = backbone.encode(*source)
+        check_encoding(encoding)
         image = encoding.image or side.image.sha256 or f"{pair.id} {name}"
         pixels.keep(image, encoding.vision)
         types = None if encoding.token_types is None else np.asarray(encoding.token_types, dtype=np.int32)

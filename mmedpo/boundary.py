@@ -1,16 +1,24 @@
-"""Check what parts return, where it enters the pipeline, and blame a breach on the plugin by name."""
+"""Check what parts return, where it enters the pipeline, and blame a breach on the plugin by name.
+
+Whatever comes out of here is of the types that the contracts name: finite numbers of Python's own, texts that a file
+can hold, and JSON where JSON is meant.
+"""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, get_args
 
+from mmedpo import plain
 from mmedpo.errors import DataError, PluginError
 from mmedpo.parts import Dispreference
+from mmedpo.pictures import Picture
 from mmedpo.plugins import Found
-from mmedpo.records import Case, Drop, Pair, Region, Remark, Score
+from mmedpo.records import Case, CaseKind, Drop, Pair, PairKind, Region, Remark, Score, Side
+
+Yielded = Case | Pair | Drop | Remark
 
 
 def blame(found: Found, message: str) -> PluginError:
@@ -26,11 +34,95 @@ def check_length(found: Found, verb: str, results: Any, expected: int) -> None:
         raise blame(found, f"{verb} returned {len(results)} results for {expected} items")
 
 
-def check_read(found: Found, items: Sequence[Case | Pair | Drop | Remark]) -> None:
+def _plain(found: Found, what: str, check: Callable[[Any], Any], value: Any) -> Any:
+    """Return a value as one of the plain ones makes it, or blame who gave it."""
+    try:
+        return check(value)
+    except ValueError as error:
+        raise blame(found, f"{what} is {error}") from None
+
+
+def as_json(found: Found, what: str, value: Any) -> dict[str, Any]:
+    """Require a mapping of names to JSON values: notes, evidence, a summary."""
+    if not isinstance(value, Mapping):
+        raise blame(found, f"{what} is {plain.shown(value)}, not a mapping")
+    made: dict[str, Any] = _plain(found, what, plain.json_value, value)
+    return made
+
+
+# --- readers -----------------------------------------------------------------------------------------------------
+
+
+def record(found: Found, item: Any) -> Yielded:
+    """Require a case, a pair, a drop or a remark whose fields are what they say."""
+    if isinstance(item, Case):
+        return _case(found, item)
+    if isinstance(item, Pair):
+        return _pair(found, replace(item, case=_case(found, item.case) if isinstance(item.case, Case) else item.case))
+    if isinstance(item, Drop):
+        return _drop(found, item)
+    if isinstance(item, Remark):
+        _plain(found, f"remark on case {plain.shown(item.case_id)}", plain.text, item.text)
+        return item
+    raise blame(found, f"read yielded {type(item).__name__}, not Case, Pair, Drop or Remark")
+
+
+def _case(found: Found, case: Case) -> Case:
+    name = f"case {plain.shown(case.id)}" if not isinstance(case.id, str) else f"case {case.id!r}"
+    for field in ("id", "question", "answer", "group"):
+        _plain(found, f"{field} of {name}", plain.text, getattr(case, field))
+    if case.kind not in get_args(CaseKind):
+        raise blame(found, f"kind of {name} is {plain.shown(case.kind)}, not one of {', '.join(get_args(CaseKind))}")
+    if not isinstance(case.restricted, bool):
+        raise blame(found, f"restricted of {name} is {plain.shown(case.restricted)}, not True or False")
+    if not isinstance(case.about, list | tuple):
+        raise blame(found, f"about of {name} is {plain.shown(case.about)}, not a tuple of texts")
+    about = tuple(_plain(found, f"about of {name}", plain.text, label) for label in case.about)
+    _picture(found, f"image of {name}", case.image)
+    regions = tuple(check_regions(found, case, case.regions, "read"))
+    return replace(case, about=about, regions=regions, notes=as_json(found, f"notes of {name}", case.notes))
+
+
+def _picture(found: Found, what: str, picture: Any) -> None:
+    if not (isinstance(picture, Picture) and isinstance(picture.path, str) and isinstance(picture.sha256, str)):
+        raise blame(found, f"{what} is {plain.shown(picture)}, not a Picture")
+
+
+def _drop(found: Found, drop: Drop) -> Drop:
+    _plain(found, "case_id of a drop", plain.text, drop.case_id)
+    _plain(found, f"reason of the drop of case {drop.case_id!r}", plain.text, drop.reason)
+    return drop
+
+
+def _pair(found: Found, pair: Pair) -> Pair:
+    """Require the types of a pair's own fields; what its sides say is checked when its images are known."""
+    if not isinstance(pair.case, Case):
+        raise blame(found, f"case of a pair is {plain.shown(pair.case)}, not a Case")
+    name = f"a pair of case {pair.case.id!r}"
+    for which in ("chosen", "rejected"):
+        side = getattr(pair, which)
+        if not isinstance(side, Side):
+            raise blame(found, f"{which} side of {name} is {plain.shown(side)}, not a Side")
+        _picture(found, f"{which} image of {name}", side.image)
+        _plain(found, f"{which} answer of {name}", plain.text, side.answer)
+    if pair.kind not in get_args(PairKind):
+        raise blame(found, f"kind of {name} is {plain.shown(pair.kind)}, not text or image")
+    if not isinstance(pair.number, int) or not isinstance(pair.made_by, str):
+        raise blame(found, f"number and made_by of {name} are {pair.number!r} and {pair.made_by!r}: a number, a text")
+    relevance = None if pair.relevance is None else _share(found, f"relevance of {name}", pair.relevance)
+    return replace(pair, relevance=relevance, notes=as_json(found, f"notes of {name}", pair.notes))
+
+
+def _share(found: Found, what: str, value: Any) -> float:
+    """Require a number in [0, 1]."""
+    share: float = value if isinstance(value, float) else _plain(found, what, plain.number, value)
+    if not 0 <= share <= 1:
+        raise blame(found, f"{what} is {share}, outside [0, 1]")
+    return float(share)
+
+
+def check_read(found: Found, items: Sequence[Yielded]) -> None:
     """Require cases or pairs, not both, with ids that are unique and texts that are there."""
-    wrong = [item for item in items if not isinstance(item, Case | Pair | Drop | Remark)]
-    if wrong:
-        raise blame(found, f"read yielded {type(wrong[0]).__name__}, not Case, Pair, Drop or Remark")
     records = [item for item in items if isinstance(item, Case | Pair)]
     if len({type(item) for item in records}) > 1:
         raise blame(found, "read yielded cases and pairs; it must yield one of them")
@@ -38,7 +130,7 @@ def check_read(found: Found, items: Sequence[Case | Pair | Drop | Remark]) -> No
     if twice:
         raise DataError(f"{found}: id {twice[0]!r} stands twice; ids must be unique")
     for item in records:
-        _check_case(found, item.case if isinstance(item, Pair) else item)
+        _check_texts(found, item.case if isinstance(item, Pair) else item)
         if isinstance(item, Pair):
             check_pair(found, item)
     if not records:
@@ -51,35 +143,105 @@ def left_out(items: Sequence[Any]) -> str:
     return "; left out: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons.items()) if reasons else ""
 
 
-def _check_case(found: Found, case: Case) -> None:
+def _check_texts(found: Found, case: Case) -> None:
     for name in ("id", "question", "answer"):
         if not getattr(case, name).strip():
             raise DataError(f"{found}: case {case.id!r} has an empty {name}")
 
 
-def check_regions(found: Found, case: Case, regions: Any) -> None:
+# --- localizers --------------------------------------------------------------------------------------------------
+
+
+def check_regions(found: Found, case: Case, regions: Any, verb: str = "localize") -> list[Region]:
     """Require regions with a box in order and a confidence in [0, 1]."""
     if not isinstance(regions, list | tuple) or not all(isinstance(item, Region) for item in regions):
-        raise blame(found, f"localize gave no list of Region for case {case.id!r}")
-    for region in regions:
-        left, top, right, bottom = region.box
-        if not (left < right and top < bottom and all(map(math.isfinite, region.box))):
-            raise blame(found, f"case {case.id!r} has a region with the empty box {region.box}")
-        if not 0 <= region.confidence <= 1:
-            raise blame(found, f"case {case.id!r} has a region with confidence {region.confidence}, outside [0, 1]")
+        raise blame(found, f"{verb} gave no list of Region for case {case.id!r}")
+    return [_region(found, f"case {case.id!r} has a region", region) for region in regions]
 
 
-def check_made(found: Found, part: Dispreference, item: Any, ids: set[str]) -> None:
-    """Require a pair or drop of a case of the slice, of the kind that the part makes."""
+def _region(found: Found, has: str, region: Region) -> Region:
+    _plain(found, f"{has} whose label", plain.text, region.label)
+    if not isinstance(region.box, list | tuple) or len(region.box) != 4:
+        raise blame(found, f"{has} whose box is {plain.shown(region.box)}, not four numbers")
+    box = [_plain(found, f"{has} with a box that", plain.number, edge) for edge in region.box]
+    left, top, right, bottom = box
+    if not (left < right and top < bottom):
+        raise blame(found, f"{has} with the empty box {region.box}")
+    confidence = _plain(found, f"{has} whose confidence", plain.number, region.confidence)
+    if not 0 <= confidence <= 1:
+        raise blame(found, f"{has} with confidence {confidence}, outside [0, 1]")
+    if region.mask is not None:
+        _picture(found, f"{has} whose mask", region.mask)
+    return replace(region, box=(left, top, right, bottom), confidence=confidence)
+
+
+# --- dispreferences ----------------------------------------------------------------------------------------------
+
+
+def check_made(
+    found: Found,
+    part: Dispreference,
+    items: Any,
+    cases: Sequence[Case],
+    adopt: Callable[[Pair], Pair] = lambda pair: pair,
+) -> Iterator[Pair | Drop]:
+    """Require of each case pairs of the kind that the part makes, as many as it says at most, or one drop.
+
+    `adopt` gives a pair's pictures their hashes and returns the pair as the run has it.
+    """
+    given, pairs, dropped = {case.id: case for case in cases}, Counter[str](), set[str]()
+    for item in _each(found, items):
+        made = _made(found, part, item, given, adopt)
+        name = made.case.id if isinstance(made, Pair) else made.case_id
+        if name in dropped or (isinstance(made, Drop) and name in pairs):
+            raise blame(found, f"disprefer yielded a drop of case {name!r} and more beside it")
+        if isinstance(made, Drop):
+            dropped.add(name)
+        else:
+            pairs[name] += 1
+        if pairs[name] > part.pairs_a_case:
+            says = f"it says pairs_a_case = {part.pairs_a_case}, by which costs are counted"
+            raise blame(found, f"disprefer yielded {pairs[name]} pairs of case {name!r}; {says}")
+        yield made
+    if lost := [name for name in given if not pairs[name] and name not in dropped]:
+        some = f"{len(lost)} of {len(given)} cases, the first is {lost[0]!r}"
+        raise blame(found, f"disprefer yielded neither a pair nor a Drop with its reason for {some}")
+
+
+def _each(found: Found, items: Any) -> Iterable[Any]:
+    if not isinstance(items, Iterable) or isinstance(items, str | Mapping):
+        raise blame(found, f"disprefer returned {type(items).__name__}, not pairs and drops")
+    return items
+
+
+def _made(
+    found: Found, part: Dispreference, item: Any, given: Mapping[str, Case], adopt: Callable[[Pair], Pair]
+) -> Pair | Drop:
     if not isinstance(item, Pair | Drop):
         raise blame(found, f"disprefer yielded {type(item).__name__}, not Pair or Drop")
-    case_id = item.case.id if isinstance(item, Pair) else item.case_id
-    if case_id not in ids:
-        raise blame(found, f"disprefer yielded case {case_id!r}, which it was not given")
-    if isinstance(item, Pair):
-        if item.kind != part.makes:
-            raise blame(found, f"pair of case {case_id!r} is of kind {item.kind!r}; the part makes {part.makes!r}")
-        check_pair(found, item)
+    made = _pair(found, item) if isinstance(item, Pair) else _drop(found, item)
+    name = made.case.id if isinstance(made, Pair) else made.case_id
+    if name not in given:
+        raise blame(found, f"disprefer yielded case {plain.shown(name)}, which it was not given")
+    if isinstance(made, Drop):
+        return made
+    if made.case != given[name]:
+        raise blame(found, f"pair of case {name!r} has another case than it was given; pass it on as it is")
+    if made.kind != part.makes:
+        raise blame(found, f"pair of case {name!r} is of kind {made.kind!r}; the part makes {part.makes!r}")
+    pair = adopt(made)
+    check_pair(found, pair)
+    _check_films(found, pair, given.values())
+    return pair
+
+
+def _check_films(found: Found, pair: Pair, cases: Iterable[Case]) -> None:
+    """Require that what is preferred is of this case, and that a text pair changes the answer alone."""
+    own, chosen = pair.case.image.sha256, pair.chosen.image.sha256
+    if chosen != own and chosen in {case.image.sha256 for case in cases}:
+        raise blame(found, f"pair of case {pair.case.id!r} has the film of another case on its chosen side")
+    if pair.kind == "text" and pair.rejected.image.sha256 != chosen:
+        raise blame(found, f"pair of case {pair.case.id!r} is a text pair with two images")
 
 
 def check_pair(found: Found, pair: Pair) -> None:
@@ -91,26 +253,56 @@ def check_pair(found: Found, pair: Pair) -> None:
     same_answer = pair.chosen.answer.strip() == pair.rejected.answer.strip()
     if same_image and pair.kind == "image" and same_answer:
         raise blame(found, f"pair {pair.id!r} is an image pair with an unchanged image")
-    if pair.relevance is not None and not 0 <= pair.relevance <= 1:
-        raise blame(found, f"pair {pair.id!r} has relevance {pair.relevance}, outside [0, 1]")
 
 
-def check_score(found: Found, pair: Pair, score: Any) -> None:
-    """Require a score whose relevance is in [0, 1], or None."""
+# --- scorers, weightings, backbones ------------------------------------------------------------------------------
+
+
+def check_scores(found: Found, pairs: Sequence[Pair], scores: Any) -> list[Score]:
+    """Require a score of each pair, whose relevance is in [0, 1] or None and whose evidence is JSON."""
+    check_length(found, "score", scores, len(pairs))
+    return [_score(found, pair, score) for pair, score in zip(pairs, scores, strict=True)]
+
+
+def _score(found: Found, pair: Pair, score: Any) -> Score:
     if not isinstance(score, Score):
         raise blame(found, f"score gave {type(score).__name__}, not Score, for pair {pair.id!r}")
-    if score.relevance is not None and not 0 <= score.relevance <= 1:
-        raise blame(found, f"pair {pair.id!r} got relevance {score.relevance}, outside [0, 1]")
+    what = f"relevance of pair {pair.id!r}"
+    relevance = None if score.relevance is None else _share(found, what, score.relevance)
+    return replace(score, relevance=relevance, evidence=as_json(found, f"evidence of pair {pair.id!r}", score.evidence))
 
 
-def check_weights(found: Found, weights: Sequence[float]) -> None:
-    """Require finite weights of at least 0."""
-    for index, weight in enumerate(weights):
-        if not (math.isfinite(weight) and weight >= 0):
-            raise blame(found, f"weigh gave {weight} for score {index}; a weight is finite and at least 0")
+def check_weights(found: Found, weights: Any, expected: int) -> list[float]:
+    """Require a finite weight of at least 0 for each score, and not 0 for all of them."""
+    check_length(found, "weigh", weights, expected)
+    made: list[float] = [
+        _plain(found, f"weight of score {index}", plain.number, weight) for index, weight in enumerate(weights)
+    ]
+    for index, weight in enumerate(made):
+        if weight < 0:
+            raise blame(found, f"weight of score {index} is {weight}; a weight is finite and at least 0")
+    if made and not any(made):
+        raise blame(found, f"gives all {len(made)} pairs the weight 0, so that nothing could be learned from any")
+    return made
 
 
-def check_answer(found: Found, case: Case, answer: Any) -> None:
-    """Require a text; an empty one counts as unparsed later, it is the model's right."""
-    if not isinstance(answer, str):
-        raise blame(found, f"answer gave {type(answer).__name__}, not a text, for case {case.id!r}")
+def check_answers(found: Found, cases: Sequence[Case], answers: Any) -> list[str]:
+    """Require a text of each case; an empty one counts as unparsed later, it is the model's right."""
+    check_length(found, "answer", answers, len(cases))
+    return [
+        _plain(found, f"answer to case {case.id!r}", plain.text, answer)
+        for case, answer in zip(cases, answers, strict=True)
+    ]
+
+
+def check_encoding(encoding: Any) -> None:
+    """Require token ids with an answer in them. Raises ValueError: what encodes is blamed where it is called."""
+    import numpy as np
+
+    ids, start = np.asarray(encoding.ids), encoding.answer_start
+    if ids.ndim != 1 or ids.dtype.kind not in "iu" or (ids < 0).any():
+        raise ValueError(f"encode gave {plain.shown(encoding.ids)} for ids, not a list of token ids")
+    if not (isinstance(start, int) and 0 < start < len(ids)):
+        raise ValueError(f"encode gave answer_start {plain.shown(start)} of {len(ids)} token ids")
+    if not isinstance(encoding.vision, Mapping):
+        raise ValueError(f"encode gave {plain.shown(encoding.vision)} for vision, not a mapping of names to tensors")

@@ -14,6 +14,7 @@ from statistics import fmean, median
 from typing import Any
 
 from mmedpo.checkpoints import public_name
+from mmedpo.gains import is_count
 from mmedpo.records import GIVEN, Weighted
 
 PAPER = "[MMedPO](https://arxiv.org/abs/2412.06141)"
@@ -243,7 +244,7 @@ def _measured(measures: Mapping[str, Any]) -> Iterator[tuple[str, str, float, fl
     """Yield metric, measure, value before, value after and the difference's interval; counts are no measures."""
     for one in measures.get("measures", ()):
         for name, before in one["before"].items():
-            if name in one.get("after", {}) and not name.endswith("_count"):
+            if name in one.get("after", {}) and not is_count(name):
                 yield one["use"], name, before, one["after"][name], one.get("difference", {}).get(name, {})
 
 

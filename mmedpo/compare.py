@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mmedpo.errors import DataError
-from mmedpo.evaluate import measured_by
+from mmedpo.evaluate import Measuring, measured_by
 from mmedpo.folder import read_json
+from mmedpo.gains import is_count
 from mmedpo.intervals import gaps, holm, resampled
-from mmedpo.parts import Metric, Statistics
+from mmedpo.parts import Statistics
 from mmedpo.pipeline import load_run
 from mmedpo.records import digest, seed_for
 
@@ -41,22 +42,32 @@ def compare(named: Sequence[str], *, start: bool = False, only: Sequence[str] = 
     """Compare methods with the first one: each a run folder, or several by comma, one a seed.
 
     With `start`, the first method is the starting model of the first runs. Each row is a metric's measure of a
-    method, with the difference to the first one, its interval, p-value and p-value adjusted over all rows (Holm).
-    Raises DataError when the runs are not measured on the same cases.
+    method, with the difference to the first one, its interval, p-value and p-value adjusted over all rows (Holm);
+    counts of cases or of claims are told and not tested. Raises DataError when the runs are not measured on the same
+    cases by the same metrics.
     """
-    methods = [_method(text) for text in named]
+    methods = _named_apart([_method(text) for text in named])
     if start:
         methods.insert(0, Method("start", methods[0].runs, methods[0].rows, 0))
     first = methods[0]
     metrics = _metrics(first.runs[0])
     _same_cases(methods)
-    tests = sum(len(_values(metric, method, only)) for method in methods[1:] for metric in metrics)
+    _same_metrics(methods, metrics)
+    measured = [name for metric in metrics for method in methods[1:] for name in _values(metric, method, only)]
+    tests = sum(not is_count(name) for name in measured)
     by_metric = [_rows(metric, methods, only, tests) for metric in metrics]
     rows = [row for of_method in zip(*by_metric, strict=True) for some in of_method for row in some]
     tested = [row for row in rows if "p" in row]
     for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
         row["p_holm"] = p
     return rows
+
+
+def _named_apart(methods: Sequence[Method]) -> list[Method]:
+    """Call methods by their paths where the names of their folders are alike."""
+    if len({method.name for method in methods}) == len(methods):
+        return list(methods)
+    return [replace(method, name=", ".join(map(str, method.runs))) for method in methods]
 
 
 def _method(text: str) -> Method:
@@ -75,19 +86,22 @@ def _answers(folder: Path) -> tuple[Mapping[str, Any], ...]:
     return rows
 
 
-def _metrics(folder: Path) -> Sequence[Metric]:
-    options = load_run(folder).recipe.evaluate
-    assert options is not None
-    return measured_by(options)
+def _metrics(folder: Path) -> Sequence[Measuring]:
+    loaded = load_run(folder)
+    if loaded.recipe.evaluate is None:
+        raise DataError(f"{folder}: its recipe has no 'evaluate:', so nothing was measured")
+    return measured_by(loaded)
 
 
-def _values(metric: Metric, method: Method, only: Sequence[str]) -> dict[str, float]:
+def _values(metric: Measuring, method: Method, only: Sequence[str]) -> dict[str, float]:
     """Measure a method, over all its runs."""
     values = metric.combine([row for rows in method.statistics(metric.use) for row in rows])
     return {name: value for name, value in values.items() if not only or name in only}
 
 
-def _rows(metric: Metric, methods: Sequence[Method], only: Sequence[str], tests: int) -> Iterator[list[dict[str, Any]]]:
+def _rows(
+    metric: Measuring, methods: Sequence[Method], only: Sequence[str], tests: int
+) -> Iterator[list[dict[str, Any]]]:
     """Yield the rows of one metric for each method, which is paired with the first one."""
     first = methods[0]
     groups = [row["group"] for row in first.rows[0]]
@@ -106,9 +120,28 @@ def _rows(metric: Metric, methods: Sequence[Method], only: Sequence[str], tests:
 def _row(use: str, name: str, method: Method, value: float, gap: Mapping[str, float] | None) -> dict[str, Any]:
     row: dict[str, Any] = {"method": method.name, "runs": len(method.runs), "metric": use, "measure": name}
     row["value"] = value
-    if gap and any(gap[key] for key in ("value", "low", "high") if key in gap):  # not a count, which never differs
-        row |= {"difference": gap["value"], **{key: gap[key] for key in ("low", "high", "p") if key in gap}}
+    if gap and any(gap[key] for key in ("value", "low", "high") if key in gap):  # not what is the same in every draw
+        tested = () if is_count(name) else ("low", "high", "p")
+        row |= {"difference": gap["value"], **{key: gap[key] for key in tested if key in gap}}
     return row
+
+
+def differing(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Part rows into those of measures that some method has otherwise than the first, and those all have alike.
+
+    Each part keeps the order in which metrics and measures first come, whatever the order of the methods.
+    """
+    places = {key: place for place, key in enumerate(dict.fromkeys(map(_measure_of, rows)))}
+    ordered = sorted(rows, key=lambda row: places[_measure_of(row)])
+    differ = {_measure_of(row) for row in rows if "difference" in row}
+    return (
+        [row for row in ordered if _measure_of(row) in differ],
+        [row for row in ordered if _measure_of(row) not in differ],
+    )
+
+
+def _measure_of(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["metric"], row["measure"]
 
 
 def _same_cases(methods: Sequence[Method]) -> None:
@@ -123,6 +156,17 @@ def _same_cases(methods: Sequence[Method]) -> None:
                 raise DataError(
                     f"{folder}: is not measured on the cases of {first.runs[0]}; evaluate both on the same data"
                 )
+
+
+def _same_metrics(methods: Sequence[Method], metrics: Sequence[Measuring]) -> None:
+    """Require of each run the statistics of the first one's metrics."""
+    for method in methods:
+        for folder, rows in zip(method.runs, method.rows, strict=True):
+            missing = [metric.use for metric in metrics if rows and metric.use not in rows[0]["statistics"]]
+            if missing:
+                first = methods[0].runs[0]
+                told = f"is not measured by {', '.join(missing)}, as {first} is"
+                raise DataError(f"{folder}: {told}; evaluate both by the same metrics")
 
 
 def _shown(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 from mmedpo import boundary
 from mmedpo.errors import DataError
 from mmedpo.events import StageStarted
-from mmedpo.folder import write_text, write_whole
+from mmedpo.folder import json_line, write_text, write_whole
 from mmedpo.journal import Journal
 from mmedpo.parts import Dispreference, Localizer, Reader, Scorer
 from mmedpo.records import GIVEN, Case, Drop, Pair, Region, Remark, Score, Side, Weighted, from_json, to_json
@@ -31,7 +31,7 @@ def read(run: Run, part: Reader, stage: str = "read") -> list[Case | Pair]:
     run.see(StageStarted(stage, 0))
     found = run.found(part)
     with blaming(found, "--limit"):
-        taken = (_taken(run.journal, item, part.restricted) for item in part.read())
+        taken = (_taken(run, part, item) for item in part.read())
         items = list(_first(taken, run.limit))
     boundary.check_read(found, items)
     records = [item for item in items if isinstance(item, Case | Pair)]
@@ -71,11 +71,12 @@ def only_pairs(records: Sequence[Case | Pair]) -> list[Pair]:
     return [record for record in records if isinstance(record, Pair)]
 
 
-def _taken(journal: Journal, item: Item, restricted: bool) -> Item | Drop:
-    """Adopt a record as it is read, so that no more than one image is in memory; what is none is blamed later."""
-    if not isinstance(item, Case | Pair):
-        return item
-    record = _adopted(journal, item, restricted)
+def _taken(run: Run, part: Reader, item: Any) -> Item:
+    """Check and adopt a record as it is read, so that no more than one image is in memory."""
+    read = boundary.record(run.found(part), item)
+    if not isinstance(read, Case | Pair):
+        return read
+    record = _adopted(run.journal, read, part.restricted)
     return taught(record) if isinstance(record, Pair) else record
 
 
@@ -128,9 +129,8 @@ def _found_by(run: Run, part: Localizer, cases: list[Case]) -> dict[str, tuple[R
             live = opened(backbone) if part.needs_backbone else None
             answers = opened(part).localize(some, live)
             boundary.check_length(found, "localize", answers, len(some))
-            for case, regions in zip(some, answers, strict=True):
-                boundary.check_regions(found, case, regions)
-            return [[to_json(_adopted_region(run.journal, region)) for region in regions] for regions in answers]
+            checked = [boundary.check_regions(found, *both) for both in zip(some, answers, strict=True)]
+            return [[to_json(_adopted_region(run.journal, region)) for region in regions] for regions in checked]
 
         def read(value: Any, some: Sequence[Case]) -> list[tuple[Region, ...]]:
             answers = [tuple(from_json(Region, region) for region in regions) for regions in value]
@@ -188,7 +188,10 @@ def made_by(
     found, backbone = run.found(part), run.recipe.backbone
     facts = [run.key(backbone)] if part.needs_backbone else []
 
-    live = Remembering(lambda: opened(backbone), run.journal, run.key(backbone)) if part.needs_backbone else None
+    def remembering() -> Remembering:
+        return Remembering(lambda: opened(backbone), run.journal, run.key(backbone), run.found(backbone))
+
+    live = remembering() if part.needs_backbone else None
 
     def work(some: Sequence[tuple[Case, tuple[Pair, ...]]]) -> Any:
         items = opened(part).disprefer([case for case, _ in some], live, [earlier for _, earlier in some])
@@ -200,10 +203,8 @@ def made_by(
     lower = f"the options of {found.name}"
 
     def read(value: Any, some: Sequence[tuple[Case, Any]]) -> list[Pair | Drop]:
-        items, ids = [_pair_or_drop(kind, item) for kind, item in value], {case.id for case, _ in some}
-        for item in items:
-            boundary.check_made(found, part, item, ids)
-        return items
+        items = [_pair_or_drop(kind, item) for kind, item in value]
+        return list(boundary.check_made(found, part, items, [case for case, _ in some]))
 
     slices = by_slice(run, part, with_earlier, work, read, stage=stage, facts=facts, lower=lower, final=_is_final)
     return [taught(item) if isinstance(item, Pair) else item for some in slices for item in some]
@@ -217,17 +218,16 @@ def _pair_or_drop(kind: str, value: Any) -> Pair | Drop:
     return from_json(Pair, value) if kind == "pair" else from_json(Drop, value)
 
 
-def _checked(
-    run: Run, part: Dispreference, items: Iterable[Any], cases: Sequence[tuple[Case, Sequence[Pair]]]
-) -> Iterable[Any]:
+def _checked(run: Run, part: Dispreference, items: Any, cases: Sequence[tuple[Case, Sequence[Pair]]]) -> Iterable[Any]:
     """Check, adopt and number what a dispreference yields; give its JSON. A part may stand in a recipe twice."""
-    found, ids = run.found(part), {case.id for case, _ in cases}
     numbers = Counter(pair.case.id for _, earlier in cases for pair in earlier if pair.made_by == part.use)
-    for item in items:
-        if isinstance(item, Pair):
-            item = _adopted_sides(run.journal, replace(item, made_by=part.use, number=numbers[item.case.id]))
-            numbers[item.case.id] += 1
-        boundary.check_made(found, part, item, ids)
+
+    def adopted(pair: Pair) -> Pair:
+        numbers[pair.case.id] += 1
+        number = numbers[pair.case.id] - 1
+        return _adopted_sides(run.journal, replace(pair, made_by=part.use, number=number))
+
+    for item in boundary.check_made(run.found(part), part, items, [case for case, _ in cases], adopted):
         yield ["pair" if isinstance(item, Pair) else "drop", to_json(item)]
 
 
@@ -259,26 +259,20 @@ def _scored_by(run: Run, part: Scorer, pairs: list[Pair]) -> dict[str, Score]:
     with opening(run) as opened:
 
         def work(some: Sequence[Pair]) -> Any:
-            scores = opened(part).score(some)
-            boundary.check_length(found, "score", scores, len(some))
-            for pair, given in zip(some, scores, strict=True):
-                boundary.check_score(found, pair, given)
+            scores = boundary.check_scores(found, some, opened(part).score(some))
             return [to_json(replace(given, scorer=part.use)) for given in scores]
 
         lower = f"the options of {found.name}"
 
         def read(value: Any, some: Sequence[Pair]) -> list[Score]:
-            scores = [from_json(Score, one) for one in value]
-            boundary.check_length(found, "score", scores, len(some))
-            for pair, given in zip(some, scores, strict=True):
-                boundary.check_score(found, pair, given)
-            return scores
+            return boundary.check_scores(found, some, [from_json(Score, one) for one in value])
 
         slices = by_slice(run, part, pairs, work, read, stage=f"score: {part.use}", lower=lower, final=_has_every_vote)
     scores = [given for some in slices for given in some]
     with blaming(found, "--limit"):
-        if summary := part.summary(pairs, scores):
-            run.scoring[part.use] = summary
+        summary = part.summary(pairs, scores)
+    if told := boundary.as_json(found, "summary", summary):
+        run.scoring[part.use] = told
     return {pair.id: given for pair, given in zip(pairs, scores, strict=True)}
 
 
@@ -294,11 +288,9 @@ def weigh(run: Run, rated: list[tuple[Pair, Score]]) -> list[Weighted]:
     run.see(StageStarted("weigh", len(rated)))
     with blaming(found, "--limit"):
         weights = part.weigh(scores) if scores else []
-    boundary.check_length(found, "weigh", weights, len(scores))
-    boundary.check_weights(found, weights)
-    rest = iter(weights)
+    rest = iter(boundary.check_weights(found, weights, len(scores)))
     keep = run.recipe.unrated == "keep"
-    every = [Weighted(p, s, _unrated(p) if s.relevance is None else float(next(rest))) for p, s in rated]
+    every = [Weighted(p, s, _unrated(p) if s.relevance is None else next(rest)) for p, s in rated]
     weighted = [item for item in every if keep or item.score.relevance is not None]
     run.finish("weigh", Counter({"weighted pairs": len(weighted), "dropped unrated": len(every) - len(weighted)}))
     if not weighted:
@@ -314,7 +306,7 @@ def _unrated(pair: Pair) -> float:
 
 def write_pairs(run: Run, weighted: Sequence[Weighted]) -> None:
     """Write pairs.jsonl, with every image that a part made under images/."""
-    lines = [json.dumps(portable(run, to_json(item)), ensure_ascii=False) for item in weighted]
+    lines = [json_line(portable(run, to_json(item))) for item in weighted]
     path, text = run.folder / "pairs.jsonl", "\n".join(lines) + "\n"
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         run.did = True

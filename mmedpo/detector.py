@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmedpo import curate
+from mmedpo import boundary, curate
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import StageAdvanced, StageStarted
 from mmedpo.folder import read_json, write_json
@@ -58,6 +58,7 @@ def teach(run: Run) -> dict[str, Any]:
 
     with blaming(run.found(part), "localize.learning"):
         facts = part.learn(cases, run.setting, tell)
+    facts = boundary.as_json(run.found(part), "what learn returned", facts)
     write_json(facts_file(part.learnt), {"key": key, **facts})
     return {"key": key, **facts}
 

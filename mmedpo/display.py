@@ -321,20 +321,29 @@ def show_imported(found: Any) -> None:
 
 def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> None:
     """Print the comparison of runs, and whether they were measured on what they were trained on."""
-    from mmedpo.compare import trained_on
+    from mmedpo.compare import differing, trained_on
 
     console = Console()
-    letters = {name: chr(ord("A") + at) for at, name in enumerate(dict.fromkeys(row["method"] for row in rows))}
-    differ = {(row["metric"], row["measure"]) for row in rows if "difference" in row}
-    table = [["measure", "run", "value", "difference", "95 % interval", "p", "p (Holm)"]]
-    for row in sorted(rows, key=lambda row: (row["metric"], row["measure"])):
-        if (row["metric"], row["measure"]) in differ:
-            table.append([row["measure"], letters[row["method"]], number(row["value"]), *_gap(row)])
+    letters = {name: _letter(at) for at, name in enumerate(dict.fromkeys(row["method"] for row in rows))}
+    differ, equal = differing(rows)
+    table = [["metric", "measure", "run", "value", "difference", "95 % interval", "p", "p (Holm)"]]
+    for row in differ:
+        table.append([row["metric"], row["measure"], letters[row["method"]], number(row["value"]), *_gap(row)])
     aligned(console, table)
+    if len(letters) > 1 and not differ:
+        console.print("the runs differ in no measure")
+    if same := [row for row in equal if letters[row["method"]] == "A"]:
+        told = ", ".join(f"{row['metric']} {row['measure']} {number(row['value'])}" for row in same)
+        console.print(f"equal in all runs: {told}", highlight=False, soft_wrap=True)
     for name, letter in letters.items():
         console.print(f"{letter}: {name}", highlight=False)
     folders = dict.fromkeys(part for text in runs for part in text.split(","))
     _print_overlaps(console, {folder: trained_on(Path(folder)) for folder in folders})
+
+
+def _letter(place: int) -> str:
+    """Name a run by a letter, after Z by two."""
+    return (_letter(place // 26 - 1) if place >= 26 else "") + chr(ord("A") + place % 26)
 
 
 def starting(one: Planned) -> None:
@@ -354,7 +363,8 @@ def show_variants(results: Mapping[str, Sequence[Result]], compared: Mapping[str
     }
     values = {(row["method"], row["metric"], row["measure"]): row["value"] for row in rows}
     methods = list(dict.fromkeys(row["method"] for row in rows))
-    table = [["variant", *(measure for _, measure in shown)]]
+    several = len({metric for metric, _ in shown}) > 1
+    table = [["variant", *(f"{metric} {measure}" if several else measure for metric, measure in shown)]]
     for method in methods:
         cells = [number(values.get((method, *key))) + ("*" if (method, *key) in sure else "") for key in shown]
         table.append([method, *cells])

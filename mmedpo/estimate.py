@@ -15,10 +15,11 @@ from mmedpo.endpoint import Endpoint
 from mmedpo.hosts import host_of
 from mmedpo.journal import Journal
 from mmedpo.parts import Dispreference, Part
+from mmedpo.plugins import Found
 from mmedpo.private import private
 from mmedpo.recipe import Loaded
 from mmedpo.records import Case, Pair, Side
-from mmedpo.run import Run
+from mmedpo.run import Run, blaming
 from mmedpo.spending import FILE, Budget, Need, Spending, as_json
 from mmedpo.tokens import filler
 
@@ -86,11 +87,11 @@ def estimate(loaded: Loaded, folder: Path, limit: int | None = None) -> Estimate
     cases, pairs = curate.only_cases(records), curate.only_pairs(records)
     lines: list[Line] = []
     for maker in recipe.disprefer if cases else []:
-        lines += _lines(maker, cases, recipe.budget)
+        lines += _lines(loaded.found[type(maker)], maker, cases, recipe.budget)
         pairs += [pair for case in cases for pair in _placeholders(maker, case)]
     for scorer in recipe.score:
         mine = [pair for pair in pairs if pair.kind in scorer.rates and pair.relevance is None]
-        lines += _lines(scorer, mine, recipe.budget)
+        lines += _lines(loaded.found[type(scorer)], scorer, mine, recipe.budget)
     callers = {line.part for line in lines}
     parts: Sequence[Part] = [*recipe.disprefer, *recipe.score]
     restricted = any(item.restricted for item in cases) or any(pair.case.restricted for pair in pairs)
@@ -104,11 +105,13 @@ def estimate(loaded: Loaded, folder: Path, limit: int | None = None) -> Estimate
 HERE = ("localhost", "127.0.0.1", "::1")
 
 
-def _lines(part: Any, items: Sequence[Any], budget: Budget | None) -> Iterator[Line]:
+def _lines(found: Found, part: Any, items: Sequence[Any], budget: Budget | None) -> Iterator[Line]:
     if not items:
         return
     spending = Spending(budget or Budget())
-    for endpoint, need in part.needs(items):
+    with blaming(found, "--limit"):
+        needs = list(part.needs(items))
+    for endpoint, need in needs:
         money = spending.priced(endpoint.model, need.tokens, endpoint.price_share).money
         host = host_of(endpoint.base_url)
         yield Line(part.use, endpoint.model, host, len(items), replace(need, money=money), endpoint.batch)

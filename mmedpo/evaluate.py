@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmedpo import boundary
 from mmedpo.attention import Attends, look, statistics_of, to_lines
+from mmedpo.checked_metric import CheckedMetric
 from mmedpo.curate import only_cases, portable, read
 from mmedpo.errors import DataError
-from mmedpo.folder import write_text
+from mmedpo.folder import json_line, write_text
 from mmedpo.gains import directions, gain
 from mmedpo.intervals import paired_intervals
-from mmedpo.parts import Backbone, Metric, Statistics
+from mmedpo.parts import Backbone, Statistics
 from mmedpo.probes import Looks, count, probes_of
-from mmedpo.recipe import EvaluateOptions
+from mmedpo.recipe import EvaluateOptions, Loaded
 from mmedpo.records import Case, Pair, Weighted, seed_for, to_json
-from mmedpo.run import Run, blaming, by_slice, opening
+from mmedpo.run import Run, by_slice, opening
 
 ATTENTION = "attention.jsonl"
+Measuring = CheckedMetric | Looks | Attends
 Both = Sequence[Sequence[Statistics]]  # before, and after where there is an after; by case
 
 
@@ -48,8 +48,8 @@ def evaluate(run: Run, options: EvaluateOptions, trained: Path | None, pairs: Se
         aligned = backbone.model_copy(update={"adapter": str(trained)})
         after = answers(run, aligned, asked, options, "evaluate: after")
     answered = Answered(asked, before, after)
-    metrics = measured_by(options)
-    statistics = [_statistics(run, metric, answered) for metric in options.measure]
+    metrics = measured_by(run.loaded)
+    statistics = [_statistics(metric, answered) for metric in metrics if isinstance(metric, CheckedMetric)]
     if options.probe:
         statistics.append(_looked(run, options, answered, trained))
     if options.attention:
@@ -85,10 +85,7 @@ def answers(run: Run, backbone: Backbone, cases: list[Case], options: EvaluateOp
     with opening(run) as opened:
 
         def checked(texts: Any, some: Sequence[Case]) -> Any:
-            boundary.check_length(found, "answer", texts, len(some))
-            for case, text in zip(some, texts, strict=True):
-                boundary.check_answer(found, case, text)
-            return texts
+            return boundary.check_answers(found, some, texts)
 
         def work(some: Sequence[Case]) -> Any:
             return checked(opened(backbone).answer(some, max_new_tokens=options.max_new_tokens), some)
@@ -101,9 +98,12 @@ def answers(run: Run, backbone: Backbone, cases: list[Case], options: EvaluateOp
     return [texts[at] for at in range(len(cases))]
 
 
-def measured_by(options: EvaluateOptions) -> list[Metric]:
-    """Return the metrics of an evaluation, with those of its probes and of the model's attention."""
-    return [*options.measure, *([Looks()] if options.probe else []), *([Attends()] if options.attention else [])]
+def measured_by(loaded: Loaded) -> list[Measuring]:
+    """Return the metrics of a recipe's evaluation, with those of its probes and of the model's attention."""
+    options = loaded.recipe.evaluate
+    assert options is not None
+    checked = [CheckedMetric(metric, loaded.found[type(metric)]) for metric in options.measure]
+    return [*checked, *([Looks()] if options.probe else []), *([Attends()] if options.attention else [])]
 
 
 def _looked(run: Run, options: EvaluateOptions, answered: Answered, trained: Path | None) -> list[list[Statistics]]:
@@ -119,7 +119,7 @@ def _looked(run: Run, options: EvaluateOptions, answered: Answered, trained: Pat
 def _attended(run: Run, options: EvaluateOptions, answered: Answered, trained: Path | None) -> list[list[Statistics]]:
     """See where the models look while they give their answers, and write the maps."""
     looked = look(run, options.attention, answered.cases, _sides(run, answered, trained))
-    lines = [json.dumps(line, ensure_ascii=False) for line in to_lines(looked, answered.cases)]
+    lines = [json_line(line) for line in to_lines(looked, answered.cases)]
     write_text(run.folder / ATTENTION, "\n".join(lines) + "\n")
     return statistics_of(looked, answered.cases)
 
@@ -131,31 +131,28 @@ def _sides(run: Run, answered: Answered, trained: Path | None) -> list[tuple[Bac
     return [(backbone, answered.before), *([(aligned, answered.after)] if answered.after is not None else [])]
 
 
-def _statistics(run: Run, metric: Metric, answered: Answered) -> list[list[Statistics]]:
+def _statistics(metric: CheckedMetric, answered: Answered) -> list[list[Statistics]]:
     """Return each case's statistics before, and after where there is an after."""
-    found = run.found(metric)
-    statistics: list[list[Statistics]] = []
-    with blaming(found, "--limit"):
-        for texts in (answered.before, answered.after):
-            if texts is not None:
-                rows = metric.measure(answered.cases, texts)
-                boundary.check_length(found, "measure", rows, len(texts))
-                statistics.append(list(rows))
+    sides = [texts for texts in (answered.before, answered.after) if texts is not None]
+    statistics = [metric.measure(answered.cases, texts) for texts in sides]
+    for rows in statistics:
+        metric.check_additive(rows)
     return statistics
 
 
-def _measure(
-    run: Run, metric: Metric, answered: Answered, statistics: Sequence[Sequence[Statistics]]
-) -> dict[str, Any]:
-    """Return a metric's measures before and after, and the interval of each difference."""
-    with blaming(run.found(metric), "--limit") if type(metric) in run.loaded.found else nullcontext():
-        result: dict[str, Any] = {"use": metric.use, "before": metric.combine(statistics[0])}
-        result["better"] = directions(metric, result["before"])
-        if len(statistics) == 2:
-            result["after"] = metric.combine(statistics[1])
-            groups = [case.group for case in answered.cases]
-            seed = seed_for(run.recipe.seed, "bootstrap", metric.use)
-            result["difference"] = paired_intervals(metric, statistics[0], statistics[1], groups, seed)
+def _measure(run: Run, metric: Measuring, answered: Answered, statistics: Both) -> dict[str, Any]:
+    """Return a metric's measures before and after, the interval of each difference, and what must be said beside."""
+    result: dict[str, Any] = {"use": metric.use, "before": metric.combine(statistics[0])}
+    result["better"] = directions(metric, result["before"])
+    if len(statistics) == 2:
+        result["after"] = metric.combine(statistics[1])
+        groups = [case.group for case in answered.cases]
+        seed = seed_for(run.recipe.seed, "bootstrap", metric.use)
+        result["difference"] = paired_intervals(metric, statistics[0], statistics[1], groups, seed)
+    if isinstance(metric, CheckedMetric):
+        result["cautions"] = metric.cautions(result["before"], result.get("after"))
+        if nothing := metric.why_nothing(answered.cases, [row for rows in statistics for row in rows]):
+            result["nothing"] = nothing
     return result
 
 
@@ -175,9 +172,7 @@ def _images_of(record: Case | Pair) -> set[str]:
     return {record.image.sha256} if isinstance(record, Case) else {record.case.image.sha256, record.chosen.image.sha256}
 
 
-def _write_answers(
-    run: Run, answered: Answered, measured: Sequence[tuple[Metric, Sequence[Sequence[Statistics]]]]
-) -> None:
+def _write_answers(run: Run, answered: Answered, measured: Sequence[tuple[Measuring, Both]]) -> None:
     """Write a line a case: question, truth, answers, what each metric counted of them, and what got better by it."""
     after: Sequence[str | None] = answered.after or [None] * len(answered.cases)
     sides = zip(answered.cases, answered.before, after, strict=True)
@@ -199,11 +194,10 @@ def _write_answers(
         }
         for index, (case, old, new) in enumerate(sides)
     ]
-    text = "\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
-    write_text(run.folder / "answers.jsonl", text + "\n")
+    write_text(run.folder / "answers.jsonl", "\n".join(map(json_line, lines)) + "\n")
 
 
-def _gains(measured: Sequence[tuple[Metric, Both]], index: int) -> Iterator[tuple[str, float]]:
+def _gains(measured: Sequence[tuple[Measuring, Both]], index: int) -> Iterator[tuple[str, float]]:
     """Yield by how much each metric of answers finds a case better answered after; nothing where there is no after."""
     for metric, both in measured:
         if len(both) == 2 and not isinstance(metric, Looks | Attends):

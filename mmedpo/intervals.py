@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
-from mmedpo.parts import Metric, Statistics
+from mmedpo.parts import Combines, Statistics
 
 DRAWS = 1000  # at least
 PER_TEST = 25  # so that of many comparisons one that no draw contradicts is below .05 after Holm: 1 / 25 = .04
@@ -22,14 +22,14 @@ Measured = Callable[[Sequence[Draw]], list[dict[str, float]]]
 
 
 def paired_intervals(
-    metric: Metric, before: Rows, after: Rows, groups: Sequence[str], seed: int
+    metric: Combines, before: Rows, after: Rows, groups: Sequence[str], seed: int
 ) -> dict[str, dict[str, float]]:
     """Return, for each measure, after minus before with its 95 % interval over resampled groups."""
     return pooled_intervals(metric, [before], [after], groups, seed)
 
 
 def pooled_intervals(
-    metric: Metric,
+    metric: Combines,
     before: Sequence[Rows],
     after: Sequence[Rows],
     groups: Sequence[str],
@@ -45,7 +45,7 @@ def pooled_intervals(
 
 
 def resampled(
-    metric: Metric,
+    metric: Combines,
     trainings: Sequence[Rows],
     groups: Sequence[str],
     seed: int,
@@ -98,7 +98,7 @@ def _draws(bases: Sequence[str], blocks: int, seed: int, count: int) -> Iterator
         yield [trainings[base][k] for base in some(len(trainings)) for k in some(len(trainings[base]))], drawn
 
 
-def _measure(metric: Metric, side: Sequence[Rows], blocks: Sequence[Sequence[int]]) -> Measured:
+def _measure(metric: Combines, side: Sequence[Rows], blocks: Sequence[Sequence[int]]) -> Measured:
     """Return what measures draws of trainings and groups."""
     if metric.additive:
         return _of_sums(metric, side, blocks)
@@ -112,7 +112,7 @@ def _measure(metric: Metric, side: Sequence[Rows], blocks: Sequence[Sequence[int
     return measures
 
 
-def _of_sums(metric: Metric, side: Sequence[Rows], blocks: Sequence[Sequence[int]]) -> Measured:
+def _of_sums(metric: Combines, side: Sequence[Rows], blocks: Sequence[Sequence[int]]) -> Measured:
     """Sum each group's statistics once; a resample is then a weighted sum of groups, and `combine` sees one row."""
     import numpy as np
 

@@ -82,7 +82,7 @@ class Journal:
         self._keep(key, value)
 
     def _keep(self, key: str, value: Any) -> None:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         packed = zlib.compress(text.encode())
         try:
             self._asked("INSERT OR REPLACE INTO done VALUES (?, ?)", key, packed)

@@ -275,6 +275,24 @@ class Weighting(Part, ABC):
 Statistics = Mapping[str, float]  # of one case; a statistic that does not apply to the case is left out
 
 
+class Combines(Protocol):
+    """What makes measures of statistics: a metric, or a metric that is checked."""
+
+    @property
+    def additive(self) -> bool:
+        """Whether sums of statistics give the measures of their cases."""
+        ...
+
+    @property
+    def better(self) -> Mapping[str, int]:
+        """Return 1 for a measure of which more is better, -1 where less is."""
+        ...
+
+    def combine(self, statistics: Sequence[Statistics]) -> dict[str, float]:
+        """Return the measures of a set of cases."""
+        ...
+
+
 class Metric(Part, ABC):
     """Compare answers with the clinicians'."""
 
@@ -284,6 +302,7 @@ class Metric(Part, ABC):
     `mmedpo.totals` sums each statistic over the rows that have it; one that no row has is not in the sum.
     """
     better: ClassVar[Mapping[str, int]] = {}  # by measure: 1 where more is better, -1 where less is; others are neither
+    counts: ClassVar[str] = ""  # which cases it counts, for the end of a sentence: "cases of kind report"
 
     @abstractmethod
     def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
@@ -291,7 +310,17 @@ class Metric(Part, ABC):
 
     @abstractmethod
     def combine(self, statistics: Sequence[Statistics]) -> dict[str, float]:
-        """Return the measures of a set of cases; must work for any resample of them."""
+        """Return the measures of a set of cases; must work for any resample of them.
+
+        A measure is a finite number; one that is not defined for these cases is left out.
+        """
+
+    def cautions(self, before: Mapping[str, float], after: Mapping[str, float] | None) -> list[str]:
+        """Return sentences that must stand beside these measures, lest they mislead; by default none.
+
+        `after` is None where nothing was trained.
+        """
+        return []
 
 
 class Observer(Part, ABC):

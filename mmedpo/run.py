@@ -108,7 +108,9 @@ class Opened:
     def __call__(self, part: Part) -> Any:
         """Return the part's live object."""
         if id(part) not in self._live:
-            self._live[id(part)] = self._stack.enter_context(part.open(self._run.setting))
+            found = self._run.found(part)
+            with blaming(found, f"the options of {found.name}"):  # not on whoever needs it
+                self._live[id(part)] = self._stack.enter_context(part.open(self._run.setting))
         return self._live[id(part)]
 
 

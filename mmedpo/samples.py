@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from mmedpo.boundary import check_answers
 from mmedpo.identity import content
 from mmedpo.parts import Encoding, LiveBackbone, Memory
 from mmedpo.pictures import Picture
+from mmedpo.plugins import Found
 from mmedpo.records import Case, digest
 
 
@@ -32,9 +34,9 @@ class Remembering(LiveBackbone):
     types_key = _of_the_model("types_key")
     causal = _of_the_model("causal")
 
-    def __init__(self, opened: Callable[[], LiveBackbone], journal: Memory, key: str) -> None:
-        """Take what opens the backbone, the journal, and the hash of all that its answers depend on."""
-        self._opened, self._journal, self._key = opened, journal, key
+    def __init__(self, opened: Callable[[], LiveBackbone], journal: Memory, key: str, found: Found) -> None:
+        """Take what opens the backbone, the journal, the hash of all that its answers depend on, and whose it is."""
+        self._opened, self._journal, self._key, self._found = opened, journal, key, found
 
     @property
     def live(self) -> LiveBackbone:
@@ -58,7 +60,8 @@ class Remembering(LiveBackbone):
         new = [at for at, text in enumerate(known) if text is None]
         if new:
             picked = [seeds[at] for at in new] if seeds else None
-            answers = self.live.answer([cases[at] for at in new], seeds=picked, **how)  # type: ignore[arg-type]
+            some = [cases[at] for at in new]
+            answers = check_answers(self._found, some, self.live.answer(some, seeds=picked, **how))  # type: ignore[arg-type]
             for at, text in zip(new, answers, strict=True):
                 self._journal.put(keys[at], text)
                 known[at] = text

@@ -8,16 +8,18 @@ def test_my_scorer_keeps_the_contract():
 
 from __future__ import annotations
 
-import math
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 from mmedpo import boundary
+from mmedpo.checked_metric import CheckedMetric
 from mmedpo.parts import (
     CONTRACTS,
+    Backbone,
     Dispreference,
     LiveBackbone,
     Localizer,
@@ -32,7 +34,7 @@ from mmedpo.parts import (
 from mmedpo.pictures import Picture
 from mmedpo.plugins import Found
 from mmedpo.records import Case, Pair, Region, Score, Side
-from mmedpo.sums import totals
+from mmedpo.run import blaming
 
 
 def tiny_cases(count: int = 4) -> list[Case]:
@@ -104,7 +106,7 @@ def check_part(part: Part) -> None:
     """Use a part as the pipeline does, on tiny data, and check what comes back.
 
     Raises PluginError that names the breach. A reader is read, a localizer, dispreference, scorer, weighting or
-    metric gets tiny cases or pairs; a backbone is only looked at, since opening it may take a GPU.
+    metric gets tiny cases or pairs; a backbone is opened on the CPU, so give it a small checkpoint.
     """
     kind = next(name for name, contract in CONTRACTS.items() if isinstance(part, contract))
     found = Found(kind, getattr(part, "use", "?"), "the plugin under test", "0", EntryPoint("", "", ""))
@@ -113,6 +115,7 @@ def check_part(part: Part) -> None:
     if pickle.loads(pickle.dumps(part)) != part:
         raise boundary.blame(found, "changes when it is pickled; keep options only in its fields")
     check = {
+        Backbone: _check_backbone,
         Reader: _check_reader,
         Localizer: _check_localizer,
         Dispreference: _check_dispreference,
@@ -122,11 +125,23 @@ def check_part(part: Part) -> None:
         Observer: _check_observer,
     }.get(CONTRACTS[kind])
     if check:
-        check(found, part)
+        with blaming(found, "the options"):
+            check(found, part)
 
 
 def _check_reader(found: Found, part: Any) -> None:
-    boundary.check_read(found, list(part.read()))
+    boundary.check_read(found, [boundary.record(found, item) for item in part.read()])
+
+
+def _check_backbone(found: Found, part: Any) -> None:
+    cases = tiny_cases()
+    with part.open(Setting()) as live:
+        if not isinstance(live, LiveBackbone):
+            raise boundary.blame(found, f"open gave {type(live).__name__}, not a LiveBackbone")
+        boundary.check_answers(found, cases, live.answer(cases, max_new_tokens=4))
+        seeds = list(range(len(cases)))
+        boundary.check_answers(found, cases, live.answer(cases, max_new_tokens=4, temperature=1.0, seeds=seeds))
+        boundary.check_encoding(live.encode(cases[0].image, cases[0].question, cases[0].answer))
 
 
 def _check_localizer(found: Found, part: Any) -> None:
@@ -142,42 +157,34 @@ def _check_dispreference(found: Found, part: Any) -> None:
     cases = tiny_cases()
     earlier = [[_tiny_pair(case, "text")] for case in cases]
     with part.open(Setting()) as live:
-        items = list(live.disprefer(cases, TinyBackbone() if part.needs_backbone else None, earlier))
-    for item in items:
-        boundary.check_made(found, part, item, {case.id for case in cases})
+        items = live.disprefer(cases, TinyBackbone() if part.needs_backbone else None, earlier)
+        list(boundary.check_made(found, part, items, cases))
 
 
 def _check_scorer(found: Found, part: Any) -> None:
     for kind in sorted(part.rates):
         pairs = tiny_pairs(kind)
         with part.open(Setting()) as live:
-            scores = live.score(pairs)
-        boundary.check_length(found, "score", scores, len(pairs))
-        for pair, score in zip(pairs, scores, strict=True):
-            boundary.check_score(found, pair, score)
+            scores = boundary.check_scores(found, pairs, live.score(pairs))
+        boundary.as_json(found, "summary", part.summary(pairs, scores))
 
 
 def _check_weighting(found: Found, part: Any) -> None:
     scores = [Score(relevance, scorer="tiny") for relevance in (0.0, 0.3, 0.3, 1.0)]
-    for some in (scores, scores[:1], scores[1:3]):
-        weights = part.weigh(some)
-        boundary.check_length(found, "weigh", weights, len(some))
-        boundary.check_weights(found, weights)
+    for some in (scores, scores[3:], scores[::-1]):
+        boundary.check_weights(found, part.weigh(some), len(some))
 
 
 def _check_metric(found: Found, part: Any) -> None:
-    cases = tiny_cases()
+    cases = [*tiny_cases(), replace(tiny_cases(1)[0], id="tiny-report", kind="report")]
+    metric = CheckedMetric(part, found)
     for answers in ([case.answer for case in cases], [""] * len(cases)):
-        rows = part.measure(cases, answers)
-        boundary.check_length(found, "measure", rows, len(cases))
-        some = [rows[0]] * 3  # any resample
-        measures = part.combine(some)
-        if part.additive and not _same(part.combine([totals(some)]), measures):
-            raise boundary.blame(found, "says it is additive, but `combine` of summed statistics gives other measures")
-
-
-def _same(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
-    return set(one) == set(other) and all(math.isclose(one[name], other[name], abs_tol=1e-9) for name in one)
+        rows = metric.measure(cases, answers)
+        for some in (rows, rows[:1] * 3, rows[1:], []):  # any resample
+            measures = metric.combine(some)
+            metric.check_additive(some)
+            metric.cautions(measures, None)
+            metric.cautions(measures, measures)
 
 
 def _check_observer(found: Found, part: Any) -> None:

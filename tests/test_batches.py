@@ -26,11 +26,13 @@ from mmedpo.batch_api import BatchApi
 from mmedpo.batched import Batched, exchange
 from mmedpo.errors import Submitted
 from mmedpo.journal import Journal
+from mmedpo.plugins import resolve
 from mmedpo.samples import Remembering
 from mmedpo.spending import Budget, Price, Spending
 from mmedpo.testing import TinyBackbone, tiny_cases
 
 TEXTS = ["a", "b", "c", "d", "e"]
+FOUND = resolve("backbone", "phantom")
 
 
 @pytest.fixture(autouse=True)
@@ -411,13 +413,14 @@ def test_a_backbone_is_not_opened_for_what_it_answered_before(journal: Journal) 
 
     cases = tiny_cases(4)
     seeds = [1, 2, 3, 4]
-    first = Remembering(live, journal, "key").answer(cases[:3], seeds=seeds[:3])
+    first = Remembering(live, journal, "key", FOUND).answer(cases[:3], seeds=seeds[:3])
     assert first == TinyBackbone().answer(cases[:3], seeds=seeds[:3])
-    assert Remembering(live, journal, "key").answer(cases[:3], seeds=seeds[:3]) == first
+    assert Remembering(live, journal, "key", FOUND).answer(cases[:3], seeds=seeds[:3]) == first
     assert len(opened) == 1
-    assert Remembering(live, journal, "key").answer(cases, seeds=seeds) == TinyBackbone().answer(cases, seeds=seeds)
-    Remembering(live, journal, "another").answer(cases[:1], seeds=[1])
-    Remembering(live, journal, "key").answer(cases[:1], seeds=[1], temperature=0.5)
+    all_of_them = Remembering(live, journal, "key", FOUND).answer(cases, seeds=seeds)
+    assert all_of_them == TinyBackbone().answer(cases, seeds=seeds)
+    Remembering(live, journal, "another", FOUND).answer(cases[:1], seeds=[1])
+    Remembering(live, journal, "key", FOUND).answer(cases[:1], seeds=[1], temperature=0.5)
     assert len(opened) == 4
 
 

@@ -50,8 +50,8 @@ class Returns(Scorer):
     ("what", "said"),
     [
         ("short", "3 results for 4 items"),
-        ("nan", "relevance nan, outside"),
-        ("above one", "relevance 1.2, outside"),
+        ("nan", "relevance of pair 'tiny-0/tiny/0' is nan, outside"),
+        ("above one", "relevance of pair 'tiny-0/tiny/0' is 1.2, outside"),
         ("numbers", "score gave float, not Score"),
         ("nothing", "score returned NoneType, not a list"),
     ],
@@ -85,6 +85,7 @@ class Makes(Dispreference):
             "stranger": replace(image, case=replace(image.case, id="stranger")),
             "case": cases[0],  # type: ignore[dict-item]
         }[self.what]
+        yield from (Drop(case.id, "one is enough") for case in cases[1:])
 
 
 @pytest.mark.parametrize(

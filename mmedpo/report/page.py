@@ -72,26 +72,21 @@ def render_comparison(named: Sequence[str], found: Sequence[Facts], mark: str = 
     """Return the page of several runs."""
     from mmedpo.report.view import summary_of
 
-    compared, problem = _compared(named)
     runs = [summary_of(facts) for facts in found]
     title = f"{len(found)} runs compared"
-    return _fill("comparison.html", mark=mark, runs=runs, compared=compared, problem=problem, title=title)
+    return _fill("comparison.html", mark=mark, runs=runs, title=title, **_compared(named))
 
 
-def _compared(named: Sequence[str]) -> tuple[list[dict[str, Any]], str]:
+def _compared(named: Sequence[str]) -> dict[str, Any]:
     """Compare the runs with the first; what cannot be compared has a reason instead."""
-    from mmedpo.compare import compare
+    from mmedpo.compare import compare, differing
 
     try:
-        rows = compare(named)
+        differ, equal = differing(compare(named))
     except MmedpoError as error:
-        return [], str(error)
-    differ = {(row["metric"], row["measure"]) for row in rows if "difference" in row}
-    if not differ:
-        return [], "the runs' answers do not differ in any measure"
-    order = {key: place for place, key in enumerate(dict.fromkeys((row["metric"], row["measure"]) for row in rows))}
-    shown = [row for row in rows if (row["metric"], row["measure"]) in differ]
-    return sorted(shown, key=lambda row: order[row["metric"], row["measure"]]), ""
+        return {"compared": [], "equal": [], "problem": str(error)}
+    first = [row for row in equal if row["method"] == equal[0]["method"]]  # the others have the same
+    return {"compared": differ, "equal": first, "problem": ""}
 
 
 def _fill(template: str, **values: Any) -> str:

@@ -1,0 +1,77 @@
+"""A metric as the pipeline uses it: whatever it returns is checked, and what it raises is blamed on it by name."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmedpo import plain
+from mmedpo.boundary import blame, check_length
+from mmedpo.parts import Metric, Statistics
+from mmedpo.plugins import Found
+from mmedpo.records import Case
+from mmedpo.run import blaming
+from mmedpo.sums import totals
+
+
+class CheckedMetric:
+    """Measure with a metric, and believe nothing of it: counts and measures are finite numbers with a name."""
+
+    def __init__(self, metric: Metric, found: Found) -> None:
+        """Take a metric and where it comes from."""
+        self.metric, self.found, self.use = metric, found, metric.use
+        self.additive, self.better = metric.additive, metric.better
+        ways = self.better.values() if isinstance(self.better, Mapping) else [None]
+        if any(way not in (-1, 0, 1) for way in ways):
+            raise blame(found, f"better is {plain.shown(self.better)}, not 1 or -1 by measure")
+
+    def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
+        """Return the statistics of each case."""
+        with blaming(self.found, "--limit"):
+            rows = self.metric.measure(cases, answers)
+        check_length(self.found, "measure", rows, len(cases))
+        return [self._numbers(f"statistics of case {case.id!r}", row) for case, row in zip(cases, rows, strict=True)]
+
+    def combine(self, statistics: Sequence[Statistics]) -> dict[str, float]:
+        """Return the measures of a set of cases."""
+        with blaming(self.found, "--limit"):
+            measures = self.metric.combine(statistics)
+        return self._numbers("what combine returned", measures)
+
+    def cautions(self, before: Mapping[str, float], after: Mapping[str, float] | None) -> list[str]:
+        """Return what must be said beside its measures."""
+        with blaming(self.found, "--limit"):
+            told = self.metric.cautions(before, after)
+        if not isinstance(told, list | tuple) or not all(isinstance(line, str) for line in told):
+            raise blame(self.found, f"cautions returned {plain.shown(told)}, not a list of texts")
+        return list(told)
+
+    def check_additive(self, statistics: Sequence[Statistics]) -> None:
+        """Require of a metric that says it is additive that sums of statistics give the measures of their cases."""
+        if not self.additive or not statistics:
+            return
+        one, other = self.combine(statistics), self.combine([totals(statistics)])
+        if one.keys() != other.keys() or not all(math.isclose(one[n], other[n], abs_tol=1e-9) for n in one):
+            raise blame(self.found, "says it is additive, but `combine` of summed statistics gives other measures")
+
+    def why_nothing(self, cases: Sequence[Case], statistics: Sequence[Statistics]) -> str:
+        """Say why none of the cases has a measure; empty where one has."""
+        if any(statistics):
+            return ""
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in Counter(case.kind for case in cases).items())
+        counts = self.metric.counts or "none of these cases"
+        return f"nothing to measure among {len(cases):,} cases ({kinds}): it counts {counts}"
+
+    def _numbers(self, what: str, row: Any) -> dict[str, float]:
+        if not isinstance(row, Mapping):
+            raise blame(self.found, f"{what} is {plain.shown(row)}, not a mapping of names to numbers")
+        made = {}
+        for name, value in row.items():
+            try:
+                made[plain.text(name)] = plain.number(value)
+            except ValueError as error:
+                message = f"{what}: {plain.shown(name)} is {error}; leave out what is not defined"
+                raise blame(self.found, message) from None
+        return made
