@@ -112,7 +112,9 @@ def check_part(part: Part) -> None:
     found = Found(kind, getattr(part, "use", "?"), "the plugin under test", "0", EntryPoint("", "", ""))
     if not getattr(type(part), "use", ""):
         raise boundary.blame(found, f"{type(part).__name__} has no `use`")
-    if pickle.loads(pickle.dumps(part)) != part:
+    with blaming(found, "the options"):
+        same = pickle.loads(pickle.dumps(part)) == part
+    if not same:
         raise boundary.blame(found, "changes when it is pickled; keep options only in its fields")
     check = {
         Backbone: _check_backbone,

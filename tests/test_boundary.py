@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from mmedpo_plugins.lesion_noise import LesionNoise
+from mmedpo_plugins.mirror import Mirror
+from mmedpo_plugins.opposite_answer import OppositeAnswer
+from mmedpo_plugins.other_images import Blank, Swap
+from mmedpo_plugins.phantom import Phantom
+from mmedpo_plugins.self_hallucination import SelfHallucination
 
 from mmedpo import (
+    Backbone,
     Case,
     Dispreference,
     Drop,
+    Encoding,
     LiveBackbone,
     Localizer,
     Metric,
@@ -21,10 +34,16 @@ from mmedpo import (
     Region,
     Score,
     Scorer,
+    Setting,
+    Side,
     Weighting,
+    boundary,
 )
+from mmedpo.checked_metric import CheckedMetric
 from mmedpo.errors import DataError
-from mmedpo.testing import check_part, tiny_cases, tiny_pairs
+from mmedpo.folder import write_json
+from mmedpo.plugins import Found, find, load, resolve
+from mmedpo.testing import TinyBackbone, check_part, tiny_cases, tiny_pairs
 
 
 class Returns(Scorer):
@@ -192,3 +211,259 @@ def test_a_reader_that_breaks_the_contract_is_blamed(what: str, said: str) -> No
     with pytest.raises((PluginError, DataError), match="reader 'reads'") as caught:
         check_part(Reads(what=what))
     assert said in str(caught.value)
+
+
+NAN = float("nan")
+ODD: dict[str, Any] = {
+    "nan": NAN,
+    "none": None,
+    "text": "0.5",
+    "infinite": float("inf"),
+    "complex": 1j,
+    "huge": 10**400,
+    "list": [0.5],
+    "mapping": {},
+    "object": object(),
+    "negative": -0.5,
+    "zero": 0.0,
+}
+NO_NUMBERS = [name for name in ODD if name not in ("negative", "zero")]
+
+
+class Recalls(Metric):
+    """Return what it is told, as counts or as measures."""
+
+    use = "recalls"
+    additive = True
+    statistic: str = ""
+    measured: str = ""
+    told: str = ""
+
+    def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> Any:
+        return None if self.statistic == "nothing" else [{"n": ODD.get(self.statistic, 1.0)} for _ in cases]
+
+    def combine(self, statistics: Sequence[Any]) -> Any:
+        return None if self.measured == "nothing" else {"recall": ODD.get(self.measured, 0.5)}
+
+    def cautions(self, before: Any, after: Any) -> Any:
+        return self.told or []
+
+
+@pytest.mark.parametrize("odd", NO_NUMBERS)
+@pytest.mark.parametrize("where", ["statistic", "measured"])
+def test_whatever_a_metric_counts_and_measures_is_a_finite_number(where: str, odd: str) -> None:
+    check_part(Recalls())
+    with pytest.raises(PluginError, match=r"metric 'recalls'.*leave out what is not defined"):
+        check_part(Recalls(**{where: odd}))
+
+
+@pytest.mark.parametrize("options", [{"statistic": "nothing"}, {"measured": "nothing"}, {"told": "careful"}], ids=str)
+def test_a_metric_returns_lists_and_mappings(options: dict[str, Any]) -> None:
+    with pytest.raises(PluginError, match="metric 'recalls'"):
+        check_part(Recalls(**options))
+
+
+@pytest.mark.parametrize("number", [np.float32(0.5), np.int64(1), np.bool_(True), np.array(0.5), True, Fraction(1, 2)])
+def test_numbers_of_numpy_are_taken_and_become_pythons_own(number: Any) -> None:
+    found = resolve("metric", "med-vqa")
+    ODD["number"] = number
+    metric = CheckedMetric(Recalls(statistic="number", measured="number"), found)
+    (row,) = metric.measure(tiny_cases(1), ["Yes"])
+    assert {type(value) for value in (*row.values(), *metric.combine([row]).values())} == {float}
+    (score,) = boundary.check_scores(found, tiny_pairs("text", 1), [Score(number, {"votes": [number]})])
+    assert json.dumps(score.evidence, allow_nan=False)
+    assert type(score.relevance) is float
+
+
+class Peaks(Metric):
+    """Say that a maximum is a sum."""
+
+    use = "peaks"
+    additive = True
+
+    def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> Any:
+        return [{"n": float(len(answer))} for answer in answers]
+
+    def combine(self, statistics: Sequence[Any]) -> Any:
+        return {"peak": max((row["n"] for row in statistics), default=0.0)}
+
+
+def test_a_metric_that_says_it_is_additive_and_is_not_is_found() -> None:
+    with pytest.raises(PluginError, match="says it is additive"):
+        check_part(Peaks())
+
+
+class Draws(Dispreference):
+    """Make pairs in a way of its own."""
+
+    use = "draws"
+    makes = "text"
+    how: str
+
+    def disprefer(self, cases: Sequence[Case], backbone: Any, earlier: Any) -> Any:
+        return None if self.how == "nothing" else self._each(cases)
+
+    def _each(self, cases: Sequence[Case]) -> Iterator[Pair | Drop]:
+        for case, pair in zip(cases, tiny_pairs("text", len(cases)), strict=True):
+            first = Side(cases[0].image, case.answer)
+            more = {
+                "forgets": [pair] if case is cases[0] else [],
+                "forgets all": [],
+                "first film": [replace(pair, chosen=first, rejected=replace(first, answer="Perhaps"))],
+                "first case": [replace(pair, case=cases[0])],
+                "another question": [replace(pair, case=replace(case, question="And now?"))],
+                "not restricted": [replace(pair, case=replace(case, notes={"mine": 1}))],
+                "two films": [replace(pair, rejected=replace(pair.rejected, image=cases[0].image))],
+                "too many": [pair, replace(pair, number=1)],
+                "both": [pair, Drop(case.id, "and yet")],
+                "two drops": [Drop(case.id, "one"), Drop(case.id, "two")],
+                "no reason": [Drop(case.id, None)],  # type: ignore[arg-type]
+                "notes of NaN": [replace(pair, notes={"contradiction": NAN})],
+                "notes of objects": [replace(pair, notes={"by": object()})],
+                "relevance of NaN": [replace(pair, relevance=NAN)],
+                "no side": [replace(pair, rejected="No")],  # type: ignore[arg-type]
+                "no text": [replace(pair, rejected=replace(pair.rejected, answer=0))],  # type: ignore[arg-type]
+                "half a character": [replace(pair, rejected=replace(pair.rejected, answer="No \ud800"))],
+            }[self.how]
+            yield from more
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("nothing", "returned NoneType, not pairs and drops"),
+        ("forgets", "neither a pair nor a Drop with its reason for 3 of 4 cases, the first is 'tiny-1'"),
+        ("forgets all", "for 4 of 4 cases"),
+        ("first film", "the film of another case on its chosen side"),
+        ("first case", "the film of another case on its chosen side"),
+        ("another question", "another case than it was given"),
+        ("not restricted", "another case than it was given"),
+        ("two films", "a text pair with two images"),
+        ("too many", "2 pairs of case 'tiny-0'; it says pairs_a_case = 1"),
+        ("both", "a drop of case 'tiny-0' and more beside it"),
+        ("two drops", "a drop of case 'tiny-0' and more beside it"),
+        ("no reason", "reason of the drop of case 'tiny-0' is None, not a text"),
+        ("notes of NaN", "notes of a pair of case 'tiny-0' is nan"),
+        ("notes of objects", "which JSON does not hold"),
+        ("relevance of NaN", "is nan, outside"),
+        ("no side", "rejected side of a pair of case 'tiny-0' is str 'No', not a Side"),
+        ("no text", "is int 0, not a text"),
+        ("half a character", "which holds half a character"),
+    ],
+)
+def test_a_dispreference_accounts_for_each_case_and_for_no_other(how: str, said: str) -> None:
+    with pytest.raises(PluginError, match="dispreference 'draws'") as caught:
+        check_part(Draws(how=how))
+    assert said in str(caught.value)
+
+
+class Odd(Weighting):
+    """Give every pair one odd weight."""
+
+    use = "odd"
+    weight: str
+
+    def weigh(self, scores: Sequence[Score]) -> Any:
+        return [ODD[self.weight]] * len(scores)
+
+
+@pytest.mark.parametrize("weight", [name for name in ODD if name != "number"])
+def test_a_weight_is_a_number_and_not_every_one_is_zero(weight: str) -> None:
+    with pytest.raises(PluginError, match="weighting 'odd'"):
+        check_part(Odd(weight=weight))
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"id": 7},
+    {"question": None},
+    {"answer": NAN},
+    {"kind": "Closed"},
+    {"group": 3},
+    {"about": "nodule"},
+    {"about": (1,)},
+    {"restricted": None},
+    {"regions": [None]},
+    {"regions": (Region("nodule", (0, 0, NAN, 1)),)},
+    {"regions": (Region("nodule", (0, 0, 1)),)},  # type: ignore[arg-type]
+    {"image": "film.png"},
+    {"notes": {"age": NAN}},
+    {"notes": None},
+]
+
+
+class OddReader(Reader):
+    """Yield a case with one odd field."""
+
+    use = "odd"
+    change: int
+
+    def read(self) -> Iterator[Case]:
+        yield replace(tiny_cases(1)[0], **CHANGES[self.change])
+
+
+@pytest.mark.parametrize("change", range(len(CHANGES)))
+def test_a_case_of_a_reader_is_what_its_fields_say(change: int) -> None:
+    with pytest.raises(PluginError, match="reader 'odd'"):
+        check_part(OddReader(change=change))
+
+
+class Speaks(Backbone):
+    """Open to a backbone that answers as it is told."""
+
+    use = "speaks"
+    how: str = "fine"
+
+    def open(self, setting: Setting) -> Any:
+        part = self
+
+        class Live(TinyBackbone):
+            def answer(self, cases: Sequence[Case], **options: Any) -> Any:
+                answers = {"short": ["No"], "numbers": [0] * len(cases), "nothing": None}
+                return answers.get(part.how, ["No"] * len(cases))
+
+            def encode(self, image: Any, question: str, answer: str) -> Any:
+                return {
+                    "no answer": Encoding([1, 2, 3], 3, {}),
+                    "half a token": Encoding([1, 2.5, 3], 1, {}),  # type: ignore[list-item]
+                    "vision": Encoding([1, 2, 3], 1, None),  # type: ignore[arg-type]
+                }.get(part.how, Encoding([1, 2, 3], 1, {}))
+
+        return nullcontext(object() if self.how == "an object" else Live())
+
+
+@pytest.mark.parametrize("how", ["short", "numbers", "nothing", "no answer", "half a token", "vision", "an object"])
+def test_a_backbone_answers_each_case_and_encodes_an_answer(how: str) -> None:
+    check_part(Speaks())
+    with pytest.raises(PluginError, match="backbone 'speaks'"):
+        check_part(Speaks(how=how))
+
+
+def test_evidence_that_nests_within_itself_is_refused() -> None:
+    evidence: dict[str, Any] = {}
+    evidence["again"] = evidence
+    with pytest.raises(PluginError, match="nested too deep"):
+        boundary.check_scores(resolve("scorer", "med-llm-vote"), tiny_pairs("text", 1), [Score(0.5, evidence)])
+
+
+def test_no_json_file_holds_a_bare_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "measures.json", {"recall": NAN})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("found", [one for one in find() if one.kind in ("weighting", "metric")], ids=str)
+def test_built_in_weightings_and_metrics_keep_the_contract(found: Found) -> None:
+    if found.name == "radeval":
+        pytest.skip("needs the package radeval")
+    check_part(load(found)())
+
+
+@pytest.mark.parametrize(
+    "part", [SelfHallucination(samples=2), OppositeAnswer(), Mirror(), Swap(), Blank(), LesionNoise()]
+)
+def test_built_in_dispreferences_keep_the_contract(part: Dispreference) -> None:
+    check_part(part)
+
+
+def test_the_phantom_keeps_the_contract_of_a_backbone() -> None:
+    check_part(Phantom())

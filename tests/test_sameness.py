@@ -105,6 +105,7 @@ class Careless(Reader):
 class Echo(Dispreference):
     use = "echo"
     makes = "text"
+    pairs_a_case = 3
 
     def disprefer(self, cases, backbone, earlier):
         for case in cases:

@@ -1,0 +1,282 @@
+"""Whatever a part returns: what its contract names is taken as it is, all else is an error that names the part."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mmedpo import (
+    Backbone,
+    Case,
+    DataError,
+    Dispreference,
+    Drop,
+    Encoding,
+    Localizer,
+    Metric,
+    Pair,
+    PluginError,
+    Reader,
+    Region,
+    Score,
+    Scorer,
+    Setting,
+    Side,
+    Weighting,
+    boundary,
+)
+from mmedpo.checked_metric import CheckedMetric
+from mmedpo.parts import Part
+from mmedpo.plugins import resolve
+from mmedpo.records import to_json
+from mmedpo.testing import TinyBackbone, check_part, tiny_cases, tiny_pairs
+
+GIVEN: dict[str, Any] = {}  # what the parts below return; options are pickled, and odd things cannot be
+CASES, PAIRS = tiny_cases(4), tiny_pairs("text", 4)
+
+
+class Hostile:
+    """Raise at whatever is asked."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+    def __float__(self) -> float:
+        raise RuntimeError("no float")
+
+
+class ScorerOf(Scorer):
+    use = "fuzz"
+    rates = frozenset({"text"})
+
+    def score(self, pairs: Sequence[Pair]) -> Any:
+        return GIVEN["what"]
+
+    def summary(self, pairs: Sequence[Pair], scores: Sequence[Score]) -> Any:
+        return GIVEN.get("summary", {})
+
+
+class LocalizerOf(Localizer):
+    use = "fuzz"
+
+    def localize(self, cases: Sequence[Case], backbone: Any) -> Any:
+        return GIVEN["what"]
+
+
+class DispreferenceOf(Dispreference):
+    use = "fuzz"
+    makes = "text"
+
+    def disprefer(self, cases: Sequence[Case], backbone: Any, earlier: Any) -> Any:
+        return GIVEN["what"]
+
+
+class ReaderOf(Reader):
+    use = "fuzz"
+
+    def read(self) -> Iterator[Any]:
+        yield from GIVEN["what"]
+
+
+class WeightingOf(Weighting):
+    use = "fuzz"
+
+    def weigh(self, scores: Sequence[Score]) -> Any:
+        return GIVEN["what"]
+
+
+class MetricOf(Metric):
+    use = "fuzz"
+
+    def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> Any:
+        return GIVEN["what"]
+
+    def combine(self, statistics: Any) -> Any:
+        return GIVEN["measures"]
+
+
+class BackboneOf(Backbone):
+    use = "fuzz"
+
+    def open(self, setting: Setting) -> Any:
+        class Live(TinyBackbone):
+            def answer(self, cases: Sequence[Case], **options: Any) -> Any:
+                return GIVEN["what"]
+
+            def encode(self, image: Any, question: str, answer: str) -> Any:
+                return GIVEN["encoding"]
+
+        return nullcontext(Live())
+
+
+atoms = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.sampled_from([10**400, -(10**20), 1e308, b"bytes", 1j, {1, 2}, datetime.date(2026, 1, 1), object]),
+    st.builds(Hostile),
+    st.floats(),
+    st.text(max_size=3),
+    st.sampled_from(["\ud800", "", " ", "Yes"]),
+    st.sampled_from([np.float32(0.5), np.float64("nan"), np.int64(1), np.bool_(True), np.zeros(2), np.array(0.25)]),
+)
+odd = st.recursive(atoms, lambda one: st.lists(one, max_size=3) | st.dictionaries(st.text(max_size=2), one, max_size=2))
+
+
+def changed(records: Sequence[Any], names: Sequence[str]) -> st.SearchStrategy[Any]:
+    """Draw these records, some of them replaced by something odd, or with one field that is."""
+
+    def one(record: Any) -> st.SearchStrategy[Any]:
+        fields = st.tuples(st.sampled_from(names), odd).map(lambda change: replace(record, **{change[0]: change[1]}))
+        return st.one_of(st.just(record), st.just(record), fields, fields, odd)
+
+    right = st.tuples(*map(one, records)).map(list)
+    return st.one_of(
+        right, right, right, right.map(lambda some: some[1:]), right.map(lambda some: [*some, some[0]]), odd
+    )
+
+
+SCORES = changed([Score(0.5, {"votes": [1]})] * 4, ("relevance", "evidence"))
+REGIONS = changed([Region("nodule", (1.0, 1.0, 9.0, 9.0), 0.5)] * 2, ("label", "box", "confidence", "mask"))
+MADE = changed(PAIRS, ("case", "chosen", "rejected", "kind", "number", "relevance", "notes"))
+READ = changed(CASES, ("id", "image", "question", "answer", "kind", "group", "about", "regions", "restricted", "notes"))
+NUMBERS = st.one_of(st.lists(st.one_of(st.floats(0, 2), odd), min_size=3, max_size=5), odd)
+ROWS = st.one_of(st.lists(st.one_of(st.just({"n": 1.0}), odd), min_size=4, max_size=6), odd)
+
+
+def tried(check: Callable[[], Any]) -> tuple[Any, str]:
+    """Return what a check gives, or the error that it ends with."""
+    try:
+        return check(), ""
+    except (PluginError, DataError) as error:
+        return None, str(error)
+
+
+def outcome(part: Part, **given: Any) -> bool:
+    """Tell whether a part passes; where it does not, the error must name it and hold no half characters."""
+    GIVEN.clear()
+    GIVEN.update(given)
+    error = tried(lambda: check_part(part))[1]
+    error.encode()
+    assert not error or "'fuzz'" in error
+    return not error
+
+
+bounded = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+def as_given(taken: Any, given: Any) -> bool:
+    """Tell whether a value was taken as it is; numbers of numpy count as Python's."""
+    if isinstance(given, (list, tuple)):
+        return len(taken) == len(given) and all(as_given(*both) for both in zip(taken, given, strict=True))
+    if isinstance(given, dict):
+        return taken.keys() == given.keys() and all(as_given(taken[name], given[name]) for name in given)
+    return bool(taken == given)
+
+
+def whole(value: Any) -> None:
+    """Require a value that a file can hold."""
+    json.dumps(to_json(value), allow_nan=False, ensure_ascii=False).encode()
+
+
+@bounded
+@given(SCORES, odd)
+def test_scores(scores: Any, summary: Any) -> None:
+    if outcome(ScorerOf(), what=scores, summary=summary):
+        taken = boundary.check_scores(resolve("scorer", "med-llm-vote"), PAIRS, scores)
+        whole(taken)
+        assert as_given([one.relevance for one in taken], [one.relevance for one in scores])
+        assert as_given([one.evidence for one in taken], [one.evidence for one in scores])
+
+
+@bounded
+@given(st.one_of(st.lists(REGIONS, min_size=4, max_size=4), odd))
+def test_regions(regions: Any) -> None:
+    if outcome(LocalizerOf(), what=regions):
+        for case, some in zip(CASES, regions, strict=True):
+            taken = boundary.check_regions(resolve("localizer", "annotated"), case, some)
+            whole(taken)
+            assert as_given([list(one.box) for one in taken], [list(one.box) for one in some])
+
+
+@bounded
+@given(st.one_of(MADE, MADE.map(lambda made: [*made, Drop("tiny-0", "odd")] if isinstance(made, list) else made)))
+def test_pairs_and_drops(made: Any) -> None:
+    if outcome(DispreferenceOf(), what=made):
+        part = DispreferenceOf()
+        taken = list(boundary.check_made(resolve("dispreference", "mirror"), part, made, CASES))
+        whole(taken)
+        assert {one.case.id if isinstance(one, Pair) else one.case_id for one in taken} == {case.id for case in CASES}
+        assert all(one.chosen == other.chosen for one, other in zip(taken, made, strict=True) if isinstance(one, Pair))
+
+
+@bounded
+@given(READ)
+def test_cases(read: Any) -> None:
+    if isinstance(read, list) and outcome(ReaderOf(), what=read):
+        taken = [boundary.record(resolve("reader", "phantom"), one) for one in read]
+        whole([replace(one, image=replace(one.image, held=None)) for one in taken if isinstance(one, Case)])
+        assert [one.id for one in taken if isinstance(one, Case)] == [one.id for one in read if isinstance(one, Case)]
+
+
+@bounded
+@given(NUMBERS)
+def test_weights(weights: Any) -> None:
+    taken, error = tried(lambda: boundary.check_weights(resolve("weighting", "clinical"), weights, 4))
+    if error:
+        assert "'clinical'" in error
+        return
+    assert as_given(taken, weights)
+    assert all(type(weight) is float and weight >= 0 and math.isfinite(weight) for weight in taken)
+
+
+@bounded
+@given(ROWS, st.one_of(st.just({"n": 0.5}), odd))
+def test_statistics_and_measures(rows: Any, measures: Any) -> None:
+    GIVEN.update(what=rows, measures=measures)
+    metric = CheckedMetric(MetricOf(), resolve("metric", "med-vqa"))
+    checks = ((lambda: metric.measure(CASES, [""] * 4), rows), (lambda: metric.combine([]), measures))
+    for check, returned in checks:
+        taken, error = tried(check)
+        if error:
+            assert "'med-vqa'" in error
+        else:
+            whole(taken)
+            assert as_given(taken, returned)
+
+
+@bounded
+@given(
+    st.one_of(st.lists(st.one_of(st.text(), odd), min_size=3, max_size=5), odd),
+    st.one_of(st.builds(Encoding, st.one_of(st.just([1, 2, 3]), odd), st.one_of(st.just(1), odd), odd), odd),
+)
+def test_answers_and_encodings(answers: Any, encoding: Any) -> None:
+    if outcome(BackboneOf(), what=answers, encoding=encoding):
+        assert as_given(boundary.check_answers(resolve("backbone", "phantom"), CASES, answers), answers)
+        assert 0 < encoding.answer_start < len(encoding.ids)
+
+
+def test_what_is_right_passes_all_of_it() -> None:
+    assert outcome(ScorerOf(), what=[Score(0.5)] * 4)
+    assert outcome(LocalizerOf(), what=[[]] * 4)
+    assert outcome(DispreferenceOf(), what=PAIRS)
+    assert outcome(ReaderOf(), what=CASES)
+    assert outcome(MetricOf(), what=[{"n": 1.0}] * 5, measures={"n": 0.5})
+    assert outcome(WeightingOf(), what=[1.0] * 4) is False  # not as many as were asked for each time
+    assert outcome(BackboneOf(), what=["Yes"] * 4, encoding=Encoding([1, 2], 1, {}))
+
+
+@pytest.mark.parametrize("answer", ["", "Perhaps"])
+def test_an_empty_answer_is_the_models_right_and_no_parts(answer: str) -> None:
+    pairs = [replace(pair, rejected=Side(pair.rejected.image, answer)) for pair in PAIRS]
+    assert outcome(DispreferenceOf(), what=pairs) is bool(answer)
