@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     from mmedpo.batched import Waiting
     from mmedpo.chat import Chat, NoAnswer, Outcome, Question
     from mmedpo.checkpoints import explained, first_line, load_model, read_config
+    from mmedpo.csvtext import csv_rows
     from mmedpo.endpoint import Endpoint
     from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError, Stopped
     from mmedpo.hookspecs import hookimpl
     from mmedpo.imagefolder import ImageFolder
+    from mmedpo.jsontext import json_rows, json_value, jsonl_rows
     from mmedpo.live import Prompt, TransformersBackbone, closing, plain_ids
     from mmedpo.looking import attention_maps
     from mmedpo.parts import (
@@ -48,11 +50,13 @@ if TYPE_CHECKING:
         seed_for,
     )
     from mmedpo.replies import Fault
-    from mmedpo.rows import Ids, Row, answer_kind, csv_rows, file_text, json_rows, json_value, jsonl_rows, shown
+    from mmedpo.rows import Ids, Row, answer_kind, closed_answer, every, shown
     from mmedpo.sameness import folded, taught
     from mmedpo.spending import Need
     from mmedpo.sums import totals
+    from mmedpo.textfiles import file_text, split_lines, text_lines, why_unreadable
     from mmedpo.tokens import filler, most
+    from mmedpo.values import is_number
 
 # Resolved on first use, so that `mmedpo --help` pays for none of them.
 _HOMES = {
@@ -60,10 +64,12 @@ _HOMES = {
     "mmedpo.batched": ["Waiting"],
     "mmedpo.chat": ["Chat", "NoAnswer", "Outcome", "Question"],
     "mmedpo.checkpoints": ["explained", "first_line", "load_model", "read_config"],
+    "mmedpo.csvtext": ["csv_rows"],
     "mmedpo.endpoint": ["Endpoint"],
     "mmedpo.errors": ["DataError", "MmedpoError", "PluginError", "RecipeError", "Stopped"],
     "mmedpo.hookspecs": ["hookimpl"],
     "mmedpo.imagefolder": ["ImageFolder"],
+    "mmedpo.jsontext": ["json_rows", "json_value", "jsonl_rows"],
     "mmedpo.live": ["Prompt", "TransformersBackbone", "closing", "plain_ids"],
     "mmedpo.looking": ["attention_maps"],
     "mmedpo.parts": [
@@ -77,13 +83,13 @@ _HOMES = {
         "seed_for",
     ],
     "mmedpo.replies": ["Fault"],
-    "mmedpo.rows": [
-        "Ids", "Row", "answer_kind", "csv_rows", "file_text", "json_rows", "json_value", "jsonl_rows", "shown",
-    ],
+    "mmedpo.rows": ["Ids", "Row", "answer_kind", "closed_answer", "every", "shown"],
     "mmedpo.sameness": ["folded", "taught"],
     "mmedpo.spending": ["Need"],
     "mmedpo.sums": ["totals"],
+    "mmedpo.textfiles": ["file_text", "split_lines", "text_lines", "why_unreadable"],
     "mmedpo.tokens": ["filler", "most"],
+    "mmedpo.values": ["is_number"],
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)

@@ -58,7 +58,7 @@ def _explain(error: Exception) -> None:
 
     if isinstance(error, PluginError) and error.__cause__ is not None:
         traceback.print_exception(error.__cause__)
-    for line in str(error).splitlines():
+    for line in str(error).split("\n"):
         print(f"mmedpo: {line}", file=sys.stderr)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from mmedpo.evaluate import Measuring, measured_by
 from mmedpo.folder import read_json
 from mmedpo.gains import is_count
 from mmedpo.intervals import gaps, holm, resampled
+from mmedpo.jsontext import jsonl_rows
 from mmedpo.parts import Statistics
 from mmedpo.pipeline import load_run
 from mmedpo.records import digest, seed_for
@@ -80,7 +80,7 @@ def _answers(folder: Path) -> tuple[Mapping[str, Any], ...]:
     path = folder / "answers.jsonl"
     if not path.exists():
         raise DataError(f"{folder}: has no answers.jsonl; finish it with `mmedpo run` and an 'evaluate:' section")
-    rows = tuple(json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    rows = tuple(row.values for row in jsonl_rows(path))
     if rows and any(len(both) < 2 for both in rows[0]["statistics"].values()):
         raise DataError(f"{folder}: trained nothing, so there is no after to compare")
     return rows

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from mmedpo.errors import DataError
 from mmedpo.events import StageStarted
 from mmedpo.folder import json_line, write_text, write_whole
 from mmedpo.journal import Journal
+from mmedpo.jsontext import jsonl_rows
 from mmedpo.parts import Dispreference, Localizer, Reader, Scorer
 from mmedpo.records import GIVEN, Case, Drop, Pair, Region, Remark, Score, Side, Weighted, from_json, to_json
 from mmedpo.regions import agreement, merge
+from mmedpo.rows import Row, every
 from mmedpo.run import Opened, Run, blaming, by_slice, opening
 from mmedpo.sameness import folded, taught
 from mmedpo.samples import Remembering
@@ -346,17 +348,16 @@ def _is_that(place: Path, made: Path) -> bool:
 def read_pairs(folder: Path) -> list[Weighted]:
     """Read a run's pairs.jsonl. Raises DataError with file and line."""
     path = folder / "pairs.jsonl"
+    if not path.exists():
+        raise DataError(f"{path}: there are no pairs yet; run `mmedpo run RECIPE --until weigh` first")
+    return every(map(partial(_weighted, folder), jsonl_rows(path)))
+
+
+def _weighted(folder: Path, row: Row) -> Weighted:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise DataError(f"{path}: there are no pairs yet; run `mmedpo run RECIPE --until weigh` first") from None
-    pairs = []
-    for number, line in enumerate(lines, 1):
-        try:
-            pairs.append(from_json(Weighted, _absolute(folder, json.loads(line))))
-        except ValueError as error:
-            raise DataError(f"{path}:{number}: is not a pair ({error})") from error
-    return pairs
+        return from_json(Weighted, _absolute(folder, row.values))
+    except ValueError as error:
+        raise row.wrong(f"is not a pair ({error})") from error
 
 
 def _absolute(folder: Path, value: Any) -> Any:

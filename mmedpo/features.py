@@ -93,12 +93,12 @@ def _size(record: Record) -> int:
 
 def _whole(index: Path, size: int) -> Iterator[tuple[str, tuple[int, int]]]:
     """Yield the index's entries up to one that is cut short or lies beyond the data."""
-    for line in index.read_text().splitlines(keepends=True) if index.exists() else ():
+    for line in index.read_bytes().split(b"\n")[:-1] if index.exists() else ():  # what follows the last \n is cut short
         try:
             key, start, length = json.loads(line)
         except ValueError:
             return
-        if not line.endswith("\n") or start + length > size:
+        if start + length > size:
             return
         yield key, (start, length)
 

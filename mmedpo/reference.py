@@ -60,7 +60,7 @@ class ReferenceFile(dict[str, Logps]):
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = list(_whole_lines(path))
-        path.write_text("".join(line for line, _, _ in whole))  # a line cut short by a kill would spoil the next
+        path.write_bytes(b"".join(line for line, _, _ in whole))  # a line cut short by a kill would spoil the next
         for _, name, logps in whole:
             self[name] = logps
 
@@ -72,11 +72,10 @@ class ReferenceFile(dict[str, Logps]):
         super().update(added)
 
 
-def _whole_lines(path: Path) -> Iterator[tuple[str, str, Logps]]:
-    for line in path.read_text().splitlines(keepends=True) if path.exists() else ():
+def _whole_lines(path: Path) -> Iterator[tuple[bytes, str, Logps]]:
+    for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else ():  # what follows the last \n is cut short
         try:
             name, chosen, rejected = json.loads(line)
         except ValueError:
             return
-        if line.endswith("\n"):
-            yield line, name, (float(chosen), float(rejected))
+        yield line + b"\n", name, (float(chosen), float(rejected))

@@ -1,29 +1,47 @@
-"""For readers of data sets: rows of CSV, JSON and JSON Lines files, each with its place, so that errors can name it."""
+"""For readers of data sets: a row knows its place, for errors to name, and gives its values by what they are."""
 
 from __future__ import annotations
 
-import csv
-import gzip
 import json
-import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from io import StringIO
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any, Literal, TypeVar
 
 from mmedpo.errors import DataError
+from mmedpo.records import digest
+from mmedpo.values import is_number, parsed_json, tidy, written
 
-_SPACE = re.compile(r"[ \t\r\n]*")
+TOLD = 10  # wrong rows that one error names; the rest it counts
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table or one object of a list."""
+    """One row of a table or one object of a list.
+
+    Its values are tidied as it is made: NaN is missing, as null is, wherever a file or a library has it. Raises
+    DataError for what no record can hold, such as half a character.
+    """
 
     place: str  # for errors: "vqa.csv:17"
     values: Mapping[str, Any]
+    nans: frozenset[str] = field(default=frozenset(), init=False, compare=False, repr=False)  # keys that held NaN
+
+    def __post_init__(self) -> None:
+        """Tidy the values: the one door for all files."""
+        tidied = {key: self._tidied(key, value) for key, value in self.values.items()}
+        nans = frozenset(key for key, value in tidied.items() if value is None and self.values[key] is not None)
+        object.__setattr__(self, "values", tidied)
+        object.__setattr__(self, "nans", nans)
+
+    def _tidied(self, key: str, value: Any) -> Any:
+        try:
+            return tidy(value)
+        except ValueError as error:
+            raise self.wrong(f"{key!r} {error}") from None
 
     def wrong(self, why: str) -> DataError:
         """Make the error that says where and what."""
@@ -41,9 +59,63 @@ class Row:
         value = self.values.get(key)
         if value is None:
             return ""
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
+        if isinstance(value, bool) or not isinstance(value, str | int | float) or value in (inf, -inf):
             raise self.wrong(f"{key!r} must be a text, not {shown(value)}")
-        return str(value).strip()
+        return value.strip() if isinstance(value, str) else written(value)
+
+    def number(self, key: str, most: float = inf) -> float | None:
+        """Return a finite number from 0 on, or None when it is missing. Raises DataError for NaN and the rest."""
+        value = self.values.get(key)
+        if value is None and key not in self.nans:
+            return None
+        if not is_number(value) or not 0 <= value <= most:
+            bounds = "that is not negative" if most == inf else f"from 0 to {most:g}"
+            raise self.wrong(f"{key!r} must be a number {bounds}, not {'NaN' if key in self.nans else shown(value)}")
+        return float(value)
+
+    def json(self, key: str) -> Any:
+        """Return a value, or what it holds as JSON where it is a text, as it is in a CSV cell; None when missing."""
+        value = self.values.get(key)
+        if not isinstance(value, str):
+            return value
+        try:
+            return tidy(parsed_json(value)) if value.strip() else None
+        except json.JSONDecodeError as error:
+            raise self.wrong(f"{key!r} holds broken JSON: {error.msg}") from None
+        except ValueError as error:
+            raise self.wrong(f"{key!r} {error}") from None
+
+    def kept(self, key: str) -> Any:
+        """Return a value that a record may keep in its notes. Raises DataError for what JSON cannot hold."""
+        value = self.values.get(key)
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            raise self.wrong(f"{key!r} holds what a note cannot: {shown(value)}") from None
+        return value
+
+
+def every(items: Iterable[Item]) -> list[Item]:
+    """Return all items, or raise one DataError that tells every row that is wrong: the first ten, and how many more.
+
+    A generator ends with its first error. Of a `map` or `filter` the next item can still be asked for: make items so.
+    """
+    rest, good, wrong = iter(items), [], 0
+    told: dict[str, None] = {}
+    while True:
+        try:
+            good.append(next(rest))
+        except StopIteration:
+            break
+        except DataError as error:
+            wrong += 1
+            if len(told) < TOLD:
+                told[str(error)] = None
+    if wrong > len(told):
+        told[f"and {wrong - len(told):,} more rows that are wrong"] = None
+    if wrong:
+        raise DataError("\n".join(told))
+    return good
 
 
 class Ids:
@@ -70,129 +142,25 @@ class Ids:
         self._places[unique] = ""
         return unique
 
+    def of(self, *content: str) -> str:
+        """Make an id of what a row says, so that it stays the row's when others come before it or go."""
+        return self.distinct(digest(*content)[:12])
+
+
+def closed_answer(answer: str) -> Literal["yes", "no"] | None:
+    """Return the yes or no that an answer is, whatever its case, its width and the marks around it; else None."""
+    text = unicodedata.normalize("NFKC", answer).casefold()
+    word = "".join(mark for mark in text if unicodedata.category(mark)[0] not in "PSZC")
+    if word not in ("yes", "no") or word not in text:  # "n.o." is no no
+        return None
+    return "yes" if word == "yes" else "no"
+
 
 def answer_kind(answer: str) -> Literal["closed", "open"]:
     """Tell a question that is answered yes or no from any other."""
-    return "closed" if answer.strip().rstrip(".").casefold() in ("yes", "no") else "open"
+    return "closed" if closed_answer(answer) else "open"
 
 
 def shown(value: Any) -> str:
     """Show a value of a file in an error, shortened."""
     return "missing" if value is None else json.dumps(value, ensure_ascii=False, default=str)[:60]
-
-
-def file_text(file: Path) -> str:
-    """Return a UTF-8 file's text, with or without byte order mark, gzipped or not. Raises DataError."""
-    try:
-        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-        return content.decode("utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"{file}: there is no such file") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}: byte {error.start} is not UTF-8") from None
-    except (OSError, EOFError) as error:
-        raise DataError(f"{file}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-
-
-def csv_rows(file: Path, delimiter: str = ",") -> Iterator[Row]:
-    """Yield the rows of a CSV file with a header. Raises DataError with the line for what is no such row."""
-    table = csv.reader(StringIO(file_text(file), newline=""), delimiter=delimiter, strict=True)
-    names: list[str] | None = None
-    line = 1
-    while True:
-        try:
-            cells = next(table)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise DataError(f"{file}:{line}: broken CSV: {error}") from None
-        if names is None:
-            names = _header(file, cells)
-        elif cells:
-            yield _csv_row(f"{file}:{line}", names, cells)
-        line = table.line_num + 1
-
-
-def _header(file: Path, names: list[str]) -> list[str]:
-    names = [name.strip() for name in names]
-    twice = [name for name, count in Counter(names).items() if name and count > 1]
-    if twice or not any(names):
-        raise DataError(f"{file}:1: " + (f"two columns are called {twice[0]!r}" if twice else "wants a header"))
-    return names
-
-
-def _csv_row(place: str, names: list[str], cells: list[str]) -> Row:
-    named = sum(1 for name in names if name)
-    if not named <= len(cells) <= len(names):
-        raise DataError(f"{place}: has {len(cells)} cells, but the header names {named}; is a quote missing?")
-    return Row(place, {name: cell for name, cell in zip(names, cells, strict=False) if name})
-
-
-def jsonl_rows(file: Path) -> Iterator[Row]:
-    """Yield the objects of a JSON Lines file. Raises DataError with line and column for a line that is none."""
-    for number, line in enumerate(file_text(file).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{file}:{number}:{error.colno}: broken JSON: {error.msg}") from None
-        yield _object(f"{file}:{number}", value)
-
-
-def json_rows(file: Path) -> Iterator[Row]:
-    """Yield the objects of a JSON file that is one list. Raises DataError with line and column."""
-    text = file_text(file)
-    line, start = 1, 0
-    for number, (offset, value) in enumerate(_items(file, text)):
-        line, start = line + text.count("\n", start, offset), offset
-        column = offset - text.rfind("\n", 0, offset)
-        yield _object(f"{file}:{line}:{column}: entry {number}", value)
-
-
-def json_value(file: Path) -> Any:
-    """Return the value of a JSON file. Raises DataError with line and column when it is broken."""
-    try:
-        return json.loads(file_text(file))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{file}:{error.lineno}:{error.colno}: broken JSON: {error.msg}") from None
-
-
-def _object(place: str, value: Any) -> Row:
-    if not isinstance(value, dict):
-        raise DataError(f"{place}: is no object but {shown(value)}")
-    return Row(place, value)
-
-
-def _items(file: Path, text: str) -> Iterator[tuple[int, Any]]:
-    """Yield the values of a JSON list with their offsets, which `json.loads` does not tell."""
-    decoder, end = json.JSONDecoder(), _skip(text, 0)
-    if text[end : end + 1] != "[":
-        raise DataError(f"{_place(file, text, end)}: expected a list of objects, [{{...}}, ...]")
-    separator, end = "[", _skip(text, end + 1)
-    if text[end : end + 1] == "]":
-        separator, end = "]", _skip(text, end + 1)
-    while separator != "]":
-        start = end
-        try:
-            value, end = decoder.raw_decode(text, start)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{file}:{error.lineno}:{error.colno}: broken JSON: {error.msg}") from None
-        yield start, value
-        end = _skip(text, end)
-        separator = text[end : end + 1]
-        if separator not in (",", "]"):
-            raise DataError(f"{_place(file, text, end)}: broken JSON: expected ',' or ']'")
-        end = _skip(text, end + 1)
-    if end < len(text):
-        raise DataError(f"{_place(file, text, end)}: broken JSON: there is text after the list")
-
-
-def _skip(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
-
-
-def _place(file: Path, text: str, offset: int) -> str:
-    line = text.count("\n", 0, offset) + 1
-    return f"{file}:{line}:{offset - text.rfind(chr(10), 0, offset)}"

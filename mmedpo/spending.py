@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from mmedpo.errors import RecipeError
+from mmedpo.textfiles import split_lines
 
 FILE = "calls.jsonl"
 
@@ -76,7 +77,7 @@ class Spending:
     batches: dict[str, tuple[str, Need, float]] = field(default_factory=dict)  # submitted: model, most, price's share
 
     def __post_init__(self) -> None:
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path and self.path.exists() else []
+        lines = split_lines(self.path.read_text(encoding="utf-8")) if self.path and self.path.exists() else []
         for line in lines:
             try:
                 entry = json.loads(line)

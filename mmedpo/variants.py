@@ -44,7 +44,7 @@ def plan(path: Path, overrides: Sequence[str] = ()) -> list[Planned]:
             try:
                 loaded = _load(path, overrides, variant, seed, [one.name for one in variants[:place]])
             except RecipeError as error:
-                mistakes += [f"variant {variant.name}: {line}" for line in str(error).splitlines()]
+                mistakes += [f"variant {variant.name}: {line}" for line in str(error).split("\n")]
             else:
                 start = there.get(variant.changes.get(START, ""))
                 there[variant.name] = Planned(variant.name, loaded.recipe.seed, loaded, start)

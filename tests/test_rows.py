@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import gzip
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from mmedpo import DataError, Ids, Row, answer_kind, csv_rows, json_rows, json_value, jsonl_rows
+from mmedpo import DataError, Ids, Row, answer_kind, csv_rows, every, json_rows, json_value, jsonl_rows
 
 
 @pytest.fixture
@@ -77,12 +82,81 @@ def test_a_json_value_that_is_broken_is_named(file: Path) -> None:
         json_value(file)
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", gzip.compress(b"a,b\n1,2\n", mtime=0)[:-4]])
+@pytest.mark.parametrize("content", [b"\xff\xe4", gzip.compress(b"a,b\n1,2\n", mtime=0)[:-4]])
 def test_a_file_that_cannot_be_decoded_is_named(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / ("rows.gz" if content.startswith(b"\x1f") else "rows")
     file.write_bytes(content)
-    with pytest.raises(DataError, match=r"rows.*: (byte 0 is not UTF-8|cannot be read)"):
+    with pytest.raises(DataError, match=r"rows.*:(1:1: the byte 0xff is not UTF-8| cannot be unpacked)"):
         list(csv_rows(file))
+
+
+NOTHING: list[Any] = [None, float("nan"), np.float32("nan"), Decimal("nan"), pd.NA, pd.NaT, np.datetime64("NaT")]
+
+
+@pytest.mark.parametrize("nothing", NOTHING, ids=str)
+def test_what_stands_for_nothing_is_missing_wherever_it_stands(nothing: Any) -> None:
+    row = Row("vqa.csv:3", {"answer": nothing, "boxes": [{"label": nothing, "box": [1, nothing]}]})
+    assert row.values == {"answer": None, "boxes": [{"label": None, "box": [1, None]}]}
+    assert row.get("answer") == ""
+    with pytest.raises(DataError, match=r"^vqa\.csv:3: 'answer' must be a text, not missing"):
+        row.text("answer")
+
+
+def test_whole_numbers_are_written_whole_whatever_their_column_holds() -> None:
+    row = Row("x:1", {"a": 2.0, "b": 2.5, "c": np.int64(3), "d": np.float64(4), "e": Decimal("5"), "f": 10**20})
+    assert [row.get(key) for key in row.values] == ["2", "2.5", "3", "4", "5", str(10**20)]
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -1, 1.5, True, "0.5", [1]], ids=str)
+def test_an_odd_number_in_a_column_of_ours_is_refused_by_row(odd: Any) -> None:
+    with pytest.raises(DataError, match=r"^x:1: 'relevance' must be a number from 0 to 1, not "):
+        Row("x:1", {"relevance": odd}).number("relevance", most=1)
+
+
+@pytest.mark.parametrize("gap", [None, ...], ids=str)
+def test_a_number_that_is_not_there_is_none(gap: Any) -> None:
+    assert Row("x:1", {} if gap is ... else {"relevance": gap}).number("relevance") is None
+
+
+@pytest.mark.parametrize("where", ["answer", "nested", "key"])
+def test_half_a_character_is_refused_with_its_place(where: str, file: Path) -> None:
+    half = "Yes \\ud83d"
+    values = {"answer": f'"{half}"', "nested": f'["{half}"]', "key": f'{{"{half}": 1}}'}
+    file.write_text(f'{{"a": 1}}\n{{"{where}": {values[where]}}}\n')
+    with pytest.raises(DataError, match=rf"rows:2: '{where}' holds half a character \(\\ud83d\)"):
+        list(jsonl_rows(file))
+
+
+DIGITS = "1" * 5000
+BROKEN = {
+    "[" * 50_000: "nests values within values without end",
+    '{"a": ' + "[" * 200 + "]" * 200 + "}": "'a' nests values more than 100 deep",
+    f'{{"a": {DIGITS}}}': "holds a number of thousands of digits",
+    f'{{"a": {DIGITS[:400]}}}': "'a' holds a number of more than 300 digits",
+    '{"a": 1, "a": 2}': "has the key 'a' twice",
+}
+
+
+@pytest.mark.parametrize(("text", "why"), BROKEN.items(), ids=list(BROKEN.values()))
+def test_what_json_has_too_much_of_is_said_with_its_line(text: str, why: str, file: Path) -> None:
+    file.write_text(f'{{"a": 1}}\n{text}\n')
+    with pytest.raises(DataError, match=f"rows:2: {why}"):
+        list(jsonl_rows(file))
+    file.write_text(f'[{{"a": 1}},\n{text}]')
+    with pytest.raises(DataError, match=f"rows:2:1: (entry 1: )?{why}"):
+        list(json_rows(file))
+    file.write_text(text)
+    with pytest.raises(DataError, match=f"rows: {why.removeprefix(repr('a') + ' ')}"):
+        json_value(file)
+
+
+def test_every_wrong_row_is_told_up_to_ten_and_the_rest_counted(file: Path) -> None:
+    file.write_text("a,b\n1,2\n" + "3\n" * 12 + "4,5\n")
+    with pytest.raises(DataError) as told:
+        every(map(partial(Row.text, key="a"), csv_rows(file)))
+    lines = str(told.value).split("\n")
+    assert lines[0] == f"{file}:3: has 1 cells, but the header names 2; is a quote missing?"
+    assert (len(lines), lines[-1]) == (11, "and 2 more rows that are wrong")
 
 
 def test_a_value_must_be_a_text_or_a_number() -> None:

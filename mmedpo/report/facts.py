@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from mmedpo.curate import read_pairs
 from mmedpo.errors import DataError
 from mmedpo.evaluate import ATTENTION
 from mmedpo.folder import read_json
+from mmedpo.jsontext import jsonl_rows
 from mmedpo.records import Weighted
 
 FILES = ("run.json", "pairs.jsonl", "training.json", "measures.json", "answers.jsonl", ATTENTION)
@@ -83,11 +83,10 @@ def read_facts(folder: Path) -> Facts:
 def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
     if not path.exists():
         return
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            yield json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{path}:{number}: is not JSON ({error}); run its recipe again") from error
+    try:
+        yield from (row.values for row in jsonl_rows(path))
+    except DataError as error:
+        raise DataError(f"{error}; run its recipe again") from error
 
 
 def state_of(folder: Path) -> str:

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import starmap
 from pathlib import Path
+from typing import Any
 
-from mmedpo import DataError, Picture, Row, shown
+from mmedpo import DataError, Picture, Row, shown, why_unreadable
 
 
 def parquet_rows(file: Path) -> Iterator[Row]:
-    """Yield the rows of a parquet file, a few at a time. Raises DataError when it is none."""
+    """Yield the rows of a parquet file, a few at a time. Raises DataError when it is none, and for a row that is none.
+
+    The next row can still be asked for after such an error, so that `every` tells all of them.
+    """
+    return starmap(partial(_row, file), enumerate(_slices(file)))
+
+
+def _slices(file: Path) -> Iterator[Any]:
+    """Yield the rows as Arrow holds them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    number = 0
+    if why := why_unreadable(file):
+        raise DataError(f"{file}: {why}")
     try:
         with pq.ParquetFile(file) as table:
             for batch in table.iter_batches(batch_size=64):
-                for values in batch.to_pylist():
-                    yield Row(f"{file}: row {number}", values)
-                    number += 1
+                yield from (batch.slice(at, 1) for at in range(batch.num_rows))
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file}: cannot be read as parquet ({error})") from error
+
+
+def _row(file: Path, number: int, one: Any) -> Row:
+    place = f"{file}: row {number}"
+    try:
+        (values,) = one.to_pylist()
+    except (ValueError, OverflowError) as error:  # a text that is not UTF-8, a day beyond the calendar
+        raise DataError(f"{place}: holds what cannot be read ({error})") from None
+    return Row(place, values)
 
 
 def embedded(row: Row, key: str) -> Picture:

@@ -19,6 +19,7 @@ from mmedpo import (
     Row,
     csv_rows,
     hookimpl,
+    is_number,
     json_value,
     shown,
 )
@@ -184,7 +185,7 @@ _LISTS = ("images", "annotations", "categories")
 
 def _coco_region(row: Row, label: str) -> Region:
     box = row.values.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(side, int | float) for side in box):
+    if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
         raise row.wrong(f"'bbox' must be [left, top, width, height], not {shown(box)}")
     left, top, width, height = map(float, box)
     return _region(row, label, left, top, left + width, top + height)

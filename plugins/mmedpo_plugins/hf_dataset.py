@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import count
+from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -66,11 +67,15 @@ class HfDataset(Mapped):
             data = self._load()
         if data.column_names:
             self.require_columns(data.column_names, f"{self.path}: {self.split}")
-        names = _class_names(data)
+        return starmap(partial(self._row, _class_names(data)), enumerate(self._values(data)))
+
+    def _values(self, data: Any) -> Iterator[Mapping[str, Any]]:
         with self._explained():
-            for number, values in zip(count(), data, strict=False):
-                told = {key: names[key][value] if key in names else value for key, value in values.items()}
-                yield Row(f"{self.path}: {self.split}: row {number}", told)
+            yield from data
+
+    def _row(self, names: Mapping[str, list[str]], number: int, values: Mapping[str, Any]) -> Row:
+        told = {key: _named(names[key], value) if key in names else value for key, value in values.items()}
+        return Row(f"{self.path}: {self.split}: row {number}", told)
 
     def _load(self) -> Any:
         import datasets
@@ -133,6 +138,11 @@ def _below(file: str, images: ImageFolder) -> str:
         if Path(file).is_absolute() and Path(file).is_relative_to(folder.absolute()):
             return str(Path(file).relative_to(folder.absolute()))
     return file
+
+
+def _named(names: list[str], number: int | None) -> str | None:
+    """Return the name of a class; the library writes -1 where there is none."""
+    return None if number is None or number < 0 else names[number]
 
 
 def _class_names(data: Any) -> dict[str, list[str]]:

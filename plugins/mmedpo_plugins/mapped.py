@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from math import isfinite
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from mmedpo import Case, DataError, ImageFolder, Picture, Reader, Region, Row, answer_kind, shown
+from mmedpo import Case, DataError, ImageFolder, Picture, Reader, Region, Row, answer_kind, is_number, shown
 
 Kind = Literal["closed", "open", "report"]
-_TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_TRUTHS = {"": False, "true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 class Columns(BaseModel):
@@ -77,7 +75,7 @@ class Mapped(Reader):
             about=_about(row, columns.about),
             regions=tuple(self._region(row, value, images) for value in _list(row, columns.boxes)),
             restricted=_truth(row, columns.restricted) or self.restricted,
-            notes={key: row.values[key] for key in self.notes if row.values.get(key) not in (None, "")},
+            notes={key: value for key in self.notes if (value := row.kept(key)) not in (None, "")},
         )
 
     def _kind(self, row: Row, answer: str) -> Kind:
@@ -92,7 +90,7 @@ class Mapped(Reader):
             raise row.wrong(f'a box must be {{"label": ..., "box": [...]}}, not {shown(value)}')
         inner = Row(f"{row.place}: box {shown(value.get('label'))}", value)
         confidence = value.get("confidence", 1.0)
-        if not isinstance(confidence, int | float) or not 0 <= confidence <= 1:
+        if not is_number(confidence) or not 0 <= confidence <= 1:
             raise inner.wrong(f"'confidence' must be a number from 0 to 1, not {shown(confidence)}")
         mask = inner.get("mask")
         path = images.find(mask, inner) if mask and images else None
@@ -105,7 +103,7 @@ class Mapped(Reader):
 def box_of(row: Row, value: Any, form: Literal["corners", "size"]) -> tuple[float, float, float, float]:
     """Return left, top, right, bottom. Raises DataError when it is no box or an empty one."""
     numbers = value if isinstance(value, list | tuple) and len(value) == 4 else []
-    if not numbers or not all(isinstance(item, int | float) and isfinite(item) for item in numbers):
+    if not numbers or not all(map(is_number, numbers)):
         raise row.wrong(f"a box must be four numbers, not {shown(value)}")
     left, top, right, bottom = map(float, numbers)
     if form == "size":
@@ -117,13 +115,8 @@ def box_of(row: Row, value: Any, form: Literal["corners", "size"]) -> tuple[floa
 
 def _list(row: Row, key: str) -> list[Any]:
     """Return a cell's list, written as JSON where the file has only texts."""
-    value = row.values.get(key)
-    if isinstance(value, str) and value.strip():
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError as error:
-            raise row.wrong(f"{key!r} holds broken JSON: {error.msg}") from None
-    if not value:
+    value = row.json(key)
+    if value is None:
         return []
     if not isinstance(value, list):
         raise row.wrong(f"{key!r} must be a list, not {shown(value)}")
@@ -140,10 +133,9 @@ def _about(row: Row, key: str) -> tuple[str, ...]:
 
 def _truth(row: Row, key: str) -> bool:
     value = row.values.get(key)
-    if value is None or value == "":
-        return False
     if isinstance(value, bool):
         return value
-    if str(value).strip().lower() not in _TRUTHS:
+    told = row.get(key).lower()
+    if told not in _TRUTHS:
         raise row.wrong(f"{key!r} must be true or false, not {shown(value)}")
-    return _TRUTHS[str(value).strip().lower()]
+    return _TRUTHS[told]

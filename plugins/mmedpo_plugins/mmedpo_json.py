@@ -20,7 +20,6 @@ from mmedpo import (
     answer_kind,
     hookimpl,
     json_rows,
-    shown,
     taught,
 )
 
@@ -84,7 +83,7 @@ class MmedpoJson(Reader):
         )
         if question != asked:
             raise row.wrong("its two conversations ask different questions")
-        name, relevance = row.text("image"), _score(row)
+        name, relevance = row.text("image"), row.number("weighted_score", most=1.0)
         unique = ids.distinct(row.get("id") or str(number))
         image, other = images.find(name, row), images.find(row.get("rejected_image") or name, row)
         if image is None or other is None:
@@ -115,12 +114,3 @@ def _turns(row: Row, key: str) -> tuple[str, str]:
     if not all(isinstance(value, str) for value in values) or not question:
         raise row.wrong(f"{key!r} must hold two texts, and the question must not be empty")
     return question, answer
-
-
-def _score(row: Row) -> float | None:
-    value = row.values.get("weighted_score")
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise row.wrong(f"'weighted_score' must be a number from 0 to 1, not {shown(value)}")
-    return float(value)

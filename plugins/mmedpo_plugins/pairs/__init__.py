@@ -23,7 +23,6 @@ from mmedpo import (
     hookimpl,
     json_rows,
     jsonl_rows,
-    shown,
     taught,
 )
 from mmedpo_plugins.arrow import embedded, parquet_rows
@@ -118,7 +117,7 @@ class _Reading:
             kind=told.more.get("kind") or ("text" if told.same_image else "image"),
             made_by=told.more.get("made_by") or self._part.use,
             number=told.more.get("number", 0),
-            relevance=_number(row, told.relevance, "relevance", most=1.0),
+            relevance=row.number(told.relevance, most=1.0),
             notes=_notes(row, told),
         )
         return taught(pair)
@@ -166,16 +165,7 @@ class _Reading:
 def _notes(row: Row, told: Sides) -> dict[str, Any]:
     """Return how a pair was made, and with it what came with its score."""
     given = {key: told.more[key] for key in ("scorer", "evidence") if told.more.get(key)}
-    weight = _number(row, row.values.get("weight"), "weight")
+    weight = row.number("weight")
     if weight is not None:
         given["weight"] = weight
     return {**(told.more.get("notes") or {}), **({GIVEN: given} if given else {})}
-
-
-def _number(row: Row, value: Any, name: str, most: float = float("inf")) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        bound = f"from 0 to {most:g}" if most == 1 else "that is not negative"
-        raise row.wrong(f"{name!r} must be a number {bound}, not {shown(value)}")
-    return float(value)

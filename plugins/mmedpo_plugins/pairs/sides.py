@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +20,7 @@ class Sides:
     chosen: str
     rejected: str
     images: tuple[Any, Any]  # of the chosen and the rejected side: a name, or an image within the row
-    relevance: Any = None
+    relevance: str = "relevance"  # the column that holds it
     more: Mapping[str, Any] = field(default_factory=dict)  # what `mmedpo export` wrote beside them
 
     @property
@@ -82,7 +81,7 @@ def _table(row: Row) -> Sides:
     if first == image:
         more["image"] = None
     question, chosen, rejected = (_text(row, key) for key in ("question", "chosen", "rejected"))
-    return Sides(question, chosen, rejected, (first, second), row.values.get("relevance"), more)
+    return Sides(question, chosen, rejected, (first, second), more=more)
 
 
 _FORMS: Mapping[frozenset[str], Callable[[Row], Sides]] = {
@@ -101,7 +100,7 @@ def _sides(row: Row, texts: list[str], images: tuple[Any, Any], relevance: str =
     question, chosen, rejected = (text if more else text.strip() for text in (question, *texts[1:]))
     if not question.strip():
         raise row.wrong("the question is empty")
-    return Sides(question, chosen, rejected, images, row.values.get(relevance), more)
+    return Sides(question, chosen, rejected, images, relevance, more)
 
 
 def _turns(row: Row, key: str, content: str) -> tuple[str, str]:
@@ -143,10 +142,7 @@ def _one(row: Row, key: str) -> Any:
 
 
 def _json(row: Row, key: str) -> Any:
-    try:
-        value = json.loads(row.text(key))
-    except json.JSONDecodeError as error:
-        raise row.wrong(f"{key!r} holds broken JSON: {error.msg}") from None
+    value = row.json(key)
     if not isinstance(value, Mapping):
         raise row.wrong(f"{key!r} must be a JSON object, not {shown(value)}")
     return value

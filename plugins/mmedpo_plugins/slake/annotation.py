@@ -8,7 +8,7 @@ from math import ceil, floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmedpo import DataError, Picture, Region, Row, file_text, json_value, shown
+from mmedpo import DataError, Picture, Region, Row, is_number, json_value, shown, text_lines
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +58,7 @@ def is_lesion(label: str) -> bool:
 
 def _greys(file: Path) -> dict[int, str]:
     """Read lines such as `175:Liver Cancer`."""
-    pairs = [line.partition(":") for line in file_text(file).splitlines() if line.strip()]
+    pairs = [line.partition(":") for line in text_lines(file) if line.strip()]
     for number, (grey, _, label) in enumerate(pairs, start=1):
         if not (grey.strip().isdigit() and label.strip()):
             raise DataError(f"{file}:{number}: expected a grey value and what it stands for, as in '175:Liver Cancer'")
@@ -77,7 +77,7 @@ def _boxes(file: Path) -> list[Region]:
 
 
 def _region(row: Row, label: str, box: Any) -> Region:
-    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(item, int | float) for item in box):
+    if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
         raise row.wrong(f"the box of {label!r} must be [left, top, width, height], not {shown(box)}")
     left, top, width, height = map(float, box)
     return Region(label.strip(), (left, top, left + width, top + height))

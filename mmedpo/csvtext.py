@@ -1,0 +1,72 @@
+"""CSV that others wrote: rows under a header, each with the line it starts on."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from io import StringIO
+from itertools import starmap
+from pathlib import Path
+
+from mmedpo.errors import DataError
+from mmedpo.rows import Row
+from mmedpo.textfiles import text_lines
+
+_OTHERS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
+
+
+def csv_rows(file: Path, delimiter: str = ",") -> Iterator[Row]:
+    """Yield the rows of a CSV file with a header. Raises DataError with the line for what is no such row.
+
+    The next row can still be asked for after such an error, so that `every` tells all of them.
+    """
+    table = _cells(file, delimiter)
+    try:
+        _, first = next(table)
+    except StopIteration:
+        return iter(())
+    names = _header(file, first, delimiter)
+    return starmap(partial(_row, file, names), table)
+
+
+def _cells(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the cells of each row that has any, with its line."""
+    lines = (part for line in text_lines(file) for part in StringIO(line, newline=""))  # an old Mac ends lines with \r
+    table = csv.reader(lines, delimiter=delimiter, strict=True)
+    line = 1
+    while True:
+        try:
+            cells = next(table)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            hint = "; is a quote not closed?" if "limit" in str(error) or "end of data" in str(error) else ""
+            raise DataError(f"{file}:{line}: broken CSV: {error}{hint}") from None
+        if cells:
+            yield line, cells
+        line = table.line_num + 1
+
+
+def _header(file: Path, names: list[str], delimiter: str) -> list[str]:
+    names = [name.strip() for name in names]
+    twice = [name for name, count in Counter(names).items() if name and count > 1]
+    if twice or not any(names):
+        raise DataError(f"{file}:1: " + (f"two columns are called {twice[0]!r}" if twice else "wants a header"))
+    other = next((mark for mark in _OTHERS if mark != delimiter and mark in names[0]), "")
+    if len(names) == 1 and other:
+        said = json.dumps(other)  # a tab as "\\t", the way YAML reads it
+        raise DataError(
+            f"{file}:1: its cells stand between {_OTHERS[other]}, not {_OTHERS.get(delimiter, repr(delimiter))}: "
+            f"say `delimiter: {said}` where the reader has it, or save the file with commas"
+        )
+    return names
+
+
+def _row(file: Path, names: list[str], line: int, cells: list[str]) -> Row:
+    place, named = f"{file}:{line}", sum(1 for name in names if name)
+    if not named <= len(cells) <= len(names):
+        raise DataError(f"{place}: has {len(cells)} cells, but the header names {named}; is a quote missing?")
+    return Row(place, {name: cell for name, cell in zip(names, cells, strict=False) if name})

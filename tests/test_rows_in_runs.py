@@ -1,0 +1,100 @@
+"""What stands in a row gets through a run whole, or is said with file and line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from PIL import Image
+from typer.testing import CliRunner
+
+from mmedpo.cli import app
+from mmedpo.curate import read_pairs
+
+RECIPE = """
+output: {folder}/run
+data: {{use: {use}, file: {file}, images: {folder}}}
+backbone: {{use: phantom}}
+disprefer: [{{use: opposite-answer}}]
+unrated: keep
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for number in range(1, 4):
+        Image.linear_gradient("L").rotate(90 * number).resize((64, 64)).save(tmp_path / f"{number}.png")
+    return tmp_path
+
+
+def command(root: Path, file: Path, until: str, *overrides: str) -> Result:
+    """Run a table up to a stage."""
+    recipe = root / "recipe.yaml"
+    recipe.write_text(RECIPE.format(folder=root, file=file, use="csv" if ".csv" in file.name else "jsonl"))
+    return CliRunner().invoke(app, ["run", str(recipe), *overrides, "--until", until])
+
+
+def run(root: Path, file: Path, until: str, *overrides: str) -> dict[str, dict[str, int]]:
+    """Run a table up to a stage; return what its stages counted."""
+    done = command(root, file, until, *overrides)
+    assert done.exit_code == 0, done.output
+    return dict(json.loads((root / "run/run.json").read_text())["flow"])
+
+
+def write(root: Path, *rows: dict[str, Any]) -> Path:
+    file = root / "vqa.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def line(number: int, **changes: Any) -> dict[str, Any]:
+    return {"image": f"{number}.png", "question": f"Is there a nodule in {number}?", "answer": "Yes", **changes}
+
+
+@pytest.mark.parametrize("mark", "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e\r")
+def test_a_text_with_any_line_break_of_unicode_is_read_back_whole(mark: str, root: Path) -> None:
+    file = write(root, line(1, question=f"Is it?{mark}Look.", group=f"a{mark}b"), line(2))
+    run(root, file, "weigh")
+    first, second = (item.pair.case for item in read_pairs(root / "run"))
+    assert (first.question, first.group, second.answer) == (f"Is it?{mark}Look.", f"a{mark}b", "Yes")
+    assert run(root, file, "weigh")  # and the folder is as good as before
+
+
+def test_the_shared_text_with_u2028_is_read_back_whole(shared: Path, root: Path) -> None:
+    run(root, shared / "cases/rows/linesep_u2028.jsonl", "weigh")
+    assert [item.pair.case.answer for item in read_pairs(root / "run")] == ["Yes", "No"]
+
+
+WRONG = {
+    "nan_answer.jsonl": "nan_answer.jsonl:1: 'answer' must be a text, not missing",
+    "surrogate_question.jsonl": r"surrogate_question.jsonl:1: 'question' holds half a character (\ud83d)",
+    "surrogate_answer.jsonl": r"surrogate_answer.jsonl:1: 'answer' holds half a character (\ud83d)",
+    "deep.jsonl": "deep.jsonl:1: nests values within values without end",
+    "gz_corrupt.jsonl.gz": "gz_corrupt.jsonl.gz: cannot be unpacked",
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_row_of_the_shared_cases_ends_with_its_file_and_line(name: str, shared: Path, root: Path) -> None:
+    done = command(root, shared / "cases/rows" / name, "read")
+    assert done.exit_code == 4
+    assert WRONG[name] in done.output
+
+
+def test_nan_in_other_columns_of_the_shared_cases_is_missing(shared: Path, root: Path) -> None:
+    run(root, shared / "cases/rows/nan_id.jsonl", "weigh")
+    assert len({item.pair.case.id for item in read_pairs(root / "run")} - {"nan"}) == 2
+    run(root, shared / "cases/rows/nan_about.jsonl", "weigh")
+    (item,) = read_pairs(root / "run")
+    assert (item.pair.case.about, item.pair.case.regions, item.pair.case.kind) == ((), (), "closed")
+
+
+@pytest.mark.parametrize("column", ["id", "kind", "group", "about", "boxes", "restricted"])
+def test_nan_in_a_column_is_as_if_it_were_not_there(column: str, root: Path) -> None:
+    run(root, write(root, line(1, **{column: float("nan")})), "weigh")
+    with_nan = read_pairs(root / "run")
+    run(root, write(root, line(1)), "weigh")
+    assert read_pairs(root / "run") == with_nan
