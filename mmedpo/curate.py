@@ -124,7 +124,11 @@ def _found_by(run: Run, part: Localizer, cases: list[Case]) -> dict[str, tuple[R
     """Return the regions that a localizer finds, by case."""
     asked = cases if part.reads_question else list({case.image.sha256: case for case in cases}.values())
     found, backbone = run.found(part), run.recipe.backbone
-    facts = [run.key(backbone)] if part.needs_backbone else []
+    facts: list[Any] = [run.key(backbone)] if part.needs_backbone else []
+    with blaming(found, "--limit"):
+        sources = part.sources(asked)
+    boundary.check_length(found, "sources", sources, len(asked))
+    facts += [sources] if any(sources) else []
     with opening(run) as opened:
 
         def work(some: Sequence[Case]) -> Any:

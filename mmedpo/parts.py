@@ -203,6 +203,14 @@ class Localizer(Part, ABC):
         """
         raise NotImplementedError(f"{self.use} learns nothing")
 
+    def sources(self, cases: Sequence[Case]) -> list[str]:
+        """Return for each case on what else its regions rest than on its content: the name of a file, for one.
+
+        Asked with all cases before any is localized, whatever is known of them already; what it returns is part of what
+        results are remembered by. Raises DataError where something that it needs is not there.
+        """
+        return [""] * len(cases)
+
     def open(self, setting: Setting) -> AbstractContextManager[Localizes]:
         """Yield the object that localizes; by default the part itself."""
         return nullcontext(self)  # type: ignore[arg-type]

@@ -150,6 +150,7 @@ def _check_localizer(found: Found, part: Any) -> None:
     cases = tiny_cases()
     with part.open(Setting()) as live:
         answers = live.localize(cases, TinyBackbone() if part.needs_backbone else None)
+    boundary.check_length(found, "sources", part.sources(cases), len(cases))
     boundary.check_length(found, "localize", answers, len(cases))
     for case, regions in zip(cases, answers, strict=True):
         boundary.check_regions(found, case, regions)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from conftest import Mmedpo
 from mmedpo_plugins.heat import Attention, HeatMap
 from mmedpo_plugins.heat.maps import region_of
 from mmedpo_plugins.phantom import Phantom, PhantomFilms
@@ -68,6 +70,94 @@ def test_a_missing_or_broken_map_is_an_error_that_names_it(tmp_path: Path) -> No
         HeatMap(root=maps).localize([case], None)
     with pytest.raises(DataError, match="no such folder"):
         HeatMap(root=tmp_path / "none").open(Setting())
+
+
+def laid_out(folder: Path, *names: str) -> list[Case]:
+    """Write films and return a case of each, with ids that are not their names."""
+    cases = []
+    for number, name in enumerate(names):
+        path = folder / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (28 + number, 28), 90).save(path)
+        cases.append(Case(f"case-{number}", Picture.at(path), "Is there a nodule?", "Yes"))
+    return cases
+
+
+def with_maps(folder: Path, *names: str) -> HeatMap:
+    for name in names:
+        (folder / "maps" / name).parent.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "maps" / name, spot())
+    return HeatMap(root=folder / "maps", missing="none")
+
+
+def test_the_map_of_an_image_lies_as_the_image_does_else_under_the_case_s_id_else_under_a_name_of_its_own(
+    tmp_path: Path,
+) -> None:
+    cases = laid_out(tmp_path, "CXR1/0.png", "CXR2/0.png", "CXR2/1.png", "deep/er/7.jpg", "none.png")
+    part = with_maps(tmp_path, "CXR1/0.npy", "case-1.npy", "images/CXR2/1.npy", "7.npy", "case-0.npy", "1.npy")
+    assert part.sources(cases) == ["CXR1/0.npy", "case-1.npy", "images/CXR2/1.npy", "7.npy", ""]
+    assert [len(regions) for regions in part.localize(cases, None)] == [1, 1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("maps", [["0.npy"], ["0.npy", "CXR1/0.npy"], ["er/0.npy", "CXR1/0.npy", "0.npy"]])
+def test_a_map_that_two_images_claim_is_an_error_that_names_both(maps: list[str], tmp_path: Path) -> None:
+    cases = laid_out(tmp_path, "CXR1/0.png", "CXR2/er/0.png", "CXR3/er/0.png")
+    part = with_maps(tmp_path, *maps)
+    with pytest.raises(
+        DataError, match=r"0\.npy: is the map of two images, of case 'case-\d' .* and of case 'case-\d'"
+    ):
+        part.localize(cases, None)
+
+
+def test_questions_about_one_image_share_its_map(tmp_path: Path) -> None:
+    (one,) = laid_out(tmp_path, "0.png")
+    assert with_maps(tmp_path, "0.npy").sources([one, replace(one, id="other")]) == ["0.npy", "0.npy"]
+
+
+@pytest.mark.parametrize("name", ["../secret", "/secret", "..", ".", "a/../../secret", "x" * 400, "a\0b"])
+def test_a_case_s_id_leads_to_no_file_outside_the_folder(name: str, tmp_path: Path) -> None:
+    (case,) = laid_out(tmp_path, "0.png")
+    np.save(tmp_path / "secret.npy", spot())
+    assert with_maps(tmp_path, "a/b.npy").sources([replace(case, id=name)]) == [""]
+
+
+def test_an_image_is_not_its_own_map(tmp_path: Path) -> None:
+    cases = laid_out(tmp_path, "0.png")
+    assert HeatMap(root=tmp_path / "images", missing="none").localize(cases, None) == [[]]
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"PK\x05\x06" + bytes(18), b"\x80\x04K\x01."])
+def test_a_file_that_is_no_map_is_named(content: bytes, tmp_path: Path) -> None:
+    cases = laid_out(tmp_path, "0.png")
+    part = with_maps(tmp_path, "0.npy")
+    (tmp_path / "maps" / "0.npy").write_bytes(content)
+    with pytest.raises(DataError, match=r"0\.npy: cannot be read as a heat map"):
+        part.localize(cases, None)
+
+
+RECIPE = """
+output: run
+data: {use: csv, file: t.csv, images: images}
+backbone: {use: phantom}
+localize: {use: heatmap, root: maps}
+disprefer: [{use: lesion-noise}]
+unrated: keep
+"""
+
+
+def test_a_run_finds_two_images_with_one_map_though_one_was_done_before(mmedpo: Mmedpo, tmp_path: Path) -> None:
+    laid_out(tmp_path, *(f"CXR{number}/0.png" for number in range(40)))
+    with_maps(tmp_path, *(f"CXR{number}/0.npy" for number in range(39)))
+    rows = [f"CXR{number}/0.png,Is there a nodule?,Yes" for number in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["image,question,answer", *rows[:32]]))
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    done = mmedpo("run", "recipe.yaml", "--until", "localize")
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "t.csv").write_text("\n".join(["image,question,answer", *rows]))
+    np.save(tmp_path / "maps" / "0.npy", spot())
+    done = mmedpo("run", "recipe.yaml", "--until", "localize")
+    assert done.returncode == 4
+    assert "0.npy: is the map of two images" in " ".join(done.stderr.split())
 
 
 @pytest.mark.slow

@@ -26,9 +26,11 @@ class HeatMap(_Heat):
 
         localize: {use: heatmap, root: maps, quantile: 0.95}
 
-    The map of an image lies in `root` under the image's name with the ending .npy (numbers, two dimensions) or .png
-    (greys); it may be smaller than the image. The threshold is a quantile of the map, so the region never covers the
-    whole image, as a threshold of mean less deviation does with a peaked map.
+    The map of an image lies in `root` with the ending .npy (numbers, two dimensions) or .png (greys): where the image
+    lies below the folder of the images (CXR1/0.npy for CXR1/0.png), else under the case's id, else under the image's
+    mere name where no other image has it. A map that two images claim is an error. It may be smaller than the image.
+    The threshold is a quantile of the map, so the region never covers the whole image, as a threshold of mean less
+    deviation does with a peaked map.
     """
 
     use: ClassVar[str] = "heatmap"
@@ -52,18 +54,30 @@ class HeatMap(_Heat):
 
     def localize(self, cases: Sequence[Case], backbone: LiveBackbone | None) -> list[list[Region]]:
         """Return the hottest region of each case's image."""
-        return [self._regions(case) for case in cases]
+        return [self._regions(case, file) for case, file in zip(cases, self._files(cases), strict=True)]
 
-    def _regions(self, case: Case) -> list[Region]:
+    def sources(self, cases: Sequence[Case]) -> list[str]:
+        """Return the map of each case, relative to the folder."""
+        return [file.relative_to(self.root).as_posix() if file else "" for file in self._files(cases)]
+
+    def _files(self, cases: Sequence[Case]) -> list[Path | None]:
+        from mmedpo_plugins.heat.files import ENDINGS, map_files, names_of
+
+        files = map_files(self.root, cases)
+        for case, file in zip(cases, files, strict=True):
+            if file is None and self.missing == "error":
+                *_, near, last = ["", *names_of(case)]
+                names = " or ".join(f"{name}{ENDINGS[0]}" for name in dict.fromkeys((near, last)) if name)
+                told = f"has no map {names}, nor with {ENDINGS[1]}"
+                raise DataError(f"case {case.id!r}: {self.root} {told}, for {case.image.path}; see localize.missing")
+        return files
+
+    def _regions(self, case: Case, file: Path | None) -> list[Region]:
         from mmedpo_plugins.heat.maps import read_map, region_of
 
-        stem = Path(case.image.path).stem
-        found = [file for file in (self.root / f"{stem}.npy", self.root / f"{stem}.png") if file.exists()]
-        if not found and self.missing == "error":
-            raise DataError(f"case {case.id!r}: {self.root} has no map {stem}.npy or {stem}.png; see localize.missing")
-        if not found:
+        if file is None:
             return []
-        region = region_of(read_map(found[0]), case.image.load().size, self.quantile, self.label, self.confidence)
+        region = region_of(read_map(file), case.image.load().size, self.quantile, self.label, self.confidence)
         return [region] if region else []
 
 

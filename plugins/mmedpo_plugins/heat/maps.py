@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mmedpo import DataError, Picture, Region
+from mmedpo import DataError, Picture, Region, first_line
 
 Array = np.ndarray[Any, Any]
 
@@ -19,8 +19,10 @@ def read_map(path: Path) -> Array:
             heat = np.load(path, allow_pickle=False).astype(np.float64).squeeze()
         else:
             heat = np.asarray(Picture.at(path).load().convert("L"), dtype=np.float64) / 255
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as a heat map ({error})") from error
+    except DataError:
+        raise
+    except Exception as error:  # whatever a file that is none makes numpy stumble over
+        raise DataError(f"{path}: cannot be read as a heat map ({first_line(error)})") from error
     if heat.ndim != 2 or not np.isfinite(heat).all():
         raise DataError(f"{path}: a heat map has two dimensions and finite numbers; this has shape {heat.shape}")
     return heat
