@@ -11,6 +11,7 @@ from mmedpo.parts import Reader
 from mmedpo.pictures import Picture
 from mmedpo.pipeline import load_run
 from mmedpo.records import Case
+from mmedpo.results import adapter_of
 from mmedpo.run import resolve_setting
 
 if TYPE_CHECKING:
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
 def answers_of(folder: Path, image: Path, question: str) -> dict[str, str]:
     """Return the answers by model. Raises DataError when the run has no adapter or the image cannot be read."""
     recipe = load_run(folder).recipe
-    adapter = folder / "adapter"
-    if not adapter.exists():
-        raise DataError(f"{adapter}: there is no adapter yet; run the recipe first")
+    adapter = adapter_of(folder)
     pixels = _pixels(image, [recipe.data, *([recipe.evaluate.data] if recipe.evaluate else [])])
     case = Case("asked", Picture.drawn(pixels), question, "")
     aligned = recipe.backbone.model_copy(update={"adapter": str(adapter)})

@@ -16,6 +16,7 @@ from mmedpo.jsontext import jsonl_rows
 from mmedpo.parts import Statistics
 from mmedpo.pipeline import load_run
 from mmedpo.records import digest, seed_for
+from mmedpo.results import other
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,10 @@ def _method(text: str) -> Method:
 def _answers(folder: Path) -> tuple[Mapping[str, Any], ...]:
     path = folder / "answers.jsonl"
     if not path.exists():
-        raise DataError(f"{folder}: has no answers.jsonl; finish it with `mmedpo run` and an 'evaluate:' section")
+        earlier = other(folder, "measures")
+        raise DataError(
+            f"{folder}: has no answers.jsonl; finish it with `mmedpo run` and an 'evaluate:' section{earlier}"
+        )
     rows = tuple(row.values for row in jsonl_rows(path))
     if rows and any(len(both) < 2 for both in rows[0]["statistics"].values()):
         raise DataError(f"{folder}: trained nothing, so there is no after to compare")

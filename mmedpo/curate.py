@@ -19,6 +19,7 @@ from mmedpo.jsontext import jsonl_rows
 from mmedpo.parts import Dispreference, Localizer, Reader, Scorer
 from mmedpo.records import GIVEN, Case, Drop, Pair, Region, Remark, Score, Side, Weighted, from_json, to_json
 from mmedpo.regions import agreement, merge
+from mmedpo.results import set_aside
 from mmedpo.rows import Row, every
 from mmedpo.run import Opened, Run, blaming, by_slice, opening
 from mmedpo.sameness import folded, taught
@@ -316,6 +317,7 @@ def write_pairs(run: Run, weighted: Sequence[Weighted]) -> None:
     path, text = run.folder / "pairs.jsonl", "\n".join(lines) + "\n"
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         run.did = True
+        set_aside(run.folder, "adapter")  # trained from other pairs
         write_text(path, text)
 
 

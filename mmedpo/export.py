@@ -7,18 +7,17 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from mmedpo.errors import DataError, RecipeError
+from mmedpo.errors import RecipeError
 from mmedpo.parts import Backbone
 from mmedpo.pipeline import is_restricted, load_run
 from mmedpo.plugins import load, resolve
 from mmedpo.private import private
+from mmedpo.results import adapter_of
 
 
 def merge_run(folder: Path, out: Path) -> None:
     """Write a run's backbone with the trained adapter merged into it. Raises DataError when there is no adapter."""
-    adapter = folder / "adapter"
-    if not (adapter / "adapter_config.json").exists():
-        raise DataError(f"{adapter}: there is no adapter yet; run the recipe first")
+    adapter = adapter_of(folder)
     with private(is_restricted(folder)):
         load_run(folder).recipe.backbone.export(out, adapter)
 

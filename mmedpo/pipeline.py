@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,13 @@ from mmedpo.parts import Observer
 from mmedpo.private import private
 from mmedpo.ranks import rank, together, world
 from mmedpo.recipe import EvaluateOptions, Loaded, Recipe, as_written
-from mmedpo.records import Weighted, digest
+from mmedpo.records import Case, Pair, Weighted, digest
 from mmedpo.reference import JournalledReference, reference_keys
 from mmedpo.report import write_report
+from mmedpo.results import claim, set_aside
 from mmedpo.run import STAGES, Run, blaming, opening, provenance
 from mmedpo.storage import writing
+from mmedpo.wanted import adapter_key, lay_out, measures_key
 
 
 @dataclass(frozen=True)
@@ -58,30 +59,38 @@ def run(loaded: Loaded, see: Callable[[Event], None], *, until: str = STAGES[-1]
         raise RecipeError(
             "`mmedpo run` is one process: set train.launch, or launch `-m mmedpo train RUN` once a run has its pairs"
         )
-    folder = run_folder(loaded, limit)
-    with working(loaded, see, folder, limit) as this, _telling_why_it_stops(this):
-        write_run_file(this, "running")
-        last = STAGES.index(until)
-        weighted = _curate(this, last)
-        trained = train(this, weighted) if last >= STAGES.index("train") and this.recipe.train else None
-        training = read_json(folder / "training.json")["summary"] if trained else {}
-        options = this.recipe.evaluate if last >= STAGES.index("evaluate") else None
-        measures = _evaluate(this, options, trained, weighted) if options else {}
-        _write_cards(this, weighted, training, measures)
-        write_run_file(this, "finished" if until == STAGES[-1] else f"finished up to {until}")
-        report = write_report([folder])
-        this.see(RunFinished(str(folder), measures, this.did))
-        return Result(
-            folder,
-            this.did,
-            this.flow,
-            this.scoring,
-            this.spending.to_json(),
-            curate.kind_means(weighted),
-            training,
-            measures,
-            str(report),
-        )
+    with working(loaded, see, run_folder(loaded, limit), limit) as this:
+        records = curate.read(this, this.recipe.data)
+        lay_out(this, records)  # before run.json says that it is this recipe's folder
+        with _telling_why_it_stops(this):
+            return _carry_out(this, records, until)
+
+
+def _carry_out(this: Run, records: list[Case | Pair], until: str) -> Result:
+    """Do the stages after reading, as far as asked."""
+    folder, last = this.folder, STAGES.index(until)
+    write_run_file(this, "running")
+    weighted = _curate(this, records, last)
+    lay_out(this, records)
+    trained = train(this, weighted) if last >= STAGES.index("train") and this.recipe.train else None
+    training = read_json(folder / "training.json")["summary"] if trained else {}
+    options = this.recipe.evaluate if last >= STAGES.index("evaluate") else None
+    measures = _evaluate(this, options, trained, weighted) if options else {}
+    _write_cards(this, weighted, training, measures or read_json(folder / "measures.json") or {})
+    write_run_file(this, "finished" if until == STAGES[-1] else f"finished up to {until}")
+    report = write_report([folder])
+    this.see(RunFinished(str(folder), measures, this.did))
+    return Result(
+        folder,
+        this.did,
+        this.flow,
+        this.scoring,
+        this.spending.to_json(),
+        curate.kind_means(weighted),
+        training,
+        measures,
+        str(report),
+    )
 
 
 @contextmanager
@@ -89,8 +98,9 @@ def _telling_why_it_stops(this: Run) -> Iterator[None]:
     """Leave a run.json that knows what was spent when the run has to stop."""
     try:
         yield
-    except MmedpoError as error:
-        write_run_file(this, "waiting for a batch" if isinstance(error, Submitted) else "stopped")
+    except (MmedpoError, KeyboardInterrupt) as error:
+        with suppress(DataError):  # of a full disk; then what it stops for is told
+            write_run_file(this, "waiting for a batch" if isinstance(error, Submitted) else "stopped")
         raise
 
 
@@ -135,10 +145,9 @@ def _watched(this: Run, see: Callable[[Event], None], stack: ExitStack) -> Calla
     return send
 
 
-def _curate(this: Run, last: int) -> list[Weighted]:
-    """Go from data to weighted pairs, or as far as asked."""
+def _curate(this: Run, records: list[Case | Pair], last: int) -> list[Weighted]:
+    """Go from what was read to weighted pairs, or as far as asked."""
     recipe = this.recipe
-    records = curate.read(this, recipe.data)
     if last < STAGES.index("localize"):
         this.did = True  # reading is done in every run
         return []
@@ -203,13 +212,16 @@ def train(this: Run, weighted: list[Weighted]) -> Path:
     """Train the adapter, unless these pairs, options and model have one already."""
     recipe, folder = this.recipe, this.folder
     assert recipe.train is not None
-    pairs_hash = hashlib.sha256((folder / "pairs.jsonl").read_bytes()).hexdigest()
-    key = this.key(recipe.backbone, "train", pairs_hash, recipe.train.model_dump(mode="json"))
+    key = adapter_key(this)
+    if rank() == 0:
+        claim(folder, "adapter", key)
     done = read_json(folder / "training.json")
     if done and done["key"] == key and (folder / "adapter" / "adapter_config.json").exists():
         this.finish("train", Counter(done["summary"].get("counts", {})))
         return folder / "adapter"
     this.did = True
+    if rank() == 0:
+        set_aside(folder, "measures")  # of an adapter that is gone
     if recipe.train.launch and world() == 1:
         launch(recipe.train.launch, this.setting.device, folder)
     else:
@@ -248,12 +260,10 @@ def _reference(this: Run, weighted: list[Weighted]) -> JournalledReference:
 
 
 def _forget_other_training(folder: Path, key: str) -> None:
-    """Remove checkpoints and adapter of other pairs or options, so that none is resumed by mistake."""
+    """Remove checkpoints of other pairs or options, so that none is resumed by mistake."""
     marker = folder / "checkpoints" / "key.json"
     if read_json(marker) != key:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-        shutil.rmtree(folder / "adapter", ignore_errors=True)
-        (folder / "training.json").unlink(missing_ok=True)
         write_json(marker, key)
 
 
@@ -261,6 +271,7 @@ def _evaluate(
     this: Run, options: EvaluateOptions, trained: Path | None, weighted: Sequence[Weighted]
 ) -> dict[str, Any]:
     """Measure before and after, and write measures.json when it says something new."""
+    claim(this.folder, "measures", measures_key(this))
     measured = evaluate(this, options, trained, weighted)
     result = {**measured, "training_images": len(trained_images(weighted)), "scoring": this.scoring}
     if read_json(this.folder / "measures.json") != result:

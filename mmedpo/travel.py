@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from mmedpo.adapters import CONFIG, forget_places
+from mmedpo.adapters import forget_places
 from mmedpo.boundary import left_out
 from mmedpo.cards import data_card
 from mmedpo.curate import read_pairs
@@ -21,6 +21,7 @@ from mmedpo.parts import Reader
 from mmedpo.plugins import load, resolve, suggest
 from mmedpo.private import close_to_others, private
 from mmedpo.records import GIVEN, Drop, Pair, Remark, Weighted
+from mmedpo.results import adapter_of
 
 ADAPTER = "peft"  # beside the forms of pairs
 
@@ -64,9 +65,7 @@ def export_run(run: Path, use: str, out: Path) -> Exported:
 
 def _export_adapter(run: Path, out: Path) -> Exported:
     """Copy the adapter and its card; nothing in them tells where they were made."""
-    adapter = run / "adapter"
-    if not (adapter / CONFIG).exists():
-        raise DataError(f"{adapter}: there is no adapter yet; run the recipe first")
+    adapter = adapter_of(run)
     restricted = sum(item.pair.case.restricted for item in read_pairs(run))
     with private(bool(restricted)), emerging(out) as folder:
         shutil.copytree(adapter, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)

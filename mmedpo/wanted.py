@@ -1,0 +1,63 @@
+"""Which results a recipe wants: the key of each, from what it is made from, and the run folder laid out by them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+from mmedpo.identity import content, part_hash, path_hash
+from mmedpo.parts import Part
+from mmedpo.recipe import as_written
+from mmedpo.records import Case, Pair, digest
+from mmedpo.results import claim
+from mmedpo.run import Run
+
+
+def lay_out(run: Run, records: Sequence[Case | Pair]) -> None:
+    """Leave in the run folder the results that belong to its recipe and these records, and set the others aside."""
+    folder, recipe = run.folder, run.recipe
+    run.did |= claim(folder, "pairs", pairs_key(run, records))
+    there = (folder / "pairs.jsonl").exists()
+    run.did |= claim(folder, "adapter", adapter_key(run) if there and recipe.train else None)
+    ready = there and (recipe.train is None or (folder / "adapter" / "adapter_config.json").exists())
+    run.did |= claim(folder, "measures", measures_key(run) if ready and recipe.evaluate else None)
+
+
+def pairs_key(run: Run, records: Sequence[Case | Pair]) -> str:
+    """Hash what the weighted pairs are made from: the records and all parts up to the weighting."""
+    recipe = run.recipe
+    parts: list[Part] = [*recipe.localize, *recipe.disprefer, *recipe.score]
+    if any(getattr(part, "needs_backbone", False) for part in parts):
+        parts.append(recipe.backbone)
+    learned = recipe.detector and as_written(run.loaded)["detector"]
+    if learned:  # its checkpoint is made on the way
+        parts = [part for part in parts if part not in recipe.localize]
+    seen = digest([content(record) for record in records])
+    how = [recipe.localized, recipe.unrated, learned, as_written(run.loaded)["localize"]]
+    return run.key(recipe.weigh, "pairs", seen, how, _hashes(run, parts))
+
+
+def adapter_key(run: Run) -> str:
+    """Hash what the adapter is trained from: the pairs as they lie in the folder, the options and the model."""
+    assert run.recipe.train is not None
+    return run.key(run.recipe.backbone, "train", pairs_hash(run), run.recipe.train.model_dump(mode="json"))
+
+
+def measures_key(run: Run) -> str:
+    """Hash what the measures are made from: the adapter and the pairs in the folder, and what is asked."""
+    options = run.recipe.evaluate
+    assert options is not None
+    adapter = path_hash(str(run.folder / "adapter")) if run.recipe.train else None
+    asked = as_written(run.loaded)["evaluate"]
+    parts = _hashes(run, [*options.measure, *options.probe])
+    return run.key(run.recipe.backbone, "measures", adapter, pairs_hash(run), asked, parts)
+
+
+def pairs_hash(run: Run) -> str:
+    """Hash the pairs in the folder."""
+    return sha256((run.folder / "pairs.jsonl").read_bytes()).hexdigest()
+
+
+def _hashes(run: Run, parts: Sequence[Part]) -> list[Any]:
+    return [part_hash(part, run.found(part)) for part in parts]
