@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Statistics,
         Weighting,
     )
+    from mmedpo.paths import ExistingFile, ExistingFolder, ExistingPath, FolderOrHub
     from mmedpo.pictures import MOST_PIXELS, Picture, require_file
     from mmedpo.prompts import Prompts
     from mmedpo.records import (
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         CaseKind,
         Drop,
         Pair,
+        PairKind,
         Region,
         Remark,
         Score,
@@ -76,11 +78,12 @@ _HOMES = {
         "Backbone", "Dispreference", "Encoding", "LiveBackbone", "Localizer", "Metric", "Observer", "Part",
         "Reader", "Scorer", "Setting", "Statistics", "Weighting",
     ],
+    "mmedpo.paths": ["ExistingFile", "ExistingFolder", "ExistingPath", "FolderOrHub"],
     "mmedpo.pictures": ["MOST_PIXELS", "Picture", "require_file"],
     "mmedpo.prompts": ["Prompts"],
     "mmedpo.records": [
-        "GIVEN", "Case", "CaseKind", "Drop", "Pair", "Region", "Remark", "Score", "Side", "Weighted", "digest",
-        "seed_for",
+        "GIVEN", "Case", "CaseKind", "Drop", "Pair", "PairKind", "Region", "Remark", "Score", "Side",
+        "Weighted", "digest", "seed_for",
     ],
     "mmedpo.replies": ["Fault"],
     "mmedpo.rows": ["Ids", "Row", "answer_kind", "closed_answer", "every", "shown"],

@@ -19,6 +19,7 @@ class Commands(Group):
         import sys
 
         from mmedpo.errors import MmedpoError
+        from mmedpo.installed import pass_over_broken
 
         def stop(number: int, frame: Any) -> None:
             signal.signal(number, signal.SIG_DFL)
@@ -26,6 +27,7 @@ class Commands(Group):
 
         signal.signal(signal.SIGTERM, stop)
         _quiet_libraries()
+        pass_over_broken()
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
@@ -55,11 +57,12 @@ def _explain(error: Exception) -> None:
     import traceback
 
     from mmedpo.errors import PluginError
+    from mmedpo.installed import printable
 
     if isinstance(error, PluginError) and error.__cause__ is not None:
         traceback.print_exception(error.__cause__)
-    for line in str(error).split("\n"):
-        print(f"mmedpo: {line}", file=sys.stderr)
+    for line in str(error).split("\n"):  # what names and texts of others hold is not the terminal's to obey
+        print(f"mmedpo: {printable(line)}", file=sys.stderr)
 
 
 app = typer.Typer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -121,3 +122,15 @@ def _connections(count: int) -> Any:
     import httpx2  # the SDK's own
 
     return httpx2.Limits(max_connections=count, max_keepalive_connections=count)
+
+
+def endpoints_in(value: Any) -> Iterator[Endpoint]:
+    """Yield every endpoint among a part's options."""
+    if isinstance(value, Endpoint):
+        yield value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from endpoints_in(getattr(value, name))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from endpoints_in(item)

@@ -8,32 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from mmedpo import curate
-from mmedpo.endpoint import Endpoint
 from mmedpo.hosts import host_of
 from mmedpo.journal import Journal
 from mmedpo.parts import Dispreference, Part
 from mmedpo.plugins import Found
 from mmedpo.private import private
-from mmedpo.recipe import Loaded
+from mmedpo.recipe_model import Loaded
 from mmedpo.records import Case, Pair, Side
 from mmedpo.run import Run, blaming
 from mmedpo.spending import FILE, Budget, Need, Spending, as_json
 from mmedpo.tokens import filler
-
-
-def endpoints_in(value: Any) -> Iterator[Endpoint]:
-    """Yield every endpoint among a part's options."""
-    if isinstance(value, Endpoint):
-        yield value
-    elif isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from endpoints_in(getattr(value, name))
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from endpoints_in(item)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from mmedpo.gains import directions, gain
 from mmedpo.intervals import paired_intervals
 from mmedpo.parts import Backbone, Statistics
 from mmedpo.probes import Looks, count, probes_of
-from mmedpo.recipe import EvaluateOptions, Loaded
+from mmedpo.recipe_model import EvaluateOptions, Loaded
 from mmedpo.records import Case, Pair, Weighted, seed_for, to_json
 from mmedpo.run import Run, by_slice, opening
 

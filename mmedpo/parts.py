@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mmedpo.paths import Needed
 from mmedpo.records import Case, Drop, Pair, PairKind, Region, Remark, Score
 
 if TYPE_CHECKING:
@@ -70,6 +71,13 @@ class Part(BaseModel):
         """
         return []
 
+    def lacking(self) -> Iterator[str]:
+        """Yield what a run needs and this machine lacks, a line each, with what to do: a package, a file in a folder.
+
+        Files and folders that options name are looked for without it, where their types say so (`ExistingFile` ...).
+        """
+        yield from ()
+
 
 class Reader(Part, ABC):
     """Read a data set.
@@ -77,9 +85,14 @@ class Reader(Part, ABC):
     A reader of cases yields `Case`; one of ready preference data yields `Pair`, which skips localize and disprefer.
     """
 
+    yields: ClassVar[Literal["cases", "pairs"]] = "cases"  # what `read` yields, beside drops
     public: ClassVar[bool] = False  # True only for a data set that anyone may have
     license: ClassVar[str] = ""  # of the data set, by the Hub's name for it; "" where it depends
     restricted: bool = Field(default=True, description="Whether the data must not leave this machine.")
+
+    def has_regions(self) -> bool | None:
+        """Tell whether its cases come with regions; None where that is not known before they are read."""
+        return None
 
     @abstractmethod
     def read(self) -> Iterator[Case | Pair | Drop | Remark]:
@@ -152,7 +165,7 @@ class Backbone(Part, ABC):
 
     export_dtype: ClassVar[str] = "float32"  # what `open` is asked for when the model is to be exported
 
-    adapter: str | None = None
+    adapter: Annotated[str, Needed("folder")] | None = None
     """A folder with a PEFT adapter to start from; it is then the reference policy."""
 
     @abstractmethod
@@ -185,6 +198,7 @@ class Localizes(Protocol):
 class Localizer(Part, ABC):
     """Find where in an image the lesion is."""
 
+    takes_given: ClassVar[bool] = False  # True: gives the regions that the data come with, and finds none itself
     reads_question: ClassVar[bool] = False  # False: asked once an image, for all its cases
     needs_backbone: ClassVar[bool] = False
 
@@ -241,6 +255,14 @@ class Dispreference(Part, ABC):
     def longest_answer(self) -> int:
         """The tokens that a rejected answer has at most."""
         return 256
+
+    def needs_region(self) -> bool:
+        """Tell whether it makes no pair of a case without a region."""
+        return False
+
+    def follows(self) -> PairKind | None:
+        """Return the kind of the earlier pairs without which it makes none."""
+        return None
 
     def open(self, setting: Setting) -> AbstractContextManager[Disprefers]:
         """Yield the object that disprefers; by default the part itself."""

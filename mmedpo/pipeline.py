@@ -22,7 +22,7 @@ from mmedpo.launch import launch
 from mmedpo.parts import Observer
 from mmedpo.private import private
 from mmedpo.ranks import rank, together, world
-from mmedpo.recipe import EvaluateOptions, Loaded, Recipe, as_written
+from mmedpo.recipe_model import EvaluateOptions, Loaded, Recipe, as_written
 from mmedpo.records import Case, Pair, Weighted, digest
 from mmedpo.reference import JournalledReference, reference_keys
 from mmedpo.report import write_report
@@ -331,7 +331,7 @@ def load_run(folder: Path) -> Loaded:
     """Rebuild the checked recipe of a run folder from its run.json. Raises DataError when it is no run."""
     import tempfile
 
-    from mmedpo.recipe import load_recipe
+    from mmedpo.recipe import reload_recipe
 
     known = read_json(folder / "run.json")
     if not known:
@@ -339,4 +339,4 @@ def load_run(folder: Path) -> Loaded:
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "recipe.json"  # JSON is YAML
         write_json(path, known["recipe"])
-        return load_recipe(path)
+        return reload_recipe(path)

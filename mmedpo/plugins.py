@@ -11,10 +11,11 @@ import sys
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
 from mmedpo.errors import PluginError
+from mmedpo.installed import announced
 
 if TYPE_CHECKING:
     from mmedpo.parts import Part
@@ -38,15 +39,13 @@ class Found:
 
 def find(kind: str | None = None) -> list[Found]:
     """List the installed parts, of one kind or all, by kind, name and package. Imports no plugin."""
-    kinds = [kind] if kind else KIND_NAMES
-    every = [_found(each, point) for each in kinds for point in entry_points(group=f"mmedpo.{each}s")]
+    kinds = {f"mmedpo.{each}s": each for each in ([kind] if kind else KIND_NAMES)}
+    every = [
+        Found(kinds[one.point.group], one.point.name, one.package, one.version, one.point)
+        for one in announced()
+        if one.point.group in kinds
+    ]
     return sorted(every, key=lambda part: (KIND_NAMES.index(part.kind), part.name, part.package))
-
-
-def _found(kind: str, point: EntryPoint) -> Found:
-    package = point.dist.name if point.dist else "unknown"
-    version = point.dist.version if point.dist else "unknown"
-    return Found(kind, point.name, package, version, point)
 
 
 def resolve(kind: str, use: str) -> Found:
@@ -81,7 +80,16 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 
 def load(found: Found) -> type[Part]:
-    """Import a found part and return its class. Raises PluginError with plugin, package, version and cause."""
+    """Import a found part, once, and return its class. Raises PluginError with plugin, package, version and cause."""
+    if found not in _loaded:
+        _loaded[found] = _import(found)
+    return _loaded[found]
+
+
+_loaded: dict[Found, type[Part]] = {}
+
+
+def _import(found: Found) -> type[Part]:
     if found.package != "mmedpo":  # if the import takes the whole process down, this line is the last one
         print(f"mmedpo: importing {found}", file=sys.stderr, flush=True)
     try:

@@ -11,7 +11,7 @@ from mmedpo.errors import RecipeError
 class Prompts:
     """The texts `system.txt` and `user.txt` of a recipe's folder; one that is missing there is the part's own."""
 
-    def __init__(self, own: Path, folder: str | None) -> None:
+    def __init__(self, own: Path, folder: Path | str | None) -> None:
         """Read the files. Raises RecipeError with the file for what is missing or no template."""
         if folder and not Path(folder).is_dir():
             raise RecipeError(f"prompts: {folder}: there is no such folder; copy {own} and change it")

@@ -21,7 +21,7 @@ from mmedpo.parts import Part, Setting
 from mmedpo.plugins import Found
 from mmedpo.private import keep_private
 from mmedpo.ranks import own_device
-from mmedpo.recipe import Loaded, Recipe
+from mmedpo.recipe_model import Loaded, Recipe
 from mmedpo.records import digest
 from mmedpo.spending import FILE as CALLS
 from mmedpo.spending import Budget, Spending

@@ -26,8 +26,8 @@ def run(
     """Carry out a recipe; run it again to go on where it stopped."""
     from mmedpo import pipeline
     from mmedpo.display import show_estimate, show_result, watching
+    from mmedpo.planning import plan
     from mmedpo.recipe import load_recipe
-    from mmedpo.variants import plan
 
     if until not in pipeline.STAGES:
         raise typer.BadParameter(f"there is no stage {until!r}; there are: {', '.join(pipeline.STAGES)}")
@@ -82,8 +82,8 @@ def _run_variants(planned: Any, until: str, limit: int | None, dry_run: bool, js
 
 def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -> None:
     """Check a recipe without running it; every mistake is reported with its place."""
+    from mmedpo.planning import plan
     from mmedpo.recipe import as_written, load_recipe
-    from mmedpo.variants import plan
 
     planned = plan(recipe, overrides or [])
     loaded = planned[0].loaded if planned else load_recipe(recipe, overrides or [])

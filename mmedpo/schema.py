@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from mmedpo.inspection import probe_all
 from mmedpo.plugins import Found, find
-from mmedpo.recipe import DEFAULTS, LISTS, SLOTS, DetectorOptions, EvaluateOptions, Recipe, Section
+from mmedpo.recipe_model import DEFAULTS, LISTS, SLOTS, DetectorOptions, EvaluateOptions, Recipe, Section
 
 SECTIONS: dict[str, type[Section]] = {"evaluate": EvaluateOptions, "detector": DetectorOptions}
 VARIANTS = {

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from mmedpo.paths import ExistingFile
 
 Tracker = Literal[
     "azure_ml", "clearml", "codecarbon", "comet_ml", "dagshub", "dvclive", "flyte", "kubeflow", "mlflow", "neptune",
@@ -121,7 +122,7 @@ class LaunchOptions(Options):
 
     processes: int | None = Field(default=None, ge=1)
     """How many; without it, what `config` says, or one a GPU."""
-    config: Path | None = None
+    config: ExistingFile | None = None
     """A configuration file of accelerate: FSDP, DeepSpeed, several machines."""
 
 

@@ -3,76 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from mmedpo.compare import compare
-from mmedpo.errors import RecipeError, Submitted
+from mmedpo.errors import Submitted
 from mmedpo.events import Event
 from mmedpo.folder import write_json
 from mmedpo.pipeline import Result, is_restricted, run
+from mmedpo.planning import Planned, plan
 from mmedpo.private import private
-from mmedpo.recipe import Loaded, Variant, load_recipe, load_variants
 
-START = "start"  # in a variant: begin with the adapter of an earlier one, of the same seed
+__all__ = ["TABLE", "Planned", "plan", "run_variants", "table"]
+
 TABLE = "variants.json"
-
-
-@dataclass(frozen=True)
-class Planned:
-    """One run to be: a variant and a seed."""
-
-    variant: str
-    seed: int
-    loaded: Loaded
-    start: Planned | None = None  # whose adapter it begins with
-
-
-def plan(path: Path, overrides: Sequence[str] = ()) -> list[Planned]:
-    """Check every variant with every seed and return the runs in order, all variants of a seed together.
-
-    Raises RecipeError that lists the mistakes of all of them.
-    """
-    variants, seeds = load_variants(path, overrides)
-    planned: list[Planned] = []
-    mistakes: list[str] = []
-    every: Sequence[int | None] = seeds or [None]
-    for seed in every:
-        there: dict[str, Planned] = {}
-        for place, variant in enumerate(variants):
-            try:
-                loaded = _load(path, overrides, variant, seed, [one.name for one in variants[:place]])
-            except RecipeError as error:
-                mistakes += [f"variant {variant.name}: {line}" for line in str(error).split("\n")]
-            else:
-                start = there.get(variant.changes.get(START, ""))
-                there[variant.name] = Planned(variant.name, loaded.recipe.seed, loaded, start)
-        planned += there.values()
-    if mistakes:
-        raise RecipeError("\n".join(dict.fromkeys(mistakes)))
-    return planned
-
-
-def _load(path: Path, overrides: Sequence[str], variant: Variant, seed: int | None, earlier: Sequence[str]) -> Loaded:
-    """Load one run: in a folder of its own, below the recipe's output."""
-    changes = dict(variant.changes)
-    start = changes.pop(START, None)
-    if start is not None and start not in earlier:
-        raise RecipeError(
-            f"{path}: {START}: {start!r} is no earlier variant; there are: {', '.join(earlier) or 'none'}"
-        )
-    mine = [*overrides, *([] if seed is None else [f"seed={seed}"])]
-    loaded = load_recipe(path, mine, replace(variant, changes=changes))
-    output = loaded.recipe.output
-
-    def place(name: str) -> Path:
-        return output / (name if seed is None else f"{name}-{seed}")
-
-    where = [f"output={place(variant.name)}"]
-    if start is not None:
-        where.append(f"backbone.adapter={place(start) / 'adapter'}")
-    return load_recipe(path, [*mine, *where], replace(variant, changes=changes))
 
 
 def run_variants(

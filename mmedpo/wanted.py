@@ -8,7 +8,7 @@ from typing import Any
 
 from mmedpo.identity import content, part_hash, path_hash
 from mmedpo.parts import Part
-from mmedpo.recipe import as_written
+from mmedpo.recipe_model import as_written
 from mmedpo.records import Case, Pair, digest
 from mmedpo.results import claim
 from mmedpo.run import Run

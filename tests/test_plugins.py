@@ -182,3 +182,70 @@ def test_a_fine_plugin_needs_no_more_than_its_metadata(packages: Path, tmp_path:
     done = mmedpo("check", recipe_with(tmp_path, "half"), packages=packages)
     assert done.returncode == 0, done.stderr
     assert "half (pkg-half 2.1)" in done.stdout
+
+
+def broken_package(folder: Path, name: str) -> None:
+    """Install a package with something wrong in its metadata."""
+    info = folder / "broken_pkg-1.0.dist-info"
+    info.mkdir()
+    metadata, points = b"Metadata-Version: 2.1\nName: broken-pkg\nVersion: 1.0\n", b"[mmedpo.scorers]\nx = x\n"
+    files: dict[str, bytes | None] = {"METADATA": metadata, "entry_points.txt": points}
+    files |= {
+        "no METADATA": {"METADATA": None},
+        "nothing at all": {"METADATA": None, "entry_points.txt": None},
+        "no name": {"METADATA": b"Metadata-Version: 2.1\n"},
+        "an empty METADATA": {"METADATA": b""},
+        "a name that is no text": {"METADATA": b"Name: br\x1b[31moken\nVersion: 1\n"},
+        "METADATA that is not UTF-8": {"METADATA": b"\xff\xfe\x00"},
+        "entry points that are not UTF-8": {"entry_points.txt": b"[mmedpo.scorers]\nx\xff = x\n"},
+        "entry points without a module": {"entry_points.txt": b"[mmedpo.scorers]\njust words\n"},
+        "control characters": {"entry_points.txt": b"[mmedpo.scorers]\nev\x1b[2Jil = x\n"},
+        "a name with a slash": {"entry_points.txt": b"[mmedpo.scorers]\na/b = x\n"},
+    }[name]  # type: ignore[operator]
+    for file, content in files.items():
+        if content is not None:
+            (info / file).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "no METADATA", "nothing at all", "no name", "an empty METADATA", "a name that is no text",
+        "METADATA that is not UTF-8", "entry points that are not UTF-8", "entry points without a module",
+        "control characters", "a name with a slash",
+    ],
+)  # fmt: skip
+def test_a_package_with_broken_metadata_harms_nobody_and_one_line_names_it(
+    name: str, packages: Path, tmp_path: Path, mmedpo: Mmedpo
+) -> None:
+    broken_package(packages, name)
+    listed = mmedpo("plugins", "list", packages=packages)
+    checked = mmedpo("check", recipe_with(tmp_path, "med-llm-vote"), packages=packages)
+    for done in (listed, checked):
+        assert done.returncode == 0, done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        assert "broken_pkg-1.0.dist-info: " in done.stderr
+        assert "\x1b" not in done.stdout + done.stderr
+    assert "med-llm-vote" in listed.stdout
+
+
+def test_a_package_that_calls_itself_mmedpo_takes_nobodys_name(packages: Path, tmp_path: Path, mmedpo: Mmedpo) -> None:
+    scorer_package(packages, "med-llm-vote", SCORER.format(name="med-llm-vote", offer="[Fine]"), package="MMedPO")
+    for use in ("med-llm-vote", "mmedpo/med-llm-vote"):
+        done = mmedpo("check", recipe_with(tmp_path, use), packages=packages)
+        assert done.returncode == 0, done.stderr
+        assert "med-llm-vote (mmedpo 0.1.0)" in done.stdout
+        assert "it calls itself mmedpo" in done.stderr
+
+
+def test_entry_points_are_read_once_a_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from mmedpo import installed
+    from mmedpo.recipe import load_recipe
+
+    read = []
+    real = installed.distributions
+    monkeypatch.setattr(installed, "distributions", lambda: read.append(1) or real())
+    installed._announced.cache_clear()
+    for _ in range(3):
+        load_recipe(recipe_with(tmp_path, "med-llm-vote"))
+    assert len(read) == 1

@@ -138,3 +138,23 @@ def test_a_measure_that_a_variant_lacks_leaves_its_cell_empty(capsys: pytest.Cap
         ["one", "0.500"],
         ["other", "0.500"],
     ]
+
+
+def test_what_one_variant_does_not_use_another_may_and_what_none_does_is_refused(tmp_path: Path) -> None:
+    some = "  text: {disprefer: [{use: opposite-answer}], score: [{use: med-llm-vote}]}\n"
+    voter = "  lone: {disprefer: [{use: blank}]}\n"
+    assert len(plan(written(tmp_path, f"  both: {{}}\n{voter}{some}"))) == 3
+    with pytest.raises(RecipeError, match=r"recipe\.yaml:6:9: 'med-llm-vote' rates text pairs"):
+        plan(written(tmp_path, voter))
+
+
+def test_a_seed_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="a seed stands here twice"):
+        plan(written(tmp_path, more="seeds: [0, 1, 0]\n"))
+
+
+@pytest.mark.timeout(60)
+def test_ten_thousand_runs_are_planned_in_seconds(shared: Path) -> None:
+    planned = plan(shared / "cases/recipes/manyseeds.yaml")
+    assert len({one.loaded.recipe.output for one in planned}) == 10_000
+    assert {one.loaded.recipe.seed for one in planned} == set(range(1000))

@@ -22,6 +22,7 @@ class Annotated(Localizer):
     """
 
     use: ClassVar[str] = "annotated"
+    takes_given: ClassVar[bool] = True
 
     def localize(self, cases: Sequence[Case], backbone: LiveBackbone | None) -> list[list[Region]]:
         """Return each case's own regions, unchanged."""

@@ -12,6 +12,8 @@ from mmedpo import (
     Case,
     DataError,
     Drop,
+    ExistingFile,
+    ExistingFolder,
     ImageFolder,
     Picture,
     Reader,
@@ -57,9 +59,9 @@ class Boxes(Reader):
 
     use: ClassVar[str] = "boxes"
 
-    file: Path
+    file: ExistingFile
     """The file of boxes, .csv or .json."""
-    images: Path | None = None
+    images: ExistingFolder | None = None
     """The folder of the images, where it is not the file's own."""
     question: str = "Which findings are marked on this film?"
     """The question of every film."""

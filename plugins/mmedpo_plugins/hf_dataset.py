@@ -11,7 +11,21 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from mmedpo import Case, DataError, Drop, Ids, ImageFolder, Picture, Reader, Row, first_line, hookimpl, shown
+from mmedpo import (
+    Case,
+    DataError,
+    Drop,
+    ExistingFolder,
+    FolderOrHub,
+    Ids,
+    ImageFolder,
+    Picture,
+    Reader,
+    Row,
+    first_line,
+    hookimpl,
+    shown,
+)
 from mmedpo_plugins.arrow import embedded
 from mmedpo_plugins.mapped import Mapped
 
@@ -33,7 +47,7 @@ class HfDataset(Mapped):
 
     use: ClassVar[str] = "hf-dataset"
 
-    path: str
+    path: FolderOrHub
     """A folder, or a name on the Hub."""
     split: str = Field(default="train", min_length=1)
     """Which part."""
@@ -41,7 +55,7 @@ class HfDataset(Mapped):
     """The configuration, where the set has several."""
     revision: str | None = None
     """The version of a set on the Hub: a tag or commit."""
-    images: Path | None = None
+    images: ExistingFolder | None = None
     """The folder of images that the rows name."""
     missing: Literal["error", "skip"] = "error"
     """What to do about images that are not there: stop and name the first, or drop their rows and count them."""

@@ -6,7 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from mmedpo import Case, DataError, Drop, Ids, ImageFolder, Picture, Reader, Row, hookimpl, json_value, shown
+from mmedpo import (
+    Case,
+    DataError,
+    Drop,
+    ExistingFolder,
+    Ids,
+    ImageFolder,
+    Picture,
+    Reader,
+    Row,
+    hookimpl,
+    json_value,
+    shown,
+)
 
 QUESTION = "Write the findings of a radiology report on this chest X-ray."
 
@@ -29,7 +42,7 @@ class IuXray(Reader):
     public: ClassVar[bool] = True
     license: ClassVar[str] = "cc-by-nc-nd-4.0"
 
-    root: Path
+    root: ExistingFolder
     """The folder with `annotation.json` and `images/`."""
     split: Literal["train", "val", "test", "all"] = "train"
     """Which studies, in R2Gen's split."""

@@ -7,7 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from mmedpo import Case, DataError, Drop, ImageFolder, Picture, Reader, Row, csv_rows, file_text, hookimpl
+from mmedpo import (
+    Case,
+    DataError,
+    Drop,
+    ExistingFolder,
+    ImageFolder,
+    Picture,
+    Reader,
+    Row,
+    csv_rows,
+    file_text,
+    hookimpl,
+)
 
 QUESTION = "Write the findings of a radiology report on this chest X-ray."
 _HEADING = re.compile(r"^[ \t]*([A-Z][A-Z ()/,&-]*):", re.MULTILINE)
@@ -34,9 +46,9 @@ class MimicCxr(Reader):
 
     use: ClassVar[str] = "mimic-cxr"
 
-    root: Path
+    root: ExistingFolder
     """The folder of MIMIC-CXR-JPG."""
-    reports: Path | None = None
+    reports: ExistingFolder | None = None
     """The folder of the unpacked mimic-cxr-reports.zip, where it is not root."""
     split: Literal["train", "validate", "test"] = "train"
     """Which patients, in the official split."""

@@ -10,6 +10,8 @@ from mmedpo import (
     Case,
     DataError,
     Drop,
+    ExistingFile,
+    ExistingFolder,
     Ids,
     ImageFolder,
     Pair,
@@ -50,12 +52,13 @@ class MmedpoJson(Reader):
     """
 
     use: ClassVar[str] = "mmedpo-json"
+    yields = "pairs"
 
-    root: Path
+    root: ExistingFolder
     """A folder with one `*_dpo_weighted.json` and the images, in `images/` or beside it."""
-    file: Path | None = None
+    file: ExistingFile | None = None
     """The file of pairs, where root has none or several."""
-    images: Path | None = None
+    images: ExistingFolder | None = None
     """The folder of the images, where it is not `root/images`."""
     missing: Literal["error", "skip"] = "error"
     """What to do about images that are not there: stop and name the first, or drop their pairs and count them."""

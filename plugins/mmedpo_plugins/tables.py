@@ -8,7 +8,20 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from mmedpo import Case, Drop, Ids, ImageFolder, Picture, Reader, Row, csv_rows, hookimpl, jsonl_rows
+from mmedpo import (
+    Case,
+    Drop,
+    ExistingFile,
+    ExistingFolder,
+    Ids,
+    ImageFolder,
+    Picture,
+    Reader,
+    Row,
+    csv_rows,
+    hookimpl,
+    jsonl_rows,
+)
 from mmedpo_plugins.mapped import Mapped
 
 
@@ -18,9 +31,9 @@ def mmedpo_readers() -> list[type[Reader]]:
 
 
 class _Table(Mapped):
-    file: Path
+    file: ExistingFile
     """The table."""
-    images: Path | None = None
+    images: ExistingFolder | None = None
     """The folder of the images, where it is not the table's own."""
     missing: Literal["error", "skip"] = "error"
     """What to do about images that are not there: stop and name the first, or drop their rows and count them."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from mmedpo import (
     Case,
     DataError,
     Drop,
+    ExistingFolder,
     Ids,
     ImageFolder,
     Picture,
@@ -45,11 +45,11 @@ class VqaRad(Reader):
     public: ClassVar[bool] = True
     license: ClassVar[str] = "cc0-1.0"
 
-    root: Path
+    root: ExistingFolder
     """The folder with the JSON file, or with `data/*.parquet`."""
     split: Literal["train", "test", "all"] = "train"
     """Which questions."""
-    images: Path | None = None
+    images: ExistingFolder | None = None
     """The folder of the images, where it is neither `VQA_RAD Image Folder` nor `images` in root."""
     missing: Literal["error", "skip"] = "error"
     """What to do about images that are not there: stop and name the first, or drop their questions and count them."""

@@ -15,6 +15,8 @@ from mmedpo import (
     Case,
     DataError,
     Drop,
+    ExistingFile,
+    ExistingFolder,
     ImageFolder,
     Picture,
     Reader,
@@ -50,9 +52,9 @@ class Dicom(Mapped):
 
     use: ClassVar[str] = "dicom"
 
-    root: Path
+    root: ExistingFolder
     """The folder of the films, however deep."""
-    table: Path | None = None
+    table: ExistingFile | None = None
     """A .csv or .jsonl table whose column of images names the films; else each film has its .json beside it."""
     window: Literal["stored", "full"] | tuple[float, PositiveFloat] = "stored"
     """The file's first valid window (else the full range), the full range, or [centre, width]."""

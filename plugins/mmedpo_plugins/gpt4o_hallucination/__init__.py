@@ -14,6 +14,7 @@ from mmedpo import (
     Dispreference,
     Drop,
     Endpoint,
+    ExistingFolder,
     Fault,
     LiveBackbone,
     Need,
@@ -84,7 +85,7 @@ class Gpt4oHallucination(Endpoint, Dispreference):
     """Ask for one clinically meaningful change: a finding, side, place, severity, or presence."""
     show_image: bool = True
     """Send the image along."""
-    prompts: str | None = None
+    prompts: ExistingFolder | None = None
     """A folder with system.txt or user.txt, Jinja templates, in place of ours."""
 
     @property

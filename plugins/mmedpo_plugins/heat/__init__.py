@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from mmedpo import Case, DataError, LiveBackbone, Localizer, Region, Setting, hookimpl
+from mmedpo import Case, DataError, ExistingFolder, LiveBackbone, Localizer, Region, Setting, hookimpl
 
 
 class _Heat(Localizer):
@@ -35,7 +35,7 @@ class HeatMap(_Heat):
 
     use: ClassVar[str] = "heatmap"
 
-    root: Path
+    root: ExistingFolder
     """The folder of the maps."""
     label: str = ""
     """The finding that the maps are of; by default none."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
-from mmedpo import Backbone, Setting, hookimpl
+from mmedpo import Backbone, FolderOrHub, Setting, hookimpl
 
 if TYPE_CHECKING:
     from mmedpo import TransformersBackbone
@@ -23,7 +23,7 @@ class HfVlm(Backbone):
     use: ClassVar[str] = "hf-vlm"
     export_dtype: ClassVar[str] = "auto"  # as stored
 
-    checkpoint: str
+    checkpoint: FolderOrHub
     """A folder or hub id that AutoModelForImageTextToText and AutoProcessor load."""
 
     @contextmanager

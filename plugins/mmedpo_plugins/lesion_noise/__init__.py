@@ -20,6 +20,7 @@ from mmedpo import (
     Drop,
     LiveBackbone,
     Pair,
+    PairKind,
     Picture,
     Region,
     Setting,
@@ -59,6 +60,10 @@ class _Changed(Dispreference):
     def needs_region(self) -> bool:
         """Tell whether a case without a region is dropped."""
         return True
+
+    def follows(self) -> PairKind | None:
+        """Return the kind whose wrong answers flipped pairs take."""
+        return "text" if self.pairs == "flipped" else None
 
     def mask(self, size: tuple[int, int], regions: Sequence[Region], every: Sequence[Region] = ()) -> Floats | None:
         """Return h of Eq. 2, shape (height, width): 1 where the image changes, 0 where it stays; None: no place."""

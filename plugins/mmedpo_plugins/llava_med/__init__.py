@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
-from mmedpo import Backbone, Setting, hookimpl
+from mmedpo import Backbone, FolderOrHub, Setting, hookimpl
 
 if TYPE_CHECKING:
     from mmedpo import TransformersBackbone
@@ -26,10 +26,10 @@ class LlavaMed(Backbone):
     use: ClassVar[str] = "llava-med"
     export_dtype: ClassVar[str] = "auto"  # as stored: a 7B is not to grow on its way through
 
-    checkpoint: str
+    checkpoint: FolderOrHub
     """A folder or hub id with LLaVA-Med v1.5, as Microsoft released it or as transformers saves it."""
 
-    vision_tower: str | None = None
+    vision_tower: FolderOrHub | None = None
     """A folder or hub id with the CLIP it was trained with, where the checkpoint's own pointer leads nowhere."""
 
     @contextmanager

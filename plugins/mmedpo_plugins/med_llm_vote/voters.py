@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmedpo import Endpoint, Fault, Need, NoAnswer, Pair, Prompts, Question, Setting, filler, most
+from mmedpo import Endpoint, ExistingFolder, Fault, Need, NoAnswer, Pair, Prompts, Question, Setting, filler, most
 from mmedpo_plugins.med_llm_vote.consensus import SCALE, Vote
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Remote(Endpoint):
     """The longest answer, in tokens, thoughts included."""
     show_image: bool = False
     """Send the image along; the paper's voters read text alone."""
-    prompts: str | None = None
+    prompts: ExistingFolder | None = None
     """A folder with system.txt or user.txt, Jinja templates, in place of ours."""
 
     @property
@@ -164,7 +164,7 @@ class Local(BaseModel):
     """Pairs that run together."""
     calibrate: bool = False
     """Divide by how the model would score a pair without content, which takes out its liking for some numbers."""
-    prompts: str | None = None
+    prompts: ExistingFolder | None = None
     """A folder with system.txt or user.txt, Jinja templates, in place of ours."""
 
     @property

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from mmedpo import Case, LiveBackbone, Localizer, Region, Setting, hookimpl
+from mmedpo import Case, ExistingFolder, LiveBackbone, Localizer, Region, Setting, hookimpl
 from mmedpo_plugins.monai_detector.options import Learning
 
 
@@ -102,7 +102,7 @@ class MonaiBundle(Localizer):
 
     use: ClassVar[str] = "monai-bundle"
 
-    root: Path
+    root: ExistingFolder
     """The bundle's folder."""
     labels: tuple[str, ...] = ()
     """The findings in the order of the network's classes or channels, background left out; by default the bundle's."""

@@ -11,6 +11,8 @@ from mmedpo import (
     Case,
     DataError,
     Drop,
+    ExistingFile,
+    ExistingFolder,
     Ids,
     ImageFolder,
     Pair,
@@ -47,12 +49,13 @@ class Pairs(Reader):
     """
 
     use: ClassVar[str] = "pairs"
+    yields = "pairs"
 
-    root: Path
+    root: ExistingFolder
     """The folder with one file of pairs (.parquet, .jsonl or .json, also below `data/`) and the images."""
-    file: Path | None = None
+    file: ExistingFile | None = None
     """The file of pairs, where root has none or several."""
-    images: Path | None = None
+    images: ExistingFolder | None = None
     """The folder that images are named in, where it is neither root nor `root/images`."""
     missing: Literal["error", "skip"] = "error"
     """What to do about images that are not there: stop and name the first, or drop their pairs and count them."""

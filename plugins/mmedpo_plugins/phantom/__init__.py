@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from mmedpo import Backbone, Case, Reader, Setting, TransformersBackbone, closing, hookimpl
+from mmedpo import Backbone, Case, ExistingFolder, Reader, Setting, TransformersBackbone, closing, hookimpl
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -70,7 +70,7 @@ class Phantom(Backbone):
 
     use: ClassVar[str] = "phantom"
 
-    checkpoint: Path | None = None
+    checkpoint: ExistingFolder | None = None
     """A folder that `python -m mmedpo_plugins.phantom.make` wrote; by default the one that comes with mmedpo."""
 
     @contextmanager

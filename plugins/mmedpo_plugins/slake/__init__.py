@@ -11,6 +11,7 @@ from mmedpo import (
     Case,
     DataError,
     Drop,
+    ExistingFolder,
     Ids,
     ImageFolder,
     Picture,
@@ -47,7 +48,7 @@ class Slake(Reader):
     public: ClassVar[bool] = True
     license: ClassVar[str] = "cc-by-4.0"
 
-    root: Path
+    root: ExistingFolder
     """The folder with the JSON files and `imgs/`."""
     split: Literal["train", "validate", "test", "all"] = "train"
     """Which questions; no two splits share an image."""

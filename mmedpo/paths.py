@@ -1,0 +1,109 @@
+"""Options that name files and folders: which must be there before a run, how `~` is read, and where they stand.
+
+A part says by the type of an option what it needs on this machine: `ExistingFile`, `ExistingFolder`, `ExistingPath`
+(either), `FolderOrHub` (a folder, or a name on the Hugging Face Hub).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel
+
+Keys = tuple[str | int, ...]
+HUB_NAME = re.compile(r"[\w.-]*\w(/[\w.-]+)?")
+_HOME = re.compile(r"~([A-Za-z_][\w.-]*)?/")
+_VARIABLE = re.compile(r"\$(\w+|\{\w+\})/")
+
+
+@dataclass(frozen=True)
+class Needed:
+    """Marks an option that names what must be there before a run."""
+
+    kind: Literal["file", "folder", "path", "hub"]
+
+    def lacking(self, path: str) -> str:
+        """Say what is wrong with what a path names; "" where it is as it should be."""
+        there = {"file": os.path.isfile, "folder": os.path.isdir}.get(self.kind, os.path.exists)
+        if there(path) or (self.kind == "hub" and HUB_NAME.fullmatch(path)):
+            return ""
+        if os.path.exists(path):
+            return f"is no {self.what}"
+        return f"there is no such {self.what}"
+
+    @property
+    def what(self) -> str:
+        """What it must be, in a word."""
+        return {"path": "file or folder", "hub": "folder"}.get(self.kind, self.kind)
+
+
+ExistingFile = Annotated[Path, Needed("file")]
+ExistingFolder = Annotated[Path, Needed("folder")]
+ExistingPath = Annotated[Path, Needed("path")]
+FolderOrHub = Annotated[str, Needed("hub")]
+
+
+@dataclass(frozen=True)
+class NamedPath:
+    """A path among a part's options."""
+
+    keys: Keys  # of the option
+    path: str
+    needed: Needed | None  # how it must be there, if it must
+
+
+def paths_in(options: BaseModel) -> Iterator[NamedPath]:
+    """Yield every path among a model's options, however deep: what is a Path, and what its type marks."""
+    for name, field in type(options).model_fields.items():
+        needed = next(_marks(field.annotation, field.metadata), None)
+        yield from _paths(getattr(options, name), (name,), needed)
+
+
+def _paths(value: Any, keys: Keys, needed: Needed | None) -> Iterator[NamedPath]:
+    if isinstance(value, Path) or (needed and isinstance(value, str)):
+        yield NamedPath(keys, str(value), needed)
+    elif isinstance(value, BaseModel):
+        for inner in paths_in(value):
+            yield NamedPath((*keys, *inner.keys), inner.path, inner.needed)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _paths(item, (*keys, str(key)), needed)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for index, item in enumerate(value):
+            yield from _paths(item, (*keys, index), needed)
+
+
+def _marks(annotation: Any, metadata: Any = ()) -> Iterator[Needed]:
+    """Yield the marks on a type and on the types within it."""
+    yield from (item for item in metadata if isinstance(item, Needed))
+    for inner in get_args(annotation):
+        yield from _marks(inner, getattr(inner, "__metadata__", ()))
+
+
+def at_home(text: str) -> str:
+    """Return a text with the home folder in place of a leading `~/` or `~name/`.
+
+    Raises ValueError for a user that there is not, and for a leading `$NAME/`, which no shell will fill in here.
+    """
+    if _HOME.match(text):
+        home = os.path.expanduser(text)
+        if home.startswith("~"):
+            raise ValueError(f"{text!r}: there is no user {text[1:].partition('/')[0]!r}; write the whole path")
+        return home
+    if _VARIABLE.match(text):
+        raise ValueError(f"{text!r}: nothing fills in {text.partition('/')[0]} in a recipe; write the path")
+    return text
+
+
+def unfilled(path: str) -> str:
+    """Say what is wrong with a path that begins as a shell would fill it in; "" where nothing is."""
+    if path.startswith(("$", "~")) and not (_HOME.match(path) or _VARIABLE.match(path)):  # those `at_home` told of
+        return (
+            f"{path!r} begins with {path[0]!r}, which nothing fills in here; write the path (./{path} if it is meant)"
+        )
+    return ""

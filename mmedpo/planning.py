@@ -1,0 +1,80 @@
+"""Which runs a recipe of several variants and seeds is: read once, each variant checked once, a run for each seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mmedpo.errors import RecipeError
+from mmedpo.recipe import Variant, load_tree, read_recipe, variants_of
+from mmedpo.recipe_checks import unused
+from mmedpo.recipe_model import Loaded
+from mmedpo.yaml12 import Tree
+
+START = "start"  # in a variant: begin with the adapter of an earlier one, of the same seed
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run to be: a variant and a seed."""
+
+    variant: str
+    seed: int
+    loaded: Loaded
+    start: Planned | None = None  # whose adapter it begins with
+
+
+def plan(path: Path, overrides: Sequence[str] = ()) -> list[Planned]:
+    """Check every variant and return the runs in order, all variants of a seed together; none without variants.
+
+    Raises RecipeError that lists the mistakes of all of them.
+    """
+    source = read_recipe(path)
+    variants, seeds = variants_of(source, overrides)
+    every: Sequence[int | None] = seeds or [None]
+    checked = _checked(source, path, overrides, variants)
+    return [one for seed in every for one in _with_seed(variants, checked, seed)]
+
+
+def _checked(source: Tree, path: Path, overrides: Sequence[str], variants: Sequence[Variant]) -> dict[str, Loaded]:
+    """Load each variant. What one of them alone does not use, another may; what none does is a mistake."""
+    checked: dict[str, Loaded] = {}
+    mistakes: list[str] = []
+    for place, variant in enumerate(variants):
+        changes = {key: value for key, value in variant.changes.items() if key != START}
+        try:
+            _require_earlier(source, variant, [one.name for one in variants[:place]])
+            one = load_tree(source, str(path), overrides, replace(variant, changes=changes), all_used=False)
+            checked[variant.name] = one
+        except RecipeError as error:
+            mistakes += [f"variant {variant.name}: {line}" for line in str(error).split("\n")]
+    idle = [[f"{one.place(keys)}: {message}" for keys, message in unused(one)] for one in checked.values()]
+    mistakes += [line for line in (idle[0] if idle else ()) if all(line in lines for lines in idle)]
+    if mistakes:
+        raise RecipeError("\n".join(dict.fromkeys(mistakes)))
+    return checked
+
+
+def _require_earlier(source: Tree, variant: Variant, earlier: Sequence[str]) -> None:
+    start = variant.changes.get(START)
+    if start is not None and start not in earlier:
+        place = source.place(("variants", variant.name, START))
+        there = ", ".join(earlier) or "none"
+        raise RecipeError(f"{place}: {START}: {start!r} is no earlier variant; there are: {there}")
+
+
+def _with_seed(variants: Sequence[Variant], checked: dict[str, Loaded], seed: int | None) -> list[Planned]:
+    """Return a run of each variant, in a folder of its own below the recipe's output."""
+    made: dict[str, Planned] = {}
+    for variant in variants:
+        loaded, start = checked[variant.name], made.get(variant.changes.get(START) or "")
+        recipe = loaded.recipe
+        folder = variant.name if seed is None else f"{variant.name}-{seed}"
+        changed = {"output": recipe.output / folder, "seed": recipe.seed if seed is None else seed}
+        if start is not None:
+            adapter = str(start.loaded.recipe.output / "adapter")
+            changed["backbone"] = recipe.backbone.model_copy(update={"adapter": adapter})
+        own = replace(loaded, recipe=recipe.model_copy(update=changed))
+        made[variant.name] = Planned(variant.name, own.recipe.seed, own, start)
+    return list(made.values())

@@ -1,0 +1,121 @@
+"""What a recipe says that is right word by word and wrong together, and what it names that no run would use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mmedpo.endpoint import endpoints_in
+from mmedpo.parts import Part
+from mmedpo.paths import paths_in, unfilled
+from mmedpo.recipe_model import Loaded, Recipe
+from mmedpo.yaml12 import Keys
+
+Mistakes = Iterator[tuple[Keys, str]]
+READY = ("localize", "detector", "disprefer")  # what makes pairs; nothing is left for it where the data are pairs
+
+
+def contradictions(loaded: Loaded) -> Mistakes:
+    """Find keys that are right alone and wrong together."""
+    recipe = loaded.recipe
+    for named in paths_in(recipe):
+        if wrong := unfilled(named.path):
+            yield named.keys, wrong
+    yield from _unpriced(recipe)
+    yield from _untaught(recipe)
+    yield from _no_cases(loaded)
+    for index, probe in enumerate(recipe.evaluate.probe if recipe.evaluate else []):
+        if probe.makes != "image" or probe.needs_backbone:
+            yield ("evaluate", "probe", index), f"{probe.use!r} makes {probe.makes} pairs; a probe changes the image"
+    yield from _rated_twice_or_never(recipe)
+    yield from _without_earlier(recipe)
+
+
+def _unpriced(recipe: Recipe) -> Mistakes:
+    if recipe.budget is None or recipe.budget.money is None:
+        return
+    called = {endpoint.model for part in (*recipe.disprefer, *recipe.score) for endpoint in endpoints_in(part)}
+    for model in sorted(called - recipe.budget.prices.keys()):
+        yield ("budget",), f"budget.money needs a price for {model!r}: prices: {{{model}: {{input: .., output: ..}}}}"
+
+
+def _untaught(recipe: Recipe) -> Mistakes:
+    """Find a localizer that has learned nothing yet, and nothing to learn from."""
+    learning = [part for part in recipe.localize if part.learnt]
+    for index, part in enumerate(recipe.localize):
+        if part.learnt and not part.learnt.exists() and recipe.detector is None:
+            message = f"{part.learnt}: there is no such file; say in 'detector:' what {part.use!r} learns from"
+            yield ("localize", index, "checkpoint"), message
+    if recipe.detector and len(learning) != 1:
+        yield ("detector",), f"'detector:' wants one localizer that learns; 'localize:' has {len(learning)}"
+
+
+def _no_cases(loaded: Loaded) -> Mistakes:
+    """Find readers of pairs where cases are wanted."""
+    for path, part in loaded.parts():
+        if path != ("data",) and getattr(part, "yields", "cases") == "pairs":
+            yield path, f"{part.use!r} reads ready pairs; {path[0]!r} needs cases"
+
+
+def _rated_twice_or_never(recipe: Recipe) -> Mistakes:
+    rater: dict[str, str] = {}
+    for index, scorer in enumerate(recipe.score):
+        for kind in sorted(scorer.rates):
+            if kind in rater:
+                yield ("score", index), f"{kind} pairs are already rated by {rater[kind]!r}; one scorer a pair kind"
+            rater[kind] = scorer.use
+    for index, maker in enumerate(recipe.disprefer if recipe.data.yields == "cases" else ()):
+        if maker.makes not in rater and recipe.unrated == "drop":
+            message = (
+                f"nobody rates the {maker.makes} pairs of {maker.use!r}; add a scorer, or 'unrated: keep' (weight 1)"
+            )
+            yield ("disprefer", index), message
+
+
+def _without_earlier(recipe: Recipe) -> Mistakes:
+    """Find a dispreference that builds on pairs which none before it makes."""
+    for index, maker in enumerate(recipe.disprefer):
+        wanted = maker.follows()
+        if wanted and not any(earlier.makes == wanted for earlier in recipe.disprefer[:index]):
+            message = f"{maker.use!r} builds on {wanted} pairs; put a dispreference that makes them before it"
+            yield ("disprefer", index), message
+
+
+def unused(loaded: Loaded) -> Mistakes:
+    """Find what a run would not use, whatever the data hold."""
+    recipe = loaded.recipe
+    if recipe.data.yields == "pairs":
+        for key in READY:
+            if getattr(recipe, key):
+                yield (key,), f"{recipe.data.use!r} reads ready pairs, so {key!r} would not be used; leave it out"
+    elif recipe.disprefer:
+        made = {maker.makes for maker in recipe.disprefer}
+        for index, scorer in enumerate(recipe.score):
+            if not scorer.rates & made:
+                rates = " and ".join(sorted(scorer.rates))
+                yield ("score", index), f"{scorer.use!r} rates {rates} pairs, and none is made; leave it out"
+    if recipe.localized == "agreed" and len(recipe.localize) < 2:
+        yield ("localized",), f"'agreed' is about several localizers; 'localize:' has {len(recipe.localize)}"
+    yield from _idle_budget(loaded)
+
+
+def _idle_budget(loaded: Loaded) -> Mistakes:
+    """Find a budget, or the price of a model, that nothing is paid from."""
+    budget = loaded.recipe.budget
+    parts = [part for _, part in loaded.parts()]
+    if budget is None or any(_may_call(part) for part in parts):
+        return
+    called = {endpoint.model for part in parts for endpoint in endpoints_in(part)}
+    if not called:
+        yield ("budget",), "no part of this recipe calls an endpoint, so nothing would be paid from it; leave it out"
+    for model in sorted(budget.prices.keys() - called if called else ()):
+        yield ("budget", "prices", model), f"no part calls {model!r}; those called: {', '.join(sorted(called))}"
+
+
+def _may_call(part: Part) -> bool:
+    """Tell whether a part may call an endpoint that none of its options shows."""
+    if any(endpoints_in(part)) or type(part).needs is Part.needs:
+        return False
+    try:
+        return bool(part.needs([]))
+    except Exception:  # it cannot tell without items
+        return True

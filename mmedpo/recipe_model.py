@@ -1,0 +1,178 @@
+"""What a recipe is once it is checked: every part an instance, every option with its value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf
+
+from mmedpo.parts import (
+    Backbone,
+    Dispreference,
+    Localizer,
+    Metric,
+    Observer,
+    Part,
+    Reader,
+    Scorer,
+    Weighting,
+)
+from mmedpo.plugins import Found, shortest_use
+from mmedpo.spending import Budget
+from mmedpo.training_options import TrainOptions
+from mmedpo.yaml12 import Keys, Tree
+
+
+class Section(BaseModel):
+    """A part of the recipe that belongs to the framework."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class EvaluateOptions(Section):
+    """What is measured before and after."""
+
+    data: InstanceOf[Reader]
+    """The reader of the cases to answer; never those trained on."""
+    measure: Annotated[list[InstanceOf[Metric]], Field(min_length=1)]
+    """The metrics."""
+    probe: list[InstanceOf[Dispreference]] = []
+    """Image dispreferences that change the films, to see which answers change with them."""
+    attention: int = Field(default=0, ge=0)
+    """On how many cases with a region to see where the model looks while it answers; 0: on none."""
+    max_new_tokens: int = Field(default=64, ge=1)
+    """The longest answer, in tokens."""
+    strict_split: bool = False
+    """Whether to refuse, before anything is made or trained, when an image of these cases is also in the training data;
+    by default such images are counted and named under every table."""
+
+
+class DetectorOptions(Section):
+    """What a localizer learns from while its checkpoint is missing; no image may be in two of these."""
+
+    train: InstanceOf[Reader]
+    """The reader of the cases with boxes or masks to learn from."""
+    validation: InstanceOf[Reader]
+    """The reader of the cases that its threshold and its best step are chosen by."""
+    test: InstanceOf[Reader] | None = None
+    """The reader of the cases that it is measured on at the end; they decide nothing."""
+
+
+class Recipe(Section):
+    """What to do, resolved: every part an instance, every option with its value."""
+
+    output: Path
+    """The run folder."""
+    journal: Path | None = None
+    """The journal's file; by default journal.sqlite beside the run folder, shared by its neighbours."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """All randomness of the run derives from it."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    """auto, cpu, mps, cuda or cuda:N; auto takes a GPU if there is one."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """auto is bfloat16 on a GPU that has it, float32 elsewhere."""
+    allow_remote: list[str] = []
+    """The hosts, besides this machine, that restricted data may be sent to; a private address counts as remote."""
+    budget: Budget | None = None
+    """What endpoints may be paid at most; without it, what is spent is only noted."""
+    data: InstanceOf[Reader]
+    """The reader of the cases, or of ready pairs."""
+    backbone: InstanceOf[Backbone]
+    """The model to align."""
+    localize: list[InstanceOf[Localizer]] = []
+    """Who finds the lesions, one or several; without it, the regions are those the data come with."""
+    localized: Literal["union", "agreed"] = "union"
+    """Of several localizers: all their regions, or those that at least two of them agree on."""
+    detector: DetectorOptions | None = None
+    """What the localizer learns from, while its checkpoint is missing."""
+    disprefer: list[InstanceOf[Dispreference]] = []
+    """Who makes the rejected sides, in order; not needed when the data are pairs."""
+    score: list[InstanceOf[Scorer]] = []
+    """Who rates clinical relevance; one scorer a pair kind."""
+    unrated: Literal["drop", "keep"] = "drop"
+    """What becomes of a pair that nobody rated: drop it, or keep it at weight 1 (or at the weight it came with)."""
+    weigh: InstanceOf[Weighting]
+    """Who makes weights of the relevances."""
+    train: TrainOptions | None = None
+    """How to train; without it the run ends with the pairs."""
+    evaluate: EvaluateOptions | None = None
+    """What to measure before and after."""
+    observe: list[InstanceOf[Observer]] = []
+    """Who else watches the run."""
+
+
+SLOTS: dict[Keys, str] = {  # where a recipe names parts, and of which kind
+    ("data",): "reader",
+    ("backbone",): "backbone",
+    ("localize",): "localizer",
+    ("disprefer",): "dispreference",
+    ("score",): "scorer",
+    ("weigh",): "weighting",
+    ("detector", "train"): "reader",
+    ("detector", "validation"): "reader",
+    ("detector", "test"): "reader",
+    ("evaluate", "data"): "reader",
+    ("evaluate", "measure"): "metric",
+    ("evaluate", "probe"): "dispreference",
+    ("observe",): "observer",
+}
+LISTS: set[Keys] = {
+    ("localize",),
+    ("disprefer",),
+    ("score",),
+    ("observe",),
+    ("evaluate", "measure"),
+    ("evaluate", "probe"),
+}
+HOLDERS = {path[0] for path in SLOTS if len(path) > 1}  # sections with slots in them
+PLAN = ("variants", "seeds")  # keys of a recipe of several runs; no single run has them
+DEFAULTS = {"weigh": {"use": "clinical"}}
+
+
+@dataclass
+class Loaded:
+    """A checked recipe, and where its parts come from."""
+
+    recipe: Recipe
+    found: dict[type[Part], Found]
+    name: str
+    tree: Tree  # as written, overrides applied
+
+    def place(self, path: Keys, *, of_key: bool = False) -> str:
+        """Return where something stands in the recipe; a list of one may be written without brackets."""
+        for slot in LISTS:
+            inside = path[: len(slot)] == slot and len(path) > len(slot)
+            if inside and (*slot, 0) not in self.tree.places and path[: len(slot) + 1] not in self.tree.places:
+                path = (*slot, *path[len(slot) + 1 :])
+        return self.tree.place(path, of_key=of_key)
+
+    def parts(self) -> Iterator[tuple[Keys, Part]]:
+        """Yield every part with its place in the recipe."""
+        for path in SLOTS:
+            held: Any = self.recipe
+            for key in path:
+                held = getattr(held, str(key), None)
+            if isinstance(held, Part):
+                yield path, held
+            else:
+                yield from (((*path, index), part) for index, part in enumerate(held or ()))
+
+
+def as_written(loaded: Loaded) -> dict[str, Any]:
+    """Return the resolved recipe as the plain values that a YAML file would hold, defaults included."""
+    written: dict[str, Any] = _written(loaded.recipe, loaded.found)
+    return written
+
+
+def _written(value: Any, found: dict[type[Part], Found]) -> Any:
+    if isinstance(value, BaseModel):
+        use = {"use": shortest_use(found[type(value)])} if isinstance(value, Part) else {}
+        return use | {name: _written(getattr(value, name), found) for name in type(value).model_fields}
+    if isinstance(value, dict):
+        return {str(key): _written(item, found) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_written(item, found) for item in value]
+    return str(value) if isinstance(value, Path) else value
