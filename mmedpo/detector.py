@@ -76,7 +76,7 @@ def _key(run: Run, part: Localizer) -> str:
 
     name = next(name for name in type(part).model_fields if getattr(part, name) == part.learnt)
     elsewhere = part.model_copy(update={name: Path()})
-    return run.key(elsewhere, [part_hash(reader, run.found(reader)) for reader in _readers(run).values()])
+    return run.key(elsewhere, [part_hash(reader, run.found(reader), run.journal) for reader in _readers(run).values()])
 
 
 def _annotated(run: Run, reader: Reader, name: str) -> list[Case]:

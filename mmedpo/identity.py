@@ -3,33 +3,68 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib.util
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
-from mmedpo.parts import Part
+from pydantic import BaseModel
+
+from mmedpo.contents import path_hash
+from mmedpo.parts import Memory, Part
 from mmedpo.plugins import Found
 from mmedpo.records import digest, to_json
 
-_WHOLE = 64 * 2**20  # files up to this size are hashed whole, larger ones by size and samples
+__all__ = ["content", "part_hash", "path_hash", "source_hash"]
+
+_NO_NAME = re.compile(r"[./\\~]*")  # a text such as "." or "/" is more often a mark than a folder
 
 
-def part_hash(part: Part, found: Found) -> str:
-    """Hash what a part's results depend on besides its inputs and the seed."""
-    options = _with_contents(part.model_dump(mode="json"))
+def part_hash(part: Part, found: Found, known: Memory | None = None) -> str:
+    """Hash what a part's results depend on besides its inputs and the seed; `known` as `path_hash` has it."""
+    options = _with_contents(part, part.model_dump(mode="json"), known)
     return digest(found.kind, found.name, found.package, found.version, source_hash(type(part)), options)
 
 
-def _with_contents(value: Any) -> Any:
-    """Put the content's hash in place of each text that names a file or folder: moving it changes nothing."""
-    if isinstance(value, dict):
-        return {key: _with_contents(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_contents(item) for item in value]
-    return path_hash(value) if isinstance(value, str) and _exists(value) else value
+def _with_contents(value: Any, written: Any, known: Memory | None) -> Any:
+    """Put the content's hash in place of each text that names a file or folder: moving it changes nothing.
+
+    Any text may be a name ("maps", "sft"), save one of a list of choices.
+    """
+    if isinstance(value, BaseModel) and isinstance(written, dict):
+        fields = type(value).model_fields
+        return {
+            name: item
+            if name not in fields or _is_choice(fields[name].annotation)
+            else _with_contents(getattr(value, name), item, known)
+            for name, item in written.items()
+        }
+    if isinstance(value, dict) and isinstance(written, dict) and len(value) == len(written):
+        return {
+            name: _with_contents(mine, item, known)
+            for (name, item), mine in zip(written.items(), value.values(), strict=True)
+        }
+    if isinstance(value, list | tuple) and isinstance(written, list) and len(value) == len(written):
+        return [_with_contents(mine, item, known) for mine, item in zip(value, written, strict=True)]
+    if isinstance(written, list):  # a set has another order
+        return [_with_contents(item, item, known) for item in written]
+    named = isinstance(written, str) and (isinstance(value, Path) or not _NO_NAME.fullmatch(written))
+    return path_hash(written, known) if named and _exists(written) else written
+
+
+def _is_choice(annotation: Any) -> bool:
+    """Tell whether an option is one of a list of words."""
+    inner = [item for item in get_args(annotation) if item not in (type(None), ...)]
+    return get_origin(annotation) is Literal or (bool(inner) and all(map(_is_choice, inner)))
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):
+        return False
 
 
 @cache
@@ -65,40 +100,6 @@ def _imported(source: Path, package: str) -> Iterator[str]:
         else:
             found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         yield from (name for name in found if name.startswith(f"{package}."))
-
-
-def path_hash(path: str) -> str:
-    """Hash the content of a file, or of all files below a folder with their names; a card changes no result."""
-    root = Path(path)
-    if root.is_file():
-        return _file_hash(root)
-    names = sorted(item for item in root.rglob("*") if item.is_file() and _counts(item))
-    return digest([[str(item.relative_to(root)), _file_hash(item)] for item in names])
-
-
-def _counts(file: Path) -> bool:
-    return "__pycache__" not in file.parts and file.name != "README.md"
-
-
-def _file_hash(path: Path) -> str:
-    size = path.stat().st_size
-    head = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
-        if size <= _WHOLE:
-            head.update(file.read())
-        else:  # of a 14 GB checkpoint, 64 samples of 256 kB: a changed weight file differs in all of them
-            for step in range(64):
-                file.seek(step * (size - 2**18) // 63)
-                head.update(file.read(2**18))
-    return head.hexdigest()
-
-
-def _exists(text: str) -> bool:
-    """Tell whether an option's text names a file or folder. Only a text that looks like a path counts."""
-    try:
-        return ("/" in text or "." in text) and Path(text).exists()
-    except (OSError, ValueError):
-        return False
 
 
 def content(record: Any) -> Any:

@@ -16,7 +16,6 @@ from mmedpo.errors import DataError, MmedpoError, RecipeError, Submitted
 from mmedpo.evaluate import evaluate, keep_apart, trained_images
 from mmedpo.events import Event, RunFinished
 from mmedpo.folder import locked, read_json, write_json, write_text
-from mmedpo.identity import part_hash
 from mmedpo.journal import Journal
 from mmedpo.launch import launch
 from mmedpo.parts import Observer
@@ -253,7 +252,7 @@ def _reference(this: Run, weighted: list[Weighted]) -> JournalledReference:
     """Open what the journal knows of the pairs' reference log-probabilities."""
     backbone, setting, options = this.recipe.backbone, this.setting, this.recipe.train
     assert options is not None
-    model = part_hash(backbone, this.found(backbone))
+    model = this.hash_of(backbone)
     # Packing and batch size only change the order of additions, but the same recipe has to give the same bits.
     how = [setting.device.split(":")[0], setting.dtype, options.packing, options.batch_size, options.max_length]
     return JournalledReference(this.journal, reference_keys(weighted, model, *how))

@@ -45,6 +45,7 @@ class Run:
     detector: dict[str, Any] = field(default_factory=dict)  # what is known of the localizer that learned
     scoring: dict[str, dict[str, Any]] = field(default_factory=dict)  # scorer -> its own summary of its scores
     restricted: bool = False  # whether what it writes is its owner's alone
+    _hashes: dict[int, tuple[Part, str]] = field(default_factory=dict)  # with the part, whose id is then nobody else's
 
     @property
     def recipe(self) -> Recipe:
@@ -68,7 +69,14 @@ class Run:
     def key(self, part: Part, *facts: Any) -> str:
         """Hash all that a result of a part depends on."""
         recipe = self.recipe
-        return digest(part_hash(part, self.found(part)), recipe.seed, recipe.dtype, self.limit, *facts)
+        return digest(self.hash_of(part), recipe.seed, recipe.dtype, self.limit, *facts)
+
+    def hash_of(self, part: Part) -> str:
+        """Hash what a part's results depend on, once a run: what its options name is read once."""
+        known = self._hashes.get(id(part))
+        if known is None:
+            known = self._hashes[id(part)] = (part, part_hash(part, self.found(part), self.journal))
+        return known[1]
 
     def keep_private(self) -> None:
         """From here on the folder and all that this process writes are their owner's alone."""

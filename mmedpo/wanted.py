@@ -48,7 +48,7 @@ def measures_key(run: Run) -> str:
     """Hash what the measures are made from: the adapter and the pairs in the folder, and what is asked."""
     options = run.recipe.evaluate
     assert options is not None
-    adapter = path_hash(str(run.folder / "adapter")) if run.recipe.train else None
+    adapter = path_hash(str(run.folder / "adapter"), run.journal) if run.recipe.train else None
     asked = as_written(run.loaded)["evaluate"]
     parts = _hashes(run, [*options.measure, *options.probe])
     return run.key(run.recipe.backbone, "measures", adapter, pairs_hash(run), asked, parts)
@@ -60,4 +60,4 @@ def pairs_hash(run: Run) -> str:
 
 
 def _hashes(run: Run, parts: Sequence[Part]) -> list[Any]:
-    return [part_hash(part, run.found(part)) for part in parts]
+    return [part_hash(part, run.found(part), run.journal) for part in parts]
