@@ -141,7 +141,12 @@ def show_result(result: Result) -> None:
     for line in _said(result):
         console.print(line, highlight=False)
     for measured in measures.get("measures", []):
-        console.print(_before_after(measured))
+        if nothing := measured.get("nothing"):
+            console.print(f"{measured['use']}: {nothing}", markup=False, highlight=False, soft_wrap=True)
+        else:
+            console.print(_before_after(measured))
+    for use, caution in cautions(measures):
+        console.print(f"[bold red]caution[/], {use}: {escape(caution)}", highlight=False, soft_wrap=True)
     if "overlap" in measures:
         _print_overlap(console, measures["overlap"])
     for name, what in FILES:
@@ -194,6 +199,12 @@ FILES = (
     ("run.json", "the recipe, versions and counts"),
     ("report.html", "all of it to look at: open it in a browser"),
 )
+
+
+def cautions(measures: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what each metric wants said beside its measures."""
+    for measured in measures.get("measures", ()):
+        yield from ((measured["use"], caution) for caution in measured.get("cautions", ()))
 
 
 def _before_after(measured: Mapping[str, Any]) -> Table:
@@ -376,6 +387,9 @@ def show_variants(results: Mapping[str, Sequence[Result]], compared: Mapping[str
     _print_overlaps(console, {name: measures["overlap"] for name, measures in every.items() if measures})
     for name in (name for name, measures in every.items() if not measures):
         console.print(name, soft_wrap=True)
+    for name, measures in every.items():
+        for use, caution in cautions(measures):
+            console.print(f"[bold red]caution[/], {escape(name)}, {use}: {escape(caution)}", soft_wrap=True)
     console.print(f"{page}  all of them to look at: open it in a browser", soft_wrap=True)
 
 

@@ -14,9 +14,10 @@ from mmedpo_plugins.med_vqa import MedVqa
 from typer.testing import CliRunner
 
 from mmedpo.cli import app
-from mmedpo.compare import compare
+from mmedpo.compare import compare, differing
 from mmedpo.errors import DataError
 from mmedpo.intervals import holm, paired_intervals, pooled_intervals
+from mmedpo.report.page import render_comparison
 
 CASES = 60
 
@@ -138,3 +139,58 @@ def test_holm_keeps_the_order_and_only_raises(values: list[float]) -> None:
     assert all(value <= new <= 1 for value, new in zip(values, adjusted, strict=True))
     order = sorted(range(len(values)), key=lambda index: values[index])
     assert [adjusted[index] for index in order] == sorted(adjusted)
+
+
+def test_runs_that_measure_the_same_are_equal_and_not_incomparable(tmp_path: Path) -> None:
+    right = some_right(0.5, 1)
+    a, b = (make_run(tmp_path / name, right, right) for name in "ab")
+    done = CliRunner().invoke(app, ["compare", str(a), str(b)])
+    assert done.exit_code == 0, done.output
+    assert "the runs differ in no measure" in done.stdout
+    assert f"equal in all runs: med-vqa closed_accuracy {np.mean(right):.3f}, med-vqa closed_count 60" in done.stdout
+    page = render_comparison([str(a), str(b)], [])
+    assert "The runs differ in no measure." in page
+    assert "cannot be compared" not in page
+    assert "med-vqa closed accuracy" in page
+
+
+def test_each_row_names_its_metric_and_metrics_are_not_mixed(tmp_path: Path) -> None:
+    claims = {"claimed": 2.0, "right": 1.0, "true": 2.0, "found": 1.0, "report": 1.0, "false": 1.0, "unread": 0.0}
+    folders = []
+    for name, share in (("a", 0.3), ("b", 0.9)):
+        folder = make_run(tmp_path / name, some_right(share, 1), some_right(0.3, 2))
+        rows = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
+        for number, row in enumerate(rows):
+            more = {**claims, "claimed": 1.0} if name == "b" and number % 2 else claims
+            row["statistics"]["findings"] = [claims, more]
+        (folder / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        known = json.loads((folder / "run.json").read_text())
+        known["recipe"]["evaluate"]["measure"].append({"use": "findings"})
+        (folder / "run.json").write_text(json.dumps(known))
+        folders.append(str(folder))
+    rows = compare(folders)
+    (count,) = [row for row in rows if row["measure"] == "claimed_count" and row["method"] == "b"]
+    assert count["difference"] == -30
+    assert not {"p", "p_holm", "low"} & set(count), "a count is told and not tested"
+    assert "p_holm" in rows_of("precision", rows)["b"]
+    differ, equal = differing(rows)
+    assert [row["metric"] for row in differ] == sorted((row["metric"] for row in differ), reverse=True)
+    assert {row["measure"] for row in equal} >= {"recall", "true_count", "report_count", "closed_count"}
+    lines = [line.split() for line in CliRunner().invoke(app, ["compare", *folders]).stdout.splitlines()]
+    assert lines[0][:3] == ["metric", "measure", "run"]
+    assert ["findings", "precision", "A"] in [line[:3] for line in lines]
+
+
+def test_a_run_that_lacks_a_metric_of_the_first_is_refused(tmp_path: Path) -> None:
+    right = some_right(0.5, 1)
+    a, b = (make_run(tmp_path / name, right, right) for name in "ab")
+    (b / "answers.jsonl").write_text((b / "answers.jsonl").read_text().replace("med-vqa", "findings"))
+    with pytest.raises(DataError, match=r"b: is not measured by med-vqa, as .*a is"):
+        compare([str(a), str(b)])
+
+
+def test_runs_in_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    a, b = make_run(tmp_path / "a/run", some_right(0.2, 1), some_right(0.2, 1)), tmp_path / "b/run"
+    make_run(b, some_right(0.9, 2), some_right(0.2, 1))
+    found = rows_of("closed_accuracy", compare([str(a), str(b)]))
+    assert set(found) == {str(a), str(b)}

@@ -48,8 +48,12 @@ def test_closed_answers_are_right_wrong_or_unparsed() -> None:
     cases = [closed("Yes"), closed("no"), closed("No."), closed("yes")]
     assert measures(cases, ["Yes, left.", "Abnormal", "no", "No"]) == {
         "closed_accuracy": 0.5,
+        "closed_balanced_accuracy": 0.5,
+        "closed_sensitivity": 0.5,
+        "closed_specificity": 0.5,
         "closed_unparsed": 0.25,
         "closed_yes": 0.25,
+        "closed_yes_true": 0.5,
         "closed_count": 4,
     }
 
@@ -146,3 +150,85 @@ def test_on_released_rejected_answers_to_no_substrings_lie_and_words_do_not(
     result = measures([closed("no")] * len(wrong), wrong, legacy=True)
     assert result["closed_accuracy_legacy"] == pytest.approx(legacy)
     assert result["closed_accuracy"] == pytest.approx(strict)
+
+
+def asked(*truths: str) -> list[Case]:
+    return [closed(truth) for truth in truths]
+
+
+def test_who_always_says_the_same_has_a_balanced_accuracy_of_a_half() -> None:
+    found = measures(asked("yes", "no", "no", "no"), ["No."] * 4)
+    assert found["closed_accuracy"] == 0.75
+    assert (found["closed_sensitivity"], found["closed_specificity"]) == (0, 1)
+    assert found["closed_balanced_accuracy"] == 0.5
+    assert (found["closed_yes"], found["closed_yes_true"]) == (0, 0.25)
+
+
+def test_an_answer_that_is_neither_counts_against_the_side_that_was_asked() -> None:
+    found = measures(asked("yes", "yes", "no"), ["Yes", "Perhaps", "Perhaps"])
+    assert (found["closed_sensitivity"], found["closed_specificity"]) == (0.5, 0)
+
+
+def test_where_only_yes_is_true_there_is_no_specificity_and_no_balance() -> None:
+    found = measures([*asked("yes", "yes"), closed("MRI", "CT or MRI?")], ["Yes", "No", "MRI"])
+    assert found["closed_sensitivity"] == 0.5
+    assert not {"closed_specificity", "closed_balanced_accuracy"} & set(found)
+
+
+def said(share_of_yes: float, truths: Sequence[str], right: float = 0.0) -> list[str]:
+    """Answer yes so often whatever is asked, or truly for a share of the questions."""
+    chosen = random.Random(0)
+    return [truth if chosen.random() < right else "yes" if chosen.random() < share_of_yes else "no" for truth in truths]
+
+
+SICK_OR_NOT = ["yes"] * 50 + ["no"] * 150
+BALANCED = ["yes"] * 100 + ["no"] * 100
+
+
+def told(truths: Sequence[str], before: Sequence[str], after: Sequence[str]) -> str:
+    one, other = (measures(asked(*truths), answers) for answers in (before, after))
+    return " / ".join(MedVqa().cautions(one, other))
+
+
+def test_a_model_that_collapsed_to_no_is_no_better_and_that_is_said() -> None:
+    before, after = said(0.65, SICK_OR_NOT, 0.05), said(0.05, SICK_OR_NOT)
+    one, other = (measures(asked(*SICK_OR_NOT), answers) for answers in (before, after))
+    assert other["closed_accuracy"] - one["closed_accuracy"] > 0.2
+    said_of_it = told(SICK_OR_NOT, before, after)
+    assert "the answers to closed questions say yes, before 57%" in said_of_it
+    assert "the clinicians' 25%" in said_of_it
+    assert "balanced accuracy by" in said_of_it
+    assert "owes much to one answer being the more frequent" in said_of_it
+
+
+def test_a_model_that_unlearned_to_answer_is_told_of() -> None:
+    after = [answer if place % 3 else "the film" for place, answer in enumerate(BALANCED)]
+    said_of_it = told(BALANCED, said(0.5, BALANCED, 0.5), after)
+    assert "say neither yes nor no after training, 0% before" in said_of_it
+    assert "train.loss.nll" in said_of_it
+
+
+def test_a_model_that_got_better_on_both_sides_needs_no_caution() -> None:
+    assert told(BALANCED, said(0.7, BALANCED, 0.4), said(0.5, BALANCED, 0.95)) == ""
+    assert told(BALANCED, said(0.7, BALANCED, 0.4), said(0.7, BALANCED, 0.4)) == ""
+    assert MedVqa().cautions(measures(asked(*BALANCED), BALANCED), None) == []
+    assert MedVqa().cautions({}, {}) == []
+    assert MedVqa().cautions({"open_recall": 1.0}, {"open_recall": 0.5}) == []
+
+
+def test_made_up_rows_count_as_the_page_defines_them(shared: Path) -> None:
+    rows: dict[str, list[list[str]]] = {}
+    exec((shared / "cases/paper/metric_rows.py").read_text(), None, rows)
+    judged = {
+        (question, truth, answer): row
+        for kind, question, truth, answer in rows["ROWS"]
+        for row in MedVqa().measure([Case("c", Picture(), question, truth, kind=kind)], [answer])  # type: ignore[arg-type]
+    }
+    assert judged["Is there a mass?", "No", "The lungs are normal."]["closed_unparsed"] == 1
+    assert judged["Is there a mass?", "No", "There is none."]["closed_unparsed"] == 1
+    assert judged["Is it normal?", "No", "Yes and no"]["closed_accuracy"] == 0
+    assert judged["Is there a fracture?", "No", "no evidence of fracture"]["closed_accuracy"] == 1
+    assert judged["Is this CT or MRI?", "MRI", "This is an MRI, not a CT."]["closed_accuracy"] == 0
+    assert judged["Which side, left or right?", "Left", "On the left."]["closed_accuracy"] == 1
+    assert judged["Finding?", "pleural effusion", "effusion effusion effusion"]["open_f1"] == pytest.approx(0.4)
+    assert judged["Where?", "a b the", "the"]["open_recall"] == 0

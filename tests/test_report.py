@@ -140,7 +140,7 @@ def test_the_summary_says_what_is_sure_and_what_is_not(tmp_path: Path) -> None:
         ("n_count", ""),
     ]
     said = [one.text for one in sentences(facts, [line for line in lines if line.better], None)]
-    assert any(text.startswith("Better by more than chance") and "sure +0.200" in text for text in said)
+    assert any(text.startswith("Better by more than chance") and "med-vqa sure +0.200" in text for text in said)
     assert any(text.startswith("Not resolved") and "unsure +0.100 (−0.100 to +0.300)" in text for text in said)
     assert any("1 are answered better" in text and "1 worse, 2 as well" in text for text in said)
     assert any("50% of the 4 held-out image pairs" in text and "chance" in text for text in said)
@@ -230,3 +230,25 @@ def test_a_run_of_variants_ends_with_one_report_on_all(mmedpo: Mmedpo, tmp_path:
     both = mmedpo("report", "out/one", "out/two")
     assert both.returncode == 0, both.stderr
     assert both.stdout.strip().endswith("out/comparison.html")
+
+
+def test_what_must_be_said_beside_measures_is_said_first_and_beside_the_table(tmp_path: Path) -> None:
+    measured = read_facts(write_run(tmp_path / "run")).measures["measures"]
+    cautious = [{**measured[0], "cautions": ["it learned to say no"]}, *measured[1:]]
+    text = page(write_run(tmp_path / "run", overlap={"measures": cautious}))
+    assert text.count("it learned to say no.") == 2
+    assert text.index("Caution, med-vqa: it learned to say no.") < text.index("Better by more than chance")
+
+
+def test_a_metric_without_a_case_says_why_in_place_of_a_table(tmp_path: Path) -> None:
+    measured = read_facts(write_run(tmp_path / "run")).measures["measures"]
+    empty = {"use": "findings", "before": {}, "after": {}, "difference": {}, "better": {}, "cautions": []}
+    text = page(write_run(tmp_path / "run", overlap={"measures": [*measured, {**empty, "nothing": "no reports here"}]}))
+    assert text.count("no reports here.") == 2
+    assert "<caption>findings</caption>" not in text
+
+
+def test_tiles_and_sentences_name_the_metric_of_a_measure(tmp_path: Path) -> None:
+    text = page(write_run(tmp_path / "run"))
+    assert 'sure <span class="faint">med-vqa</span>' in text
+    assert "med-vqa sure +0.200" in text

@@ -39,15 +39,20 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """The measures of one metric."""
+    """The measures of one metric, and what must be said beside them."""
 
     use: str
     lines: list[Line]
+    cautions: list[str]
+    nothing: str  # why there is no line
 
 
 def tables(facts: Facts) -> list[Table]:
     """Make a table of each metric."""
-    return [Table(measured["use"], list(_lines(measured))) for measured in facts.measures.get("measures", ())]
+    return [
+        Table(measured["use"], list(_lines(measured)), measured.get("cautions", []), measured.get("nothing", ""))
+        for measured in facts.measures.get("measures", ())
+    ]
 
 
 def _lines(measured: Mapping[str, Any]) -> Iterator[Line]:

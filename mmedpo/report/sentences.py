@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mmedpo.report.cases import gains
 from mmedpo.report.facts import Facts
 from mmedpo.report.lengths import Lengths
-from mmedpo.report.measures import Line
+from mmedpo.report.measures import Line, Table
 
 CHANCE = 0.6  # held-out pairs ranked right up to here were hardly learned
 LEAK = 0.75  # from here on a rule about length alone ranks the text pairs
@@ -22,9 +22,17 @@ class Said:
     warns: bool = False
 
 
-def sentences(facts: Facts, lines: Sequence[Line], lengths: Lengths | None) -> list[Said]:
-    """Say what is sure, what is not, what got worse, and what the numbers rest on."""
-    return [*_overlap(facts), *_resolved(lines), *_cases(facts), *_learned(facts), *_leak(lengths), *_seeds(facts)]
+def sentences(facts: Facts, lines: Sequence[Line], lengths: Lengths | None, tables: Sequence[Table] = ()) -> list[Said]:
+    """Say what is sure, what is not, what got worse, and what the numbers rest on; what misleads before all that."""
+    said = [*_overlap(facts), *_cautions(tables), *_resolved(lines), *_cases(facts)]
+    return [*said, *_learned(facts), *_leak(lengths), *_seeds(facts)]
+
+
+def _cautions(tables: Sequence[Table]) -> Iterator[Said]:
+    for table in tables:
+        if table.nothing:
+            yield Said(f"{table.use}: {table.nothing}.", True)
+        yield from (Said(f"Caution, {table.use}: {caution}.", True) for caution in table.cautions)
 
 
 def _overlap(facts: Facts) -> Iterator[Said]:
@@ -56,7 +64,7 @@ def _resolved(lines: Sequence[Line]) -> Iterator[Said]:
 
 def _said(line: Line) -> str:
     difference, low, high = map(signed, (line.difference, line.low, line.high))
-    return f"{plain(line.name)} {difference} ({low} to {high})"
+    return f"{line.use} {plain(line.name)} {difference} ({low} to {high})"
 
 
 def signed(value: float | None) -> str:

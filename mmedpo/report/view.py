@@ -29,7 +29,7 @@ def summary_of(facts: Facts) -> dict[str, Any]:
         "measured": [one for one in drawn if one[0].use not in LOOKING],
         "looking": [one for one in drawn if one[0].use in LOOKING],
         "main": lines,
-        "said": sentences(facts, lines, lengths),
+        "said": sentences(facts, lines, lengths, found),
         "lengths": lengths,
         "flow": [(stage, list(_counts(counts))) for stage, counts in facts.run.get("flow", {}).items()],
     }

@@ -46,6 +46,7 @@ class Findings(Metric):
 
     use: ClassVar[str] = "findings"
     additive: ClassVar[bool] = True
+    counts: ClassVar[str] = "cases of kind report whose truth states a finding, and open ones with `open_answers: true`"
 
     uncertain: Literal["present", "absent", "left-out"] = "present"
     """What "possible pneumonia" counts as, in answer and truth: by default as a claim, so that hedging hides nothing;

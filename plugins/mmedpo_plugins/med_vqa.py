@@ -1,10 +1,10 @@
-"""Measures of medical visual question answering: strict closed accuracy, open recall and F1."""
+"""Measures of medical visual question answering: strict closed accuracy and what it hides, open recall and F1."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from mmedpo import Case, Metric, Statistics, hookimpl, totals
@@ -30,8 +30,11 @@ class MedVqa(Metric):
     | measure | of | what |
     |---|---|---|
     | `closed_accuracy` | closed questions | the first whole word yes or no of the answer is that of the truth |
+    | `closed_balanced_accuracy` | yes-or-no questions | mean of the next two: .5 for who always says the same |
+    | `closed_sensitivity` | those where yes is true | share of answers that say yes |
+    | `closed_specificity` | those where no is true | share of answers that say no |
     | `closed_unparsed` | closed questions | share of answers with neither word; they count as wrong |
-    | `closed_yes` | closed questions | share of answers that say yes, to be held against that of the truths |
+    | `closed_yes`, `closed_yes_true` | closed questions | share of answers, and of truths, that say yes |
     | `open_recall` | open questions | token recall as LLaVA-Med defines it |
     | `open_f1` | open questions | token F1 over bags of words |
     | `open_exact` | open questions | share of answers that are the truth, word for word, and nothing else |
@@ -45,11 +48,15 @@ class MedVqa(Metric):
     additive: ClassVar[bool] = True
     better: ClassVar[dict[str, int]] = {
         "closed_accuracy": 1,
+        "closed_balanced_accuracy": 1,
+        "closed_sensitivity": 1,
+        "closed_specificity": 1,
         "closed_unparsed": -1,
         "open_recall": 1,
         "open_f1": 1,
         "open_exact": 1,
     }
+    counts: ClassVar[str] = "cases of kind closed and open"
 
     legacy: bool = False
     """Add the forms that published numbers were computed with, to compare with those: `closed_accuracy_legacy` (the
@@ -66,12 +73,15 @@ class MedVqa(Metric):
         measures: dict[str, float] = {}
         for kind in ("closed", "open"):
             if count := sums.get(kind):
-                names = [name for name in sums if name.startswith(kind + "_") and name not in (_SEEN, _HIT)]
+                names = [name for name in sums if name.startswith(kind + "_") and name not in _OF_OTHERS]
                 measures |= {name: sums[name] / count for name in names}
-                if sums.get(_SEEN) and kind == "closed":
-                    measures[_HIT] = sums[_HIT] / sums[_SEEN]
+                measures |= _of_others(sums) if kind == "closed" else {}
                 measures[f"{kind}_count"] = float(count)
-        return measures
+        return {name: measures[name] for name in sorted(measures, key=_place)}
+
+    def cautions(self, before: Mapping[str, float], after: Mapping[str, float] | None) -> list[str]:
+        """Say where closed accuracy does not tell whether the model answers better."""
+        return list(cautions(before, after))
 
     def _statistics(self, case: Case, answer: str) -> Statistics:
         if case.kind == "open":
@@ -97,7 +107,10 @@ class MedVqa(Metric):
             "closed_accuracy": float(right),
             "closed_unparsed": float(bool(truth) and not said),
             "closed_yes": float(said == "yes"),
+            "closed_yes_true": float(truth == "yes"),
         }
+        if truth:
+            sums |= {f"closed_{truth}_asked": 1.0, f"closed_{truth}_right": float(right)}
         if self.legacy:
             sums["closed_accuracy_legacy"] = float(case.answer.strip().lower() in answer.lower())
             sums |= llava_med_closed(case.answer, answer)
@@ -105,6 +118,79 @@ class MedVqa(Metric):
 
 
 _HIT, _SEEN = "closed_accuracy_llava_med_legacy", "closed_seen_llava_med_legacy"
+# Sums that are not divided by the number of closed questions: measure, what of it is right, of how many.
+_SHARES = {
+    "closed_sensitivity": ("closed_yes_right", "closed_yes_asked"),
+    "closed_specificity": ("closed_no_right", "closed_no_asked"),
+    _HIT: (_HIT, _SEEN),
+}
+_OF_OTHERS = {name for both in _SHARES.values() for name in both}
+_ORDER = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "unparsed", "yes", "yes_true")
+
+
+def _of_others(sums: Statistics) -> dict[str, float]:
+    """Return the measures of some closed questions alone."""
+    measures = {name: sums[right] / sums[of] for name, (right, of) in _SHARES.items() if sums.get(of)}
+    if "closed_sensitivity" in measures and "closed_specificity" in measures:
+        both = measures["closed_sensitivity"] + measures["closed_specificity"]
+        measures["closed_balanced_accuracy"] = both / 2
+    return measures
+
+
+def _place(measure: str) -> tuple[bool, int, bool]:
+    """Return where a measure stands in the table: closed before open, counts last of each."""
+    kind, _, name = measure.partition("_")
+    return kind != "closed", _ORDER.index(name) if name in _ORDER else len(_ORDER), name == "count"
+
+
+FAR, NEAR = 0.1, 0.02  # shares that are apart, and changes that are none
+
+
+def cautions(before: Mapping[str, float], after: Mapping[str, float] | None) -> Iterator[str]:
+    """Yield what to beware of in measures of closed questions before and after."""
+    now = before if after is None else after
+    if "closed_accuracy" not in now:
+        return
+    if after is not None:
+        yield from _ran_away(before, after)
+        yield from _parted(before, after)
+    balanced = now.get("closed_balanced_accuracy")
+    if balanced is not None and now["closed_accuracy"] - balanced > FAR:
+        yield (
+            f"closed accuracy {now['closed_accuracy']:.3f} owes much to one answer being the more frequent: balanced"
+            f" accuracy is {balanced:.3f}, sensitivity {now['closed_sensitivity']:.3f}, specificity"
+            f" {now['closed_specificity']:.3f}"
+        )
+
+
+def _ran_away(before: Mapping[str, float], after: Mapping[str, float]) -> Iterator[str]:
+    """Yield where answers after training are of another sort than before, and than the clinicians'."""
+    lost, had = after.get("closed_unparsed", 0.0), before.get("closed_unparsed", 0.0)
+    if lost - had > FAR / 2:
+        yield (
+            f"{lost:.0%} of the answers to closed questions say neither yes nor no after training, {had:.0%} before:"
+            " the model is unlearning to answer (an NLL term, train.loss.nll, or a lower learning rate keeps it)"
+        )
+    yes, was, true = after.get("closed_yes"), before.get("closed_yes"), after.get("closed_yes_true")
+    if yes is not None and was is not None and true is not None and min(abs(yes - was), abs(yes - true)) > FAR:
+        yield (
+            f"after training {yes:.0%} of the answers to closed questions say yes, before {was:.0%}, the clinicians'"
+            f" {true:.0%}: the model may have learned an answer instead of looking"
+        )
+
+
+def _parted(before: Mapping[str, float], after: Mapping[str, float]) -> Iterator[str]:
+    """Yield where closed accuracy rose and balanced accuracy did not, or hardly."""
+    names = ("closed_accuracy", "closed_balanced_accuracy")
+    if not all(name in side for name in names for side in (before, after)):
+        return
+    rise, balanced = (after[name] - before[name] for name in names)
+    if rise > NEAR and (balanced <= 0 or rise - balanced > FAR):
+        yield (
+            f"closed accuracy changed by {rise:+.3f}, balanced accuracy by {balanced:+.3f}: sensitivity went from"
+            f" {before['closed_sensitivity']:.3f} to {after['closed_sensitivity']:.3f}, specificity from"
+            f" {before['closed_specificity']:.3f} to {after['closed_specificity']:.3f}"
+        )
 
 
 def llava_med_closed(truth: str, answer: str) -> dict[str, float]:

@@ -31,6 +31,7 @@ class RadEvalScores(Metric):
 
     use: ClassVar[str] = "radeval"
     additive: ClassVar[bool] = True
+    counts: ClassVar[str] = "cases of kind report"
 
     scores: tuple[Name, ...] = Field(default=("radgraph", "f1chexbert", "ratescore"), min_length=1)
     """Which scorers to ask."""

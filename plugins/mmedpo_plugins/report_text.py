@@ -38,6 +38,7 @@ class ReportText(Metric):
 
     use: ClassVar[str] = "report-text"
     additive: ClassVar[bool] = True
+    counts: ClassVar[str] = "cases of kind report"
 
     meteor: Literal["off", "wordnet", "stems"] = "off"
     """METEOR as nltk computes it. wordnet: the measure proper, with synonyms; needs nltk's data (`python -m
