@@ -178,7 +178,9 @@ class PreferenceTrainer(DPOTrainer):
         `strayed` asks also how far the policy is from where it started, for which it runs twice.
         """
         base = self.accelerator.unwrap_model(model).get_base_model()
-        inputs = {**batch["inputs"], **self._prepare_inputs(self.sight.inputs(base, batch["images"]))}
+        with self.accelerator.autocast():  # a projector that trains is in float32, what it reads in the model's dtype
+            shown = self.sight.inputs(base, batch["images"])
+        inputs = {**batch["inputs"], **self._prepare_inputs(shown)}
         if "end" in inputs:
             inputs["attention_mask"] = attention_mask(inputs.pop("end"), base, batch["trees"])
         asked = Asked(batch["rows"], batch["columns"], batch["spot"], batch["target"])

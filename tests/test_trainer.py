@@ -322,6 +322,28 @@ def test_the_adapter_folder_is_plain_peft_without_pickle(tmp_path: Path) -> None
     assert not any(".ref." in name or "default" in name for name in weights_of(tmp_path))
 
 
+@pytest.mark.parametrize("packing", ["tree", "pairs"])
+@pytest.mark.parametrize("kept", [64, 0], ids=["image features kept", "looked at each time"])
+@pytest.mark.parametrize("own", [None, ProjectorOptions(learning_rate=0.01)], ids=["lora", "lora and projector"])
+def test_in_bfloat16_a_step_goes_where_it_goes_in_float32(
+    tmp_path: Path, packing: str, kept: int, own: ProjectorOptions | None
+) -> None:
+    moved = []
+    for dtype in ("float32", "bfloat16"):
+        backbone = make_backbone(make_model().to(getattr(torch, dtype)))
+        options = {"packing": packing, "vision_memory": kept, "projector": own, "loss": LossOptions(nll=1.0)}
+        options |= {"warmup_ratio": 0, "trl": PLAIN_SGD, "gradient_checkpointing": own is not None}
+        chosen = TrainOptions(lora=LORA, validation=0.5, learning_rate=0.01, epochs=1, batch_size=16, **options)
+        done = train(
+            make_pairs(8), backbone, chosen, tmp_path / dtype, Setting(seed=5, dtype=dtype), lambda event: None
+        )
+        assert done["validation"]["all"]["pairs"]
+        moved.append(
+            torch.cat([value.flatten() for name, value in weights_of(tmp_path / dtype).items() if "_B" in name])
+        )
+    assert apart(moved[1], moved[0]) < 0.05
+
+
 def test_the_projector_learns_at_its_own_rate_and_only_on_request(tmp_path: Path) -> None:
     fit(tmp_path / "without", make_pairs(4))
     assert not any("projector" in name for name in weights_of(tmp_path / "without"))
