@@ -16,6 +16,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -70,10 +71,10 @@ GROUPS: Sequence[tuple[Sequence[str], Sequence[str]]] = [  # our findings, the l
 ]
 
 
-def compare(half: Half, wrong: str = "") -> dict[str, Counter[str]]:
+def compare(half: Half, wrong: str = "", reports: int | None = None) -> dict[str, Counter[str]]:
     """Count by group the reports in which both, ours alone, theirs alone or neither has it; show the wrong ones."""
     counts: dict[str, Counter[str]] = {" or ".join(ours): Counter() for ours, _ in GROUPS}
-    for text, truth in labelled(half):
+    for text, truth in islice(labelled(half), reports):
         found = {name for name, label in labels(read(text)).items() if label.status != "absent"}
         for ours, theirs in GROUPS:
             said, name = {truth.get(label) for label in theirs}, " or ".join(ours)
@@ -92,18 +93,18 @@ def f1(count: Mapping[str, int]) -> float | None:
     return 2 * both / (2 * both + apart) if both + apart else None
 
 
-def rows(half: Half) -> list[tuple[str, Counter[str]]]:
+def rows(half: Half, reports: int | None = None) -> list[tuple[str, Counter[str]]]:
     """Return the groups that somebody has, the most frequent first, after the sum of all."""
-    counts = compare(half)
+    counts = compare(half, reports=reports)
     every: Counter[str] = sum(counts.values(), Counter())
     there = sorted(counts.items(), key=lambda item: -(item[1]["both"] + item[1]["theirs"]))
     return [("all", every), *((name, count) for name, count in there if f1(count) is not None)]
 
 
-def table(half: Half) -> str:
+def table(half: Half, reports: int | None = None) -> str:
     """Return the rows as Markdown."""
     lines = ["| finding | in reports | precision | recall | F1 |", "|---|---|---|---|---|"]
-    for name, count in rows(half):
+    for name, count in rows(half, reports):
         both, cells = count["both"], [f"{count['both'] + count['theirs']:,}"]
         for whole in (both + count["ours"], both + count["theirs"]):
             cells.append(f"{both / whole:.2f}" if whole else "")
@@ -116,14 +117,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--half", choices=["develop", "held out"], default="held out")
     parser.add_argument("--wrong", default="", help="a finding of the table: print the reports where the two differ")
+    parser.add_argument("--reports", type=int, help="so many reports of the half; all, unless it says otherwise")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     if options.wrong:
-        compare(options.half, options.wrong)
+        compare(options.half, options.wrong, options.reports)
     elif options.json:
-        print(json.dumps({name: {**count, "f1": f1(count)} for name, count in rows(options.half)}, indent=2))
+        print(
+            json.dumps(
+                {name: {**count, "f1": f1(count)} for name, count in rows(options.half, options.reports)}, indent=2
+            )
+        )
     else:
-        print(table(options.half))
+        print(table(options.half, options.reports))
 
 
 if __name__ == "__main__":

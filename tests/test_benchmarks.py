@@ -1,0 +1,60 @@
+"""Every benchmark runs, at a size that takes seconds; its figures mean nothing at that size and are not looked at."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from radlabels_triples import installed
+
+BENCHMARKS = ROOT / "tests" / "benchmarks"
+TINY = ["--json", "--size", "tiny"]
+SMALL = {  # benchmark -> its command lines; scripts/on_gpu.sh, which a test runs too, has more of the first three
+    "training_speed": [
+        [*TINY, "--shapes", "report", "--contenders", "tree,plain", "--no-scaling"],
+        [*TINY, "--shapes", "slake-image", "--contenders", "tree,pairs,trl", "--together"],
+    ],
+    "answer_speed": [TINY],
+    "adapter_cost": [TINY],
+    "chat_throughput": [["--json", "--items", "8", "--rounds", "1", "--replayed", "50"]],
+    "grouping": [["--json", "--seeds", "1", "--images", "3", "--films", "2"]],
+    "labeller": [["--json", "--reports", "20"]],
+    "noise_speed": [["--json", "--images", "40"]],
+    "voters": [["--json", "--triples", "2", "--voters", "rules"]],
+}
+READS_REPORTS = {"labeller", "voters"}
+
+
+def test_every_benchmark_is_run_here() -> None:
+    assert {path.stem for path in BENCHMARKS.glob("*.py")} == set(SMALL)
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(("name", "words"), [(name, words) for name, lines in SMALL.items() for words in lines])
+def test_a_benchmark_prints_its_figures_as_json(name: str, words: list[str], tmp_path: Path) -> None:
+    if name in READS_REPORTS and not installed():
+        pytest.skip("the labelled reports of radlabels are not installed")
+    line = [sys.executable, str(BENCHMARKS / f"{name}.py"), *words]
+    done = subprocess.run(
+        line, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout)
+
+
+def test_a_contender_that_fails_is_named_the_others_go_on_and_the_status_is_1(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.argv[1:] = '--json --size tiny --shapes report --contenders plain,tree --together "
+        "--no-scaling'.split(); import mmedpo.batches; mmedpo.batches.Collator.batch = None; "
+        "import training_speed; training_speed.main()"
+    )
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(BENCHMARKS)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=env)
+    found = json.loads(done.stdout)["shapes"]["report"]["contenders"]
+    assert done.returncode == 1
+    assert {name: "TypeError" in row["failed"] for name, row in found.items()} == {"plain": True, "tree": True}
