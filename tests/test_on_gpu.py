@@ -1,0 +1,105 @@
+"""The prepared command for a machine with a GPU: here every step of it runs on the CPU, on a tiny model."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+
+SCRIPT = ROOT / "scripts" / "on_gpu"
+STEPS = [
+    "install", "card", "quickstart", "slake", "slake, flex attention", "gradients in float32", "vqa-rad", "report",
+    "answers", "adapter",
+]  # fmt: skip
+
+
+def on_gpu(folder: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    """Run the script as on the machine, and return its JSON as well."""
+    line = ["bash", str(SCRIPT.with_suffix(".sh")), str(folder), *words]
+    env = {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(line, capture_output=True, text=True, env=env, cwd=folder.parent)
+    return done, json.loads((folder / "on_gpu.json").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_every_step_runs_on_a_cpu_and_leaves_its_figures_in_json_log_and_table(tmp_path: Path) -> None:
+    done, result = on_gpu(tmp_path / "out", "--device", "cpu", "--size", "tiny", "--minutes", "40")
+    assert done.returncode == 0, done.stdout[-3000:] + (tmp_path / "out" / "on_gpu.log").read_text()[-3000:]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["on_gpu.json", "on_gpu.log"]
+    found = {step["name"]: step["found"] for step in result["steps"]}
+    assert (list(found), result["failed"]) == (STEPS, [])
+    assert found["card"]["versions"]["torch"]
+    assert set(found["quickstart"]["runs"]) == {"cpu float32", "cpu bfloat16"}
+    slake = found["slake"]["shapes"]["slake"]
+    assert set(slake["contenders"]) == {"tree", "plain", "trl", "trl-equal", "pairs"}
+    assert all(row["pairs_per_s"] > 0 and row["peak_gb"] > 0 for row in slake["contenders"].values())
+    assert slake["gradients"]["tree to plain"]["whole"] < 0.05
+    exact = found["gradients in float32"]["shapes"]["slake"]
+    assert exact["gradients"]["tree to plain"]["worst"] < 1e-5
+    assert exact["contenders"]["flex"]["forward_alone"]  # torch has no backward pass of it on a CPU
+    assert all(set(found[name]["shapes"]) == {name} for name in ("vqa-rad", "report"))
+    assert all(found["answers"][name]["prefill_share"] > 0 for name in ("questions", "reports"))
+    assert found["adapter"]["steps"] == 1
+    table = done.stdout.split("\n\n")[1]
+    assert all(f"\n{name}" in f"\n{table}" for name in STEPS)
+
+
+def test_a_step_that_fails_names_itself_and_the_next_is_tried(tmp_path: Path) -> None:
+    done, result = on_gpu(tmp_path / "out", "--device", "cuda:99", "--size", "tiny", "--minutes", "0.3")
+    assert done.returncode == 1
+    assert {"card", "quickstart"} <= set(result["failed"])
+    by_name = {step["name"]: step for step in result["steps"]}
+    assert list(by_name) == STEPS
+    assert all(step["why"] for step in by_name.values() if step["status"] != "done")
+    assert by_name["adapter"]["status"] == "not begun"  # the time was up
+
+
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(SCRIPT))
+    import running
+
+    return running
+
+
+def program(folder: Path, text: str) -> str:
+    """Write a step's program; it finds the file for its figures last on its command line."""
+    path = folder / "step.py"
+    path.write_text(f"import pathlib, subprocess, sys, time\nout = pathlib.Path(sys.argv[-1])\n{text}\n")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "why", "found"),
+    [
+        ("out.write_text('{\"a\": 1}')", "done", "", {"a": 1}),
+        ("out.write_text('{\"a\": 1}'); raise ValueError('no card')", "failed", "ValueError: no card", {"a": 1}),
+        ("sys.exit(3)", "failed", "exit status 3", {}),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "failed", "exit status -11", {}),
+        ("out.write_text('{\"a\": 1}'); time.sleep(60)", "out of time", "stopped after 6 s", {"a": 1}),
+        ("subprocess.Popen(['sleep', '60']).wait()", "out of time", "stopped after 6 s", {}),
+    ],
+)  # fmt: skip
+def test_a_step_leaves_what_it_found_however_it_ends(
+    tmp_path: Path, running: Any, text: str, status: str, why: str, found: dict[str, int]
+) -> None:
+    step = running.Step("one", program(tmp_path, text), [], 6)
+    with (tmp_path / "log").open("w") as log:
+        done = running.run(step, 60.0, {}, log, tmp_path / "out.json")
+    assert (done.status, dict(done.found)) == (status, found)
+    assert why in done.why
+
+
+def test_what_the_machine_has_too_old_is_carried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPT))
+    import wheels
+
+    packages = {"datasets": {"requires_dist": ["tokenizers>=99", 'numpy<1 ; extra == "old"']}}
+    assert set(wheels.refused(wheels.machine(), packages)) == {"transformers", "tokenizers"}
