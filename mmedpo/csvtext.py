@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from io import StringIO
 from itertools import starmap
@@ -18,10 +18,14 @@ from mmedpo.textfiles import text_lines
 _OTHERS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
 
 
-def csv_rows(file: Path, delimiter: str = ",") -> Iterator[Row]:
+Require = Callable[[Sequence[str], str], None]
+
+
+def csv_rows(file: Path, delimiter: str = ",", require: Require = lambda names, place: None) -> Iterator[Row]:
     """Yield the rows of a CSV file with a header. Raises DataError with the line for what is no such row.
 
-    The next row can still be asked for after such an error, so that `every` tells all of them.
+    `require` gets the names of the columns and their place, and may raise. The next row can still be asked for after a
+    row's error, so that `every` tells all of them.
     """
     table = _cells(file, delimiter)
     try:
@@ -29,6 +33,7 @@ def csv_rows(file: Path, delimiter: str = ",") -> Iterator[Row]:
     except StopIteration:
         return iter(())
     names = _header(file, first, delimiter)
+    require([name for name in names if name], f"{file}:1")
     return starmap(partial(_row, file, names), table)
 
 

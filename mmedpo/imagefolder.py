@@ -13,7 +13,7 @@ from mmedpo.errors import DataError
 from mmedpo.nearmiss import Names
 from mmedpo.pictures import short
 from mmedpo.records import Drop
-from mmedpo.rows import Row
+from mmedpo.rows import Row, every
 
 Item = TypeVar("Item")
 _ADDRESS = re.compile(r"data:|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -53,11 +53,20 @@ class ImageFolder:
         return Drop(short(name), "the image is missing")
 
     def complete(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Yield the items, made with the help of `find`. Raises DataError first when missing images are an error."""
-        every = list(items)
+        """Yield the items, made with the help of `find`. Raises DataError first when missing images are an error.
+
+        Of a `map`, which goes on after an error, all rows that are wrong are told.
+        """
+        wrong: list[str] = []
+        try:
+            made = every(items)
+        except DataError as error:
+            wrong.append(str(error))
         if self._absent and self._missing == "error":
-            raise DataError(self._message())
-        yield from every
+            wrong.append(self._message())
+        if wrong:
+            raise DataError("\n".join(wrong))
+        yield from made
 
     def _require_inside(self, name: str, row: Row) -> None:
         for flavour in (PurePosixPath(name), PureWindowsPath(name)):

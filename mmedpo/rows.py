@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from math import inf
 from typing import Any, Literal, TypeVar
 
@@ -142,9 +143,10 @@ class Ids:
         self._places[unique] = ""
         return unique
 
-    def of(self, *content: str) -> str:
+    def of(self, *content: str | bytes) -> str:
         """Make an id of what a row says, so that it stays the row's when others come before it or go."""
-        return self.distinct(digest(*content)[:12])
+        told = [sha256(item).hexdigest() if isinstance(item, bytes) else item for item in content]
+        return self.distinct(digest(*told)[:12])
 
 
 def closed_answer(answer: str) -> Literal["yes", "no"] | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pandas as pd
 import pytest
 from mmedpo_plugins.hf_dataset import HfDataset
 from PIL import Image
@@ -48,8 +49,8 @@ def test_a_saved_set_gives_cases_with_its_images_and_class_names(film: Path, tmp
     first, second = read(tmp_path / "set", split="test")
     assert isinstance(first, Case)
     assert isinstance(second, Case)
-    assert (first.id, first.answer, first.kind) == ("test-0", "yes", "closed")
-    assert (second.id, second.answer, second.kind) == ("test-1", "left", "open")
+    assert (first.answer, first.kind) == ("yes", "closed")
+    assert (second.answer, second.kind) == ("left", "open")
     assert first.image.load().getpixel((0, 0)) == 9
     assert first.restricted
 
@@ -93,7 +94,27 @@ def test_missing_images_are_an_error_or_left_out(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text(json.dumps({"image": "gone.png", "question": "?", "answer": "x"}))
     with pytest.raises(DataError, match=r"no image gone\.png"):
         read(tmp_path, columns={})
-    assert read(tmp_path, columns={}, missing="skip") == [Drop("train-0", "the image is missing")]
+    (dropped,) = read(tmp_path, columns={}, missing="skip")
+    assert isinstance(dropped, Drop)
+
+
+@pytest.mark.parametrize("name", ["train.csv", "train.jsonl"])
+def test_texts_of_a_table_stay_what_they_are(name: str, film: Path, tmp_path: Path) -> None:
+    row = {"image": "a.png", "question": "How many?", "answer": "None", "id": "007", "group": "NA"}
+    text = ",".join(row) + "\n" + ",".join(row.values()) if name.endswith(".csv") else json.dumps(row)
+    (tmp_path / name).write_text(text + "\n")
+    (case,) = read(tmp_path, columns={}, images=film.parent)
+    assert isinstance(case, Case)
+    assert (case.id, case.answer, case.group) == ("007", "None", "NA")
+
+
+def test_gaps_in_a_column_of_whole_numbers_leave_them_whole(film: Path, tmp_path: Path) -> None:
+    rows = {"image": [str(film)] * 2, "question": ["?"] * 2, "answer": ["x", "y"], "group": [2, None]}
+    pd.DataFrame(rows).to_parquet(tmp_path / "train.parquet")
+    first, second = read(tmp_path, columns={}, images=film.parent)
+    assert isinstance(first, Case)
+    assert isinstance(second, Case)
+    assert (first.group, second.group) == ("2", "")
 
 
 @pytest.mark.parametrize(
@@ -110,9 +131,9 @@ def test_what_is_not_there_is_named(film: Path, tmp_path: Path, options: dict[st
         read(**{"path": tmp_path / "set", **options})
 
 
-def test_a_broken_file_is_an_error_of_the_folder(tmp_path: Path) -> None:
+def test_a_broken_line_is_an_error_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text('{"image": "a.png"}\n{broken\n')
-    with pytest.raises(DataError, match=r"cannot be loaded \(.*JSON"):
+    with pytest.raises(DataError, match=r"train\.jsonl:2:2: broken JSON"):
         read(tmp_path, columns={})
 
 

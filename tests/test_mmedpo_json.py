@@ -80,9 +80,13 @@ def test_another_image_on_the_rejected_side_makes_an_image_pair(root: Path) -> N
     assert read_one(root, entry(rejected_image="a.png")).kind == "text"
 
 
-def test_ids_are_numbers_or_texts_or_the_position(root: Path) -> None:
-    pairs = read(root, entry(id="x-1"), entry(id=3), entry(id=...))
-    assert [pair.case.id for pair in pairs if isinstance(pair, Pair)] == ["x-1", "3", "2"]
+def test_ids_are_numbers_or_texts_or_made_of_what_the_entry_says(root: Path) -> None:
+    named = [pair.case.id for pair in read(root, entry(id="x-1"), entry(id=3)) if isinstance(pair, Pair)]
+    assert named == ["x-1", "3"]
+    alone, later = read(root, entry(id=...)), read(root, entry(id="x-1"), entry(id=...))
+    assert [pair.case.id for pair in alone if isinstance(pair, Pair)] == [
+        pair.case.id for pair in later[1:] if isinstance(pair, Pair)
+    ]
 
 
 def test_an_id_used_again_is_made_unique(root: Path) -> None:

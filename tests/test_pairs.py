@@ -56,7 +56,7 @@ SWIFT = {"messages": [ASKED, said("A cat.")], "images": ["cat.png"]}
 def test_ms_swift_has_three_ways_to_write_a_rejected_answer(root: Path, rejected: dict[str, Any]) -> None:
     pair = read_one(root, {**SWIFT, **rejected})
     assert (pair.case.question, pair.chosen.answer, pair.rejected.answer) == ("What is this?", "A cat.", "A dog.")
-    assert (pair.kind, pair.case.id, pair.made_by, pair.relevance, pair.notes) == ("text", "0", "pairs", None, {})
+    assert (pair.kind, pair.made_by, pair.relevance, pair.notes) == ("text", "pairs", None, {})
     assert pair.rejected.image is pair.chosen.image
 
 
@@ -137,11 +137,17 @@ def test_what_does_not_say_whether_it_is_restricted_is(root: Path) -> None:
     assert not read_one(root, row, restricted=False).case.restricted
 
 
+def reason(items: list[Pair | Drop]) -> str:
+    (item,) = items
+    assert isinstance(item, Drop)
+    return item.reason
+
+
 def test_pairs_that_teach_nothing_or_whose_image_is_missing_are_dropped(root: Path) -> None:
-    assert read(root, {**SWIFT, "rejected_response": "A cat."}) == [Drop("0", "both sides are the same")]
-    assert read(root, {**SWIFT, "rejected_response": " "}) == [Drop("0", "an answer is empty")]
+    assert reason(read(root, {**SWIFT, "rejected_response": "A cat."})) == "both sides are the same"
+    assert reason(read(root, {**SWIFT, "rejected_response": " "})) == "an answer is empty"
     gone = {**SWIFT, "rejected_response": "A dog.", "images": ["gone.png"]}
-    assert read(root, gone, missing="skip") == [Drop("0", "the image is missing")]
+    assert reason(read(root, gone, missing="skip")) == "the image is missing"
     with pytest.raises(DataError, match=r"no image gone\.png"):
         read(root, gone)
 

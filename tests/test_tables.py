@@ -44,10 +44,48 @@ def one(items: list[Case | Drop]) -> Case:
     return case
 
 
-def test_a_row_becomes_a_case_that_its_line_names(root: Path) -> None:
+def test_a_row_becomes_a_case(root: Path) -> None:
     case = one(read_csv(root, "image,question,answer\na.png,Where is it?,On the left\n"))
-    assert (case.id, case.question, case.answer, case.kind) == ("vqa.csv:2", "Where is it?", "On the left", "open")
+    assert (case.question, case.answer, case.kind) == ("Where is it?", "On the left", "open")
     assert (case.image.path, case.group, case.restricted) == (str(root / "a.png"), "", True)
+
+
+def ids(items: list[Case | Drop]) -> list[str]:
+    return [item.id for item in items if isinstance(item, Case)]
+
+
+def test_rows_without_an_id_keep_theirs_when_others_are_put_before_them(root: Path) -> None:
+    rows = [line(question=f"Is there a nodule at {place}?") for place in ("the top", "the bottom")]
+    before = ids(read_jsonl(root, *rows))
+    assert ids(read_jsonl(root, line(image="b.png"), rows[0], line(), rows[1]))[1::2] == before
+    header = "image,question,answer\n"
+    table = "".join(",".join(map(str, row.values())) + "\n" for row in rows)
+    assert ids(read_csv(root, header + table)) == before
+
+
+def test_rows_that_say_the_same_have_ids_of_their_own(root: Path) -> None:
+    first, second, other = ids(read_jsonl(root, line(), line(), line(answer="No")))
+    assert second == f"{first}~2"
+    assert other not in (first, second)
+
+
+@pytest.mark.parametrize("column", ["id", "kind", "group", "about", "boxes", "restricted"])
+def test_null_in_place_of_a_column_leaves_it_unread(root: Path, column: str) -> None:
+    plain = one(read_jsonl(root, line(), restricted=False))
+    told = {"boxes": [{"label": "n", "box": [1, 2, 11, 22]}], "restricted": "true", "kind": "report"}
+    assert one(read_jsonl(root, line(**{column: told.get(column, "x")}), restricted=False)) != plain
+    rows = line(**{column: told.get(column, "x")})
+    assert one(read_jsonl(root, rows, columns={column: None}, restricted=False)) == plain
+
+
+def test_all_rows_that_are_wrong_are_told_with_the_missing_images(root: Path) -> None:
+    with pytest.raises(DataError) as told:
+        read_jsonl(root, line(answer=3.5), line(answer=" "), line(kind="maybe"), line(image="gone.png"))
+    where = f"{root / 'vqa.jsonl'}"
+    first, second, third = str(told.value).split("\n")
+    assert first.startswith(f"{where}:2: 'answer' must be a text")
+    assert second.startswith(f"{where}:3: 'kind' must be")
+    assert "gone.png" in third
 
 
 def test_columns_are_mapped_and_others_stay_out_of_the_run(root: Path) -> None:
@@ -113,7 +151,8 @@ def test_missing_images_are_an_error_or_left_out(root: Path) -> None:
     with pytest.raises(DataError, match=r"no image gone\.png; .*data\.missing=skip"):
         read_jsonl(root, *rows)
     dropped, kept = read_jsonl(root, *rows, missing="skip")
-    assert dropped == Drop("vqa.jsonl:1", "the image is missing")
+    assert isinstance(dropped, Drop)
+    assert dropped.reason == "the image is missing"
     assert isinstance(kept, Case)
 
 
@@ -138,6 +177,13 @@ def test_missing_images_are_an_error_or_left_out(root: Path) -> None:
 def test_what_is_wrong_with_a_row_is_said_with_its_line(root: Path, change: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=rf"vqa\.jsonl:2: .*{message}"):
         read_jsonl(root, line(), line(**change))
+
+
+@pytest.mark.parametrize("options", [{"columns": {"group": "patient"}}, {"notes": ["patient"]}])
+def test_a_column_that_no_line_has_is_named(root: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=r"vqa\.jsonl: has no column 'patient'; there are: answer, image, question"):
+        read_jsonl(root, line(), **options)
+    assert read_jsonl(root, line(), line(patient="P1", question="Is it left?"), **options)
 
 
 def test_an_id_that_stands_twice_is_named_with_both_lines(root: Path) -> None:

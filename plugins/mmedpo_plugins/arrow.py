@@ -45,8 +45,13 @@ def _row(file: Path, number: int, one: Any) -> Row:
 
 def embedded(row: Row, key: str) -> Picture:
     """Return the image that a row holds as {"bytes": ..., "path": ...}. Raises DataError when there is none."""
+    return Picture.encoded(image_bytes(row, key), row.place)
+
+
+def image_bytes(row: Row, key: str) -> bytes:
+    """Return the content of the image that a row holds. Raises DataError when there is none."""
     value = row.values.get(key)
     content = value.get("bytes") if isinstance(value, Mapping) else value
     if not isinstance(content, bytes):
         raise row.wrong(f"{key!r} holds no image but {shown(value)}")
-    return Picture.encoded(content, row.place)
+    return content

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import starmap
 from math import isfinite
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -20,6 +22,7 @@ from mmedpo import (
     Region,
     Row,
     csv_rows,
+    every,
     hookimpl,
     is_number,
     json_value,
@@ -74,7 +77,7 @@ class Boxes(Reader):
         """Yield a case an image, in the order of the file. Raise DataError with the place of what cannot be read."""
         images = ImageFolder([self.images or self.file.parent], self.missing)
         films = _coco(self.file) if self.file.suffix == ".json" else _csv(self.file, self.agreed)
-        yield from images.complete(self._item(name, film, images) for name, film in films.items())
+        yield from images.complete(starmap(partial(self._item, images=images), films.items()))
 
     def _item(self, name: str, film: _Film, images: ImageFolder) -> Case | Drop:
         path = next((path for suffix in _SUFFIXES if (path := _find(images, name + suffix, film.row))), None)
@@ -107,11 +110,7 @@ def _find(images: ImageFolder, name: str, row: Row) -> Path | None:
 def _csv(file: Path, agreed: bool) -> dict[str, _Film]:
     films: dict[str, _Film] = {}
     drawn: dict[str, dict[str, list[Region]]] = {}  # by film and radiologist
-    for row in csv_rows(file):
-        told = next((read for columns, read in _CSV.items() if columns <= row.values.keys()), None)
-        if told is None:
-            raise DataError(f"{file}:1: has neither the columns of NIH ChestX-ray nor those of VinDr-CXR")
-        name, who, region, group = told(row)
+    for row, (name, who, region, group) in every(map(_told, csv_rows(file, require=_require_columns))):
         films.setdefault(name, _Film(row, group=group))
         if region:
             drawn.setdefault(name, {}).setdefault(who, []).append(region)
@@ -121,6 +120,16 @@ def _csv(file: Path, agreed: bool) -> dict[str, _Film]:
 
 
 _Told = tuple[str, str, Region | None, str]  # the film, who drew the box, the box, the patient
+
+
+def _require_columns(names: Sequence[str], place: str) -> None:
+    if not any(columns <= set(names) for columns in _CSV):
+        raise DataError(f"{place}: has neither the columns of NIH ChestX-ray nor those of VinDr-CXR")
+
+
+def _told(row: Row) -> tuple[Row, _Told]:
+    read = next(read for columns, read in _CSV.items() if columns <= row.values.keys())
+    return row, read(row)
 
 
 def _nih(row: Row) -> _Told:

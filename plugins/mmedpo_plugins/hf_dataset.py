@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from itertools import starmap
+from itertools import chain, starmap
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -22,12 +22,15 @@ from mmedpo import (
     Picture,
     Reader,
     Row,
+    csv_rows,
     first_line,
     hookimpl,
     shown,
 )
-from mmedpo_plugins.arrow import embedded
 from mmedpo_plugins.mapped import Mapped
+
+_SAVED = ("dataset_dict.json", "state.json")  # a folder that `save_to_disk` wrote has one of them
+_OF_IMAGES = ("metadata.csv", "metadata.jsonl")  # beside images they are the library's own form
 
 
 @hookimpl
@@ -62,8 +65,8 @@ class HfDataset(Mapped):
 
     def read(self) -> Iterator[Case | Drop]:
         """Yield the cases in the order of the set. Raise DataError with the row's number for what cannot be read."""
-        images, ids = ImageFolder(self._roots(), self.missing), Ids()
-        yield from images.complete(self._item(row, number, images, ids) for number, row in enumerate(self._rows()))
+        images = ImageFolder(self._roots(), self.missing)
+        yield from images.complete(map(partial(self._item, images=images, ids=Ids()), self._rows()))
 
     def _roots(self) -> list[Path]:
         if self.images:
@@ -77,6 +80,25 @@ class HfDataset(Mapped):
         return [cache]
 
     def _rows(self) -> Iterator[Row]:
+        tables = self._tables()
+        return chain.from_iterable(map(self._in_table, tables)) if tables else self._loaded()
+
+    def _tables(self) -> list[Path]:
+        """Return a folder's CSV and JSON Lines files; the library would make 7 of "007" and nothing of "NA"."""
+        import datasets
+
+        folder = Path(self.path)
+        if not folder.is_dir() or any((folder / name).is_file() for name in _SAVED):
+            return []
+        with self._explained():
+            files = datasets.load_dataset_builder(self.path, self.name).config.data_files or {}
+        found = [Path(file) for file in files.get(self.split, ())]
+        return found if all(file.suffix in (".csv", ".jsonl") and file.name not in _OF_IMAGES for file in found) else []
+
+    def _in_table(self, file: Path) -> Iterator[Row]:
+        return csv_rows(file, require=self.require_columns) if file.suffix == ".csv" else self.objects(file)
+
+    def _loaded(self) -> Iterator[Row]:
         with self._explained():
             data = self._load()
         if data.column_names:
@@ -95,7 +117,7 @@ class HfDataset(Mapped):
         import datasets
 
         folder = Path(self.path)
-        if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
+        if any((folder / name).is_file() for name in _SAVED):
             data = datasets.load_from_disk(self.path)
             if isinstance(data, datasets.DatasetDict):
                 if self.split not in data:
@@ -130,20 +152,21 @@ class HfDataset(Mapped):
             where = self.path if Path(self.path).exists() else f"{self.path} (no folder here, so taken for a Hub name)"
             raise DataError(f"{where}: cannot be loaded ({first_line(error)})") from error
 
-    def _item(self, row: Row, number: int, images: ImageFolder, ids: Ids) -> Case | Drop:
-        name = ids.require_new(row.get(self.columns.id) or f"{self.split}-{number}", row)
-        picture = self._picture(row, images)
-        return self.case(row, name, picture, images) if picture else images.drop(name)
+    def _item(self, row: Row, images: ImageFolder, ids: Ids) -> Case | Drop:
+        image = self._image(row, images)
+        name = self.id_of(row, ids, image)
+        if isinstance(image, bytes):
+            return self.case(row, name, Picture.encoded(image, row.place), images)
+        path = images.find(image, row)
+        return self.case(row, name, Picture.at(path), images) if path else images.drop(name)
 
-    def _picture(self, row: Row, images: ImageFolder) -> Picture | None:
+    def _image(self, row: Row, images: ImageFolder) -> str | bytes:
+        """Return the image that a row holds, or the name of its file."""
         value = row.values.get(self.columns.image)
-        if isinstance(value, bytes) or (isinstance(value, Mapping) and value.get("bytes")):
-            return embedded(row, self.columns.image)
-        file = value.get("path") if isinstance(value, Mapping) else value
-        if not isinstance(file, str) or not file:
+        held = value.get("bytes") or value.get("path") if isinstance(value, Mapping) else value
+        if not isinstance(held, str | bytes) or not held:
             raise row.wrong(f"{self.columns.image!r} holds no image but {shown(value)}")
-        path = images.find(_below(file, images), row)
-        return Picture.at(path) if path else None
+        return held if isinstance(held, bytes) else _below(held, images)
 
 
 def _below(file: str, images: ImageFolder) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -57,8 +59,9 @@ class IuXray(Reader):
 
     def read(self) -> Iterator[Case | Drop]:
         """Yield the films in the order of the file. Raise DataError with the entry that cannot be read."""
-        images, ids = ImageFolder([self.root / "images"], self.missing), Ids()
-        yield from images.complete(item for row in self._rows() for item in self._items(row, images, ids))
+        images = ImageFolder([self.root / "images"], self.missing)
+        make = partial(self._items, images=images, ids=Ids())
+        yield from chain.from_iterable(images.complete(map(make, self._rows())))
 
     def _rows(self) -> Iterator[Row]:
         file = self.root / "annotation.json"
@@ -70,11 +73,12 @@ class IuXray(Reader):
             for number, entry in enumerate(entries):
                 yield Row(f"{file}: {split}[{number}]", entry if isinstance(entry, dict) else {})
 
-    def _items(self, row: Row, images: ImageFolder, ids: Ids) -> Iterator[Case | Drop]:
-        study, names = row.text("id"), _paths(row)
+    def _items(self, row: Row, images: ImageFolder, ids: Ids) -> list[Case | Drop]:
+        study, names, made = row.text("id"), _paths(row), list[Case | Drop]()
         for number, name in enumerate(names if self.views == "each" else names[:1]):
             unique = ids.distinct(f"{study}/{number}" if self.views == "each" else study)
-            yield self._item(row, unique, images.find(name, row)) or images.drop(unique)
+            made.append(self._item(row, unique, images.find(name, row)) or images.drop(unique))
+        return made
 
     def _item(self, row: Row, name: str, path: Path | None) -> Case | None:
         if path is None:

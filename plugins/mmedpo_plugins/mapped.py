@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
+from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
-from mmedpo import Case, DataError, ImageFolder, Picture, Reader, Region, Row, answer_kind, is_number, shown
+from mmedpo import (
+    Case,
+    DataError,
+    Ids,
+    ImageFolder,
+    Picture,
+    Reader,
+    Region,
+    Row,
+    answer_kind,
+    is_number,
+    jsonl_rows,
+    shown,
+)
 
 Kind = Literal["closed", "open", "report"]
 _TRUTHS = {"": False, "true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 class Columns(BaseModel):
-    """Which column holds what. By default each is called what it is; only image, question and answer must be there."""
+    """Which column holds what. By default each is called what it is; only image, question and answer must be there.
+
+    `null` is no column: `columns: {kind: null}` reads no kind from a column that is called so.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -26,7 +44,7 @@ class Columns(BaseModel):
     answer: str = "answer"
     """The clinician's answer, or the report."""
     id: str = "id"
-    """What names the row; else its line does."""
+    """What names the row; else its image, question and answer do, so that it keeps its id when rows are added."""
     kind: str = "kind"
     """closed, open or report; else an answer yes or no makes a closed question, any other an open one."""
     group: str = "group"
@@ -37,6 +55,11 @@ class Columns(BaseModel):
     """A list (in CSV: JSON) of {"label": "nodule", "box": [left, top, right, bottom], "confidence": 0.9}."""
     restricted: str = "restricted"
     """true or false; counts where the reader itself says `restricted: false`."""
+
+    @field_validator("id", "kind", "group", "about", "boxes", "restricted", mode="before")
+    @classmethod
+    def _none_is_no_column(cls, name: str | None) -> str:
+        return "" if name is None else name
 
 
 class Mapped(Reader):
@@ -55,11 +78,33 @@ class Mapped(Reader):
 
     def require_columns(self, names: Collection[str], where: str) -> None:
         """Raise DataError when a column that the recipe names is not among these."""
-        told = [getattr(self.columns, field) for field in self.columns.model_fields_set]
+        told = [name for field in self.columns.model_fields_set if (name := getattr(self.columns, field))]
         asked = [] if self.question else [self.columns.question]
         for name in [*told, *self.notes, self.columns.image, *asked, self.columns.answer]:
             if name not in names:
                 raise DataError(f"{where}: has no column {name!r}; there are: {', '.join(sorted(names))}")
+
+    def objects(self, file: Path) -> Iterator[Row]:
+        """Return the rows of a JSON Lines file; a column that the recipe names must be in one of them."""
+        names: set[str] = set()
+
+        def noted(row: Row) -> Row:
+            names.update(row.values)
+            return row
+
+        def required() -> Iterator[Row]:
+            if names:
+                self.require_columns(names, str(file))
+            yield from ()
+
+        return chain(map(noted, jsonl_rows(file)), required())
+
+    def id_of(self, row: Row, ids: Ids, image: str | bytes) -> str:
+        """Return the id that a row has, else one made of its image, question and answer."""
+        told = row.get(self.columns.id)
+        if told:
+            return ids.require_new(told, row)
+        return ids.of(image, self.question or row.text(self.columns.question), row.text(self.columns.answer))
 
     def case(self, row: Row, name: str, picture: Picture, images: ImageFolder | None = None) -> Case:
         """Make a case of a row. Raises DataError with the row's place; masks are looked for in `images`."""

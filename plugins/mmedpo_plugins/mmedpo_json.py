@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -66,9 +67,8 @@ class MmedpoJson(Reader):
     def read(self) -> Iterator[Pair | Drop]:
         """Yield the pairs in the order of the file. Raise DataError with line and column for what cannot be read."""
         folders = [self.root / "images", self.root] if self.images is None else [self.images]
-        images, ids = ImageFolder(folders, self.missing), Ids()
-        rows = enumerate(json_rows(self._file()))
-        yield from images.complete(self._item(row, number, images, ids) for number, row in rows)
+        images = ImageFolder(folders, self.missing)
+        yield from images.complete(map(partial(self._item, images=images, ids=Ids()), json_rows(self._file())))
 
     def _file(self) -> Path:
         if self.file is not None:
@@ -79,7 +79,7 @@ class MmedpoJson(Reader):
             raise DataError(f"{self.root}: wants one file *{_SUFFIX}, has {names}; name the file with data.file")
         return found[0]
 
-    def _item(self, row: Row, number: int, images: ImageFolder, ids: Ids) -> Pair | Drop:
+    def _item(self, row: Row, images: ImageFolder, ids: Ids) -> Pair | Drop:
         """Return the pair of an entry, or why it is none."""
         (question, chosen), (asked, rejected) = (
             _turns(row, key) for key in ("conversations", "rejected_conversations")
@@ -87,8 +87,9 @@ class MmedpoJson(Reader):
         if question != asked:
             raise row.wrong("its two conversations ask different questions")
         name, relevance = row.text("image"), row.number("weighted_score", most=1.0)
-        unique = ids.distinct(row.get("id") or str(number))
-        image, other = images.find(name, row), images.find(row.get("rejected_image") or name, row)
+        rejected_name, named = row.get("rejected_image") or name, row.get("id")
+        unique = ids.distinct(named) if named else ids.of(name, rejected_name, question, chosen, rejected)
+        image, other = images.find(name, row), images.find(rejected_name, row)
         if image is None or other is None:
             return images.drop(unique)
         if not (chosen and rejected):

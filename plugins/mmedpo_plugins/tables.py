@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -20,7 +20,6 @@ from mmedpo import (
     Row,
     csv_rows,
     hookimpl,
-    jsonl_rows,
 )
 from mmedpo_plugins.mapped import Mapped
 
@@ -40,16 +39,17 @@ class _Table(Mapped):
 
     def read(self) -> Iterator[Case | Drop]:
         """Yield the cases in the order of the file. Raise DataError with the line for what cannot be read."""
-        images, ids = ImageFolder([self.images or self.file.parent], self.missing), Ids()
-        yield from images.complete(self._item(row, images, ids) for row in self.rows())
+        images = ImageFolder([self.images or self.file.parent], self.missing)
+        yield from images.complete(map(partial(self._item, images=images, ids=Ids()), self.rows()))
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows of the file."""
         raise NotImplementedError
 
     def _item(self, row: Row, images: ImageFolder, ids: Ids) -> Case | Drop:
-        name = ids.require_new(row.get(self.columns.id) or Path(row.place).name, row)
-        path = images.find(row.text(self.columns.image), row)
+        image = row.text(self.columns.image)
+        name = self.id_of(row, ids, image)
+        path = images.find(image, row)
         return self.case(row, name, Picture.at(path), images) if path else images.drop(name)
 
 
@@ -68,9 +68,7 @@ class Csv(_Table):
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows of the file."""
-        for row in csv_rows(self.file, self.delimiter):
-            self.require_columns(row.values, row.place)
-            yield row
+        return csv_rows(self.file, self.delimiter, self.require_columns)
 
 
 class Jsonl(_Table):
@@ -88,4 +86,4 @@ class Jsonl(_Table):
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows of the file."""
-        return jsonl_rows(self.file)
+        return self.objects(self.file)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from itertools import chain
 from typing import ClassVar, Literal
 
 from mmedpo import (
@@ -16,10 +18,11 @@ from mmedpo import (
     Reader,
     Row,
     answer_kind,
+    every,
     hookimpl,
     json_rows,
 )
-from mmedpo_plugins.arrow import embedded, parquet_rows
+from mmedpo_plugins.arrow import image_bytes, parquet_rows
 
 _FILE = "VQA_RAD Dataset Public.json"
 _NOTES = ("phrase_type", "question_type", "image_organ", "qid_linked_id")
@@ -68,9 +71,9 @@ class VqaRad(Reader):
 
     def _from_json(self) -> Iterator[Case | Drop]:
         folders = [self.root / "VQA_RAD Image Folder", self.root / "images"] if self.images is None else [self.images]
-        images, ids = ImageFolder(folders, self.missing), Ids()
-        rows = (row for row in json_rows(self.root / _FILE) if self._takes(row))
-        yield from images.complete(self._item(row, images, ids) for row in rows)
+        images = ImageFolder(folders, self.missing)
+        rows = filter(self._takes, json_rows(self.root / _FILE))
+        yield from images.complete(map(partial(self._item, images=images, ids=Ids()), rows))
 
     def _takes(self, row: Row) -> bool:
         split = "test" if row.text("phrase_type").startswith("test_") else "train"
@@ -99,13 +102,16 @@ class VqaRad(Reader):
             if self.split in (split, "all"):
                 if not files:
                     raise DataError(f"{self.root}: there is no data/{split}-*.parquet")
-                for number, row in enumerate(row for file in files for row in parquet_rows(file)):
-                    answer = row.text("answer")
-                    yield Case(
-                        f"{split}-{number}",
-                        embedded(row, "image"),
-                        row.text("question"),
-                        answer,
-                        kind=answer_kind(answer),
-                        restricted=self.restricted,
-                    )
+                rows = chain.from_iterable(map(parquet_rows, files))
+                yield from every(map(partial(self._of_row, split, Ids()), rows))
+
+    def _of_row(self, split: str, ids: Ids, row: Row) -> Case:
+        content, question, answer = image_bytes(row, "image"), row.text("question"), row.text("answer")
+        return Case(
+            f"{split}-{ids.of(content, question, answer)}",
+            Picture.encoded(content, row.place),
+            question,
+            answer,
+            kind=answer_kind(answer),
+            restricted=self.restricted,
+        )

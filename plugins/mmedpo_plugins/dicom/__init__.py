@@ -23,9 +23,9 @@ from mmedpo import (
     Row,
     csv_rows,
     digest,
+    every,
     hookimpl,
     json_value,
-    jsonl_rows,
     require_file,
 )
 from mmedpo_plugins.dicom.header import Film, read_header
@@ -66,7 +66,7 @@ class Dicom(Mapped):
     def read(self) -> Iterator[Case | Drop]:
         """Yield the cases in the order of the table. Raise DataError for rows and films that cannot be read."""
         images = ImageFolder([self.root], self.missing)
-        found = [(row, path) for row in self._rows() for path in [images.find(row.text(self.columns.image), row)]]
+        found = every(map(partial(self._found, images), self._rows()))
         films = {path: read_header(path) for path in dict.fromkeys(path for _, path in found) if path}
         groups = _groups(list(films.values()))
         uses: Counter[str] = Counter()
@@ -74,17 +74,16 @@ class Dicom(Mapped):
             self._item(row, films[path], groups, uses) if path else images.drop(row.place) for row, path in found
         )
 
+    def _found(self, images: ImageFolder, row: Row) -> tuple[Row, Path | None]:
+        return row, images.find(row.text(self.columns.image), row)
+
     def _rows(self) -> Iterator[Row]:
         if self.table is None:
             return self._beside()
         if self.table.suffix not in (".csv", ".jsonl"):
             raise DataError(f"{self.table}: is neither .csv nor .jsonl")
-        return self._in_csv(self.table) if self.table.suffix == ".csv" else jsonl_rows(self.table)
-
-    def _in_csv(self, table: Path) -> Iterator[Row]:
-        for row in csv_rows(table):
-            self.require_columns(row.values, row.place)
-            yield row
+        is_csv = self.table.suffix == ".csv"
+        return csv_rows(self.table, require=self.require_columns) if is_csv else self.objects(self.table)
 
     def _beside(self) -> Iterator[Row]:
         """Yield the questions beside the films; a film without any is an error unless missing ones are skipped."""

@@ -66,8 +66,7 @@ class Pairs(Reader):
         """Yield the pairs in the order of the file. Raise DataError with the place of what cannot be read."""
         folders = [self.root, self.root / "images"] if self.images is None else [self.images]
         reading = _Reading(ImageFolder(folders, self.missing), Ids(), self)
-        rows = enumerate(_rows(self._file()))
-        yield from reading.images.complete(reading.item(row, number) for number, row in rows)
+        yield from reading.images.complete(map(reading.item, _rows(self._file())))
 
     def _file(self) -> Path:
         if self.file is not None:
@@ -100,10 +99,10 @@ class _Reading:
     def __init__(self, images: ImageFolder, ids: Ids, part: Pairs) -> None:
         self.images, self._ids, self._part = images, ids, part
 
-    def item(self, row: Row, number: int) -> Pair | Drop:
+    def item(self, row: Row) -> Pair | Drop:
         """Return the pair of a row, or why it is none."""
         told = sides_of(row)
-        name = told.more.get("id") or self._ids.distinct(row.get("id") or str(number))
+        name = told.more.get("id") or self._name(row, told)
         found = [self._picture(row, value) for value in told.images]
         if None in found:
             return self.images.drop(name)
@@ -124,6 +123,14 @@ class _Reading:
             notes=_notes(row, told),
         )
         return taught(pair)
+
+    def _name(self, row: Row, told: Sides) -> str:
+        """Return the id that a row has, else one made of all that the pair shows and says."""
+        if named := row.get("id"):
+            return self._ids.distinct(named)
+        held = (one.get("bytes") or one.get("path") if isinstance(one, Mapping) else one for one in told.images)
+        images = [one for one in held if isinstance(one, str | bytes)]
+        return self._ids.of(*images, told.question, told.chosen, told.rejected)
 
     def _case(self, row: Row, name: str, told: Sides, shown_to_chosen: Picture) -> Case | None:
         more = told.more

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -65,10 +67,11 @@ class Slake(Reader):
 
     def read(self) -> Iterator[Case | Drop]:
         """Yield the questions in the order of the files. Raise DataError with the place of what cannot be read."""
-        images, ids = ImageFolder([self.root / "imgs"], self.missing), Ids()
+        images = ImageFolder([self.root / "imgs"], self.missing)
         annotations = Annotations(self.root, self.regions == "all", self.masks)
-        rows = (row for file in self._files() for row in json_rows(file) if self._takes(row))
-        yield from images.complete(self._item(row, images, ids, annotations) for row in rows)
+        rows = filter(self._takes, chain.from_iterable(map(json_rows, self._files())))
+        make = partial(self._item, images=images, ids=Ids(), annotations=annotations)
+        yield from images.complete(map(make, rows))
 
     def _files(self) -> Iterator[Path]:
         for split, names in _FILES.items():
