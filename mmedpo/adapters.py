@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import warnings
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from mmedpo.checkpoints import first_line, public_name
+from mmedpo.damage import require_finite, require_whole
 from mmedpo.errors import DataError
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 CONFIG = "adapter_config.json"
+LLAVA = re.compile(r"base_model\.model\.model\.(layers\.\d|mm_projector)")
 RECORD = "base.json"  # beside it, since stock PEFT must go on to understand the configuration
 
 
@@ -69,13 +73,17 @@ def load_adapter(model: Any, folder: str | Path) -> Any:
     made_for = _made_for(folder)
     if not _belongs(made_for, base):
         raise _stranger(folder, made_for.name, base.name)
+    stored = _stored(folder)
+    require_finite(str(folder), iter(stored.items()))
     try:
-        adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
-    except torch.OutOfMemoryError:
+        with warnings.catch_warnings():  # of tensors that are left over, which is an error below
+            warnings.simplefilter("ignore")
+            adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+    except (torch.OutOfMemoryError, torch.AcceleratorError, MemoryError):
         raise
-    except (RuntimeError, ValueError, KeyError) as error:  # other shapes, other modules
+    except Exception as error:  # other shapes, other modules, options that PEFT does not know
         raise _stranger(folder, made_for.name, base.name, first_line(error)) from error
-    if left := _astray(adapted, folder):
+    if left := _astray(adapted, set(stored)):
         raise _stranger(folder, made_for.name, base.name, f"{len(left)} tensors, the first is {min(left)}")
     return adapted.eval()
 
@@ -93,7 +101,9 @@ def forget_places(folder: Path) -> None:
 
 
 def _made_for(folder: Path) -> Base:
-    """Read which base an adapter names; its values are "" when nothing recorded them."""
+    """Read which base an adapter names; its values are "" when nothing recorded them. Raises DataError."""
+    for name in (CONFIG, RECORD, next((name for name in WEIGHTS if (folder / name).exists()), WEIGHTS[0])):
+        require_whole(folder / name)
     config = _read_json(folder / CONFIG)
     if not any((folder / name).exists() for name in WEIGHTS):
         raise DataError(f"{folder}: holds an {CONFIG} but no {WEIGHTS[0]}")
@@ -133,12 +143,26 @@ def _stranger(folder: Path, made_for: str, base: str, why: str = "") -> DataErro
     )
 
 
-def _astray(adapted: Any, folder: Path) -> set[str]:
-    """Name the tensors that have no place in the model, or no value in the file; PEFT itself passes over both."""
-    from peft import get_peft_model_state_dict
+def _stored(folder: Path) -> dict[str, Any]:
+    """Return the tensors of an adapter's file. Raises DataError when it cannot be read."""
     from peft.utils import load_peft_weights
 
-    stored = set(load_peft_weights(str(folder), device="cpu"))
+    try:
+        stored: dict[str, Any] = load_peft_weights(str(folder), device="cpu")
+    except Exception as error:  # whatever a broken file makes torch or safetensors stumble over
+        raise DataError(f"{folder}: its weights cannot be read ({first_line(error)})") from error
+    if any(LLAVA.match(name) for name in stored):
+        raise DataError(
+            f"{folder}: its tensors have the names that LLaVA's own code gives them (model.layers.0...); merge it into "
+            f"its base with that code (scripts/merge_lora_weights.py), and give the merged folder as checkpoint"
+        )
+    return stored
+
+
+def _astray(adapted: Any, stored: set[str]) -> set[str]:
+    """Name the tensors that have no place in the model, or no value in the file; PEFT itself passes over both."""
+    from peft import get_peft_model_state_dict
+
     wanted = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
     return (wanted - stored) | {name for name in stored - wanted if "lora_" in name}
 

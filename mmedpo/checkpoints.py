@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-import pickle
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmedpo.errors import DataError
+from mmedpo.damage import damage, require_finite, require_no_pointers
+from mmedpo.errors import DataError, MmedpoError
 
 if TYPE_CHECKING:
     from mmedpo.parts import Setting
 
+SHORT_DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp64": "float64"}
 HUB_ID = re.compile(r"[\w.-]*\w(/[\w.-]+)?")
 
 
@@ -33,6 +35,8 @@ def read_config(checkpoint: str) -> dict[str, Any]:
         raise DataError(f"{checkpoint}: there is no such folder")
     with explained(checkpoint):
         config, _ = PreTrainedConfig.get_config_dict(checkpoint)
+    if not isinstance(config, dict):
+        raise DataError(f"{checkpoint}: its config.json holds no JSON object")
     if not config:
         raise DataError(f"{checkpoint}: has no config.json; give the folder that a checkpoint's files lie in")
     return config
@@ -41,15 +45,21 @@ def read_config(checkpoint: str) -> dict[str, Any]:
 def load_model(kind: Any, checkpoint: str, setting: Setting, **options: Any) -> tuple[Any, dict[str, Any]]:
     """Return a transformers model on the setting's device, and the report of which tensors were missing or left over.
 
-    Tensors go to the device one by one, so that a model is in memory once. Raises DataError.
+    Tensors go to the device one by one, so that a model is in memory once. Raises DataError, also for a tensor of
+    another size or with numbers that are none.
     """
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # theirs would go through the middle of ours
+    require_no_pointers(checkpoint)
+    options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # named below, transformers names none
     with explained(checkpoint):
         model, report = kind.from_pretrained(
-            checkpoint, dtype=setting.dtype, device_map={"": setting.device}, output_loading_info=True, **options
+            checkpoint, dtype=setting.dtype, device_map={"": setting.device}, **options
         )
+    _require_sizes(checkpoint, report)
+    _require_layers(checkpoint, model.config)
+    require_finite(checkpoint, chain(model.named_parameters(), model.named_buffers()))
     model.name_or_path = checkpoint  # what PEFT notes as an adapter's base
     return model.eval(), report
 
@@ -58,15 +68,56 @@ def load_model(kind: Any, checkpoint: str, setting: Setting, **options: Any) -> 
 def explained(checkpoint: str) -> Iterator[None]:
     """Turn what transformers raises over a checkpoint's files into a DataError."""
     import torch
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
 
     try:
+        with _short_dtypes():
+            yield
+    except (torch.OutOfMemoryError, torch.AcceleratorError, MemoryError, ImportError, MmedpoError):
+        raise  # the device's trouble, or this installation's, not the checkpoint's
+    except Exception as error:  # broken files make transformers, tokenizers and torch stumble in many ways
+        told = damage(checkpoint) or f"{_where(checkpoint)}: cannot be loaded ({first_line(error)})"
+        raise DataError(told) from error
+
+
+@contextmanager
+def _short_dtypes() -> Iterator[None]:
+    """Let a config.json say `torch_dtype: bf16`: transformers looks for torch.bf16, in every class that reads it."""
+    import torch
+
+    missing = {short: whole for short, whole in SHORT_DTYPES.items() if not hasattr(torch, short)}
+    for short, whole in missing.items():
+        setattr(torch, short, getattr(torch, whole))
+    try:
         yield
-    except (torch.OutOfMemoryError, torch.AcceleratorError):
-        raise  # the device's trouble, not the checkpoint's
-    except (OSError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError, StrictDataclassError) as error:
-        raise DataError(f"{_where(checkpoint)}: cannot be loaded ({first_line(error)})") from error
+    finally:
+        for short in missing:
+            delattr(torch, short)
+
+
+def _require_sizes(checkpoint: str, report: dict[str, Any]) -> None:
+    mismatched = sorted(report.get("mismatched_keys", ()))
+    if mismatched:
+        name, stored, wanted = mismatched[0]
+        more = f" (and {len(mismatched) - 1:,} tensors more)" if len(mismatched) > 1 else ""
+        sizes = f"{name} is {_size(stored)} in the file and {_size(wanted)} by config.json{more}"
+        why = "the weights and the config.json do not belong together"
+        raise DataError(f"{checkpoint}: cannot be loaded: {sizes}; {why}")
+
+
+def _size(shape: Any) -> str:
+    return " x ".join(map(str, shape)) or "one number"
+
+
+def _require_layers(checkpoint: str, config: Any) -> None:
+    """Require that the layer of the vision tower that the model looks at is one that the tower has."""
+    depth = getattr(getattr(config, "vision_config", None), "num_hidden_layers", None)
+    told = getattr(config, "vision_feature_layer", None)
+    if not isinstance(depth, int) or told is None:
+        return
+    for layer in told if isinstance(told, list | tuple) else [told]:
+        if not isinstance(layer, int) or not -depth - 1 <= layer <= depth:
+            name = "vision_feature_layer (mm_vision_select_layer)"
+            raise DataError(f"{checkpoint}: {name} is {layer}, but its vision tower has {depth} layers")
 
 
 def first_line(error: BaseException) -> str:

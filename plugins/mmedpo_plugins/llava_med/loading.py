@@ -47,7 +47,8 @@ def _released(checkpoint: str, config: dict[str, Any], override: str | None, set
     original.check(checkpoint, config)
     tokenizer = _released_tokenizer(checkpoint)
     place, clip = original.clip_of(checkpoint, config, override)
-    llava = original.llava_config(config, clip, tokenizer.unk_token_id)
+    with explained(checkpoint):
+        llava = original.llava_config(config, clip, tokenizer.unk_token_id)
     images = _image_processor(place, clip, pad=config.get("image_aspect_ratio") == "pad")
     model, report = load_model(
         LlavaForConditionalGeneration, checkpoint, setting, config=llava, key_mapping=original.NAMES

@@ -87,7 +87,9 @@ def load(checkpoint: Path, adapter: str | None, setting: Setting) -> Transformer
     folder = str(checkpoint)
     if not (checkpoint / "config.json").exists():
         raise DataError(f"{folder}: there is no phantom model; `python -m mmedpo_plugins.phantom.make` writes one")
-    model, _ = load_model(LlavaForConditionalGeneration, folder, setting)
+    model, report = load_model(LlavaForConditionalGeneration, folder, setting)
+    if missing := sorted(report["missing_keys"]):
+        raise DataError(f"{folder}: its files lack {missing[0]} ({len(missing)} tensors in all)")
     with explained(folder):
         tokenizer = AutoTokenizer.from_pretrained(folder)
     live = TransformersBackbone(
