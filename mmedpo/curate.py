@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -178,8 +179,20 @@ def disprefer(run: Run, parts: Sequence[Dispreference], cases: list[Case]) -> li
     run.finish("disprefer", counts + again)
     if not pairs:
         told = "; ".join(f"{count:,} {what}" for what, count in counts.items())
-        raise DataError(f"no pair could be made of {len(cases)} cases: {told}")
+        raise DataError(f"no pair could be made of {len(cases)} cases: {told}{_cure(parts, cases)}")
+    makers = {pair.made_by for pair in pairs}
+    for part in parts:
+        if part.use not in makers:
+            vain = f"{part.use} made no pair of {len(cases):,} cases{_cure([part], cases)}"
+            print(f"mmedpo: note: {vain}", file=sys.stderr, flush=True)
     return pairs
+
+
+def _cure(parts: Sequence[Dispreference], cases: Sequence[Case]) -> str:
+    """Say what to do where nothing was made because no image has a region."""
+    if any(case.regions for case in cases) or not any(part.needs_region() for part in parts):
+        return ""
+    return "; no image has a region: name a localizer in 'localize:', or give the data boxes (docs/localizing.md)"
 
 
 def sides(pair: Pair) -> tuple[str, ...]:

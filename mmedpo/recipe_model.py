@@ -25,6 +25,8 @@ from mmedpo.spending import Budget
 from mmedpo.training_options import TrainOptions
 from mmedpo.yaml12 import Keys, Tree
 
+STAGES = ("read", "localize", "disprefer", "score", "weigh", "train", "evaluate")
+
 
 class Section(BaseModel):
     """A part of the recipe that belongs to the framework."""

@@ -21,6 +21,7 @@ from mmedpo.parts import Part, Setting
 from mmedpo.plugins import Found
 from mmedpo.private import keep_private
 from mmedpo.ranks import own_device
+from mmedpo.recipe_model import STAGES as STAGES
 from mmedpo.recipe_model import Loaded, Recipe
 from mmedpo.records import digest
 from mmedpo.spending import FILE as CALLS
@@ -28,7 +29,6 @@ from mmedpo.spending import Budget, Spending
 from mmedpo.storage import explained
 
 Item = TypeVar("Item")
-STAGES = ("read", "localize", "disprefer", "score", "weigh", "train", "evaluate")
 
 
 @dataclass

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmedpo.command import Json, Overrides, RecipeFile, RunFolder, print_json
+
+if TYPE_CHECKING:
+    from mmedpo.planning import Planned
+    from mmedpo.recipe_model import Loaded
 
 
 def run(
@@ -27,6 +33,7 @@ def run(
     from mmedpo import pipeline
     from mmedpo.display import show_estimate, show_result, watching
     from mmedpo.planning import plan
+    from mmedpo.preflight import ASKED, require_ready, sections_until
     from mmedpo.recipe import load_recipe
 
     if until not in pipeline.STAGES:
@@ -35,6 +42,7 @@ def run(
         _run_variants(planned, until, limit, dry_run, json)
         return
     loaded = load_recipe(recipe, overrides or [])
+    require_ready(loaded, ASKED if dry_run else sections_until(loaded.recipe, until))
     if dry_run:
         from mmedpo.estimate import estimate
 
@@ -49,7 +57,7 @@ def run(
         show_result(result)
 
 
-def _run_variants(planned: Any, until: str, limit: int | None, dry_run: bool, json: bool) -> None:
+def _run_variants(planned: Sequence[Planned], until: str, limit: int | None, dry_run: bool, json: bool) -> None:
     """Carry out a recipe's variants, or say what each can cost; end with one table."""
     from mmedpo.display import show_estimate, show_variants, starting, watching
     from mmedpo.estimate import estimate
@@ -57,6 +65,7 @@ def _run_variants(planned: Any, until: str, limit: int | None, dry_run: bool, js
     from mmedpo.report import REPORT, write_report
     from mmedpo.variants import run_variants, table
 
+    _require_ready(planned, until, dry_run)
     if dry_run:
         found = {
             str(run_folder(one.loaded, limit)): estimate(one.loaded, run_folder(one.loaded, limit), limit)
@@ -80,10 +89,22 @@ def _run_variants(planned: Any, until: str, limit: int | None, dry_run: bool, js
         show_variants(results, compared, page)
 
 
+def _require_ready(planned: Sequence[Planned], until: str, dry_run: bool = False) -> None:
+    """Require what the variants need on this machine; seeds need nothing of their own."""
+    from mmedpo.preflight import ASKED, require_ready, sections_until
+
+    for one in {one.variant: one for one in reversed(planned)}.values():
+        sections = ASKED if dry_run else sections_until(one.loaded.recipe, until)
+        require_ready(one.loaded, sections, starts=one.start is not None)
+
+
 def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -> None:
-    """Check a recipe without running it; every mistake is reported with its place."""
+    """Check a recipe without running it: every mistake with its place, and what it needs that is not here."""
+    from mmedpo.errors import MmedpoError
     from mmedpo.planning import plan
-    from mmedpo.recipe import as_written, load_recipe
+    from mmedpo.preflight import notes_on, require_ready
+    from mmedpo.recipe import load_recipe
+    from mmedpo.recipe_model import STAGES, as_written
 
     planned = plan(recipe, overrides or [])
     loaded = planned[0].loaded if planned else load_recipe(recipe, overrides or [])
@@ -91,10 +112,21 @@ def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -
         print_json({str(one.loaded.recipe.output): as_written(one.loaded) for one in planned})
     elif json:
         print_json(as_written(loaded))
-    else:
-        parts = ", ".join(f"{part.name} ({part.package} {part.version})" for part in loaded.found.values())
-        runs = f" in {len(planned)} runs" if planned else ""
-        print(f"{recipe}: fine; it uses {parts}{runs}")
+    for note in notes_on(loaded):
+        print(f"mmedpo: note: {note}", file=sys.stderr)
+    told = "fine"
+    try:
+        _require_ready(planned, STAGES[-1]) if planned else require_ready(loaded)
+    except MmedpoError:
+        told = "not ready to run here"
+        raise
+    finally:
+        if not json:
+            print(f"{recipe}: {told}; it uses {_parts_of(loaded)}{f' in {len(planned)} runs' if planned else ''}")
+
+
+def _parts_of(loaded: Loaded) -> str:
+    return ", ".join(f"{part.name} ({part.package} {part.version})" for part in loaded.found.values())
 
 
 def train(run: RunFolder) -> None:
@@ -110,9 +142,11 @@ def detector_train(recipe: RecipeFile, overrides: Overrides = None, json: Json =
     """Train the localizer of a recipe from its 'detector:' cases, and say how good it is."""
     from mmedpo.display import show_detector, watching
     from mmedpo.pipeline import train_detector
+    from mmedpo.preflight import require_ready
     from mmedpo.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
+    require_ready(loaded, ["detector"])
     with watching() as see:
         learnt, facts = train_detector(loaded, see)
     if json:

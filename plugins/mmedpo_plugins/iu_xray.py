@@ -57,6 +57,10 @@ class IuXray(Reader):
     restricted: bool = False
     """Whether the data must not leave this machine."""
 
+    def has_regions(self) -> bool:
+        """Tell that the data set has none."""
+        return False
+
     def read(self) -> Iterator[Case | Drop]:
         """Yield the films in the order of the file. Raise DataError with the entry that cannot be read."""
         images = ImageFolder([self.root / "images"], self.missing)

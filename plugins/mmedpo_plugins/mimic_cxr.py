@@ -63,6 +63,10 @@ class MimicCxr(Reader):
     missing: Literal["error", "skip"] = "error"
     """What to do about an image or report that is not there: stop and name it, or drop its cases and count them."""
 
+    def has_regions(self) -> bool:
+        """Tell that the data set has none."""
+        return False
+
     def read(self) -> Iterator[Case | Drop]:
         """Yield the films, study by study, in the order of the split file. Raise DataError for what cannot be read."""
         images = ImageFolder([self.root / "files"], self.missing)

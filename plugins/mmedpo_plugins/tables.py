@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -22,6 +23,8 @@ from mmedpo import (
     hookimpl,
 )
 from mmedpo_plugins.mapped import Mapped
+
+LOOKED_AT = 10_000  # rows, to see whether there are boxes
 
 
 @hookimpl
@@ -70,6 +73,11 @@ class Csv(_Table):
         """Yield the rows of the file."""
         return csv_rows(self.file, self.delimiter, self.require_columns)
 
+    def has_regions(self) -> bool | None:
+        """Tell whether there is a column of boxes; its cells may be empty."""
+        first = next(csv_rows(self.file, self.delimiter), None)
+        return None if first is None or self.columns.boxes in first.values else False
+
 
 class Jsonl(_Table):
     """Read a JSON Lines file with one question a line.
@@ -87,3 +95,10 @@ class Jsonl(_Table):
     def rows(self) -> Iterator[Row]:
         """Yield the rows of the file."""
         return self.objects(self.file)
+
+    def has_regions(self) -> bool | None:
+        """Tell whether a row has boxes; of a long file, one of the first rows."""
+        rows = self.rows()
+        if any(row.values.get(self.columns.boxes) for row in islice(rows, LOOKED_AT)):
+            return True
+        return None if next(rows, None) else False

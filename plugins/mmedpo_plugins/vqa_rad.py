@@ -59,6 +59,10 @@ class VqaRad(Reader):
     restricted: bool = False
     """Whether the data must not leave this machine."""
 
+    def has_regions(self) -> bool:
+        """Tell that the data set has none."""
+        return False
+
     def read(self) -> Iterator[Case | Drop]:
         """Yield the questions in the order of the files. Raise DataError with the place of what cannot be read."""
         if (self.root / _FILE).is_file():

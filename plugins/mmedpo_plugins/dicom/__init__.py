@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -62,6 +63,11 @@ class Dicom(Mapped):
     """What to do about a film whose header says that text is burnt into it: stop, or drop and count it."""
     missing: Literal["error", "skip"] = "error"
     """What to do about films that are not there: stop and name the first, or drop their rows and count them."""
+
+    def lacking(self) -> Iterator[str]:
+        """Yield the package that reads films, where it is not installed."""
+        if find_spec("pydicom") is None:
+            yield 'DICOM files are read by pydicom: pip install "mmedpo[dicom]"'
 
     def read(self) -> Iterator[Case | Drop]:
         """Yield the cases in the order of the table. Raise DataError for rows and films that cannot be read."""

@@ -58,7 +58,7 @@ class _Changed(Dispreference):
             yield _Changer(self, setting.seed, pool)
 
     def needs_region(self) -> bool:
-        """Tell whether a case without a region is dropped."""
+        """Tell whether it makes no pair of a case without a region."""
         return True
 
     def follows(self) -> PairKind | None:

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from mmedpo import Endpoint, Need, Pair, Score, Scorer, Setting, Waiting, hookimpl, seed_for
 from mmedpo_plugins.med_llm_vote.consensus import Debate, Vote, agreed, combined, last_vote, order_of, present, settled
-from mmedpo_plugins.med_llm_vote.voters import Remote, Rules, Voter, Votes
+from mmedpo_plugins.med_llm_vote.voters import Local, Remote, Rules, Voter, Votes
 
 
 @hookimpl
@@ -60,6 +60,10 @@ class MedLlmVote(Scorer):
         if self.quorum > len(names):
             raise ValueError(f"quorum is {self.quorum}, but there are {len(names)} voters")
         return self
+
+    def lacking(self) -> Iterator[str]:
+        """Yield the packages of voters that are not installed."""
+        yield from (line for voter in self.voters if isinstance(voter, Local) for line in voter.lacking())
 
     def needs(self, items: Sequence[Pair]) -> list[tuple[Endpoint, Need]]:
         """Return what voting on these pairs can take at most, debates at their round limit."""

