@@ -15,27 +15,33 @@ class Commands(Group):
 
     def invoke(self, ctx: Any) -> Any:
         """Carry out the command."""
-        import signal
         import sys
 
         from mmedpo.errors import MmedpoError
         from mmedpo.installed import pass_over_broken
+        from mmedpo.stopping import SAID, code_of, stoppable
 
-        def stop(number: int, frame: Any) -> None:
-            signal.signal(number, signal.SIG_DFL)
-            raise KeyboardInterrupt(number)
-
-        signal.signal(signal.SIGTERM, stop)
         _quiet_libraries()
         pass_over_broken()
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as interrupt:
-            print("\nmmedpo: stopped; what is finished is kept. Run the same command to go on.", file=sys.stderr)
-            sys.exit(128 + (interrupt.args[0] if interrupt.args else signal.SIGINT))
-        except MmedpoError as error:
-            _explain(error)
-            sys.exit(error.exit_code)
+        with stoppable():
+            try:
+                result = super().invoke(ctx)
+                _flush_output()
+                return result
+            except KeyboardInterrupt as interrupt:
+                _say(f"\n{SAID}")
+                sys.exit(code_of(interrupt))
+            except MmedpoError as error:
+                _explain(error)
+                sys.exit(error.exit_code)
+            except Exception as error:
+                from mmedpo.storage import explained
+
+                refused = explained(error)
+                if refused is None:
+                    raise
+                _explain(refused)
+                sys.exit(refused.exit_code)
 
 
 def _quiet_libraries() -> None:
@@ -51,9 +57,33 @@ def _quiet_libraries() -> None:
         warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # of tags: pixels that fail are an error
 
 
+def _flush_output() -> None:
+    """Write out what was printed. Raises DataError when the disk that it goes to takes no more."""
+    import os
+    import sys
+
+    from mmedpo.storage import writing
+
+    try:
+        with writing("standard output"):
+            sys.stdout.flush()
+    except Exception:
+        with open(os.devnull, "w") as nowhere:  # or it would be tried again at the end
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        raise
+
+
+def _say(line: str) -> None:
+    """Print a line on the error output, where that is still possible."""
+    import sys
+    from contextlib import suppress
+
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+
+
 def _explain(error: Exception) -> None:
     """Print an error's lines; one that a plugin's own code raised keeps its traceback."""
-    import sys
     import traceback
 
     from mmedpo.errors import PluginError
@@ -62,7 +92,7 @@ def _explain(error: Exception) -> None:
     if isinstance(error, PluginError) and error.__cause__ is not None:
         traceback.print_exception(error.__cause__)
     for line in str(error).split("\n"):  # what names and texts of others hold is not the terminal's to obey
-        print(f"mmedpo: {printable(line)}", file=sys.stderr)
+        _say(f"mmedpo: {printable(line)}")
 
 
 app = typer.Typer(

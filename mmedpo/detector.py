@@ -13,6 +13,7 @@ from mmedpo.folder import read_json, write_json
 from mmedpo.parts import Localizer, Reader
 from mmedpo.records import Case
 from mmedpo.run import Run, blaming
+from mmedpo.storage import writing
 
 STAGE = "detector"
 
@@ -56,7 +57,7 @@ def teach(run: Run) -> dict[str, Any]:
         run.see(StageAdvanced(STAGE, step - before))
         before = step
 
-    with blaming(run.found(part), "localize.learning"):
+    with blaming(run.found(part), "localize.learning"), writing(part.learnt):
         facts = part.learn(cases, run.setting, tell)
     facts = boundary.as_json(run.found(part), "what learn returned", facts)
     write_json(facts_file(part.learnt), {"key": key, **facts})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from rich.progress import (
 from rich.table import Table
 
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
+from mmedpo.heartbeat import Plain, counted
 from mmedpo.numbers import chance, number
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def watching() -> Iterator[Seer]:
     """Show a run's events: bars with rate and time left on a terminal, a line a stage elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Plain().see
+        with Plain().beating() as plain:
+            yield plain.see
         return
     columns = [
         TextColumn("{task.description}"),
@@ -92,44 +93,6 @@ class Bars:
             total = task.total or max(event.counts.values(), default=1)
             self._progress.update(self._task, total=total, completed=total)
         self._progress.console.print(f"[bold]{event.stage}[/] {escape(counted(event.counts))}", highlight=False)
-
-
-class Plain:
-    """A line when a stage ends, and one every half minute while it works."""
-
-    def __init__(self) -> None:
-        self._stage, self._total, self._done = "", 0, 0
-        self._began = self._told = self._finished = time.monotonic()
-
-    def see(self, event: Event) -> None:
-        """Print an event."""
-        if isinstance(event, StageStarted):
-            self._stage, self._total, self._done = event.stage, event.total, event.done
-            self._began = self._told = time.monotonic()
-        elif isinstance(event, StageAdvanced):
-            self._done += event.count
-            self._tell()
-        elif isinstance(event, TrainingLogged):
-            self._done, self._total = event.step, event.total
-            self._tell()
-        elif isinstance(event, StageFinished):
-            before, self._finished = self._finished, time.monotonic()  # a stage may start several parts
-            self._say(f"{event.stage}: {counted(event.counts)} ({self._finished - before:.1f} s)")
-
-    def _tell(self) -> None:
-        now = time.monotonic()
-        if now - self._told > 30 and self._done:
-            self._told = now
-            left = (now - self._began) * max(self._total - self._done, 0) / self._done
-            self._say(f"{self._stage}: {self._done} of {self._total}, about {left:.0f} s left")
-
-    def _say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
-
-
-def counted(counts: Mapping[str, int]) -> str:
-    """Say counts in a line."""
-    return ", ".join(f"{count:,} {what}" for what, count in counts.items()) or "nothing"
 
 
 def show_result(result: Result) -> None:

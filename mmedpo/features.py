@@ -18,7 +18,9 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from mmedpo.batches import Pixels, Sided
+from mmedpo.folder import append, write_text
 from mmedpo.parts import LiveBackbone
+from mmedpo.storage import writing
 
 Record = Mapping[str, Tensor]
 PLAIN = {"last_hidden_state", "hidden_states", "attentions", "pooler_output"}  # what a tower's output may hold
@@ -40,7 +42,7 @@ class Shelf:
         self._file = path.open("r+b")
         self._map: mmap.mmap | None = None
         self._places = dict(_whole(self._index_path, path.stat().st_size))
-        self._index_path.write_text("".join(json.dumps([key, *at]) + "\n" for key, at in self._places.items()))
+        write_text(self._index_path, "".join(json.dumps([key, *at]) + "\n" for key, at in self._places.items()))
 
     def __contains__(self, key: str) -> bool:
         return key in self._places
@@ -50,12 +52,12 @@ class Shelf:
 
     def __setitem__(self, key: str, record: Record) -> None:
         data = to_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in record.items()})
-        start = self._file.seek(0, os.SEEK_END)
-        self._file.write(data)
-        self._file.flush()
+        with writing(self._file.name):
+            start = self._file.seek(0, os.SEEK_END)
+            self._file.write(data)
+            self._file.flush()
         self._places[key] = (start, len(data))
-        with self._index_path.open("a") as index:
-            index.write(json.dumps([key, start, len(data)]) + "\n")
+        append(self._index_path, json.dumps([key, start, len(data)]))
         self._hold(key, from_bytes(data))
 
     def __getitem__(self, key: str) -> Record:

@@ -34,6 +34,21 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
             raise
 
 
+def append(path: Path, line: str) -> None:
+    """Add a line to a file, whole or not at all. Raises DataError with the path when the disk takes no more."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab", buffering=0) as file:
+            size = file.tell()
+            try:
+                whole = line.encode() + b"\n"
+                while whole:
+                    whole = whole[file.write(whole) or 0 :]
+            except BaseException:
+                os.truncate(path, size)
+                raise
+
+
 def sweep(folder: Path) -> None:
     """Delete what a killed process had begun to write: `.NAME.PID` of one that is no more."""
     for path in folder.glob(".*.*"):

@@ -17,6 +17,7 @@ from mmedpo.errors import PluginError, RecipeError
 from mmedpo.parts import LiveBackbone
 from mmedpo.records import seed_for
 from mmedpo.resume import to_disk
+from mmedpo.storage import writing
 from mmedpo.training_options import TrainOptions
 
 
@@ -160,7 +161,11 @@ def publish_adapter(model: Any, folder: Path, state: dict[str, Any] | None = Non
     """Write the adapter beside its place and rename it, so that it is there whole or not at all."""
     beside = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(beside, ignore_errors=True)
-    save_adapter(model, beside, state)
-    to_disk(beside)
-    shutil.rmtree(folder, ignore_errors=True)
-    beside.rename(folder)
+    with writing(folder):
+        try:
+            save_adapter(model, beside, state)
+            to_disk(beside)
+            shutil.rmtree(folder, ignore_errors=True)
+            beside.rename(folder)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)

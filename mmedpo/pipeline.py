@@ -238,7 +238,8 @@ def _fit(this: Run, weighted: list[Weighted], key: str) -> None:
     assert recipe.train is not None
     if rank() == 0:
         _forget_other_training(folder, f"{key} in {world()}")  # a step of more processes has more pairs
-    with opening(this) as opened, blaming(this.found(recipe.backbone), "train.batch_size"):
+    lower = "train.batch_size"
+    with opening(this) as opened, blaming(this.found(recipe.backbone), lower), writing(folder):
         table = _reference(this, weighted) if rank() == 0 else {}
         summary = fit(
             weighted, opened(recipe.backbone), recipe.train, folder, this.setting, this.see, precomputed=table

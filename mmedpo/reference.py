@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmedpo.folder import append, write_whole
 from mmedpo.identity import content
 from mmedpo.journal import Journal
 from mmedpo.records import Weighted, digest
@@ -60,15 +61,16 @@ class ReferenceFile(dict[str, Logps]):
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = list(_whole_lines(path))
-        path.write_bytes(b"".join(line for line, _, _ in whole))  # a line cut short by a kill would spoil the next
+        kept = b"".join(line for line, _, _ in whole)  # a line cut short by a kill would spoil the next
+        write_whole(path, lambda file: file.write(kept))
         for _, name, logps in whole:
             self[name] = logps
 
     def update(self, values: Iterable[tuple[str, Logps]]) -> None:  # type: ignore[override]
         """Add pairs, in memory and in the file."""
         added = dict(values)
-        with self.path.open("a") as file:
-            file.write("".join(json.dumps([name, *logps]) + "\n" for name, logps in added.items()))
+        for name, logps in added.items():
+            append(self.path, json.dumps([name, *logps]))
         super().update(added)
 
 

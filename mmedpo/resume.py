@@ -5,10 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 MARKER = "complete"
 KEPT = 2  # the newest ones
+
+
+@contextmanager
+def whole_or_not(checkpoint: Path) -> Iterator[None]:
+    """Leave nothing of a checkpoint that could not be written to its end."""
+    try:
+        yield
+    except BaseException:
+        if not (checkpoint / MARKER).exists():
+            shutil.rmtree(checkpoint, ignore_errors=True)
+        raise
 
 
 def seal(checkpoint: Path) -> None:

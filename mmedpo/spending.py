@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from mmedpo.errors import RecipeError
+from mmedpo.folder import append
 from mmedpo.textfiles import split_lines
 
 FILE = "calls.jsonl"
@@ -140,9 +141,7 @@ class Spending:
     def _note(self, entry: Mapping[str, Any]) -> None:
         self._count(entry)
         if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
+            append(self.path, json.dumps(entry))
 
     def _count(self, entry: Mapping[str, Any]) -> None:
         model, most = entry["model"], entry.get("submitted")

@@ -38,9 +38,11 @@ def writing(path: Path | str) -> Iterator[None]:
 
 
 def explained(error: BaseException) -> DataError | None:
-    """Return what to tell of an error that is the disk's; None for any other."""
-    number = refused_by_disk(error)
-    return not_written(_named(error) or "the disk", number) if number else None
+    """Return what to tell of an error that is the disk's, whoever raised it; None for any other."""
+    number, named = refused_by_disk(error), _named(error)
+    if number in CLOSED:  # it may have been read as well
+        return DataError(f"{named or 'a file'}: {os.strerror(number)}; give yourself access to it and run again")
+    return not_written(named or "the disk, or where the output goes", number) if number else None
 
 
 def not_written(path: Path | str, number: int) -> DataError:
@@ -71,7 +73,7 @@ def refused_by_disk(error: BaseException) -> int:
 def _of_sqlite(error: sqlite3.Error) -> int:
     name = getattr(error, "sqlite_errorname", "") or ""
     if name.startswith("SQLITE_IOERR"):
-        return errno.EIO
+        return errno.ENOSPC if "SHMSIZE" in name else errno.EIO
     return next((number for start, number in _SQLITE.items() if name.startswith(start)), 0)
 
 
@@ -94,4 +96,4 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__

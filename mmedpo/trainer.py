@@ -25,6 +25,7 @@ from mmedpo.groups import Grouped, Loader, Shared, in_order
 from mmedpo.lora import save_adapter
 from mmedpo.loss import Answers, pair_loss, step_share
 from mmedpo.ranks import first_says, meet, of_all, rank, world
+from mmedpo.storage import writing
 from mmedpo.training_options import TrainOptions
 from mmedpo.tree_attention import NAME, register
 from mmedpo.trees import TreeCollator, attention_mask
@@ -295,12 +296,14 @@ class PreferenceTrainer(DPOTrainer):
         return optimizer
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
-        meet()
-        if self.args.should_save:
-            folder = Path(self.args.output_dir)
-            resume.seal(folder / f"checkpoint-{self.state.global_step}")
-            resume.drop_old(folder)
+        folder = Path(self.args.output_dir)
+        checkpoint = folder / f"checkpoint-{self.state.global_step}"
+        with writing(checkpoint), resume.whole_or_not(checkpoint):
+            super()._save_checkpoint(model, trial)
+            meet()
+            if self.args.should_save:
+                resume.seal(checkpoint)
+                resume.drop_old(folder)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         save_adapter(self.model, Path(output_dir or self.args.output_dir), state_dict)

@@ -1,0 +1,61 @@
+"""One signal stops a command within seconds, wherever it strikes; what is finished is in the journal by then."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+GRACE = 3.0  # seconds to close what is open; then the process ends all the same, as a kill at any moment may end it
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+SAID = "mmedpo: stopped; what is finished is kept. Run the same command to go on."
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Raise KeyboardInterrupt in the main thread at SIGINT or SIGTERM, and see to it that the process ends.
+
+    Somebody else's code may swallow the exception, or the main thread may sit in C code (a matrix product, SQLite that
+    waits for a lock) and never see it. So a thread watches, which the system wakes when a signal comes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reading, waking = os.pipe()
+    os.set_blocking(waking, False)
+    before = signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
+    earlier = signal.signal(signal.SIGTERM, _stop)
+    threading.Thread(target=_watch, args=(reading,), daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        signal.signal(signal.SIGTERM, earlier)
+        os.close(waking)
+
+
+def code_of(interrupt: KeyboardInterrupt) -> int:
+    """Return the exit code of a stopped command: 128 and the signal's number."""
+    number = interrupt.args[0] if interrupt.args and isinstance(interrupt.args[0], int) else int(signal.SIGINT)
+    return 128 + number
+
+
+def _stop(number: int, frame: Any) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+    raise KeyboardInterrupt(number)
+
+
+def _watch(reading: int) -> None:
+    """End the process when a signal came and it has not ended by itself."""
+    while number := os.read(reading, 1):
+        if number[0] in STOPPING:
+            time.sleep(GRACE)
+            with suppress(OSError, ValueError):
+                print(f"\n{SAID}", file=sys.stderr, flush=True)
+            os._exit(128 + number[0])
+    os.close(reading)
