@@ -70,7 +70,7 @@ class Row:
         if value is None and key not in self.nans:
             return None
         if not is_number(value) or not 0 <= value <= most:
-            bounds = "that is not negative" if most == inf else f"from 0 to {most:g}"
+            bounds = "that is finite and not negative" if most == inf else f"from 0 to {most:g}"
             raise self.wrong(f"{key!r} must be a number {bounds}, not {'NaN' if key in self.nans else shown(value)}")
         return float(value)
 

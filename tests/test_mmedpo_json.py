@@ -135,11 +135,12 @@ def test_an_image_outside_the_folder_is_refused(root: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"conversations": ...}, "'conversations' must be a list of one question and one answer"),
-        ({"conversations": turns("?", "x") * 2}, "one question and one answer"),
+        ({"conversations": ...}, "'conversations' must be a list of turns, not missing"),
+        ({"conversations": turns("?", "x") * 2}, "holds the turns user, assistant, user, assistant"),
         ({"rejected_conversations": turns("Is there another?", "x")}, "different questions"),
-        ({"conversations": [{"value": "<image>"}, {"value": "No"}]}, "the question must not be empty"),
-        ({"conversations": [{"value": 3}, {"value": "No"}]}, "must hold two texts"),
+        ({"conversations": turns("", "No"), "rejected_conversations": turns("", "Yes")}, "the question is empty"),
+        ({"conversations": [{"value": "Is?"}, {"value": "No"}]}, "does not say whose it is"),
+        ({"conversations": [{"from": "human", "value": 3}, turns("", "")[1]]}, "holds no text but 3"),
         ({"image": ...}, "'image' must be a text, not missing"),
         ({"image": ["a.png"]}, "'image' must be a text"),
         ({"weighted_score": 9}, "'weighted_score' must be a number from 0 to 1, not 9"),

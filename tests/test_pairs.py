@@ -60,10 +60,22 @@ def test_ms_swift_has_three_ways_to_write_a_rejected_answer(root: Path, rejected
     assert pair.rejected.image is pair.chosen.image
 
 
+def test_a_row_without_an_id_has_one_that_stays_its_own(root: Path) -> None:
+    """A clinician's rating names a pair by it."""
+
+    def ids(*rows: dict[str, Any]) -> list[str]:
+        return [item.case.id for item in read(root, *rows) if isinstance(item, Pair)]
+
+    rows = [{**SWIFT, "rejected_response": answer} for answer in ("A dog.", "A bird.", "A cow.")]
+    first = ids(*rows)
+    assert len(set(first)) == 3
+    assert ids({**SWIFT, "rejected_response": "A fish."}, *rows)[1:] == first
+    assert ids(*reversed(rows)) == first[::-1]
+    assert ids(rows[0], rows[0]) == [first[0], f"{first[0]}~2"]
+
+
 def test_ms_swift_may_reject_an_image(root: Path) -> None:
-    system = {"role": "system", "content": "You are a radiologist."}
-    row = {"messages": [system, *SWIFT["messages"]], "images": ["cat.png"], "rejected_images": ["dog.png"]}
-    pair = read_one(root, row)
+    pair = read_one(root, {**SWIFT, "rejected_images": ["dog.png"]})
     assert (pair.kind, pair.rejected.answer) == ("image", "A cat.")
     assert pair.rejected.image.path.endswith("dog.png")
 
@@ -160,10 +172,14 @@ def test_pairs_that_teach_nothing_or_whose_image_is_missing_are_dropped(root: Pa
         ({**SWIFT, "images": ["cat.png", "dog.png"]}, "'images' must hold one image, not 2"),
         ({**SWIFT, "messages": [ASKED]}, "'messages' must hold one question and one answer, not 1 turns"),
         ({**SWIFT, "messages": 3}, "'messages' must be a list of turns, not 3"),
-        ({**SWIFT, "rejected_messages": [said("x"), said("y")]}, "different questions"),
+        ({**SWIFT, "rejected_messages": [{**ASKED, "content": "?"}, said("y")]}, "different questions"),
+        ({**SWIFT, "rejected_messages": [said("x"), said("y")]}, "holds the turns assistant, assistant"),
         ({**SWIFT, "messages": [{"role": "user", "content": "<image>"}, said("x")]}, "the question is empty"),
         ({**SWIFT, "rejected_response": "x", "relevance": 2}, "'relevance' must be a number from 0 to 1, not 2"),
-        ({**SWIFT, "rejected_response": "x", "weight": -1}, "'weight' must be a number that is not negative, not -1"),
+        (
+            {**SWIFT, "rejected_response": "x", "weight": -1},
+            "'weight' must be a number that is finite and not negative, not -1",
+        ),
         ({**SWIFT, "rejected_response": "x", "mmedpo": "{"}, "'mmedpo' holds broken JSON"),
         ({**SWIFT, "rejected_response": "x", "images": ["../x.png"]}, "outside the folder"),
     ],

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mmedpo import Row, shown
+from mmedpo_plugins.pairs.facts import Facts, facts_of
+from mmedpo_plugins.pairs.turns import MARK, Talk, joined, talk_of
 
-_MARK = "<image>"
 _JSON = ("evidence", "notes", "case_notes")  # columns of the plain table that hold JSON
+_OURS = {"relevance", "weight", "mmedpo", "id", "restricted"}  # read in every form
+_TABLE = {"question", "image", "chosen", "rejected", "chosen_image", "rejected_image"}
+_FACTS = set(Facts.model_fields) - {"image"}
+# What a row may hold that would change what is asked or answered, and that a pair has no room for.
+_NO_ROOM = [f"{side}{name}" for name in ("videos", "audios", "objects", "tools") for side in ("", "rejected_")]
+_NO_ROOM += ["video", "audio", "history"]
 
 
 @dataclass(frozen=True)
@@ -18,10 +25,11 @@ class Sides:
 
     question: str
     chosen: str
-    rejected: str
+    rejected: str | None  # None: the row has none
     images: tuple[Any, Any]  # of the chosen and the rejected side: a name, or an image within the row
     relevance: str = "relevance"  # the column that holds it
-    more: Mapping[str, Any] = field(default_factory=dict)  # what `mmedpo export` wrote beside them
+    facts: Facts = field(default_factory=Facts)
+    remarks: tuple[str, ...] = ()
 
     @property
     def same_image(self) -> bool:
@@ -38,98 +46,154 @@ def sides_of(row: Row) -> Sides:
 
 
 def _trl(row: Row) -> Sides:
-    image = _one(row, "images" if "images" in row.values else "image")
-    texts = [_text(row, key) for key in ("prompt", "chosen", "rejected")]
-    return _sides(row, texts, (image, image))
+    names = [name for name in ("images", "image") if row.values.get(name) is not None]
+    if len(names) != 1:
+        raise row.wrong("must hold its image in 'images' or in 'image'")
+    image = _one(row, names[0])
+    asked = [talk_of(row, "prompt", row.values["prompt"], "question")] if row.values.get("prompt") else []
+    chosen, rejected = (talk_of(row, key, row.values[key], "answer") for key in ("chosen", "rejected"))
+    if asked and asked[0].answer is not None:
+        raise row.wrong("'prompt' ends with the beginning of an answer (a prefill), which has no place in a pair")
+    if not asked and chosen.question is None and rejected.question is None:
+        raise row.wrong("has no 'prompt', and no question in 'chosen'")
+    told = joined(row, asked, chosen, rejected)
+    return _sides(row, told, (image, image), {"prompt", "chosen", "rejected", *names}, mark="")
 
 
 def _ms_swift(row: Row) -> Sides:
-    question, chosen = _turns(row, "messages", "content")
-    rejected = row.values.get("rejected_response")
-    if row.values.get("rejected_messages"):
-        asked, rejected = _turns(row, "rejected_messages", "content")
-        if asked != question:
-            raise row.wrong("its two conversations ask different questions")
-    elif isinstance(rejected, list):
-        rejected = _text(row, "rejected_response")
+    first = _whole(row, "messages")
     image = _one(row, "images")
     other = _one(row, "rejected_images") if row.values.get("rejected_images") else image
-    return _sides(row, [question, chosen, chosen if rejected is None else rejected], (image, other))
+    second = _rejected(row) or (None if other == image else Talk(answer=first.answer))
+    told = joined(row, [Talk(system=row.get("system") or None)], first, second or Talk(answer=first.answer))
+    read = {"messages", "rejected_messages", "rejected_response", "images", "rejected_images", "system"}
+    return _sides(row, told, (image, other), read, mark=MARK, rejected=second is not None)
+
+
+def _rejected(row: Row) -> Talk | None:
+    """Return what ms-swift rejects, from whichever of its two columns there is."""
+    value = row.values.get("rejected_response")
+    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        if len(value) > 1:
+            raise row.wrong(f"'rejected_response' holds {len(value)} answers; a pair has one, so write a row for each")
+        value = value[0]
+    found = [] if value is None else [talk_of(row, "rejected_response", value, "answer")]
+    if found and found[0].question is not None:
+        raise row.wrong("'rejected_response' holds a question; it must hold an answer alone")
+    if row.values.get("rejected_messages"):
+        found.append(_whole(row, "rejected_messages"))
+    if len({talk.answer for talk in found}) > 1:
+        raise row.wrong("'rejected_response' and 'rejected_messages' hold different answers; a pair has one")
+    return found[-1] if found else None
 
 
 def _llama_factory(row: Row) -> Sides:
     image = _one(row, "images")
-    texts = [_text(row, key) for key in ("conversations", "chosen", "rejected")]
-    return _sides(row, texts, (image, image))
+    asked = talk_of(row, "conversations", row.values["conversations"], "question")
+    if asked.question is None or asked.answer is not None:
+        raise row.wrong("'conversations' must end with the question, which 'chosen' and 'rejected' answer")
+    chosen, rejected = (talk_of(row, key, row.values[key], "answer") for key in ("chosen", "rejected"))
+    told = joined(row, [asked, Talk(system=row.get("system") or None)], chosen, rejected)
+    return _sides(row, told, (image, image), {"conversations", "chosen", "rejected", "images", "system"}, mark=MARK)
 
 
-def _mmedpo(row: Row) -> Sides:
-    question, chosen = _turns(row, "conversations", "value")
-    asked, rejected = _turns(row, "rejected_conversations", "value")
-    if asked != question:
-        raise row.wrong("its two conversations ask different questions")
+def mmedpo_sides(row: Row) -> Sides:
+    """Return what an entry in the form of MMedPO's released pairs says."""
+    told = joined(row, [], _whole(row, "conversations"), _whole(row, "rejected_conversations"))
+    question, *answers, system = told
+    first, second = (answer.removeprefix(" ") for answer in answers)
     name = row.text("image")
-    chosen, rejected = (text.removeprefix(" ") for text in (chosen, rejected))
-    return _sides(row, [question, chosen, rejected], (name, row.get("rejected_image") or name), "weighted_score")
+    images, read = (name, row.get("rejected_image") or name), {"conversations", "rejected_conversations"}
+    read |= {"image", "rejected_image", "weighted_score"}
+    return _sides(row, (question, first, second, system), images, read, mark=f"{MARK}\n", relevance="weighted_score")
 
 
 def _table(row: Row) -> Sides:
-    image = row.values.get("image")
+    image = row.values["image"]
     first, second = (row.values.get(key) or image for key in ("chosen_image", "rejected_image"))
-    more = {key: value for key, value in row.values.items() if value is not None and "case_kind" in row.values}
-    more |= {key: _json(row, key) for key in _JSON if more.get(key)}
-    if first == image:
-        more["image"] = None
+    ours = row.values.get("case_kind") is not None
+    values = {key: value for key, value in row.values.items() if key in _FACTS and value is not None} if ours else {}
+    values |= {key: _json(row, key) for key in _JSON if isinstance(values.get(key), str)}
+    if first != image:
+        values["image"] = image
+    facts = facts_of(row, values)
     question, chosen, rejected = (_text(row, key) for key in ("question", "chosen", "rejected"))
-    return Sides(question, chosen, rejected, (first, second), more=more)
+    if not question.strip():
+        raise row.wrong("the question is empty")
+    remarks = _remarks(row, _TABLE | (_FACTS if ours else set()))
+    return Sides(question, chosen, rejected, (first, second), facts=facts, remarks=remarks)
 
 
 _FORMS: Mapping[frozenset[str], Callable[[Row], Sides]] = {
     frozenset({"prompt", "chosen", "rejected"}): _trl,
     frozenset({"messages"}): _ms_swift,
     frozenset({"conversations", "chosen", "rejected"}): _llama_factory,
-    frozenset({"conversations", "rejected_conversations"}): _mmedpo,
+    frozenset({"conversations", "rejected_conversations"}): mmedpo_sides,
     frozenset({"question", "image", "chosen", "rejected"}): _table,
+    frozenset({"chosen", "rejected"}): _trl,  # the question is the first turn of both
 }
 
 
-def _sides(row: Row, texts: list[str], images: tuple[Any, Any], relevance: str = "relevance") -> Sides:
+def _sides(
+    row: Row,
+    told: tuple[str, str, str, str],
+    images: tuple[Any, Any],
+    read: Collection[str],
+    *,
+    mark: str,
+    relevance: str = "relevance",
+    rejected: bool = True,
+) -> Sides:
     """Take the mark of the image off the question; texts that we did not write lose the space around them too."""
-    more = _json(row, "mmedpo") if row.values.get("mmedpo") else {}
-    question = texts[0].removeprefix(_MARK).removeprefix("\n") if more else texts[0].replace(_MARK, "")
-    question, chosen, rejected = (text if more else text.strip() for text in (question, *texts[1:]))
+    question, first, second, system = told
+    ours = row.values.get("mmedpo")
+    facts = facts_of(row, _json(row, "mmedpo"), "mmedpo") if ours else Facts()
+    remarks = _remarks(row, read)
+    if system.strip():
+        remarks += ("its system turn is left out",)
+    if ours:
+        question = question.removeprefix(mark)
+    else:
+        question, moved = _unmarked(row, question)
+        remarks += ("the image stood within or behind the question, and is shown before it",) if moved else ()
+        first, second = first.strip(), second.strip()
     if not question.strip():
         raise row.wrong("the question is empty")
-    return Sides(question, chosen, rejected, images, relevance, more)
+    return Sides(question, first, second if rejected else None, images, relevance, facts, remarks)
 
 
-def _turns(row: Row, key: str, content: str) -> tuple[str, str]:
-    """Return question and answer of a conversation of one turn each; a system turn before them is left out."""
-    turns = row.values.get(key)
-    if not isinstance(turns, list) or not all(isinstance(turn, Mapping) for turn in turns):
-        raise row.wrong(f"{key!r} must be a list of turns, not {shown(turns)}")
-    turns = [turn for turn in turns if turn.get("role", turn.get("from")) != "system"]
-    if len(turns) != 2:
-        raise row.wrong(f"{key!r} must hold one question and one answer, not {len(turns)} turns")
-    return _content(row, key, turns[0].get(content)), _content(row, key, turns[1].get(content))
+def _unmarked(row: Row, question: str) -> tuple[str, bool]:
+    """Return a question without the mark of the image, and whether that stood elsewhere than before it."""
+    before, *after = question.split(MARK)
+    if len(after) > 1:
+        raise row.wrong(f"the question names {len(after)} images; a side has one")
+    return "".join([before, *after]).strip(), bool(after and before.strip())
+
+
+def _remarks(row: Row, read: Collection[str]) -> tuple[str, ...]:
+    """Say which columns are not read. Raises DataError for those that the pair would be another without."""
+    there = {name for name, value in row.values.items() if value not in (None, "", [], {})}
+    if unfit := [name for name in _NO_ROOM if name in there and name not in read]:
+        raise row.wrong(f"has {', '.join(unfit)}, which has no place in a pair")
+    unread = sorted(there - set(read) - _OURS)
+    return (f"columns that are not read: {', '.join(unread)}",) if unread else ()
+
+
+def _whole(row: Row, key: str) -> Talk:
+    """Return a conversation of one question and its answer."""
+    value = row.values.get(key)
+    if not isinstance(value, list):
+        raise row.wrong(f"{key!r} must be a list of turns, not {shown(value)}")
+    talk = talk_of(row, key, value, "answer")
+    if talk.question is None or talk.answer is None:
+        raise row.wrong(f"{key!r} must hold one question and one answer, not {len(value)} turns")
+    return talk
 
 
 def _text(row: Row, key: str) -> str:
-    """Return the text of a column: a text, or the last of its turns."""
     value = row.values.get(key)
-    if isinstance(value, list) and value:
-        value = value[-1]
-    if isinstance(value, Mapping):
-        value = value.get("content", value.get("value"))
-    return _content(row, key, value)
-
-
-def _content(row: Row, key: str, value: Any) -> str:
-    """Return a text, or the texts among the pieces of a turn."""
-    if isinstance(value, list):
-        value = "".join(piece.get("text") or "" for piece in value if isinstance(piece, Mapping))
     if not isinstance(value, str):
-        raise row.wrong(f"{key!r} holds no text but {shown(value)}")
+        raise row.wrong(f"{key!r} must be a text, not {shown(value)}")
     return value
 
 
@@ -141,7 +205,8 @@ def _one(row: Row, key: str) -> Any:
     return several[0]
 
 
-def _json(row: Row, key: str) -> Any:
+def _json(row: Row, key: str) -> Mapping[str, Any]:
+    """Return the object that a column holds as JSON."""
     value = row.json(key)
     if not isinstance(value, Mapping):
         raise row.wrong(f"{key!r} must be a JSON object, not {shown(value)}")

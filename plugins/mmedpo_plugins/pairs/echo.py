@@ -1,0 +1,39 @@
+"""Answers that begin with the question, as some of the released pairs do: whoever wrote them gave the prompt back."""
+
+from __future__ import annotations
+
+import re
+from difflib import SequenceMatcher
+
+from mmedpo import folded
+
+_LABEL = re.compile(r"\W*question\W*[:\uff1a]", re.IGNORECASE)
+_GIVEN = re.compile(r"\W*(original|candidate)\s+answer\s*\d*\s*:", re.IGNORECASE)  # further lines of that prompt
+_BULLET = re.compile(r"^(?:[-*\u2022\u2013:]\s*)+")
+
+
+def without_question(question: str, answer: str) -> str | None:
+    """Return the answer behind the question that it repeats, "" where nothing is; None when it repeats none."""
+    label = _LABEL.match(answer)
+    rest = _behind(question, answer[label.end() :]) if label else None
+    if rest is None and label:
+        first, _, rest = answer[label.end() :].strip().partition("\n")
+        rest = rest if _nearly(question, first) else None
+    elif rest is None and question.rstrip().endswith(("?", "\uff1f")):
+        rest = _behind(question, answer)
+    if rest is None:
+        return None
+    lines = [line for line in rest.split("\n") if not _GIVEN.match(line)]
+    return _BULLET.sub("", "\n".join(lines).strip()).strip()
+
+
+def _behind(question: str, answer: str) -> str | None:
+    """Return what follows the question, where the answer begins with it word for word."""
+    words = r"\s*".join(map(re.escape, question.split()))
+    found = re.match(rf"\s*{words}", answer, re.IGNORECASE)
+    return answer[found.end() :] if found and words else None
+
+
+def _nearly(question: str, line: str) -> bool:
+    """Tell whether a line is the question, its spelling mended."""
+    return SequenceMatcher(None, folded(question), folded(line)).ratio() >= 0.8
