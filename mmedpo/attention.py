@@ -77,7 +77,8 @@ def _maps(run: Run, model: Backbone, asked: list[tuple[Case, str]], stage: str) 
             heats = attention_maps(opened(model), [case for case, _ in some], [said for _, said in some])
             return [[[float(f"{value:.5g}") for value in row] for row in heat] for heat in heats]
 
-        slices = by_slice(run, model, asked, work, _heats, stage=stage, lower="evaluate.attention")
+        over = ["over the image"]  # what the maps lie over; part of what they are remembered by
+        slices = by_slice(run, model, asked, work, _heats, stage=stage, facts=over, lower="evaluate.attention")
     return [heat for some in slices for heat in some]
 
 

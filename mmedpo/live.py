@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmedpo.adapters import Base
-from mmedpo.parts import Encoding, LiveBackbone
+from mmedpo.parts import Encoding, Frame, LiveBackbone
 from mmedpo.pictures import Picture, pixel_hash
 
 if TYPE_CHECKING:
@@ -62,14 +62,18 @@ class TransformersBackbone(LiveBackbone):
         processor: Any = None,
         types_key: str = "mm_token_type_ids",
         causal: bool = True,
+        frame: Callable[[tuple[int, int]], Frame] | None = None,
     ) -> None:
-        """Take a loaded model; `end` closes an answer, `stop` also ends generation, `lead` stands before an answer."""
+        """Take a loaded model; `end` closes an answer, `stop` also ends generation, `lead` stands before an answer.
+
+        `frame` is what `LiveBackbone.frame` says, for a `look` that pads or crops.
+        """
         self.model, self.tokenizer, self.processor = model.eval(), tokenizer, processor
         self.lora_targets, self.projector = lora_targets, projector
         self.types_key, self.causal = types_key, causal
         self.end, self.stop, self.lead = end, sorted({end, *stop}), lead
         self.base = Base.of(model)
-        self._look, self._prompt = look, prompt
+        self._look, self._prompt, self._frame = look, prompt, frame
         self._looks: OrderedDict[str, Any] = OrderedDict()
 
     def prompt(self, image: Picture, question: str) -> Prompt:
@@ -84,6 +88,10 @@ class TransformersBackbone(LiveBackbone):
         types = None if prompt.token_types is None else [*prompt.token_types, *[0] * len(reply)]
         identity = image.sha256 or pixel_hash(image.load())
         return Encoding([*prompt.ids, *reply], len(prompt.ids), prompt.vision, identity, types)
+
+    def frame(self, size: tuple[int, int]) -> Frame:
+        """Return what the grid of an image's tokens covers."""
+        return self._frame(size) if self._frame else super().frame(size)
 
     def collate(self, encodings: Sequence[Encoding]) -> dict[str, torch.Tensor]:
         """Concatenate along the first dimension; images of fewer or smaller tiles are filled up with zeros."""

@@ -12,22 +12,51 @@ import torch
 from torch import Tensor
 
 from mmedpo.errors import DataError
-from mmedpo.parts import Encoding, LiveBackbone
+from mmedpo.parts import Encoding, Frame, LiveBackbone
 from mmedpo.records import Case
 
 Array = np.ndarray[Any, Any]
 
 
 def attention_maps(live: LiveBackbone, cases: Sequence[Case], answers: Sequence[str]) -> list[Array]:
-    """Return a map (rows, columns) of the image's tokens for each case and answer; its values are not negative.
+    """Return a map (rows, columns) over the image for each case and answer; its values are not negative.
 
     The attention of the answer's tokens to the image's, weighted by the gradient of the answer's log-probability and
-    averaged over heads and layers (Chefer et al., arXiv 2103.15679). An empty answer counts as the clinician's.
+    averaged over heads and layers (Chefer et al., arXiv 2103.15679). An empty answer counts as the clinician's. What
+    falls on padding is left out, and what a model cropped away it does not look at.
     Raises DataError for a model that does not show which of its tokens are the image's, or in which grid they lie.
     """
     with _showing_attention(live.model):
         sides = zip(cases, answers, strict=True)
-        return [_map(live, live.encode(case.image, case.question, answer or case.answer)) for case, answer in sides]
+        return [_over_image(live, case, answer or case.answer) for case, answer in sides]
+
+
+def _over_image(live: LiveBackbone, case: Case, answer: str) -> Array:
+    size = case.image.load().size
+    return within(_map(live, live.encode(case.image, case.question, answer)), live.frame(size), size)
+
+
+def within(grid: Array, frame: Frame, size: tuple[int, int]) -> Array:
+    """Lay a grid that covers a frame over an image of this width and height; each cell keeps its sum.
+
+    The cells become as large as they were in the frame, as far as the image's sides allow.
+    """
+    if frame == (0, 0, *size):
+        return grid
+    left, top, right, bottom = frame
+    across = _shares(grid.shape[1], left, right, size[0])
+    down = _shares(grid.shape[0], top, bottom, size[1])
+    laid: Array = down @ grid @ across.T
+    return laid
+
+
+def _shares(cells: int, begin: float, end: float, length: int) -> Array:
+    """Return which share of each cell from `begin` to `end` lies in each new cell from 0 to `length` (new, old)."""
+    step = (end - begin) / cells
+    count = max(1, round(length / step))
+    old, new = begin + step * np.arange(cells + 1), np.linspace(0, length, count + 1)
+    shared = np.minimum(new[1:, None], old[None, 1:]) - np.maximum(new[:-1, None], old[None, :-1])
+    return np.clip(shared, 0, None) / step
 
 
 @contextmanager

@@ -110,6 +110,9 @@ class Reader(Part, ABC):
         return Picture.at(path)
 
 
+Frame = tuple[float, float, float, float]  # left, top, right, bottom
+
+
 @dataclass(frozen=True)
 class Encoding:
     """One side as the model reads it."""
@@ -149,6 +152,13 @@ class LiveBackbone(ABC):
     @abstractmethod
     def encode(self, image: Picture, question: str, answer: str) -> Encoding:
         """Encode one side for training."""
+
+    def frame(self, size: tuple[int, int]) -> Frame:
+        """Return what the grid of the tokens of an image of this width and height covers, in the image's pixels.
+
+        Beyond the image where it is padded before the model sees it, within it where it is cropped; by default just it.
+        """
+        return 0.0, 0.0, float(size[0]), float(size[1])
 
     def collate(self, encodings: Sequence[Encoding]) -> dict[str, torch.Tensor]:
         """Concatenate the vision tensors of several encodings along their first dimension."""

@@ -87,9 +87,10 @@ class Attention(_Heat):
         localize: {use: attention, quantile: 0.9}
 
     The attention of the answer's tokens to the image's, weighted by the gradient of the answer's log-probability and
-    averaged over heads and layers (Chefer et al., arXiv 2103.15679). The grid of image tokens is laid over the whole
-    image, so a backbone that crops or pads before it looks shifts it. Where a model looks need not be where the lesion
-    is: compare with other localizers before you noise it. The confidence is the share of the attention inside.
+    averaged over heads and layers (Chefer et al., arXiv 2103.15679). The grid of image tokens is laid over what the
+    backbone was shown: a square around the image where it pads, its middle where it crops. Where a model looks need not
+    be where the lesion is: compare with other localizers before you noise it. The confidence is the share of the
+    attention inside.
     """
 
     use: ClassVar[str] = "attention"

@@ -77,6 +77,7 @@ def live(checkpoint: str, model: Any, talk: Talk, adapter: str | None) -> Transf
         talk.processor.tokenizer,
         look=lambda image: image.convert("RGB"),
         prompt=talk.prompt,
+        frame=talk.frame,
         end=talk.end,
         stop=[stop] if isinstance(stop, int) else stop or [],
         lead=talk.lead,

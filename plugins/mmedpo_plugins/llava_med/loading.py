@@ -165,6 +165,7 @@ def _live(model: Any, processor: Any) -> TransformersBackbone:
         processor.tokenizer,
         look=reader.look,
         prompt=reader.prompt,
+        frame=reader.frame,
         end=processor.tokenizer.eos_token_id,
         lora_targets=LORA_TARGETS,
         projector=PROJECTOR,

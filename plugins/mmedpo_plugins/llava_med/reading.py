@@ -37,6 +37,13 @@ class Reader:
         square = padded(image, images.image_mean) if images.do_pad else image
         return {"pixel_values": images(square.convert("RGB"), do_pad=False, return_tensors="pt").pixel_values}
 
+    def frame(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """Return what the model sees of an image of this width and height: a square around it, or its middle."""
+        pads = self.processor.image_processor.do_pad
+        side = max(size) if pads else min(size)
+        left, top = (-_start(side - length) if pads else (length - side) / 2 for length in size)
+        return float(left), float(top), float(left + side), float(top + side)
+
     def prompt(self, vision: Mapping[str, torch.Tensor], question: str) -> Prompt:
         """Tokenize what stands before and after the image by itself, as LLaVA-Med was trained."""
         tokenizer = self.processor.tokenizer
