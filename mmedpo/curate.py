@@ -18,6 +18,7 @@ from mmedpo.folder import json_line, write_text, write_whole
 from mmedpo.journal import Journal
 from mmedpo.jsontext import jsonl_rows
 from mmedpo.parts import Dispreference, Localizer, Reader, Scorer
+from mmedpo.questions import counts_of
 from mmedpo.records import GIVEN, Case, Drop, Pair, Region, Remark, Score, Side, Weighted, from_json, to_json
 from mmedpo.regions import agreement, merge
 from mmedpo.results import set_aside
@@ -43,6 +44,9 @@ def read(run: Run, part: Reader, stage: str = "read") -> list[Case | Pair]:
     if any(_case_of(item).restricted for item in records):
         run.keep_private()
     counts = Counter({"cases" if isinstance(records[0], Case) else "pairs": len(records)})
+    counts.update(counts_of(only_cases(records)))
+    if run.recipe.evaluate and part is run.recipe.data and part == run.recipe.evaluate.data:
+        counts["of these: the case is also evaluated on, as evaluate.data is data"] = len(records)
     counts.update(f"of these: {item.text}" for item in items if isinstance(item, Remark))
     if blank := sum(run.journal.even(_case_of(item).image.sha256) for item in records):
         counts["of these: the image is one single grey"] = blank

@@ -375,4 +375,6 @@ def _print_overlaps(console: Console, overlaps: Mapping[str, Mapping[str, int]])
 def _print_overlap(console: Console, overlap: Mapping[str, int]) -> None:
     shared, images = overlap["trained_on"], overlap["images"]
     note = "none of them was trained on" if not shared else f"[bold red]{shared} of them were trained on[/]"
+    if again := overlap.get("questions_trained_on"):
+        note += f", and [bold red]{again} of the questions about them[/]"
     console.print(f"evaluated on {images} images; {note}", highlight=False)

@@ -18,6 +18,7 @@ from mmedpo.gains import directions, gain
 from mmedpo.intervals import paired_intervals
 from mmedpo.parts import Backbone, Statistics
 from mmedpo.probes import Looks, count, probes_of
+from mmedpo.questions import asked
 from mmedpo.recipe_model import EvaluateOptions, Loaded
 from mmedpo.records import Case, Pair, Weighted, seed_for, to_json
 from mmedpo.run import Run, by_slice, opening
@@ -38,16 +39,16 @@ class Answered:
 
 def evaluate(run: Run, options: EvaluateOptions, trained: Path | None, pairs: Sequence[Weighted]) -> dict[str, Any]:
     """Measure the starting model, and the trained adapter if there is one; write answers and measures."""
-    asked = only_cases(read(run, options.data, "evaluate: read"))
-    if not asked:
+    held_out = only_cases(read(run, options.data, "evaluate: read"))
+    if not held_out:
         raise DataError(f"{run.found(options.data)} yields pairs; evaluation needs cases")
     backbone = run.recipe.backbone
-    before = answers(run, backbone, asked, options, "evaluate: before")
+    before = answers(run, backbone, held_out, options, "evaluate: before")
     after = None
     if trained is not None:
         aligned = backbone.model_copy(update={"adapter": str(trained)})
-        after = answers(run, aligned, asked, options, "evaluate: after")
-    answered = Answered(asked, before, after)
+        after = answers(run, aligned, held_out, options, "evaluate: after")
+    answered = Answered(held_out, before, after)
     metrics = measured_by(run.loaded)
     statistics = [_statistics(metric, answered) for metric in metrics if isinstance(metric, CheckedMetric)]
     if options.probe:
@@ -57,10 +58,14 @@ def evaluate(run: Run, options: EvaluateOptions, trained: Path | None, pairs: Se
     else:
         (run.folder / ATTENTION).unlink(missing_ok=True)  # of an earlier recipe
     _write_answers(run, answered, list(zip(metrics, statistics, strict=True)))
-    result = {"cases": len(asked), "groups": len({case.group for case in asked}), "overlap": overlap(asked, pairs)}
+    result = {
+        "cases": len(held_out),
+        "groups": len({case.group for case in held_out}),
+        "overlap": overlap(held_out, pairs),
+    }
     measured = zip(metrics, statistics, strict=True)
     result["measures"] = [_measure(run, metric, answered, rows) for metric, rows in measured]
-    run.finish("evaluate", Counter({"cases answered": len(asked)}))
+    run.finish("evaluate", Counter({"cases answered": len(held_out)}))
     return result
 
 
@@ -157,9 +162,11 @@ def _measure(run: Run, metric: Measuring, answered: Answered, statistics: Both) 
 
 
 def overlap(cases: Sequence[Case], pairs: Sequence[Weighted]) -> dict[str, int]:
-    """Count the evaluation images whose pixels were trained on."""
+    """Count the evaluation images whose pixels were trained on, and the cases whose question about them was, too."""
     images = {case.image.sha256 for case in cases}
-    return {"images": len(images), "trained_on": len(images & trained_images(pairs))}
+    learned = {asked(item.pair.case) for item in pairs}
+    again = sum(asked(case) in learned for case in cases)
+    return {"images": len(images), "trained_on": len(images & trained_images(pairs)), "questions_trained_on": again}
 
 
 def trained_images(pairs: Sequence[Weighted]) -> set[str]:

@@ -37,6 +37,8 @@ def measures(cases: Sequence[Case], answers: Sequence[str], legacy: bool = False
         ("I do not know", None),
         ("Answer:\n**No**.", "no"),
         ("There is no nodule", "no"),
+        ("Ｙｅｓ！", "yes"),
+        ("__No__", "no"),
         ("", None),
     ],
 )

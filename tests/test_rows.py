@@ -175,5 +175,24 @@ def test_an_id_used_again_is_refused_with_both_places_or_made_distinct() -> None
     assert [ids.distinct("7"), ids.distinct("8")] == ["7~2", "8"]
 
 
-def test_an_answer_yes_or_no_is_closed() -> None:
-    assert [answer_kind(answer) for answer in ("Yes", "no.", "No mass", "left")] == ["closed", "closed", "open", "open"]
+CLOSED = [
+    "Yes",
+    "no.",
+    "YES!",
+    "Yes,",
+    "no ;",
+    " No ",
+    "Ｙｅｓ",
+    "ｎｏ．",
+    "“Yes”",
+    "**No**",
+    "Yes。",
+    "(no)",
+    "yes\u200b",
+]
+OPEN = ["No mass", "left", "y", "True", "1", "Yes - small", "n/a", "none", "n.o.", "yes no", "", "."]
+
+
+@pytest.mark.parametrize(("answers", "kind"), [(CLOSED, "closed"), (OPEN, "open")], ids=["closed", "open"])
+def test_an_answer_that_is_yes_or_no_in_any_writing_is_closed(answers: list[str], kind: str) -> None:
+    assert {answer: answer_kind(answer) for answer in answers} == dict.fromkeys(answers, kind)

@@ -98,3 +98,39 @@ def test_nan_in_a_column_is_as_if_it_were_not_there(column: str, root: Path) -> 
     with_nan = read_pairs(root / "run")
     run(root, write(root, line(1)), "weigh")
     assert read_pairs(root / "run") == with_nan
+
+
+def test_the_shared_ways_to_write_yes_and_no_are_closed(shared: Path, root: Path) -> None:
+    counts = run(root, shared / "cases/rows/csv_yes_variants.csv", "weigh")
+    assert (counts["read"]["closed questions"], counts["read"]["open questions"]) == (7, 6)
+    rejected = [item.pair.rejected.answer.strip(" .!,;") for item in read_pairs(root / "run")]
+    assert rejected == ["No", "no", "NO", "No", "yes", "Yes", "No"]
+
+
+REPORT = "The heart is of normal size and the lungs are clear. " * 4
+ODD = {
+    "closed questions": [line(1)],
+    "open questions": [line(1, answer="On the left")],
+    "reports": [line(1, answer=REPORT, kind="report")],
+    "of these: the answer to an open question has over 30 words; reports need `kind: report`": [line(1, answer=REPORT)],
+    "of these: another case has the same image and question, and yes for no": [line(1), line(1, answer="NO!")],
+    "of these: another case before it has the same image, question and answer": [
+        line(1),
+        line(1, answer="yes."),
+        line(2),
+    ],
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_read_says_of_which_kinds_cases_are_and_what_is_odd_about_them(what: str, root: Path) -> None:
+    expected = 2 if "yes for no" in what else 1
+    assert run(root, write(root, *ODD[what]), "read")["read"][what] == expected
+
+
+def test_evaluation_data_that_are_the_training_data_are_said_as_they_are_read(root: Path) -> None:
+    file = write(root, line(1), line(2))
+    same = f"evaluate={{data: {{use: jsonl, file: {file}, images: {root}}}, measure: [{{use: med-vqa}}]}}"
+    said = "of these: the case is also evaluated on, as evaluate.data is data"
+    assert run(root, file, "read", same)["read"][said] == 2
+    assert said not in run(root, file, "read")["read"]

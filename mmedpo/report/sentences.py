@@ -43,9 +43,11 @@ def _overlap(facts: Facts) -> Iterator[Said]:
     if not facts.trained:
         yield Said(f"Nothing was trained; the {images:,} evaluation images show the starting model alone.", True)
     elif shared:
+        again = facts.measures["overlap"].get("questions_trained_on", 0)
+        with_questions = f", {again:,} of the questions about them as well" if again else ""
         yield Said(
-            f"{shared:,} of the {images:,} evaluation images were trained on: what is measured after training is "
-            "partly memory, and no sign of how the model answers about new images.",
+            f"{shared:,} of the {images:,} evaluation images were trained on{with_questions}: what is measured after "
+            "training is partly memory, and no sign of how the model answers about new images.",
             True,
         )
     else:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from mmedpo import Case, Metric, Statistics, hookimpl, totals
 
-_YES_NO = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
+_YES_NO = re.compile(r"(?<![^\W_])(yes|no)(?![^\W_])", re.IGNORECASE)
 _DROPPED = re.compile(r"""[;/\[\]"{}()=+\\_<>@`,?!:*-]|\.(?!\d)""")
 _ARTICLES = frozenset({"a", "an", "the"})
 _NUMBERS = {"none": "0", "zero": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6"}
@@ -222,7 +223,7 @@ _MARKS = ';/[]"{}()=+\\_-><@`,?!'
 
 def yes_or_no(answer: str) -> str | None:
     """Return the first whole word yes or no, in lower case; None when there is neither."""
-    found = _YES_NO.search(answer)
+    found = _YES_NO.search(unicodedata.normalize("NFKC", answer))
     return found.group().lower() if found else None
 
 

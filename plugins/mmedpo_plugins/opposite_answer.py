@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
@@ -46,7 +47,7 @@ class OppositeAnswer(Dispreference):
 
 def opposite(question: str, answer: str) -> str:
     """Return the other answer, written like the given one; empty where there is no one other."""
-    match = re.fullmatch(r"(\s*)([\w-]+)(\W*)", answer)
+    match = re.fullmatch(r"(\W*)(\w[\w-]*)(\W*)", unicodedata.normalize("NFKC", answer))
     if not match:
         return ""
     before, word, after = match.groups()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -46,6 +47,7 @@ _LEAD = re.compile(  # the "no" of "No pneumothorax" is no answer of its own
 
 def _lead(answer: str) -> tuple[str, str]:
     """Split a leading yes or no from the rest."""
+    answer = unicodedata.normalize("NFKC", answer)  # a "Ｙｅｓ" of full width is a yes
     found = _LEAD.match(answer)
     if not found:
         return "", answer

@@ -1,0 +1,49 @@
+"""What a set of questions is, told as it is read: of which kinds, which contradict each other, which come twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from mmedpo.records import Case
+from mmedpo.rows import closed_answer
+from mmedpo.sameness import folded
+
+KINDS = {"closed": "closed questions", "open": "open questions", "report": "reports"}
+PARAGRAPH = 30  # words: a longer answer to an open question may be a report whose kind nobody gave
+
+Asked = tuple[str, str]  # pixels and question
+
+
+def asked(case: Case) -> Asked:
+    """Return what two cases have in common that ask the same: the image's pixels, and the question but its writing."""
+    return case.image.sha256, folded(case.question)
+
+
+def counts_of(cases: Sequence[Case]) -> Counter[str]:
+    """Count the kinds of questions, and what is odd about them."""
+    kinds: Counter[str] = Counter(case.kind for case in cases)
+    counts = Counter({name: kinds[kind] for kind, name in KINDS.items() if kinds[kind]})
+    odd = {
+        f"the answer to an open question has over {PARAGRAPH} words; reports need `kind: report`": _paragraphs(cases),
+        "another case has the same image and question, and yes for no": _contradictions(cases),
+        "another case before it has the same image, question and answer": _repeats(cases),
+    }
+    counts.update({f"of these: {what}": count for what, count in odd.items() if count})
+    return counts
+
+
+def _paragraphs(cases: Sequence[Case]) -> int:
+    return sum(case.kind == "open" and len(case.answer.split()) > PARAGRAPH for case in cases)
+
+
+def _contradictions(cases: Sequence[Case]) -> int:
+    said: dict[Asked, Counter[str]] = {}
+    for case in cases:
+        if answer := closed_answer(case.answer):
+            said.setdefault(asked(case), Counter())[answer] += 1
+    return sum(answers.total() for answers in said.values() if len(answers) > 1)
+
+
+def _repeats(cases: Sequence[Case]) -> int:
+    return len(cases) - len({(*asked(case), folded(case.answer)) for case in cases})
