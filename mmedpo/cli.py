@@ -130,5 +130,10 @@ plugins_app.command("check", cls=Command)(plugin_commands.plugins_check)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; what the terminal's encoding lacks is written out, and never the end of a command."""
+    import sys
+
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     app()

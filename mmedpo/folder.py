@@ -86,7 +86,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file, or return None when there is none. Raises DataError when it is broken."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError as error:
         raise DataError(f"{path}: is not JSON ({error}); delete it and run again") from error

@@ -31,7 +31,7 @@ def probe(found: Found) -> dict[str, Any]:
     """Import a part in a process of its own; return seconds, heavy imports, doc and schema, or an `error`."""
     command = [sys.executable, "-m", "mmedpo.probe", found.kind, f"{found.package}/{found.name}"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
         return {"error": f"{found} took more than {TIMEOUT} s to import"}
     if done.returncode < 0:

@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from mmedpo.command import Json, print_json
+from mmedpo.command import Json, new_file, place, print_json
 
 
 def compare(
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="RUN RUN...", help="Run folders; those of several seeds by comma: a0,a1 b0,b1."),
+        typer.Argument(
+            metavar="RUN RUN...", help="Run folders; those of several seeds by comma: a0,a1 b0,b1.", callback=place
+        ),
     ],
     start: Annotated[bool, typer.Option("--start", help="Compare with the starting model of the first runs.")] = False,
     measure: Annotated[list[str] | None, typer.Option(help="Only this measure; may be repeated.")] = None,
@@ -33,10 +35,15 @@ def compare(
 def report(
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="RUN...", help="Run folders; those of several seeds by comma: a0,a1 b0,b1."),
+        typer.Argument(
+            metavar="RUN...", help="Run folders; those of several seeds by comma: a0,a1 b0,b1.", callback=place
+        ),
     ],
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="The file; by default in the run folder, or beside the first.")
+        Path | None,
+        typer.Option(
+            "-o", "--out", help="The file; by default in the run folder, or beside the first.", callback=new_file
+        ),
     ] = None,
 ) -> None:
     """Write the report on a run, or one that compares several, as a single HTML file; print its path."""

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from mmedpo.command import Json, RunFolder, print_json
+from mmedpo.command import Json, RunFolder, new_folder, place, print_json
 
 
 def ask(
     run: RunFolder,
-    image: Annotated[Path, typer.Argument(help="An image file.")],
+    image: Annotated[Path, typer.Argument(help="An image file.", callback=place)],
     question: Annotated[str, typer.Argument(help="A question about it.")],
     json: Json = False,
 ) -> None:
@@ -27,7 +27,7 @@ def ask(
             print(f"{name + ':':8}{answer}")
 
 
-def merge(run: RunFolder, out: Annotated[Path, typer.Argument(help="A new folder.")]) -> None:
+def merge(run: RunFolder, out: Annotated[Path, typer.Argument(help="A new folder.", callback=new_folder)]) -> None:
     """Write the aligned model, with its adapter merged, in the plain transformers form."""
     from mmedpo.export import merge_run
 
@@ -36,8 +36,10 @@ def merge(run: RunFolder, out: Annotated[Path, typer.Argument(help="A new folder
 
 
 def convert(
-    checkpoint: Annotated[str, typer.Argument(help="A folder or hub id, e.g. microsoft/llava-med-v1.5-mistral-7b.")],
-    out: Annotated[Path, typer.Argument(help="A new folder.")],
+    checkpoint: Annotated[
+        str, typer.Argument(help="A folder or hub id, e.g. microsoft/llava-med-v1.5-mistral-7b.", callback=place)
+    ],
+    out: Annotated[Path, typer.Argument(help="A new folder.", callback=new_folder)],
     backbone: Annotated[str, typer.Option(help="The backbone part that reads the checkpoint.")] = "llava-med",
 ) -> None:
     """Write a checkpoint in the plain transformers form (llava-hf for LLaVA-Med)."""

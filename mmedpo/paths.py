@@ -96,7 +96,7 @@ def at_home(text: str) -> str:
             raise ValueError(f"{text!r}: there is no user {text[1:].partition('/')[0]!r}; write the whole path")
         return home
     if _VARIABLE.match(text):
-        raise ValueError(f"{text!r}: nothing fills in {text.partition('/')[0]} in a recipe; write the path")
+        raise ValueError(f"{text!r}: nothing fills in {text.split('/')[0]} here; write the path")
     return text
 
 

@@ -91,10 +91,10 @@ def _places(loaded: Loaded) -> Iterator[Lack]:
             yield _lack(loaded, (key,), wrong, written=True)
 
 
-def unfit_place(place: Path, *, file: bool = False) -> str:
-    """Say why a file or folder cannot be made, or written, at a place; "" where it can."""
+def unfit_place(place: Path, *, file: bool | None = False) -> str:
+    """Say why a file, a folder, or whichever (None) cannot be made, or written, at a place; "" where it can."""
     try:
-        if place.exists() and place.is_dir() == file:
+        if file is not None and place.exists() and place.is_dir() == file:
             return f"{place}: is a {'folder' if file else 'file'}; name another place"
         there = place if place.exists() else next(one for one in place.absolute().parents if one.exists())
     except (OSError, ValueError) as error:  # a name that is too long

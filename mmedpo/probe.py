@@ -9,6 +9,7 @@ import inspect
 import json
 import sys
 import time
+from textwrap import indent
 from typing import Any
 
 from mmedpo.errors import MmedpoError
@@ -18,6 +19,7 @@ from mmedpo.plugins import load, resolve
 
 KEYS = {"reader": "data", "localizer": "localize", "weighting": "weigh", "backbone": "backbone"}
 LIST_KEYS = {"dispreference": "disprefer", "scorer": "score", "metric": "measure", "observer": "observe"}
+ASKED = "{use: phantom, split: test}"  # what a metric's snippet is measured on, so that it is a whole section
 
 
 def main(kind: str, use: str) -> int:
@@ -82,7 +84,10 @@ def snippet(kind: str, cls: type[Part]) -> str:
     """Return the lines that name the part in a recipe, with what it requires."""
     required = [f"{name}: ..." for name, field in cls.model_fields.items() if field.is_required()]
     body = "{" + ", ".join([f"use: {cls.use}", *required]) + "}"
-    return f"{KEYS[kind]}: {body}" if kind in KEYS else f"{LIST_KEYS[kind]}:\n  - {body}"
+    if kind in KEYS:
+        return f"{KEYS[kind]}: {body}"
+    listed = f"{LIST_KEYS[kind]}:\n  - {body}"
+    return listed if kind != "metric" else "evaluate:\n" + indent(f"data: {ASKED}\n{listed}", "  ")
 
 
 if __name__ == "__main__":
