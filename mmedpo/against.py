@@ -5,16 +5,24 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from io import StringIO
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from mmedpo.csvtext import csv_rows
 from mmedpo.curate import read_pairs
 from mmedpo.errors import DataError
+from mmedpo.folder import write_text
 from mmedpo.intervals import DRAWS
-from mmedpo.records import Weighted
+from mmedpo.private import private
+from mmedpo.records import Pair, Weighted, digest
+from mmedpo.rows import Row, every
+from mmedpo.storage import writing
 
 SCALE = 10  # ratings are from 0 to this
+SHEET = ("pair", "hash", "question", "chosen_image", "rejected_image", "chosen", "rejected", "rating")
 
 
 @dataclass(frozen=True)
@@ -26,51 +34,92 @@ class Rated:
     theirs: float  # the mean of the clinicians who rated it
 
 
+@dataclass(frozen=True)
+class Rating:
+    """A row of the clinicians' table."""
+
+    pair: str
+    value: float | None  # None: not rated yet
+    hash: str  # of the pair that was rated; "" where the table has none
+
+
+def pair_hash(pair: Pair) -> str:
+    """Hash all that a clinician sees of a pair: the question, both films, both answers."""
+    sides = [(side.image.sha256, side.answer) for side in (pair.chosen, pair.rejected)]
+    return digest(pair.case.question, *sides)[:12]
+
+
+def write_sheet(folder: Path, path: Path) -> int:
+    """Write a table for clinicians to fill in, a row a pair of a run; return how many. Raises DataError."""
+    if path.exists():
+        raise DataError(f"{path}: is there already, perhaps with ratings in it; name a new file")
+    pairs = [item.pair for item in read_pairs(folder)]
+    text = StringIO()
+    table = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    table.writerow(SHEET)
+    for pair in pairs:
+        sides = (pair.chosen, pair.rejected)
+        films, answers = (side.image.path for side in sides), (side.answer for side in sides)
+        table.writerow([pair.id, pair_hash(pair), pair.case.question, *films, *answers, ""])
+    with private(any(pair.case.restricted for pair in pairs)), writing(path):
+        write_text(path, text.getvalue())
+    return len(pairs)
+
+
 def compare_with(folder: Path, table: Path) -> dict[str, Any]:
     """Return Spearman's correlation and the weighted kappa of a run's relevances with clinicians' ratings.
 
     The table is a CSV file with the columns `pair` and `rating` (0 to 10), a row a rating; several of one pair are
-    averaged. Kappa has quadratic weights and rounds to whole numbers. Intervals (95 %) resample patients, else images.
-    Raises DataError with file and line.
+    averaged, and rows without a rating counted. A column `hash`, as a sheet of ours has it, says which pair was rated:
+    one that differs now is refused. Kappa has quadratic weights and rounds to whole numbers. Intervals (95 %) resample
+    patients, else images. Raises DataError with file and line.
     """
-    rated = list(_rated(read_pairs(folder), _ratings(table), table))
+    ours = {item.pair.id: item for item in read_pairs(folder)}
+    ratings = every(map(partial(_rating, ours), csv_rows(table, require=_require_columns)))
+    given = [rating for rating in ratings if rating.value is not None]
+    rated = list(_rated(ours, given, table))
     measures: dict[str, Callable[[Sequence[Rated]], float | None]] = {"spearman": spearman, "weighted kappa": kappa}
     result: dict[str, Any] = {"pairs": len(rated), "groups": len({one.group for one in rated})}
+    result |= {
+        "rows not rated": len(ratings) - len(given),
+        "ratings without a hash": sum(not one.hash for one in given),
+    }
     return result | {name: _with_interval(measure, rated) for name, measure in measures.items()}
 
 
-def _ratings(path: Path) -> dict[str, list[float]]:
-    ratings: dict[str, list[float]] = {}
-    try:
-        file = path.open(encoding="utf-8-sig", newline="")
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
-    with file:
-        rows = csv.DictReader(file)
-        missing = {"pair", "rating"} - set(rows.fieldnames or ())
-        if missing:
-            raise DataError(f"{path}:1: has no column {sorted(missing)[0]!r}; wanted are 'pair' and 'rating'")
-        for row in rows:
-            ratings.setdefault(row["pair"] or "", []).append(_rating(row["rating"], f"{path}:{rows.line_num}"))
-    return ratings
+def _require_columns(names: Sequence[str], place: str) -> None:
+    if missing := {"pair", "rating"} - set(names):
+        raise DataError(f"{place}: has no column {sorted(missing)[0]!r}; wanted are 'pair' and 'rating'")
 
 
-def _rating(text: str | None, place: str) -> float:
+def _rating(ours: Mapping[str, Weighted], row: Row) -> Rating:
+    """Read a row. Raises DataError when its pair is not in the run, or another by now."""
+    name, told = row.text("pair"), row.get("hash")
+    if name not in ours:
+        raise row.wrong(f"the pair {name!r} is not in the run")
+    if told and told != pair_hash(ours[name].pair):
+        raise row.wrong(
+            f"the pair {name!r} is not the one that was rated: it has changed; take the row out or rate anew"
+        )
+    return Rating(name, _value(row), told)
+
+
+def _value(row: Row) -> float | None:
+    text = row.get("rating")
     try:
-        value = float(text or "")
+        value = float(text) if text else None
     except ValueError:
-        raise DataError(f"{place}: rating {text!r} is no number") from None
-    if not 0 <= value <= SCALE:
-        raise DataError(f"{place}: rating {text} is not from 0 to {SCALE}")
+        raise row.wrong(f"rating {text!r} is no number") from None
+    if value is not None and not 0 <= value <= SCALE:
+        raise row.wrong(f"rating {text} is not from 0 to {SCALE}")
     return value
 
 
-def _rated(pairs: Sequence[Weighted], ratings: Mapping[str, Sequence[float]], table: Path) -> Iterator[Rated]:
-    ours = {item.pair.id: item for item in pairs}
-    unknown = [name for name in ratings if name not in ours]
-    if unknown:
-        raise DataError(f"{table}: {len(unknown)} of its pairs are not in the run, the first is {unknown[0]!r}")
-    found = [(ours[name], fmean(values)) for name, values in ratings.items()]
+def _rated(ours: Mapping[str, Weighted], ratings: Sequence[Rating], table: Path) -> Iterator[Rated]:
+    by_pair: dict[str, list[float]] = {}
+    for rating in ratings:
+        by_pair.setdefault(rating.pair, []).append(rating.value or 0.0)
+    found = [(ours[name], fmean(values)) for name, values in by_pair.items()]
     rated = [(item, theirs) for item, theirs in found if item.score.relevance is not None]
     if len(rated) < 3:
         raise DataError(f"{table}: {len(rated)} of its pairs have a relevance in the run; at least 3 are needed")

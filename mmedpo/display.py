@@ -243,6 +243,10 @@ def show_scoring(found: Mapping[str, Any]) -> None:
 def with_clinicians(found: Mapping[str, Any]) -> Iterator[str]:
     """Yield lines on how the consensus goes with clinicians' ratings."""
     yield f"with clinicians, on {found['pairs']:,} pairs of {found['groups']:,} images or patients:"
+    if unrated := found.get("rows not rated"):
+        yield f"  rows not rated: {unrated:,}"
+    if without := found.get("ratings without a hash"):
+        yield f"  ratings without a hash: {without:,}; whether their pairs are still those that were rated is not known"
     for name in ("spearman", "weighted kappa"):
         one = found[name]
         interval = f" ({number(one['low'])} to {number(one['high'])})" if one["low"] is not None else ""

@@ -52,6 +52,9 @@ def score(
         Path | None,
         typer.Option(metavar="CSV", help="Clinicians' ratings: columns pair and rating, 0 to 10.", callback=place),
     ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Write a table of the run's pairs for clinicians to rate.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show how far a run's voters agree, and how far with clinicians."""
@@ -60,6 +63,11 @@ def score(
     from mmedpo.pipeline import load_run
 
     load_run(run)
+    if sheet is not None:
+        from mmedpo.against import write_sheet
+
+        print(f"{sheet}: {write_sheet(run, sheet):,} pairs to rate from 0 to 10")
+        return
     found = dict(read_json(run / "run.json").get("scoring", {}))
     if against is not None:
         from mmedpo.against import compare_with

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mmedpo import Case, DataError, Pair, Picture, Score, Side, Weighted
-from mmedpo.against import Rated, compare_with, kappa, spearman
+from mmedpo.against import Rated, compare_with, kappa, spearman, write_sheet
 
 
 def make_run(folder: Path, relevances: list[float]) -> Path:
@@ -84,7 +84,12 @@ def test_what_is_all_alike_has_no_correlation() -> None:
         ("pair,score\na,1\n", r"human.csv:1: has no column 'rating'"),
         ("pair,rating\nc0/m/0,high\n", r"human.csv:2: rating 'high' is no number"),
         ("pair,rating\nc0/m/0,5\nc1/m/0,11\n", r"human.csv:3: rating 11 is not from 0 to 10"),
-        ("pair,rating\nnobody,5\n", r"1 of its pairs are not in the run, the first is 'nobody'"),
+        ("pair,rating\nnobody,5\n", r"human.csv:2: the pair 'nobody' is not in the run"),
+        ("pair,rating\nnobody,5\nc0/m/0,x\n", r"(?s)human.csv:2: the pair .*human.csv:3: rating 'x' is no number"),
+        ("pair,rating\nc0/m/0,nan\n", r"human.csv:2: rating nan is not from 0 to 10"),
+        ("pair,rating\nc0/m/0\n", r"human.csv:2: has 1 cells, but the header names 2"),
+        ("pair;rating\nc0/m/0;5\n", r"human.csv:1: its cells stand between semicolons"),
+        ("pair,rating,hash\nc0/m/0,5,0123\n", r"human.csv:2: the pair 'c0/m/0' is not the one that was rated"),
         ("pair,rating\nc0/m/0,5\n", r"at least 3 are needed"),
     ],
 )
@@ -97,3 +102,38 @@ def test_what_is_wrong_with_the_table_is_said_with_its_line(tmp_path: Path, text
 def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"human\.csv"):
         compare_with(make_run(tmp_path / "run", RELEVANCES), tmp_path / "human.csv")
+
+
+def filled_in(sheet: Path, ratings: list[object]) -> None:
+    head, *rows = sheet.read_text().rstrip("\n").split("\n")
+    rated = [row.removesuffix('""') + str(rating) for row, rating in zip(rows, ratings, strict=True)]
+    sheet.write_text("\n".join([head, *rated]) + "\n")
+
+
+def test_a_sheet_that_clinicians_fill_in_is_read_back(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", RELEVANCES)
+    assert write_sheet(run, tmp_path / "human.csv") == 10
+    assert (tmp_path / "human.csv").stat().st_mode & 0o077 == 0  # the pairs are restricted
+    filled_in(tmp_path / "human.csv", [*range(8), "", ""])
+    found = compare_with(run, tmp_path / "human.csv")
+    assert (found["pairs"], found["rows not rated"], found["ratings without a hash"]) == (8, 2, 0)
+    assert found["spearman"]["value"] == pytest.approx(1)
+    with pytest.raises(DataError, match="is there already"):
+        write_sheet(run, tmp_path / "human.csv")
+
+
+def test_ratings_of_pairs_that_have_changed_are_refused_with_their_lines(tmp_path: Path) -> None:
+    write_sheet(make_run(tmp_path / "run", RELEVANCES), tmp_path / "human.csv")
+    filled_in(tmp_path / "human.csv", list(range(10)))
+    pairs = tmp_path / "run/pairs.jsonl"
+    first, *rest = pairs.read_text().split("\n")
+    pairs.write_text("\n".join([first.replace('"answer": "no"', '"answer": "none"'), *rest]))
+    with pytest.raises(DataError, match=r"human\.csv:2: the pair 'c0/m/0' is not the one that was rated") as told:
+        compare_with(tmp_path / "run", tmp_path / "human.csv")
+    assert len(str(told.value).split("\n")) == 1
+
+
+def test_ratings_without_a_hash_are_counted(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", RELEVANCES)
+    table = make_table(tmp_path / "human.csv", [(f"c{n}/m/0", n) for n in range(10)])
+    assert compare_with(run, table)["ratings without a hash"] == 10
