@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmedpo.adapters import Base, load_adapter
+    from mmedpo.answer_text import CUT, Answer, was_cut
     from mmedpo.batched import Waiting
     from mmedpo.chat import Chat, NoAnswer, Outcome, Question
     from mmedpo.checkpoints import explained, first_line, load_model, read_config
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 # Resolved on first use, so that `mmedpo --help` pays for none of them.
 _HOMES = {
     "mmedpo.adapters": ["Base", "load_adapter"],
+    "mmedpo.answer_text": ["CUT", "Answer", "was_cut"],
     "mmedpo.batched": ["Waiting"],
     "mmedpo.chat": ["Chat", "NoAnswer", "Outcome", "Question"],
     "mmedpo.checkpoints": ["explained", "first_line", "load_model", "read_config"],

@@ -16,6 +16,7 @@ from mmedpo.errors import DataError
 from mmedpo.parts import LiveBackbone
 from mmedpo.pictures import Picture
 from mmedpo.records import PairKind, Weighted, seed_for
+from mmedpo.training_options import LossOptions
 
 KINDS: tuple[PairKind, ...] = ("text", "image")
 PIXEL_BYTES = 2**30  # of vision tensors held in memory; beyond it, the least recently used are made again
@@ -93,6 +94,12 @@ def encode(weighted: Weighted, backbone: LiveBackbone, pixels: Pixels) -> Traine
 def too_long(pair: Trained, limit: int) -> bool:
     """Tell whether a side has more tokens than the limit."""
     return max(len(pair.chosen.ids), len(pair.rejected.ids)) > limit
+
+
+def has_no_say(weighted: Weighted, loss: LossOptions) -> bool:
+    """Tell whether a pair has no part in the loss: its weight or its kind's coefficient is 0."""
+    coefficients = {"text": loss.text, "image": loss.image}
+    return weighted.weight * coefficients[weighted.pair.kind] == 0
 
 
 def refuse_twins(pairs: Sequence[Weighted]) -> None:

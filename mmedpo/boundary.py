@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from mmedpo import plain
+from mmedpo.answer_text import Answer, was_cut
 from mmedpo.errors import DataError, PluginError
 from mmedpo.parts import Dispreference
 from mmedpo.pictures import Picture
@@ -286,13 +287,14 @@ def check_weights(found: Found, weights: Any, expected: int) -> list[float]:
     return made
 
 
-def check_answers(found: Found, cases: Sequence[Case], answers: Any) -> list[str]:
+def check_answers(found: Found, cases: Sequence[Case], answers: Any) -> list[Answer]:
     """Require a text of each case; an empty one counts as unparsed later, it is the model's right."""
     check_length(found, "answer", answers, len(cases))
-    return [
+    texts = [
         _plain(found, f"answer to case {case.id!r}", plain.text, answer)
         for case, answer in zip(cases, answers, strict=True)
     ]
+    return [Answer(text, was_cut(text)) for text in texts]
 
 
 def check_encoding(encoding: Any) -> None:

@@ -316,7 +316,7 @@ def _trained_on(
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in training.get("kinds", {}).get("trained", {}).items())
     yield (
         f"- {counts.get('trained', 0):,} pairs trained on ({kinds}), {counts.get('held out', 0):,} held out, "
-        f"{counts.get('too long', 0):,} too long"
+        + ", ".join(f"{count:,} {what}" for what, count in counts.items() if what not in ("trained", "held out"))
     )
     options = recipe["train"]
     loss = ", ".join(f"{key} {value}" for key, value in options["loss"].items())

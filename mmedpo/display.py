@@ -24,6 +24,7 @@ from rich.table import Table
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
 from mmedpo.heartbeat import Plain, counted
 from mmedpo.numbers import chance, number
+from mmedpo.training_options import NO_SAY
 
 if TYPE_CHECKING:
     from mmedpo.estimate import Estimate
@@ -132,6 +133,8 @@ def _said(result: Result) -> Iterator[str]:
     if result.training:
         counts, loss = result.training["counts"], result.training["loss"]
         steps = f"trained on {counts['trained']:,} pairs in {result.training['steps']:,} steps"
+        if silent := counts.get(NO_SAY):
+            yield f"{silent:,} pairs have no say in the loss and were {NO_SAY}"
         yield f"{steps}; loss {number(loss['first'])} to {number(loss['last'])}"
     held_out = result.training.get("validation", {})
     for kind, held in held_out.items():
@@ -165,7 +168,8 @@ FILES = (
 
 
 def cautions(measures: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what each metric wants said beside its measures."""
+    """Yield what must be said beside the measures: of the answers, and by each metric."""
+    yield from (("answers", caution) for caution in measures.get("cautions", ()))
     for measured in measures.get("measures", ()):
         yield from ((measured["use"], caution) for caution in measured.get("cautions", ()))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo import boundary
+from mmedpo.answer_text import answer_json, read_answer, was_cut
 from mmedpo.attention import Attends, look, statistics_of, to_lines
 from mmedpo.checked_metric import CheckedMetric
 from mmedpo.curate import only_cases, portable, read
@@ -35,6 +36,12 @@ class Answered:
     cases: list[Case]
     before: list[str]
     after: list[str] | None
+
+    @property
+    def cut(self) -> dict[str, int]:
+        """Return how many answers had to end before they were done."""
+        sides = {"before": self.before, "after": self.after}
+        return {side: sum(map(was_cut, said)) for side, said in sides.items() if said is not None}
 
 
 def evaluate(run: Run, options: EvaluateOptions, trained: Path | None, pairs: Sequence[Weighted]) -> dict[str, Any]:
@@ -65,8 +72,21 @@ def evaluate(run: Run, options: EvaluateOptions, trained: Path | None, pairs: Se
     }
     measured = zip(metrics, statistics, strict=True)
     result["measures"] = [_measure(run, metric, answered, rows) for metric, rows in measured]
-    run.finish("evaluate", Counter({"cases answered": len(held_out)}))
+    result["cut"] = answered.cut
+    result["cautions"] = list(_cut_short(answered, options.max_new_tokens))
+    told = {f"of these, cut at max_new_tokens {side}": count for side, count in answered.cut.items() if count}
+    run.finish("evaluate", Counter({"cases answered": len(held_out), **told}))
     return result
+
+
+def _cut_short(answered: Answered, most: int) -> Iterator[str]:
+    """Say how many answers are measured that the models were not done with."""
+    if any(answered.cut.values()):
+        counts = ", ".join(f"{count:,} {side}" for side, count in answered.cut.items())
+        yield (
+            f"of {len(answered.cases):,} answers each were cut at evaluate.max_new_tokens={most}: {counts}; they are"
+            " measured as far as they go, so raise it"
+        )
 
 
 def keep_apart(run: Run, options: EvaluateOptions, records: Sequence[Case | Pair]) -> None:
@@ -89,15 +109,16 @@ def answers(run: Run, backbone: Backbone, cases: list[Case], options: EvaluateOp
     order = sorted(range(len(cases)), key=lambda at: cases[at].kind)
     with opening(run) as opened:
 
-        def checked(texts: Any, some: Sequence[Case]) -> Any:
-            return boundary.check_answers(found, some, texts)
+        def checked(value: Any, some: Sequence[Case]) -> Any:
+            return boundary.check_answers(found, some, [read_answer(one) for one in value])
 
         def work(some: Sequence[Case]) -> Any:
-            return checked(opened(backbone).answer(some, max_new_tokens=options.max_new_tokens), some)
+            said = opened(backbone).answer(some, max_new_tokens=options.max_new_tokens)
+            return [answer_json(answer) for answer in boundary.check_answers(found, some, said)]
 
         lower = "evaluate.max_new_tokens"
         together = [cases[at] for at in order]
-        facts = [options.max_new_tokens]
+        facts = [options.max_new_tokens, "and whether cut"]
         slices = by_slice(run, backbone, together, work, checked, stage=stage, facts=facts, lower=lower)
     texts = dict(zip(order, (text for some in slices for text in some), strict=True))
     return [texts[at] for at in range(len(cases))]
@@ -192,6 +213,7 @@ def _write_answers(run: Run, answered: Answered, measured: Sequence[tuple[Measur
             "truth": case.answer,
             "before": old,
             "after": new,
+            "cut": [was_cut(text) for text in (old, new) if text is not None],
             "image": case.image.sha256,
             "path": portable(run, to_json(case.image))["path"],
             "regions": [{"label": region.label, "box": list(region.box)} for region in case.regions],

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmedpo.adapters import Base
+from mmedpo.answer_text import Answer
 from mmedpo.parts import Encoding, Frame, LiveBackbone
 from mmedpo.pictures import Picture, pixel_hash
 
@@ -129,7 +130,9 @@ class TransformersBackbone(LiveBackbone):
                 logits_processor=noise,
             )
         fresh = out[:, inputs["input_ids"].shape[1] :]
-        return [text.strip() for text in self.tokenizer.batch_decode(fresh, skip_special_tokens=True)]
+        ended = torch.isin(fresh, torch.tensor(self.stop, device=fresh.device)).any(1).tolist()
+        texts = self.tokenizer.batch_decode(fresh, skip_special_tokens=True)
+        return [Answer(text.strip(), cut=not done) for text, done in zip(texts, ended, strict=True)]
 
     def _generation(self, max_new_tokens: int) -> Any:
         """Decode with the bare distribution: a checkpoint's own penalties would not be those of its training."""

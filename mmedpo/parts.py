@@ -146,7 +146,8 @@ class LiveBackbone(ABC):
     ) -> list[str]:
         """Answer each case's question about its image.
 
-        Temperature 0 is greedy. Otherwise each case is sampled with its own seed, whatever else is in the batch.
+        Temperature 0 is greedy. Otherwise each case is sampled with its own seed, whatever else is in the batch. An
+        answer that had to end at `max_new_tokens` is `Answer(text, cut=True)`; a plain text counts as finished.
         """
 
     @abstractmethod

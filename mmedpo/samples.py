@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from mmedpo.answer_text import answer_json, read_answer
 from mmedpo.boundary import check_answers
 from mmedpo.identity import content
 from mmedpo.parts import Encoding, LiveBackbone, Memory
@@ -15,12 +16,6 @@ from mmedpo.records import Case, digest
 
 def _of_the_model(name: str) -> Any:
     return cast(Any, property(lambda self: getattr(self.live, name)))
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r:.80} is no answer")
-    return value
 
 
 class Remembering(LiveBackbone):
@@ -55,15 +50,19 @@ class Remembering(LiveBackbone):
         how = {"max_new_tokens": max_new_tokens, "temperature": temperature}
         asked = [content(case) for case in cases]
         drawn: Sequence[int | None] = seeds or [None] * len(cases)
-        keys = [digest("answer", self._key, how, case, seed) for case, seed in zip(asked, drawn, strict=True)]
-        known = [self._journal.get(key, _text) for key in keys]
+        keys = [
+            digest("answer, and whether cut", self._key, how, case, seed)
+            for case, seed in zip(asked, drawn, strict=True)
+        ]
+        known = [self._journal.get(key, read_answer) for key in keys]
         new = [at for at, text in enumerate(known) if text is None]
         if new:
             picked = [seeds[at] for at in new] if seeds else None
             some = [cases[at] for at in new]
-            answers = check_answers(self._found, some, self.live.answer(some, seeds=picked, **how))  # type: ignore[arg-type]
+            said = self.live.answer(some, seeds=picked, **how)  # type: ignore[arg-type]
+            answers = check_answers(self._found, some, said)
             for at, text in zip(new, answers, strict=True):
-                self._journal.put(keys[at], text)
+                self._journal.put(keys[at], answer_json(text))
                 known[at] = text
         return known
 

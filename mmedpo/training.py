@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from trl import DPOConfig
 from mmedpo import resume
 from mmedpo.adapters import Base
 from mmedpo.allocator import keep_memory
-from mmedpo.batches import Collator, Pixels, Trained, encode, hold_out, refuse_twins, too_long
+from mmedpo.batches import Collator, Pixels, Trained, encode, has_no_say, hold_out, refuse_twins, too_long
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
 from mmedpo.features import Shelf, Sight
@@ -30,7 +31,7 @@ from mmedpo.ranks import first_says, meet, rank
 from mmedpo.records import Weighted, digest, seed_for
 from mmedpo.reference import Logps, ReferenceFile
 from mmedpo.trainer import KINDS, SUMS, PreferenceTrainer
-from mmedpo.training_options import TrainOptions
+from mmedpo.training_options import NO_SAY, TrainOptions
 from mmedpo.trees import TreeCollator, why_pairs
 
 See = Callable[[Event], None]
@@ -63,7 +64,7 @@ def train(
         table = {weighted.pair.id: (0.0, 0.0) for weighted in pairs}
     pixels = Pixels(backbone)
     with _quiet(), _memory_explained(options), adapted(backbone, options, setting.seed) as model:
-        encoded, dropped = _encode(pairs, backbone, pixels, options, see)
+        encoded, left_out = _encode(pairs, backbone, pixels, options, see)
         kept, held_out = hold_out(encoded, options.validation, setting.seed)
         collator = _collator(model, backbone, encoded, pixels, table, options)
         sight = _sight(model, backbone, pixels, options, place, setting)
@@ -80,14 +81,11 @@ def train(
             publish_adapter(trainer.model, folder / "adapter", state)
         sight.close()
         meet()
-    history = [{"step": entry["step"], **entry} for entry in trainer.state.log_history if "loss" in entry]
+    history = [_numbers(entry) for entry in trainer.state.log_history if "loss" in entry]
+    kinds = {"trained": Counter(pair.kind for pair in kept), "held out": Counter(pair.kind for pair in held_out)}
     return {
-        "counts": {"trained": len(kept), "held out": len(held_out), "too long": len(dropped)},
-        "kinds": {
-            "trained": dict(Counter(pair.kind for pair in kept)),
-            "held out": dict(Counter(pair.kind for pair in held_out)),
-            "too long": dict(Counter(pair.kind for pair in dropped)),
-        },
+        "counts": {name: found.total() for name, found in (kinds | left_out).items()},
+        "kinds": {name: dict(found) for name, found in (kinds | left_out).items()},
         "packing": "tree" if trainer.trees else "pairs",
         "steps": trainer.state.global_step,
         "loss": _first_and_last(history, options.epochs),
@@ -97,27 +95,53 @@ def train(
     }
 
 
+def _numbers(entry: Mapping[str, float]) -> dict[str, float]:
+    """Return what was logged of a step; a gradient norm that overflowed in float16 is no number to keep."""
+    kept = {name: value for name, value in entry.items() if math.isfinite(value)}
+    return {"step": kept["step"], **kept}
+
+
 def _encode(
     pairs: Sequence[Weighted], backbone: LiveBackbone, pixels: Pixels, options: TrainOptions, see: See
-) -> tuple[list[Trained], list[Trained]]:
-    """Encode the pairs, and set aside those that are too long."""
+) -> tuple[list[Trained], dict[str, Counter[str]]]:
+    """Encode the pairs; count by kind those that are too long, and those that the loss would multiply by 0."""
     refuse_twins(pairs)
     see(StageStarted("encode", len(pairs)))
     kept: list[Trained] = []
-    dropped: list[Trained] = []
+    dropped, silent = Counter[str](), Counter[str]()
     for weighted in pairs:
+        if has_no_say(weighted, options.loss):
+            silent[weighted.pair.kind] += 1
+            see(StageAdvanced("encode", 1))
+            continue
         pair = encode(weighted, backbone, pixels)
         if options.loss.kind == "sft":
             pair = replace(pair, rejected=pair.chosen)  # in a tree this costs nothing
-        (dropped if too_long(pair, options.max_length) else kept).append(pair)
+        if too_long(pair, options.max_length):
+            dropped[pair.kind] += 1
+        else:
+            kept.append(pair)
         see(StageAdvanced("encode", 1))
-    see(StageFinished("encode", {"pairs": len(kept), "too long": len(dropped)}))
+    left_out = {"too long": dropped, **({NO_SAY: silent} if silent else {})}
+    see(StageFinished("encode", {"pairs": len(kept), **{name: found.total() for name, found in left_out.items()}}))
     if not kept:
-        raise DataError(
-            f"no pair is left to train on: {len(dropped)} of {len(pairs)} have a side longer than "
-            f"train.max_length={options.max_length} tokens, image included; raise it"
+        raise DataError(f"no pair is left to train on: {'; '.join(_why_none(pairs, dropped, silent, options))}")
+    return kept, left_out
+
+
+def _why_none(
+    pairs: Sequence[Weighted], dropped: Counter[str], silent: Counter[str], options: TrainOptions
+) -> Iterator[str]:
+    if dropped:
+        yield (
+            f"{dropped.total()} of {len(pairs)} have a side longer than train.max_length={options.max_length} tokens, "
+            "image included; raise it"
         )
-    return kept, dropped
+    if silent:
+        yield (
+            f"{silent.total()} of {len(pairs)} are of weight 0, or of a kind whose coefficient is 0 "
+            f"(train.loss: text {options.loss.text:g}, image {options.loss.image:g})"
+        )
 
 
 def _collator(

@@ -14,6 +14,8 @@ Tracker = Literal[
     "swanlab", "tensorboard", "trackio", "wandb",
 ]  # fmt: skip
 
+NO_SAY = "left out: weight or coefficient 0"  # in the counts of a training: pairs that the loss would multiply by 0
+
 # DPOConfig arguments that this trainer would have to ignore, or that the recipe says elsewhere: reason -> names.
 REFUSED: dict[str, tuple[str, ...]] = {
     "the loss is set by train.loss": ("loss_type", "loss_weights", "label_smoothing"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mmedpo.curate import read_pairs
 from mmedpo.display import show_result
 from mmedpo.pipeline import Result, run
 from mmedpo.recipe import load_recipe
@@ -20,7 +21,7 @@ unrated: keep
 evaluate:
   data: {{use: csv, file: {folder}/cases.csv, images: {folder}, restricted: false}}
   measure: [{{use: med-vqa}}, {{use: findings}}, {{use: report-text}}]
-  max_new_tokens: 2
+  max_new_tokens: 1
 """
 
 
@@ -56,3 +57,23 @@ def test_the_report_says_it_too(done: Result) -> None:
 def test_measures_are_json_that_every_reader_takes(done: Result) -> None:
     text = (done.folder / "measures.json").read_text()
     json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def test_answers_that_were_cut_are_counted_marked_and_said(done: Result, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [json.loads(line) for line in (done.folder / "answers.jsonl").read_text().splitlines()]
+    cut = sum(row["cut"][0] for row in rows)
+    assert done.measures["cut"] == {"before": cut}
+    assert cut > 0, "an answer of this model takes more than one token"
+    assert done.flow["evaluate"]["of these, cut at max_new_tokens before"] == cut
+    show_result(done)
+    told = f"of 2 answers each were cut at evaluate.max_new_tokens=1: {cut} before"
+    assert told in " ".join(capsys.readouterr().out.split())
+    assert told in Path(done.report).read_text()
+
+
+def test_a_rejected_sample_that_was_cut_is_marked_and_counted(tmp_path: Path) -> None:
+    recipe = RECIPE.replace("{{use: opposite-answer}}", "{{use: self-hallucination, max_new_tokens: 1, least: 0.01}}")
+    (tmp_path / "recipe.yaml").write_text(recipe.partition("evaluate:")[0].format(folder=tmp_path))
+    found = run(load_recipe(tmp_path / "recipe.yaml"), lambda event: None, until="weigh")
+    marked = [item.pair for item in read_pairs(found.folder) if item.pair.notes.get("cut")]
+    assert found.flow["disprefer"]["of these, rejected answers cut at their greatest length"] == len(marked) > 0

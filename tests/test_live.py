@@ -12,6 +12,7 @@ from PIL import Image
 from tiny_llava import make_backbone, make_image, make_model
 
 from mmedpo import Base, Case, DataError, Picture, Prompt, TransformersBackbone, closing, load_adapter
+from mmedpo.answer_text import was_cut
 from mmedpo.live import SeededNoise
 
 WORDS = ["is", "there", "a", "nodule", "in", "the", "left", "lung"]
@@ -59,6 +60,17 @@ def test_near_temperature_zero_sampling_is_greedy() -> None:
     live, cases = make_backbone(), make_cases(3)
     cold = live.answer(cases, max_new_tokens=5, temperature=1e-4, seeds=[1, 2, 3])
     assert cold == live.answer(cases, max_new_tokens=5)
+
+
+def test_an_answer_that_had_to_end_is_marked_and_one_that_ended_is_not() -> None:
+    cases = make_cases(8)
+    brief, whole = (make_backbone().answer(cases, max_new_tokens=most) for most in (2, 48))
+    assert any(map(was_cut, brief))
+    for one, other in zip(brief, whole, strict=True):
+        assert other.startswith(one) if was_cut(one) else other == one
+    live = make_backbone()
+    live.stop = list(range(len(live.tokenizer)))  # whatever comes first ends the answer, at its greatest length
+    assert not any(map(was_cut, live.answer(cases, max_new_tokens=1)))
 
 
 def test_sampling_without_a_seed_for_each_case_is_an_error() -> None:

@@ -18,13 +18,13 @@ from tiny_llava import adapter_bytes, make_backbone, make_model, make_pairs, mak
 from mmedpo.adapters import load_adapter
 from mmedpo.batches import Collator, Pixels, Trained, encode, hold_out
 from mmedpo.errors import DataError, RecipeError
-from mmedpo.events import TrainingLogged
+from mmedpo.events import StageFinished, TrainingLogged
 from mmedpo.lora import adapted, save_adapter
 from mmedpo.parts import Setting
 from mmedpo.records import Weighted
 from mmedpo.trainer import PreferenceTrainer
 from mmedpo.training import arguments, train
-from mmedpo.training_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions, refusal
+from mmedpo.training_options import NO_SAY, LoraOptions, LossOptions, ProjectorOptions, TrainOptions, refusal
 
 LORA = LoraOptions(r=4, alpha=8)
 PLAIN_SGD = {"optim": "sgd", "max_grad_norm": 0.0}  # so that a step's change is the gradient of its loss
@@ -171,14 +171,36 @@ def test_loss_and_gradients_are_stock_trls_on_one_image_pairs_of_weight_one(
 # --- the loss of a step ------------------------------------------------------------------------------------------
 
 
-def test_weight_zero_gives_no_gradient(tmp_path: Path) -> None:
-    assert change(tmp_path, make_pairs(4, weights=(0.0,)), batch_size=4).abs().max() == 0
+def test_pairs_that_the_loss_would_multiply_by_zero_are_left_out_and_counted(tmp_path: Path) -> None:
+    pairs = make_pairs(9, weights=(1.0, 0.0, 0.5))  # one in three of weight 0; every third is an image pair
+    seen: list[Any] = []
+    options = TrainOptions(lora=LORA, validation=0, epochs=1, batch_size=2, loss=LossOptions(image=0))
+    result = train(pairs, make_backbone(), options, tmp_path, Setting(), seen.append)
+    silent = [weighted for weighted in pairs if weighted.weight == 0 or weighted.pair.kind == "image"]
+    assert result["counts"][NO_SAY] == len(silent) == sum(result["kinds"][NO_SAY].values())
+    assert result["counts"]["trained"] == 9 - len(silent)
+    assert result["steps"] == -(-(9 - len(silent)) // 2)
+    (encoded,) = [event for event in seen if isinstance(event, StageFinished) and event.stage == "encode"]
+    assert encoded.counts == {"pairs": 9 - len(silent), "too long": 0, NO_SAY: len(silent)}
+    assert len((tmp_path / "checkpoints/reference-0.jsonl").read_text().splitlines()) == 9 - len(silent)
 
 
-def test_a_pair_of_weight_zero_only_counts_among_the_pairs(tmp_path: Path) -> None:
+def test_a_pair_of_weight_zero_is_not_in_the_steps_denominator(tmp_path: Path) -> None:
     pairs = make_pairs(2, weights=(1.0, 0.0))
     alone, beside = change(tmp_path / "1", pairs[:1], batch_size=1), change(tmp_path / "2", pairs, batch_size=2)
-    assert apart(2 * beside, alone) < 1e-5
+    assert torch.equal(beside, alone)
+
+
+def test_a_coefficient_of_zero_trains_as_if_pairs_of_that_kind_were_not_there(tmp_path: Path) -> None:
+    pairs = make_pairs(9)
+    texts = [weighted for weighted in pairs if weighted.pair.kind == "text"]
+    by_coefficient = change(tmp_path / "coefficient", pairs, batch_size=2, loss=LossOptions(image=0))
+    assert torch.equal(by_coefficient, change(tmp_path / "alone", texts, batch_size=2))
+
+
+def test_pairs_that_all_weigh_nothing_are_an_error_that_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="4 of 4 are of weight 0"):
+        fit(tmp_path, make_pairs(4, weights=(0.0,)))
 
 
 def test_doubled_weights_double_the_gradient(tmp_path: Path) -> None:
@@ -198,16 +220,8 @@ def test_one_by_eight_is_eight_is_four_by_two_with_an_unequal_last_step(tmp_path
 def test_the_first_loss_is_log_two_times_the_mean_weight(tmp_path: Path) -> None:
     pairs = make_pairs(11, weights=(0.75, 1.0, 1.25, 0.0))
     result = fit(tmp_path, pairs, batch_size=3, accumulate=4)
-    mean = sum(weighted.weight for weighted in pairs) / len(pairs)
-    assert result["history"][0]["loss"] == pytest.approx(math.log(2) * mean, rel=1e-5)
-
-
-def test_coefficients_choose_between_text_and_image_pairs(tmp_path: Path) -> None:
-    pairs = make_pairs(9)
-    texts = [weighted for weighted in pairs if weighted.pair.kind == "text"]
-    only_text = change(tmp_path / "coefficient", pairs, batch_size=9, loss=LossOptions(image=0))
-    alone = change(tmp_path / "alone", texts, batch_size=6)
-    assert apart(only_text * 9, alone * 6) < 1e-5
+    weights = [weighted.weight for weighted in pairs if weighted.weight]
+    assert result["history"][0]["loss"] == pytest.approx(math.log(2) * sum(weights) / len(weights), rel=1e-5)
 
 
 def test_an_image_pair_learns_from_the_image_alone(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ class Said:
 
 def sentences(facts: Facts, lines: Sequence[Line], lengths: Lengths | None, tables: Sequence[Table] = ()) -> list[Said]:
     """Say what is sure, what is not, what got worse, and what the numbers rest on; what misleads before all that."""
-    said = [*_overlap(facts), *_cautions(tables), *_resolved(lines), *_cases(facts)]
+    cautions = [Said(f"Caution: {caution}.", True) for caution in facts.measures.get("cautions", ())]
+    said = [*_overlap(facts), *cautions, *_cautions(tables), *_resolved(lines), *_cases(facts)]
     return [*said, *_learned(facts), *_leak(lengths), *_seeds(facts)]
 
 

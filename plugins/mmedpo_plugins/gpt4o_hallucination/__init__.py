@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from mmedpo import (
+    CUT,
     Case,
     Dispreference,
     Drop,
@@ -28,6 +29,7 @@ from mmedpo import (
     hookimpl,
     most,
     seed_for,
+    was_cut,
 )
 
 if TYPE_CHECKING:
@@ -162,6 +164,8 @@ class _Maker:
             "calls": outcome.calls,
             "tokens": list(outcome.tokens),
         }
+        cut = {sample.strip() for sample in samples if was_cut(sample)}
+        notes |= {CUT: True} if self._part.verbatim and answer == notes["picked"] and answer in cut else {}
         return Pair(case, Side(case.image, case.answer), Side(case.image, answer), kind="text", notes=notes)
 
     def _checked(self, case: Case, candidates: list[str], choice: Choice) -> tuple[str, Choice] | Fault:
