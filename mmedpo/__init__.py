@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from mmedpo.spending import Need
     from mmedpo.sums import totals
     from mmedpo.textfiles import file_text, split_lines, text_lines, why_unreadable
+    from mmedpo.thoughts import answering, spoken
     from mmedpo.tokens import filler, most
     from mmedpo.values import is_number
 
@@ -93,6 +94,7 @@ _HOMES = {
     "mmedpo.spending": ["Need"],
     "mmedpo.sums": ["totals"],
     "mmedpo.textfiles": ["file_text", "split_lines", "text_lines", "why_unreadable"],
+    "mmedpo.thoughts": ["answering", "spoken"],
     "mmedpo.tokens": ["filler", "most"],
     "mmedpo.values": ["is_number"],
 }  # fmt: skip

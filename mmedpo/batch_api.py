@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
+from mmedpo.blame import blame_for
 from mmedpo.errors import DataError, MmedpoError, RecipeError
-from mmedpo.wire import Passing, Refused, blame_for
+from mmedpo.patience import Outage
+from mmedpo.wire import Endless, Passing, Refused
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 Got = TypeVar("Got")
 MARK = "mmedpo"  # the key of a batch's metadata under which we name it
 A_DAY = 86_400  # seconds by which clocks may differ, and more
+LONGEST = 3600.0  # seconds that a file may take on its way
+MOST_OF_FILE = 2 * 2**30  # bytes of a file of answers: 50,000 of 40 KB each
 
 
 class BatchApi:
@@ -30,11 +34,14 @@ class BatchApi:
     first_pause = 1.0  # seconds before a failed call is tried again; doubled each time, up to half a minute
     processed_pause = 5.0  # seconds between two looks at a file that Azure has not taken in yet
 
-    def __init__(self, client: AsyncOpenAI, endpoint: Endpoint, clean: Callable[[str], str]) -> None:
-        """Take the SDK's client, the endpoint's options, and what takes secrets out of a text."""
+    def __init__(
+        self, client: AsyncOpenAI, endpoint: Endpoint, clean: Callable[[str], str], outage: Outage | None = None
+    ) -> None:
+        """Take the SDK's client, the options, what takes secrets out of a text, and what tells of failures."""
         import openai
 
         self._client, self._endpoint, self.clean = client, endpoint, clean
+        self._outage = outage or Outage(endpoint.base_url)
         self._timeout = openai.Timeout(max(600.0, endpoint.timeout), connect=10.0)  # of 200 MB
 
     @property
@@ -51,7 +58,7 @@ class BatchApi:
                 file=("requests.jsonl", lines), purpose="batch", timeout=self._timeout
             )
 
-        file = await self._patiently(once)
+        file = await self._patiently(once, LONGEST)
         name = str(file.id)
         while self._endpoint.azure and file.status not in ("processed", "error"):
             await asyncio.sleep(self.processed_pause)
@@ -103,10 +110,12 @@ class BatchApi:
                 asked = self._client.files.with_streaming_response.content(str(file), timeout=self._timeout)
                 async with asked as response:
                     async for some in response.iter_bytes():
+                        if held.tell() + len(some) > MOST_OF_FILE:
+                            raise Endless(f"more than {MOST_OF_FILE // 2**20:,} MB")
                         held.write(some)
 
             if file:
-                await self._patiently(once)
+                await self._patiently(once, LONGEST)
             held.seek(0)
             yield held
 
@@ -120,12 +129,18 @@ class BatchApi:
             except openai.OpenAIError:
                 continue
 
-    async def _patiently(self, call: Callable[[], Awaitable[Got]]) -> Got:
-        """Make a call until it is answered. Raises DataError when the endpoint answers nothing for too long."""
+    async def _patiently(self, call: Callable[[], Awaitable[Got]], within: float = 0.0) -> Got:
+        """Make a call until it is answered, each try within so many seconds (of 0, `timeout`).
+
+        Raises DataError when the endpoint answers nothing for too long.
+        """
         began, pause = time.monotonic(), self.first_pause
         while True:
             try:
-                return await call()
+                async with asyncio.timeout(max(within, self._endpoint.timeout)):
+                    got = await call()
+                self._outage.over()
+                return got
             except MmedpoError:
                 raise
             except Exception as error:
@@ -137,10 +152,11 @@ class BatchApi:
             wait = blame.wait or pause * random.uniform(0.5, 1.0)
             if time.monotonic() - began + wait > self._endpoint.patience:
                 raise DataError(
-                    f"{self._endpoint.base_url} does not answer about batches ({blame.what}); what is submitted is "
+                    f"{self._endpoint.base_url} does not answer about batches ({blame}); what is submitted is "
                     "noted, run the same command to go on"
                 )
-            await asyncio.sleep(wait)
+            self._outage.failed(blame, began + self._endpoint.patience)
+            await self._outage.sleep(wait)
             pause = min(30.0, 2 * pause)
 
     def _refused(self, blame: Refused) -> MmedpoError:
@@ -160,5 +176,5 @@ def _blame(error: Exception, clean: Callable[[str], str]) -> Any:
     import httpx2  # the SDK's own
 
     if isinstance(error, httpx2.TransportError):
-        return Passing("the connection failed")
+        return Passing("the connection failed", said=clean(str(error)))
     return blame_for(error, clean)

@@ -5,8 +5,8 @@ as far again when its work is done over. When a whole stage waits, `exchange` su
 
 What the journal holds besides the answers:
 
-    slip, by request     {"batch": NAME, "tries": 1}: which batch it is in, how many it was in; "refused" where one
-                         said that it will never be answered
+    slip, by request     {"batch": NAME, "tries": 1, "most": [TOKENS, TOKENS]}: which batch it is in, how many it was
+                         in, what it takes at most; "refused" where one said that it will never be answered
     sheet, by batch      {"state": ..., "id": ...}
         doubtful         about to be submitted; whether it was, the endpoint's list of batches tells
         sent             in the endpoint's hands
@@ -26,16 +26,17 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from mmedpo.batch_api import BatchApi
 from mmedpo.dialect import Dialect
-from mmedpo.errors import DataError, MmedpoError, RecipeError, Submitted
+from mmedpo.errors import DataError, MmedpoError, Submitted
+from mmedpo.haul import Haul, slip_of
 from mmedpo.hosts import host_of
 from mmedpo.records import digest
 from mmedpo.spending import Need, Spending
-from mmedpo.wire import Answer, NoAnswer, Passing, Refused, answer_in_line
+from mmedpo.wire import NoAnswer, Refused
 
 if TYPE_CHECKING:
     from openai.types import Batch
@@ -80,17 +81,6 @@ class Wanted:
     tries: int
 
 
-@dataclass
-class Haul:
-    """What one batch brought."""
-
-    answered: int = 0
-    tokens: tuple[int, int] = (0, 0)
-    lost: int = 0  # answers that cannot be read and may have been charged
-    refused: dict[str, Refused] = field(default_factory=dict)
-    stop: Exception | None = None  # what would go wrong with every request
-
-
 class Batched:
     """The requests to one endpoint that go in batches."""
 
@@ -131,7 +121,7 @@ class Batched:
 
         Raises NoAnswer when it was refused, or when there were too many.
         """
-        slip = self._journal.get(_slip(key))
+        slip = self._journal.get(slip_of(key))
         if slip is None:
             return 0
         name, tries = str(slip["batch"]), int(slip["tries"])
@@ -222,7 +212,7 @@ class Batched:
         """Submit requests in one batch."""
         name, since = uuid.uuid4().hex, int(time.time())
         for one in some:
-            self._journal.put(_slip(one.key), {"batch": name, "tries": one.tries + 1})
+            self._journal.put(slip_of(one.key), {"batch": name, "tries": one.tries + 1, "most": list(one.need.tokens)})
         assert self._dialect is not None
         sheet = {"state": "doubtful", "since": since, "count": len(some), "dialect": asdict(self._dialect)}
         self._journal.put(_sheet(name), sheet)
@@ -294,7 +284,7 @@ class Batched:
         """Let go what was set aside for a batch, and note what it took."""
         tokens = sheet.get("tokens", (0, 0))
         taken = (sheet.get("answered", 0), (tokens[0], tokens[1]), sheet.get("lost", 0))
-        self._spending.settle_batch(name, *taken)
+        self._spending.settle_batch(name, *taken, sheet.get("odd"))
 
     def _failed(self, batch: Batch) -> DataError:
         """Say why the endpoint took no request of a batch."""
@@ -308,55 +298,16 @@ class Batched:
 
     async def _take(self, name: str, sheet: Mapping[str, Any], batch: Batch) -> None:
         """Journal every answer of a batch that is over."""
-        haul, dialect = Haul(), Dialect(**sheet["dialect"])
+        haul = Haul(self._journal, self._api.clean, Dialect(**sheet["dialect"]), self._learn, self._verdict)
         for file in (batch.output_file_id, batch.error_file_id):
             async with self._api.download(file) as lines:
-                for line in lines:
-                    if line.strip():
-                        self._take_line(name, line, dialect, haul)
-        if not haul.answered and len(haul.refused) >= 8 and not haul.stop:
-            told = next(iter(haul.refused.values()))
-            haul.stop = RecipeError(
-                f"{self._endpoint.base_url} rejected all {len(haul.refused)} requests of {batch.id}: "
-                f"HTTP {told.status}: {told.said[:300]}"
-            )
-        if haul.stop is None:
-            for key, blame in haul.refused.items():
-                self._mark(key, refused={"status": blame.status, "code": blame.code})
-        found = {"answered": haul.answered, "tokens": list(haul.tokens), "lost": haul.lost}
+                haul.take(name, lines)
+        haul.judge(self._endpoint.base_url, batch.id)
         state = "void" if haul.stop and not haul.answered else "taken"
-        self._close(name, {**sheet, "state": state, **found})
+        self._close(name, {**sheet, "state": state, **haul.to_json()})
         await self._api.delete(batch.input_file_id, batch.output_file_id, batch.error_file_id)
         if haul.stop:
             raise haul.stop
-
-    def _take_line(self, name: str, line: bytes, dialect: Dialect, haul: Haul) -> None:
-        """Journal the answer that a line of a batch's files holds, or why there is none."""
-        key, got = answer_in_line(line, self._api.clean)
-        slip = self._journal.get(_slip(key)) if key else None
-        if slip is None or slip["batch"] != name:
-            return  # a line for nobody; who has none is asked for again
-        if isinstance(got, Answer):
-            self._journal.put(key, got.to_json())
-            haul.answered += 1
-            haul.tokens = (haul.tokens[0] + got.tokens[0], haul.tokens[1] + got.tokens[1])
-        elif isinstance(got, Passing):
-            haul.lost += got.maybe_paid
-            self._mark(key, what=got.what)
-        elif got.status in (400, 422) and self._learn(dialect, got.said):
-            self._mark(key, tries=slip["tries"] - 1)
-        elif isinstance(verdict := self._verdict(got), MmedpoError):
-            haul.stop = haul.stop or verdict
-            self._mark(key, tries=slip["tries"] - 1)
-        else:
-            haul.refused[key] = got
-
-    def _mark(self, key: str, **facts: Any) -> None:
-        self._journal.put(_slip(key), {**self._journal.get(_slip(key)), **facts})
-
-
-def _slip(key: str) -> str:
-    return digest("batch of", key)
 
 
 def _sheet(name: str) -> str:

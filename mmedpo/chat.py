@@ -11,29 +11,28 @@ stops the run, which then goes on with the same command. An answer is journalled
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from mmedpo.attached import DataUrls
 from mmedpo.batch_api import BatchApi
 from mmedpo.batched import Batched, Waiting
-from mmedpo.dialect import Dialect
-from mmedpo.errors import DataError, MmedpoError, RecipeError
-from mmedpo.hosts import host_of, refuse_to_leave
+from mmedpo.errors import MmedpoError
+from mmedpo.hosts import refuse_to_leave
 from mmedpo.pacing import Pace
+from mmedpo.patience import Outage, Patience, Trouble
 from mmedpo.pictures import Picture, pixel_hash
 from mmedpo.records import Case, digest
 from mmedpo.replies import Fault, asked_shape, read_reply, strict_schema
-from mmedpo.spending import Budget, Need, Spending
-from mmedpo.tokens import image_tokens, text_tokens
-from mmedpo.wire import Answer, NoAnswer, Passing, Refused, answer_in, blame_for
+from mmedpo.sending import Sending
+from mmedpo.spending import Budget, Spending
+from mmedpo.thoughts import spoken
+from mmedpo.wire import Answer, NoAnswer, Passing
 
 if TYPE_CHECKING:
-    import httpx2
     from pydantic import BaseModel
 
     from mmedpo.endpoint import Endpoint
@@ -41,7 +40,8 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
-IMAGE_TOKENS = 1500  # what an image costs at most, roughly, for keeping to a limit of tokens a minute
+SHOWN = 100_000  # characters of an answer that a model is shown again at most
+GRACE = 0.5  # seconds that answers on their way have when the run is told to stop
 
 
 @dataclass(frozen=True)
@@ -64,21 +64,6 @@ class Outcome(Generic[Made]):
     tokens: tuple[int, int]  # of the prompts and of the answers, as the endpoint counts them
 
 
-@dataclass
-class Trouble:
-    """What a request has been through."""
-
-    began: float
-    failed: float = 0.0  # when it failed last
-    tries: int = 0  # that failed
-    own: int = 0  # of these, which may be the request's own fault
-    what: str = ""  # happened last
-
-    def end(self) -> NoAnswer:
-        """Give the request up."""
-        return NoAnswer(f"the endpoint failed on it time and again, last with: {self.what}", passing=True)
-
-
 class Chat:
     """An endpoint in use."""
 
@@ -94,44 +79,50 @@ class Chat:
         """Take the options, what was answered before, the hosts that restricted data may go to, and the purse."""
         self.endpoint, self._journal, self._allowed = endpoint, journal, tuple(allow_remote)
         self._spending = spending or Spending(Budget())
-        self._answered = 0
-        schema = endpoint.structured != "prompt"
-        modern = endpoint.azure or host_of(endpoint.base_url) == "api.openai.com"
-        self._dialect = Dialect(schema, "max_completion_tokens" if modern else "max_tokens")
         self._pace = Pace(endpoint.requests_per_minute, endpoint.tokens_per_minute)
-        self._slots = asyncio.Semaphore(endpoint.concurrency)
+        self._sending = Sending(endpoint, journal, self._spending, self._pace)
         self._urls = DataUrls(endpoint.longest_side)
         self._going: dict[str, asyncio.Future[Answer]] = {}
-        self._jitter = random.Random()  # of pauses, never of results
-        self._alive_at = 0.0  # when the endpoint last answered anyone
-        self._rejected = 0
-        self._stop: MmedpoError | None = None
+        self._outage = Outage(endpoint.base_url)
+        self._patience = Patience(endpoint, self._pace, self._outage, self._sending.serves, self.first_pause)
         self._batched: Batched | None = None
-        if endpoint.batch and journal and (known := journal.get(self._dialect_key, lambda value: Dialect(**value))):
-            self._dialect = known
 
     def __enter__(self) -> Chat:
-        self._key = self.endpoint.key()
+        sending, end = self._sending, self.endpoint
+        self._client = sending.connect()
         self._runner = asyncio.Runner()
-        self._client = self.endpoint.connect(self._key)
-        if self.endpoint.batch:
-            api = BatchApi(self._client, self.endpoint, self._without_key)
-            self._batched = Batched(api, self.endpoint, self._journal, self._spending, self._learn, self._verdict)
+        if end.batch:
+            api = BatchApi(self._client, end, sending.clean, self._outage)
+            self._batched = Batched(api, end, self._journal, self._spending, sending.learn, sending.verdict)
         return self
 
     def __exit__(self, *error: object) -> None:
         try:
             if self._batched:
                 self._batched.close()
-            self._runner.run(self._close())
+            self._stop_work()
+            self._run(self._close())
         finally:
             self._runner.close()
 
+    def _stop_work(self) -> None:
+        """Cancel what an interrupt left undone before the loop runs again, or it would go on where it stood."""
+        self._sending.stop = self._sending.stop or MmedpoError("stopped")
+        sending = set(self._going.values())
+        for task in asyncio.all_tasks(self._runner.get_loop()) - sending:
+            task.cancel()
+
     async def _close(self) -> None:
-        """Let go of what an interrupt left undone, and of the connections."""
+        """Take in the answers that are all but here, and let go of the connections."""
+        if self._going:
+            await asyncio.wait(self._going.values(), timeout=GRACE)
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
         await self._client.close()
+
+    def _run(self, work: Coroutine[Any, Any, Made]) -> Made:
+        """Run the loop, as the runner would, but let a signal strike at once: the runner waits for the next pause."""
+        return self._runner.get_loop().run_until_complete(work)
 
     def admit(self, cases: Iterable[Case]) -> None:
         """Raise RecipeError when one of the cases must not be sent to this endpoint."""
@@ -145,12 +136,12 @@ class Chat:
         When something stops the run, answers on their way are waited for, so that nothing paid for is lost. Through a
         batch, raises Waiting, with what could be made of the items, while a request of any has no answer yet.
         """
-        return self._runner.run(self._each(items, work))
+        return self._run(self._each(items, work))
 
     def exchange(self) -> None:
         """Submit a batch of what waits, and take in what has been answered. Raises Submitted when that is nothing."""
         assert self._batched, "only a chat through batches makes anyone wait"
-        self._runner.run(self._batched.exchange())
+        self._run(self._batched.exchange())
 
     async def _each(self, items: Sequence[Item], work: Callable[[Item], Awaitable[Made]]) -> list[Made]:
         made: dict[int, Made] = {}
@@ -163,9 +154,9 @@ class Chat:
                 except Waiting:
                     continue  # what it was told is journalled, so it comes as far again when it is done over
                 except Exception as error:
-                    self._stop = self._stop or _as_stop(error)
+                    self._sending.stop = self._sending.stop or _as_stop(error)
                     raise
-                if self._stop:
+                if self._sending.stop:
                     return
 
         # Twice as many as requests: who pauses between tries, or works on an answer, leaves the line to others.
@@ -173,7 +164,7 @@ class Chat:
         ends = await asyncio.gather(*workers, return_exceptions=True)
         errors = [end for end in ends if isinstance(end, BaseException)]
         if errors:
-            self._stop = None
+            self._sending.stop = None
             raise next((error for error in errors if not isinstance(error, MmedpoError)), errors[0])
         if len(made) < len(items):
             raise Waiting([self], made)
@@ -198,6 +189,9 @@ class Chat:
             tokens.update({"in": answer.tokens[0], "out": answer.tokens[1]})
             if answer.refused:
                 raise NoAnswer("the model refused")
+            if answer.cut and not (spoken(answer.text) or "").strip():
+                say = f"cut off at max_tokens ({self.endpoint.max_tokens}) before it answered: raise max_tokens"
+                raise NoAnswer(say)  # asked again, it would think as long
             reply = read_reply(answer.text, question.shape, cut=answer.cut)
             made = reply if isinstance(reply, Fault) else accept(reply)
             if not isinstance(made, Fault):
@@ -231,187 +225,37 @@ class Chat:
         tries = batched.tries(key)
         if tries is not None:
             image = await self._urls.get(question.picture) if question.picture else None
-            body = {"model": self.endpoint.model, **self._body(self._dialect, messages, question, image)}
-            batched.add(key, body, self._most(messages, image is not None), self._dialect, tries)
+            body = self._sending.body(messages, image, strict_schema(question.shape))
+            batched.add(key, body, self._sending.most(messages, image is not None), self._sending.dialect, tries)
         raise Waiting([self])
 
     async def _fetch(self, key: str, messages: list[dict[str, Any]], question: Question) -> Answer:
         """Send a request until it is answered, and journal the answer."""
         trouble = Trouble(time.monotonic(), failed=time.monotonic())
+        image = await self._urls.get(question.picture) if question.picture else None
         while True:
             try:
-                answer = await self._send(messages, question)
+                answer = await self._sending.send(messages, image, strict_schema(question.shape))
             except Passing as fault:
-                await self._pause(fault, trouble)
-            else:
-                self._alive_at = time.monotonic()
-                if self._journal:
-                    self._journal.put(key, answer.to_json())
-                self._answered += 1
-                return answer
-
-    async def _send(self, messages: list[dict[str, Any]], question: Question) -> Answer:
-        """Send a request once, in the dialect known so far."""
-        image = await self._urls.get(question.picture) if question.picture else None
-        expected = _expected_tokens(messages, image is not None) + self.endpoint.max_tokens
-        async with self._slots:
-            await self._pace.turn(expected)
-            if self._stop:
-                raise self._stop
-            dialect = self._dialect
-            body = self._body(dialect, messages, question, image)
-            need = self._most(messages, image is not None)
-            await self._spending.hold(need)
-            try:
-                async with asyncio.timeout(self.endpoint.timeout):
-                    raw = await self._post({"model": self.endpoint.model, **body})
-                answer = answer_in(self._without_key(raw.text))
-            except Exception as error:
-                self._pace.correct(expected, 0)
-                return self._judged(error, dialect, need)
-            except BaseException:  # stopped while it was in flight
-                self._spending.settle(self.endpoint.model, need, None, lost=True)
+                await self._patience.wait(fault, trouble)
+                continue
+            except NoAnswer:
+                self._patience.alive()
                 raise
-            self._pace.correct(expected, sum(answer.tokens))
-            self._spending.settle(self.endpoint.model, need, answer.tokens)
+            self._patience.alive()
+            if answer is None:
+                continue  # in another dialect
+            if self._journal:
+                self._journal.put(key, answer.to_json())
             return answer
-
-    def _most(self, messages: list[dict[str, Any]], image: bool) -> Need:
-        """Return what a request can take at most."""
-        prompt = sum(text_tokens(message["content"]) for message in messages)
-        tokens = (prompt + (image_tokens(self.endpoint) if image else 0), self.endpoint.max_tokens)
-        return self._spending.priced(self.endpoint.model, tokens, self.endpoint.price_share)
-
-    def _judged(self, error: Exception, dialect: Dialect, need: Need) -> Answer:
-        """Say what a failed call means, and note what it cost."""
-        tokens, lost = None, False
-        try:
-            answer = self._judge(error, dialect)
-            tokens = answer.tokens
-            return answer
-        except Passing as fault:
-            lost = fault.maybe_paid
-            raise
-        finally:
-            self._spending.settle(self.endpoint.model, need, tokens, lost=lost)
-
-    async def _post(self, body: dict[str, Any]) -> httpx2.Response:
-        """Send a body as it is: the SDK's walk over every field of a typed request takes several milliseconds."""
-        import httpx2
-
-        security = cast(Any, {"security": {"bearer_auth": True}})
-        return await self._client.post("/chat/completions", cast_to=httpx2.Response, body=body, options=security)
-
-    def _body(self, dialect: Dialect, messages: list[dict[str, Any]], question: Question, image: Any) -> dict[str, Any]:
-        """Return the request's body with the image beside the question."""
-        if image is not None:
-            text = {"type": "text", "text": messages[1]["content"]}
-            shown = {"role": "user", "content": [text, dialect.image(image, self.endpoint.detail)]}
-            messages = [messages[0], shown, *messages[2:]]
-        end = self.endpoint
-        return dialect.body(messages, end.max_tokens, end.temperature, strict_schema(question.shape))
-
-    def _judge(self, error: Exception, dialect: Dialect) -> Answer:
-        """Say what a failed call means: an answer after all, a fault that passes, no answer, or the end of the run."""
-        blame = blame_for(error, self._without_key)
-        if isinstance(blame, Answer):
-            return blame
-        if isinstance(blame, Passing):
-            raise blame from None
-        if blame is None:
-            raise error
-        self._alive_at = time.monotonic()
-        if blame.status in (400, 422) and self._learn(dialect, blame.said):
-            raise Passing("another dialect", maybe_paid=False, own=False) from None
-        verdict = self._verdict(blame)
-        self._rejected += 1
-        if isinstance(verdict, NoAnswer) and not self._answered and self._rejected >= 8:
-            told = f"{self.endpoint.base_url} answered HTTP {blame.status}: {blame.said[:300]}"
-            raise RecipeError(f"{told}; it has rejected all {self._rejected} requests so far") from None
-        raise verdict from None
-
-    def _learn(self, dialect: Dialect, said: str) -> bool:
-        """Leave out from now on what a refusal complains of; tell whether the request can be written otherwise."""
-        adapted = dialect.adapted(said)
-        if adapted == dialect or (self.endpoint.structured == "schema" and not adapted.schema):
-            return False
-        self._dialect = self._dialect.adapted(said)
-        if self.endpoint.batch and self._journal:  # or each start of the run would pay a round to learn it again
-            self._journal.put(self._dialect_key, asdict(self._dialect))
-        return True
-
-    @property
-    def _dialect_key(self) -> str:
-        end = self.endpoint
-        return digest("dialect", end.base_url, end.azure, end.model, end.structured)
-
-    def _verdict(self, blame: Refused) -> Exception:
-        """Tell what concerns one question from what will go wrong with all."""
-        end = self.endpoint
-        told = f"{end.base_url} answered HTTP {blame.status}: {blame.said[:300]}"
-        if blame.status in (401, 403):
-            return RecipeError(f"{told}; see the key in {end.key_from or 'the environment'} and what it may do")
-        if blame.status == 404 or 300 <= blame.status < 400:
-            return RecipeError(f"{told}; see base_url and model {end.model!r}")
-        if blame.no_credit:
-            return DataError(f"{told}; what is answered is kept, run the same command to go on")
-        return blame.drop
-
-    async def _pause(self, fault: Passing, trouble: Trouble) -> None:
-        """Wait before the next try; give up on the question, or on the endpoint when it answers nobody."""
-        if fault.what == "another dialect":
-            return
-        self._blame(fault, trouble)
-        alive = max(trouble.began, self._alive_at)
-        if trouble.own >= self.endpoint.tries:
-            raise trouble.end()
-        silent = time.monotonic() - alive
-        if silent + fault.wait > self.endpoint.patience:
-            if trouble.tries >= self.endpoint.tries and await self._serves():
-                raise trouble.end()
-            raise DataError(
-                f"{self.endpoint.base_url} has answered nobody for {silent:.0f} s ({fault.what}); "
-                f"what is answered is kept, run the same command to go on"
-            )
-        if fault.wait:
-            self._pace.be_silent(fault.wait)
-        else:
-            longest = min(30.0, self.first_pause * 2 ** min(trouble.tries - 1, 10))
-            await asyncio.sleep(longest * self._jitter.uniform(0.5, 1.0))
-
-    def _blame(self, fault: Passing, trouble: Trouble) -> None:
-        """Count a failure, and as the request's own when the endpoint has answered others since the last one."""
-        trouble.tries += 1
-        trouble.what = fault.what
-        trouble.own += fault.own and self._alive_at > trouble.failed
-        trouble.failed = time.monotonic()
-
-    async def _serves(self) -> bool:
-        """Tell whether the endpoint answers when it is asked for nothing but its models."""
-        import openai
-
-        try:
-            await self._client.models.with_raw_response.list(timeout=min(10.0, self.endpoint.timeout))
-        except openai.APIStatusError as error:
-            return error.status_code < 500
-        except openai.APIError:
-            return False
-        return True
-
-    def _without_key(self, text: str) -> str:
-        """Take the key out of what an endpoint says: some repeat it."""
-        return text.replace(self._key, "***") if self._key else text
 
 
 def _repair(text: str, fault: Fault) -> list[dict[str, Any]]:
     """Return the turns that ask again."""
-    said = [{"role": "assistant", "content": text}] if text.strip() else []
+    heard = (spoken(text) or "")[:SHOWN]  # not its thoughts: models expect to find none in a conversation
+    said = [{"role": "assistant", "content": heard}] if heard.strip() else []
     complaint = {"role": "user", "content": fault.say}
     return [*said, complaint]
-
-
-def _expected_tokens(messages: list[dict[str, Any]], image: bool) -> float:
-    return sum(len(message["content"]) for message in messages) / 3.5 + IMAGE_TOKENS * image
 
 
 def _as_stop(error: Exception) -> MmedpoError:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-_WRONG_NAME = ("unsupported", "not supported", "unexpected", "unknown", "unrecognized", "extra", "not permitted")
+_WRONG_NAME = (
+    "unsupported", "not support", "unexpected", "unknown", "unrecognized", "extra", "not permitted", "not allowed",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -19,14 +21,25 @@ class Dialect:
     detail: bool = True  # whether it takes the option that says how closely to look
     renamed: bool = False  # the limit's other name was refused before
 
-    def adapted(self, refusal: str) -> Dialect:
-        """Return the dialect without what a refusal (HTTP 400 or 422) complains of; the same when it is other."""
+    def lacks(self, other: Dialect) -> str:
+        """Name what another dialect has and this one has not."""
+        names = (("schema", "response_format"), ("temperature", "temperature"), ("detail", "the detail of images"))
+        gone = [name for field, name in names if getattr(other, field) and not getattr(self, field)]
+        return ", ".join(gone) or other.limit
+
+    def adapted(self, refusal: str, *, sure: bool = True) -> Dialect:
+        """Return the dialect without what a refusal complains of; the same when it is other.
+
+        `sure` when it is a refusal (HTTP 400 or 422), and no failure that may name a field by chance.
+        """
         said = refusal.lower()
         if self.schema and any(word in said for word in ("response_format", "json_schema", "guided", "structured")):
             return replace(self, schema=False)
         if self.limit in said and not self.renamed and any(word in said for word in _WRONG_NAME):
             other = "max_tokens" if self.limit == "max_completion_tokens" else "max_completion_tokens"
             return replace(self, limit=other, renamed=True)
+        if not (sure or any(word in said for word in _WRONG_NAME)):
+            return self
         if self.temperature and "temperature" in said:
             return replace(self, temperature=False)
         if self.detail and "detail" in said and "image" in said:

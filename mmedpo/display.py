@@ -21,6 +21,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from mmedpo.bodies import ODD
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
 from mmedpo.heartbeat import Plain, counted
 from mmedpo.numbers import chance, number
@@ -126,6 +127,7 @@ def _said(result: Result) -> Iterator[str]:
         vain = paid["possibly paid in vain"]
         lost = f"; {vain:,} replies were lost and may have been charged" if vain else ""
         lost += f"; {waiting:,} more in batches" if (waiting := paid.get("calls in batches")) else ""
+        lost += "".join(f"; {paid[name]:,} {name}" for name in ODD if name in paid)
         tokens = f"{paid['tokens in']:,} tokens in, {paid['tokens out']:,} out"
         yield f"{model}: {paid['calls']:,} calls, {tokens}{', ' + str(paid['money']) if paid['money'] else ''}{lost}"
     if result.mean_weights:

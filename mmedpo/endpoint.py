@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from mmedpo.errors import RecipeError
-from mmedpo.hosts import host_of, is_this_machine
+from mmedpo.hosts import can_be_connected_to, host_of, is_this_machine
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -72,8 +72,10 @@ class Endpoint(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _plain_address(cls, url: str) -> str:
-        if not re.match(r"https?://[^/@?#\s]+(/[^@?#\s]*)?$", url) or not host_of(url):
+        if not re.match(r"https?://[^/@?#\s]+(/[^@?#\s]*)?$", url) or not url.isprintable() or not host_of(url):
             raise ValueError("an address is http(s)://host[:port]/path; a key has no place in it, see key_from")
+        if not can_be_connected_to(url):
+            raise ValueError("an address is http(s)://host[:port]/path, with a host's name and a port from 1 to 65535")
         return url
 
     def chat(self, setting: Setting) -> Chat:
@@ -105,8 +107,9 @@ class Endpoint(BaseModel):
         """Make the SDK's client: it neither retries, which we do, nor follows anyone to another host."""
         import openai
 
-        limits: Any = openai.DefaultAsyncHttpxClient
-        http = limits(
+        from mmedpo.bounded import BoundedClient
+
+        http = BoundedClient(
             follow_redirects=False,
             trust_env=not is_this_machine(host_of(self.base_url)),  # a proxy is no part of this machine
             timeout=openai.Timeout(self.timeout, connect=min(self.timeout, 10.0)),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo import curate
-from mmedpo.hosts import host_of
+from mmedpo.hosts import host_of, may_go
 from mmedpo.journal import Journal
 from mmedpo.parts import Dispreference, Part
 from mmedpo.plugins import Found
@@ -31,6 +31,7 @@ class Line:
     items: int  # cases or pairs it is asked about
     need: Need
     batch: bool = False  # at the price of batches
+    restricted: bool = False  # whether one of the items is
 
 
 @dataclass(frozen=True)
@@ -79,15 +80,11 @@ def estimate(loaded: Loaded, folder: Path, limit: int | None = None) -> Estimate
         lines += _lines(loaded.found[type(scorer)], scorer, mine, recipe.budget)
     callers = {line.part for line in lines}
     parts: Sequence[Part] = [*recipe.disprefer, *recipe.score]
-    restricted = any(item.restricted for item in cases) or any(pair.case.restricted for pair in pairs)
-    refused = [line.host for line in lines if restricted and line.host not in (*recipe.allow_remote, *HERE)]
+    refused = [line.host for line in lines if line.restricted and not may_go(line.host, recipe.allow_remote)]
     spent = Spending(recipe.budget or Budget(), folder / FILE).total
     local = [part.use for part in parts if part.use not in callers]
     counts = {"cases": len(cases), "pairs at most": len(pairs)}
     return Estimate(counts, lines, list(dict.fromkeys(refused)), local, spent)
-
-
-HERE = ("localhost", "127.0.0.1", "::1")
 
 
 def _lines(found: Found, part: Any, items: Sequence[Any], budget: Budget | None) -> Iterator[Line]:
@@ -99,7 +96,8 @@ def _lines(found: Found, part: Any, items: Sequence[Any], budget: Budget | None)
     for endpoint, need in needs:
         money = spending.priced(endpoint.model, need.tokens, endpoint.price_share).money
         host = host_of(endpoint.base_url)
-        yield Line(part.use, endpoint.model, host, len(items), replace(need, money=money), endpoint.batch)
+        restricted = any((item.case if isinstance(item, Pair) else item).restricted for item in items)
+        yield Line(part.use, endpoint.model, host, len(items), replace(need, money=money), endpoint.batch, restricted)
 
 
 def _placeholders(maker: Dispreference, case: Case) -> list[Pair]:

@@ -14,6 +14,16 @@ def host_of(url: str) -> str:
     return (urlsplit(url).hostname or "").rstrip(".")
 
 
+def can_be_connected_to(url: str) -> bool:
+    """Tell whether a URL's host can be the name of one, and its port is one."""
+    try:
+        parts = urlsplit(url)
+        host_of(url).encode("idna")  # no label is empty or too long
+        return parts.port != 0
+    except ValueError:
+        return False
+
+
 def is_this_machine(host: str) -> bool:
     """Tell whether a host is loopback by its own name.
 
@@ -30,10 +40,15 @@ def is_this_machine(host: str) -> bool:
     return (inner or address).is_loopback
 
 
+def may_go(host: str, allowed: Collection[str]) -> bool:
+    """Tell whether restricted data may go to a host: this machine, or one that the recipe names."""
+    return is_this_machine(host) or host in {name.lower().rstrip(".") for name in allowed}
+
+
 def refuse_to_leave(url: str, what: str, allowed: Collection[str]) -> None:
     """Raise RecipeError when restricted data would go to a host that is neither this machine nor allowed."""
     host = host_of(url)
-    if is_this_machine(host) or host in {name.lower().rstrip(".") for name in allowed}:
+    if may_go(host, allowed):
         return
     raise RecipeError(
         f"{what} is restricted and would be sent to {host}, which is not this machine; nothing was sent. "

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo.errors import RecipeError
+from mmedpo.replies import mended
 
 
 class Prompts:
@@ -18,24 +19,39 @@ class Prompts:
         self._texts = {name: _read(own, Path(folder) if folder else own, f"{name}.txt") for name in ("system", "user")}
 
     def render(self, name: str, **values: Any) -> str:
-        """Fill in a prompt. Raises RecipeError for a value that it names and does not get."""
+        """Fill in a prompt. Raises RecipeError for a value that it names and does not get, and for one without end."""
         import jinja2
 
         path, template = self._texts[name]
         try:
-            return str(template.render(**values)).strip()
-        except jinja2.TemplateError as error:
+            return mended(template.render(values)).strip()
+        except jinja2.UndefinedError as error:
             known = ", ".join(sorted(values))
-            raise RecipeError(f"{path}: {error}; a prompt may name: {known}") from error
+            raise RecipeError(f"{_place(path, error)}: {error}; a prompt may name: {known}") from None
+        except jinja2.TemplateError as error:
+            raise RecipeError(f"{_place(path, error)}: the template {error}") from None
+        except Exception as error:  # whatever an expression of somebody's may raise
+            said = str(error) or "it cannot be carried out"
+            raise RecipeError(f"{_place(path, error)}: {type(error).__name__}: {said[:300]}") from None
 
 
 def _read(own: Path, folder: Path, name: str) -> tuple[Path, Any]:
     import jinja2
-    from jinja2.sandbox import SandboxedEnvironment
+
+    from mmedpo.templates import Template
 
     path = folder / name if (folder / name).is_file() else own / name
-    environment = SandboxedEnvironment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     try:
-        return path, environment.from_string(path.read_text(encoding="utf-8"))
-    except (jinja2.TemplateError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: is no prompt template ({error})") from error
+        return path, Template(path.read_text(encoding="utf-8"), str(path))
+    except jinja2.TemplateSyntaxError as error:
+        raise RecipeError(f"{path}:{error.lineno}: is no prompt template ({error.message})") from None
+    except (jinja2.TemplateError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+        raise RecipeError(f"{path}: is no prompt template ({error})") from None
+
+
+def _place(path: Path, error: Exception) -> str:
+    """Return a template's file, and the line where an error came up."""
+    import traceback
+
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f"{path}:{lines[-1]}" if lines else str(path)

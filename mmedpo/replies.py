@@ -1,19 +1,27 @@
-"""Read the JSON object in a model's answer, or say what is wrong with it in words that the model can act on."""
+"""Read the JSON object in a model's answer, or say what is wrong with it in words that the model can act on.
+
+What is read is what the model says after its thoughts. Where it gives several objects that differ, none is taken: the
+first may be a draft or an example, the last an afterthought, and which it is nobody can tell.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from mmedpo.thoughts import spoken
+
 Reply = TypeVar("Reply", bound=BaseModel)
-_FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL | re.IGNORECASE)
-_THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
+BRACES = 1000  # at which an object is looked for: a text of nothing but braces must not take a minute
+LONGEST = 1_000_000  # characters; no answer is that long, and looking through it takes a second
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -24,80 +32,185 @@ class Fault:
     say: str  # to the model, which is asked again
 
 
+EMPTY = Fault("the answer is empty", "Your answer was empty. Answer with the JSON object.")
+CUT = Fault("the answer was cut off", "Your answer was cut off. Answer again, with much shorter texts.")
+THOUGHT = Fault(
+    "the answer was cut off within a thought",
+    "Your answer ended before your thoughts did. Think briefly, then answer with the JSON object.",
+)
+LONG = Fault("the answer has no end", "Your answer was far too long. Answer with the JSON object alone.")
+NO_JSON = Fault("the answer is not JSON", "That is not one complete JSON object. Answer with nothing but it.")
+TWO = Fault(
+    "two answers that differ were given",
+    "You gave more than one answer, and they differ. Give one JSON object, and no draft or example.",
+)
+FORM = Fault(
+    "the form was repeated and not filled in",
+    "That repeats the description of the object. Put your own values into it.",
+)
+
+
 class _Twice(ValueError):
     """A key stands twice in one object."""
 
 
+def mended(text: str) -> str:
+    """Return a text in which half characters (lone surrogates), which no file can hold, are replaced."""
+    return _HALF.sub("\ufffd", text)
+
+
 def read_reply(text: str, kind: type[Reply], *, cut: bool = False) -> Reply | Fault:
     """Return the object of a kind that an answer holds, prose around it or not; `cut` when it hit the token limit."""
-    if not text.strip():
-        return Fault("the answer is empty", "Your answer was empty. Answer with the JSON object.")
+    if len(text) > LONGEST:
+        return LONG
     try:
-        value = _object(_THOUGHT.sub("", text))
+        objects = _whole(text)
+        said = text if objects else spoken(text)
+        if said is None:
+            return THOUGHT
+        if not said.strip():
+            return EMPTY
+        objects = objects or _whole(_unfenced(said))
+        if cut and not objects:
+            return CUT  # what was to follow may have been another answer
+        objects = objects or list(_objects_within(_without_form(said, kind)))
     except _Twice as error:
         return Fault("a key stands twice in the answer", f"The key {error} stands twice. Give each key once.")
-    if value is None and cut:
-        return Fault("the answer was cut off", "Your answer was cut off. Answer again, with much shorter texts.")
-    if value is None:
-        return Fault("the answer is not JSON", "That is not one complete JSON object. Answer with nothing but it.")
+    return _one_of(objects, kind) if objects else NO_JSON
+
+
+def _one_of(objects: Sequence[_Object], kind: type[Reply]) -> Reply | Fault:
+    """Return the answer that the objects give, if it is one."""
+    own = [one for one in objects if not _is_form(one, kind)]
+    if not own:
+        return FORM
+    read = [_validated(one.value, kind) for one in own]
+    fits = [reply for reply in read if not isinstance(reply, Fault)]
+    if not fits:
+        return next(reply for reply in read if isinstance(reply, Fault))
+    answer = fits[0].model_dump()
+    others = [one.value for one, reply in zip(own, read, strict=True) if isinstance(reply, Fault)]
+    if any(fit != fits[0] for fit in fits) or any(_contradicts(other, answer) for other in others):
+        return TWO
+    return TWO if any(_gives(one.around or "", answer) for one in own) else fits[0]
+
+
+@dataclass(frozen=True)
+class _Object:
+    """An object in a text, and the text between the one before it and the next; none where it is the whole text."""
+
+    value: dict[str, Any]
+    around: str | None = None
+
+
+def _whole(text: str) -> list[_Object]:
+    """Return the object that a text is, from its first character to its last; nothing where it is not one."""
+    bare = text.strip()
+    if not (bare.startswith("{") and bare.endswith("}")):
+        return []
     try:
-        return kind.model_validate(value)
-    except ValidationError as error:
-        return Fault("the answer has not the fields asked for", f"The object is wrong: {_told(error)}.")
+        return [_Object(_decoder().decode(bare))]
+    except _Twice:
+        raise
+    except (ValueError, RecursionError):
+        return []
 
 
-def _object(text: str) -> Any:
-    """Return the first JSON object in a text, or None."""
-    for candidate in (text, *_FENCE.findall(text)):
+def _objects_within(text: str) -> Iterator[_Object]:
+    """Yield the objects that begin at some brace of a text, none within another."""
+    at, told, tried = text.find("{"), 0, 0
+    found: list[tuple[dict[str, Any], int, int]] = []
+    while at >= 0:
+        if tried == BRACES:
+            return  # whatever there was, more may follow that is not seen
+        tried += 1
         try:
-            value = json.loads(candidate, object_pairs_hook=_unique, parse_constant=_no_number)
+            value, end = _decoder().raw_decode(text, at)
         except _Twice:
             raise
         except (ValueError, RecursionError):
+            at = text.find("{", at + 1)
             continue
-        if isinstance(value, dict):
-            return value
-    return next(_objects_within(text), None)
+        found.append((value, at, end))
+        at = text.find("{", end)
+    for number, (value, start, end) in enumerate(found):
+        after = found[number + 1][1] if number + 1 < len(found) else len(text)
+        yield _Object(value, f"{text[told:start]} {text[end:after]}")
+        told = end
 
 
-def _objects_within(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the objects that begin at some brace of a text."""
-    decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number)
-    at, tried = text.find("{"), 0
-    while at >= 0 and tried < 64:  # a text of nothing but braces must not take a minute
-        try:
-            value, _ = decoder.raw_decode(text, at)
-        except _Twice:
-            raise
-        except (ValueError, RecursionError):
-            value = None
-        if isinstance(value, dict):
-            yield value
-        at, tried = text.find("{", at + 1), tried + 1
+def _contradicts(other: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
+    """Tell whether an object that is no whole answer gives one of its fields another value."""
+    return any(name in answer and str(value).strip() != str(answer[name]).strip() for name, value in other.items())
+
+
+def _gives(text: str, fields: Mapping[str, Any]) -> bool:
+    """Tell whether a text that is no object gives a value to one of the fields all the same."""
+    names = "|".join(map(re.escape, fields))
+    return bool(re.search(rf"[\"'](?:{names})[\"']\s*:\s*[-\d\"'{{\[tfn]", text))
+
+
+def _unfenced(text: str) -> str:
+    """Return a text without the fence around the whole of it."""
+    bare = text.strip()
+    if not (bare.startswith("```") and bare.endswith("```")):
+        return bare
+    return bare.strip("`").lstrip().removeprefix("json").removeprefix("JSON").strip()
+
+
+@cache
+def _decoder() -> json.JSONDecoder:
+    return json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_finite)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     keys = [key for key, _ in pairs]
     twice = [key for key in keys if keys.count(key) > 1]
     if twice:
-        raise _Twice(json.dumps(twice[0], ensure_ascii=False))
-    return dict(pairs)
+        raise _Twice(mended(json.dumps(twice[0], ensure_ascii=False)))
+    return {key: mended(value) if isinstance(value, str) else value for key, value in pairs}
 
 
 def _no_number(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _no_number(text)
+
+
+def _validated(value: dict[str, Any], kind: type[Reply]) -> Reply | Fault:
+    """Return an object as a kind, or what is wrong with it."""
+    fields = _fields(kind)
+    for name, given in value.items():
+        if isinstance(given, bool) and name in fields and "boolean" not in _type_of(fields[name]):
+            say = f"The object is wrong: {name}: Input should be a {_type_of(fields[name])}, not {json.dumps(given)}."
+            return Fault("the answer has not the fields asked for", say)
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        return Fault("the answer has not the fields asked for", f"The object is wrong: {_told(error)}.")
+
+
 def _told(error: ValidationError) -> str:
     """Tell the first mistakes by field, without the values: they may be long."""
     faults = error.errors(include_url=False, include_input=False)[:3]
-    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'object'}: {item['msg']}" for item in faults)
+    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'object'}: {item['msg']}"[:300] for item in faults)
+
+
+# --- the shape that is asked for --------------------------------------------------------------------------------------
+
+
+@cache
+def _fields(kind: type[BaseModel]) -> dict[str, Any]:
+    return dict(kind.model_json_schema()["properties"])
 
 
 @cache
 def asked_shape(kind: type[BaseModel]) -> str:
     """Describe the object to answer with, for the end of a prompt."""
-    fields = kind.model_json_schema()["properties"]
+    fields = _fields(kind)
     rows = [f'  "{name}": {_type_of(field)}{_described(field)}' for name, field in fields.items()]
     return "Answer with one JSON object and nothing else:\n{\n" + ",\n".join(rows) + "\n}"
 
@@ -119,3 +232,35 @@ def strict_schema(kind: type[BaseModel]) -> dict[str, Any]:
     """Return the JSON schema of a kind whose fields are plain, as endpoints with strict output want it."""
     schema = kind.model_json_schema()
     return {**schema, "additionalProperties": False, "required": list(schema["properties"])}
+
+
+def _is_form(one: _Object, kind: type[BaseModel]) -> bool:
+    """Tell whether an object is the form itself: a field holds what was said of it, or within prose a placeholder."""
+    known = _form_words(kind)
+    given = {name: _words(value) for name, value in one.value.items() if isinstance(value, str) and name in known}
+    return any(words in known[name] or (words == "..." and one.around is not None) for name, words in given.items())
+
+
+@cache
+def _form_words(kind: type[BaseModel]) -> dict[str, set[str]]:
+    """Return what a field holds that was not filled in, by its name."""
+    fields = _fields(kind)
+    told = {name: {f"{field.get('description', '')}", _type_of(field)} for name, field in fields.items()}
+    return {name: {_words(text) for text in texts if text} for name, texts in told.items()}
+
+
+def _words(text: str) -> str:
+    """Return a text's words in lower case; of a placeholder such as "..." its marks."""
+    bare = text.strip().strip("<>[](){}\"'` ")
+    return " ".join(re.findall(r"\w+", bare.lower())) or bare.replace("…", "...")
+
+
+def _without_form(text: str, kind: type[BaseModel]) -> str:
+    """Return a text without the description of the shape, which some models repeat word for word."""
+    return _form_text(kind).sub(" ", text) if '"' in text else text
+
+
+@cache
+def _form_text(kind: type[BaseModel]) -> re.Pattern[str]:
+    body = asked_shape(kind).split("\n", 1)[1]
+    return re.compile(r"\s*".join(map(re.escape, body.split())))

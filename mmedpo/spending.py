@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,7 @@ class Spending:
     path: Path | None = None  # where each call is noted; None: nowhere
     by_model: dict[str, Need] = field(default_factory=dict)
     lost: Counter[str] = field(default_factory=Counter)  # replies that may have been paid for and never came
+    odd: dict[str, Counter[str]] = field(default_factory=dict)  # by model, what had to be guessed or replaced
     held: Need = Need()  # for calls in flight
     batches: dict[str, tuple[str, Need, float]] = field(default_factory=dict)  # submitted: model, most, price's share
 
@@ -120,22 +121,27 @@ class Spending:
             await asyncio.sleep(0.02)
         self.held += need
 
-    def settle(self, model: str, need: Need, tokens: tuple[int, int] | None, *, lost: bool = False) -> None:
-        """Let a call's hold go, and note what it took; None: nothing came."""
+    def settle(
+        self, model: str, need: Need, tokens: tuple[int, int] | None, *, lost: bool = False, odd: Sequence[str] = ()
+    ) -> None:
+        """Let a call's hold go, and note what it took; None: nothing came. `odd` is what was odd about the answer."""
         self.held += need.times(-1)
         if tokens is not None or lost:
-            self._note({"model": model, **({"lost": 1} if tokens is None else {"tokens": list(tokens)})})
+            strange = {"odd": dict.fromkeys(odd, 1)} if odd else {}
+            self._note({"model": model, **({"lost": 1} if tokens is None else {"tokens": list(tokens)}), **strange})
 
     def set_aside(self, batch: str, model: str, need: Need, share: float) -> None:
         """Set a batch's most aside until it is collected, by this process or a later one."""
         most = {"calls": need.calls, "tokens": list(need.tokens), "share": share}
         self._note({"model": model, "batch": batch, "submitted": most})
 
-    def settle_batch(self, batch: str, calls: int, tokens: tuple[int, int], lost: int) -> None:
+    def settle_batch(
+        self, batch: str, calls: int, tokens: tuple[int, int], lost: int, odd: Mapping[str, int] | None = None
+    ) -> None:
         """Note what a batch took, which may be nothing; one that another run submitted is that run's to pay."""
         if batch in self.batches:
             model, _, share = self.batches[batch]
-            taken = {"calls": calls, "tokens": list(tokens), "lost": lost, "share": share}
+            taken = {"calls": calls, "tokens": list(tokens), "lost": lost, "share": share, "odd": dict(odd or {})}
             self._note({"model": model, "batch": batch, **taken})
 
     def _note(self, entry: Mapping[str, Any]) -> None:
@@ -151,6 +157,7 @@ class Spending:
         self.batches.pop(entry.get("batch", ""), None)
         if entry.get("lost"):
             self.lost[model] += int(entry["lost"])
+        self.odd.setdefault(model, Counter()).update(entry.get("odd", {}))
         if "tokens" in entry:
             self.by_model[model] = self.by_model.get(model, Need()) + self._need(model, entry)
 
@@ -175,6 +182,7 @@ class Spending:
         return {
             name: as_json(self.by_model.get(name, Need()), self.lost[name])
             | ({"calls in batches": in_batches[name]} if in_batches[name] else {})
+            | self.odd.get(name, {})
             for name in sorted({*self.by_model, *self.lost, *in_batches})
         }
 

@@ -1,12 +1,9 @@
-"""What comes back from an endpoint: an answer, a fault that passes, or a refusal to serve."""
+"""What becomes of a request to an endpoint: an answer, a fault that passes, or a refusal to serve."""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 
@@ -18,10 +15,13 @@ class Answer:
     cut: bool = False  # it hit the token limit
     refused: bool = False
     tokens: tuple[int, int] = (0, 0)  # of prompt and answer
+    odd: tuple[str, ...] = ()  # what had to be guessed or replaced, to be counted
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON value that the journal keeps."""
-        return asdict(self)
+        kept = asdict(self)
+        del kept["odd"]  # it is counted once, when the answer comes
+        return kept
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Answer:
@@ -35,12 +35,30 @@ class Answer:
 class Passing(Exception):
     """A fault that may be gone at the next try."""
 
-    def __init__(self, what: str, *, wait: float = 0.0, maybe_paid: bool = False, own: bool = True) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        said: str = "",
+        wait: float = 0.0,
+        maybe_paid: bool = False,
+        own: bool = True,
+        teaches: bool = False,
+        unusable: bool = False,
+        deaf: bool = False,
+    ) -> None:
         super().__init__(what)
-        self.what = what
+        self.what = what  # few and plain words, to be counted
+        self.said = said  # in the endpoint's own words, or the system's
         self.wait = wait  # seconds, where the endpoint says so; 0: longer each time
         self.maybe_paid = maybe_paid  # a reply was lost on the way
         self.own = own  # may be the request's own fault, so that not all tries are worth it
+        self.teaches = teaches  # its words may name a field of the request
+        self.unusable = unusable  # a success by its status that holds no answer: there may be no model at all
+        self.deaf = deaf  # nobody listens there
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.said[:200]}" if self.said else self.what
 
 
 class NoAnswer(Exception):
@@ -71,109 +89,5 @@ class Refused:
         return NoAnswer(f"the endpoint rejected the request (HTTP {self.status}{self.code and ' ' + self.code})")
 
 
-def answer_in(text: str) -> Answer:
-    """Read a response's body. Raises Passing when it is not one: the call may have been paid for all the same."""
-    try:
-        body = json.loads(text)
-        choice = body["choices"][0]
-        message = choice["message"]
-        said = _plain(message.get("content"))
-        usage = body.get("usage") or {}
-        tokens = (int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise Passing("a malformed response", maybe_paid=True) from None
-    finish = choice.get("finish_reason")
-    refused = bool(message.get("refusal")) or finish == "content_filter"
-    return Answer(said, finish == "length", refused, tokens)
-
-
-def _plain(content: Any) -> str:
-    """Return a message's text; some endpoints send it in parts."""
-    if isinstance(content, list):
-        return "".join(part["text"] for part in content if part.get("type") == "text")
-    if content is not None and not isinstance(content, str):
-        raise TypeError("no text")
-    return content or ""
-
-
-def blame_for(error: Exception, clean: Callable[[str], str]) -> Answer | Passing | Refused | None:
-    """Sort what the SDK raised; None for what is no fault of an endpoint. `clean` takes secrets out of a text."""
-    import openai
-
-    if isinstance(error, Passing):
-        return error
-    if isinstance(error, TimeoutError | openai.APITimeoutError):
-        return Passing("no answer in time", maybe_paid=_was_sent(error))
-    if isinstance(error, openai.APIStatusError):
-        return judged(error.status_code, error.body or error.message, error.response.headers, clean)
-    if isinstance(error, openai.APIConnectionError):
-        return Passing("the connection failed", maybe_paid=_was_sent(error))
-    if isinstance(error, openai.APIResponseValidationError):
-        return Passing("a malformed response", maybe_paid=True)
-    return None
-
-
-def _was_sent(error: Exception) -> bool:
-    """Tell whether a request may have reached the endpoint before the connection failed."""
-    never = ("ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "ProxyError")
-    return type(error.__cause__).__name__ not in never
-
-
-def judged(
-    status: int, error: Any, headers: Mapping[str, str], clean: Callable[[str], str]
-) -> Answer | Passing | Refused:
-    """Sort an HTTP status; `error` is what the response's body has under that name, or a text."""
-    fields = error if isinstance(error, dict) else {}
-    code = clean(str(fields.get("code") or fields.get("type") or ""))[:60]
-    refused = Refused(status, clean(_said(error)), code)
-    if status == 400 and code in ("content_filter", "content_policy_violation"):
-        return Answer("", refused=True)
-    if status == 429 and not refused.no_credit:
-        return Passing("too many requests (HTTP 429)", wait=retry_after(headers), own=False)
-    if status in (408, 409) or status >= 500:
-        return Passing(f"HTTP {status}", wait=retry_after(headers))
-    return refused
-
-
-def _said(error: Any) -> str:
-    """Return what the endpoint says of a failure, on one line."""
-    said = error.get("message") if isinstance(error, dict) else None
-    return " ".join(str(said or error).split())
-
-
-def answer_in_line(line: bytes, clean: Callable[[str], str]) -> tuple[str, Answer | Passing | Refused]:
-    """Read a line of a batch's output or error file: the request's id and what became of it."""
-    try:
-        entry = json.loads(clean(line.decode()))
-        name, response, error = str(entry["custom_id"]), entry.get("response"), entry.get("error")
-        if not response:
-            return name, Passing(str((error or {}).get("code") or "no response"))
-        status, body = int(response["status_code"]), response["body"]
-        if status != 200:
-            said = body.get("error", body) if isinstance(body, dict) else body
-            return name, judged(status, said, {}, clean)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return "", Passing("a malformed line")
-    try:
-        return name, answer_in(json.dumps(body))
-    except Passing as fault:
-        return name, fault
-
-
-def retry_after(headers: Mapping[str, str]) -> float:
-    """Return the seconds after which an endpoint wants to be asked again; 0 when it does not say."""
-    try:
-        if "retry-after-ms" in headers:
-            return max(0.0, float(headers["retry-after-ms"]) / 1000)
-        return max(0.0, float(headers["retry-after"]))
-    except KeyError:
-        return 0.0
-    except ValueError:
-        return _until(headers.get("retry-after", ""))
-
-
-def _until(date: str) -> float:
-    try:
-        return max(0.0, parsedate_to_datetime(date).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return 0.0
+class Endless(Exception):
+    """A response is longer than any answer."""

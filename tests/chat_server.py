@@ -27,11 +27,14 @@ class Act:
     finish: str = "stop"
     refusal: str | None = None
     late: bool = False  # the delay is longer than a client waits
+    raw: bytes | None = None  # the whole body, byte for byte
+    drip: float = 0.0  # seconds between two bytes of the body
+    endless: bool = False  # the body goes on for as long as anyone reads
 
     @property
     def answers(self) -> bool:
         """Tell whether a whole, well-formed response goes out while the client waits."""
-        return self.status == 200 and not self.drop and self.body is None and not self.late
+        return self.status == 200 and not self.drop and self.body is None and self.raw is None and not self.late
 
 
 @dataclass
@@ -47,6 +50,7 @@ class ChatServer:
     in_flight: int = 0
     most_in_flight: int = 0
     port: int = 0
+    sent: int = 0  # bytes of bodies without end
     models: Act = Act(body='{"object": "list", "data": []}')  # what a GET is answered with
     heads: list[str] = field(default_factory=list)  # request lines and headers, in lower case
     batches: Any = None  # a BatchService, where it has one
@@ -101,7 +105,11 @@ class ChatServer:
         if act.drop == "before":
             writer.transport.abort()
             return False
-        body = (act.body if act.body is not None else completion(act, request)).encode()
+        body = act.raw if act.raw is not None else (act.body or completion(act, request)).encode()
+        if act.body == "":
+            body = b""
+        if act.drip or act.endless:
+            return await self._slowly(writer, act, body)
         extra = "".join(f"{name}: {value}\r\n" for name, value in act.headers)
         kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         head = f"HTTP/1.1 {act.status} X\r\n{kind}{extra}\r\n"
@@ -110,6 +118,21 @@ class ChatServer:
         if act.drop:
             writer.transport.abort()
         return not act.drop
+
+    async def _slowly(self, writer: asyncio.StreamWriter, act: Act, body: bytes) -> bool:
+        """Send a body byte by byte, or without end."""
+        length = "" if act.endless else f"Content-Length: {len(body)}\r\n"
+        extra = "".join(f"{name}: {value}\r\n" for name, value in act.headers)
+        writer.write(f"HTTP/1.1 {act.status} X\r\n{length}{extra}Connection: close\r\n\r\n".encode())
+        while act.endless:
+            writer.write(b" " * 65536)
+            await writer.drain()
+            self.sent += 65536
+        for at in range(len(body)):
+            writer.write(body[at : at + 1])
+            await writer.drain()
+            await asyncio.sleep(act.drip)
+        return False
 
 
 async def _chunked(reader: asyncio.StreamReader) -> bytes:

@@ -41,6 +41,9 @@ class Memory(dict[str, Any]):
     def __bool__(self) -> bool:
         return True
 
+    def get(self, key: str, read: Callable[[Any], Any] = lambda value: value) -> Any:  # type: ignore[override]
+        return read(self[key]) if key in self else None
+
     def put(self, key: str, value: Any) -> None:
         self[key] = value
 

@@ -9,7 +9,20 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from mmedpo import CUT, Case, Dispreference, Drop, LiveBackbone, Pair, Setting, Side, hookimpl, seed_for, was_cut
+from mmedpo import (
+    CUT,
+    Case,
+    Dispreference,
+    Drop,
+    LiveBackbone,
+    Pair,
+    Setting,
+    Side,
+    hookimpl,
+    seed_for,
+    spoken,
+    was_cut,
+)
 
 
 @hookimpl
@@ -74,14 +87,15 @@ class _Sampler:
             yield self._worst(case, answers[at * count : (at + 1) * count])
 
     def _worst(self, case: Case, answers: Sequence[str]) -> Pair | Drop:
-        rated = [(contradiction(case.question, case.answer, answer), answer) for answer in answers]
-        wrong = [one for one in rated if one[0] >= self.part.least and one[1].strip()]
+        said = [((spoken(answer) or "").strip(), was_cut(answer)) for answer in answers]  # of thoughts alone, nothing
+        rated = [(contradiction(case.question, case.answer, text), text, cut) for text, cut in said]
+        wrong = [one for one in rated if one[0] >= self.part.least and one[1]]
         if not wrong:
             return Drop(case.id, "no sampled answer contradicts the true one")
-        score, answer = max(wrong, key=lambda one: one[0])  # the first of equals
+        score, answer, cut = max(wrong, key=lambda one: one[0])  # the first of equals
         notes = {"samples": len(answers), "wrong": len(wrong), "contradiction": round(score, 3)}
-        notes |= {CUT: True} if was_cut(answer) else {}
-        return Pair(case, Side(case.image, case.answer), Side(case.image, answer.strip()), kind="text", notes=notes)
+        notes |= {CUT: True} if cut else {}
+        return Pair(case, Side(case.image, case.answer), Side(case.image, answer), kind="text", notes=notes)
 
 
 def contradiction(question: str, truth: str, answer: str) -> float:

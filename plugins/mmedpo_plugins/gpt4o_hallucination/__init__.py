@@ -29,6 +29,7 @@ from mmedpo import (
     hookimpl,
     most,
     seed_for,
+    spoken,
     was_cut,
 )
 
@@ -146,7 +147,8 @@ class _Maker:
         from mmedpo_plugins.gpt4o_hallucination.form import plain
 
         case, samples = item
-        by_words = {plain(sample): sample.strip() for sample in reversed(samples)}  # the first of equals
+        said = [(spoken(sample) or "").strip() for sample in samples]  # of a sample that is all thought, nothing
+        by_words = {plain(text): text for text in reversed(said)}  # the first of equals
         candidates = [text for words, text in reversed(by_words.items()) if words and words != plain(case.answer)]
         try:
             outcome = await self._chat.ask(
@@ -164,7 +166,7 @@ class _Maker:
             "calls": outcome.calls,
             "tokens": list(outcome.tokens),
         }
-        cut = {sample.strip() for sample in samples if was_cut(sample)}
+        cut = {text for text, sample in zip(said, samples, strict=True) if was_cut(sample)}
         notes |= {CUT: True} if self._part.verbatim and answer == notes["picked"] and answer in cut else {}
         return Pair(case, Side(case.image, case.answer), Side(case.image, answer), kind="text", notes=notes)
 

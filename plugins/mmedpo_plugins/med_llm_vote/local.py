@@ -11,7 +11,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmedpo import Pair, Prompts, RecipeError, Setting, explained, load_model
+from mmedpo import Pair, Prompts, RecipeError, Setting, answering, explained, load_model
 from mmedpo_plugins.med_llm_vote.consensus import SCALE, Vote
 from mmedpo_plugins.med_llm_vote.voters import rendered
 
@@ -78,12 +78,13 @@ class Scoring:
         turns = [{"role": "system", "content": system}, {"role": "user", "content": user}]
         if not self.tokenizer.chat_template:
             return f"{system}\n\n{user}\n\n{self._lead}"
+        how = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
         try:
-            text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+            text = self.tokenizer.apply_chat_template(turns, **how)
         except Exception:  # some templates know no system turn, and raise what they like
             one = [{"role": "user", "content": f"{system}\n\n{user}"}]
-            text = self.tokenizer.apply_chat_template(one, tokenize=False, add_generation_prompt=True)
-        return f"{text}{self._lead}"
+            text = self.tokenizer.apply_chat_template(one, **how)
+        return f"{answering(text)}{self._lead}"  # within a thought, a score would be a draft
 
     def score_logps(self, texts: Sequence[str]) -> Tensor:
         """Return log p of each score as the text's next tokens (texts, scores), float32 on the CPU.
