@@ -21,6 +21,7 @@ from mmedpo.launch import launch
 from mmedpo.parts import Observer
 from mmedpo.private import private
 from mmedpo.ranks import rank, together, world
+from mmedpo.recipe_checks import READY
 from mmedpo.recipe_model import EvaluateOptions, Loaded, Recipe, as_written
 from mmedpo.records import Case, Pair, Weighted, digest
 from mmedpo.reference import JournalledReference, reference_keys
@@ -153,6 +154,9 @@ def _curate(this: Run, records: list[Case | Pair], last: int) -> list[Weighted]:
     if recipe.evaluate and recipe.evaluate.strict_split:
         keep_apart(this, recipe.evaluate, records)
     cases, pairs = curate.only_cases(records), curate.only_pairs(records)
+    if pairs and (idle := [key for key in READY if getattr(recipe, key)]):  # a reader that does not say what it yields
+        ready = f"{this.found(recipe.data)} reads ready pairs"
+        raise RecipeError(f"{this.loaded.name}: {ready}, so {', '.join(idle)} would not be used; leave it out")
     if cases:
         if recipe.detector:
             this.detector = detector.teach(this)

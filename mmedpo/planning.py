@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmedpo.errors import RecipeError
-from mmedpo.recipe import Variant, load_tree, read_recipe, variants_of
+from mmedpo.recipe import Variant, in_lines, load_tree, read_recipe, variants_of
 from mmedpo.recipe_checks import unused
 from mmedpo.recipe_model import Loaded
 from mmedpo.yaml12 import Tree
@@ -52,7 +52,7 @@ def _checked(source: Tree, path: Path, overrides: Sequence[str], variants: Seque
     idle = [[f"{one.place(keys)}: {message}" for keys, message in unused(one)] for one in checked.values()]
     mistakes += [line for line in (idle[0] if idle else ()) if all(line in lines for lines in idle)]
     if mistakes:
-        raise RecipeError("\n".join(dict.fromkeys(mistakes)))
+        raise RecipeError(in_lines(mistakes))
     return checked
 
 

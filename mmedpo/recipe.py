@@ -52,11 +52,17 @@ class _Mistakes:
             self.messages += str(error).split("\n")
 
     def end(self) -> None:
-        """Raise what there is, a line each."""
+        """Raise what there is, a line each; a word of thousands of letters is not repeated whole."""
         if self.messages:
-            raise RecipeError("\n".join(dict.fromkeys([*self.messages, *self.plugin_errors])))
+            raise RecipeError(in_lines([*self.messages, *self.plugin_errors]))
         if self.plugin_errors:
             raise PluginError("\n".join(self.plugin_errors))
+
+
+def in_lines(messages: Sequence[str]) -> str:
+    """Return messages, each once and on its line; of a very long one, beginning and end."""
+    lines = dict.fromkeys(messages)
+    return "\n".join(line if len(line) < 1500 else f"{line[:900]} ... {line[-300:]}" for line in lines)
 
 
 def read_recipe(path: Path) -> Tree:
@@ -169,9 +175,8 @@ def _variants(tree: Tree) -> list[Variant]:
         raise RecipeError(f"{tree.place(('variants',))}: variants are written {{NAME: {{key.key: value}}, ...}}")
     for name in written:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}", name):
-            raise RecipeError(
-                f"{tree.place(('variants', name))}: {name!r} names a folder; use at most 100 letters, digits, . _ + -"
-            )
+            rule = "names a folder; use at most 100 letters, digits, . _ + -"
+            raise RecipeError(f"{tree.place(('variants', name))}: {name[:200]!r} {rule}")
     return [Variant(name, dict(changes or {})) for name, changes in written.items()]
 
 

@@ -249,3 +249,20 @@ def test_entry_points_are_read_once_a_process(monkeypatch: pytest.MonkeyPatch, t
     for _ in range(3):
         load_recipe(recipe_with(tmp_path, "med-llm-vote"))
     assert len(read) == 1
+
+
+def test_a_reader_that_yields_pairs_without_saying_so_leaves_no_section_idle(
+    packages: Path, tmp_path: Path, mmedpo: Mmedpo
+) -> None:
+    source = (
+        "from mmedpo import Reader, hookimpl\nfrom mmedpo.testing import tiny_pairs\n"
+        "class Sly(Reader):\n    use = 'sly'\n    def read(self): yield from tiny_pairs()\n"
+        "@hookimpl\ndef mmedpo_readers(): return [Sly]\n"
+    )
+    fake_package(packages, "pkg-sly", {"sly_module": source}, {"mmedpo.readers": {"sly": "sly_module"}})
+    (tmp_path / "recipe.yaml").write_text(
+        "output: o\ndata: {use: sly}\nbackbone: {use: phantom}\ndisprefer: [{use: blank}]\nunrated: keep\n"
+    )
+    done = mmedpo("run", "recipe.yaml", packages=packages)
+    assert done.returncode == 2, done.stderr
+    assert "reads ready pairs, so disprefer would not be used" in done.stderr
