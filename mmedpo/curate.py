@@ -19,6 +19,7 @@ from mmedpo.folder import json_line, write_text, write_whole
 from mmedpo.journal import Journal
 from mmedpo.jsontext import jsonl_rows
 from mmedpo.parts import Dispreference, Localizer, Reader, Scorer
+from mmedpo.places import Places
 from mmedpo.questions import counts_of
 from mmedpo.records import GIVEN, Case, Drop, Pair, Region, Remark, Score, Side, Weighted, from_json, to_json
 from mmedpo.regions import agreement, merge
@@ -376,23 +377,22 @@ def read_pairs(folder: Path) -> list[Weighted]:
     path = folder / "pairs.jsonl"
     if not path.exists():
         raise DataError(f"{path}: there are no pairs yet; run `mmedpo run RECIPE --until weigh` first")
-    return every(map(partial(_weighted, folder), jsonl_rows(path)))
+    return every(map(partial(_weighted, Places(folder)), jsonl_rows(path)))
 
 
-def _weighted(folder: Path, row: Row) -> Weighted:
+def _weighted(places: Places, row: Row) -> Weighted:
     try:
-        return from_json(Weighted, _absolute(folder, row.values))
+        return from_json(Weighted, _absolute(places, row.values))
     except ValueError as error:
         raise row.wrong(f"is not a pair ({error})") from error
 
 
-def _absolute(folder: Path, value: Any) -> Any:
+def _absolute(places: Places, value: Any) -> Any:
     if isinstance(value, dict) and value.keys() == {"path", "sha256"}:
-        inside = value["path"].startswith("images/")
-        return {**value, "path": str(folder / value["path"])} if inside else value
+        return {**value, "path": places.of(value["path"])}
     if isinstance(value, dict):
-        return {key: _absolute(folder, item) for key, item in value.items()}
-    return [_absolute(folder, item) for item in value] if isinstance(value, list) else value
+        return {key: _absolute(places, item) for key, item in value.items()}
+    return [_absolute(places, item) for item in value] if isinstance(value, list) else value
 
 
 def kind_means(weighted: Sequence[Weighted]) -> dict[str, float]:

@@ -19,6 +19,7 @@ from mmedpo.folder import locked, read_json, write_json, write_text
 from mmedpo.journal import Journal
 from mmedpo.launch import launch
 from mmedpo.parts import Observer
+from mmedpo.places import STARTED_IN, started_in
 from mmedpo.private import private
 from mmedpo.ranks import rank, together, world
 from mmedpo.recipe_checks import READY
@@ -312,6 +313,7 @@ def write_run_file(this: Run, state: str) -> None:
             "recipe_file": this.loaded.name,
             "recipe_hash": digest(recipe),
             "limit": this.limit,
+            STARTED_IN: started_in(this.folder),
             "restricted": this.restricted,
             "seed": this.recipe.seed,
             **provenance(this.loaded),

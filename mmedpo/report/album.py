@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from mmedpo.errors import DataError
 from mmedpo.folder import read_json
-from mmedpo.pictures import Picture
+from mmedpo.pictures import Picture, pixel_hash
+from mmedpo.places import Places
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 LONGEST = 320  # pixels of a picture's longer side
 ROOM = 7_000_000  # bytes that all pictures of a file may take
-GONE = "the image is no longer where the run found it"
+GONE = "the image is no longer where the run found it, or another one"
 FULL = "left out, so that this file stays small"
 TINT = (255, 140, 0)
 
@@ -51,30 +52,37 @@ class Album:
 
     folder: Path
     room: int = ROOM
-    _places: list[Path] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)  # images that are gone or changed: hash and path
+    _made: list[Path] = field(default_factory=list)
     _loaded: dict[str, Image | None] = field(default_factory=dict)
     _written: dict[Any, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._places = Places(self.folder)
         written = (read_json(self.folder / "run.json") or {}).get("recipe", {}).get("journal")
-        journal = Path(written) if written else self.folder.parent / "journal.sqlite"
-        self._places = [self.folder / "images", journal.with_name(f"{journal.stem}-images")]
+        journal = Path(self._places.of(written)) if written else self.folder.parent / "journal.sqlite"
+        self._made = [self.folder / "images", journal.with_name(f"{journal.stem}-images")]
 
     def image(self, picture: Picture) -> Image | None:
         """Return the image of a picture, looked for in the run folder and beside its journal too; None if it is gone.
 
-        It is no larger than it is shown, its size as it was is in `info["size"]`.
+        A file with other pixels is not the image that the run saw, and counts as gone. What is returned is no larger
+        than it is shown, its size as it was is in `info["size"]`.
         """
         if picture.sha256 not in self._loaded:
-            self._loaded[picture.sha256] = self._load(picture)
+            self._loaded[picture.sha256] = found = self._load(picture)
+            if found is None:
+                self.missing[picture.sha256] = picture.path
         return self._loaded[picture.sha256]
 
     def _load(self, picture: Picture) -> Image | None:
-        made = [place / f"{picture.sha256}.png" for place in self._places]
-        for path in (Path(picture.path), self.folder / picture.path, *made):
+        made = [place / f"{picture.sha256}.png" for place in self._made]
+        for path in (Path(self._places.of(picture.path)), *made):
             try:
                 image = Picture.at(path).load()
             except (DataError, OSError):
+                continue
+            if picture.sha256 and pixel_hash(image) != picture.sha256:
                 continue
             size = image.size
             image.thumbnail((LONGEST, LONGEST))

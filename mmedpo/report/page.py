@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,10 @@ def write_report(runs: Sequence[str | Path], out: Path | None = None) -> Path:
     mark = f'{MARK}{digest(_source(), named, [known.state_of(folder) for folder in folders])}"'
     if not _holds(out, mark):
         found = [read_facts(folder) for folder in folders]
-        text = render(found[0], mark) if one else render_comparison(named, found, mark)
-        with private(any(facts.restricted for facts in found)):
-            write_text(out, _without_keys(text, found))
+        text = _without_keys(render(found[0], mark) if one else render_comparison(named, found, mark), found)
+        if not (out.exists() and out.read_bytes() == text.encode()):  # as it is while images are missing
+            with private(any(facts.restricted for facts in found)):
+                write_text(out, text)
     return out
 
 
@@ -65,7 +67,22 @@ def render(facts: Facts, mark: str = f'{MARK}"') -> str:
     """Return the page of one run."""
     from mmedpo.report.view import summary_of, whole
 
-    return _fill("run.html", mark=mark, run={**summary_of(facts), **whole(facts)}, title=facts.name)
+    shown = {**summary_of(facts), **whole(facts)}
+    if missing := shown["missing"]:
+        mark = f'{MARK}incomplete"'  # so that it is written anew once they are back
+        print(f"mmedpo: {facts.folder}: {said_of_missing(missing)}", file=sys.stderr)
+    return _fill("run.html", mark=mark, run={**shown, "gone": said_of_missing(missing)}, title=facts.name)
+
+
+def said_of_missing(missing: Mapping[str, str]) -> str:
+    """Say how many images are not in the report, and what to do; "" when all are."""
+    if not missing:
+        return ""
+    what = "1 image is" if len(missing) == 1 else f"{len(missing):,} images are"
+    return (
+        f"{what} missing from the report, not where the run found them or no longer what it saw, the first: "
+        f"{next(iter(missing.values()))}. Put them back and write the report again, or run the recipe again."
+    )
 
 
 def render_comparison(named: Sequence[str], found: Sequence[Facts], mark: str = f'{MARK}"') -> str:

@@ -49,14 +49,16 @@ def whole(facts: Facts) -> dict[str, Any]:
     album = Album(facts.folder)
     better, worse = (changed(facts.answers, way, album) for way in (1, -1))
     looked = seen(facts.attention, facts.answers, album)
+    pairs = _pairs(facts, album)
     return {
+        "missing": album.missing,
         "better": better,
         "worse": worse,
         "drawn": drawn(facts.answers, album),
         "measured_cases": len(gains(facts.answers)),
         "seen": looked,
         "shares": figures.shares(facts.attention),
-        **_pairs(facts, album),
+        **pairs,
         **_training(facts),
     }
 
