@@ -77,9 +77,12 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+_ENDS = {ord(char): f"\\u{ord(char):04x}" for char in "\u0085\u2028\u2029"}
+
+
 def json_line(value: Any) -> str:
-    """Write a JSON value as one line."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    """Write a JSON value as one line, whatever its reader takes for the end of one: U+2028 does for some."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).translate(_ENDS)
 
 
 def read_json(path: Path) -> Any:

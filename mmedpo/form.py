@@ -6,7 +6,6 @@ and `mmedpo`, a JSON text. The reader `pairs` reads each form back, with these c
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mmedpo.errors import DataError
+from mmedpo.folder import json_line
 from mmedpo.pictures import Picture, pixel_hash
 from mmedpo.png import png_bytes
 from mmedpo.records import GIVEN, Pair, Weighted, to_json
@@ -55,18 +55,37 @@ class Form(ABC):
     use: ClassVar[str]
     two_images: ClassVar[bool] = True  # whether the sides of a pair may have different images
     table: ClassVar[str] = ""  # the file that `datasets` loads; "" where it cannot
+    tool: ClassVar[str] = ""  # who loads it
+    marks: ClassVar[tuple[str, ...]] = ()  # what it takes for the place of an image or the like, wherever it stands
 
     @abstractmethod
     def write(self, pairs: Sequence[Weighted], folder: Path) -> None:
         """Write the pairs and their images into an empty folder."""
 
-    @abstractmethod
     def lost(self, pairs: Sequence[Weighted]) -> Iterator[str]:
         """Yield what the form's tool does not take up of these pairs, a sentence each."""
+        alike = [item for item in pairs if self._has_images_for(item.pair)]
+        if count := len(pairs) - len(alike):
+            left_out = f"{count:,} of {len(pairs):,} pairs are left out: their sides differ in the image"
+            yield f"{left_out}, and {self.tool} shows both the same"
+        marked = [mark for item in alike for mark in self._marks_in(item.pair)[:1]]
+        if marked:
+            named = ", ".join(sorted(set(marked)))
+            yield (
+                f"{len(marked):,} of {len(pairs):,} pairs are left out: their question or answers hold {named}, "
+                f"which {self.tool} takes for the place of an image or the like"
+            )
 
     def takes(self, pair: Pair) -> bool:
         """Tell whether the form has room for a pair."""
+        return self._has_images_for(pair) and not self._marks_in(pair)
+
+    def _has_images_for(self, pair: Pair) -> bool:
         return self.two_images or pair.chosen.image == pair.rejected.image
+
+    def _marks_in(self, pair: Pair) -> list[str]:
+        texts = (pair.case.question, pair.chosen.answer, pair.rejected.answer)
+        return [mark for mark in self.marks if any(mark in text for text in texts)]
 
 
 def facts(item: Weighted) -> dict[str, Any]:
@@ -98,12 +117,7 @@ def ours(item: Weighted, images: Images) -> dict[str, Any]:
         more["image"] = images.named(case.image)
     if case.regions:
         more["regions"] = [{**to_json(one), "mask": one.mask and images.named(one.mask)} for one in case.regions]
-    return {"relevance": item.score.relevance, "weight": item.weight, "mmedpo": json.dumps(more, ensure_ascii=False)}
-
-
-def two_sided(pairs: Iterable[Weighted]) -> int:
-    """Count the pairs whose sides have different images."""
-    return sum(item.pair.chosen.image != item.pair.rejected.image for item in pairs)
+    return {"relevance": item.score.relevance, "weight": item.weight, "mmedpo": json_line(more)}
 
 
 def weighted(pairs: Iterable[Weighted]) -> bool:

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mmedpo.folder import write_json
-from mmedpo.form import Form, Images, facts, ours, two_sided, weighted, write_parquet
+from mmedpo.folder import json_line, write_json, write_text
+from mmedpo.form import Form, Images, facts, ours, weighted, write_parquet
 from mmedpo.records import Weighted, to_json
 
 PARQUET = "data/train-00000-of-00001.parquet"  # where the Hub and `datasets` look for a table
 _TEXTS = ("evidence", "notes", "case_notes")  # columns that hold JSON
 
 
-def left_out(count: int, pairs: Sequence[Weighted]) -> str:
-    """Say how many pairs a form of one image has no room for."""
-    return f"{count:,} of {len(pairs):,} pairs are left out: their sides differ in the image"
+# What models' own processors take for an image, in whichever tool: LLaVA, Qwen-VL, Llama, Gemma, Pixtral.
+MODELS: tuple[str, ...] = ("<image>", "<video>", "<|image|>", "<|image_pad|>", "<|video_pad|>", "[IMG]")
+MODELS = (*MODELS, "<start_of_image>", "<image_soft_token>")
 
 
 class Trl(Form):
     """What `trl.DPOTrainer` takes: images, prompt, chosen, rejected, in a table that `datasets` loads."""
 
     use = "trl"
+    tool = "TRL"
     two_images = False
     table = PARQUET
+    marks = MODELS
 
     def write(self, pairs: Sequence[Weighted], folder: Path) -> None:
         """Write one parquet file that holds the images."""
@@ -49,8 +50,7 @@ class Trl(Form):
 
     def lost(self, pairs: Sequence[Weighted]) -> Iterator[str]:
         """Yield that TRL has one image for both sides and no weights."""
-        if count := two_sided(pairs):
-            yield f"{left_out(count, pairs)}, and TRL shows both the same"
+        yield from super().lost(pairs)
         if weighted(pairs):
             yield "TRL's DPOTrainer has no weight per pair: it ignores the column `weight`"
 
@@ -59,13 +59,14 @@ class MsSwift(Form):
     """What ms-swift takes: a line a pair with messages, rejected_messages, images, rejected_images."""
 
     use = "ms-swift"
+    tool = "ms-swift"
     table = "pairs.jsonl"
+    marks = (*MODELS, "<audio>", "<bbox>", "<ref-object>", "<cot-process>", "<start-image>")
 
     def write(self, pairs: Sequence[Weighted], folder: Path) -> None:
         """Write `pairs.jsonl` and the images."""
         images = Images(folder)
-        lines = (json.dumps(self._row(item, images), ensure_ascii=False) for item in pairs)
-        (folder / "pairs.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        write_text(folder / "pairs.jsonl", "".join(f"{json_line(self._row(item, images))}\n" for item in pairs))
 
     def _row(self, item: Weighted, images: Images) -> dict[str, Any]:
         pair = item.pair
@@ -80,6 +81,7 @@ class MsSwift(Form):
 
     def lost(self, pairs: Sequence[Weighted]) -> Iterator[str]:
         """Yield that ms-swift has no weights, and since when it has rejected messages."""
+        yield from super().lost(pairs)
         yield "needs ms-swift 3.8 or newer, which reads `rejected_messages` and `rejected_images`"
         if weighted(pairs):
             yield "ms-swift has no weight per pair: it drops the column `weight`"
@@ -89,8 +91,10 @@ class LlamaFactory(Form):
     """What LLaMA-Factory takes: its ShareGPT ranking form, and the dataset_info.json that describes it."""
 
     use = "llama-factory"
+    tool = "LLaMA-Factory"
     two_images = False
     table = "pairs.json"
+    marks = (*MODELS, "<audio>")
 
     def write(self, pairs: Sequence[Weighted], folder: Path) -> None:
         """Write `pairs.json`, `dataset_info.json` and the images."""
@@ -112,8 +116,7 @@ class LlamaFactory(Form):
 
     def lost(self, pairs: Sequence[Weighted]) -> Iterator[str]:
         """Yield that LLaMA-Factory has one image for both sides and no weights."""
-        if count := two_sided(pairs):
-            yield f"{left_out(count, pairs)}, and LLaMA-Factory shows both the same"
+        yield from super().lost(pairs)
         if weighted(pairs):
             yield "LLaMA-Factory has no weight per pair: it ignores the column `weight`"
 
@@ -122,7 +125,9 @@ class MmedpoJson(Form):
     """What was released with MMedPO: conversations, rejected_conversations, weighted_score."""
 
     use = "mmedpo-json"
+    tool = "MMedPO's code"
     file: ClassVar = "pairs_dpo_weighted.json"
+    marks = ("<image>", "<im_start>", "<im_end>", "<im_patch>")
 
     def write(self, pairs: Sequence[Weighted], folder: Path) -> None:
         """Write `pairs_dpo_weighted.json` and the images."""
@@ -145,11 +150,14 @@ class MmedpoJson(Form):
         }
 
     def lost(self, pairs: Sequence[Weighted]) -> Iterator[str]:
-        """Yield that MMedPO's published code does not know of `rejected_image`."""
-        if count := two_sided(pairs):
+        """Yield that MMedPO's code weighs by the relevance alone, and stops at a pair without one."""
+        yield from super().lost(pairs)
+        if any(item.weight != (item.score.relevance or 0.0) for item in pairs):
+            yield "MMedPO's code weighs by `weighted_score`, the relevance: it ignores the column `weight`"
+        if bare := sum(item.score.relevance is None for item in pairs):
             yield (
-                f"{count:,} of {len(pairs):,} pairs name another image in `rejected_image`, which the reader "
-                "`mmedpo-json` reads and MMedPO's published code does not"
+                f"{bare:,} of {len(pairs):,} pairs have no relevance and so no `weighted_score`: the code stops at "
+                "the first of them with KeyError; rate them, or take them out"
             )
 
 
@@ -176,12 +184,12 @@ class Parquet(Form):
             "relevance": item.score.relevance,
             "weight": item.weight,
             **more,
-            **{key: json.dumps(more[key], ensure_ascii=False) for key in _TEXTS},
+            **{key: json_line(more[key]) for key in _TEXTS},
             "regions": [{**to_json(one), "mask": one.mask and images.held(one.mask)} for one in case.regions],
         }
 
     def lost(self, pairs: Sequence[Weighted]) -> Iterator[str]:
-        """Yield nothing."""
+        """Yield nothing: all of it is taken."""
         yield from ()
 
 

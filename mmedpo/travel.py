@@ -15,12 +15,12 @@ from mmedpo.boundary import left_out
 from mmedpo.cards import data_card
 from mmedpo.curate import read_pairs
 from mmedpo.errors import DataError, PluginError, RecipeError
-from mmedpo.folder import emerging, read_json, write_text
+from mmedpo.folder import emerging, json_line, read_json, write_text
 from mmedpo.forms import FORMS
 from mmedpo.parts import Reader
 from mmedpo.plugins import load, resolve, suggest
 from mmedpo.private import close_to_others, private
-from mmedpo.records import GIVEN, Drop, Pair, Remark, Weighted
+from mmedpo.records import GIVEN, Drop, Pair, Remark, Weighted, to_json
 from mmedpo.results import adapter_of
 
 ADAPTER = "peft"  # beside the forms of pairs
@@ -51,6 +51,8 @@ def export_run(run: Path, use: str, out: Path) -> Exported:
     kept, lost = [item for item in every if form.takes(item.pair)], list(form.lost(every))
     if not kept:
         raise DataError(f"{run}: nothing is left to export; {'; '.join(lost)}")
+    for item in kept:
+        _require_writable(run, item)
     known = read_json(run / "run.json")
     if not known:
         raise DataError(f"{run}: is no run folder; it has no run.json")
@@ -61,6 +63,14 @@ def export_run(run: Path, use: str, out: Path) -> Exported:
         card = data_card(kept, known, license=license, table=form.table, lost=lost)
         write_text(folder / "README.md", card)
     return Exported(out, use, _kinds(kept), len(every) - len(kept), restricted, lost)
+
+
+def _require_writable(run: Path, item: Weighted) -> None:
+    """Raise DataError when a pair holds what no file of pairs can: an endless number, half a character."""
+    try:
+        json_line(to_json(item)).encode()
+    except ValueError as error:
+        raise DataError(f"{run / 'pairs.jsonl'}: pair {item.pair.id!r} cannot be written ({error})") from None
 
 
 def _export_adapter(run: Path, out: Path) -> Exported:
