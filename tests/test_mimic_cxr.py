@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mmedpo_plugins.mimic_cxr import MimicCxr, sections
+from mmedpo_plugins.mimic_cxr import MimicCxr
+from mmedpo_plugins.report_sections import sections
 from PIL import Image
 
-from mmedpo import Case, DataError, Drop
+from mmedpo import Case, DataError, Drop, Remark
 from mmedpo.testing import check_part
 
 REPORT = """                                 FINAL REPORT
@@ -35,6 +36,9 @@ FILMS = {  # dicom_id: (subject, study, split, view)
     "2a2277a9-b0ded155": ("10000032", "50414267", "train", "PA"),
     "68b5c4b1-227d0485": ("10000764", "57375967", "test", "PA"),
 }
+
+INNER = ("AP VIEW: Clear. LINES AND TUBES: None. Heart: Large.", "")
+SENTENCE = ("Clear, as to the impression: none. Date: today.", "Normal.")
 
 
 @pytest.fixture
@@ -138,10 +142,59 @@ def test_a_file_of_physionet_that_is_missing_is_named(root: Path) -> None:
         ("WET READ: Effusion.\n IMPRESSION:\n 1. Old: healed.\n 2. New.", "", "1. Old: healed. 2. New."),
         ("IMPRESSION: First.\nFINDINGS:\nIMPRESSION: Last.", "", "Last."),
         ("Clear lungs.", "", ""),
+        ("FINDINGS / IMPRESSION: Clear.", "Clear.", ""),
+        ("FINDINGS and IMPRESSION:\n Clear.", "Clear.", ""),
+        ("Findings: Clear.\r\nImpression: Normal.\r\n", "Clear.", "Normal."),
+        (" FINDINGS\n\n Clear.\n IMPRESSION\n Normal.", "Clear.", "Normal."),
+        ("FINDINGS :  Clear.\n IMPRESSON: Normal.", "Clear.", "Normal."),
+        ("CHEST. FINDINGS: Clear. CONCLUSION: Normal. RECOMMENDATION(S): None.", "Clear.", "Normal."),
+        ("COMPARISON: ___ FINDINGS: Clear.\n NOTIFICATION: By phone.", "Clear.", ""),
+        ("FINDINGS: AP VIEW: Clear.\n LINES AND TUBES: None.\n Heart: Large.", *INNER),
+        ("FINDINGS: Clear, as to the\n impression: none.\n Date: today.\n IMPRESSION: Normal.", *SENTENCE),
+        ("FINDINGS: No acute FINDINGS: here.", "No acute FINDINGS: here.", ""),
     ],
 )
-def test_sections_begin_at_headings_in_capitals(text: str, findings: str, impression: str) -> None:
+def test_sections_end_at_the_headings_of_the_data_set_alone(text: str, findings: str, impression: str) -> None:
     assert sections(text) == {"findings": findings, "impression": impression}
+
+
+@pytest.mark.parametrize(
+    ("name", "findings"),
+    [
+        ("mimic_heading_within_line", "No effusion."),
+        (
+            "mimic_inner_heading",
+            "In comparison with the study of ___, there is no change. PA VIEW: Nothing new. Heart: normal size. LUNGS: "
+            "clear.",
+        ),
+    ],
+)
+def test_published_cases_are_read_whole(name: str, findings: str, shared: Path) -> None:
+    text = (shared / f"cases/reports/{name}.txt").read_text()
+    assert sections(text) == {"findings": findings, "impression": "Normal."}
+
+
+@pytest.mark.parametrize(
+    ("text", "section", "remark"),
+    [
+        ("FINDINGS: A.\n COMPARISON: None.\n B.", "findings", "the section findings ends at the heading COMPARISON"),
+        ("FINDINGS: A.\n FINDINGS: B.", "findings", "the report has several sections findings, and the last is taken"),
+        (
+            "IMPRESSION: A.\n IMPRESSION: B.",
+            "both",
+            "the report has several sections impression, and the last is taken",
+        ),
+    ],
+)
+def test_a_report_that_is_shortened_is_counted(root: Path, text: str, section: str, remark: str) -> None:
+    (root / "files/p10/p10000032/s50414267.txt").write_text(text)
+    case, told = MimicCxr(root=root, section=section).read()  # type: ignore[arg-type]
+    assert isinstance(case, Case)
+    assert told == Remark(case.id, remark)
+
+
+def test_a_usual_report_is_not_called_shortened(root: Path) -> None:
+    assert all(isinstance(item, Case) for item in MimicCxr(root=root, section="both").read())
 
 
 def test_it_keeps_the_contract(root: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -15,18 +14,15 @@ from mmedpo import (
     ImageFolder,
     Picture,
     Reader,
+    Remark,
     Row,
     csv_rows,
     file_text,
     hookimpl,
 )
+from mmedpo_plugins.report_sections import Section, sections, shortened
 
 QUESTION = "Write the findings of a radiology report on this chest X-ray."
-_HEADING = re.compile(r"^[ \t]*([A-Z][A-Z ()/,&-]*):", re.MULTILINE)
-_SECTIONS = {
-    "findings": {"FINDINGS", "FINDING", "CHEST FINDINGS", "FINDINGS AND IMPRESSION", "FINDINGS/IMPRESSION"},
-    "impression": {"IMPRESSION", "IMPRESSIONS", "CONCLUSION", "CONCLUSIONS"},
-}
 
 
 @hookimpl
@@ -41,7 +37,9 @@ class MimicCxr(Reader):
 
     `root` is MIMIC-CXR-JPG: `mimic-cxr-2.0.0-split.csv`, `mimic-cxr-2.0.0-metadata.csv` (both also as .csv.gz) and
     `files/p10/p10000032/s50414267/*.jpg`; `reports` holds `files/p10/p10000032/s50414267.txt`. Cases of one patient
-    are one group. A report without the section is dropped and counted.
+    are one group. A section ends at the headings that the data set's own parser knows, so that "PA VIEW:" within the
+    findings ends nothing. A report without the section is dropped and counted; one whose findings end at a heading
+    such as COMPARISON, or that has the section twice, is counted.
     """
 
     use: ClassVar[str] = "mimic-cxr"
@@ -67,7 +65,7 @@ class MimicCxr(Reader):
         """Tell that the data set has none."""
         return False
 
-    def read(self) -> Iterator[Case | Drop]:
+    def read(self) -> Iterator[Case | Drop | Remark]:
         """Yield the films, study by study, in the order of the split file. Raise DataError for what cannot be read."""
         images = ImageFolder([self.root / "files"], self.missing)
         for films in self._studies().values():
@@ -93,8 +91,9 @@ class MimicCxr(Reader):
             raise DataError(f"{self.root}: there is neither {name} nor {name}.gz; see docs/data.md")
         return csv_rows(found[0])
 
-    def _items(self, films: list[Row], images: ImageFolder) -> Iterator[Case | Drop]:
-        report = self._report(films[0])
+    def _items(self, films: list[Row], images: ImageFolder) -> Iterator[Case | Drop | Remark]:
+        text = self._report(films[0])
+        report = None if text is None else self._answer(text)
         for row in films if self.films == "each" else films[:1]:
             name = row.text("dicom_id")
             path = images.find(f"{_folder(row)}/{name}.jpg", row)
@@ -108,15 +107,22 @@ class MimicCxr(Reader):
                 yield Drop(name, f"the report has no section {self.section}")
             else:
                 yield self._case(row, path, report)
+                yield from (Remark(name, why) for one in self._wanted() if (why := shortened(text or "", one)))
+
+    def _wanted(self) -> tuple[Section, ...]:
+        return ("findings", "impression") if self.section == "both" else (self.section,)
+
+    def _answer(self, report: str) -> str:
+        """Return the section of a report that is asked for, "" when it has none."""
+        found = sections(report)
+        return "\n".join(found[name] for name in self._wanted() if found[name])
 
     def _report(self, row: Row) -> str | None:
-        """Return the section of a study's report, "" when it has none, None when there is no report."""
+        """Return a study's report, None when there is none."""
         file = (self.reports or self.root) / "files" / f"{_folder(row)}.txt"
         if not file.is_file() and self.missing == "skip":
             return None
-        found = sections(file_text(file))
-        wanted = ("findings", "impression") if self.section == "both" else (self.section,)
-        return "\n".join(found[name] for name in wanted if found[name])
+        return file_text(file)
 
     def _case(self, row: Row, path: Path, report: str) -> Case:
         return Case(
@@ -137,15 +143,3 @@ def _folder(row: Row) -> str:
     if not (subject.isdigit() and study.isdigit()):
         raise row.wrong(f"subject_id and study_id must be numbers, not {subject!r} and {study!r}")
     return f"p{subject[:2]}/p{subject}/s{study}"
-
-
-def sections(report: str) -> dict[str, str]:
-    """Return findings and impression of a report, each on one line; the last section of that name counts."""
-    found = dict.fromkeys(_SECTIONS, "")
-    headings = list(_HEADING.finditer(report))
-    ends = [heading.start() for heading in headings[1:]] + [len(report)]
-    for heading, end in zip(headings, ends, strict=False):
-        for section, names in _SECTIONS.items():
-            if heading[1].strip() in names:
-                found[section] = " ".join(report[heading.end() : end].split()) or found[section]
-    return found
