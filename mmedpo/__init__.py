@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mmedpo.chat import Chat, NoAnswer, Outcome, Question
     from mmedpo.checkpoints import explained, first_line, load_model, read_config
     from mmedpo.csvtext import csv_rows
+    from mmedpo.damage import require_finite, require_whole
     from mmedpo.endpoint import Endpoint
     from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError, Stopped
     from mmedpo.hookspecs import hookimpl
@@ -70,6 +71,7 @@ _HOMES = {
     "mmedpo.chat": ["Chat", "NoAnswer", "Outcome", "Question"],
     "mmedpo.checkpoints": ["explained", "first_line", "load_model", "read_config"],
     "mmedpo.csvtext": ["csv_rows"],
+    "mmedpo.damage": ["require_finite", "require_whole"],
     "mmedpo.endpoint": ["Endpoint"],
     "mmedpo.errors": ["DataError", "MmedpoError", "PluginError", "RecipeError", "Stopped"],
     "mmedpo.hookspecs": ["hookimpl"],

@@ -12,6 +12,7 @@ from mmedpo.errors import DataError
 from mmedpo.lfs import POINTER, is_pointer
 
 WEIGHTS = (".safetensors", ".bin")
+PICKLED = (".bin", ".pt", ".pth")
 MODEL = ("model", "pytorch_model")  # what the files of weights are called
 TEXTS = (".json", ".jinja", ".model")
 AGAIN = "copy or download it again"
@@ -99,6 +100,6 @@ def _cut_zip(file: Path, head: bytes) -> str:
     """Tell of a file of torch, which is a ZIP archive, whether its end is there; the older form does not say."""
     import zipfile
 
-    if file.suffix in WEIGHTS and head.startswith(b"PK\x03\x04") and not zipfile.is_zipfile(file):
+    if file.suffix in PICKLED and head.startswith(b"PK\x03\x04") and not zipfile.is_zipfile(file):
         return f"is cut off ({file.stat().st_size:,} bytes); {AGAIN}"
     return ""

@@ -94,7 +94,7 @@ class ImageFolder:
         """Say what a name may have been meant to be, or what it is in place of one."""
         if told := _ADDRESS.match(name):
             kind = "holds the image itself" if told[0].lower() == "data:" else "is an address"
-            return f"{short(name)!r} {kind} and names no file: save such images there, and name the files"
+            return f"what begins with {told[0]!r} {kind} and names no file: save such images there, and name the files"
         meant = self._names.near(name)
         return f"did you mean {meant!r} by {short(name)!r}? Else put them there" if meant else ""
 

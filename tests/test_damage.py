@@ -12,6 +12,9 @@ import pytest
 import torch
 from mmedpo_plugins.hf_vlm import HfVlm
 from mmedpo_plugins.llava_med import LlavaMed
+from mmedpo_plugins.monai_detector.checkpoint import Trained, load, save
+from mmedpo_plugins.monai_detector.grading import Calibration
+from mmedpo_plugins.monai_detector.network import Shape, build
 from mmedpo_plugins.phantom import WEIGHTS, Phantom
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
@@ -232,3 +235,32 @@ def test_the_adapter_of_llava_s_own_code_is_told_what_to_do_with(release: Path, 
         LlavaMed(checkpoint=str(release), adapter=str(folder)).open(Setting()),
     ):
         pass
+
+
+def detector(folder: Path, weight: float = 1.0) -> Path:
+    """Write the checkpoint of a detector that has learned nothing."""
+    shape = Shape(("nodule",), 64, width=8)
+    trained = Trained(build(shape), shape, Calibration(), 0.5)
+    with torch.no_grad():
+        next(trained.detector.network.parameters()).mul_(weight)
+    save(trained, folder / "lesions.safetensors")
+    return folder / "lesions.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(POINTER, "it is a git-lfs pointer"), (b"", "it is empty"), (None, "it is cut off: has")],
+)
+def test_a_detector_s_file_that_is_damaged_is_named_with_the_cure(
+    content: bytes | None, told: str, tmp_path: Path
+) -> None:
+    path = detector(tmp_path)
+    path.write_bytes(path.read_bytes()[:-9] if content is None else content)
+    with pytest.raises(DataError, match=rf"lesions\.safetensors: cannot be loaded, {told}"):
+        load(path, "cpu")
+
+
+def test_a_detector_whose_weights_are_no_numbers_is_refused(tmp_path: Path) -> None:
+    assert load(detector(tmp_path), "cpu").threshold == 0.5
+    with pytest.raises(DataError, match=r"numbers of \S+ are NaN or infinite"):
+        load(detector(tmp_path, float("nan")), "cpu")

@@ -15,6 +15,7 @@ from conftest import Mmedpo
 from mmedpo_plugins.boxes import Boxes
 from mmedpo_plugins.dicom import Dicom
 from mmedpo_plugins.tables import Csv
+from PIL import Image
 
 from mmedpo import Case, DataError, Drop
 from mmedpo.ask import _pixels
@@ -309,6 +310,8 @@ def test_an_image_is_asked_about_as_the_run_s_readers_read_theirs(tmp_path: Path
     table = Csv(file=tmp_path / "t.csv")
     for readers in ([Dicom(root=tmp_path)], [table, Dicom(root=tmp_path)], [Boxes(file=tmp_path / "b.csv")]):
         assert np.array_equal(np.asarray(_pixels(film, readers)), shown(film))
+    Image.fromarray(shown(film)).save(tmp_path / "film.png")
+    assert np.array_equal(np.asarray(_pixels(tmp_path / "film.png", [Dicom(root=tmp_path)])), shown(film))
     with pytest.raises(DataError, match=r"film\.dcm: is no image but a DICOM film, .*data: \{use: dicom\}"):
         _pixels(film, [table])
 

@@ -11,7 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmedpo import Case, DataError, LiveBackbone, Picture, Region, Setting
+from mmedpo import (
+    Case,
+    DataError,
+    LiveBackbone,
+    Picture,
+    Region,
+    Setting,
+    first_line,
+    require_finite,
+    require_whole,
+)
 
 if TYPE_CHECKING:
     from mmedpo_plugins.monai_detector import MonaiBundle
@@ -65,13 +75,15 @@ def _preprocessing(parser: Any) -> Any:
 
 def _load(network: Any, part: MonaiBundle, setting: Setting) -> None:
     path = part.root / "models" / "model.pt"
+    require_whole(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict(state.get("model", state) if isinstance(state, dict) else state)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file; a bundle keeps its weights there") from None
     except Exception as error:
-        raise DataError(f"{path}: cannot be loaded ({str(error).splitlines()[0]})") from error
+        raise DataError(f"{path}: cannot be loaded ({first_line(error)})") from error
+    require_finite(str(path), network.named_parameters())
     network.to(setting.device)
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmedpo import DataError
+from mmedpo import DataError, first_line, require_finite, require_whole
 from mmedpo_plugins.monai_detector.grading import Calibration
 from mmedpo_plugins.monai_detector.network import LesionDetector, Shape, build
 
@@ -47,6 +47,7 @@ def describe(path: Path) -> dict[str, Any]:
     """Return what a checkpoint says of itself. Raises DataError when it is no detector."""
     from safetensors import SafetensorError, safe_open
 
+    require_whole(path)
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -56,7 +57,10 @@ def describe(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: is no safetensors file ({error})") from error
     if KEY not in metadata:
         raise DataError(f"{path}: is no detector of mmedpo; `mmedpo detector train RECIPE` writes one")
-    described: dict[str, Any] = json.loads(metadata[KEY])
+    try:
+        described: dict[str, Any] = json.loads(metadata[KEY])
+    except ValueError as error:
+        raise DataError(f"{path}: what it says of itself is broken ({error})") from error
     return described
 
 
@@ -67,10 +71,12 @@ def load(path: Path, device: str) -> Trained:
     described = describe(path)
     shape = Shape(**{**described["shape"], "labels": tuple(described["shape"]["labels"])})
     detector = build(shape, device)
+    stored = load_file(path, device=device)
+    require_finite(str(path), iter(stored.items()))
     try:
-        detector.network.load_state_dict(load_file(path, device=device))
+        detector.network.load_state_dict(stored)
     except RuntimeError as error:
-        raise DataError(f"{path}: its weights do not fit ({str(error).splitlines()[0]})") from error
+        raise DataError(f"{path}: its weights do not fit ({first_line(error)})") from error
     detector.eval()
     calibration = Calibration(**described["calibration"])
     return Trained(detector, shape, calibration, described["threshold"], described["facts"])
