@@ -33,12 +33,16 @@ class Row:
 
     def __post_init__(self) -> None:
         """Tidy the values: the one door for all files."""
-        tidied = {key: self._tidied(key, value) for key, value in self.values.items()}
-        nans = frozenset(key for key, value in tidied.items() if value is None and self.values[key] is not None)
+        given = self.values
+        tidied = {key: self._tidied(key, value) for key, value in given.items()}
         object.__setattr__(self, "values", tidied)
-        object.__setattr__(self, "nans", nans)
+        if None in tidied.values():
+            nans = frozenset(key for key, value in tidied.items() if value is None and given[key] is not None)
+            object.__setattr__(self, "nans", nans)
 
     def _tidied(self, key: str, value: Any) -> Any:
+        if type(value) is str and value.isascii():  # most cells of large tables, at once
+            return value
         try:
             return tidy(value)
         except ValueError as error:

@@ -98,9 +98,11 @@ def test_missing_images_are_an_error_or_left_out(tmp_path: Path) -> None:
     assert isinstance(dropped, Drop)
 
 
-@pytest.mark.parametrize("name", ["train.csv", "train.jsonl"])
+@pytest.mark.parametrize("name", ["train.csv", "train.jsonl", "metadata.csv"])
 def test_texts_of_a_table_stay_what_they_are(name: str, film: Path, tmp_path: Path) -> None:
-    row = {"image": "a.png", "question": "How many?", "answer": "None", "id": "007", "group": "NA"}
+    (tmp_path / "a.png").write_bytes(film.read_bytes())
+    image = "file_name" if name == "metadata.csv" else "image"
+    row = {image: "a.png", "question": "How many?", "answer": "None", "id": "007", "group": "NA"}
     text = ",".join(row) + "\n" + ",".join(row.values()) if name.endswith(".csv") else json.dumps(row)
     (tmp_path / name).write_text(text + "\n")
     (case,) = read(tmp_path, columns={}, images=film.parent)

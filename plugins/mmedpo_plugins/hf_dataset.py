@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -30,7 +31,7 @@ from mmedpo import (
 from mmedpo_plugins.mapped import Mapped
 
 _SAVED = ("dataset_dict.json", "state.json")  # a folder that `save_to_disk` wrote has one of them
-_OF_IMAGES = ("metadata.csv", "metadata.jsonl")  # beside images they are the library's own form
+_BESIDE = "metadata.csv"  # lies beside the images that it names; their column is then called "image"
 
 
 @hookimpl
@@ -93,9 +94,13 @@ class HfDataset(Mapped):
         with self._explained():
             files = datasets.load_dataset_builder(self.path, self.name).config.data_files or {}
         found = [Path(file) for file in files.get(self.split, ())]
-        return found if all(file.suffix in (".csv", ".jsonl") and file.name not in _OF_IMAGES for file in found) else []
+        beside = [file for file in found if file.name == _BESIDE]
+        return beside or (found if all(file.suffix in (".csv", ".jsonl") for file in found) else [])
 
     def _in_table(self, file: Path) -> Iterator[Row]:
+        if file.name == _BESIDE:
+            rows = csv_rows(file, require=lambda names, place: self.require_columns([*names, "image"], place))
+            return map(partial(_named_beside, Path(self.path).absolute()), rows)
         return csv_rows(file, require=self.require_columns) if file.suffix == ".csv" else self.objects(file)
 
     def _loaded(self) -> Iterator[Row]:
@@ -167,6 +172,12 @@ class HfDataset(Mapped):
         if not isinstance(held, str | bytes) or not held:
             raise row.wrong(f"{self.columns.image!r} holds no image but {shown(value)}")
         return held if isinstance(held, bytes) else _below(held, images)
+
+
+def _named_beside(folder: Path, row: Row) -> Row:
+    """Name an image from the folder of the set, where its row does from that of the table."""
+    table = Path(row.place.rpartition(":")[0]).absolute()
+    return Row(row.place, {**row.values, "image": os.path.relpath(table.parent / row.text("file_name"), folder)})
 
 
 def _below(file: str, images: ImageFolder) -> str:
