@@ -387,4 +387,4 @@ def _print_overlap(console: Console, overlap: Mapping[str, int]) -> None:
     note = "none of them was trained on" if not shared else f"[bold red]{shared} of them were trained on[/]"
     if again := overlap.get("questions_trained_on"):
         note += f", and [bold red]{again} of the questions about them[/]"
-    console.print(f"evaluated on {images} images; {note}", highlight=False)
+    console.print(f"evaluated on {images} images; {note}", highlight=False, soft_wrap=True)

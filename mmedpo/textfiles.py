@@ -14,6 +14,7 @@ from mmedpo.errors import DataError
 
 LONGEST_LINE = 64 * 2**20  # bytes: a row with an image in it has a few of these millions
 MOST_UNPACKED = 2**30  # bytes that a gzipped file may hold: ten times MIMIC-CXR's largest table
+MOST_PACKED = 200  # times its size that a gzipped file may unpack to beyond the first megabytes; tables do 3 to 20
 
 _GZIP = b"\x1f\x8b"
 _UTF_16 = "is UTF-16 (Excel calls it 'Unicode text'), not UTF-8; save it as 'CSV UTF-8'"
@@ -62,9 +63,10 @@ def text_lines(file: Path) -> Iterator[str]:
 def file_text(file: Path) -> str:
     """Return a UTF-8 file's text, with or without byte order mark, gzipped or not. Raises DataError."""
     with _opened(file) as (stream, packed):
-        content = stream.read(MOST_UNPACKED + 1 if packed else -1)
-        if packed and len(content) > MOST_UNPACKED:
-            raise _too_much(file)
+        content = bytearray()
+        while some := stream.read(2**20):
+            content += some
+            _require_bearable(file, len(content), packed)
     _require_text(file, content[:64])
     return _decoded(file, content, 1)
 
@@ -77,16 +79,15 @@ def _byte_lines(file: Path) -> Iterator[bytes]:
             seen += len(line)
             if number == 1:
                 _require_text(file, line[:64])
-            if packed and seen > MOST_UNPACKED:
-                raise _too_much(file)
+            _require_bearable(file, seen, packed)
             if len(line) > LONGEST_LINE:
                 raise DataError(f"{file}:{number}: the line is longer than {LONGEST_LINE // 2**20} MB; is it a table?")
             yield line
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[tuple[BinaryIO, bool]]:
-    """Open a file and tell whether it is gzipped, which its first bytes say; explain what goes wrong while it is."""
+def _opened(file: Path) -> Iterator[tuple[BinaryIO, BinaryIO | None]]:
+    """Open a file, and what it is packed in where its first bytes say that it is; explain what goes wrong meanwhile."""
     if why := why_unreadable(file):
         raise DataError(f"{file}: {why}")
     try:
@@ -95,20 +96,27 @@ def _opened(file: Path) -> Iterator[tuple[BinaryIO, bool]]:
             plain.seek(0)
             if file.suffix == ".gz" and not packed:
                 raise DataError(f"{file}: is not gzipped, or damaged; if it is plain text, take the .gz off its name")
-            yield (cast(BinaryIO, gzip.GzipFile(fileobj=plain)) if packed else plain), packed
+            yield (cast(BinaryIO, gzip.GzipFile(fileobj=plain)), plain) if packed else (plain, None)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DataError(f"{file}: cannot be unpacked ({error}); it is cut short or damaged: get it again") from None
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror or error})") from None
 
 
-def _too_much(file: Path) -> DataError:
-    return DataError(
-        f"{file}: holds more than {MOST_UNPACKED // 2**20:,} MB when unpacked; if it should, gunzip it first"
-    )
+def _require_bearable(file: Path, unpacked: int, packed: BinaryIO | None) -> None:
+    """Refuse on the way what unpacks to more than memory and patience hold."""
+    if packed is None:
+        return
+    if unpacked > MOST_UNPACKED:
+        most = f"more than {MOST_UNPACKED // 2**20:,} MB"
+    elif unpacked > 2**21 and unpacked > MOST_PACKED * packed.tell():
+        most = f"{MOST_PACKED} times its size, as no table does,"
+    else:
+        return
+    raise DataError(f"{file}: holds {most} when unpacked; if that is right, gunzip it first")
 
 
-def _require_text(file: Path, head: bytes) -> None:
+def _require_text(file: Path, head: bytes | bytearray) -> None:
     """Raise DataError for what is known by its first bytes, with what to do about it."""
     why = next((why for mark, why in _NO_TEXT.items() if head.startswith(mark)), "")
     if not why and head.count(0) * 3 > len(head):  # of UTF-16, Latin letters have a zero byte each
@@ -117,7 +125,7 @@ def _require_text(file: Path, head: bytes) -> None:
         raise DataError(f"{file}: {why}")
 
 
-def _decoded(file: Path, content: bytes, line: int) -> str:
+def _decoded(file: Path, content: bytes | bytearray, line: int) -> str:
     try:
         return content.decode("utf-8-sig" if line == 1 else "utf-8")
     except UnicodeDecodeError as error:

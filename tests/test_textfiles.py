@@ -109,6 +109,14 @@ def test_what_unpacks_to_more_than_memory_holds_is_refused_on_the_way(
             list(read(tmp_path / "vqa.csv.gz"))
 
 
+@pytest.mark.parametrize("what", [b"a,b\n", b" "], ids=["rows", "one line"])
+def test_a_bomb_is_refused_after_its_first_megabytes(what: bytes, tmp_path: Path) -> None:
+    (tmp_path / "vqa.csv.gz").write_bytes(gzip.compress(b"a,b\n" + what * (2**24 // len(what))))
+    for read in (csv_rows, file_text):
+        with pytest.raises(DataError, match=r"vqa\.csv\.gz: holds 200 times its size"):
+            list(read(tmp_path / "vqa.csv.gz"))
+
+
 def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "LONGEST_LINE", 10_000)
     (tmp_path / "vqa.csv.gz").write_bytes(gzip.compress(TEXT.encode() + b"x" * 20_000))

@@ -1,0 +1,39 @@
+"""Questions that are asked twice, or asked again in the evaluation, are known by pixels and words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mmedpo import Case, Pair, Picture, Score, Side, Weighted
+from mmedpo.display import Console, _print_overlap
+from mmedpo.evaluate import overlap
+from mmedpo.questions import counts_of
+
+FILM, OTHER = Picture("a.png", "film"), Picture("b.png", "other")
+CASE = Case("c", FILM, "Is there a nodule?", "Yes", kind="closed")
+TRAINED = [Weighted(Pair(CASE, Side(FILM, "Yes"), Side(FILM, "No"), "text"), Score(1.0), 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("change", "images", "questions"),
+    [
+        ({}, 1, 1),
+        ({"id": "d", "question": "is there a NODULE"}, 1, 1),
+        ({"question": "Is there an effusion?"}, 1, 0),
+        ({"image": OTHER}, 0, 0),
+    ],
+)
+def test_what_was_trained_on_is_counted_by_image_and_by_question(
+    change: dict[str, object], images: int, questions: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = overlap([replace(CASE, **change)], TRAINED)  # type: ignore[arg-type]
+    assert found == {"images": 1, "trained_on": images, "questions_trained_on": questions}
+    _print_overlap(Console(), found)
+    assert ("1 of the questions" in capsys.readouterr().out) == bool(questions)
+
+
+def test_a_sound_set_has_nothing_odd() -> None:
+    cases = [CASE, replace(CASE, id="d", image=OTHER, answer="No"), replace(CASE, id="e", question="Is it left?")]
+    assert counts_of(cases) == {"closed questions": 3}
