@@ -23,9 +23,6 @@ class CheckedMetric:
         """Take a metric and where it comes from."""
         self.metric, self.found, self.use = metric, found, metric.use
         self.additive, self.better = metric.additive, metric.better
-        ways = self.better.values() if isinstance(self.better, Mapping) else [None]
-        if any(way not in (-1, 0, 1) for way in ways):
-            raise blame(found, f"better is {plain.shown(self.better)}, not 1 or -1 by measure")
 
     def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
         """Return the statistics of each case."""

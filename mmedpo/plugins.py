@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
+from mmedpo.declared import check_declared
 from mmedpo.errors import PluginError
 from mmedpo.installed import announced
 
@@ -98,7 +99,9 @@ def _import(found: Found) -> type[Part]:
         raise
     except BaseException as error:  # a plugin may raise anything, SystemExit too
         raise PluginError(f"{found} cannot be imported: {_cause(error)}") from error
-    return _pick(found, _offered(found, module))
+    cls = _pick(found, _offered(found, module))
+    check_declared(found, cls)
+    return cls
 
 
 def _cause(error: BaseException) -> str:

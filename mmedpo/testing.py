@@ -17,6 +17,7 @@ from typing import Any
 
 from mmedpo import boundary
 from mmedpo.checked_metric import CheckedMetric
+from mmedpo.declared import check_declared
 from mmedpo.parts import (
     CONTRACTS,
     Backbone,
@@ -112,6 +113,7 @@ def check_part(part: Part) -> None:
     found = Found(kind, getattr(part, "use", "?"), "the plugin under test", "0", EntryPoint("", "", ""))
     if not getattr(type(part), "use", ""):
         raise boundary.blame(found, f"{type(part).__name__} has no `use`")
+    check_declared(found, type(part))
     with blaming(found, "the options"):
         same = pickle.loads(pickle.dumps(part)) == part
     if not same:

@@ -467,3 +467,38 @@ def test_built_in_dispreferences_keep_the_contract(part: Dispreference) -> None:
 
 def test_the_phantom_keeps_the_contract_of_a_backbone() -> None:
     check_part(Phantom())
+
+
+class Undeclared(Dispreference):
+    """Say odd things of itself."""
+
+    use = "undeclared"
+
+    def disprefer(self, cases: Sequence[Case], backbone: Any, earlier: Any) -> Any:
+        return iter(())
+
+
+SAID = [{}, {"makes": "both"}, {"pairs_a_case": None}, {"pairs_a_case": 0}, {"pairs_a_case": True}, {"slice_size": 0}]
+
+
+@pytest.mark.parametrize("said", SAID, ids=str)
+def test_a_dispreference_says_what_it_makes_and_how_many(said: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (({"makes": "text"} if said else {}) | said).items():
+        monkeypatch.setattr(Undeclared, name, value, raising=False)
+    with pytest.raises(PluginError, match="dispreference 'undeclared'"):
+        check_part(Undeclared())
+
+
+@pytest.mark.parametrize("rates", ["text", {"sound"}, set(), None], ids=str)
+def test_a_scorer_says_which_kinds_of_pair_it_rates(rates: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Returns, "rates", rates)
+    with pytest.raises(PluginError, match="`rates`"):
+        check_part(Returns(what="fine"))
+
+
+@pytest.mark.parametrize("said", [{"better": 1}, {"better": {"recall": "more"}}, {"additive": "yes"}], ids=str)
+def test_a_metric_says_which_way_is_better(said: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in said.items():
+        monkeypatch.setattr(Recalls, name, value)
+    with pytest.raises(PluginError, match="metric 'recalls'"):
+        check_part(Recalls())

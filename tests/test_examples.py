@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT, Mmedpo
@@ -67,6 +69,44 @@ def test_an_example_runs_to_its_table_at_reduced_size(name: str, mmedpo: Mmedpo,
         measured = one["measures"]["measures"][0]
         assert set(measured["before"]) == set(measured["after"])
         assert (tmp_path / one["folder"] / "adapter/adapter_model.safetensors").exists()
+        assert_not_worse(measured)
+
+
+def assert_not_worse(measured: dict[str, Any]) -> None:
+    """Require of a recipe that is shown to others that it does not end worse than it began."""
+    before, after = measured["before"], measured["after"]
+    assert after["closed_unparsed"] <= before["closed_unparsed"] + 0.05
+    assert after["closed_accuracy"] >= before["closed_accuracy"] - 0.1  # of a few questions
+    assert not [caution for caution in measured["cautions"] if "neither yes nor no" in caution]
+
+
+def recipes_in_docs() -> list[Any]:
+    """Return the recipes in the pages that need no data and no weights but the phantom's."""
+    blocks = [
+        (page, number, block)
+        for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+        for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL))
+        if "\noutput:" in f"\n{block}" and "backbone:  {use: phantom}" in block and "\ntrain:" in block
+    ]
+    return [pytest.param(block, id=f"{page.name}-{number}") for page, number, block in blocks]
+
+
+def test_the_page_about_recipes_has_one_that_runs_here() -> None:
+    assert "recipe.md-0" in [one.id for one in recipes_in_docs()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", recipes_in_docs())
+def test_a_recipe_in_the_docs_does_not_end_worse_than_it_began(recipe: str, mmedpo: Mmedpo, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(recipe)
+    small = ["data.images=60", "evaluate.data.images=30", "output=out"]
+    done = mmedpo("run", "recipe.yaml", *small, "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    for measured in result["measures"]["measures"]:
+        if measured["use"] == "med-vqa":
+            assert_not_worse(measured)
+            assert measured["after"]["closed_accuracy"] > measured["before"]["closed_accuracy"]
 
 
 @pytest.mark.slow
