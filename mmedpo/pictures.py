@@ -134,8 +134,12 @@ def require_file(path: Path, name: str) -> None:
 
 
 def short(name: str) -> str:
-    """Return a name of bearable length, both ends of one that is too long."""
-    return name if len(name) <= 120 else f"{name[:60]}...{name[-20:]} ({len(name):,} characters)"
+    """Return a name as it may be shown: both ends of one that is too long, nothing that a terminal would obey."""
+    first, last = (
+        "".join(one if one.isprintable() else repr(one)[1:-1] for one in part)
+        for part in ((name, "") if len(name) <= 120 else (name[:60], name[-20:]))
+    )
+    return f"{first}...{last} ({len(name):,} characters)" if last else first
 
 
 def _what_else(file: str | Path | BytesIO) -> str:

@@ -155,4 +155,5 @@ def test_any_name_is_found_missing_or_refused_with_its_row(name: str, tmp_path: 
     images = ImageFolder([tmp_path])
     told = said(lambda: list(images.complete([images.find(name, Row("vqa.csv:7", {}))])))
     assert told.startswith("vqa.csv:7: ")
+    assert told.isprintable()
     assert len(told) < 600 + 3 * len(str(tmp_path))
