@@ -34,8 +34,8 @@ def blame_for(error: Exception, clean: Callable[[str], str]) -> Answer | Passing
     if isinstance(error, openai.APIStatusError):
         return judged(error.status_code, error.body or error.message, error.response.headers, clean)
     causes = list(_causes(error))
-    if any(isinstance(cause, Endless) for cause in causes):
-        return Passing("a response without end", said=str(causes[-1]), maybe_paid=True, unusable=True)
+    if endless := [cause for cause in causes if isinstance(cause, Endless)]:
+        return Passing("a response without end", said=str(endless[0]), maybe_paid=True, unusable=True)
     if any(isinstance(cause, TimeoutError | openai.APITimeoutError) for cause in causes):
         return Passing("no answer in time", maybe_paid=_was_sent(error), deaf=not _was_sent(error))
     if isinstance(error, openai.APIConnectionError):

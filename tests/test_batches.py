@@ -24,6 +24,7 @@ from test_spending import act as answering
 from mmedpo import DataError, Endpoint, NoAnswer, RecipeError, Setting, Waiting
 from mmedpo.batch_api import BatchApi
 from mmedpo.batched import Batched, exchange
+from mmedpo.bodies import GUESSED
 from mmedpo.errors import Submitted
 from mmedpo.journal import Journal
 from mmedpo.plugins import resolve
@@ -586,3 +587,62 @@ def test_a_run_killed_while_it_submits_does_not_submit_twice(tmp_path: Path) -> 
     for path in runs.files():
         assert KEY.encode() not in path.read_bytes(), path
     assert os.path.exists(tmp_path / "runs/x/pairs.jsonl")
+
+
+# --- odd answers in a batch -------------------------------------------------------------------------------------------
+
+
+USAGES = ["null", '{"prompt_tokens": -5}', '{"prompt_tokens": 1e400}', '{"prompt_tokens": "n/a"}']
+
+
+@pytest.mark.parametrize("usage", USAGES)
+def test_an_odd_usage_in_a_batch_costs_no_answer_and_is_counted_at_most_and_said(usage: str, journal: Journal) -> None:
+    def act(request: dict[str, Any], before: int) -> Act:
+        message = {"content": json.loads(json.dumps(word(request).text))}
+        return Act(body=json.dumps({"choices": [{"message": message}], "usage": "USAGE"}))
+
+    spending = Spending(Budget())
+    with batching(act) as server:
+        finish = server.batches._finish
+
+        def finished(batch: dict[str, Any]) -> None:
+            finish(batch)
+            name = batch["output_file_id"]
+            marked = server.batches.files[name].replace(b'"USAGE"', usage.encode())
+            server.batches.files[name] = b"\xef\xbb\xbf" + marked
+
+        server.batches._finish = finished
+        assert until_done(batched(server), journal, spending=spending) == TEXTS
+        assert server.batches.created() == [5]
+    spent = spending.to_json()["m"]
+    assert spent[GUESSED] == 5
+    assert 0 < spent["tokens in"] < 5000
+
+
+def test_a_batch_of_nothing_but_errors_in_successes_stops_the_run(journal: Journal) -> None:
+    texts = [f"w{number}" for number in range(10)]
+    body = '{"error": {"message": "Something odd"}}'
+    told = pytest.raises(RecipeError, match=r"answered none of 10 requests of batch-2, .*Something odd")
+    with batching(lambda request, before: Act(body=body)) as server, told:
+        until_done(batched(server), journal, texts)
+    body = '{"error": {"message": "Insufficient credits", "code": 402}}'
+    with batching(lambda request, before: Act(body=body)) as server, pytest.raises(DataError, match="Insufficient"):
+        until_done(batched(server), journal, texts)
+
+
+def test_a_file_without_end_is_let_go(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmedpo.batch_api.MOST_OF_FILE", 500)
+    with batching() as server, pytest.raises(DataError, match="a response without end: more than"):
+        until_done(batched(server, patience=0.5), journal)
+
+
+def test_a_line_without_end_is_no_answer_and_costs_no_other(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmedpo.haul.LONGEST", 1000)
+
+    def act(request: dict[str, Any], before: int) -> Act:
+        fine = word(request)
+        return replace(fine, text=fine.text + " " * 2000) if '"c"' in fine.text else fine
+
+    with batching(act) as server:
+        told = "none: 2 batches left it without an answer, last with: no line"
+        assert until_done(batched(server), journal) == ["a", "b", told, "d", "e"]

@@ -66,6 +66,15 @@ def test_the_picked_answer_becomes_the_rejected_side_in_the_right_ones_form() ->
     assert server.bodies[0]["messages"][1]["content"][1]["type"] == "image_url"
 
 
+def test_what_the_backbone_thinks_aloud_is_shown_to_nobody() -> None:
+    samples = ["<think>Left?</think>In the right lower lobe.", "<think>In the left"]
+    item, server = make(saying(choice(1, "in the right upper lobe")), OPEN, samples)
+    assert isinstance(item, Pair)
+    assert item.notes["picked"] == "In the right lower lobe."
+    assert set(item.notes["samples"]) <= set(samples), "kept as they came"
+    assert "think" not in prompt_of(server)
+
+
 def test_verbatim_keeps_a_picked_answer_as_the_backbone_gave_it() -> None:
     long = "There is a nodule that I see in the right lower lobe of the lung, near the diaphragm"
     item, _ = make(saying(choice(1, "whatever")), OPEN, [long], verbatim=True)

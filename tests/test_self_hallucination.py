@@ -104,3 +104,11 @@ def test_a_severity_may_count_as_agreement_by_option() -> None:
     truth = case("Small", "How large is the nodule?")
     assert isinstance(made(Scripted("Large"), truth, samples=1)[0], Pair)
     assert isinstance(made(Scripted("Large"), truth, samples=1, least=0.6)[0], Drop)
+
+
+def test_what_a_backbone_thinks_aloud_is_no_part_of_its_answer() -> None:
+    (pair,) = made(Scripted("<think>Yes?</think>No", "<think>No, it"), case(), samples=2)
+    assert isinstance(pair, Pair)
+    assert pair.rejected.answer == "No"
+    (drop,) = made(Scripted("<think>No, it", "No</think>Yes"), case(), samples=2)
+    assert isinstance(drop, Drop)

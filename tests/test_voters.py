@@ -15,7 +15,7 @@ from mmedpo_plugins.med_llm_vote.consensus import Vote
 from mmedpo_plugins.med_llm_vote.local import Scoring
 from mmedpo_plugins.med_llm_vote.voters import Local, Remote, Rules
 
-from mmedpo import Case, DataError, Pair, Picture, RecipeError, Score, Setting, Side
+from mmedpo import Case, DataError, Pair, Picture, RecipeError, Score, Setting, Side, spoken
 
 
 def text_pair(question: str, chosen: str, rejected: str, *, restricted: bool = False) -> Pair:
@@ -171,6 +171,19 @@ def test_a_local_model_always_gives_a_score_and_says_how_sure_it_was(tmp_path: P
     assert [vote.voter for vote in votes] == ["tiny"] * 3
     assert all(vote.score is not None and vote.reason.startswith("p ") for vote in votes)
     assert [votes[0], votes[2]] == alone
+
+
+OPENED = ["<think>\n", "<thinking>", "[THINK]", "◁think▷", "<|start|>assistant"]
+
+
+@pytest.mark.parametrize("opened", OPENED)
+def test_a_local_model_that_would_think_first_is_asked_for_the_score_after_its_thoughts(opened: str) -> None:
+    tokenizer = make_tokenizer(True)
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}" + opened
+    voter = Scoring(Local(model="x"), None, None, tokenizer)  # type: ignore[arg-type]
+    asked = voter._text("system", "user")
+    assert spoken(asked) is not None, "a score within a thought would be a draft"
+    assert asked.endswith(voter._lead)
 
 
 def test_calibration_takes_out_what_a_model_says_to_nothing(tmp_path: Path) -> None:

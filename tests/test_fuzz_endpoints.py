@@ -1,0 +1,158 @@
+"""Whatever an endpoint sends: an answer, a reason that can be counted, or an error with a line; no traceback, no hang.
+
+The same answers go through what reads a body and through the client against a server of ours. A right answer within
+whatever is odd about the rest is never lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from chat_server import Act, serving
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mmedpo_plugins.med_llm_vote.voters import Opinion
+from test_chat import endpoint, question
+from test_endpoint_answers import DRAFT, THOUGHTS, opinion
+
+from mmedpo import Chat, Fault, NoAnswer, Setting
+from mmedpo.blame import judged
+from mmedpo.bodies import answer_in, answer_in_line, text_in
+from mmedpo.errors import MmedpoError
+from mmedpo.replies import read_reply
+from mmedpo.spending import Budget, Spending
+from mmedpo.thoughts import answering, spoken
+from mmedpo.wire import Answer, Passing, Refused
+
+MOST = (2000, 256)
+BOUNDED = settings(max_examples=150, deadline=10_000, derandomize=True, suppress_health_check=list(HealthCheck))
+FEW = settings(BOUNDED, max_examples=25)
+TEXT = st.text(st.characters(codec=None), max_size=40)
+SCALAR = st.none() | st.booleans() | st.integers() | st.floats() | TEXT | st.sampled_from([10**30, -1, 1e308, "9" * 50])
+JSON = st.recursive(SCALAR, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3))
+WORDS = "choices message content role finish_reason usage prompt_tokens completion_tokens error code status detail"
+NAMES = st.sampled_from([*WORDS.split(), "reasoning_content", "refusal", "model", "id", "tool_calls", "type", "text"])
+BODY = st.recursive(SCALAR, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=4))
+PIECES = st.sampled_from(
+    [opinion(9), DRAFT, '{"score": 2', "<think>", "</think>", "```json\n", "```", "{", "}", "[", " "]
+)
+CONTENT = st.lists(PIECES | TEXT, max_size=8).map("".join)
+
+
+def clean(text: str) -> str:
+    return text
+
+
+def fields(good: Any, odd: Any) -> Any:
+    return st.one_of(st.just(good), odd)
+
+
+@st.composite
+def responses(draw: Callable[..., Any]) -> Any:
+    """Draw a body that has the protocol's shape, with anything at any place of it."""
+    message = {"role": draw(fields("assistant", JSON)), "content": draw(fields(opinion(9), CONTENT | JSON))}
+    message |= draw(st.dictionaries(NAMES, JSON, max_size=2))
+    choice = {"index": 0, "message": draw(fields(message, BODY)), "finish_reason": draw(fields("stop", JSON))}
+    body = {"choices": draw(fields([choice], BODY)), "usage": draw(fields({"prompt_tokens": 1}, BODY))}
+    return body | draw(st.dictionaries(NAMES, BODY, max_size=2))
+
+
+def is_sound(got: Answer | Passing | Refused) -> None:
+    """Require what becomes of a response to be something that every later step can hold."""
+    if isinstance(got, Answer):
+        json.dumps(got.to_json(), ensure_ascii=False).encode()
+        assert all(0 <= tokens < 10**7 for tokens in got.tokens)
+    else:
+        said = got.said if isinstance(got, Refused) else f"{got.what}{got.said}"
+        assert said.isprintable()
+
+
+@BOUNDED
+@given(responses() | JSON | BODY)
+def test_any_json_is_an_answer_or_a_fault(body: Any) -> None:
+    text = json.dumps(body)
+    is_sound(answer_in(text, MOST, clean))
+    line = json.dumps({"custom_id": "x", "response": {"status_code": 200, "body": body}})
+    is_sound(answer_in_line(line.encode(), lambda key: MOST, clean)[1])
+
+
+@BOUNDED
+@given(st.binary(max_size=200) | CONTENT.map(lambda text: text.encode("utf-8", "replace")))
+def test_any_bytes_are_a_fault(raw: bytes) -> None:
+    is_sound(answer_in(text_in(raw), MOST, clean))
+    is_sound(answer_in_line(raw, lambda key: MOST, clean)[1])
+
+
+@BOUNDED
+@given(st.integers(400, 599), JSON | BODY, st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms"]), TEXT))
+def test_any_failure_is_sorted(status: int, error: Any, headers: dict[str, str]) -> None:
+    is_sound(judged(status, error, headers, clean))
+
+
+@BOUNDED
+@given(CONTENT, st.booleans())
+def test_any_text_is_an_answer_or_a_fault_and_never_the_draft(text: str, cut: bool) -> None:
+    read = read_reply(text, Opinion, cut=cut)
+    if isinstance(read, Opinion):
+        assert read.score in (2, 9)
+        said = spoken(text) if text.strip() not in (DRAFT, opinion(9)) else text
+        assert said is not None
+        assert f'"score": {read.score}' in said
+        assert f'"score": {11 - read.score},' not in said, "the other answer was given as well"
+    else:
+        assert isinstance(read, Fault)
+    answering(text)
+
+
+@BOUNDED
+@given(st.sampled_from(THOUGHTS), TEXT.filter(lambda text: not any(mark in text for mark in "<>[]{}|")), BODY, BODY)
+def test_a_right_answer_is_never_lost_to_what_is_odd_beside_it(marks: str, draft: str, usage: Any, other: Any) -> None:
+    content = f"{marks.format(draft + DRAFT)}{opinion(9, 'half ' + draft)}"
+    message = {"role": "assistant", "content": content, "tool_calls": other}
+    body = {"id": other, "choices": [{"message": message, "finish_reason": "stop", "logprobs": other}], "usage": usage}
+    got = answer_in("\ufeff" + json.dumps(body), MOST, clean)
+    assert isinstance(got, Answer)
+    read = read_reply(got.text, Opinion)
+    assert isinstance(read, Opinion), read
+    assert read.score == 9
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Chat, "first_pause", 0.001)
+
+
+STATUS = st.sampled_from([200, 200, 200, 400, 404, 429, 500, 503])
+
+
+@FEW
+@given(st.lists(st.tuples(STATUS, responses() | st.binary()), max_size=6))
+def test_a_client_ends_with_answers_reasons_or_one_line_and_pays_once(acts: list[tuple[int, Any]]) -> None:
+    """Act thus in turn, and rightly from then on; what is answered is counted, and nothing is asked for again."""
+    left = [Act(code, raw=body if isinstance(body, bytes) else json.dumps(body).encode()) for code, body in acts]
+
+    def act(request: dict[str, Any], before: int) -> Act:
+        return left.pop(0) if left else Act(text='{"word": "fine"}')
+
+    spending = Spending(Budget())
+    with serving(act) as server, endpoint(server, patience=20, repairs=1).chat(Setting(spending=spending)) as chat:
+
+        async def work(text: str) -> str:
+            try:
+                return str((await chat.ask(question(text))).made.word)
+            except NoAnswer as end:
+                end.reason.encode()
+                return ""
+
+        said = ""
+        try:
+            chat.each(["a", "b", "c"], work)
+        except MmedpoError as error:
+            said = str(error)
+        assert said.isprintable()
+    assert spending.held.calls == 0
+    assert all(tokens >= 0 for tokens in spending.total.tokens)
+    assert spending.total.calls + sum(spending.lost.values()) <= len(server.seen)
