@@ -12,7 +12,6 @@ A contender that fails is noted under its name, the others go on, and the exit s
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import subprocess
@@ -47,7 +46,6 @@ class Together:
         try:
             return measure(kind, shape, self.size, self.machine, self.folder / f"{name}-{kind}", batches, repeats)
         finally:
-            gc.collect()
             self.machine.forget_peak()
 
     def over_images(self, name: str, shape: Shape) -> dict[str, Any]:
@@ -103,15 +101,16 @@ def work(task: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def turns(kind: str, shape: Shape) -> list[tuple[str, tuple[int, ...], int]]:
+def turns(kind: str, shape: Shape, cuda: bool) -> list[tuple[str, tuple[int, ...], int]]:
     """Return under which names a contender runs, at which batch sizes it may, and how often it is timed."""
+    sizes = (1, 2, 4) if cuda else (1, 2)
     group = shape.pairs_per_image
     if kind in ("tree", "flex"):
         return [(kind, (group,), 7)]
     if kind == "trl" and shape.noised:
         return []  # it cannot take two images a pair
     equal = [("trl-equal", (group,), 3)] if kind == "trl" and group > 2 else []
-    return [(kind, (1, 2), 3 if kind == "trl" else 1), *equal]
+    return [(kind, sizes, 3 if kind == "trl" or cuda else 1), *equal]
 
 
 def measure_shape(
@@ -121,7 +120,7 @@ def measure_shape(
     found: dict[str, dict[str, Any]] = {}
     left: dict[str, Gradients] = {}
     for kind in kinds:
-        for turn, batches, repeats in turns(kind, shape):
+        for turn, batches, repeats in turns(kind, shape, bench.machine.cuda):
             try:
                 found[turn], left[turn] = bench(kind, f"{name}-{turn}", shape, batches, repeats)
             except Exception as error:
@@ -230,8 +229,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         result = compare(chosen, Path(folder))
     print(json.dumps(rounded(result), indent=2))
-    rows = [row for shape in result["shapes"].values() for row in shape["contenders"].values()]
-    sys.exit(any("failed" in row for row in rows))
+    failed = [
+        f"{name} {turn}: {row['failed']}"
+        for name, shape in result["shapes"].items()
+        for turn, row in shape["contenders"].items()
+        if "failed" in row
+    ]
+    if failed:
+        raise SystemExit("; ".join(failed))
 
 
 if __name__ == "__main__":

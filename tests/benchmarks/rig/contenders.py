@@ -44,7 +44,8 @@ def ours(kind: str, shape: Shape, size: Size, machine: Machine, folder: Path) ->
     backbone = make_backbone(size, machine)
     if kind == "flex":
         backbone.model.config.get_text_config()._attn_implementation = "flex_attention"
-    options = TrainOptions(lora=LoraOptions(r=size.rank, alpha=2 * size.rank), batch_size=1)
+    together = shape.pairs_per_image if kind in ("tree", "flex") else 1  # flex attention is compiled for each length
+    options = TrainOptions(lora=LoraOptions(r=size.rank, alpha=2 * size.rank), batch_size=together)
     with adapted(backbone, options, 0) as model:
         pixels = Pixels(backbone)
         pairs = [encode(weighted, backbone, pixels) for weighted in weighted_pairs(shape)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -24,7 +23,7 @@ def measure(
     peak = [machine.matmul_peak()]
     with contender(kind, shape, size, machine, folder) as (run, trainer):
         began = machine.clock()
-        run(range(1))  # warm up
+        run(range(min(batches[0], shape.count)))  # warm up
         warm = machine.clock() - began
         timing = tiled_share(machine) if kind == "trl" else nullcontext({})
         with timing as tiled:
@@ -86,7 +85,6 @@ def _tried(
             without_room.append(batch)
         if without_room:  # what the failed step held goes with its traceback
             model.zero_grad()
-            gc.collect()
             machine.forget_peak()
     if not few:
         raise MemoryError(f"no room for batches of any of {list(batches)} pairs")
