@@ -21,7 +21,8 @@ STEPS = [
 
 def on_gpu(folder: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
     """Run the script as on the machine, and return its JSON as well."""
-    line = ["bash", str(SCRIPT.with_suffix(".sh")), str(folder), *words]
+    own = ["--wheels", str(folder / "none")]  # those in the tree, if any, are for the Python of another machine
+    line = ["bash", str(SCRIPT.with_suffix(".sh")), str(folder), *own, *words]
     env = {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(line, capture_output=True, text=True, env=env, cwd=folder.parent)
     return done, json.loads((folder / "on_gpu.json").read_text())

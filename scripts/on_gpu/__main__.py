@@ -24,6 +24,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("folder", nargs="?", type=Path, default=Path("runs/on_gpu"), help="where JSON and log go")
     parser.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu")
     parser.add_argument("--size", choices=["7b", "tiny"], default="7b")
+    parser.add_argument("--wheels", type=Path, default=ROOT / ".wheels", help="packages that this machine lacks")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="what is not done by then is stopped")
     return parser.parse_args()
 
@@ -54,7 +55,9 @@ def carry_out(chosen: argparse.Namespace, log: TextIO) -> list[Done]:
         (chosen.folder / "on_gpu.json").write_text(json.dumps(whole, indent=2))
 
     with tempfile.TemporaryDirectory() as site:
-        install = Step("install", "scripts/on_gpu/install.py", ["--folder", site], 90)
+        install = Step(
+            "install", "scripts/on_gpu/install.py", ["--folder", site, "--wheels", str(chosen.wheels.resolve())], 90
+        )
         every = [install, *steps(chosen.device, chosen.size)]
         longer = chosen.minutes / MINUTES  # steps have more time, or less, where all of them have
         every = [replace(step, seconds=round(step.seconds * longer)) for step in every]

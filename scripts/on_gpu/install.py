@@ -1,4 +1,4 @@
-"""Put the packages of .wheels/ and this tree's mmedpo into a folder of their own; without wheels, do nothing.
+"""Put the packages of a folder of wheels and this tree's mmedpo into a folder of their own; without wheels, do nothing.
 
 python scripts/on_gpu/install.py --folder FOLDER --out install.json
 """
@@ -28,9 +28,10 @@ def install(folder: Path, *what: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--wheels", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args()
-    wheels = sorted(map(str, (ROOT / ".wheels").glob("*.whl")))
+    wheels = sorted(map(str, chosen.wheels.glob("*.whl")))
     if wheels:
         install(chosen.folder, *wheels)
         with tempfile.TemporaryDirectory() as place:  # a build leaves folders behind
