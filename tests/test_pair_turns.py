@@ -223,6 +223,8 @@ def test_what_would_be_lost_is_refused_by_row(root: Path, row: dict[str, Any], m
         ({**FACTORY, "system": "You are a radiologist."}, "its system turn is left out"),
         ({**TABLE, "source": "x", "margin": 2}, "columns that are not read: margin, source"),
         ({**MMEDPO, "rejected_noised": 1}, "columns that are not read: rejected_noised"),
+        ({**MMEDPO, "relevance": 0.5}, "columns that are not read: relevance"),
+        ({**TABLE, "mmedpo": "{}", "weighted_score": 1}, "columns that are not read: mmedpo, weighted_score"),
         (
             {**SWIFT, "messages": [user(f"{QUESTION}<image>"), said("No")]},
             "the image stood within or behind the question, and is shown before it",

@@ -11,8 +11,8 @@ from mmedpo_plugins.pairs.facts import Facts, facts_of
 from mmedpo_plugins.pairs.turns import MARK, Talk, joined, talk_of
 
 _JSON = ("evidence", "notes", "case_notes")  # columns of the plain table that hold JSON
-_OURS = {"relevance", "weight", "mmedpo", "id", "restricted"}  # read in every form
-_TABLE = {"question", "image", "chosen", "rejected", "chosen_image", "rejected_image"}
+_OURS = {"weight", "id", "restricted"}  # read in every form
+_TABLE = {"question", "image", "chosen", "rejected", "chosen_image", "rejected_image", "relevance"}
 _FACTS = set(Facts.model_fields) - {"image"}
 # What a row may hold that would change what is asked or answered, and that a pair has no room for.
 _NO_ROOM = [f"{side}{name}" for name in ("videos", "audios", "objects", "tools") for side in ("", "rejected_")]
@@ -148,7 +148,7 @@ def _sides(
     question, first, second, system = told
     ours = row.values.get("mmedpo")
     facts = facts_of(row, _json(row, "mmedpo"), "mmedpo") if ours else Facts()
-    remarks = _remarks(row, read)
+    remarks = _remarks(row, {*read, relevance, "mmedpo"})
     if system.strip():
         remarks += ("its system turn is left out",)
     if ours:
