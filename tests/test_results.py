@@ -81,7 +81,7 @@ def held(folder: Folder) -> list[str]:
         ("evaluate.max_new_tokens=3", "train", ["adapter", "training.json"]),
         ("evaluate=null", "weigh", ["adapter", "training.json"]),
         ("observe=[]", "weigh", list(MADE)),
-        ("budget={calls: 3}", "read", list(MADE)),
+        ("device=cpu", "read", list(MADE)),
     ],
 )
 def test_only_what_belongs_to_the_recipe_stays(folder: Folder, override: str, until: str, left: list[str]) -> None:
