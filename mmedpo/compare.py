@@ -65,10 +65,12 @@ def compare(named: Sequence[str], *, start: bool = False, only: Sequence[str] = 
 
 
 def _named_apart(methods: Sequence[Method]) -> list[Method]:
-    """Call methods by their paths where the names of their folders are alike."""
+    """Call methods by their paths where the names of their folders are alike, and one that is named twice by number."""
     if len({method.name for method in methods}) == len(methods):
         return list(methods)
-    return [replace(method, name=", ".join(map(str, method.runs))) for method in methods]
+    paths = [", ".join(map(str, method.runs)) for method in methods]
+    names = [path if paths.count(path) == 1 else f"{path} ({at})" for at, path in enumerate(paths, 1)]
+    return [replace(method, name=name) for method, name in zip(methods, names, strict=True)]
 
 
 def _method(text: str) -> Method:

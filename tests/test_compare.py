@@ -194,3 +194,10 @@ def test_runs_in_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
     make_run(b, some_right(0.9, 2), some_right(0.2, 1))
     found = rows_of("closed_accuracy", compare([str(a), str(b)]))
     assert set(found) == {str(a), str(b)}
+
+
+def test_a_run_compared_with_itself_is_equal(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "a", some_right(0.2, 1), some_right(0.2, 1))
+    done = CliRunner().invoke(app, ["compare", str(run), str(run)])
+    assert "the runs differ in no measure" in done.stdout
+    assert done.stdout.count("closed_accuracy") == 1
