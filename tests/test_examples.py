@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 from conftest import ROOT, Mmedpo
 
+from mmedpo.planning import plan
+from mmedpo.recipe import load_recipe
+
 EXAMPLES = ROOT / "examples"
 SMALL = {  # overrides that make a recipe small; None: it needs data or weights that are not here, so it is only checked
     "quickstart": ["data.images=8", "evaluate.data.images=6", "train.epochs=1", "train.lora={r: 4, alpha: 8}"],
@@ -54,6 +57,12 @@ def test_every_example_says_what_it_is_and_how_to_run_it(name: str) -> None:
     lines = (EXAMPLES / f"{name}.yaml").read_text().splitlines()
     assert lines[0].startswith("# ")
     assert any(line.startswith(f"# Run:    mmedpo run examples/{name}.yaml") for line in lines[:6])
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_example_is_right_as_written_whether_its_data_are_here_or_not(name: str) -> None:
+    recipe = EXAMPLES / f"{name}.yaml"
+    assert plan(recipe) or load_recipe(recipe)
 
 
 @pytest.mark.slow
