@@ -179,14 +179,12 @@ class PreferenceTrainer(DPOTrainer):
         `strayed` asks also how far the policy is from where it started, for which it runs twice.
         """
         base = self.accelerator.unwrap_model(model).get_base_model()
-        with self.accelerator.autocast():  # a projector that trains is in float32, what it reads in the model's dtype
-            shown = self.sight.inputs(base, batch["images"])
-        inputs = {**batch["inputs"], **self._prepare_inputs(shown)}
+        inputs = {**batch["inputs"], **self._shown(base, batch["images"])}
         if "end" in inputs:
             inputs["attention_mask"] = attention_mask(inputs.pop("end"), base, batch["trees"])
         asked = Asked(batch["rows"], batch["columns"], batch["spot"], batch["target"])
         head = base.get_output_embeddings()
-        beside = self._at_the_start(model, inputs, asked, head) if strayed else None
+        beside = self._at_the_start(model, inputs, batch["images"], asked, head) if strayed else None
         told = token_logps(model, inputs, asked, head, self._scaled, beside)
         # (sides, longest answer), or with divergences (sides, longest answer, 2)
         table = told.new_zeros(len(batch["tokens"]), int(batch["place"].max()) + 1, *told.shape[1:])
@@ -198,10 +196,19 @@ class PreferenceTrainer(DPOTrainer):
         found = Answers(*logps.chunk(2), *batch["tokens"].chunk(2))
         return replace(found, strayed=distance.chunk(2)[0] / found.chosen_tokens)
 
-    def _at_the_start(self, model: Any, inputs: dict[str, Any], asked: Asked, head: Any) -> Tensor:
+    def _shown(self, base: Any, images: Sequence[Any]) -> dict[str, Any]:
+        with self.accelerator.autocast():  # a projector that trains is in float32, what it reads in the model's dtype
+            return self._prepare_inputs(self.sight.inputs(base, images))
+
+    def _at_the_start(
+        self, model: Any, inputs: dict[str, Any], images: Sequence[Any], asked: Asked, head: Any
+    ) -> Tensor:
         """Return the logits (spots, vocabulary) of the policy before the first step."""
+        start = self.accelerator.unwrap_model(model)
         with torch.no_grad(), self._as_started():
-            return spot_logits(self.accelerator.unwrap_model(model), inputs, asked, head)
+            if self.options.projector is not None:  # features that are ready came from the projector of now
+                inputs = {**inputs, **self._shown(start.get_base_model(), images)}
+            return spot_logits(start, inputs, asked, head)
 
     @contextmanager
     def _as_started(self) -> Iterator[None]:

@@ -19,6 +19,7 @@ from mmedpo.adapters import load_adapter
 from mmedpo.batches import Collator, Pixels, Trained, encode, hold_out
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import StageFinished, TrainingLogged
+from mmedpo.features import Shelf, Sight
 from mmedpo.lora import adapted, save_adapter
 from mmedpo.parts import Setting
 from mmedpo.records import Weighted
@@ -270,6 +271,21 @@ def test_kl_is_the_divergence_from_the_starting_policy_over_the_chosen_answers_t
     wanted = [straying(tmp_path / "base", start, tmp_path / "stirred", pair, backbone) for pair in encoded]
     assert found.strayed.tolist() == pytest.approx(wanted, rel=1e-4)
     assert min(wanted) > 0.01
+
+
+def test_kl_is_from_the_projector_that_training_began_with_where_image_features_are_kept(tmp_path: Path) -> None:
+    options = TrainOptions(lora=LORA, loss=LossOptions(kl=1.0), projector=ProjectorOptions())
+    with open_trainer(tmp_path, make_backbone(), make_pairs(6), options) as trainer:
+        batch = trainer._prepare_inputs(trainer.collator([{"pair": index} for index in range(6)]))
+        stir(trainer.model)
+        looking = trainer.answers(trainer.model, batch, strayed=True).strayed
+        shelf = Shelf(tmp_path / "vision.bin", 2**20)
+        trainer.sight = Sight(
+            trainer.collator.backbone, trainer.collator.pixels, shelf, ["model.multi_modal_projector"]
+        )
+        kept = trainer.answers(trainer.model, batch, strayed=True).strayed
+    assert len(shelf)
+    torch.testing.assert_close(kept, looking, rtol=1e-4, atol=1e-6)
 
 
 def test_kl_trains_alike_on_trees_and_on_plain_pairs_and_holds_back(tmp_path: Path) -> None:
