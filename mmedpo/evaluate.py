@@ -85,7 +85,7 @@ def _cut_short(answered: Answered, most: int) -> Iterator[str]:
         counts = ", ".join(f"{count:,} {side}" for side, count in answered.cut.items())
         yield (
             f"of {len(answered.cases):,} answers each were cut at evaluate.max_new_tokens={most}: {counts}; they are"
-            " measured as far as they go, so raise it"
+            " measured as far as they go: raise it, or see whether the model still ends its answers"
         )
 
 
