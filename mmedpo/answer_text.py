@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 CUT = "cut"  # the key in a pair's notes that says that its rejected answer had to end before it was done
+_HALF = re.compile("[\ud800-\udfff]")
+UNREAD = "\ufffd"  # what stands in a text for what was no character
 
 
 class Answer(str):
@@ -22,6 +25,11 @@ class Answer(str):
 def was_cut(answer: str) -> bool:
     """Tell whether an answer had to end before it was done; a plain text counts as finished."""
     return isinstance(answer, Answer) and answer.cut
+
+
+def mended(text: str) -> str:
+    """Return a text in which half characters (lone surrogates), which no file can hold, are replaced."""
+    return _HALF.sub(UNREAD, text)
 
 
 def answer_json(answer: str) -> list[Any]:

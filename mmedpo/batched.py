@@ -3,16 +3,6 @@
 Whoever needs an answer that is not there yet is given up with `Waiting`; the answers it had are journalled, so it comes
 as far again when its work is done over. When a whole stage waits, `exchange` submits what was collected.
 
-What the journal holds besides the answers:
-
-    slip, by request     {"batch": NAME, "tries": 1, "most": [TOKENS, TOKENS]}: which batch it is in, how many it was
-                         in, what it takes at most; "refused" where one said that it will never be answered
-    sheet, by batch      {"state": ..., "id": ...}
-        doubtful         about to be submitted; whether it was, the endpoint's list of batches tells
-        sent             in the endpoint's hands
-        taken            every answer in it is journalled
-        void             it came to nothing, nothing in it was tried
-
 A batch has a name of ours from before it is submitted, which travels in its metadata: so a run killed at any moment
 finds it again and never submits the same requests twice.
 """
@@ -30,11 +20,11 @@ from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from mmedpo.batch_api import BatchApi
+from mmedpo.batch_notes import sheet, sheet_of, slip, slip_of
 from mmedpo.dialect import Dialect
 from mmedpo.errors import DataError, MmedpoError, Submitted
-from mmedpo.haul import Haul, slip_of
+from mmedpo.haul import Haul
 from mmedpo.hosts import host_of
-from mmedpo.records import digest
 from mmedpo.spending import Need, Spending
 from mmedpo.wire import NoAnswer, Refused
 
@@ -113,28 +103,28 @@ class Batched:
     def _settle_others(self) -> None:
         """Settle what this run submitted and a sibling took in."""
         for name in list(self._spending.batches):
-            if (sheet := self._journal.get(_sheet(name))) and sheet["state"] in ("taken", "void"):
-                self._settle(name, sheet)
+            if (known := sheet(self._journal, name))["state"] in ("taken", "void"):
+                self._settle(name, known)
 
     def tries(self, key: str) -> int | None:
         """Return how many batches left a request without an answer; None while one may still answer it.
 
         Raises NoAnswer when it was refused, or when there were too many.
         """
-        slip = self._journal.get(slip_of(key))
-        if slip is None:
+        known = slip(self._journal, key)
+        if known is None:
             return 0
-        name, tries = str(slip["batch"]), int(slip["tries"])
-        state = (self._journal.get(_sheet(name)) or {"state": "void"})["state"]
+        name, tries = known["batch"], known["tries"]
+        state = sheet(self._journal, name)["state"]
         if state in ("doubtful", "sent"):
             self._open.add(name)
             return None
         if state == "void":
             return max(0, tries - 1)
-        if "refused" in slip:
-            raise Refused(slip["refused"]["status"], "", slip["refused"]["code"]).drop
+        if "refused" in known:
+            raise Refused(known["refused"]["status"], "", known["refused"]["code"]).drop
         if tries >= self.most_tries:
-            raise NoAnswer(f"{tries} batches left it without an answer, last with: {slip.get('what', 'no line')}")
+            raise NoAnswer(f"{tries} batches left it without an answer, last with: {known.get('what', 'no line')}")
         return tries
 
     def add(self, key: str, body: Mapping[str, Any], need: Need, dialect: Dialect, tries: int) -> None:
@@ -214,14 +204,14 @@ class Batched:
         for one in some:
             self._journal.put(slip_of(one.key), {"batch": name, "tries": one.tries + 1, "most": list(one.need.tokens)})
         assert self._dialect is not None
-        sheet = {"state": "doubtful", "since": since, "count": len(some), "dialect": asdict(self._dialect)}
-        self._journal.put(_sheet(name), sheet)
+        facts = {"state": "doubtful", "since": since, "count": len(some), "dialect": asdict(self._dialect)}
+        self._journal.put(sheet_of(name), facts)
         need = sum((one.need for one in some), Need())
         self._spending.set_aside(name, self._endpoint.model, need, self._endpoint.price_share)
         with self._file(some) as lines:
             file = await self._api.upload(lines)
         batch = await self._api.create(file, name, since)
-        self._journal.put(_sheet(name), {**sheet, "state": "sent", "id": batch.id})
+        self._journal.put(sheet_of(name), {**facts, "state": "sent", "id": batch.id})
         self._open.add(name)
 
     @contextmanager
@@ -250,41 +240,41 @@ class Batched:
 
     async def _look(self, name: str) -> bool:
         """Look after a batch; tell whether requests in it have been answered, or have to be submitted again."""
-        sheet = self._journal.get(_sheet(name))
-        if sheet["state"] == "doubtful":
-            found = await self._api.find(name, sheet["since"])
+        known = sheet(self._journal, name)
+        if known["state"] == "doubtful":
+            found = await self._api.find(name, known["since"])
             if found is None:
-                return self._void(name, sheet)
-            sheet = {**sheet, "state": "sent", "id": found.id}
-            self._journal.put(_sheet(name), sheet)
-        if sheet["state"] in ("taken", "void"):  # by another run
+                return self._void(name, known)
+            known = {**known, "state": "sent", "id": found.id}
+            self._journal.put(sheet_of(name), known)
+        if known["state"] in ("taken", "void"):  # by another run
             self._open.discard(name)
             return True
-        batch = await self._api.look(sheet["id"])
+        batch = await self._api.look(known["id"])
         if batch.status in OVER:
-            await self._take(name, sheet, batch)
+            await self._take(name, known, batch)
             return True
         if batch.status == "failed":
-            self._void(name, sheet)
+            self._void(name, known)
             raise self._failed(batch)
-        self._said[name] = _progress(batch, sheet["count"])
+        self._said[name] = _progress(batch, known["count"])
         return False
 
-    def _void(self, name: str, sheet: Mapping[str, Any]) -> bool:
+    def _void(self, name: str, known: Mapping[str, Any]) -> bool:
         """Note that a batch came to nothing."""
-        self._close(name, {**sheet, "state": "void"})
+        self._close(name, {**known, "state": "void"})
         return True
 
-    def _close(self, name: str, sheet: Mapping[str, Any]) -> None:
-        self._journal.put(_sheet(name), sheet)
+    def _close(self, name: str, known: Mapping[str, Any]) -> None:
+        self._journal.put(sheet_of(name), known)
         self._open.discard(name)
-        self._settle(name, sheet)
+        self._settle(name, known)
 
-    def _settle(self, name: str, sheet: Mapping[str, Any]) -> None:
+    def _settle(self, name: str, known: Mapping[str, Any]) -> None:
         """Let go what was set aside for a batch, and note what it took."""
-        tokens = sheet.get("tokens", (0, 0))
-        taken = (sheet.get("answered", 0), (tokens[0], tokens[1]), sheet.get("lost", 0))
-        self._spending.settle_batch(name, *taken, sheet.get("odd"))
+        tokens = known.get("tokens", (0, 0))
+        taken = (known.get("answered", 0), (tokens[0], tokens[1]), known.get("lost", 0))
+        self._spending.settle_batch(name, *taken, known.get("odd"))
 
     def _failed(self, batch: Batch) -> DataError:
         """Say why the endpoint took no request of a batch."""
@@ -296,22 +286,18 @@ class Batched:
             "Nothing was charged; the same command submits it again"
         )
 
-    async def _take(self, name: str, sheet: Mapping[str, Any], batch: Batch) -> None:
+    async def _take(self, name: str, known: Mapping[str, Any], batch: Batch) -> None:
         """Journal every answer of a batch that is over."""
-        haul = Haul(self._journal, self._api.clean, Dialect(**sheet["dialect"]), self._learn, self._verdict)
+        haul = Haul(self._journal, self._api.clean, Dialect(**known["dialect"]), self._learn, self._verdict)
         for file in (batch.output_file_id, batch.error_file_id):
             async with self._api.download(file) as lines:
                 haul.take(name, lines)
         haul.judge(self._endpoint.base_url, batch.id)
         state = "void" if haul.stop and not haul.answered else "taken"
-        self._close(name, {**sheet, "state": state, **haul.to_json()})
+        self._close(name, {**known, "state": state, **haul.to_json()})
         await self._api.delete(batch.input_file_id, batch.output_file_id, batch.error_file_id)
         if haul.stop:
             raise haul.stop
-
-
-def _sheet(name: str) -> str:
-    return digest("batch", name)
 
 
 def _progress(batch: Batch, count: int) -> str:

@@ -288,13 +288,13 @@ def check_weights(found: Found, weights: Any, expected: int) -> list[float]:
 
 
 def check_answers(found: Found, cases: Sequence[Case], answers: Any) -> list[Answer]:
-    """Require a text of each case; an empty one counts as unparsed later, it is the model's right."""
+    """Require a text of each case; an empty one, or half a character in it, is the model's doing, not the part's."""
     check_length(found, "answer", answers, len(cases))
     texts = [
-        _plain(found, f"answer to case {case.id!r}", plain.text, answer)
+        _plain(found, f"answer to case {case.id!r}", plain.answer, answer)
         for case, answer in zip(cases, answers, strict=True)
     ]
-    return [Answer(text, was_cut(text)) for text in texts]
+    return [Answer(text, was_cut(said)) for text, said in zip(texts, answers, strict=True)]
 
 
 def check_encoding(encoding: Any) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo import boundary
-from mmedpo.answer_text import CUT
+from mmedpo.answer_text import CUT, UNREAD
 from mmedpo.errors import DataError
 from mmedpo.events import StageStarted
 from mmedpo.folder import json_line, write_text, write_whole
@@ -181,6 +181,8 @@ def disprefer(run: Run, parts: Sequence[Dispreference], cases: list[Case]) -> li
                         counts[f"of these, fallen back: {reason}"] += 1
                     if item.notes.get(CUT):
                         counts["of these, rejected answers cut at their greatest length"] += 1
+                    if UNREAD in item.rejected.answer and UNREAD not in item.case.answer:
+                        counts["of these, rejected answers with what is no character"] += 1
                     if sides(item) in before:  # it counts twice in the loss
                         again[f"{item.kind} pairs that an earlier dispreference made as well"] += 1
     pairs = [pair for case in cases for pair in made[case.id]]

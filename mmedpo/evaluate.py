@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmedpo import boundary
-from mmedpo.answer_text import answer_json, read_answer, was_cut
+from mmedpo.answer_text import UNREAD, answer_json, read_answer, was_cut
 from mmedpo.attention import Attends, look, statistics_of, to_lines
 from mmedpo.checked_metric import CheckedMetric
 from mmedpo.curate import only_cases, portable, read
@@ -40,8 +40,16 @@ class Answered:
     @property
     def cut(self) -> dict[str, int]:
         """Return how many answers had to end before they were done."""
+        return self._counted(was_cut)
+
+    @property
+    def unread(self) -> dict[str, int]:
+        """Return how many answers hold what is no character."""
+        return self._counted(lambda said: UNREAD in said)
+
+    def _counted(self, is_so: Callable[[str], bool]) -> dict[str, int]:
         sides = {"before": self.before, "after": self.after}
-        return {side: sum(map(was_cut, said)) for side, said in sides.items() if said is not None}
+        return {side: sum(map(is_so, said)) for side, said in sides.items() if said is not None}
 
 
 def evaluate(run: Run, options: EvaluateOptions, trained: Path | None, pairs: Sequence[Weighted]) -> dict[str, Any]:
@@ -75,6 +83,7 @@ def evaluate(run: Run, options: EvaluateOptions, trained: Path | None, pairs: Se
     result["cut"] = answered.cut
     result["cautions"] = list(_cut_short(answered, options.max_new_tokens))
     told = {f"of these, cut at max_new_tokens {side}": count for side, count in answered.cut.items() if count}
+    told |= {f"of these, with what is no character {side}": count for side, count in answered.unread.items() if count}
     run.finish("evaluate", Counter({"cases answered": len(held_out), **told}))
     return result
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
+from mmedpo.batch_notes import slip, slip_of
 from mmedpo.bodies import answer_in_line
 from mmedpo.dialect import Dialect
 from mmedpo.errors import MmedpoError, RecipeError
-from mmedpo.records import digest
 from mmedpo.wire import Answer, Passing, Refused
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ class Haul:
     def _take_line(self, batch: str, line: bytes) -> None:
         """Journal the answer that a line holds, or why there is none."""
         key, got = answer_in_line(line, self._most, self.clean)
-        slip = self.journal.get(slip_of(key)) if key else None
-        if slip is None or slip["batch"] != batch:
+        known = slip(self.journal, key) if key else None
+        if known is None or known["batch"] != batch:
             return  # a line for nobody; who has none is asked for again
         if isinstance(got, Answer):
             self.journal.put(key, got.to_json())
@@ -75,18 +75,18 @@ class Haul:
             self.tokens = (self.tokens[0] + got.tokens[0], self.tokens[1] + got.tokens[1])
             self.odd.update(got.odd)
         elif isinstance(got, Passing):
-            self._take_fault(key, got, slip)
+            self._take_fault(key, got, known)
         elif got.status in (400, 422) and self.learn(self.dialect, got.said):
-            self._mark(key, tries=slip["tries"] - 1)
+            self._mark(key, tries=known["tries"] - 1)
         elif isinstance(verdict := self.verdict(got), MmedpoError):
             self.stop = self.stop or verdict
-            self._mark(key, tries=slip["tries"] - 1)
+            self._mark(key, tries=known["tries"] - 1)
         else:
             self.refused[key] = got
 
-    def _take_fault(self, key: str, fault: Passing, slip: dict[str, Any]) -> None:
+    def _take_fault(self, key: str, fault: Passing, known: dict[str, Any]) -> None:
         if fault.teaches and self.learn(self.dialect, fault.said):
-            self._mark(key, tries=slip["tries"] - 1)
+            self._mark(key, tries=known["tries"] - 1)
             return
         self.lost += fault.maybe_paid
         if fault.unusable:
@@ -95,16 +95,11 @@ class Haul:
 
     def _most(self, key: str) -> tuple[int, int]:
         """Return how many tokens a request and its answer have at most."""
-        most = (self.journal.get(slip_of(key)) or {}).get("most", (0, 0))
+        most = (slip(self.journal, key) or {}).get("most", (0, 0))
         return most[0], most[1]
 
     def _mark(self, key: str, **facts: Any) -> None:
-        self.journal.put(slip_of(key), {**self.journal.get(slip_of(key)), **facts})
-
-
-def slip_of(key: str) -> str:
-    """Return the journal's key of what is known of a request that was in a batch."""
-    return digest("batch of", key)
+        self.journal.put(slip_of(key), {**(slip(self.journal, key) or {}), **facts})
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:

@@ -63,7 +63,7 @@ class ImageFolder:
         except DataError as error:
             wrong.append(str(error))
         if self._absent and self._missing == "error":
-            wrong.append(self._message())
+            wrong.append(str(self.absent()))
         if wrong:
             raise DataError("\n".join(wrong))
         yield from made
@@ -80,9 +80,10 @@ class ImageFolder:
         if not target.is_relative_to(root) and target.parent != _blobs(root):
             raise row.wrong(f"the image {short(name)!r} is a link that leads out of {_folder_of(path, name)}")
 
-    def _message(self) -> str:
+    def absent(self) -> DataError:
+        """Make the error that names the images that `find` did not find."""
         row = next(iter(self._absent.values()))
-        return f"{row.place}: {self._told(list(self._absent))}, or leave their cases out with data.missing=skip"
+        return row.wrong(f"{self._told(list(self._absent))}, or leave their cases out with data.missing=skip")
 
     def _told(self, names: list[str]) -> str:
         first, rest = names[:3], len(names) - 3

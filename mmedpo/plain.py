@@ -11,6 +11,7 @@ from dataclasses import is_dataclass
 from numbers import Integral, Real
 from typing import Any
 
+from mmedpo.answer_text import mended
 from mmedpo.records import to_json
 
 LARGEST = 1e300  # so that no difference of two is infinite
@@ -42,6 +43,11 @@ def text(value: Any) -> str:
     except UnicodeEncodeError:
         raise ValueError(f"{value.encode(errors='replace').decode()[:40]!r}, which holds half a character") from None
     return value
+
+
+def answer(value: Any) -> str:
+    """Return what a model said as a text that a file can hold."""
+    return text(mended(value) if isinstance(value, str) else value)
 
 
 def json_value(value: Any, deep: int = 0) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mmedpo.answer_text import mended
 from mmedpo.errors import RecipeError
-from mmedpo.replies import mended
 
 
 class Prompts:

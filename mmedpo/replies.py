@@ -16,12 +16,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from mmedpo.answer_text import mended
 from mmedpo.thoughts import spoken
 
 Reply = TypeVar("Reply", bound=BaseModel)
 BRACES = 1000  # at which an object is looked for: a text of nothing but braces must not take a minute
 LONGEST = 1_000_000  # characters; no answer is that long, and looking through it takes a second
-_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,6 @@ FORM = Fault(
 
 class _Twice(ValueError):
     """A key stands twice in one object."""
-
-
-def mended(text: str) -> str:
-    """Return a text in which half characters (lone surrogates), which no file can hold, are replaced."""
-    return _HALF.sub("\ufffd", text)
 
 
 def read_reply(text: str, kind: type[Reply], *, cut: bool = False) -> Reply | Fault:

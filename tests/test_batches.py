@@ -22,7 +22,8 @@ from test_gpt4o_hallucination import KEY, Runs, wrong_answer
 from test_spending import act as answering
 
 from mmedpo import DataError, Endpoint, NoAnswer, RecipeError, Setting, Waiting
-from mmedpo.batch_api import BatchApi
+from mmedpo.batch_api import MARK, BatchApi
+from mmedpo.batch_notes import sheet_of, slip_of
 from mmedpo.batched import Batched, exchange
 from mmedpo.bodies import GUESSED
 from mmedpo.errors import Submitted
@@ -206,6 +207,38 @@ def test_a_run_that_is_gone_between_submitting_and_noting_it_finds_its_batch_aga
             server.batches.batches[late["id"]] = late
         assert until_done(batched(server), journal) == TEXTS
         assert sum(call == ("POST", "/batches") for call in server.batches.calls) == 1
+
+
+@pytest.mark.parametrize("value", [7, {}, {"state": "sent"}, {"state": "lost", "since": 0}, {"batch": 1, "tries": "x"}])
+def test_a_batch_whose_note_is_damaged_is_found_at_the_endpoint_and_not_paid_twice(
+    value: Any, journal: Journal
+) -> None:
+    with batching(done=False) as server:
+        with pytest.raises(Submitted):
+            go(batched(server), journal)
+        (name,) = (batch["metadata"][MARK] for batch in server.batches.batches.values())
+        journal.put(sheet_of(name), value)
+        server.batches.done = True
+        assert until_done(batched(server), journal) == TEXTS
+        assert server.batches.created() == [5]
+
+
+def test_a_request_whose_slip_is_damaged_is_asked_again(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys: list[str] = []
+    real = Batched.add
+
+    def add(self: Batched, key: str, *rest: Any) -> None:
+        keys.append(key)
+        real(self, key, *rest)
+
+    monkeypatch.setattr(Batched, "add", add)
+    with batching(done=False) as server:
+        with pytest.raises(Submitted):
+            go(batched(server), journal)
+        journal.put(slip_of(keys[0]), {"batch": "b"})
+        server.batches.done = True
+        assert until_done(batched(server), journal) == TEXTS
+        assert server.batches.created() == [5, 1]
 
 
 def test_a_request_that_is_rejected_is_dropped_and_a_filtered_one_refused(journal: Journal) -> None:

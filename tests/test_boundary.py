@@ -20,6 +20,7 @@ from mmedpo_plugins.phantom import Phantom
 from mmedpo_plugins.self_hallucination import SelfHallucination
 
 from mmedpo import (
+    Answer,
     Backbone,
     Case,
     Dispreference,
@@ -502,3 +503,10 @@ def test_a_metric_says_which_way_is_better(said: dict[str, Any], monkeypatch: py
         monkeypatch.setattr(Recalls, name, value)
     with pytest.raises(PluginError, match="metric 'recalls'"):
         check_part(Recalls())
+
+
+def test_half_a_character_in_a_models_answer_is_replaced_and_its_cut_is_kept() -> None:
+    said = [Answer("a nodule \ud83d", cut=True), "No"]
+    answers = boundary.check_answers(resolve("backbone", "phantom"), tiny_cases(2), said)
+    assert answers == ["a nodule \ufffd", "No"]
+    assert [answer.cut for answer in answers] == [True, False]

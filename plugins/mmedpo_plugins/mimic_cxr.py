@@ -98,7 +98,7 @@ class MimicCxr(Reader):
             name = row.text("dicom_id")
             path = images.find(f"{_folder(row)}/{name}.jpg", row)
             if path is None and self.missing == "error":  # at once: to look at all 377,110 first would take long
-                raise row.wrong(f"there is no image {_folder(row)}/{name}.jpg; or leave it out with data.missing=skip")
+                raise images.absent()
             if path is None:
                 yield images.drop(name)
             elif report is None:
