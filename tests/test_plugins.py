@@ -57,7 +57,8 @@ def scorer_package(folder: Path, name: str, source: str, package: str = "") -> P
 def recipe_with(folder: Path, use: str) -> Path:
     path = folder / "recipe.yaml"
     path.write_text(
-        f"output: runs/x\ndata: {{use: phantom, images: 2}}\nbackbone: {{use: phantom}}\nscore: [{{use: {use}}}]\n"
+        f"output: runs/x\ndata: {{use: phantom, images: 2}}\nbackbone: {{use: phantom}}\n"
+        f"disprefer: [{{use: opposite-answer}}]\nscore: [{{use: {use}}}]\n"
     )
     return path
 
@@ -112,7 +113,7 @@ def test_a_run_that_names_a_bad_plugin_stops_with_plugin_package_version_and_cau
     scorer_package(packages, name, BROKEN[name][0])
     done = mmedpo("run", recipe_with(tmp_path, name), packages=packages)
     assert done.returncode == 3
-    for said in (f"scorer '{name}'", f"pkg-{name} 2.1", BROKEN[name][1], "recipe.yaml:4:15"):
+    for said in (f"scorer '{name}'", f"pkg-{name} 2.1", BROKEN[name][1], "recipe.yaml:5:15"):
         assert said in done.stderr
     assert not (tmp_path / "runs").exists()
 
