@@ -208,10 +208,16 @@ class Chat:
                 await self._leave(self._batched, key, messages, question)
             if key not in self._going:
                 task = asyncio.ensure_future(self._fetch(key, messages, question))
-                task.add_done_callback(lambda _: self._going.pop(key, None))
+                task.add_done_callback(lambda done: self._arrived(key, done))
                 self._going[key] = task
             return await asyncio.shield(self._going[key])
         return known
+
+    def _arrived(self, key: str, task: asyncio.Future[Answer]) -> None:
+        """Forget a request that is over; what went wrong with it concerns who waits for it, if a stop left anybody."""
+        self._going.pop(key, None)
+        if not task.cancelled():
+            task.exception()
 
     def _request_key(self, messages: list[dict[str, Any]], question: Question, attempt: int) -> str:
         """Hash all that an answer depends on; limits, pauses and keys are no part of it."""
