@@ -154,7 +154,8 @@ def notes_on(loaded: Loaded) -> Iterator[str]:
     """Yield what is no mistake and may not be meant."""
     recipe = loaded.recipe
     for named in paths_in(recipe):
-        if named.needed and named.needed.kind == "hub" and not os.path.exists(named.path):
+        hub = named.needed and named.needed.kind == "hub" and not named.needed.lacking(named.path)
+        if hub and not os.path.exists(named.path):
             keys = ".".join(map(str, named.keys))
             yield f"{keys}: there is no folder {named.path} here, so it is taken for a name on the Hugging Face Hub"
     if recipe.data.yields == "cases" and not recipe.disprefer:

@@ -143,6 +143,8 @@ def test_a_hub_name_is_a_note_and_no_mistake(recipe: Path) -> None:
     loaded = load_recipe(recipe, ["backbone={use: llava-med, checkpoint: weights/llava}"])
     require_ready(loaded)
     assert "there is no folder weights/llava here, so it is taken for a name" in next(notes_on(loaded))
+    loaded = load_recipe(recipe, ["backbone={use: llava-med, checkpoint: /weights/llava}"])
+    assert not list(notes_on(loaded)), "no name on the hub begins with a slash"
 
 
 class Anyones(Reader):
