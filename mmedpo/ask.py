@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmedpo.answer_text import Answer
+from mmedpo.boundary import check_answers
 from mmedpo.errors import DataError
 from mmedpo.parts import Reader
 from mmedpo.pictures import Picture
@@ -18,9 +20,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def answers_of(folder: Path, image: Path, question: str) -> dict[str, str]:
+def answers_of(folder: Path, image: Path, question: str) -> dict[str, Answer]:
     """Return the answers by model. Raises DataError when the run has no adapter or the image cannot be read."""
-    recipe = load_run(folder).recipe
+    loaded = load_run(folder)
+    recipe, found = loaded.recipe, loaded.found[type(loaded.recipe.backbone)]
     adapter = adapter_of(folder)
     pixels = _pixels(image, [recipe.data, *([recipe.evaluate.data] if recipe.evaluate else [])])
     case = Case("asked", Picture.drawn(pixels), question, "")
@@ -28,7 +31,7 @@ def answers_of(folder: Path, image: Path, question: str) -> dict[str, str]:
     answers = {}
     for name, backbone in (("before", recipe.backbone), ("after", aligned)):
         with backbone.open(resolve_setting(recipe)) as live:
-            answers[name] = live.answer([case])[0]
+            (answers[name],) = check_answers(found, [case], live.answer([case]))
     return answers
 
 

@@ -24,7 +24,7 @@ def ask(
         print_json(answers)
     else:
         for name, answer in answers.items():
-            print(f"{name + ':':8}{answer}")
+            print(f"{name + ':':8}{answer}{' ... (cut off)' if answer.cut else ''}")
 
 
 def merge(run: RunFolder, out: Annotated[Path, typer.Argument(help="A new folder.", callback=new_folder)]) -> None:
