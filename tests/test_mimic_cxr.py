@@ -188,7 +188,7 @@ def test_published_cases_are_read_whole(name: str, findings: str, shared: Path) 
 )
 def test_a_report_that_is_shortened_is_counted(root: Path, text: str, section: str, remark: str) -> None:
     (root / "files/p10/p10000032/s50414267.txt").write_text(text)
-    case, told = MimicCxr(root=root, section=section).read()  # type: ignore[arg-type]
+    told, case = MimicCxr(root=root, section=section).read()  # type: ignore[arg-type]
     assert isinstance(case, Case)
     assert told == Remark(case.id, remark)
 

@@ -106,8 +106,8 @@ class MimicCxr(Reader):
             elif not report:
                 yield Drop(name, f"the report has no section {self.section}")
             else:
-                yield self._case(row, path, report)
                 yield from (Remark(name, why) for one in self._wanted() if (why := shortened(text or "", one)))
+                yield self._case(row, path, report)
 
     def _wanted(self) -> tuple[Section, ...]:
         return ("findings", "impression") if self.section == "both" else (self.section,)
