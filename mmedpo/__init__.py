@@ -56,11 +56,11 @@ if TYPE_CHECKING:
     from mmedpo.replies import Fault
     from mmedpo.rows import Ids, Row, answer_kind, closed_answer, every, shown
     from mmedpo.sameness import folded, taught
-    from mmedpo.spending import Need
     from mmedpo.sums import totals
     from mmedpo.textfiles import file_text, split_lines, text_lines, why_unreadable
     from mmedpo.thoughts import answering, spoken
     from mmedpo.tokens import filler, most
+    from mmedpo.usage import Need
     from mmedpo.values import is_number
 
 # Resolved on first use, so that `mmedpo --help` pays for none of them.
@@ -93,7 +93,7 @@ _HOMES = {
     "mmedpo.replies": ["Fault"],
     "mmedpo.rows": ["Ids", "Row", "answer_kind", "closed_answer", "every", "shown"],
     "mmedpo.sameness": ["folded", "taught"],
-    "mmedpo.spending": ["Need"],
+    "mmedpo.usage": ["Need"],
     "mmedpo.sums": ["totals"],
     "mmedpo.textfiles": ["file_text", "split_lines", "text_lines", "why_unreadable"],
     "mmedpo.thoughts": ["answering", "spoken"],

@@ -12,10 +12,10 @@ from statistics import fmean
 from typing import Any
 
 from mmedpo.csvtext import csv_rows
-from mmedpo.curate import read_pairs
 from mmedpo.errors import DataError
 from mmedpo.folder import write_text
 from mmedpo.intervals import DRAWS
+from mmedpo.pairs_file import read_pairs
 from mmedpo.private import private
 from mmedpo.records import Pair, Weighted, digest
 from mmedpo.rows import Row, every

@@ -18,8 +18,8 @@ CHUNK = 2**26  # logits held at once; beyond it they are computed in parts, and 
 class Asked:
     """Which next tokens are asked for.
 
-    Answer token m, `target[m]`, is predicted at row `rows[spot[m]]`, column `columns[spot[m]]`; it is token number
-    `place[m]` of the answer of side `side[m]`. Tokens that continue the same text share a spot.
+    Answer token m, `target[m]`, is predicted at row `rows[spot[m]]`, column `columns[spot[m]]`. Tokens that continue
+    the same text share a spot.
     """
 
     rows: Tensor  # (spots,)

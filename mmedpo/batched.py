@@ -25,7 +25,8 @@ from mmedpo.dialect import Dialect
 from mmedpo.errors import DataError, MmedpoError, Submitted
 from mmedpo.haul import Haul
 from mmedpo.hosts import host_of
-from mmedpo.spending import Need, Spending
+from mmedpo.spending import Spending
+from mmedpo.usage import Need
 from mmedpo.wire import NoAnswer, Refused
 
 if TYPE_CHECKING:

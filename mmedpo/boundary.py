@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, get_args
 
 from mmedpo import plain
 from mmedpo.answer_text import Answer, was_cut
-from mmedpo.errors import DataError, PluginError
+from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError
 from mmedpo.parts import Dispreference
 from mmedpo.pictures import Picture
 from mmedpo.plugins import Found
 from mmedpo.records import Case, CaseKind, Drop, Pair, PairKind, Region, Remark, Score, Side
+from mmedpo.storage import explained
 
 Yielded = Case | Pair | Drop | Remark
 
@@ -25,6 +27,32 @@ Yielded = Case | Pair | Drop | Remark
 def blame(found: Found, message: str) -> PluginError:
     """Make the error that names the plugin, its package and version."""
     return PluginError(f"{found}: {message}")
+
+
+@contextmanager
+def blaming(found: Found, lower: str) -> Iterator[None]:
+    """Say whose error it was; for memory that ran out, say what to lower."""
+    try:
+        yield
+    except (MmedpoError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            raise RecipeError(f"out of memory in {found}: lower {lower}") from error
+        if refused := explained(error):
+            raise refused from error
+        raise PluginError(f"{found} failed: {type(error).__name__}: {error}") from error
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether torch or the system had no memory left."""
+    text = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "not enough memory" in text
+        or "can't allocate memory" in text
+    )
 
 
 def check_length(found: Found, verb: str, results: Any, expected: int) -> None:

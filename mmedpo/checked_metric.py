@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmedpo import plain
-from mmedpo.boundary import blame, check_length
+from mmedpo.boundary import blame, blaming, check_length
 from mmedpo.parts import Metric, Statistics
 from mmedpo.plugins import Found
 from mmedpo.records import Case
-from mmedpo.run import blaming
 from mmedpo.sums import totals
 
 

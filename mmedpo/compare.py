@@ -13,8 +13,8 @@ from mmedpo.folder import read_json
 from mmedpo.gains import is_count
 from mmedpo.intervals import gaps, holm, resampled
 from mmedpo.jsontext import jsonl_rows
+from mmedpo.of_run import load_run
 from mmedpo.parts import Statistics
-from mmedpo.pipeline import load_run
 from mmedpo.records import digest, seed_for
 from mmedpo.results import other
 

@@ -7,25 +7,22 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mmedpo import boundary
 from mmedpo.answer_text import CUT, UNREAD
+from mmedpo.boundary import blaming
 from mmedpo.errors import DataError
 from mmedpo.events import StageStarted
 from mmedpo.folder import json_line, write_text, write_whole
 from mmedpo.journal import Journal
-from mmedpo.jsontext import jsonl_rows
 from mmedpo.parts import Dispreference, Localizer, Reader, Scorer
-from mmedpo.places import Places
 from mmedpo.questions import counts_of
 from mmedpo.records import GIVEN, Case, Drop, Pair, Region, Remark, Score, Side, Weighted, from_json, to_json
 from mmedpo.regions import agreement, merge
 from mmedpo.results import set_aside
-from mmedpo.rows import Row, every
-from mmedpo.run import Opened, Run, blaming, by_slice, opening
+from mmedpo.run import Opened, Run, by_slice, opening
 from mmedpo.sameness import folded, taught
 from mmedpo.samples import Remembering
 from mmedpo.storage import writing
@@ -372,29 +369,6 @@ def _linked(folder: Path, made: Path) -> str:
 def _is_that(place: Path, made: Path) -> bool:
     """Tell whether two files are one, or a copy; the journal makes a damaged image anew."""
     return not made.exists() or os.path.samefile(place, made) or place.stat().st_size == made.stat().st_size
-
-
-def read_pairs(folder: Path) -> list[Weighted]:
-    """Read a run's pairs.jsonl. Raises DataError with file and line."""
-    path = folder / "pairs.jsonl"
-    if not path.exists():
-        raise DataError(f"{path}: there are no pairs yet; run `mmedpo run RECIPE --until weigh` first")
-    return every(map(partial(_weighted, Places(folder)), jsonl_rows(path)))
-
-
-def _weighted(places: Places, row: Row) -> Weighted:
-    try:
-        return from_json(Weighted, _absolute(places, row.values))
-    except ValueError as error:
-        raise row.wrong(f"is not a pair ({error})") from error
-
-
-def _absolute(places: Places, value: Any) -> Any:
-    if isinstance(value, dict) and value.keys() == {"path", "sha256"}:
-        return {**value, "path": places.of(value["path"])}
-    if isinstance(value, dict):
-        return {key: _absolute(places, item) for key, item in value.items()}
-    return [_absolute(places, item) for item in value] if isinstance(value, list) else value
 
 
 def kind_means(weighted: Sequence[Weighted]) -> dict[str, float]:

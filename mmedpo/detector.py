@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo import boundary, curate
+from mmedpo.boundary import blaming
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import StageAdvanced, StageStarted
 from mmedpo.folder import read_json, write_json
 from mmedpo.parts import Localizer, Reader
 from mmedpo.records import Case
-from mmedpo.run import Run, blaming
+from mmedpo.run import Run
 from mmedpo.storage import writing
 
 STAGE = "detector"

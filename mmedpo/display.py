@@ -30,7 +30,7 @@ from mmedpo.training_options import NO_SAY
 if TYPE_CHECKING:
     from mmedpo.estimate import Estimate
     from mmedpo.pipeline import Result
-    from mmedpo.spending import Need
+    from mmedpo.usage import Need
     from mmedpo.variants import Planned
 
 Seer = Callable[[Event], None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from mmedpo.chat import Chat
     from mmedpo.parts import Setting
+    from mmedpo.spending import Spending
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -82,7 +83,8 @@ class Endpoint(BaseModel):
         """Make the client. Raises RecipeError when the key that the endpoint needs is not in the environment."""
         from mmedpo.chat import Chat
 
-        return Chat(self, setting.journal, setting.allow_remote, setting.spending)
+        spending = cast("Spending | None", setting.spending)  # a run has no other
+        return Chat(self, setting.journal, setting.allow_remote, spending)
 
     @property
     def price_share(self) -> float:

@@ -8,18 +8,19 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from mmedpo.errors import RecipeError
+from mmedpo.of_run import is_restricted, load_run
 from mmedpo.parts import Backbone
-from mmedpo.pipeline import is_restricted, load_run
 from mmedpo.plugins import load, resolve
 from mmedpo.private import private
 from mmedpo.results import adapter_of
+from mmedpo.saving import export_backbone
 
 
 def merge_run(folder: Path, out: Path) -> None:
     """Write a run's backbone with the trained adapter merged into it. Raises DataError when there is no adapter."""
     adapter = adapter_of(folder)
     with private(is_restricted(folder)):
-        load_run(folder).recipe.backbone.export(out, adapter)
+        export_backbone(load_run(folder).recipe.backbone, out, adapter)
 
 
 def convert_checkpoint(use: str, checkpoint: str, out: Path) -> None:
@@ -34,4 +35,4 @@ def convert_checkpoint(use: str, checkpoint: str, out: Path) -> None:
     except ValidationError as error:
         why = error.errors(include_url=False)[0]
         raise RecipeError(f"{checkpoint}: {why['msg'].removeprefix('Value error, ')}") from error
-    part.export(out)
+    export_backbone(part, out)

@@ -60,7 +60,7 @@ def score(
     """Show how far a run's voters agree, and how far with clinicians."""
     from mmedpo.display import show_scoring
     from mmedpo.folder import read_json
-    from mmedpo.pipeline import load_run
+    from mmedpo.of_run import load_run
 
     load_run(run)
     if sheet is not None:

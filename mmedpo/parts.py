@@ -17,10 +17,9 @@ from mmedpo.records import Case, Drop, Pair, PairKind, Region, Remark, Score
 if TYPE_CHECKING:
     import torch
 
-    from mmedpo.endpoint import Endpoint
     from mmedpo.events import Event
     from mmedpo.pictures import Picture
-    from mmedpo.spending import Need, Spending
+    from mmedpo.usage import Need
 
 
 class Memory(Protocol):
@@ -35,6 +34,42 @@ class Memory(Protocol):
         ...
 
 
+class PaidModel(Protocol):
+    """A model at an endpoint that calls are paid to; `Endpoint`, with its options, is one."""
+
+    @property
+    def model(self) -> str:
+        """The model, by the endpoint's name for it."""
+        ...
+
+    @property
+    def base_url(self) -> str:
+        """Where the endpoint is."""
+        ...
+
+    @property
+    def batch(self) -> bool:
+        """Whether it is asked in batches."""
+        ...
+
+    @property
+    def price_share(self) -> float:
+        """What a request costs, as a share of the model's price."""
+        ...
+
+
+class Purse(Protocol):
+    """What a run's calls are paid from, within its budget. `Endpoint.chat` pays by itself; other clients call it."""
+
+    async def hold(self, need: Need) -> None:
+        """Set a call's most aside, and wait for others where it does not fit. Raises RecipeError when it never will."""
+        ...
+
+    def settle(self, model: str, need: Need, tokens: tuple[int, int] | None) -> None:
+        """Let a call's hold go, and note the tokens of prompt and answer that it took; None: nothing came."""
+        ...
+
+
 @dataclass(frozen=True)
 class Setting:
     """Where and how a part runs; new fields may come, so take it whole."""
@@ -44,7 +79,7 @@ class Setting:
     seed: int = 0  # of the run; derive an item's own with mmedpo.seed_for(setting.seed, case.id, ...)
     journal: Memory | None = None  # of the run; for answers that cost something
     allow_remote: tuple[str, ...] = ()  # the other machines that restricted data may go to
-    spending: Spending | None = None  # of the run; keeps calls within its budget
+    spending: Purse | None = None  # of the run; keeps calls within its budget
 
 
 class Part(BaseModel):
@@ -63,7 +98,7 @@ class Part(BaseModel):
         """Yield the live object with the kind's verb; free what it holds on exit. By default the part itself."""
         return nullcontext(self)
 
-    def needs(self, items: Sequence[Any]) -> list[tuple[Endpoint, Need]]:
+    def needs(self, items: Sequence[Any]) -> Sequence[tuple[PaidModel, Need]]:
         """Return what its calls for these cases (a dispreference) or pairs (a scorer) can take at most, by endpoint.
 
         Called before any model is loaded; a pair not made yet has a rejected answer of the greatest length. A part
@@ -182,17 +217,6 @@ class Backbone(Part, ABC):
     @abstractmethod
     def open(self, setting: Setting) -> AbstractContextManager[LiveBackbone]:
         """Load the model onto the device in the dtype, with its starting adapter if it has one."""
-
-    def export(self, out: Path, adapter: Path | None = None) -> None:
-        """Write the model in plain transformers form, `adapter` (else the starting one) merged into it.
-
-        Raises DataError when `out` is a file or a folder that holds something.
-        """
-        from mmedpo.saving import write_plain
-
-        part = self if adapter is None else self.model_copy(update={"adapter": str(adapter)})
-        with write_plain(out) as write, part.open(Setting(dtype=self.export_dtype)) as live:
-            write(live)
 
 
 class Localizes(Protocol):

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo import curate, detector
+from mmedpo.boundary import blaming
 from mmedpo.errors import DataError, MmedpoError, RecipeError, Submitted
 from mmedpo.evaluate import evaluate, keep_apart, trained_images
 from mmedpo.events import Event, RunFinished
 from mmedpo.folder import locked, read_json, write_json, write_text
 from mmedpo.journal import Journal
 from mmedpo.launch import launch
+from mmedpo.of_run import is_restricted, load_run
+from mmedpo.pairs_file import read_pairs
 from mmedpo.parts import Observer
 from mmedpo.places import STARTED_IN, started_in
 from mmedpo.private import private
@@ -28,7 +31,7 @@ from mmedpo.records import Case, Pair, Weighted, digest
 from mmedpo.reference import JournalledReference, reference_keys
 from mmedpo.report import write_report
 from mmedpo.results import claim, set_aside
-from mmedpo.run import STAGES, Run, blaming, opening, provenance
+from mmedpo.run import STAGES, Run, opening, provenance
 from mmedpo.storage import writing
 from mmedpo.wanted import adapter_key, lay_out, measures_key
 
@@ -192,7 +195,7 @@ def train_again(folder: Path, see: Callable[[Event], None]) -> Path:
         raise RecipeError(f"{folder}: its recipe has no 'train:'")
     limit = read_json(folder / "run.json")["limit"]
     with together(), working(loaded, see, folder, limit) if rank() == 0 else following(loaded, folder, limit) as this:
-        weighted = curate.read_pairs(folder)
+        weighted = read_pairs(folder)
         if any(item.pair.case.restricted for item in weighted):
             this.keep_private()
         adapter = train(this, weighted)
@@ -323,26 +326,3 @@ def write_run_file(this: Run, state: str) -> None:
             "spent": this.spending.to_json(),
         },
     )
-
-
-def is_restricted(folder: Path) -> bool:
-    """Tell whether a run folder holds anything of restricted data, or may once something is read."""
-    known = read_json(folder / "run.json") or {}
-    if known.get("restricted", True):
-        return True
-    return (folder / "pairs.jsonl").exists() and any(item.pair.case.restricted for item in curate.read_pairs(folder))
-
-
-def load_run(folder: Path) -> Loaded:
-    """Rebuild the checked recipe of a run folder from its run.json. Raises DataError when it is no run."""
-    import tempfile
-
-    from mmedpo.recipe import reload_recipe
-
-    known = read_json(folder / "run.json")
-    if not known:
-        raise DataError(f"{folder}: is no run folder; it has no run.json")
-    with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "recipe.json"  # JSON is YAML
-        write_json(path, known["recipe"])
-        return reload_recipe(path)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mmedpo.batched import Waiting, exchange
-from mmedpo.errors import MmedpoError, PluginError, RecipeError
+from mmedpo.boundary import blaming
+from mmedpo.errors import RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted
 from mmedpo.identity import content, part_hash
 from mmedpo.journal import Journal
@@ -26,7 +27,6 @@ from mmedpo.recipe_model import Loaded, Recipe
 from mmedpo.records import digest
 from mmedpo.spending import FILE as CALLS
 from mmedpo.spending import Budget, Spending
-from mmedpo.storage import explained
 
 Item = TypeVar("Item")
 
@@ -127,32 +127,6 @@ def opening(run: Run) -> Iterator[Opened]:
     """Give a stage its parts and close them all at its end, so that two stages' models never share a GPU."""
     with ExitStack() as stack:
         yield Opened(run, stack)
-
-
-@contextmanager
-def blaming(found: Found, lower: str) -> Iterator[None]:
-    """Say whose error it was; for memory that ran out, say what to lower."""
-    try:
-        yield
-    except (MmedpoError, KeyboardInterrupt):
-        raise
-    except Exception as error:
-        if out_of_memory(error):
-            raise RecipeError(f"out of memory in {found}: lower {lower}") from error
-        if refused := explained(error):
-            raise refused from error
-        raise PluginError(f"{found} failed: {type(error).__name__}: {error}") from error
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Tell whether torch or the system had no memory left."""
-    text = str(error)
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "not enough memory" in text
-        or "can't allocate memory" in text
-    )
 
 
 def by_slice(

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mmedpo.folder import emerging
-
-if TYPE_CHECKING:
-    from mmedpo.parts import LiveBackbone
+from mmedpo.parts import Backbone, LiveBackbone, Setting
 
 
 @contextmanager
@@ -21,6 +18,16 @@ def write_plain(out: Path) -> Iterator[Callable[[LiveBackbone], None]]:
     """
     with emerging(out) as partial:
         yield lambda live: _write(live, partial)
+
+
+def export_backbone(part: Backbone, out: Path, adapter: Path | None = None) -> None:
+    """Write a backbone's model in plain transformers form, `adapter` (else its starting one) merged into it.
+
+    Raises DataError when `out` is a file or a folder that holds something.
+    """
+    opened = part if adapter is None else part.model_copy(update={"adapter": str(adapter)})
+    with write_plain(out) as write, opened.open(Setting(dtype=part.export_dtype)) as live:
+        write(live)
 
 
 def _write(live: LiveBackbone, folder: Path) -> None:

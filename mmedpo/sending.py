@@ -15,8 +15,9 @@ from mmedpo.hosts import host_of
 from mmedpo.pacing import Pace
 from mmedpo.patience import tell
 from mmedpo.records import digest
-from mmedpo.spending import Need, Spending
+from mmedpo.spending import Spending
 from mmedpo.tokens import image_tokens, text_tokens
+from mmedpo.usage import Need
 from mmedpo.wire import Answer, Endless, NoAnswer, Passing, Refused
 
 if TYPE_CHECKING:

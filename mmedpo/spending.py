@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mmedpo.errors import RecipeError
 from mmedpo.folder import append
 from mmedpo.textfiles import split_lines
+from mmedpo.usage import Need
 
 FILE = "calls.jsonl"
 
@@ -49,23 +50,6 @@ class Budget(BaseModel):
     """By the model's name, as a part calls it."""
 
 
-@dataclass(frozen=True)
-class Need:
-    """What so many calls of a model can take at most, or have taken."""
-
-    calls: int = 0
-    tokens: tuple[int, int] = (0, 0)  # of prompts and of answers
-    money: float = 0.0
-
-    def __add__(self, other: Need) -> Need:
-        tokens = (self.tokens[0] + other.tokens[0], self.tokens[1] + other.tokens[1])
-        return Need(self.calls + other.calls, tokens, self.money + other.money)
-
-    def times(self, count: int) -> Need:
-        """Return the need of so many of these."""
-        return Need(self.calls * count, (self.tokens[0] * count, self.tokens[1] * count), self.money * count)
-
-
 @dataclass
 class Spending:
     """What one run folder's endpoints were paid, in this process and before."""
@@ -75,7 +59,7 @@ class Spending:
     by_model: dict[str, Need] = field(default_factory=dict)
     lost: Counter[str] = field(default_factory=Counter)  # replies that may have been paid for and never came
     odd: dict[str, Counter[str]] = field(default_factory=dict)  # by model, what had to be guessed or replaced
-    held: Need = Need()  # for calls in flight
+    held: Need = field(default_factory=Need)  # for calls in flight
     batches: dict[str, tuple[str, Need, float]] = field(default_factory=dict)  # submitted: model, most, price's share
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo import boundary
+from mmedpo.boundary import blaming
 from mmedpo.checked_metric import CheckedMetric
 from mmedpo.declared import check_declared
 from mmedpo.parts import (
@@ -35,7 +36,6 @@ from mmedpo.parts import (
 from mmedpo.pictures import Picture
 from mmedpo.plugins import Found
 from mmedpo.records import Case, Pair, Region, Score, Side
-from mmedpo.run import blaming
 
 
 def tiny_cases(count: int = 4) -> list[Case]:

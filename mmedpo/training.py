@@ -29,7 +29,7 @@ from mmedpo.lora import adapted, outermost, publish_adapter
 from mmedpo.parts import LiveBackbone, Setting
 from mmedpo.ranks import first_says, meet, rank
 from mmedpo.records import Weighted, digest, seed_for
-from mmedpo.reference import Logps, ReferenceFile
+from mmedpo.reference import Logps
 from mmedpo.trainer import KINDS, SUMS, PreferenceTrainer
 from mmedpo.training_options import NO_SAY, TrainOptions
 from mmedpo.trees import TreeCollator, why_pairs
@@ -59,7 +59,7 @@ def train(
         keep_memory()
     place = folder / "checkpoints"
     place.mkdir(parents=True, exist_ok=True)
-    table = ReferenceFile(place / f"reference-{rank()}.jsonl") if precomputed is None else precomputed
+    table = {} if precomputed is None else precomputed
     if options.loss.kind == "sft":  # no reference has a part in it
         table = {weighted.pair.id: (0.0, 0.0) for weighted in pairs}
     pixels = Pixels(backbone)

@@ -13,10 +13,10 @@ from typing import Any, cast
 from mmedpo.adapters import forget_places
 from mmedpo.boundary import left_out
 from mmedpo.cards import data_card
-from mmedpo.curate import read_pairs
 from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.folder import emerging, json_line, read_json, write_text
 from mmedpo.forms import FORMS
+from mmedpo.pairs_file import read_pairs
 from mmedpo.parts import Reader
 from mmedpo.plugins import load, resolve, suggest
 from mmedpo.private import close_to_others, private

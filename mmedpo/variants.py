@@ -9,7 +9,8 @@ from mmedpo.compare import compare
 from mmedpo.errors import Submitted
 from mmedpo.events import Event
 from mmedpo.folder import write_json
-from mmedpo.pipeline import Result, is_restricted, run
+from mmedpo.of_run import is_restricted
+from mmedpo.pipeline import Result, run
 from mmedpo.planning import Planned, plan
 from mmedpo.private import private
 

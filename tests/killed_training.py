@@ -19,7 +19,9 @@ from tiny_llava import make_backbone, make_pairs
 import mmedpo.lora
 import mmedpo.resume
 from mmedpo.events import StageAdvanced, TrainingLogged
+from mmedpo.journal import Journal
 from mmedpo.parts import Setting
+from mmedpo.reference import JournalledReference, reference_keys
 from mmedpo.training import train
 from mmedpo.training_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
 
@@ -87,7 +89,10 @@ def arm(where: str) -> None:
 def work(folder: Path, where: str) -> None:
     torch.set_num_threads(1)
     arm(where)
-    summary = train(make_pairs(20), make_backbone(), OPTIONS, folder, Setting(seed=1), see_until(where))
+    pairs, journal = make_pairs(20), Journal(folder / "journal.sqlite")
+    table = JournalledReference(journal, reference_keys(pairs))
+    summary = train(pairs, make_backbone(), OPTIONS, folder, Setting(seed=1), see_until(where), precomputed=table)
+    journal.close()
     del summary["seconds"]
     (folder / "summary.json").write_text(json.dumps(summary))
 

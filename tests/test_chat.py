@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict
 
 from mmedpo import Case, Chat, DataError, Endpoint, Fault, NoAnswer, Outcome, Picture, Question, RecipeError, Setting
 from mmedpo.journal import Journal
-from mmedpo.spending import Budget, Need, Spending
+from mmedpo.spending import Budget, Spending
 from mmedpo.testing import tiny_cases
+from mmedpo.usage import Need
 
 
 class Word(BaseModel):

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from mmedpo import Case, Pair, Picture, Side
-from mmedpo.curate import read_pairs, sides
+from mmedpo.curate import sides
+from mmedpo.pairs_file import read_pairs
 from mmedpo.pipeline import run
 from mmedpo.recipe import load_recipe
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmedpo.curate import read_pairs
 from mmedpo.display import show_result
+from mmedpo.pairs_file import read_pairs
 from mmedpo.pipeline import Result, run
 from mmedpo.recipe import load_recipe
 

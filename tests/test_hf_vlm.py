@@ -14,6 +14,7 @@ from mmedpo_plugins.hf_vlm.modules import lora_targets, projector
 from PIL import Image
 
 from mmedpo import Case, DataError, Picture, PluginError, Prompt, Setting, TransformersBackbone
+from mmedpo.saving import export_backbone
 
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>"]
 GRID = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
@@ -160,7 +161,7 @@ def test_an_adapter_is_merged_into_a_model_that_stock_transformers_loads(idefics
         model.save_pretrained(tmp_path / "adapter")
         live.base.write(tmp_path / "adapter")
     part = HfVlm(checkpoint=str(idefics3))
-    part.export(tmp_path / "merged", tmp_path / "adapter")
+    export_backbone(part, tmp_path / "merged", tmp_path / "adapter")
     merged = AutoModelForImageTextToText.from_pretrained(tmp_path / "merged")
     torch.testing.assert_close(logits(merged, encoding), wanted, atol=1e-4, rtol=0)
     assert AutoProcessor.from_pretrained(tmp_path / "merged").chat_template == CHAT

@@ -27,6 +27,7 @@ from tiny_llava_med import (
 )
 
 from mmedpo import Case, DataError, Picture, Setting, TransformersBackbone
+from mmedpo.saving import export_backbone
 
 CLOSE = 1e-4
 
@@ -44,7 +45,7 @@ def release(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def converted(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("converted") / "hf"
-    LlavaMed(checkpoint=str(release)).export(out)
+    export_backbone(LlavaMed(checkpoint=str(release)), out)
     return out
 
 
@@ -92,7 +93,7 @@ def expected(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     checkpoint = shared / "fixtures" / "llava_med_original"
     if request.param == "converted":
         out = tmp_path_factory.mktemp("fixture") / "hf"
-        LlavaMed(checkpoint=str(checkpoint)).export(out)
+        export_backbone(LlavaMed(checkpoint=str(checkpoint)), out)
         checkpoint = out
     with LlavaMed(checkpoint=str(checkpoint)).open(Setting()) as live:
         yield Expected(shared, live)
@@ -331,14 +332,14 @@ def test_a_folder_that_holds_something_is_not_written_to(release: Path, tmp_path
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
     with pytest.raises(DataError, match="is not empty"):
-        LlavaMed(checkpoint=str(release)).export(tmp_path / "out")
+        export_backbone(LlavaMed(checkpoint=str(release)), tmp_path / "out")
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "notes.txt"]
 
 
 def test_a_conversion_that_fails_leaves_nothing(editable: Path, tmp_path: Path) -> None:
     lost_shard(editable)
     with pytest.raises(DataError):
-        LlavaMed(checkpoint=str(editable)).export(tmp_path / "out")
+        export_backbone(LlavaMed(checkpoint=str(editable)), tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
 
 
@@ -417,7 +418,7 @@ def test_merging_takes_the_projector_along(release: Path, trained: tuple[Path, t
     from transformers import LlavaForConditionalGeneration
 
     folder, wanted = trained
-    LlavaMed(checkpoint=str(release)).export(tmp_path / "merged", folder)
+    export_backbone(LlavaMed(checkpoint=str(release)), tmp_path / "merged", folder)
     with LlavaMed(checkpoint=str(tmp_path / "merged")).open(Setting()) as live:
         encoding = live.encode(*question())
     merged = LlavaForConditionalGeneration.from_pretrained(tmp_path / "merged")

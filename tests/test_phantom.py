@@ -22,6 +22,7 @@ from mmedpo_plugins.phantom.language import NAMES, NO, YES, is_there, report
 
 from mmedpo import Case, DataError, Setting
 from mmedpo.records import from_json, to_json
+from mmedpo.saving import export_backbone
 
 FILMS = [film_of(BALANCED, 0, "train", number) for number in range(60)]
 
@@ -333,7 +334,7 @@ def test_stock_transformers_reads_the_same_from_the_shipped_folder(live):
 
 def test_an_export_answers_like_the_backbone(live, tmp_path):
     asked = cases(images=5)
-    Phantom().export(tmp_path / "out")
+    export_backbone(Phantom(), tmp_path / "out")
     with Phantom(checkpoint=tmp_path / "out").open(Setting()) as again:
         assert again.answer(asked) == live.answer(asked)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mmedpo.curate import read_pairs
+from mmedpo.pairs_file import read_pairs
 from mmedpo.pipeline import run
 from mmedpo.recipe import load_recipe
 from mmedpo.report import write_report

@@ -11,7 +11,8 @@ import pytest
 from chat_server import Act, ChatServer, completion, serving
 from conftest import Mmedpo
 
-from mmedpo.spending import Budget, Need, Price, Spending
+from mmedpo.spending import Budget, Price, Spending
+from mmedpo.usage import Need
 
 RECIPE = """
 output: run

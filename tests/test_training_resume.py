@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from tiny_llava import adapter_bytes
 
-from mmedpo.reference import ReferenceFile
 from mmedpo.resume import drop_old, newest, seal
 
 pytestmark = pytest.mark.slow
@@ -97,15 +96,3 @@ def test_two_complete_checkpoints_are_kept_and_one_being_written_is_not_touched(
     make_checkpoint(tmp_path, 12, complete=False)
     drop_old(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-12", "checkpoint-4"]
-
-
-def test_reference_values_come_back_exactly_and_a_cut_line_is_forgotten(tmp_path: Path) -> None:
-    path = tmp_path / "reference.jsonl"
-    table = ReferenceFile(path)
-    table.update([("a/1", (-0.1, -1e-300)), ("b", (-3.0000000000000004, 0.0))])
-    with path.open("a") as file:
-        file.write('["c", -1.0, -2')
-    again = ReferenceFile(path)
-    assert again == table
-    again.update([("d", (1.0, 2.0))])
-    assert ReferenceFile(path) == {**table, "d": (1.0, 2.0)}

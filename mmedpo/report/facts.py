@@ -11,11 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mmedpo.curate import read_pairs
 from mmedpo.errors import DataError
 from mmedpo.evaluate import ATTENTION
 from mmedpo.folder import read_json
 from mmedpo.jsontext import jsonl_rows
+from mmedpo.pairs_file import read_pairs
 from mmedpo.records import Weighted
 
 FILES = ("run.json", "pairs.jsonl", "training.json", "measures.json", "answers.jsonl", ATTENTION)

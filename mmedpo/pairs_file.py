@@ -1,0 +1,36 @@
+"""Read the weighted pairs of a run folder back."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mmedpo.errors import DataError
+from mmedpo.jsontext import jsonl_rows
+from mmedpo.places import Places
+from mmedpo.records import Weighted, from_json
+from mmedpo.rows import Row, every
+
+
+def read_pairs(folder: Path) -> list[Weighted]:
+    """Read a run's pairs.jsonl. Raises DataError with file and line."""
+    path = folder / "pairs.jsonl"
+    if not path.exists():
+        raise DataError(f"{path}: there are no pairs yet; run `mmedpo run RECIPE --until weigh` first")
+    return every(map(partial(_weighted, Places(folder)), jsonl_rows(path)))
+
+
+def _weighted(places: Places, row: Row) -> Weighted:
+    try:
+        return from_json(Weighted, _absolute(places, row.values))
+    except ValueError as error:
+        raise row.wrong(f"is not a pair ({error})") from error
+
+
+def _absolute(places: Places, value: Any) -> Any:
+    if isinstance(value, dict) and value.keys() == {"path", "sha256"}:
+        return {**value, "path": places.of(value["path"])}
+    if isinstance(value, dict):
+        return {key: _absolute(places, item) for key, item in value.items()}
+    return [_absolute(places, item) for item in value] if isinstance(value, list) else value
