@@ -7,10 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmedpo.adapters import Base, load_adapter
-    from mmedpo.answer_text import CUT, Answer, was_cut
     from mmedpo.batched import Waiting
     from mmedpo.chat import Chat, NoAnswer, Outcome, Question
     from mmedpo.checkpoints import explained, first_line, load_model, read_config
+    from mmedpo.core.answers import CUT, Answer, was_cut
+    from mmedpo.core.images import MOST_PIXELS, Picture, require_file
+    from mmedpo.core.records import (
+        GIVEN,
+        Case,
+        CaseKind,
+        Drop,
+        Pair,
+        PairKind,
+        Region,
+        Remark,
+        Score,
+        Side,
+        Weighted,
+        digest,
+        seed_for,
+    )
+    from mmedpo.core.sameness import folded, taught
+    from mmedpo.core.usage import Need
+    from mmedpo.core.values import is_number
     from mmedpo.csvtext import csv_rows
     from mmedpo.damage import require_finite, require_whole
     from mmedpo.endpoint import Endpoint
@@ -36,37 +55,18 @@ if TYPE_CHECKING:
         Weighting,
     )
     from mmedpo.paths import ExistingFile, ExistingFolder, ExistingPath, FolderOrHub
-    from mmedpo.pictures import MOST_PIXELS, Picture, require_file
     from mmedpo.prompts import Prompts
-    from mmedpo.records import (
-        GIVEN,
-        Case,
-        CaseKind,
-        Drop,
-        Pair,
-        PairKind,
-        Region,
-        Remark,
-        Score,
-        Side,
-        Weighted,
-        digest,
-        seed_for,
-    )
     from mmedpo.replies import Fault
     from mmedpo.rows import Ids, Row, answer_kind, closed_answer, every, shown
-    from mmedpo.sameness import folded, taught
     from mmedpo.sums import totals
     from mmedpo.textfiles import file_text, split_lines, text_lines, why_unreadable
     from mmedpo.thoughts import answering, spoken
     from mmedpo.tokens import filler, most
-    from mmedpo.usage import Need
-    from mmedpo.values import is_number
 
 # Resolved on first use, so that `mmedpo --help` pays for none of them.
 _HOMES = {
     "mmedpo.adapters": ["Base", "load_adapter"],
-    "mmedpo.answer_text": ["CUT", "Answer", "was_cut"],
+    "mmedpo.core.answers": ["CUT", "Answer", "was_cut"],
     "mmedpo.batched": ["Waiting"],
     "mmedpo.chat": ["Chat", "NoAnswer", "Outcome", "Question"],
     "mmedpo.checkpoints": ["explained", "first_line", "load_model", "read_config"],
@@ -84,21 +84,21 @@ _HOMES = {
         "Reader", "Scorer", "Setting", "Statistics", "Weighting",
     ],
     "mmedpo.paths": ["ExistingFile", "ExistingFolder", "ExistingPath", "FolderOrHub"],
-    "mmedpo.pictures": ["MOST_PIXELS", "Picture", "require_file"],
+    "mmedpo.core.images": ["MOST_PIXELS", "Picture", "require_file"],
     "mmedpo.prompts": ["Prompts"],
-    "mmedpo.records": [
+    "mmedpo.core.records": [
         "GIVEN", "Case", "CaseKind", "Drop", "Pair", "PairKind", "Region", "Remark", "Score", "Side",
         "Weighted", "digest", "seed_for",
     ],
     "mmedpo.replies": ["Fault"],
     "mmedpo.rows": ["Ids", "Row", "answer_kind", "closed_answer", "every", "shown"],
-    "mmedpo.sameness": ["folded", "taught"],
-    "mmedpo.usage": ["Need"],
+    "mmedpo.core.sameness": ["folded", "taught"],
+    "mmedpo.core.usage": ["Need"],
     "mmedpo.sums": ["totals"],
     "mmedpo.textfiles": ["file_text", "split_lines", "text_lines", "why_unreadable"],
     "mmedpo.thoughts": ["answering", "spoken"],
     "mmedpo.tokens": ["filler", "most"],
-    "mmedpo.values": ["is_number"],
+    "mmedpo.core.values": ["is_number"],
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)

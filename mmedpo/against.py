@@ -11,15 +11,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from mmedpo.core.disk import writing
+from mmedpo.core.privacy import private
+from mmedpo.core.records import Pair, Weighted, digest
 from mmedpo.csvtext import csv_rows
 from mmedpo.errors import DataError
 from mmedpo.folder import write_text
 from mmedpo.intervals import DRAWS
 from mmedpo.pairs_file import read_pairs
-from mmedpo.private import private
-from mmedpo.records import Pair, Weighted, digest
 from mmedpo.rows import Row, every
-from mmedpo.storage import writing
 
 SCALE = 10  # ratings are from 0 to this
 SHEET = ("pair", "hash", "question", "chosen_image", "rejected_image", "chosen", "rejected", "rating")

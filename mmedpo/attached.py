@@ -7,7 +7,7 @@ import base64
 from collections import OrderedDict
 from io import BytesIO
 
-from mmedpo.pictures import Picture
+from mmedpo.core.images import Picture
 
 
 def data_url(picture: Picture, longest: int) -> str:

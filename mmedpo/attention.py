@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from mmedpo.core.images import Picture
+from mmedpo.core.records import Case, Region, seed_for
 from mmedpo.errors import DataError
 from mmedpo.parts import Backbone, Metric, Statistics
-from mmedpo.pictures import Picture
-from mmedpo.records import Case, Region, seed_for
 from mmedpo.run import Run, by_slice, opening
 
 Map = list[list[float]]  # rows, columns of image tokens

@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from mmedpo.core.records import digest
 from mmedpo.dialect import Dialect
-from mmedpo.records import digest
 
 if TYPE_CHECKING:
     from mmedpo.parts import Memory

@@ -21,12 +21,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 from mmedpo.batch_api import BatchApi
 from mmedpo.batch_notes import sheet, sheet_of, slip, slip_of
+from mmedpo.core.usage import Need
 from mmedpo.dialect import Dialect
 from mmedpo.errors import DataError, MmedpoError, Submitted
 from mmedpo.haul import Haul
 from mmedpo.hosts import host_of
 from mmedpo.spending import Spending
-from mmedpo.usage import Need
 from mmedpo.wire import NoAnswer, Refused
 
 if TYPE_CHECKING:

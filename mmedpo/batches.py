@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from mmedpo.boundary import check_encoding
+from mmedpo.core.images import Picture
+from mmedpo.core.records import PairKind, Weighted, seed_for
 from mmedpo.errors import DataError
 from mmedpo.parts import LiveBackbone
-from mmedpo.pictures import Picture
-from mmedpo.records import PairKind, Weighted, seed_for
 from mmedpo.training_options import LossOptions
 
 KINDS: tuple[PairKind, ...] = ("text", "image")

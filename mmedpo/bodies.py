@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mmedpo.answer_text import mended
 from mmedpo.blame import judged, judged_success, one_line
+from mmedpo.core.answers import mended
 from mmedpo.tokens import text_tokens
 from mmedpo.wire import Answer, Passing, Refused
 

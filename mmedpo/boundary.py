@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, get_args
 
-from mmedpo import plain
-from mmedpo.answer_text import Answer, was_cut
+from mmedpo.core import plain
+from mmedpo.core.answers import Answer, was_cut
+from mmedpo.core.disk import explained
+from mmedpo.core.images import Picture
+from mmedpo.core.records import Case, CaseKind, Drop, Pair, PairKind, Region, Remark, Score, Side
 from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError
 from mmedpo.parts import Dispreference
-from mmedpo.pictures import Picture
 from mmedpo.plugins import Found
-from mmedpo.records import Case, CaseKind, Drop, Pair, PairKind, Region, Remark, Score, Side
-from mmedpo.storage import explained
 
 Yielded = Case | Pair | Drop | Remark
 

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from mmedpo.attached import DataUrls
 from mmedpo.batch_api import BatchApi
 from mmedpo.batched import Batched, Waiting
+from mmedpo.core.images import Picture, pixel_hash
+from mmedpo.core.records import Case, digest
 from mmedpo.errors import MmedpoError
 from mmedpo.hosts import refuse_to_leave
 from mmedpo.pacing import Pace
 from mmedpo.patience import Outage, Patience, Trouble
-from mmedpo.pictures import Picture, pixel_hash
-from mmedpo.records import Case, digest
 from mmedpo.replies import Fault, asked_shape, read_reply, strict_schema
 from mmedpo.sending import Sending
 from mmedpo.spending import Budget, Spending

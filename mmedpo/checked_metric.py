@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmedpo import plain
 from mmedpo.boundary import blame, blaming, check_length
+from mmedpo.core import plain
+from mmedpo.core.records import Case
 from mmedpo.parts import Metric, Statistics
 from mmedpo.plugins import Found
-from mmedpo.records import Case
 from mmedpo.sums import totals
 
 

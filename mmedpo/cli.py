@@ -35,7 +35,7 @@ class Commands(Group):
                 _explain(error)
                 sys.exit(error.exit_code)
             except Exception as error:
-                from mmedpo.storage import explained
+                from mmedpo.core.disk import explained
 
                 refused = explained(error)
                 if refused is None:
@@ -62,7 +62,7 @@ def _flush_output() -> None:
     import os
     import sys
 
-    from mmedpo.storage import writing
+    from mmedpo.core.disk import writing
 
     try:
         with writing("standard output"):

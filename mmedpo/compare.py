@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mmedpo.core.records import digest, seed_for
 from mmedpo.errors import DataError
 from mmedpo.evaluate import Measuring, measured_by
 from mmedpo.folder import read_json
@@ -15,7 +16,6 @@ from mmedpo.intervals import gaps, holm, resampled
 from mmedpo.jsontext import jsonl_rows
 from mmedpo.of_run import load_run
 from mmedpo.parts import Statistics
-from mmedpo.records import digest, seed_for
 from mmedpo.results import other
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmedpo.core.records import digest
 from mmedpo.errors import DataError
-from mmedpo.records import digest
 
 if TYPE_CHECKING:
     from mmedpo.parts import Memory

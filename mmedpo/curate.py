@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo import boundary
-from mmedpo.answer_text import CUT, UNREAD
 from mmedpo.boundary import blaming
+from mmedpo.core.answers import CUT, UNREAD
+from mmedpo.core.disk import writing
+from mmedpo.core.records import GIVEN, Case, Drop, Pair, Region, Remark, Score, Side, Weighted, from_json, to_json
+from mmedpo.core.sameness import folded, taught
 from mmedpo.errors import DataError
 from mmedpo.events import StageStarted
 from mmedpo.folder import json_line, write_text, write_whole
 from mmedpo.journal import Journal
 from mmedpo.parts import Dispreference, Localizer, Reader, Scorer
 from mmedpo.questions import counts_of
-from mmedpo.records import GIVEN, Case, Drop, Pair, Region, Remark, Score, Side, Weighted, from_json, to_json
 from mmedpo.regions import agreement, merge
 from mmedpo.results import set_aside
 from mmedpo.run import Opened, Run, by_slice, opening
-from mmedpo.sameness import folded, taught
 from mmedpo.samples import Remembering
-from mmedpo.storage import writing
 
 Item = Case | Pair | Drop | Remark  # what a reader yields
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mmedpo.core.lfs import POINTER, is_pointer
 from mmedpo.errors import DataError
-from mmedpo.lfs import POINTER, is_pointer
 
 WEIGHTS = (".safetensors", ".bin")
 PICKLED = (".bin", ".pt", ".pth")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
+from mmedpo.core.records import PairKind
 from mmedpo.errors import PluginError
-from mmedpo.records import PairKind
 
 if TYPE_CHECKING:
     from mmedpo.plugins import Found

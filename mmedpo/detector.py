@@ -8,13 +8,13 @@ from typing import Any
 
 from mmedpo import boundary, curate
 from mmedpo.boundary import blaming
+from mmedpo.core.disk import writing
+from mmedpo.core.records import Case
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import StageAdvanced, StageStarted
 from mmedpo.folder import read_json, write_json
 from mmedpo.parts import Localizer, Reader
-from mmedpo.records import Case
 from mmedpo.run import Run
-from mmedpo.storage import writing
 
 STAGE = "detector"
 

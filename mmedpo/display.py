@@ -22,15 +22,15 @@ from rich.progress import (
 from rich.table import Table
 
 from mmedpo.bodies import ODD
+from mmedpo.core.number_format import chance, number
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
 from mmedpo.heartbeat import Plain, counted
-from mmedpo.numbers import chance, number
 from mmedpo.training_options import NO_SAY
 
 if TYPE_CHECKING:
+    from mmedpo.core.usage import Need
     from mmedpo.estimate import Estimate
     from mmedpo.pipeline import Result
-    from mmedpo.usage import Need
     from mmedpo.variants import Planned
 
 Seer = Callable[[Event], None]

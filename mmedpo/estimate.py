@@ -10,17 +10,17 @@ from typing import Any
 
 from mmedpo import curate
 from mmedpo.boundary import blaming
+from mmedpo.core.privacy import private
+from mmedpo.core.records import Case, Pair, Side
+from mmedpo.core.usage import Need
 from mmedpo.hosts import host_of, may_go
 from mmedpo.journal import Journal
 from mmedpo.parts import Dispreference, Part
 from mmedpo.plugins import Found
-from mmedpo.private import private
 from mmedpo.recipe_model import Loaded
-from mmedpo.records import Case, Pair, Side
 from mmedpo.run import Run
 from mmedpo.spending import FILE, Budget, Spending, as_json
 from mmedpo.tokens import filler
-from mmedpo.usage import Need
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo import boundary
-from mmedpo.answer_text import UNREAD, answer_json, read_answer, was_cut
 from mmedpo.attention import Attends, look, statistics_of, to_lines
 from mmedpo.checked_metric import CheckedMetric
+from mmedpo.core.answers import UNREAD, answer_json, read_answer, was_cut
+from mmedpo.core.records import Case, Pair, Weighted, seed_for, to_json
 from mmedpo.curate import only_cases, portable, read
 from mmedpo.errors import DataError
 from mmedpo.folder import json_line, write_text
@@ -21,7 +22,6 @@ from mmedpo.parts import Backbone, Statistics
 from mmedpo.probes import Looks, count, probes_of
 from mmedpo.questions import asked
 from mmedpo.recipe_model import EvaluateOptions, Loaded
-from mmedpo.records import Case, Pair, Weighted, seed_for, to_json
 from mmedpo.run import Run, by_slice, opening
 
 ATTENTION = "attention.jsonl"

@@ -7,11 +7,11 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from mmedpo.core.privacy import private
 from mmedpo.errors import RecipeError
 from mmedpo.of_run import is_restricted, load_run
 from mmedpo.parts import Backbone
 from mmedpo.plugins import load, resolve
-from mmedpo.private import private
 from mmedpo.results import adapter_of
 from mmedpo.saving import export_backbone
 

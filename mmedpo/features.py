@@ -18,9 +18,9 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from mmedpo.batches import Pixels, Sided
+from mmedpo.core.disk import writing
 from mmedpo.folder import append, write_text
 from mmedpo.parts import LiveBackbone
-from mmedpo.storage import writing
 
 Record = Mapping[str, Tensor]
 PLAIN = {"last_hidden_state", "hidden_states", "attentions", "pooler_output"}  # what a tower's output may hold

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from mmedpo.core.disk import writing
 from mmedpo.errors import DataError
-from mmedpo.storage import writing
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:

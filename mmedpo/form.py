@@ -12,11 +12,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
+from mmedpo.core.images import Picture, pixel_hash
+from mmedpo.core.png import png_bytes
+from mmedpo.core.records import GIVEN, Pair, Weighted, to_json
 from mmedpo.errors import DataError
 from mmedpo.folder import json_line
-from mmedpo.pictures import Picture, pixel_hash
-from mmedpo.png import png_bytes
-from mmedpo.records import GIVEN, Pair, Weighted, to_json
 
 
 class Images:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from mmedpo.batches import Sided, Trained
+from mmedpo.core.records import seed_for
 from mmedpo.packing import common_prefix
-from mmedpo.records import seed_for
 
 WINDOW = 16  # steps among which tokens are balanced; what comes together is otherwise left to chance
 

@@ -13,9 +13,9 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 
 from mmedpo.contents import path_hash
+from mmedpo.core.records import digest, to_json
 from mmedpo.parts import Memory, Part
 from mmedpo.plugins import Found
-from mmedpo.records import digest, to_json
 
 __all__ = ["content", "part_hash", "path_hash", "source_hash"]
 

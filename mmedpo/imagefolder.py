@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from stat import S_ISDIR, S_ISREG
 from typing import Literal, TypeVar
 
+from mmedpo.core.images import short
+from mmedpo.core.records import Drop
 from mmedpo.errors import DataError
 from mmedpo.nearmiss import Names
-from mmedpo.pictures import short
-from mmedpo.records import Drop
 from mmedpo.rows import Row, every
 
 Item = TypeVar("Item")

@@ -17,12 +17,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from mmedpo.core.disk import refused_by_disk, writing
+from mmedpo.core.images import Deferred, Picture, is_even, pixel_hash, read_image, require_file
+from mmedpo.core.png import png_bytes
+from mmedpo.core.records import digest
 from mmedpo.errors import DataError, MmedpoError
 from mmedpo.folder import sweep, write_whole
-from mmedpo.pictures import Deferred, Picture, is_even, pixel_hash, read_image, require_file
-from mmedpo.png import png_bytes
-from mmedpo.records import digest
-from mmedpo.storage import refused_by_disk, writing
 
 FORMAT = 1  # PRAGMA user_version of the files that this version writes
 PATIENCE = 120  # seconds to wait for a process that writes too

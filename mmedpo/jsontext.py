@@ -11,10 +11,10 @@ from itertools import starmap
 from pathlib import Path
 from typing import Any
 
+from mmedpo.core.values import parsed_json, tidy
 from mmedpo.errors import DataError
 from mmedpo.rows import Row, shown
 from mmedpo.textfiles import file_text, text_lines
-from mmedpo.values import parsed_json, tidy
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmedpo.adapters import Base
-from mmedpo.answer_text import Answer
+from mmedpo.core.answers import Answer
+from mmedpo.core.images import Picture, pixel_hash
 from mmedpo.parts import Encoding, Frame, LiveBackbone
-from mmedpo.pictures import Picture, pixel_hash
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-    from mmedpo.records import Case
+    from mmedpo.core.records import Case
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmedpo.core.records import Case
 from mmedpo.errors import DataError
 from mmedpo.parts import Encoding, Frame, LiveBackbone
-from mmedpo.records import Case
 
 Array = np.ndarray[Any, Any]
 

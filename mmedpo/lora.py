@@ -13,11 +13,11 @@ from typing import Any
 import torch
 
 from mmedpo.adapters import Base
+from mmedpo.core.disk import writing
+from mmedpo.core.records import seed_for
 from mmedpo.errors import PluginError, RecipeError
 from mmedpo.parts import LiveBackbone
-from mmedpo.records import seed_for
 from mmedpo.resume import to_disk
-from mmedpo.storage import writing
 from mmedpo.training_options import TrainOptions
 
 

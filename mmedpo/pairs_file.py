@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mmedpo.core.records import Weighted, from_json
 from mmedpo.errors import DataError
 from mmedpo.jsontext import jsonl_rows
 from mmedpo.places import Places
-from mmedpo.records import Weighted, from_json
 from mmedpo.rows import Row, every
 
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mmedpo.core.records import Case, Drop, Pair, PairKind, Region, Remark, Score
 from mmedpo.paths import Needed
-from mmedpo.records import Case, Drop, Pair, PairKind, Region, Remark, Score
 
 if TYPE_CHECKING:
     import torch
 
+    from mmedpo.core.images import Picture
+    from mmedpo.core.usage import Need
     from mmedpo.events import Event
-    from mmedpo.pictures import Picture
-    from mmedpo.usage import Need
 
 
 class Memory(Protocol):
@@ -140,7 +140,7 @@ class Reader(Part, ABC):
 
     def picture(self, path: Path) -> Picture:
         """Name an image file as this reader reads them: a film in DICOM form takes more than another."""
-        from mmedpo.pictures import Picture
+        from mmedpo.core.images import Picture
 
         return Picture.at(path)
 

@@ -13,6 +13,9 @@ from typing import Any
 
 from mmedpo import curate, detector
 from mmedpo.boundary import blaming
+from mmedpo.core.disk import writing
+from mmedpo.core.privacy import private
+from mmedpo.core.records import Case, Pair, Weighted, digest
 from mmedpo.errors import DataError, MmedpoError, RecipeError, Submitted
 from mmedpo.evaluate import evaluate, keep_apart, trained_images
 from mmedpo.events import Event, RunFinished
@@ -23,16 +26,13 @@ from mmedpo.of_run import is_restricted, load_run
 from mmedpo.pairs_file import read_pairs
 from mmedpo.parts import Observer
 from mmedpo.places import STARTED_IN, started_in
-from mmedpo.private import private
 from mmedpo.ranks import rank, together, world
 from mmedpo.recipe_checks import READY
 from mmedpo.recipe_model import EvaluateOptions, Loaded, Recipe, as_written
-from mmedpo.records import Case, Pair, Weighted, digest
 from mmedpo.reference import JournalledReference, reference_keys
 from mmedpo.report import write_report
 from mmedpo.results import claim, set_aside
 from mmedpo.run import STAGES, Run, opening, provenance
-from mmedpo.storage import writing
 from mmedpo.wanted import adapter_key, lay_out, measures_key
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from mmedpo import curate
+from mmedpo.core.records import Case, Pair
 from mmedpo.parts import Dispreference, Metric, Statistics
-from mmedpo.records import Case, Pair
 from mmedpo.run import Run, opening
 
 

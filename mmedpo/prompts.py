@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mmedpo.answer_text import mended
+from mmedpo.core.answers import mended
 from mmedpo.errors import RecipeError
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from mmedpo.records import Case
+from mmedpo.core.records import Case
+from mmedpo.core.sameness import folded
 from mmedpo.rows import closed_answer
-from mmedpo.sameness import folded
 
 KINDS = {"closed": "closed questions", "open": "open questions", "report": "reports"}
 PARAGRAPH = 30  # words: a longer answer to an open question may be a report whose kind nobody gave

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mmedpo.core.records import Weighted, digest
 from mmedpo.identity import content
 from mmedpo.journal import Journal
-from mmedpo.records import Weighted, digest
 
 Logps = tuple[float, float]  # of the chosen and of the rejected answer
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Literal
 
-from mmedpo.records import Region
+from mmedpo.core.records import Region
 
 Regions = tuple[Region, ...]
 SAME = 0.3  # the overlap (IoU) from which on two boxes are about the same place

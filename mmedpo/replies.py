@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from mmedpo.answer_text import mended
+from mmedpo.core.answers import mended
 from mmedpo.thoughts import spoken
 
 Reply = TypeVar("Reply", bound=BaseModel)

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from mmedpo.core.disk import writing
 from mmedpo.errors import DataError
 from mmedpo.folder import read_json, write_json
-from mmedpo.storage import writing
 
 ORDER = ("pairs", "adapter", "measures")  # each is made from those before it
 FILES = {

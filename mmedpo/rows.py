@@ -11,9 +11,9 @@ from hashlib import sha256
 from math import inf
 from typing import Any, Literal, TypeVar
 
+from mmedpo.core.records import digest
+from mmedpo.core.values import is_number, parsed_json, tidy, written
 from mmedpo.errors import DataError
-from mmedpo.records import digest
-from mmedpo.values import is_number, parsed_json, tidy, written
 
 TOLD = 10  # wrong rows that one error names; the rest it counts
 Item = TypeVar("Item")

@@ -14,17 +14,17 @@ from typing import Any, TypeVar
 
 from mmedpo.batched import Waiting, exchange
 from mmedpo.boundary import blaming
+from mmedpo.core.privacy import keep_private
+from mmedpo.core.records import digest
 from mmedpo.errors import RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted
 from mmedpo.identity import content, part_hash
 from mmedpo.journal import Journal
 from mmedpo.parts import Part, Setting
 from mmedpo.plugins import Found
-from mmedpo.private import keep_private
 from mmedpo.ranks import own_device
 from mmedpo.recipe_model import STAGES as STAGES
 from mmedpo.recipe_model import Loaded, Recipe
-from mmedpo.records import digest
 from mmedpo.spending import FILE as CALLS
 from mmedpo.spending import Budget, Spending
 

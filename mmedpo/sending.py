@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mmedpo.blame import blame_for
 from mmedpo.bodies import answer_in, text_in
+from mmedpo.core.records import digest
+from mmedpo.core.usage import Need
 from mmedpo.dialect import Dialect
 from mmedpo.errors import DataError, MmedpoError, RecipeError
 from mmedpo.hosts import host_of
 from mmedpo.pacing import Pace
 from mmedpo.patience import tell
-from mmedpo.records import digest
 from mmedpo.spending import Spending
 from mmedpo.tokens import image_tokens, text_tokens
-from mmedpo.usage import Need
 from mmedpo.wire import Answer, Endless, NoAnswer, Passing, Refused
 
 if TYPE_CHECKING:

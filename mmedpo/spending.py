@@ -12,10 +12,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mmedpo.core.usage import Need
 from mmedpo.errors import RecipeError
 from mmedpo.folder import append
 from mmedpo.textfiles import split_lines
-from mmedpo.usage import Need
 
 FILE = "calls.jsonl"
 

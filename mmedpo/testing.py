@@ -18,6 +18,8 @@ from typing import Any
 from mmedpo import boundary
 from mmedpo.boundary import blaming
 from mmedpo.checked_metric import CheckedMetric
+from mmedpo.core.images import Picture
+from mmedpo.core.records import Case, Pair, Region, Score, Side
 from mmedpo.declared import check_declared
 from mmedpo.parts import (
     CONTRACTS,
@@ -33,9 +35,7 @@ from mmedpo.parts import (
     Setting,
     Weighting,
 )
-from mmedpo.pictures import Picture
 from mmedpo.plugins import Found
-from mmedpo.records import Case, Pair, Region, Score, Side
 
 
 def tiny_cases(count: int = 4) -> list[Case]:
@@ -91,7 +91,7 @@ class TinyBackbone(LiveBackbone):
 
     def answer(self, cases: Sequence[Case], *, seeds: Sequence[int] | None = None, **options: Any) -> list[str]:
         """Return an answer for each case."""
-        from mmedpo.records import seed_for
+        from mmedpo.core.records import seed_for
 
         picks = seeds or [0] * len(cases)
         return [

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from mmedpo.core.usage import Need
 from mmedpo.replies import asked_shape, strict_schema
-from mmedpo.usage import Need
 
 if TYPE_CHECKING:
     from mmedpo.endpoint import Endpoint

@@ -19,13 +19,13 @@ from trl import DPOConfig, DPOTrainer
 from mmedpo import resume
 from mmedpo.answers import Asked, changes_logits, spot_logits, token_logps
 from mmedpo.batches import KINDS, Collator, Trained
+from mmedpo.core.disk import writing
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.features import Sight
 from mmedpo.groups import Grouped, Loader, Shared, in_order
 from mmedpo.lora import save_adapter
 from mmedpo.loss import Answers, pair_loss, step_share
 from mmedpo.ranks import first_says, meet, of_all, rank, world
-from mmedpo.storage import writing
 from mmedpo.training_options import TrainOptions
 from mmedpo.tree_attention import NAME, register
 from mmedpo.trees import TreeCollator, attention_mask

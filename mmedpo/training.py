@@ -22,13 +22,13 @@ from mmedpo import resume
 from mmedpo.adapters import Base
 from mmedpo.allocator import keep_memory
 from mmedpo.batches import Collator, Pixels, Trained, encode, has_no_say, hold_out, refuse_twins, too_long
+from mmedpo.core.records import Weighted, digest, seed_for
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
 from mmedpo.features import Shelf, Sight
 from mmedpo.lora import adapted, outermost, publish_adapter
 from mmedpo.parts import LiveBackbone, Setting
 from mmedpo.ranks import first_says, meet, rank
-from mmedpo.records import Weighted, digest, seed_for
 from mmedpo.reference import Logps
 from mmedpo.trainer import KINDS, SUMS, PreferenceTrainer
 from mmedpo.training_options import NO_SAY, TrainOptions

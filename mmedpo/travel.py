@@ -13,14 +13,14 @@ from typing import Any, cast
 from mmedpo.adapters import forget_places
 from mmedpo.boundary import left_out
 from mmedpo.cards import data_card
+from mmedpo.core.privacy import close_to_others, private
+from mmedpo.core.records import GIVEN, Drop, Pair, Remark, Weighted, to_json
 from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.folder import emerging, json_line, read_json, write_text
 from mmedpo.forms import FORMS
 from mmedpo.pairs_file import read_pairs
 from mmedpo.parts import Reader
 from mmedpo.plugins import load, resolve, suggest
-from mmedpo.private import close_to_others, private
-from mmedpo.records import GIVEN, Drop, Pair, Remark, Weighted, to_json
 from mmedpo.results import adapter_of
 
 ADAPTER = "peft"  # beside the forms of pairs

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mmedpo.compare import compare
+from mmedpo.core.privacy import private
 from mmedpo.errors import Submitted
 from mmedpo.events import Event
 from mmedpo.folder import write_json
 from mmedpo.of_run import is_restricted
 from mmedpo.pipeline import Result, run
 from mmedpo.planning import Planned, plan
-from mmedpo.private import private
 
 __all__ = ["TABLE", "Planned", "plan", "run_variants", "table"]
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
+from mmedpo.core.records import Case, Pair, digest
 from mmedpo.identity import content, part_hash, path_hash
 from mmedpo.parts import Part
 from mmedpo.recipe_model import as_written
-from mmedpo.records import Case, Pair, digest
 from mmedpo.results import claim
 from mmedpo.run import Run
 

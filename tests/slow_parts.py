@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from mmedpo import Case, Dispreference, Metric, Observer, Pair, Score, Scorer, Side, hookimpl, seed_for
-from mmedpo.records import Drop
+from mmedpo.core.records import Drop
 
 
 def note(what: str, item: str) -> None:

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from mmedpo.attention import Attends, chosen, inside, lesions
 from mmedpo.cli import app
-from mmedpo.pictures import Picture
-from mmedpo.records import Case, Region
+from mmedpo.core.images import Picture
+from mmedpo.core.records import Case, Region
 from mmedpo.testing import tiny_cases
 
 RECIPE = """\

@@ -16,10 +16,10 @@ from chat_server import TRANSPORT, Act, ChatServer, faulty, serving
 from pydantic import BaseModel, ConfigDict
 
 from mmedpo import Case, Chat, DataError, Endpoint, Fault, NoAnswer, Outcome, Picture, Question, RecipeError, Setting
+from mmedpo.core.usage import Need
 from mmedpo.journal import Journal
 from mmedpo.spending import Budget, Spending
 from mmedpo.testing import tiny_cases
-from mmedpo.usage import Need
 
 
 class Word(BaseModel):

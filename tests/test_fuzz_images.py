@@ -18,7 +18,7 @@ from PIL import Image
 from test_dicom import write
 
 from mmedpo import DataError, ImageFolder, Picture, Row
-from mmedpo.pictures import read_image
+from mmedpo.core.images import read_image
 
 HANG = 5.0  # seconds; a file takes a few milliseconds
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)

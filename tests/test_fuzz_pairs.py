@@ -16,11 +16,11 @@ from mmedpo_plugins.pairs import Pairs
 from PIL import Image
 
 from mmedpo import GIVEN, Case, Drop, Pair, Picture, Region, Remark, Side
+from mmedpo.core.images import pixel_hash
+from mmedpo.core.records import Score, Weighted
+from mmedpo.core.sameness import taught
 from mmedpo.errors import DataError
 from mmedpo.forms import FORMS
-from mmedpo.pictures import pixel_hash
-from mmedpo.records import Score, Weighted
-from mmedpo.sameness import taught
 
 SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
 BOUNDED = settings(derandomize=True, deadline=None, database=None, suppress_health_check=SLOW)

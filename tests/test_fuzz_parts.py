@@ -36,9 +36,9 @@ from mmedpo import (
     boundary,
 )
 from mmedpo.checked_metric import CheckedMetric
+from mmedpo.core.records import to_json
 from mmedpo.parts import Part
 from mmedpo.plugins import resolve
-from mmedpo.records import to_json
 from mmedpo.testing import TinyBackbone, check_part, tiny_cases, tiny_pairs
 
 GIVEN: dict[str, Any] = {}  # what the parts below return; options are pickled, and odd things cannot be

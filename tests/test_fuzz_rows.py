@@ -21,7 +21,7 @@ from mmedpo_plugins.tables import Csv, Jsonl
 from PIL import Image
 
 from mmedpo import Case, DataError, Row, csv_rows, every, file_text, json_rows, json_value, jsonl_rows
-from mmedpo.records import from_json, to_json
+from mmedpo.core.records import from_json, to_json
 from mmedpo.textfiles import split_lines
 
 bounded = settings(

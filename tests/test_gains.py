@@ -8,9 +8,9 @@ from typing import ClassVar
 import pytest
 from mmedpo_plugins.med_vqa import MedVqa
 
+from mmedpo.core.records import Case
 from mmedpo.gains import directions, gain
 from mmedpo.parts import Metric, Statistics
-from mmedpo.records import Case
 from mmedpo.testing import tiny_cases
 
 

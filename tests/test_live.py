@@ -12,7 +12,7 @@ from PIL import Image
 from tiny_llava import make_backbone, make_image, make_model
 
 from mmedpo import Base, Case, DataError, Picture, Prompt, TransformersBackbone, closing, load_adapter
-from mmedpo.answer_text import was_cut
+from mmedpo.core.answers import was_cut
 from mmedpo.live import SeededNoise
 
 WORDS = ["is", "there", "a", "nodule", "in", "the", "left", "lung"]

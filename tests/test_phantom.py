@@ -21,7 +21,7 @@ from mmedpo_plugins.phantom.findings import BALANCED, LABELS, PLACED, SIDED, SIZ
 from mmedpo_plugins.phantom.language import NAMES, NO, YES, is_there, report
 
 from mmedpo import Case, DataError, Setting
-from mmedpo.records import from_json, to_json
+from mmedpo.core.records import from_json, to_json
 from mmedpo.saving import export_backbone
 
 FILMS = [film_of(BALANCED, 0, "train", number) for number in range(60)]

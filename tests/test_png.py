@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmedpo.png import png_bytes
+from mmedpo.core.png import png_bytes
 
 
 @pytest.mark.parametrize(("mode", "size"), [("L", (1, 1)), ("L", (7, 5)), ("RGB", (1, 3)), ("RGB", (33, 20))])

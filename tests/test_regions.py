@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmedpo.records import Region
+from mmedpo.core.records import Region
 from mmedpo.regions import agreement, merge, same
 
 ONE = Region("nodule", (0, 0, 10, 10), 0.9)

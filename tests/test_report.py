@@ -12,8 +12,8 @@ from run_folder import HOSTILE, weighted, write_run
 from typer.testing import CliRunner
 
 from mmedpo.cli import app
+from mmedpo.core.number_format import number
 from mmedpo.errors import DataError
-from mmedpo.numbers import number
 from mmedpo.report import write_report
 from mmedpo.report.cases import changed, drawn
 from mmedpo.report.facts import read_facts, without_keys

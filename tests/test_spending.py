@@ -11,8 +11,8 @@ import pytest
 from chat_server import Act, ChatServer, completion, serving
 from conftest import Mmedpo
 
+from mmedpo.core.usage import Need
 from mmedpo.spending import Budget, Price, Spending
-from mmedpo.usage import Need
 
 RECIPE = """
 output: run

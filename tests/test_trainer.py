@@ -17,12 +17,12 @@ from tiny_llava import adapter_bytes, make_backbone, make_model, make_pairs, mak
 
 from mmedpo.adapters import load_adapter
 from mmedpo.batches import Collator, Pixels, Trained, encode, hold_out
+from mmedpo.core.records import Weighted
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import StageFinished, TrainingLogged
 from mmedpo.features import Shelf, Sight
 from mmedpo.lora import adapted, save_adapter
 from mmedpo.parts import Setting
-from mmedpo.records import Weighted
 from mmedpo.trainer import PreferenceTrainer
 from mmedpo.training import arguments, train
 from mmedpo.training_options import NO_SAY, LoraOptions, LossOptions, ProjectorOptions, TrainOptions, refusal

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from mmedpo.core.images import Picture
+from mmedpo.core.records import Case, Pair, Score, Side, Weighted
 from mmedpo.live import Prompt, TransformersBackbone
-from mmedpo.pictures import Picture
-from mmedpo.records import Case, Pair, Score, Side, Weighted
 
 WORDS = [
     "is",

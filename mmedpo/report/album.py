@@ -9,9 +9,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmedpo.core.images import Picture, pixel_hash
 from mmedpo.errors import DataError
 from mmedpo.folder import read_json
-from mmedpo.pictures import Picture, pixel_hash
 from mmedpo.places import Places
 
 if TYPE_CHECKING:

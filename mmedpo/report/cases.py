@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmedpo.core.images import Picture
+from mmedpo.core.records import digest
 from mmedpo.gains import together
-from mmedpo.pictures import Picture
-from mmedpo.records import digest
 from mmedpo.report.album import Album, Panel
 from mmedpo.report.words import Piece, marked
 

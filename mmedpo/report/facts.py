@@ -11,12 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mmedpo.core.records import Weighted
 from mmedpo.errors import DataError
 from mmedpo.evaluate import ATTENTION
 from mmedpo.folder import read_json
 from mmedpo.jsontext import jsonl_rows
 from mmedpo.pairs_file import read_pairs
-from mmedpo.records import Weighted
 
 FILES = ("run.json", "pairs.jsonl", "training.json", "measures.json", "answers.jsonl", ATTENTION)
 SECRET = re.compile(r"api.?key|token$|secret|password|authorization|bearer", re.IGNORECASE)

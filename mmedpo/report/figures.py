@@ -11,7 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mmedpo.records import Weighted
+from mmedpo.core.records import Weighted
 from mmedpo.report.lengths import Lengths
 from mmedpo.report.measures import Line
 from mmedpo.report.sentences import plain

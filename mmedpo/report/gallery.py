@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from mmedpo.pictures import Picture
-from mmedpo.records import Pair, Score, Weighted, digest
+from mmedpo.core.images import Picture
+from mmedpo.core.records import Pair, Score, Weighted, digest
 from mmedpo.report.album import Album, Panel
 from mmedpo.report.words import Piece, marked
 

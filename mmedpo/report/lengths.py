@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmedpo.records import Weighted
+from mmedpo.core.records import Weighted
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmedpo.core.number_format import chance, number
+from mmedpo.core.privacy import private
+from mmedpo.core.records import digest
 from mmedpo.errors import MmedpoError
 from mmedpo.folder import write_text
-from mmedpo.numbers import chance, number
-from mmedpo.private import private
-from mmedpo.records import digest
 from mmedpo.report import facts as known
 from mmedpo.report.facts import Facts, read_facts
 

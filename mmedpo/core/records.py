@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar
 
-from mmedpo.pictures import Picture
+from mmedpo.core.images import Picture
 
 CaseKind = Literal["closed", "open", "report"]
 PairKind = Literal["text", "image"]

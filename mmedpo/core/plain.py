@@ -11,8 +11,8 @@ from dataclasses import is_dataclass
 from numbers import Integral, Real
 from typing import Any
 
-from mmedpo.answer_text import mended
-from mmedpo.records import to_json
+from mmedpo.core.answers import mended
+from mmedpo.core.records import to_json
 
 LARGEST = 1e300  # so that no difference of two is infinite
 DEEPEST = 64  # values within values; what nests deeper, or within itself, is no fact about a case

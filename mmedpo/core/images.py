@@ -11,8 +11,8 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, Any
 
+from mmedpo.core.lfs import POINTER, is_pointer
 from mmedpo.errors import DataError
-from mmedpo.lfs import POINTER, is_pointer
 
 if TYPE_CHECKING:
     from PIL.Image import Image

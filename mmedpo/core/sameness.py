@@ -5,8 +5,8 @@ from __future__ import annotations
 import unicodedata
 from functools import lru_cache
 
-from mmedpo.pictures import Deferred, Picture
-from mmedpo.records import Drop, Pair
+from mmedpo.core.images import Deferred, Picture
+from mmedpo.core.records import Drop, Pair
 
 _RAISED = ("<super>", "<sub>", "<fraction>", "<circle>")  # 10² is not 102
 _ENDS = frozenset(".,;:!?…。、，；：！？")  # after a number they end a sentence, within one they are part of it

@@ -1,0 +1,1 @@
+"""What everything speaks of: records, images as files, plain values. Private."""
