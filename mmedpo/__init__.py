@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from mmedpo.damage import require_finite, require_whole
     from mmedpo.endpoint import Endpoint
     from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError, Stopped
-    from mmedpo.hookspecs import hookimpl
     from mmedpo.imagefolder import ImageFolder
     from mmedpo.jsontext import json_rows, json_value, jsonl_rows
     from mmedpo.live import Prompt, TransformersBackbone, closing, plain_ids
     from mmedpo.looking import attention_maps
-    from mmedpo.parts import (
+    from mmedpo.prompts import Prompts
+    from mmedpo.registry.contracts import (
         Backbone,
         Dispreference,
         Encoding,
@@ -54,11 +54,11 @@ if TYPE_CHECKING:
         Statistics,
         Weighting,
     )
-    from mmedpo.paths import ExistingFile, ExistingFolder, ExistingPath, FolderOrHub
-    from mmedpo.prompts import Prompts
+    from mmedpo.registry.hookspecs import hookimpl
+    from mmedpo.registry.path_options import ExistingFile, ExistingFolder, ExistingPath, FolderOrHub
+    from mmedpo.registry.statistics import totals
     from mmedpo.replies import Fault
     from mmedpo.rows import Ids, Row, answer_kind, closed_answer, every, shown
-    from mmedpo.sums import totals
     from mmedpo.textfiles import file_text, split_lines, text_lines, why_unreadable
     from mmedpo.thoughts import answering, spoken
     from mmedpo.tokens import filler, most
@@ -74,16 +74,16 @@ _HOMES = {
     "mmedpo.damage": ["require_finite", "require_whole"],
     "mmedpo.endpoint": ["Endpoint"],
     "mmedpo.errors": ["DataError", "MmedpoError", "PluginError", "RecipeError", "Stopped"],
-    "mmedpo.hookspecs": ["hookimpl"],
+    "mmedpo.registry.hookspecs": ["hookimpl"],
     "mmedpo.imagefolder": ["ImageFolder"],
     "mmedpo.jsontext": ["json_rows", "json_value", "jsonl_rows"],
     "mmedpo.live": ["Prompt", "TransformersBackbone", "closing", "plain_ids"],
     "mmedpo.looking": ["attention_maps"],
-    "mmedpo.parts": [
+    "mmedpo.registry.contracts": [
         "Backbone", "Dispreference", "Encoding", "LiveBackbone", "Localizer", "Metric", "Observer", "Part",
         "Reader", "Scorer", "Setting", "Statistics", "Weighting",
     ],
-    "mmedpo.paths": ["ExistingFile", "ExistingFolder", "ExistingPath", "FolderOrHub"],
+    "mmedpo.registry.path_options": ["ExistingFile", "ExistingFolder", "ExistingPath", "FolderOrHub"],
     "mmedpo.core.images": ["MOST_PIXELS", "Picture", "require_file"],
     "mmedpo.prompts": ["Prompts"],
     "mmedpo.core.records": [
@@ -94,7 +94,7 @@ _HOMES = {
     "mmedpo.rows": ["Ids", "Row", "answer_kind", "closed_answer", "every", "shown"],
     "mmedpo.core.sameness": ["folded", "taught"],
     "mmedpo.core.usage": ["Need"],
-    "mmedpo.sums": ["totals"],
+    "mmedpo.registry.statistics": ["totals"],
     "mmedpo.textfiles": ["file_text", "split_lines", "text_lines", "why_unreadable"],
     "mmedpo.thoughts": ["answering", "spoken"],
     "mmedpo.tokens": ["filler", "most"],

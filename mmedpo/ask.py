@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmedpo.boundary import check_answers
 from mmedpo.core.answers import Answer
 from mmedpo.core.images import Picture
 from mmedpo.core.records import Case
 from mmedpo.errors import DataError
 from mmedpo.of_run import load_run
-from mmedpo.parts import Reader
+from mmedpo.registry.conformance import check_answers
+from mmedpo.registry.contracts import Reader
 from mmedpo.results import adapter_of
 from mmedpo.run import resolve_setting
 

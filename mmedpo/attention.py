@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from mmedpo.core.images import Picture
 from mmedpo.core.records import Case, Region, seed_for
 from mmedpo.errors import DataError
-from mmedpo.parts import Backbone, Metric, Statistics
+from mmedpo.registry.contracts import Backbone, Metric, Statistics
 from mmedpo.run import Run, by_slice, opening
 
 Map = list[list[float]]  # rows, columns of image tokens

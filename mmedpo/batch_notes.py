@@ -22,7 +22,7 @@ from mmedpo.core.records import digest
 from mmedpo.dialect import Dialect
 
 if TYPE_CHECKING:
-    from mmedpo.parts import Memory
+    from mmedpo.registry.contracts import Memory
 
 STATES = ("doubtful", "sent", "taken", "void")
 UNKNOWN: Mapping[str, Any] = {

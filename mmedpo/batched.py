@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from mmedpo.chat import Chat
     from mmedpo.endpoint import Endpoint
-    from mmedpo.parts import Memory
+    from mmedpo.registry.contracts import Memory
 
 OVER = ("completed", "expired", "cancelled")
 

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmedpo.boundary import check_encoding
 from mmedpo.core.images import Picture
 from mmedpo.core.records import PairKind, Weighted, seed_for
 from mmedpo.errors import DataError
-from mmedpo.parts import LiveBackbone
+from mmedpo.registry.conformance import check_encoding
+from mmedpo.registry.contracts import LiveBackbone
 from mmedpo.training_options import LossOptions
 
 KINDS: tuple[PairKind, ...] = ("text", "image")

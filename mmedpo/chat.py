@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from mmedpo.endpoint import Endpoint
-    from mmedpo.parts import Memory
+    from mmedpo.registry.contracts import Memory
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")

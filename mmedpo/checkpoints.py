@@ -14,7 +14,7 @@ from mmedpo.damage import damage, require_finite, require_no_pointers
 from mmedpo.errors import DataError, MmedpoError
 
 if TYPE_CHECKING:
-    from mmedpo.parts import Setting
+    from mmedpo.registry.contracts import Setting
 
 SHORT_DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp64": "float64"}
 HUB_ID = re.compile(r"[\w.-]*\w(/[\w.-]+)?")

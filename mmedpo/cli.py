@@ -18,7 +18,7 @@ class Commands(Group):
         import sys
 
         from mmedpo.errors import MmedpoError
-        from mmedpo.installed import pass_over_broken
+        from mmedpo.registry.metadata import pass_over_broken
         from mmedpo.stopping import SAID, code_of, stoppable
 
         _quiet_libraries()
@@ -87,7 +87,7 @@ def _explain(error: Exception) -> None:
     import traceback
 
     from mmedpo.errors import PluginError
-    from mmedpo.installed import printable
+    from mmedpo.registry.metadata import printable
 
     if isinstance(error, PluginError) and error.__cause__ is not None:
         traceback.print_exception(error.__cause__)

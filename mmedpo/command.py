@@ -35,7 +35,7 @@ def place(value: Any) -> Any:
     if value is None or isinstance(value, list):
         return value and [",".join(place(one) for one in text.split(",")) for text in value]
     from mmedpo.errors import RecipeError
-    from mmedpo.paths import at_home, unfilled
+    from mmedpo.registry.path_options import at_home, unfilled
 
     try:
         path = at_home(str(value))

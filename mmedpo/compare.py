@@ -15,7 +15,7 @@ from mmedpo.gains import is_count
 from mmedpo.intervals import gaps, holm, resampled
 from mmedpo.jsontext import jsonl_rows
 from mmedpo.of_run import load_run
-from mmedpo.parts import Statistics
+from mmedpo.registry.contracts import Statistics
 from mmedpo.results import other
 
 

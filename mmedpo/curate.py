@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mmedpo import boundary
-from mmedpo.boundary import blaming
 from mmedpo.core.answers import CUT, UNREAD
 from mmedpo.core.disk import writing
 from mmedpo.core.records import GIVEN, Case, Drop, Pair, Region, Remark, Score, Side, Weighted, from_json, to_json
@@ -20,9 +18,11 @@ from mmedpo.errors import DataError
 from mmedpo.events import StageStarted
 from mmedpo.folder import json_line, write_text, write_whole
 from mmedpo.journal import Journal
-from mmedpo.parts import Dispreference, Localizer, Reader, Scorer
 from mmedpo.questions import counts_of
 from mmedpo.regions import agreement, merge
+from mmedpo.registry import conformance
+from mmedpo.registry.conformance import blaming
+from mmedpo.registry.contracts import Dispreference, Localizer, Reader, Scorer
 from mmedpo.results import set_aside
 from mmedpo.run import Opened, Run, by_slice, opening
 from mmedpo.samples import Remembering
@@ -37,7 +37,7 @@ def read(run: Run, part: Reader, stage: str = "read") -> list[Case | Pair]:
     with blaming(found, "--limit"):
         taken = (_taken(run, part, item) for item in part.read())
         items = list(_first(taken, run.limit))
-    boundary.check_read(found, items)
+    conformance.check_read(found, items)
     records = [item for item in items if isinstance(item, Case | Pair)]
     run.journal.settle()
     if any(_case_of(item).restricted for item in records):
@@ -80,7 +80,7 @@ def only_pairs(records: Sequence[Case | Pair]) -> list[Pair]:
 
 def _taken(run: Run, part: Reader, item: Any) -> Item:
     """Check and adopt a record as it is read, so that no more than one image is in memory."""
-    read = boundary.record(run.found(part), item)
+    read = conformance.record(run.found(part), item)
     if not isinstance(read, Case | Pair):
         return read
     record = _adopted(run.journal, read, part.restricted)
@@ -132,22 +132,22 @@ def _found_by(run: Run, part: Localizer, cases: list[Case]) -> dict[str, tuple[R
     facts: list[Any] = [run.key(backbone)] if part.needs_backbone else []
     with blaming(found, "--limit"):
         sources = part.sources(asked)
-    boundary.check_length(found, "sources", sources, len(asked))
+    conformance.check_length(found, "sources", sources, len(asked))
     facts += [sources] if any(sources) else []
     with opening(run) as opened:
 
         def work(some: Sequence[Case]) -> Any:
             live = opened(backbone) if part.needs_backbone else None
             answers = opened(part).localize(some, live)
-            boundary.check_length(found, "localize", answers, len(some))
-            checked = [boundary.check_regions(found, *both) for both in zip(some, answers, strict=True)]
+            conformance.check_length(found, "localize", answers, len(some))
+            checked = [conformance.check_regions(found, *both) for both in zip(some, answers, strict=True)]
             return [[to_json(_adopted_region(run.journal, region)) for region in regions] for regions in checked]
 
         def read(value: Any, some: Sequence[Case]) -> list[tuple[Region, ...]]:
             answers = [tuple(from_json(Region, region) for region in regions) for regions in value]
-            boundary.check_length(found, "localize", answers, len(some))
+            conformance.check_length(found, "localize", answers, len(some))
             for case, regions in zip(some, answers, strict=True):
-                boundary.check_regions(found, case, regions)
+                conformance.check_regions(found, case, regions)
             return answers
 
         slices = by_slice(run, part, asked, work, read, stage=f"localize: {part.use}", facts=facts)
@@ -231,7 +231,7 @@ def made_by(
 
     def read(value: Any, some: Sequence[tuple[Case, Any]]) -> list[Pair | Drop]:
         items = [_pair_or_drop(kind, item) for kind, item in value]
-        return list(boundary.check_made(found, part, items, [case for case, _ in some]))
+        return list(conformance.check_made(found, part, items, [case for case, _ in some]))
 
     slices = by_slice(run, part, with_earlier, work, read, stage=stage, facts=facts, lower=lower, final=_is_final)
     return [taught(item) if isinstance(item, Pair) else item for some in slices for item in some]
@@ -254,7 +254,7 @@ def _checked(run: Run, part: Dispreference, items: Any, cases: Sequence[tuple[Ca
         number = numbers[pair.case.id] - 1
         return _adopted_sides(run.journal, replace(pair, made_by=part.use, number=number))
 
-    for item in boundary.check_made(run.found(part), part, items, [case for case, _ in cases], adopted):
+    for item in conformance.check_made(run.found(part), part, items, [case for case, _ in cases], adopted):
         yield ["pair" if isinstance(item, Pair) else "drop", to_json(item)]
 
 
@@ -286,19 +286,19 @@ def _scored_by(run: Run, part: Scorer, pairs: list[Pair]) -> dict[str, Score]:
     with opening(run) as opened:
 
         def work(some: Sequence[Pair]) -> Any:
-            scores = boundary.check_scores(found, some, opened(part).score(some))
+            scores = conformance.check_scores(found, some, opened(part).score(some))
             return [to_json(replace(given, scorer=part.use)) for given in scores]
 
         lower = f"the options of {found.name}"
 
         def read(value: Any, some: Sequence[Pair]) -> list[Score]:
-            return boundary.check_scores(found, some, [from_json(Score, one) for one in value])
+            return conformance.check_scores(found, some, [from_json(Score, one) for one in value])
 
         slices = by_slice(run, part, pairs, work, read, stage=f"score: {part.use}", lower=lower, final=_has_every_vote)
     scores = [given for some in slices for given in some]
     with blaming(found, "--limit"):
         summary = part.summary(pairs, scores)
-    if told := boundary.as_json(found, "summary", summary):
+    if told := conformance.as_json(found, "summary", summary):
         run.scoring[part.use] = told
     return {pair.id: given for pair, given in zip(pairs, scores, strict=True)}
 
@@ -315,7 +315,7 @@ def weigh(run: Run, rated: list[tuple[Pair, Score]]) -> list[Weighted]:
     run.see(StageStarted("weigh", len(rated)))
     with blaming(found, "--limit"):
         weights = part.weigh(scores) if scores else []
-    rest = iter(boundary.check_weights(found, weights, len(scores)))
+    rest = iter(conformance.check_weights(found, weights, len(scores)))
     keep = run.recipe.unrated == "keep"
     every = [Weighted(p, s, _unrated(p) if s.relevance is None else next(rest)) for p, s in rated]
     weighted = [item for item in every if keep or item.score.relevance is not None]

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmedpo import boundary, curate
-from mmedpo.boundary import blaming
+from mmedpo import curate
 from mmedpo.core.disk import writing
 from mmedpo.core.records import Case
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import StageAdvanced, StageStarted
 from mmedpo.folder import read_json, write_json
-from mmedpo.parts import Localizer, Reader
+from mmedpo.registry import conformance
+from mmedpo.registry.conformance import blaming
+from mmedpo.registry.contracts import Localizer, Reader
 from mmedpo.run import Run
 
 STAGE = "detector"
@@ -60,7 +61,7 @@ def teach(run: Run) -> dict[str, Any]:
 
     with blaming(run.found(part), "localize.learning"), writing(part.learnt):
         facts = part.learn(cases, run.setting, tell)
-    facts = boundary.as_json(run.found(part), "what learn returned", facts)
+    facts = conformance.as_json(run.found(part), "what learn returned", facts)
     write_json(facts_file(part.learnt), {"key": key, **facts})
     return {"key": key, **facts}
 
@@ -74,7 +75,7 @@ def _readers(run: Run) -> dict[str, Reader]:
 
 def _key(run: Run, part: Localizer) -> str:
     """Hash what the checkpoint comes from, its own place left out."""
-    from mmedpo.identity import part_hash
+    from mmedpo.registry.fingerprint import part_hash
 
     name = next(name for name in type(part).model_fields if getattr(part, name) == part.learnt)
     elsewhere = part.model_copy(update={name: Path()})

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
     from mmedpo.chat import Chat
-    from mmedpo.parts import Setting
+    from mmedpo.registry.contracts import Setting
     from mmedpo.spending import Spending
 
 OPENAI = "https://api.openai.com/v1"

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmedpo import boundary
 from mmedpo.attention import Attends, look, statistics_of, to_lines
-from mmedpo.checked_metric import CheckedMetric
 from mmedpo.core.answers import UNREAD, answer_json, read_answer, was_cut
 from mmedpo.core.records import Case, Pair, Weighted, seed_for, to_json
 from mmedpo.curate import only_cases, portable, read
@@ -18,10 +16,12 @@ from mmedpo.errors import DataError
 from mmedpo.folder import json_line, write_text
 from mmedpo.gains import directions, gain
 from mmedpo.intervals import paired_intervals
-from mmedpo.parts import Backbone, Statistics
 from mmedpo.probes import Looks, count, probes_of
 from mmedpo.questions import asked
 from mmedpo.recipe_model import EvaluateOptions, Loaded
+from mmedpo.registry import conformance
+from mmedpo.registry.checked_metric import CheckedMetric
+from mmedpo.registry.contracts import Backbone, Statistics
 from mmedpo.run import Run, by_slice, opening
 
 ATTENTION = "attention.jsonl"
@@ -119,11 +119,11 @@ def answers(run: Run, backbone: Backbone, cases: list[Case], options: EvaluateOp
     with opening(run) as opened:
 
         def checked(value: Any, some: Sequence[Case]) -> Any:
-            return boundary.check_answers(found, some, [read_answer(one) for one in value])
+            return conformance.check_answers(found, some, [read_answer(one) for one in value])
 
         def work(some: Sequence[Case]) -> Any:
             said = opened(backbone).answer(some, max_new_tokens=options.max_new_tokens)
-            return [answer_json(answer) for answer in boundary.check_answers(found, some, said)]
+            return [answer_json(answer) for answer in conformance.check_answers(found, some, said)]
 
         lower = "evaluate.max_new_tokens"
         together = [cases[at] for at in order]

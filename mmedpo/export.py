@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from mmedpo.core.privacy import private
 from mmedpo.errors import RecipeError
 from mmedpo.of_run import is_restricted, load_run
-from mmedpo.parts import Backbone
-from mmedpo.plugins import load, resolve
+from mmedpo.registry.contracts import Backbone
+from mmedpo.registry.discovery import load, resolve
 from mmedpo.results import adapter_of
 from mmedpo.saving import export_backbone
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from mmedpo.batches import Pixels, Sided
 from mmedpo.core.disk import writing
 from mmedpo.folder import append, write_text
-from mmedpo.parts import LiveBackbone
+from mmedpo.registry.contracts import LiveBackbone
 
 Record = Mapping[str, Tensor]
 PLAIN = {"last_hidden_state", "hidden_states", "attentions", "pooler_output"}  # what a tower's output may hold
@@ -136,7 +136,7 @@ class Sight:
         return {"mm_encoder_outputs": {"image": _output(shown)}, **(self._collate(rest) if rest[0] else {})}
 
     def _collate(self, visions: Sequence[Record]) -> Mapping[str, Tensor]:
-        from mmedpo.parts import Encoding
+        from mmedpo.registry.contracts import Encoding
 
         return self._backbone.collate([Encoding([], 0, vision) for vision in visions])
 

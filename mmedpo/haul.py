@@ -14,7 +14,7 @@ from mmedpo.errors import MmedpoError, RecipeError
 from mmedpo.wire import Answer, Passing, Refused
 
 if TYPE_CHECKING:
-    from mmedpo.parts import Memory
+    from mmedpo.registry.contracts import Memory
 
 LONGEST = 4 * 2**20  # bytes of a line; answers have some thousands
 NONE_OF = 8  # requests of a batch, none of them answered, after which something is wrong with all

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mmedpo.adapters import Base
 from mmedpo.core.answers import Answer
 from mmedpo.core.images import Picture, pixel_hash
-from mmedpo.parts import Encoding, Frame, LiveBackbone
+from mmedpo.registry.contracts import Encoding, Frame, LiveBackbone
 
 if TYPE_CHECKING:
     import torch

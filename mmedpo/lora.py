@@ -16,7 +16,7 @@ from mmedpo.adapters import Base
 from mmedpo.core.disk import writing
 from mmedpo.core.records import seed_for
 from mmedpo.errors import PluginError, RecipeError
-from mmedpo.parts import LiveBackbone
+from mmedpo.registry.contracts import LiveBackbone
 from mmedpo.resume import to_disk
 from mmedpo.training_options import TrainOptions
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo import curate, detector
-from mmedpo.boundary import blaming
 from mmedpo.core.disk import writing
 from mmedpo.core.privacy import private
 from mmedpo.core.records import Case, Pair, Weighted, digest
@@ -24,12 +23,13 @@ from mmedpo.journal import Journal
 from mmedpo.launch import launch
 from mmedpo.of_run import is_restricted, load_run
 from mmedpo.pairs_file import read_pairs
-from mmedpo.parts import Observer
 from mmedpo.places import STARTED_IN, started_in
 from mmedpo.ranks import rank, together, world
 from mmedpo.recipe_checks import READY
 from mmedpo.recipe_model import EvaluateOptions, Loaded, Recipe, as_written
 from mmedpo.reference import JournalledReference, reference_keys
+from mmedpo.registry.conformance import blaming
+from mmedpo.registry.contracts import Observer
 from mmedpo.report import write_report
 from mmedpo.results import claim, set_aside
 from mmedpo.run import STAGES, Run, opening, provenance

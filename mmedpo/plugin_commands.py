@@ -18,7 +18,7 @@ def schema() -> None:
 
 def plugins_list(json: Json = False) -> None:
     """List the installed parts: kind, name, package, version. Imports none of them."""
-    from mmedpo.plugins import find
+    from mmedpo.registry.discovery import find
 
     rows = [{"kind": p.kind, "name": p.name, "package": p.package, "version": p.version} for p in find()]
     if json:
@@ -32,7 +32,7 @@ def plugins_list(json: Json = False) -> None:
 
 def plugins_show(name: Annotated[str, typer.Argument(help="A part, as in `use:`.")], json: Json = False) -> None:
     """Show a part: what it does, its options, how a recipe names it."""
-    from mmedpo.inspection import describe, described_as_text
+    from mmedpo.registry.inspection import describe, described_as_text
 
     descriptions = describe(name)
     if json:
@@ -45,7 +45,7 @@ def plugins_check(
     name: Annotated[str | None, typer.Argument(help="One part; otherwise all.")] = None, json: Json = False
 ) -> None:
     """Import each part in a process of its own and say what it costs or why it fails."""
-    from mmedpo.inspection import check_plugins
+    from mmedpo.registry.inspection import check_plugins
 
     rows = check_plugins(name)
     if json:

@@ -12,9 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mmedpo.errors import DataError, PluginError, RecipeError
-from mmedpo.parts import Dispreference, Part, Reader
-from mmedpo.paths import paths_in
 from mmedpo.recipe_model import STAGES, Loaded, Recipe
+from mmedpo.registry.contracts import Dispreference, Part, Reader
+from mmedpo.registry.path_options import paths_in
 from mmedpo.yaml12 import Keys
 
 SECTIONS = {  # of a recipe, by the first stage that needs them

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mmedpo import curate
 from mmedpo.core.records import Case, Pair
-from mmedpo.parts import Dispreference, Metric, Statistics
+from mmedpo.registry.contracts import Dispreference, Metric, Statistics
 from mmedpo.run import Run, opening
 
 

@@ -14,11 +14,11 @@ from pydantic import BaseModel, ValidationError
 from mmedpo import yaml12
 from mmedpo.errors import MmedpoError, PluginError, RecipeError
 from mmedpo.overrides import apply, models_in, put, without_nulls
-from mmedpo.parts import Part
-from mmedpo.paths import at_home
-from mmedpo.plugins import Found, load, resolve, suggest
 from mmedpo.recipe_checks import contradictions, unused
 from mmedpo.recipe_model import DEFAULTS, HOLDERS, LISTS, PLAN, SLOTS, Loaded, Recipe, as_written
+from mmedpo.registry.contracts import Part
+from mmedpo.registry.discovery import Found, load, resolve, suggest
+from mmedpo.registry.path_options import at_home
 from mmedpo.yaml12 import Keys, Tree
 
 __all__ = ["Loaded", "Recipe", "Variant", "as_written", "load_recipe", "load_variants", "read_recipe", "reload_recipe"]

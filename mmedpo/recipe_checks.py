@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mmedpo.endpoint import endpoints_in
-from mmedpo.parts import Part
-from mmedpo.paths import paths_in, unfilled
 from mmedpo.recipe_model import Loaded, Recipe
+from mmedpo.registry.contracts import Part
+from mmedpo.registry.path_options import paths_in, unfilled
 from mmedpo.yaml12 import Keys
 
 Mistakes = Iterator[tuple[Keys, str]]

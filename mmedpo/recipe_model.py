@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
-from mmedpo.parts import (
+from mmedpo.registry.contracts import (
     Backbone,
     Dispreference,
     Localizer,
@@ -20,7 +20,7 @@ from mmedpo.parts import (
     Scorer,
     Weighting,
 )
-from mmedpo.plugins import Found, shortest_use
+from mmedpo.registry.discovery import Found, shortest_use
 from mmedpo.spending import Budget
 from mmedpo.training_options import TrainOptions
 from mmedpo.yaml12 import Keys, Tree

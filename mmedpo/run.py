@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mmedpo.batched import Waiting, exchange
-from mmedpo.boundary import blaming
 from mmedpo.core.privacy import keep_private
 from mmedpo.core.records import digest
 from mmedpo.errors import RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted
-from mmedpo.identity import content, part_hash
 from mmedpo.journal import Journal
-from mmedpo.parts import Part, Setting
-from mmedpo.plugins import Found
 from mmedpo.ranks import own_device
 from mmedpo.recipe_model import STAGES as STAGES
 from mmedpo.recipe_model import Loaded, Recipe
+from mmedpo.registry.conformance import blaming
+from mmedpo.registry.contracts import Part, Setting
+from mmedpo.registry.discovery import Found
+from mmedpo.registry.fingerprint import content, part_hash
 from mmedpo.spending import FILE as CALLS
 from mmedpo.spending import Budget, Spending
 

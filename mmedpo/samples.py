@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from mmedpo.boundary import check_answers
 from mmedpo.core.answers import answer_json, read_answer
 from mmedpo.core.images import Picture
 from mmedpo.core.records import Case, digest
-from mmedpo.identity import content
-from mmedpo.parts import Encoding, LiveBackbone, Memory
-from mmedpo.plugins import Found
+from mmedpo.registry.conformance import check_answers
+from mmedpo.registry.contracts import Encoding, LiveBackbone, Memory
+from mmedpo.registry.discovery import Found
+from mmedpo.registry.fingerprint import content
 
 
 def _of_the_model(name: str) -> Any:

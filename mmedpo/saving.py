@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mmedpo.folder import emerging
-from mmedpo.parts import Backbone, LiveBackbone, Setting
+from mmedpo.registry.contracts import Backbone, LiveBackbone, Setting
 
 
 @contextmanager

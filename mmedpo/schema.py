@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from mmedpo.inspection import probe_all
-from mmedpo.plugins import Found, find
 from mmedpo.recipe_model import DEFAULTS, LISTS, SLOTS, DetectorOptions, EvaluateOptions, Recipe, Section
+from mmedpo.registry.discovery import Found, find
+from mmedpo.registry.inspection import probe_all
 
 SECTIONS: dict[str, type[Section]] = {"evaluate": EvaluateOptions, "detector": DetectorOptions}
 VARIANTS = {

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
     from mmedpo.endpoint import Endpoint
-    from mmedpo.parts import Memory
+    from mmedpo.registry.contracts import Memory
 
 Messages = list[dict[str, Any]]
 IMAGE_TOKENS = 1500  # what an image costs at most, roughly, for keeping to a limit of tokens a minute

@@ -15,13 +15,12 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
-from mmedpo import boundary
-from mmedpo.boundary import blaming
-from mmedpo.checked_metric import CheckedMetric
 from mmedpo.core.images import Picture
 from mmedpo.core.records import Case, Pair, Region, Score, Side
-from mmedpo.declared import check_declared
-from mmedpo.parts import (
+from mmedpo.registry import conformance
+from mmedpo.registry.checked_metric import CheckedMetric
+from mmedpo.registry.conformance import blaming
+from mmedpo.registry.contracts import (
     CONTRACTS,
     Backbone,
     Dispreference,
@@ -35,7 +34,8 @@ from mmedpo.parts import (
     Setting,
     Weighting,
 )
-from mmedpo.plugins import Found
+from mmedpo.registry.declarations import check_declared
+from mmedpo.registry.discovery import Found
 
 
 def tiny_cases(count: int = 4) -> list[Case]:
@@ -112,12 +112,12 @@ def check_part(part: Part) -> None:
     kind = next(name for name, contract in CONTRACTS.items() if isinstance(part, contract))
     found = Found(kind, getattr(part, "use", "?"), "the plugin under test", "0", EntryPoint("", "", ""))
     if not getattr(type(part), "use", ""):
-        raise boundary.blame(found, f"{type(part).__name__} has no `use`")
+        raise conformance.blame(found, f"{type(part).__name__} has no `use`")
     check_declared(found, type(part))
     with blaming(found, "the options"):
         same = pickle.loads(pickle.dumps(part)) == part
     if not same:
-        raise boundary.blame(found, "changes when it is pickled; keep options only in its fields")
+        raise conformance.blame(found, "changes when it is pickled; keep options only in its fields")
     check = {
         Backbone: _check_backbone,
         Reader: _check_reader,
@@ -134,28 +134,28 @@ def check_part(part: Part) -> None:
 
 
 def _check_reader(found: Found, part: Any) -> None:
-    boundary.check_read(found, [boundary.record(found, item) for item in part.read()])
+    conformance.check_read(found, [conformance.record(found, item) for item in part.read()])
 
 
 def _check_backbone(found: Found, part: Any) -> None:
     cases = tiny_cases()
     with part.open(Setting()) as live:
         if not isinstance(live, LiveBackbone):
-            raise boundary.blame(found, f"open gave {type(live).__name__}, not a LiveBackbone")
-        boundary.check_answers(found, cases, live.answer(cases, max_new_tokens=4))
+            raise conformance.blame(found, f"open gave {type(live).__name__}, not a LiveBackbone")
+        conformance.check_answers(found, cases, live.answer(cases, max_new_tokens=4))
         seeds = list(range(len(cases)))
-        boundary.check_answers(found, cases, live.answer(cases, max_new_tokens=4, temperature=1.0, seeds=seeds))
-        boundary.check_encoding(live.encode(cases[0].image, cases[0].question, cases[0].answer))
+        conformance.check_answers(found, cases, live.answer(cases, max_new_tokens=4, temperature=1.0, seeds=seeds))
+        conformance.check_encoding(live.encode(cases[0].image, cases[0].question, cases[0].answer))
 
 
 def _check_localizer(found: Found, part: Any) -> None:
     cases = tiny_cases()
     with part.open(Setting()) as live:
         answers = live.localize(cases, TinyBackbone() if part.needs_backbone else None)
-    boundary.check_length(found, "sources", part.sources(cases), len(cases))
-    boundary.check_length(found, "localize", answers, len(cases))
+    conformance.check_length(found, "sources", part.sources(cases), len(cases))
+    conformance.check_length(found, "localize", answers, len(cases))
     for case, regions in zip(cases, answers, strict=True):
-        boundary.check_regions(found, case, regions)
+        conformance.check_regions(found, case, regions)
 
 
 def _check_dispreference(found: Found, part: Any) -> None:
@@ -163,21 +163,21 @@ def _check_dispreference(found: Found, part: Any) -> None:
     earlier = [[_tiny_pair(case, "text")] for case in cases]
     with part.open(Setting()) as live:
         items = live.disprefer(cases, TinyBackbone() if part.needs_backbone else None, earlier)
-        list(boundary.check_made(found, part, items, cases))
+        list(conformance.check_made(found, part, items, cases))
 
 
 def _check_scorer(found: Found, part: Any) -> None:
     for kind in sorted(part.rates):
         pairs = tiny_pairs(kind)
         with part.open(Setting()) as live:
-            scores = boundary.check_scores(found, pairs, live.score(pairs))
-        boundary.as_json(found, "summary", part.summary(pairs, scores))
+            scores = conformance.check_scores(found, pairs, live.score(pairs))
+        conformance.as_json(found, "summary", part.summary(pairs, scores))
 
 
 def _check_weighting(found: Found, part: Any) -> None:
     scores = [Score(relevance, scorer="tiny") for relevance in (0.0, 0.3, 0.3, 1.0)]
     for some in (scores, scores[3:], scores[::-1]):
-        boundary.check_weights(found, part.weigh(some), len(some))
+        conformance.check_weights(found, part.weigh(some), len(some))
 
 
 def _check_metric(found: Found, part: Any) -> None:

@@ -27,9 +27,9 @@ from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
 from mmedpo.features import Shelf, Sight
 from mmedpo.lora import adapted, outermost, publish_adapter
-from mmedpo.parts import LiveBackbone, Setting
 from mmedpo.ranks import first_says, meet, rank
 from mmedpo.reference import Logps
+from mmedpo.registry.contracts import LiveBackbone, Setting
 from mmedpo.trainer import KINDS, SUMS, PreferenceTrainer
 from mmedpo.training_options import NO_SAY, TrainOptions
 from mmedpo.trees import TreeCollator, why_pairs

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from mmedpo.adapters import forget_places
-from mmedpo.boundary import left_out
 from mmedpo.cards import data_card
 from mmedpo.core.privacy import close_to_others, private
 from mmedpo.core.records import GIVEN, Drop, Pair, Remark, Weighted, to_json
@@ -19,8 +18,9 @@ from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.folder import emerging, json_line, read_json, write_text
 from mmedpo.forms import FORMS
 from mmedpo.pairs_file import read_pairs
-from mmedpo.parts import Reader
-from mmedpo.plugins import load, resolve, suggest
+from mmedpo.registry.conformance import left_out
+from mmedpo.registry.contracts import Reader
+from mmedpo.registry.discovery import load, resolve, suggest
 from mmedpo.results import adapter_of
 
 ADAPTER = "peft"  # beside the forms of pairs

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmedpo.batches import Collator, Laid, Pixels, Sided, Trained
 from mmedpo.packing import Rows, pack, visible
-from mmedpo.parts import LiveBackbone
+from mmedpo.registry.contracts import LiveBackbone
 from mmedpo.tree_attention import NAME, Span, TreeMask, spans
 
 MASKED = (

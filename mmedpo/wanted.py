@@ -7,9 +7,9 @@ from hashlib import sha256
 from typing import Any
 
 from mmedpo.core.records import Case, Pair, digest
-from mmedpo.identity import content, part_hash, path_hash
-from mmedpo.parts import Part
 from mmedpo.recipe_model import as_written
+from mmedpo.registry.contracts import Part
+from mmedpo.registry.fingerprint import content, part_hash, path_hash
 from mmedpo.results import claim
 from mmedpo.run import Run
 

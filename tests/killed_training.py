@@ -20,8 +20,8 @@ import mmedpo.lora
 import mmedpo.resume
 from mmedpo.events import StageAdvanced, TrainingLogged
 from mmedpo.journal import Journal
-from mmedpo.parts import Setting
 from mmedpo.reference import JournalledReference, reference_keys
+from mmedpo.registry.contracts import Setting
 from mmedpo.training import train
 from mmedpo.training_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
 

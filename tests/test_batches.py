@@ -28,7 +28,7 @@ from mmedpo.batched import Batched, exchange
 from mmedpo.bodies import GUESSED
 from mmedpo.errors import Submitted
 from mmedpo.journal import Journal
-from mmedpo.plugins import resolve
+from mmedpo.registry.discovery import resolve
 from mmedpo.samples import Remembering
 from mmedpo.spending import Budget, Price, Spending
 from mmedpo.testing import TinyBackbone, tiny_cases

@@ -38,12 +38,12 @@ from mmedpo import (
     Setting,
     Side,
     Weighting,
-    boundary,
 )
-from mmedpo.checked_metric import CheckedMetric
 from mmedpo.errors import DataError
 from mmedpo.folder import write_json
-from mmedpo.plugins import Found, find, load, resolve
+from mmedpo.registry import conformance
+from mmedpo.registry.checked_metric import CheckedMetric
+from mmedpo.registry.discovery import Found, find, load, resolve
 from mmedpo.testing import TinyBackbone, check_part, tiny_cases, tiny_pairs
 
 
@@ -271,7 +271,7 @@ def test_numbers_of_numpy_are_taken_and_become_pythons_own(number: Any) -> None:
     metric = CheckedMetric(Recalls(statistic="number", measured="number"), found)
     (row,) = metric.measure(tiny_cases(1), ["Yes"])
     assert {type(value) for value in (*row.values(), *metric.combine([row]).values())} == {float}
-    (score,) = boundary.check_scores(found, tiny_pairs("text", 1), [Score(number, {"votes": [number]})])
+    (score,) = conformance.check_scores(found, tiny_pairs("text", 1), [Score(number, {"votes": [number]})])
     assert json.dumps(score.evidence, allow_nan=False)
     assert type(score.relevance) is float
 
@@ -443,7 +443,7 @@ def test_evidence_that_nests_within_itself_is_refused() -> None:
     evidence: dict[str, Any] = {}
     evidence["again"] = evidence
     with pytest.raises(PluginError, match="nested too deep"):
-        boundary.check_scores(resolve("scorer", "med-llm-vote"), tiny_pairs("text", 1), [Score(0.5, evidence)])
+        conformance.check_scores(resolve("scorer", "med-llm-vote"), tiny_pairs("text", 1), [Score(0.5, evidence)])
 
 
 def test_no_json_file_holds_a_bare_nan(tmp_path: Path) -> None:
@@ -507,6 +507,6 @@ def test_a_metric_says_which_way_is_better(said: dict[str, Any], monkeypatch: py
 
 def test_half_a_character_in_a_models_answer_is_replaced_and_its_cut_is_kept() -> None:
     said = [Answer("a nodule \ud83d", cut=True), "No"]
-    answers = boundary.check_answers(resolve("backbone", "phantom"), tiny_cases(2), said)
+    answers = conformance.check_answers(resolve("backbone", "phantom"), tiny_cases(2), said)
     assert answers == ["a nodule \ufffd", "No"]
     assert [answer.cut for answer in answers] == [True, False]

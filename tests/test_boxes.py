@@ -143,7 +143,7 @@ def test_it_keeps_the_contract(tmp_path: Path) -> None:
 
 def write_coco(folder: Path, split: str, count: int, seed: int) -> None:
     """Write films of the phantom with their findings as COCO does."""
-    from mmedpo.plugins import load, resolve
+    from mmedpo.registry.discovery import load, resolve
 
     reader: Any = load(resolve("reader", "phantom"))
     drawn = reader(split=split, images=count, seed=seed, closed_questions=1, open_questions=0, reports=0)

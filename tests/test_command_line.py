@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from mmedpo.cli import app
 from mmedpo.overrides import put
-from mmedpo.plugins import Found, find, load
-from mmedpo.probe import snippet
 from mmedpo.recipe import load_recipe
+from mmedpo.registry.discovery import Found, find, load
+from mmedpo.registry.probe import snippet
 from mmedpo.yaml12 import parse
 
 BASE = """\

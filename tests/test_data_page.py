@@ -11,8 +11,8 @@ import pytest
 from conftest import ROOT, Mmedpo
 from PIL import Image
 
-from mmedpo.plugins import find
 from mmedpo.recipe import load_recipe
+from mmedpo.registry.discovery import find
 
 PAGE = (ROOT / "docs" / "data.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)

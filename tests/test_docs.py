@@ -13,12 +13,12 @@ import pytest
 import typer
 from conftest import ROOT
 
-from mmedpo import hookspecs
 from mmedpo.cli import app
 from mmedpo.errors import MmedpoError
-from mmedpo.inspection import describe, described_as_text
-from mmedpo.parts import CONTRACTS
-from mmedpo.plugins import KIND_NAMES, find
+from mmedpo.registry import hookspecs
+from mmedpo.registry.contracts import CONTRACTS
+from mmedpo.registry.discovery import KIND_NAMES, find
+from mmedpo.registry.inspection import describe, described_as_text
 from mmedpo.run import STAGES
 
 DOCS = ROOT / "docs"

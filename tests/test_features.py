@@ -14,7 +14,7 @@ from tiny_models import IMAGE, MODELS, Tiny, make_tiny
 
 from mmedpo.batches import Sided
 from mmedpo.features import Shelf, Sight, why_not
-from mmedpo.parts import LiveBackbone
+from mmedpo.registry.contracts import LiveBackbone
 
 PROJECTORS = {
     "llava-mistral": "model.multi_modal_projector",

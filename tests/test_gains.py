@@ -10,7 +10,7 @@ from mmedpo_plugins.med_vqa import MedVqa
 
 from mmedpo.core.records import Case
 from mmedpo.gains import directions, gain
-from mmedpo.parts import Metric, Statistics
+from mmedpo.registry.contracts import Metric, Statistics
 from mmedpo.testing import tiny_cases
 
 

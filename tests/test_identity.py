@@ -14,10 +14,10 @@ from mmedpo_plugins.phantom import Phantom
 from pydantic import BaseModel, Field
 
 from mmedpo import DataError, Scorer
-from mmedpo import contents as contents_module
-from mmedpo.contents import path_hash
-from mmedpo.identity import part_hash
-from mmedpo.plugins import Found
+from mmedpo.registry import content_hash as contents_module
+from mmedpo.registry.content_hash import path_hash
+from mmedpo.registry.discovery import Found
+from mmedpo.registry.fingerprint import part_hash
 
 
 class Inner(BaseModel):

@@ -240,13 +240,13 @@ def test_a_package_that_calls_itself_mmedpo_takes_nobodys_name(packages: Path, t
 
 
 def test_entry_points_are_read_once_a_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from mmedpo import installed
     from mmedpo.recipe import load_recipe
+    from mmedpo.registry import metadata
 
     read = []
-    real = installed.distributions
-    monkeypatch.setattr(installed, "distributions", lambda: read.append(1) or real())
-    installed._announced.cache_clear()
+    real = metadata.distributions
+    monkeypatch.setattr(metadata, "distributions", lambda: read.append(1) or real())
+    metadata._announced.cache_clear()
     for _ in range(3):
         load_recipe(recipe_with(tmp_path, "med-llm-vote"))
     assert len(read) == 1

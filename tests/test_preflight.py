@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from mmedpo import Case, ExistingFile, ExistingFolder, ExistingPath, FolderOrHub, Reader
 from mmedpo.cli import app
 from mmedpo.errors import DataError, RecipeError
-from mmedpo.plugins import Found
 from mmedpo.preflight import notes_on, require_ready, sections_until
 from mmedpo.recipe import load_recipe
+from mmedpo.registry.discovery import Found
 
 BASE = """\
 output: out

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmedpo.boundary import blaming
 from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.folder import locked, read_json, write_json
-from mmedpo.plugins import Found
 from mmedpo.recipe import Loaded, as_written, load_recipe
+from mmedpo.registry.conformance import blaming
+from mmedpo.registry.discovery import Found
 from mmedpo.run import resolve_setting
 
 FOUND = Found("scorer", "some", "acme", "1.2", EntryPoint("some", "acme", "mmedpo.scorers"))

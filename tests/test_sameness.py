@@ -13,9 +13,9 @@ from mmedpo_plugins.pairs import Pairs
 from PIL import Image
 
 from mmedpo import Case, Drop, Pair, Picture, Remark, Side, folded, taught
-from mmedpo.boundary import check_read
 from mmedpo.errors import DataError
-from mmedpo.plugins import find
+from mmedpo.registry.conformance import check_read
+from mmedpo.registry.discovery import find
 from mmedpo.testing import fake_package
 
 FILM, NOISED = Picture(sha256="film"), Picture(sha256="noised")

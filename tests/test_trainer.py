@@ -22,7 +22,7 @@ from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import StageFinished, TrainingLogged
 from mmedpo.features import Shelf, Sight
 from mmedpo.lora import adapted, save_adapter
-from mmedpo.parts import Setting
+from mmedpo.registry.contracts import Setting
 from mmedpo.trainer import PreferenceTrainer
 from mmedpo.training import arguments, train
 from mmedpo.training_options import NO_SAY, LoraOptions, LossOptions, ProjectorOptions, TrainOptions, refusal

@@ -43,7 +43,7 @@ def write_report(runs: Sequence[str | Path], out: Path | None = None) -> Path:
 
 def _source() -> list[str]:
     """Return the hash of the report's own files: another version writes another report."""
-    from mmedpo.identity import path_hash
+    from mmedpo.registry.fingerprint import path_hash
 
     return [path_hash(str(TEMPLATES.parent))]
 

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmedpo.boundary import blame, blaming, check_length
 from mmedpo.core import plain
 from mmedpo.core.records import Case
-from mmedpo.parts import Metric, Statistics
-from mmedpo.plugins import Found
-from mmedpo.sums import totals
+from mmedpo.registry.conformance import blame, blaming, check_length
+from mmedpo.registry.contracts import Metric, Statistics
+from mmedpo.registry.discovery import Found
+from mmedpo.registry.statistics import totals
 
 
 class CheckedMetric:

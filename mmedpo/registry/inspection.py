@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mmedpo.errors import PluginError
-from mmedpo.plugins import Found, find, suggest
+from mmedpo.registry.discovery import Found, find, suggest
 
 HEAVY = ("torch", "transformers", "trl", "peft", "monai", "datasets", "accelerate", "openai", "pandas", "scipy")
 TIMEOUT = 120  # seconds that a plugin may take to import before it counts as hung
@@ -29,7 +29,7 @@ def named(name: str) -> list[Found]:
 
 def probe(found: Found) -> dict[str, Any]:
     """Import a part in a process of its own; return seconds, heavy imports, doc and schema, or an `error`."""
-    command = [sys.executable, "-m", "mmedpo.probe", found.kind, f"{found.package}/{found.name}"]
+    command = [sys.executable, "-m", "mmedpo.registry.probe", found.kind, f"{found.package}/{found.name}"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, check=False)
     except subprocess.TimeoutExpired:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mmedpo.parts import Statistics
+from mmedpo.registry.contracts import Statistics
 
 
 def totals(statistics: Iterable[Statistics]) -> dict[str, float]:

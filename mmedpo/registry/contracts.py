@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from mmedpo.core.records import Case, Drop, Pair, PairKind, Region, Remark, Score
-from mmedpo.paths import Needed
+from mmedpo.registry.path_options import Needed
 
 if TYPE_CHECKING:
     import torch

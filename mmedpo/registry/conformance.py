@@ -18,8 +18,8 @@ from mmedpo.core.disk import explained
 from mmedpo.core.images import Picture
 from mmedpo.core.records import Case, CaseKind, Drop, Pair, PairKind, Region, Remark, Score, Side
 from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError
-from mmedpo.parts import Dispreference
-from mmedpo.plugins import Found
+from mmedpo.registry.contracts import Dispreference
+from mmedpo.registry.discovery import Found
 
 Yielded = Case | Pair | Drop | Remark
 

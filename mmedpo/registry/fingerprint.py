@@ -12,10 +12,10 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
-from mmedpo.contents import path_hash
 from mmedpo.core.records import digest, to_json
-from mmedpo.parts import Memory, Part
-from mmedpo.plugins import Found
+from mmedpo.registry.content_hash import path_hash
+from mmedpo.registry.contracts import Memory, Part
+from mmedpo.registry.discovery import Found
 
 __all__ = ["content", "part_hash", "path_hash", "source_hash"]
 

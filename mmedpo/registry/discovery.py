@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
-from mmedpo.declared import check_declared
 from mmedpo.errors import PluginError
-from mmedpo.installed import announced
+from mmedpo.registry.declarations import check_declared
+from mmedpo.registry.metadata import announced
 
 if TYPE_CHECKING:
-    from mmedpo.parts import Part
+    from mmedpo.registry.contracts import Part
 
 KIND_NAMES = ("reader", "backbone", "localizer", "dispreference", "scorer", "weighting", "metric", "observer")
 
@@ -118,7 +118,7 @@ def _offered(found: Found, module: Any) -> list[Any]:
     """Call the plugin's hook for its kind and return all that it offers."""
     import pluggy
 
-    from mmedpo import hookspecs
+    from mmedpo.registry import hookspecs
 
     manager = pluggy.PluginManager("mmedpo")
     manager.add_hookspecs(hookspecs)
@@ -140,7 +140,7 @@ def _offered(found: Found, module: Any) -> list[Any]:
 
 def _pick(found: Found, offered: list[Any]) -> type[Part]:
     """Return the offered class whose `use` is the entry point's name."""
-    from mmedpo.parts import CONTRACTS
+    from mmedpo.registry.contracts import CONTRACTS
 
     contract = CONTRACTS[found.kind]
     wrong = [item for item in offered if not (isinstance(item, type) and issubclass(item, contract))]

@@ -1,6 +1,6 @@
 """Import one plugin in this process and print, as JSON, what it is. Run by `plugins check`, `show` and `schema`.
 
-python -m mmedpo.probe KIND PACKAGE/NAME
+python -m mmedpo.registry.probe KIND PACKAGE/NAME
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from textwrap import indent
 from typing import Any
 
 from mmedpo.errors import MmedpoError
-from mmedpo.inspection import HEAVY
-from mmedpo.parts import Part
-from mmedpo.plugins import load, resolve
+from mmedpo.registry.contracts import Part
+from mmedpo.registry.discovery import load, resolve
+from mmedpo.registry.inspection import HEAVY
 
 KEYS = {"reader": "data", "localizer": "localize", "weighting": "weigh", "backbone": "backbone"}
 LIST_KEYS = {"dispreference": "disprefer", "scorer": "score", "metric": "measure", "observer": "observe"}

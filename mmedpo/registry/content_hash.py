@@ -13,7 +13,7 @@ from mmedpo.core.records import digest
 from mmedpo.errors import DataError
 
 if TYPE_CHECKING:
-    from mmedpo.parts import Memory
+    from mmedpo.registry.contracts import Memory
 
 _WHOLE = 64 * 2**20  # files up to this size are hashed whole, larger ones by size and samples
 _SMALL = 8 * 2**20  # together; so much is read each time, which takes no longer than to be sure that it did not change

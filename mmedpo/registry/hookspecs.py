@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from mmedpo.parts import (
+    from mmedpo.registry.contracts import (
         Backbone,
         Dispreference,
         Localizer,

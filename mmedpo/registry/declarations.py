@@ -9,7 +9,7 @@ from mmedpo.core.records import PairKind
 from mmedpo.errors import PluginError
 
 if TYPE_CHECKING:
-    from mmedpo.plugins import Found
+    from mmedpo.registry.discovery import Found
 
 KINDS = set(get_args(PairKind))
 MISSING = object()
