@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from mmedpo.core.sameness import folded, taught
     from mmedpo.core.usage import Need
     from mmedpo.core.values import is_number
-    from mmedpo.csvtext import csv_rows
     from mmedpo.damage import require_finite, require_whole
+    from mmedpo.data.csv_files import csv_rows
+    from mmedpo.data.image_folder import ImageFolder
+    from mmedpo.data.json_files import json_rows, json_value, jsonl_rows
+    from mmedpo.data.tables import Ids, Row, answer_kind, closed_answer, every, shown
+    from mmedpo.data.text_files import file_text, split_lines, text_lines, why_unreadable
     from mmedpo.endpoint import Endpoint
     from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError, Stopped
-    from mmedpo.imagefolder import ImageFolder
-    from mmedpo.jsontext import json_rows, json_value, jsonl_rows
     from mmedpo.live import Prompt, TransformersBackbone, closing, plain_ids
     from mmedpo.looking import attention_maps
     from mmedpo.prompts import Prompts
@@ -58,8 +60,6 @@ if TYPE_CHECKING:
     from mmedpo.registry.path_options import ExistingFile, ExistingFolder, ExistingPath, FolderOrHub
     from mmedpo.registry.statistics import totals
     from mmedpo.replies import Fault
-    from mmedpo.rows import Ids, Row, answer_kind, closed_answer, every, shown
-    from mmedpo.textfiles import file_text, split_lines, text_lines, why_unreadable
     from mmedpo.thoughts import answering, spoken
     from mmedpo.tokens import filler, most
 
@@ -70,13 +70,13 @@ _HOMES = {
     "mmedpo.batched": ["Waiting"],
     "mmedpo.chat": ["Chat", "NoAnswer", "Outcome", "Question"],
     "mmedpo.checkpoints": ["explained", "first_line", "load_model", "read_config"],
-    "mmedpo.csvtext": ["csv_rows"],
+    "mmedpo.data.csv_files": ["csv_rows"],
     "mmedpo.damage": ["require_finite", "require_whole"],
     "mmedpo.endpoint": ["Endpoint"],
     "mmedpo.errors": ["DataError", "MmedpoError", "PluginError", "RecipeError", "Stopped"],
     "mmedpo.registry.hookspecs": ["hookimpl"],
-    "mmedpo.imagefolder": ["ImageFolder"],
-    "mmedpo.jsontext": ["json_rows", "json_value", "jsonl_rows"],
+    "mmedpo.data.image_folder": ["ImageFolder"],
+    "mmedpo.data.json_files": ["json_rows", "json_value", "jsonl_rows"],
     "mmedpo.live": ["Prompt", "TransformersBackbone", "closing", "plain_ids"],
     "mmedpo.looking": ["attention_maps"],
     "mmedpo.registry.contracts": [
@@ -91,11 +91,11 @@ _HOMES = {
         "Weighted", "digest", "seed_for",
     ],
     "mmedpo.replies": ["Fault"],
-    "mmedpo.rows": ["Ids", "Row", "answer_kind", "closed_answer", "every", "shown"],
+    "mmedpo.data.tables": ["Ids", "Row", "answer_kind", "closed_answer", "every", "shown"],
     "mmedpo.core.sameness": ["folded", "taught"],
     "mmedpo.core.usage": ["Need"],
     "mmedpo.registry.statistics": ["totals"],
-    "mmedpo.textfiles": ["file_text", "split_lines", "text_lines", "why_unreadable"],
+    "mmedpo.data.text_files": ["file_text", "split_lines", "text_lines", "why_unreadable"],
     "mmedpo.thoughts": ["answering", "spoken"],
     "mmedpo.tokens": ["filler", "most"],
     "mmedpo.core.values": ["is_number"],

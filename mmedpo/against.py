@@ -14,12 +14,12 @@ from typing import Any
 from mmedpo.core.disk import writing
 from mmedpo.core.privacy import private
 from mmedpo.core.records import Pair, Weighted, digest
-from mmedpo.csvtext import csv_rows
+from mmedpo.data.csv_files import csv_rows
+from mmedpo.data.tables import Row, every
 from mmedpo.errors import DataError
 from mmedpo.folder import write_text
 from mmedpo.intervals import DRAWS
 from mmedpo.pairs_file import read_pairs
-from mmedpo.rows import Row, every
 
 SCALE = 10  # ratings are from 0 to this
 SHEET = ("pair", "hash", "question", "chosen_image", "rejected_image", "chosen", "rejected", "rating")

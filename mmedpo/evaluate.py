@@ -12,12 +12,12 @@ from mmedpo.attention import Attends, look, statistics_of, to_lines
 from mmedpo.core.answers import UNREAD, answer_json, read_answer, was_cut
 from mmedpo.core.records import Case, Pair, Weighted, seed_for, to_json
 from mmedpo.curate import only_cases, portable, read
+from mmedpo.data.question_counts import asked
 from mmedpo.errors import DataError
 from mmedpo.folder import json_line, write_text
 from mmedpo.gains import directions, gain
 from mmedpo.intervals import paired_intervals
 from mmedpo.probes import Looks, count, probes_of
-from mmedpo.questions import asked
 from mmedpo.recipe_model import EvaluateOptions, Loaded
 from mmedpo.registry import conformance
 from mmedpo.registry.checked_metric import CheckedMetric

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo.core.records import Weighted, from_json
+from mmedpo.data.json_files import jsonl_rows
+from mmedpo.data.tables import Row, every
 from mmedpo.errors import DataError
-from mmedpo.jsontext import jsonl_rows
 from mmedpo.places import Places
-from mmedpo.rows import Row, every
 
 
 def read_pairs(folder: Path) -> list[Weighted]:

@@ -13,9 +13,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from mmedpo.core.usage import Need
+from mmedpo.data.text_files import split_lines
 from mmedpo.errors import RecipeError
 from mmedpo.folder import append
-from mmedpo.textfiles import split_lines
 
 FILE = "calls.jsonl"
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 from mmedpo import Case, DataError, Row, csv_rows, every, file_text, json_rows, json_value, jsonl_rows
 from mmedpo.core.records import from_json, to_json
-from mmedpo.textfiles import split_lines
+from mmedpo.data.text_files import split_lines
 
 bounded = settings(
     max_examples=80, deadline=5000, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None

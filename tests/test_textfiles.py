@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 
 from mmedpo import DataError, csv_rows, file_text, json_value, jsonl_rows, split_lines, text_lines, why_unreadable
-from mmedpo import textfiles as limits
+from mmedpo.data import text_files as limits
 
 BREAKS = "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e\r"
 

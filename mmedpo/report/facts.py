@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo.core.records import Weighted
+from mmedpo.data.json_files import jsonl_rows
 from mmedpo.errors import DataError
 from mmedpo.evaluate import ATTENTION
 from mmedpo.folder import read_json
-from mmedpo.jsontext import jsonl_rows
 from mmedpo.pairs_file import read_pairs
 
 FILES = ("run.json", "pairs.jsonl", "training.json", "measures.json", "answers.jsonl", ATTENTION)

@@ -11,9 +11,9 @@ from io import StringIO
 from itertools import starmap
 from pathlib import Path
 
+from mmedpo.data.tables import Row
+from mmedpo.data.text_files import text_lines
 from mmedpo.errors import DataError
-from mmedpo.rows import Row
-from mmedpo.textfiles import text_lines
 
 _OTHERS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo.core.values import parsed_json, tidy
+from mmedpo.data.tables import Row, shown
+from mmedpo.data.text_files import file_text, text_lines
 from mmedpo.errors import DataError
-from mmedpo.rows import Row, shown
-from mmedpo.textfiles import file_text, text_lines
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mmedpo.core.records import Case
 from mmedpo.core.sameness import folded
-from mmedpo.rows import closed_answer
+from mmedpo.data.tables import closed_answer
 
 KINDS = {"closed": "closed questions", "open": "open questions", "report": "reports"}
 PARAGRAPH = 30  # words: a longer answer to an open question may be a report whose kind nobody gave

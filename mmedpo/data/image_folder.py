@@ -11,9 +11,9 @@ from typing import Literal, TypeVar
 
 from mmedpo.core.images import short
 from mmedpo.core.records import Drop
+from mmedpo.data.near_miss import Names
+from mmedpo.data.tables import Row, every
 from mmedpo.errors import DataError
-from mmedpo.nearmiss import Names
-from mmedpo.rows import Row, every
 
 Item = TypeVar("Item")
 _ADDRESS = re.compile(r"data:|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
