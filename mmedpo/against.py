@@ -17,9 +17,9 @@ from mmedpo.core.records import Pair, Weighted, digest
 from mmedpo.data.csv_files import csv_rows
 from mmedpo.data.tables import Row, every
 from mmedpo.errors import DataError
-from mmedpo.folder import write_text
 from mmedpo.intervals import DRAWS
-from mmedpo.pairs_file import read_pairs
+from mmedpo.store.pairs_file import read_pairs
+from mmedpo.store.run_folder import write_text
 
 SCALE = 10  # ratings are from 0 to this
 SHEET = ("pair", "hash", "question", "chosen_image", "rejected_image", "chosen", "rejected", "rating")

@@ -13,8 +13,8 @@ from mmedpo.errors import DataError
 from mmedpo.of_run import load_run
 from mmedpo.registry.conformance import check_answers
 from mmedpo.registry.contracts import Reader
-from mmedpo.results import adapter_of
 from mmedpo.run import resolve_setting
+from mmedpo.store.result_keys import adapter_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image

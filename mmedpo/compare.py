@@ -11,12 +11,12 @@ from mmedpo.core.records import digest, seed_for
 from mmedpo.data.json_files import jsonl_rows
 from mmedpo.errors import DataError
 from mmedpo.evaluate import Measuring, measured_by
-from mmedpo.folder import read_json
 from mmedpo.gains import is_count
 from mmedpo.intervals import gaps, holm, resampled
 from mmedpo.of_run import load_run
 from mmedpo.registry.contracts import Statistics
-from mmedpo.results import other
+from mmedpo.store.result_keys import other
+from mmedpo.store.run_folder import read_json
 
 
 @dataclass(frozen=True)

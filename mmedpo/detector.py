@@ -11,11 +11,11 @@ from mmedpo.core.disk import writing
 from mmedpo.core.records import Case
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import StageAdvanced, StageStarted
-from mmedpo.folder import read_json, write_json
 from mmedpo.registry import conformance
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.contracts import Localizer, Reader
 from mmedpo.run import Run
+from mmedpo.store.run_folder import read_json, write_json
 
 STAGE = "detector"
 

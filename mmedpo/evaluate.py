@@ -14,7 +14,6 @@ from mmedpo.core.records import Case, Pair, Weighted, seed_for, to_json
 from mmedpo.curate import only_cases, portable, read
 from mmedpo.data.question_counts import asked
 from mmedpo.errors import DataError
-from mmedpo.folder import json_line, write_text
 from mmedpo.gains import directions, gain
 from mmedpo.intervals import paired_intervals
 from mmedpo.probes import Looks, count, probes_of
@@ -23,6 +22,7 @@ from mmedpo.registry import conformance
 from mmedpo.registry.checked_metric import CheckedMetric
 from mmedpo.registry.contracts import Backbone, Statistics
 from mmedpo.run import Run, by_slice, opening
+from mmedpo.store.run_folder import json_line, write_text
 
 ATTENTION = "attention.jsonl"
 Measuring = CheckedMetric | Looks | Attends

@@ -12,8 +12,8 @@ from mmedpo.errors import RecipeError
 from mmedpo.of_run import is_restricted, load_run
 from mmedpo.registry.contracts import Backbone
 from mmedpo.registry.discovery import load, resolve
-from mmedpo.results import adapter_of
 from mmedpo.saving import export_backbone
+from mmedpo.store.result_keys import adapter_of
 
 
 def merge_run(folder: Path, out: Path) -> None:

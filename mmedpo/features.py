@@ -19,8 +19,8 @@ from torch import Tensor
 
 from mmedpo.batches import Pixels, Sided
 from mmedpo.core.disk import writing
-from mmedpo.folder import append, write_text
 from mmedpo.registry.contracts import LiveBackbone
+from mmedpo.store.run_folder import append, write_text
 
 Record = Mapping[str, Tensor]
 PLAIN = {"last_hidden_state", "hidden_states", "attentions", "pooler_output"}  # what a tower's output may hold

@@ -16,7 +16,7 @@ from mmedpo.core.images import Picture, pixel_hash
 from mmedpo.core.png import png_bytes
 from mmedpo.core.records import GIVEN, Pair, Weighted, to_json
 from mmedpo.errors import DataError
-from mmedpo.folder import json_line
+from mmedpo.store.run_folder import json_line
 
 
 class Images:

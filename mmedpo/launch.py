@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from mmedpo.errors import RecipeError
-from mmedpo.folder import lent
+from mmedpo.store.run_folder import lent
 from mmedpo.training_options import LaunchOptions
 
 

@@ -6,10 +6,10 @@ import tempfile
 from pathlib import Path
 
 from mmedpo.errors import DataError
-from mmedpo.folder import read_json, write_json
-from mmedpo.pairs_file import read_pairs
 from mmedpo.recipe import reload_recipe
 from mmedpo.recipe_model import Loaded
+from mmedpo.store.pairs_file import read_pairs
+from mmedpo.store.run_folder import read_json, write_json
 
 
 def is_restricted(folder: Path) -> bool:

@@ -59,8 +59,8 @@ def score(
 ) -> None:
     """Show how far a run's voters agree, and how far with clinicians."""
     from mmedpo.display import show_scoring
-    from mmedpo.folder import read_json
     from mmedpo.of_run import load_run
+    from mmedpo.store.run_folder import read_json
 
     load_run(run)
     if sheet is not None:

@@ -18,12 +18,8 @@ from mmedpo.core.records import Case, Pair, Weighted, digest
 from mmedpo.errors import DataError, MmedpoError, RecipeError, Submitted
 from mmedpo.evaluate import evaluate, keep_apart, trained_images
 from mmedpo.events import Event, RunFinished
-from mmedpo.folder import locked, read_json, write_json, write_text
-from mmedpo.journal import Journal
 from mmedpo.launch import launch
 from mmedpo.of_run import is_restricted, load_run
-from mmedpo.pairs_file import read_pairs
-from mmedpo.places import STARTED_IN, started_in
 from mmedpo.ranks import rank, together, world
 from mmedpo.recipe_checks import READY
 from mmedpo.recipe_model import EvaluateOptions, Loaded, Recipe, as_written
@@ -31,8 +27,12 @@ from mmedpo.reference import JournalledReference, reference_keys
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.contracts import Observer
 from mmedpo.report import write_report
-from mmedpo.results import claim, set_aside
 from mmedpo.run import STAGES, Run, opening, provenance
+from mmedpo.store.image_places import STARTED_IN, started_in
+from mmedpo.store.journal import Journal
+from mmedpo.store.pairs_file import read_pairs
+from mmedpo.store.result_keys import claim, set_aside
+from mmedpo.store.run_folder import locked, read_json, write_json, write_text
 from mmedpo.wanted import adapter_key, lay_out, measures_key
 
 

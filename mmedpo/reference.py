@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mmedpo.core.records import Weighted, digest
-from mmedpo.journal import Journal
 from mmedpo.registry.fingerprint import content
+from mmedpo.store.journal import Journal
 
 Logps = tuple[float, float]  # of the chosen and of the rejected answer
 

@@ -17,7 +17,6 @@ from mmedpo.core.privacy import keep_private
 from mmedpo.core.records import digest
 from mmedpo.errors import RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted
-from mmedpo.journal import Journal
 from mmedpo.ranks import own_device
 from mmedpo.recipe_model import STAGES as STAGES
 from mmedpo.recipe_model import Loaded, Recipe
@@ -27,6 +26,7 @@ from mmedpo.registry.discovery import Found
 from mmedpo.registry.fingerprint import content, part_hash
 from mmedpo.spending import FILE as CALLS
 from mmedpo.spending import Budget, Spending
+from mmedpo.store.journal import Journal
 
 Item = TypeVar("Item")
 

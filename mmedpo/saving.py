@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmedpo.folder import emerging
 from mmedpo.registry.contracts import Backbone, LiveBackbone, Setting
+from mmedpo.store.run_folder import emerging
 
 
 @contextmanager

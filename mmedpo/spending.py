@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mmedpo.core.usage import Need
 from mmedpo.data.text_files import split_lines
 from mmedpo.errors import RecipeError
-from mmedpo.folder import append
+from mmedpo.store.run_folder import append
 
 FILE = "calls.jsonl"
 

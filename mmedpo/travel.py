@@ -15,13 +15,13 @@ from mmedpo.cards import data_card
 from mmedpo.core.privacy import close_to_others, private
 from mmedpo.core.records import GIVEN, Drop, Pair, Remark, Weighted, to_json
 from mmedpo.errors import DataError, PluginError, RecipeError
-from mmedpo.folder import emerging, json_line, read_json, write_text
 from mmedpo.forms import FORMS
-from mmedpo.pairs_file import read_pairs
 from mmedpo.registry.conformance import left_out
 from mmedpo.registry.contracts import Reader
 from mmedpo.registry.discovery import load, resolve, suggest
-from mmedpo.results import adapter_of
+from mmedpo.store.pairs_file import read_pairs
+from mmedpo.store.result_keys import adapter_of
+from mmedpo.store.run_folder import emerging, json_line, read_json, write_text
 
 ADAPTER = "peft"  # beside the forms of pairs
 

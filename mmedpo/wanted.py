@@ -10,8 +10,8 @@ from mmedpo.core.records import Case, Pair, digest
 from mmedpo.recipe_model import as_written
 from mmedpo.registry.contracts import Part
 from mmedpo.registry.fingerprint import content, part_hash, path_hash
-from mmedpo.results import claim
 from mmedpo.run import Run
+from mmedpo.store.result_keys import claim
 
 
 def lay_out(run: Run, records: Sequence[Case | Pair]) -> None:

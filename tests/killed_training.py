@@ -19,9 +19,9 @@ from tiny_llava import make_backbone, make_pairs
 import mmedpo.lora
 import mmedpo.resume
 from mmedpo.events import StageAdvanced, TrainingLogged
-from mmedpo.journal import Journal
 from mmedpo.reference import JournalledReference, reference_keys
 from mmedpo.registry.contracts import Setting
+from mmedpo.store.journal import Journal
 from mmedpo.training import train
 from mmedpo.training_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
 

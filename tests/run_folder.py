@@ -9,7 +9,7 @@ from typing import Any
 
 from mmedpo.core.images import Picture, pixel_hash
 from mmedpo.core.records import Case, Pair, Region, Score, Weighted, to_json
-from mmedpo.folder import write_json, write_text
+from mmedpo.store.run_folder import write_json, write_text
 from mmedpo.testing import tiny_cases, tiny_pairs
 
 HOSTILE = "<script>document.title = 'owned'</script> No & \"nothing\""

@@ -27,10 +27,10 @@ from mmedpo.batch_notes import sheet_of, slip_of
 from mmedpo.batched import Batched, exchange
 from mmedpo.bodies import GUESSED
 from mmedpo.errors import Submitted
-from mmedpo.journal import Journal
 from mmedpo.registry.discovery import resolve
 from mmedpo.samples import Remembering
 from mmedpo.spending import Budget, Price, Spending
+from mmedpo.store.journal import Journal
 from mmedpo.testing import TinyBackbone, tiny_cases
 
 TEXTS = ["a", "b", "c", "d", "e"]

@@ -40,10 +40,10 @@ from mmedpo import (
     Weighting,
 )
 from mmedpo.errors import DataError
-from mmedpo.folder import write_json
 from mmedpo.registry import conformance
 from mmedpo.registry.checked_metric import CheckedMetric
 from mmedpo.registry.discovery import Found, find, load, resolve
+from mmedpo.store.run_folder import write_json
 from mmedpo.testing import TinyBackbone, check_part, tiny_cases, tiny_pairs
 
 

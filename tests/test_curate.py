@@ -11,9 +11,9 @@ from PIL import Image
 
 from mmedpo import Case, Pair, Picture, Side
 from mmedpo.curate import sides
-from mmedpo.pairs_file import read_pairs
 from mmedpo.pipeline import run
 from mmedpo.recipe import load_recipe
+from mmedpo.store.pairs_file import read_pairs
 
 RECIPE = """
 output: {folder}/run

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from mmedpo import DataError
-from mmedpo.journal import FORMAT, Journal
 from mmedpo.pipeline import run
 from mmedpo.recipe import load_recipe
 from mmedpo.reference import JournalledReference
+from mmedpo.store.journal import FORMAT, Journal
 
 RECIPE = """
 output: runs/x

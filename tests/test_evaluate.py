@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mmedpo.display import show_result
-from mmedpo.pairs_file import read_pairs
 from mmedpo.pipeline import Result, run
 from mmedpo.recipe import load_recipe
+from mmedpo.store.pairs_file import read_pairs
 
 RECIPE = """
 output: {folder}/run

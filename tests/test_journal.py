@@ -11,8 +11,8 @@ from PIL import Image
 
 from mmedpo import DataError, Picture
 from mmedpo.core.records import from_json, to_json
-from mmedpo.journal import Journal
 from mmedpo.registry.fingerprint import content, path_hash, source_hash
+from mmedpo.store.journal import Journal
 from mmedpo.testing import tiny_cases, tiny_pairs
 
 

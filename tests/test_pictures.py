@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from mmedpo import DataError, Picture
-from mmedpo.journal import Journal
+from mmedpo.store.journal import Journal
 
 GREYS = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mmedpo.pairs_file import read_pairs
 from mmedpo.pipeline import run
 from mmedpo.recipe import load_recipe
 from mmedpo.report import write_report
+from mmedpo.store.pairs_file import read_pairs
 from mmedpo.travel import export_run
 
 RECIPE = """

@@ -13,12 +13,12 @@ from mmedpo import DataError
 from mmedpo.ask import answers_of
 from mmedpo.compare import compare
 from mmedpo.export import merge_run
-from mmedpo.folder import read_json
 from mmedpo.pipeline import run, train_again
 from mmedpo.recipe import load_recipe
 from mmedpo.report import write_report
 from mmedpo.report.facts import read_facts
-from mmedpo.results import claim, set_aside
+from mmedpo.store.result_keys import claim, set_aside
+from mmedpo.store.run_folder import read_json
 from mmedpo.testing import tiny_cases
 from mmedpo.travel import export_run
 

@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mmedpo.cli import app
-from mmedpo.pairs_file import read_pairs
+from mmedpo.store.pairs_file import read_pairs
 
 RECIPE = """
 output: {folder}/run

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from mmedpo.errors import DataError, PluginError, RecipeError
-from mmedpo.folder import locked, read_json, write_json
 from mmedpo.recipe import Loaded, as_written, load_recipe
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.discovery import Found
 from mmedpo.run import resolve_setting
+from mmedpo.store.run_folder import locked, read_json, write_json
 
 FOUND = Found("scorer", "some", "acme", "1.2", EntryPoint("some", "acme", "mmedpo.scorers"))
 

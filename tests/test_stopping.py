@@ -40,7 +40,7 @@ j.put('a', 1)
 DOOR = """
 import sys, time
 from pathlib import Path
-from mmedpo import journal
+from mmedpo.store import journal
 from mmedpo.stopping import code_of, stoppable
 {more}
 def ready():

@@ -24,9 +24,9 @@ from mmedpo import GIVEN, Pair, load_adapter
 from mmedpo.core.records import Weighted
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.forms import FORMS
-from mmedpo.pairs_file import read_pairs
 from mmedpo.pipeline import run
 from mmedpo.recipe import load_recipe
+from mmedpo.store.pairs_file import read_pairs
 from mmedpo.travel import export_run, import_pairs
 
 RECIPE = """

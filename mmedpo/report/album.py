@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from mmedpo.core.images import Picture, pixel_hash
 from mmedpo.errors import DataError
-from mmedpo.folder import read_json
-from mmedpo.places import Places
+from mmedpo.store.image_places import Places
+from mmedpo.store.run_folder import read_json
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -15,8 +15,8 @@ from mmedpo.core.records import Weighted
 from mmedpo.data.json_files import jsonl_rows
 from mmedpo.errors import DataError
 from mmedpo.evaluate import ATTENTION
-from mmedpo.folder import read_json
-from mmedpo.pairs_file import read_pairs
+from mmedpo.store.pairs_file import read_pairs
+from mmedpo.store.run_folder import read_json
 
 FILES = ("run.json", "pairs.jsonl", "training.json", "measures.json", "answers.jsonl", ATTENTION)
 SECRET = re.compile(r"api.?key|token$|secret|password|authorization|bearer", re.IGNORECASE)

@@ -12,9 +12,9 @@ from mmedpo.core.number_format import chance, number
 from mmedpo.core.privacy import private
 from mmedpo.core.records import digest
 from mmedpo.errors import MmedpoError
-from mmedpo.folder import write_text
 from mmedpo.report import facts as known
 from mmedpo.report.facts import Facts, read_facts
+from mmedpo.store.run_folder import write_text
 
 REPORT, COMPARISON = "report.html", "comparison.html"
 TEMPLATES = Path(__file__).parent / "templates"

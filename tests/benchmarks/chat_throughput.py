@@ -27,8 +27,8 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from mmedpo import Case, Chat, Endpoint, Picture, Question
-from mmedpo.journal import Journal
 from mmedpo.replies import asked_shape, strict_schema
+from mmedpo.store.journal import Journal
 from mmedpo.wire import Answer
 
 LATENCY, AT_ONCE = 0.5, 64

@@ -22,7 +22,7 @@ from mmedpo_plugins.lesion_noise import LesionNoise
 from PIL import Image
 
 from mmedpo import Case, Pair, Picture, Region, Setting
-from mmedpo.journal import Journal
+from mmedpo.store.journal import Journal
 
 
 def films(count: int) -> list[Case]:

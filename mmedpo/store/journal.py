@@ -22,7 +22,7 @@ from mmedpo.core.images import Deferred, Picture, is_even, pixel_hash, read_imag
 from mmedpo.core.png import png_bytes
 from mmedpo.core.records import digest
 from mmedpo.errors import DataError, MmedpoError
-from mmedpo.folder import sweep, write_whole
+from mmedpo.store.run_folder import sweep, write_whole
 
 FORMAT = 1  # PRAGMA user_version of the files that this version writes
 PATIENCE = 120  # seconds to wait for a process that writes too

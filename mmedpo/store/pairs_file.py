@@ -10,7 +10,7 @@ from mmedpo.core.records import Weighted, from_json
 from mmedpo.data.json_files import jsonl_rows
 from mmedpo.data.tables import Row, every
 from mmedpo.errors import DataError
-from mmedpo.places import Places
+from mmedpo.store.image_places import Places
 
 
 def read_pairs(folder: Path) -> list[Weighted]:

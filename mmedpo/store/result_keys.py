@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mmedpo.core.disk import writing
 from mmedpo.errors import DataError
-from mmedpo.folder import read_json, write_json
+from mmedpo.store.run_folder import read_json, write_json
 
 ORDER = ("pairs", "adapter", "measures")  # each is made from those before it
 FILES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mmedpo.folder import read_json
+from mmedpo.store.run_folder import read_json
 
 STARTED_IN = "started_in"  # in run.json: the folder that relative paths start from
 
