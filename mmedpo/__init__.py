@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmedpo.adapters import Base, load_adapter
-    from mmedpo.batched import Waiting
-    from mmedpo.chat import Chat, NoAnswer, Outcome, Question
     from mmedpo.checkpoints import explained, first_line, load_model, read_config
     from mmedpo.core.answers import CUT, Answer, was_cut
     from mmedpo.core.images import MOST_PIXELS, Picture, require_file
@@ -36,11 +34,16 @@ if TYPE_CHECKING:
     from mmedpo.data.json_files import json_rows, json_value, jsonl_rows
     from mmedpo.data.tables import Ids, Row, answer_kind, closed_answer, every, shown
     from mmedpo.data.text_files import file_text, split_lines, text_lines, why_unreadable
-    from mmedpo.endpoint import Endpoint
+    from mmedpo.endpoints.batches.queue import Waiting
+    from mmedpo.endpoints.client import Chat, NoAnswer, Outcome, Question
+    from mmedpo.endpoints.options import Endpoint
+    from mmedpo.endpoints.prompts import Prompts
+    from mmedpo.endpoints.reasoning import answering, spoken
+    from mmedpo.endpoints.structured import Fault
+    from mmedpo.endpoints.token_bounds import filler, most
     from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError, Stopped
     from mmedpo.live import Prompt, TransformersBackbone, closing, plain_ids
     from mmedpo.looking import attention_maps
-    from mmedpo.prompts import Prompts
     from mmedpo.registry.contracts import (
         Backbone,
         Dispreference,
@@ -59,20 +62,17 @@ if TYPE_CHECKING:
     from mmedpo.registry.hookspecs import hookimpl
     from mmedpo.registry.path_options import ExistingFile, ExistingFolder, ExistingPath, FolderOrHub
     from mmedpo.registry.statistics import totals
-    from mmedpo.replies import Fault
-    from mmedpo.thoughts import answering, spoken
-    from mmedpo.tokens import filler, most
 
 # Resolved on first use, so that `mmedpo --help` pays for none of them.
 _HOMES = {
     "mmedpo.adapters": ["Base", "load_adapter"],
     "mmedpo.core.answers": ["CUT", "Answer", "was_cut"],
-    "mmedpo.batched": ["Waiting"],
-    "mmedpo.chat": ["Chat", "NoAnswer", "Outcome", "Question"],
+    "mmedpo.endpoints.batches.queue": ["Waiting"],
+    "mmedpo.endpoints.client": ["Chat", "NoAnswer", "Outcome", "Question"],
     "mmedpo.checkpoints": ["explained", "first_line", "load_model", "read_config"],
     "mmedpo.data.csv_files": ["csv_rows"],
     "mmedpo.damage": ["require_finite", "require_whole"],
-    "mmedpo.endpoint": ["Endpoint"],
+    "mmedpo.endpoints.options": ["Endpoint"],
     "mmedpo.errors": ["DataError", "MmedpoError", "PluginError", "RecipeError", "Stopped"],
     "mmedpo.registry.hookspecs": ["hookimpl"],
     "mmedpo.data.image_folder": ["ImageFolder"],
@@ -85,19 +85,19 @@ _HOMES = {
     ],
     "mmedpo.registry.path_options": ["ExistingFile", "ExistingFolder", "ExistingPath", "FolderOrHub"],
     "mmedpo.core.images": ["MOST_PIXELS", "Picture", "require_file"],
-    "mmedpo.prompts": ["Prompts"],
+    "mmedpo.endpoints.prompts": ["Prompts"],
     "mmedpo.core.records": [
         "GIVEN", "Case", "CaseKind", "Drop", "Pair", "PairKind", "Region", "Remark", "Score", "Side",
         "Weighted", "digest", "seed_for",
     ],
-    "mmedpo.replies": ["Fault"],
+    "mmedpo.endpoints.structured": ["Fault"],
     "mmedpo.data.tables": ["Ids", "Row", "answer_kind", "closed_answer", "every", "shown"],
     "mmedpo.core.sameness": ["folded", "taught"],
     "mmedpo.core.usage": ["Need"],
     "mmedpo.registry.statistics": ["totals"],
     "mmedpo.data.text_files": ["file_text", "split_lines", "text_lines", "why_unreadable"],
-    "mmedpo.thoughts": ["answering", "spoken"],
-    "mmedpo.tokens": ["filler", "most"],
+    "mmedpo.endpoints.reasoning": ["answering", "spoken"],
+    "mmedpo.endpoints.token_bounds": ["filler", "most"],
     "mmedpo.core.values": ["is_number"],
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -21,8 +21,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from mmedpo.bodies import ODD
 from mmedpo.core.number_format import chance, number
+from mmedpo.endpoints.http.body import ODD
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
 from mmedpo.heartbeat import Plain, counted
 from mmedpo.training_options import NO_SAY
@@ -210,7 +210,7 @@ def show_estimate(found: Estimate) -> None:
     elif found.local:
         console.print(f"in this process, nothing to pay: {', '.join(found.local)}", highlight=False)
     if found.spent.calls:
-        from mmedpo.spending import said
+        from mmedpo.endpoints.ledger import said
 
         console.print(f"spent by this run so far: {said(found.spent)}", highlight=False)
     for host in found.refused:

@@ -12,15 +12,15 @@ from mmedpo import curate
 from mmedpo.core.privacy import private
 from mmedpo.core.records import Case, Pair, Side
 from mmedpo.core.usage import Need
-from mmedpo.hosts import host_of, may_go
+from mmedpo.endpoints.ledger import FILE, Budget, Spending, as_json
+from mmedpo.endpoints.locality import host_of, may_go
+from mmedpo.endpoints.token_bounds import filler
 from mmedpo.recipe_model import Loaded
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.contracts import Dispreference, Part
 from mmedpo.registry.discovery import Found
 from mmedpo.run import Run
-from mmedpo.spending import FILE, Budget, Spending, as_json
 from mmedpo.store.journal import Journal
-from mmedpo.tokens import filler
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mmedpo.endpoint import endpoints_in
+from mmedpo.endpoints.options import endpoints_in
 from mmedpo.recipe_model import Loaded, Recipe
 from mmedpo.registry.contracts import Part
 from mmedpo.registry.path_options import paths_in, unfilled

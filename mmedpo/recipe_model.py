@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
+from mmedpo.endpoints.ledger import Budget
 from mmedpo.registry.contracts import (
     Backbone,
     Dispreference,
@@ -21,7 +22,6 @@ from mmedpo.registry.contracts import (
     Weighting,
 )
 from mmedpo.registry.discovery import Found, shortest_use
-from mmedpo.spending import Budget
 from mmedpo.training_options import TrainOptions
 from mmedpo.yaml12 import Keys, Tree
 

@@ -12,9 +12,11 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mmedpo.batched import Waiting, exchange
 from mmedpo.core.privacy import keep_private
 from mmedpo.core.records import digest
+from mmedpo.endpoints.batches.queue import Waiting, exchange
+from mmedpo.endpoints.ledger import FILE as CALLS
+from mmedpo.endpoints.ledger import Budget, Spending
 from mmedpo.errors import RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted
 from mmedpo.ranks import own_device
@@ -24,8 +26,6 @@ from mmedpo.registry.conformance import blaming
 from mmedpo.registry.contracts import Part, Setting
 from mmedpo.registry.discovery import Found
 from mmedpo.registry.fingerprint import content, part_hash
-from mmedpo.spending import FILE as CALLS
-from mmedpo.spending import Budget, Spending
 from mmedpo.store.journal import Journal
 
 Item = TypeVar("Item")

@@ -22,14 +22,14 @@ from test_gpt4o_hallucination import KEY, Runs, wrong_answer
 from test_spending import act as answering
 
 from mmedpo import DataError, Endpoint, NoAnswer, RecipeError, Setting, Waiting
-from mmedpo.batch_api import MARK, BatchApi
-from mmedpo.batch_notes import sheet_of, slip_of
-from mmedpo.batched import Batched, exchange
-from mmedpo.bodies import GUESSED
+from mmedpo.endpoints.batches.api import MARK, BatchApi
+from mmedpo.endpoints.batches.notes import sheet_of, slip_of
+from mmedpo.endpoints.batches.queue import Batched, exchange
+from mmedpo.endpoints.http.body import GUESSED
+from mmedpo.endpoints.ledger import Budget, Price, Spending
 from mmedpo.errors import Submitted
 from mmedpo.registry.discovery import resolve
 from mmedpo.samples import Remembering
-from mmedpo.spending import Budget, Price, Spending
 from mmedpo.store.journal import Journal
 from mmedpo.testing import TinyBackbone, tiny_cases
 
@@ -664,13 +664,13 @@ def test_a_batch_of_nothing_but_errors_in_successes_stops_the_run(journal: Journ
 
 
 def test_a_file_without_end_is_let_go(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmedpo.batch_api.MOST_OF_FILE", 500)
+    monkeypatch.setattr("mmedpo.endpoints.batches.api.MOST_OF_FILE", 500)
     with batching() as server, pytest.raises(DataError, match="a response without end: more than"):
         until_done(batched(server, patience=0.5), journal)
 
 
 def test_a_line_without_end_is_no_answer_and_costs_no_other(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmedpo.haul.LONGEST", 1000)
+    monkeypatch.setattr("mmedpo.endpoints.batches.output.LONGEST", 1000)
 
     def act(request: dict[str, Any], before: int) -> Act:
         fine = word(request)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mmedpo import Case, Chat, DataError, Endpoint, Fault, NoAnswer, Outcome, Picture, Question, RecipeError, Setting
 from mmedpo.core.usage import Need
-from mmedpo.spending import Budget, Spending
+from mmedpo.endpoints.ledger import Budget, Spending
 from mmedpo.store.journal import Journal
 from mmedpo.testing import tiny_cases
 

@@ -20,11 +20,11 @@ from test_spending import write
 from test_voters import NODULE, Memory
 
 from mmedpo import Chat, DataError, Fault, RecipeError, Setting
-from mmedpo.bodies import GUESSED, MENDED
+from mmedpo.endpoints.http.body import GUESSED, MENDED
+from mmedpo.endpoints.ledger import Budget, Spending
+from mmedpo.endpoints.retry import Outage
+from mmedpo.endpoints.structured import asked_shape, read_reply
 from mmedpo.errors import MmedpoError
-from mmedpo.patience import Outage
-from mmedpo.replies import asked_shape, read_reply
-from mmedpo.spending import Budget, Spending
 
 CASES = ROOT.parent / "shared" / "cases" / "endpoint" / "answers.json"
 

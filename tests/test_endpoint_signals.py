@@ -20,7 +20,7 @@ def spinning(recipe: Path, after: int, number: int, code: int) -> tuple[str, flo
     """Run a recipe whose prompt goes on for ever after so many; send a signal there; return stderr and the seconds."""
     script = f"""
 import sys
-from mmedpo import prompts
+from mmedpo.endpoints import prompts
 from mmedpo.cli import main
 own, count = prompts.Prompts.render, 0
 def render(self, name, **values):

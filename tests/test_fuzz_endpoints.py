@@ -19,13 +19,13 @@ from test_chat import endpoint, question
 from test_endpoint_answers import DRAFT, THOUGHTS, opinion
 
 from mmedpo import Chat, Fault, NoAnswer, Setting
-from mmedpo.blame import judged
-from mmedpo.bodies import answer_in, answer_in_line, text_in
+from mmedpo.endpoints.http.body import answer_in, answer_in_line, text_in
+from mmedpo.endpoints.http.failure import judged
+from mmedpo.endpoints.http.outcome import Answer, Passing, Refused
+from mmedpo.endpoints.ledger import Budget, Spending
+from mmedpo.endpoints.reasoning import answering, spoken
+from mmedpo.endpoints.structured import read_reply
 from mmedpo.errors import MmedpoError
-from mmedpo.replies import read_reply
-from mmedpo.spending import Budget, Spending
-from mmedpo.thoughts import answering, spoken
-from mmedpo.wire import Answer, Passing, Refused
 
 MOST = (2000, 256)
 BOUNDED = settings(max_examples=150, deadline=10_000, derandomize=True, suppress_health_check=list(HealthCheck))

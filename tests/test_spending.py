@@ -12,7 +12,7 @@ from chat_server import Act, ChatServer, completion, serving
 from conftest import Mmedpo
 
 from mmedpo.core.usage import Need
-from mmedpo.spending import Budget, Price, Spending
+from mmedpo.endpoints.ledger import Budget, Price, Spending
 
 RECIPE = """
 output: run

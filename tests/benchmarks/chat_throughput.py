@@ -27,9 +27,9 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from mmedpo import Case, Chat, Endpoint, Picture, Question
-from mmedpo.replies import asked_shape, strict_schema
+from mmedpo.endpoints.http.outcome import Answer
+from mmedpo.endpoints.structured import asked_shape, strict_schema
 from mmedpo.store.journal import Journal
-from mmedpo.wire import Answer
 
 LATENCY, AT_ONCE = 0.5, 64
 SYSTEM = "You are a radiologist."

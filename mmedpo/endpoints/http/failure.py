@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from mmedpo.wire import Answer, Endless, Passing, Refused
+from mmedpo.endpoints.http.outcome import Answer, Endless, Passing, Refused
 
 _MEANT = (  # the HTTP status that an error without one stands for, by its words
     (

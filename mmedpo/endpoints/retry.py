@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mmedpo.endpoints.http.outcome import NoAnswer, Passing
+from mmedpo.endpoints.locality import host_of
+from mmedpo.endpoints.rate_limit import Pace
 from mmedpo.errors import DataError
-from mmedpo.hosts import host_of
-from mmedpo.pacing import Pace
-from mmedpo.wire import NoAnswer, Passing
 
 if TYPE_CHECKING:
-    from mmedpo.endpoint import Endpoint
+    from mmedpo.endpoints.options import Endpoint
 
 
 @dataclass

@@ -38,7 +38,7 @@ class Prompts:
 def _read(own: Path, folder: Path, name: str) -> tuple[Path, Any]:
     import jinja2
 
-    from mmedpo.templates import Template
+    from mmedpo.endpoints.templates import Template
 
     path = folder / name if (folder / name).is_file() else own / name
     try:

@@ -19,7 +19,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mmedpo.core.records import digest
-from mmedpo.dialect import Dialect
+from mmedpo.endpoints.http.dialect import Dialect
 
 if TYPE_CHECKING:
     from mmedpo.registry.contracts import Memory

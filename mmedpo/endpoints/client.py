@@ -17,25 +17,25 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
-from mmedpo.attached import DataUrls
-from mmedpo.batch_api import BatchApi
-from mmedpo.batched import Batched, Waiting
 from mmedpo.core.images import Picture, pixel_hash
 from mmedpo.core.records import Case, digest
+from mmedpo.endpoints.batches.api import BatchApi
+from mmedpo.endpoints.batches.queue import Batched, Waiting
+from mmedpo.endpoints.http.outcome import Answer, NoAnswer, Passing
+from mmedpo.endpoints.image_urls import DataUrls
+from mmedpo.endpoints.ledger import Budget, Spending
+from mmedpo.endpoints.locality import refuse_to_leave
+from mmedpo.endpoints.rate_limit import Pace
+from mmedpo.endpoints.reasoning import spoken
+from mmedpo.endpoints.retry import Outage, Patience, Trouble
+from mmedpo.endpoints.sending import Sending
+from mmedpo.endpoints.structured import Fault, asked_shape, read_reply, strict_schema
 from mmedpo.errors import MmedpoError
-from mmedpo.hosts import refuse_to_leave
-from mmedpo.pacing import Pace
-from mmedpo.patience import Outage, Patience, Trouble
-from mmedpo.replies import Fault, asked_shape, read_reply, strict_schema
-from mmedpo.sending import Sending
-from mmedpo.spending import Budget, Spending
-from mmedpo.thoughts import spoken
-from mmedpo.wire import Answer, NoAnswer, Passing
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from mmedpo.endpoint import Endpoint
+    from mmedpo.endpoints.options import Endpoint
     from mmedpo.registry.contracts import Memory
 
 Item = TypeVar("Item")

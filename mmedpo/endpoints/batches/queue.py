@@ -19,21 +19,21 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from mmedpo.batch_api import BatchApi
-from mmedpo.batch_notes import sheet, sheet_of, slip, slip_of
 from mmedpo.core.usage import Need
-from mmedpo.dialect import Dialect
+from mmedpo.endpoints.batches.api import BatchApi
+from mmedpo.endpoints.batches.notes import sheet, sheet_of, slip, slip_of
+from mmedpo.endpoints.batches.output import Haul
+from mmedpo.endpoints.http.dialect import Dialect
+from mmedpo.endpoints.http.outcome import NoAnswer, Refused
+from mmedpo.endpoints.ledger import Spending
+from mmedpo.endpoints.locality import host_of
 from mmedpo.errors import DataError, MmedpoError, Submitted
-from mmedpo.haul import Haul
-from mmedpo.hosts import host_of
-from mmedpo.spending import Spending
-from mmedpo.wire import NoAnswer, Refused
 
 if TYPE_CHECKING:
     from openai.types import Batch
 
-    from mmedpo.chat import Chat
-    from mmedpo.endpoint import Endpoint
+    from mmedpo.endpoints.client import Chat
+    from mmedpo.endpoints.options import Endpoint
     from mmedpo.registry.contracts import Memory
 
 OVER = ("completed", "expired", "cancelled")

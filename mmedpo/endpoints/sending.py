@@ -7,24 +7,24 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
-from mmedpo.blame import blame_for
-from mmedpo.bodies import answer_in, text_in
 from mmedpo.core.records import digest
 from mmedpo.core.usage import Need
-from mmedpo.dialect import Dialect
+from mmedpo.endpoints.http.body import answer_in, text_in
+from mmedpo.endpoints.http.dialect import Dialect
+from mmedpo.endpoints.http.failure import blame_for
+from mmedpo.endpoints.http.outcome import Answer, Endless, NoAnswer, Passing, Refused
+from mmedpo.endpoints.ledger import Spending
+from mmedpo.endpoints.locality import host_of
+from mmedpo.endpoints.rate_limit import Pace
+from mmedpo.endpoints.retry import tell
+from mmedpo.endpoints.token_bounds import image_tokens, text_tokens
 from mmedpo.errors import DataError, MmedpoError, RecipeError
-from mmedpo.hosts import host_of
-from mmedpo.pacing import Pace
-from mmedpo.patience import tell
-from mmedpo.spending import Spending
-from mmedpo.tokens import image_tokens, text_tokens
-from mmedpo.wire import Answer, Endless, NoAnswer, Passing, Refused
 
 if TYPE_CHECKING:
     import httpx2
     from openai import AsyncOpenAI
 
-    from mmedpo.endpoint import Endpoint
+    from mmedpo.endpoints.options import Endpoint
     from mmedpo.registry.contracts import Memory
 
 Messages = list[dict[str, Any]]

@@ -12,10 +12,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mmedpo.blame import judged, judged_success, one_line
 from mmedpo.core.answers import mended
-from mmedpo.tokens import text_tokens
-from mmedpo.wire import Answer, Passing, Refused
+from mmedpo.endpoints.http.failure import judged, judged_success, one_line
+from mmedpo.endpoints.http.outcome import Answer, Passing, Refused
+from mmedpo.endpoints.token_bounds import text_tokens
 
 GUESSED = "calls with unknown usage, counted at most"
 MENDED = "answers with half characters, replaced"

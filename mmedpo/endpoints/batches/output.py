@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from mmedpo.batch_notes import slip, slip_of
-from mmedpo.bodies import answer_in_line
-from mmedpo.dialect import Dialect
+from mmedpo.endpoints.batches.notes import slip, slip_of
+from mmedpo.endpoints.http.body import answer_in_line
+from mmedpo.endpoints.http.dialect import Dialect
+from mmedpo.endpoints.http.outcome import Answer, Passing, Refused
 from mmedpo.errors import MmedpoError, RecipeError
-from mmedpo.wire import Answer, Passing, Refused
 
 if TYPE_CHECKING:
     from mmedpo.registry.contracts import Memory

@@ -7,7 +7,7 @@ from typing import Any
 import httpx2  # the SDK's own
 import openai
 
-from mmedpo.wire import Endless
+from mmedpo.endpoints.http.outcome import Endless
 
 MOST = 4 * 2**20  # bytes of a response; answers have some thousands
 ENCODED = ("content-encoding", "content-length", "transfer-encoding")  # what is no longer true of a body that was read

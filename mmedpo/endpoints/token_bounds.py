@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from mmedpo.core.usage import Need
-from mmedpo.replies import asked_shape, strict_schema
+from mmedpo.endpoints.structured import asked_shape, strict_schema
 
 if TYPE_CHECKING:
-    from mmedpo.endpoint import Endpoint
+    from mmedpo.endpoints.options import Endpoint
 
 BYTES = 2  # of UTF-8 that a token has at least, in ordinary text: English has about 4, Chinese 1 to 2 characters
 MESSAGE = 16  # tokens of a message beside its text

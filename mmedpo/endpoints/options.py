@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from mmedpo.endpoints.locality import can_be_connected_to, host_of, is_this_machine
 from mmedpo.errors import RecipeError
-from mmedpo.hosts import can_be_connected_to, host_of, is_this_machine
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-    from mmedpo.chat import Chat
+    from mmedpo.endpoints.client import Chat
+    from mmedpo.endpoints.ledger import Spending
     from mmedpo.registry.contracts import Setting
-    from mmedpo.spending import Spending
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -81,7 +81,7 @@ class Endpoint(BaseModel):
 
     def chat(self, setting: Setting) -> Chat:
         """Make the client. Raises RecipeError when the key that the endpoint needs is not in the environment."""
-        from mmedpo.chat import Chat
+        from mmedpo.endpoints.client import Chat
 
         spending = cast("Spending | None", setting.spending)  # a run has no other
         return Chat(self, setting.journal, setting.allow_remote, spending)
@@ -109,7 +109,7 @@ class Endpoint(BaseModel):
         """Make the SDK's client: it neither retries, which we do, nor follows anyone to another host."""
         import openai
 
-        from mmedpo.bounded import BoundedClient
+        from mmedpo.endpoints.http.bounded import BoundedClient
 
         http = BoundedClient(
             follow_redirects=False,

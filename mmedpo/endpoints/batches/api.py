@@ -10,16 +10,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
-from mmedpo.blame import blame_for
+from mmedpo.endpoints.http.failure import blame_for
+from mmedpo.endpoints.http.outcome import Endless, Passing, Refused
+from mmedpo.endpoints.retry import Outage
 from mmedpo.errors import DataError, MmedpoError, RecipeError
-from mmedpo.patience import Outage
-from mmedpo.wire import Endless, Passing, Refused
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
     from openai.types import Batch
 
-    from mmedpo.endpoint import Endpoint
+    from mmedpo.endpoints.options import Endpoint
 
 Got = TypeVar("Got")
 MARK = "mmedpo"  # the key of a batch's metadata under which we name it

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from mmedpo.core.answers import mended
-from mmedpo.thoughts import spoken
+from mmedpo.endpoints.reasoning import spoken
 
 Reply = TypeVar("Reply", bound=BaseModel)
 BRACES = 1000  # at which an object is looked for: a text of nothing but braces must not take a minute

@@ -1,0 +1,1 @@
+"""Requests that go in batches and are answered within a day. Private."""
