@@ -6,8 +6,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmedpo.adapters import Base, load_adapter
-    from mmedpo.checkpoints import explained, first_line, load_model, read_config
     from mmedpo.core.answers import CUT, Answer, was_cut
     from mmedpo.core.images import MOST_PIXELS, Picture, require_file
     from mmedpo.core.records import (
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from mmedpo.core.sameness import folded, taught
     from mmedpo.core.usage import Need
     from mmedpo.core.values import is_number
-    from mmedpo.damage import require_finite, require_whole
     from mmedpo.data.csv_files import csv_rows
     from mmedpo.data.image_folder import ImageFolder
     from mmedpo.data.json_files import json_rows, json_value, jsonl_rows
@@ -42,8 +39,11 @@ if TYPE_CHECKING:
     from mmedpo.endpoints.structured import Fault
     from mmedpo.endpoints.token_bounds import filler, most
     from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError, Stopped
-    from mmedpo.live import Prompt, TransformersBackbone, closing, plain_ids
-    from mmedpo.looking import attention_maps
+    from mmedpo.models.adapters import Base, load_adapter
+    from mmedpo.models.attention_maps import attention_maps
+    from mmedpo.models.backbone import Prompt, TransformersBackbone, closing, plain_ids
+    from mmedpo.models.checkpoints import explained, first_line, load_model, read_config
+    from mmedpo.models.damage import require_finite, require_whole
     from mmedpo.registry.contracts import (
         Backbone,
         Dispreference,
@@ -65,20 +65,20 @@ if TYPE_CHECKING:
 
 # Resolved on first use, so that `mmedpo --help` pays for none of them.
 _HOMES = {
-    "mmedpo.adapters": ["Base", "load_adapter"],
+    "mmedpo.models.adapters": ["Base", "load_adapter"],
     "mmedpo.core.answers": ["CUT", "Answer", "was_cut"],
     "mmedpo.endpoints.batches.queue": ["Waiting"],
     "mmedpo.endpoints.client": ["Chat", "NoAnswer", "Outcome", "Question"],
-    "mmedpo.checkpoints": ["explained", "first_line", "load_model", "read_config"],
+    "mmedpo.models.checkpoints": ["explained", "first_line", "load_model", "read_config"],
     "mmedpo.data.csv_files": ["csv_rows"],
-    "mmedpo.damage": ["require_finite", "require_whole"],
+    "mmedpo.models.damage": ["require_finite", "require_whole"],
     "mmedpo.endpoints.options": ["Endpoint"],
     "mmedpo.errors": ["DataError", "MmedpoError", "PluginError", "RecipeError", "Stopped"],
     "mmedpo.registry.hookspecs": ["hookimpl"],
     "mmedpo.data.image_folder": ["ImageFolder"],
     "mmedpo.data.json_files": ["json_rows", "json_value", "jsonl_rows"],
-    "mmedpo.live": ["Prompt", "TransformersBackbone", "closing", "plain_ids"],
-    "mmedpo.looking": ["attention_maps"],
+    "mmedpo.models.backbone": ["Prompt", "TransformersBackbone", "closing", "plain_ids"],
+    "mmedpo.models.attention_maps": ["attention_maps"],
     "mmedpo.registry.contracts": [
         "Backbone", "Dispreference", "Encoding", "LiveBackbone", "Localizer", "Metric", "Observer", "Part",
         "Reader", "Scorer", "Setting", "Statistics", "Weighting",

@@ -72,7 +72,7 @@ def _maps(run: Run, model: Backbone, asked: list[tuple[Case, str]], stage: str) 
     with opening(run) as opened:
 
         def work(some: Sequence[tuple[Case, str]]) -> Any:
-            from mmedpo.looking import attention_maps
+            from mmedpo.models.attention_maps import attention_maps
 
             heats = attention_maps(opened(model), [case for case, _ in some], [said for _, said in some])
             return [[[float(f"{value:.5g}") for value in row] for row in heat] for heat in heats]

@@ -13,9 +13,9 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from mmedpo.checkpoints import public_name
 from mmedpo.core.records import GIVEN, Weighted
 from mmedpo.gains import is_count
+from mmedpo.models.checkpoints import public_name
 
 PAPER = "[MMedPO](https://arxiv.org/abs/2412.06141)"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))

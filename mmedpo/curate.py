@@ -17,12 +17,12 @@ from mmedpo.core.sameness import folded, taught
 from mmedpo.data.question_counts import counts_of
 from mmedpo.errors import DataError
 from mmedpo.events import StageStarted
+from mmedpo.models.answer_cache import Remembering
 from mmedpo.regions import agreement, merge
 from mmedpo.registry import conformance
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.contracts import Dispreference, Localizer, Reader, Scorer
 from mmedpo.run import Opened, Run, by_slice, opening
-from mmedpo.samples import Remembering
 from mmedpo.store.journal import Journal
 from mmedpo.store.result_keys import set_aside
 from mmedpo.store.run_folder import json_line, write_text, write_whole

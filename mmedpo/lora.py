@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from mmedpo.adapters import Base
 from mmedpo.core.disk import writing
 from mmedpo.core.records import seed_for
 from mmedpo.errors import PluginError, RecipeError
+from mmedpo.models.adapters import Base
 from mmedpo.registry.contracts import LiveBackbone
 from mmedpo.resume import to_disk
 from mmedpo.training_options import TrainOptions

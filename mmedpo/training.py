@@ -19,7 +19,6 @@ from transformers.trainer_callback import TrainerState
 from trl import DPOConfig
 
 from mmedpo import resume
-from mmedpo.adapters import Base
 from mmedpo.allocator import keep_memory
 from mmedpo.batches import Collator, Pixels, Trained, encode, has_no_say, hold_out, refuse_twins, too_long
 from mmedpo.core.records import Weighted, digest, seed_for
@@ -27,6 +26,7 @@ from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
 from mmedpo.features import Shelf, Sight
 from mmedpo.lora import adapted, outermost, publish_adapter
+from mmedpo.models.adapters import Base
 from mmedpo.ranks import first_says, meet, rank
 from mmedpo.reference import Logps
 from mmedpo.registry.contracts import LiveBackbone, Setting

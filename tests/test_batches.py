@@ -28,8 +28,8 @@ from mmedpo.endpoints.batches.queue import Batched, exchange
 from mmedpo.endpoints.http.body import GUESSED
 from mmedpo.endpoints.ledger import Budget, Price, Spending
 from mmedpo.errors import Submitted
+from mmedpo.models.answer_cache import Remembering
 from mmedpo.registry.discovery import resolve
-from mmedpo.samples import Remembering
 from mmedpo.store.journal import Journal
 from mmedpo.testing import TinyBackbone, tiny_cases
 

@@ -16,7 +16,7 @@ from mmedpo_plugins.phantom import Phantom, PhantomFilms
 from PIL import Image
 
 from mmedpo import Case, DataError, Picture, Setting, attention_maps
-from mmedpo.looking import _image_tokens
+from mmedpo.models.attention_maps import _image_tokens
 
 
 def spot(side: int = 28) -> np.ndarray:

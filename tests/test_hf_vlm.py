@@ -14,7 +14,7 @@ from mmedpo_plugins.hf_vlm.modules import lora_targets, projector
 from PIL import Image
 
 from mmedpo import Case, DataError, Picture, PluginError, Prompt, Setting, TransformersBackbone
-from mmedpo.saving import export_backbone
+from mmedpo.models.saving import export_backbone
 
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>"]
 GRID = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]

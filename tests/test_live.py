@@ -13,7 +13,7 @@ from tiny_llava import make_backbone, make_image, make_model
 
 from mmedpo import Base, Case, DataError, Picture, Prompt, TransformersBackbone, closing, load_adapter
 from mmedpo.core.answers import was_cut
-from mmedpo.live import SeededNoise
+from mmedpo.models.backbone import SeededNoise
 
 WORDS = ["is", "there", "a", "nodule", "in", "the", "left", "lung"]
 

@@ -27,7 +27,7 @@ from tiny_llava_med import (
 )
 
 from mmedpo import Case, DataError, Picture, Setting, TransformersBackbone
-from mmedpo.saving import export_backbone
+from mmedpo.models.saving import export_backbone
 
 CLOSE = 1e-4
 

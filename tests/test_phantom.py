@@ -22,7 +22,7 @@ from mmedpo_plugins.phantom.language import NAMES, NO, YES, is_there, report
 
 from mmedpo import Case, DataError, Setting
 from mmedpo.core.records import from_json, to_json
-from mmedpo.saving import export_backbone
+from mmedpo.models.saving import export_backbone
 
 FILMS = [film_of(BALANCED, 0, "train", number) for number in range(60)]
 

@@ -15,13 +15,13 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from tiny_llava import adapter_bytes, make_backbone, make_model, make_pairs, make_tokenizer
 
-from mmedpo.adapters import load_adapter
 from mmedpo.batches import Collator, Pixels, Trained, encode, hold_out
 from mmedpo.core.records import Weighted
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import StageFinished, TrainingLogged
 from mmedpo.features import Shelf, Sight
 from mmedpo.lora import adapted, save_adapter
+from mmedpo.models.adapters import load_adapter
 from mmedpo.registry.contracts import Setting
 from mmedpo.trainer import PreferenceTrainer
 from mmedpo.training import arguments, train

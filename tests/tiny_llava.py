@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmedpo.core.images import Picture
 from mmedpo.core.records import Case, Pair, Score, Side, Weighted
-from mmedpo.live import Prompt, TransformersBackbone
+from mmedpo.models.backbone import Prompt, TransformersBackbone
 
 WORDS = [
     "is",

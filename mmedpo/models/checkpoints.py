@@ -10,8 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmedpo.damage import damage, require_finite, require_no_pointers
 from mmedpo.errors import DataError, MmedpoError
+from mmedpo.models.damage import damage, require_finite, require_no_pointers
 
 if TYPE_CHECKING:
     from mmedpo.registry.contracts import Setting

@@ -10,9 +10,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from mmedpo.checkpoints import first_line, public_name
-from mmedpo.damage import require_finite, require_whole
 from mmedpo.errors import DataError
+from mmedpo.models.checkpoints import first_line, public_name
+from mmedpo.models.damage import require_finite, require_whole
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 CONFIG = "adapter_config.json"

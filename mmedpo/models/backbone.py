@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mmedpo.adapters import Base
 from mmedpo.core.answers import Answer
 from mmedpo.core.images import Picture, pixel_hash
+from mmedpo.models.adapters import Base
 from mmedpo.registry.contracts import Encoding, Frame, LiveBackbone
 
 if TYPE_CHECKING:
