@@ -10,7 +10,7 @@ from mmedpo.core.answers import Answer
 from mmedpo.core.images import Picture
 from mmedpo.core.records import Case
 from mmedpo.errors import DataError
-from mmedpo.of_run import load_run
+from mmedpo.recipe.of_run import load_run
 from mmedpo.registry.conformance import check_answers
 from mmedpo.registry.contracts import Reader
 from mmedpo.run import resolve_setting

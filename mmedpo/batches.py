@@ -14,9 +14,9 @@ from torch import Tensor
 from mmedpo.core.images import Picture
 from mmedpo.core.records import PairKind, Weighted, seed_for
 from mmedpo.errors import DataError
+from mmedpo.recipe.train_options import LossOptions
 from mmedpo.registry.conformance import check_encoding
 from mmedpo.registry.contracts import LiveBackbone
-from mmedpo.training_options import LossOptions
 
 KINDS: tuple[PairKind, ...] = ("text", "image")
 PIXEL_BYTES = 2**30  # of vision tensors held in memory; beyond it, the least recently used are made again

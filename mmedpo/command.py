@@ -58,7 +58,7 @@ def new_file(value: Path | None) -> Path | None:
 
 def _new(path: Path, *, file: bool | None) -> Path:
     from mmedpo.errors import RecipeError
-    from mmedpo.preflight import unfit_place
+    from mmedpo.recipe.preflight import unfit_place
 
     if wrong := unfit_place(path, file=file):
         raise RecipeError(f"command line: {wrong}")

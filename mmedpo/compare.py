@@ -13,7 +13,7 @@ from mmedpo.errors import DataError
 from mmedpo.evaluate import Measuring, measured_by
 from mmedpo.gains import is_count
 from mmedpo.intervals import gaps, holm, resampled
-from mmedpo.of_run import load_run
+from mmedpo.recipe.of_run import load_run
 from mmedpo.registry.contracts import Statistics
 from mmedpo.store.result_keys import other
 from mmedpo.store.run_folder import read_json

@@ -25,7 +25,7 @@ from mmedpo.core.number_format import chance, number
 from mmedpo.endpoints.http.body import ODD
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
 from mmedpo.heartbeat import Plain, counted
-from mmedpo.training_options import NO_SAY
+from mmedpo.recipe.train_options import NO_SAY
 
 if TYPE_CHECKING:
     from mmedpo.core.usage import Need

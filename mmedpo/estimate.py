@@ -15,7 +15,7 @@ from mmedpo.core.usage import Need
 from mmedpo.endpoints.ledger import FILE, Budget, Spending, as_json
 from mmedpo.endpoints.locality import host_of, may_go
 from mmedpo.endpoints.token_bounds import filler
-from mmedpo.recipe_model import Loaded
+from mmedpo.recipe.model import Loaded
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.contracts import Dispreference, Part
 from mmedpo.registry.discovery import Found

@@ -17,7 +17,7 @@ from mmedpo.errors import DataError
 from mmedpo.gains import directions, gain
 from mmedpo.intervals import paired_intervals
 from mmedpo.probes import Looks, count, probes_of
-from mmedpo.recipe_model import EvaluateOptions, Loaded
+from mmedpo.recipe.model import EvaluateOptions, Loaded
 from mmedpo.registry import conformance
 from mmedpo.registry.checked_metric import CheckedMetric
 from mmedpo.registry.contracts import Backbone, Statistics

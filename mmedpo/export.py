@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from mmedpo.core.privacy import private
 from mmedpo.errors import RecipeError
 from mmedpo.models.saving import export_backbone
-from mmedpo.of_run import is_restricted, load_run
+from mmedpo.recipe.of_run import is_restricted, load_run
 from mmedpo.registry.contracts import Backbone
 from mmedpo.registry.discovery import load, resolve
 from mmedpo.store.result_keys import adapter_of

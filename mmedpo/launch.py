@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from mmedpo.errors import RecipeError
+from mmedpo.recipe.train_options import LaunchOptions
 from mmedpo.store.run_folder import lent
-from mmedpo.training_options import LaunchOptions
 
 
 def launch(options: LaunchOptions, device: str, folder: Path) -> None:

@@ -16,9 +16,9 @@ from mmedpo.core.disk import writing
 from mmedpo.core.records import seed_for
 from mmedpo.errors import PluginError, RecipeError
 from mmedpo.models.adapters import Base
+from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts import LiveBackbone
 from mmedpo.resume import to_disk
-from mmedpo.training_options import TrainOptions
 
 
 @contextmanager

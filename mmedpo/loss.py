@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, relu
 
-from mmedpo.training_options import LossOptions
+from mmedpo.recipe.train_options import LossOptions
 
 
 @dataclass(frozen=True)

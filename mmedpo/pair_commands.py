@@ -59,7 +59,7 @@ def score(
 ) -> None:
     """Show how far a run's voters agree, and how far with clinicians."""
     from mmedpo.display import show_scoring
-    from mmedpo.of_run import load_run
+    from mmedpo.recipe.of_run import load_run
     from mmedpo.store.run_folder import read_json
 
     load_run(run)

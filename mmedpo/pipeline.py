@@ -19,10 +19,10 @@ from mmedpo.errors import DataError, MmedpoError, RecipeError, Submitted
 from mmedpo.evaluate import evaluate, keep_apart, trained_images
 from mmedpo.events import Event, RunFinished
 from mmedpo.launch import launch
-from mmedpo.of_run import is_restricted, load_run
 from mmedpo.ranks import rank, together, world
-from mmedpo.recipe_checks import READY
-from mmedpo.recipe_model import EvaluateOptions, Loaded, Recipe, as_written
+from mmedpo.recipe.checks import READY
+from mmedpo.recipe.model import EvaluateOptions, Loaded, Recipe, as_written
+from mmedpo.recipe.of_run import is_restricted, load_run
 from mmedpo.reference import JournalledReference, reference_keys
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.contracts import Observer

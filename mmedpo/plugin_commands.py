@@ -11,7 +11,7 @@ from mmedpo.command import Json, print_json
 
 def schema() -> None:
     """Print a JSON Schema of recipes, with the options of every installed part, for editors."""
-    from mmedpo.schema import recipe_schema
+    from mmedpo.recipe.json_schema import recipe_schema
 
     print_json(recipe_schema())
 

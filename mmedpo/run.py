@@ -20,8 +20,8 @@ from mmedpo.endpoints.ledger import Budget, Spending
 from mmedpo.errors import RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted
 from mmedpo.ranks import own_device
-from mmedpo.recipe_model import STAGES as STAGES
-from mmedpo.recipe_model import Loaded, Recipe
+from mmedpo.recipe.model import STAGES as STAGES
+from mmedpo.recipe.model import Loaded, Recipe
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.contracts import Part, Setting
 from mmedpo.registry.discovery import Found

@@ -11,8 +11,8 @@ import typer
 from mmedpo.command import Json, Overrides, RecipeFile, RunFolder, print_json
 
 if TYPE_CHECKING:
-    from mmedpo.planning import Planned
-    from mmedpo.recipe_model import Loaded
+    from mmedpo.recipe.model import Loaded
+    from mmedpo.recipe.planning import Planned
 
 
 def run(
@@ -32,9 +32,9 @@ def run(
     """Carry out a recipe; run it again to go on where it stopped."""
     from mmedpo import pipeline
     from mmedpo.display import show_estimate, show_result, watching
-    from mmedpo.planning import plan
-    from mmedpo.preflight import ASKED, require_ready, sections_until
-    from mmedpo.recipe import load_recipe
+    from mmedpo.recipe.loading import load_recipe
+    from mmedpo.recipe.planning import plan
+    from mmedpo.recipe.preflight import ASKED, require_ready, sections_until
 
     if until not in pipeline.STAGES:
         raise typer.BadParameter(f"there is no stage {until!r}; there are: {', '.join(pipeline.STAGES)}")
@@ -91,7 +91,7 @@ def _run_variants(planned: Sequence[Planned], until: str, limit: int | None, dry
 
 def _require_ready(planned: Sequence[Planned], until: str, dry_run: bool = False) -> None:
     """Require what the variants need on this machine; seeds need nothing of their own."""
-    from mmedpo.preflight import ASKED, require_ready, sections_until
+    from mmedpo.recipe.preflight import ASKED, require_ready, sections_until
 
     for one in {one.variant: one for one in reversed(planned)}.values():
         sections = ASKED if dry_run else sections_until(one.loaded.recipe, until)
@@ -101,10 +101,10 @@ def _require_ready(planned: Sequence[Planned], until: str, dry_run: bool = False
 def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -> None:
     """Check a recipe without running it: every mistake with its place, and what it needs that is not here."""
     from mmedpo.errors import MmedpoError
-    from mmedpo.planning import plan
-    from mmedpo.preflight import notes_on, require_ready
-    from mmedpo.recipe import load_recipe
-    from mmedpo.recipe_model import STAGES, as_written
+    from mmedpo.recipe.loading import load_recipe
+    from mmedpo.recipe.model import STAGES, as_written
+    from mmedpo.recipe.planning import plan
+    from mmedpo.recipe.preflight import notes_on, require_ready
 
     planned = plan(recipe, overrides or [])
     loaded = planned[0].loaded if planned else load_recipe(recipe, overrides or [])
@@ -142,8 +142,8 @@ def detector_train(recipe: RecipeFile, overrides: Overrides = None, json: Json =
     """Train the localizer of a recipe from its 'detector:' cases, and say how good it is."""
     from mmedpo.display import show_detector, watching
     from mmedpo.pipeline import train_detector
-    from mmedpo.preflight import require_ready
-    from mmedpo.recipe import load_recipe
+    from mmedpo.recipe.loading import load_recipe
+    from mmedpo.recipe.preflight import require_ready
 
     loaded = load_recipe(recipe, overrides or [])
     require_ready(loaded, ["detector"])

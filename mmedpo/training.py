@@ -28,10 +28,10 @@ from mmedpo.features import Shelf, Sight
 from mmedpo.lora import adapted, outermost, publish_adapter
 from mmedpo.models.adapters import Base
 from mmedpo.ranks import first_says, meet, rank
+from mmedpo.recipe.train_options import NO_SAY, TrainOptions
 from mmedpo.reference import Logps
 from mmedpo.registry.contracts import LiveBackbone, Setting
 from mmedpo.trainer import KINDS, SUMS, PreferenceTrainer
-from mmedpo.training_options import NO_SAY, TrainOptions
 from mmedpo.trees import TreeCollator, why_pairs
 
 See = Callable[[Event], None]

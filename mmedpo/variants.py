@@ -9,9 +9,9 @@ from mmedpo.compare import compare
 from mmedpo.core.privacy import private
 from mmedpo.errors import Submitted
 from mmedpo.events import Event
-from mmedpo.of_run import is_restricted
 from mmedpo.pipeline import Result, run
-from mmedpo.planning import Planned, plan
+from mmedpo.recipe.of_run import is_restricted
+from mmedpo.recipe.planning import Planned, plan
 from mmedpo.store.run_folder import write_json
 
 __all__ = ["TABLE", "Planned", "plan", "run_variants", "table"]

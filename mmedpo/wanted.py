@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from mmedpo.core.records import Case, Pair, digest
-from mmedpo.recipe_model import as_written
+from mmedpo.recipe.model import as_written
 from mmedpo.registry.contracts import Part
 from mmedpo.registry.fingerprint import content, part_hash, path_hash
 from mmedpo.run import Run

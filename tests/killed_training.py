@@ -19,11 +19,11 @@ from tiny_llava import make_backbone, make_pairs
 import mmedpo.lora
 import mmedpo.resume
 from mmedpo.events import StageAdvanced, TrainingLogged
+from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
 from mmedpo.reference import JournalledReference, reference_keys
 from mmedpo.registry.contracts import Setting
 from mmedpo.store.journal import Journal
 from mmedpo.training import train
-from mmedpo.training_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
 
 OPTIONS = TrainOptions(
     lora=LoraOptions(r=4, alpha=8, dropout=0.1),  # dropout, so that the random state must come back as well

@@ -10,7 +10,7 @@ from huggingface_hub import DatasetCard, ModelCard
 
 from mmedpo.cards import data_card, model_card
 from mmedpo.pipeline import Result, run, train_again
-from mmedpo.recipe import load_recipe
+from mmedpo.recipe.loading import load_recipe
 from mmedpo.registry.fingerprint import path_hash
 from mmedpo.store.pairs_file import read_pairs
 

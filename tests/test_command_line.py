@@ -13,11 +13,11 @@ from conftest import Mmedpo, environment
 from typer.testing import CliRunner
 
 from mmedpo.cli import app
-from mmedpo.overrides import put
-from mmedpo.recipe import load_recipe
+from mmedpo.recipe.loading import load_recipe
+from mmedpo.recipe.overrides import put
+from mmedpo.recipe.yaml import parse
 from mmedpo.registry.discovery import Found, find, load
 from mmedpo.registry.probe import snippet
-from mmedpo.yaml12 import parse
 
 BASE = """\
 output: out

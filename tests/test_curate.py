@@ -12,7 +12,7 @@ from PIL import Image
 from mmedpo import Case, Pair, Picture, Side
 from mmedpo.curate import sides
 from mmedpo.pipeline import run
-from mmedpo.recipe import load_recipe
+from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.pairs_file import read_pairs
 
 RECIPE = """

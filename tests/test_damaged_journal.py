@@ -15,7 +15,7 @@ from PIL import Image
 
 from mmedpo import DataError
 from mmedpo.pipeline import run
-from mmedpo.recipe import load_recipe
+from mmedpo.recipe.loading import load_recipe
 from mmedpo.reference import JournalledReference
 from mmedpo.store.journal import FORMAT, Journal
 

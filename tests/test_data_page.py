@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT, Mmedpo
 from PIL import Image
 
-from mmedpo.recipe import load_recipe
+from mmedpo.recipe.loading import load_recipe
 from mmedpo.registry.discovery import find
 
 PAGE = (ROOT / "docs" / "data.md").read_text()

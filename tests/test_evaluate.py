@@ -9,7 +9,7 @@ import pytest
 
 from mmedpo.display import show_result
 from mmedpo.pipeline import Result, run
-from mmedpo.recipe import load_recipe
+from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.pairs_file import read_pairs
 
 RECIPE = """

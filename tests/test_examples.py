@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from conftest import ROOT, Mmedpo
 
-from mmedpo.planning import plan
-from mmedpo.recipe import load_recipe
+from mmedpo.recipe.loading import load_recipe
+from mmedpo.recipe.planning import plan
 
 EXAMPLES = ROOT / "examples"
 SMALL = {  # overrides that make a recipe small; None: it needs data or weights that are not here, so it is only checked

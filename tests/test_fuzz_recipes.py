@@ -17,11 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmedpo.errors import DataError, PluginError, RecipeError
-from mmedpo.planning import plan
-from mmedpo.preflight import notes_on, require_ready
-from mmedpo.recipe import load_recipe, reload_recipe
-from mmedpo.recipe_model import Loaded, as_written
-from mmedpo.yaml12 import read
+from mmedpo.recipe.loading import load_recipe, reload_recipe
+from mmedpo.recipe.model import Loaded, as_written
+from mmedpo.recipe.planning import plan
+from mmedpo.recipe.preflight import notes_on, require_ready
+from mmedpo.recipe.yaml import read
 
 EXAMPLES = sorted([*(ROOT / "examples").glob("*.yaml"), *(ROOT / "examples/phantom").glob("*.yaml")])
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in EXAMPLES}

@@ -20,7 +20,7 @@ from mmedpo.loss import (
     sigmoid_loss,
     step_share,
 )
-from mmedpo.training_options import LossOptions
+from mmedpo.recipe.train_options import LossOptions
 
 LOG2 = math.log(2)
 

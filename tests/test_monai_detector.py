@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 
 from mmedpo import Case, DataError, Picture, RecipeError, Region, Setting
 from mmedpo.cli import app
-from mmedpo.recipe import load_recipe
+from mmedpo.recipe.loading import load_recipe
 
 QUICK = Learning(size=64, width=8, steps=160, batch_size=4, examine_every=80)
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mmedpo.pipeline import run
-from mmedpo.recipe import load_recipe
+from mmedpo.recipe.loading import load_recipe
 from mmedpo.report import write_report
 from mmedpo.store.pairs_file import read_pairs
 from mmedpo.travel import export_run

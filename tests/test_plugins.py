@@ -240,7 +240,7 @@ def test_a_package_that_calls_itself_mmedpo_takes_nobodys_name(packages: Path, t
 
 
 def test_entry_points_are_read_once_a_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from mmedpo.recipe import load_recipe
+    from mmedpo.recipe.loading import load_recipe
     from mmedpo.registry import metadata
 
     read = []

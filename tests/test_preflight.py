@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from mmedpo import Case, ExistingFile, ExistingFolder, ExistingPath, FolderOrHub, Reader
 from mmedpo.cli import app
 from mmedpo.errors import DataError, RecipeError
-from mmedpo.preflight import notes_on, require_ready, sections_until
-from mmedpo.recipe import load_recipe
+from mmedpo.recipe.loading import load_recipe
+from mmedpo.recipe.preflight import notes_on, require_ready, sections_until
 from mmedpo.registry.discovery import Found
 
 BASE = """\

@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from mmedpo.launch import command
-from mmedpo.training_options import LaunchOptions
+from mmedpo.recipe.train_options import LaunchOptions
 
 RECIPE = Path(__file__).parents[1] / "examples" / "quickstart.yaml"
 SMALL = [

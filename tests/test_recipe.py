@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from mmedpo.errors import RecipeError
-from mmedpo.planning import plan
-from mmedpo.recipe import load_recipe
-from mmedpo.yaml12 import parse
+from mmedpo.recipe.loading import load_recipe
+from mmedpo.recipe.planning import plan
+from mmedpo.recipe.yaml import parse
 
 FINE = """
 output: runs/x

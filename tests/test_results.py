@@ -14,7 +14,7 @@ from mmedpo.ask import answers_of
 from mmedpo.compare import compare
 from mmedpo.export import merge_run
 from mmedpo.pipeline import run, train_again
-from mmedpo.recipe import load_recipe
+from mmedpo.recipe.loading import load_recipe
 from mmedpo.report import write_report
 from mmedpo.report.facts import read_facts
 from mmedpo.store.result_keys import claim, set_aside

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmedpo.errors import DataError, PluginError, RecipeError
-from mmedpo.recipe import Loaded, as_written, load_recipe
+from mmedpo.recipe.loading import Loaded, as_written, load_recipe
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.discovery import Found
 from mmedpo.run import resolve_setting

@@ -22,10 +22,10 @@ from mmedpo.events import StageFinished, TrainingLogged
 from mmedpo.features import Shelf, Sight
 from mmedpo.lora import adapted, save_adapter
 from mmedpo.models.adapters import load_adapter
+from mmedpo.recipe.train_options import NO_SAY, LoraOptions, LossOptions, ProjectorOptions, TrainOptions, refusal
 from mmedpo.registry.contracts import Setting
 from mmedpo.trainer import PreferenceTrainer
 from mmedpo.training import arguments, train
-from mmedpo.training_options import NO_SAY, LoraOptions, LossOptions, ProjectorOptions, TrainOptions, refusal
 
 LORA = LoraOptions(r=4, alpha=8)
 PLAIN_SGD = {"optim": "sgd", "max_grad_norm": 0.0}  # so that a step's change is the gradient of its loss
@@ -608,7 +608,7 @@ def test_every_refused_name_is_one_of_trls() -> None:
 
     from trl import DPOConfig
 
-    from mmedpo.training_options import REFUSED
+    from mmedpo.recipe.train_options import REFUSED
 
     known = {item.name for item in fields(DPOConfig)}
     assert {name for names in REFUSED.values() for name in names} <= known
@@ -624,7 +624,7 @@ def test_checking_options_imports_neither_torch_nor_trl() -> None:
     import sys
 
     code = (
-        "import sys; from mmedpo.training_options import TrainOptions; TrainOptions(); "
+        "import sys; from mmedpo.recipe.train_options import TrainOptions; TrainOptions(); "
         "assert not {'torch', 'trl', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -633,7 +633,7 @@ def test_checking_options_imports_neither_torch_nor_trl() -> None:
 def test_the_docs_have_every_option_with_its_default_and_every_refused_argument() -> None:
     from pydantic import BaseModel
 
-    from mmedpo.training_options import REFUSED
+    from mmedpo.recipe.train_options import REFUSED
 
     page = (Path(__file__).parents[1] / "docs" / "training.md").read_text()
     plain: dict[str, Any] = {}

@@ -25,7 +25,7 @@ from mmedpo.core.records import Weighted
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.forms import FORMS
 from mmedpo.pipeline import run
-from mmedpo.recipe import load_recipe
+from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.pairs_file import read_pairs
 from mmedpo.travel import export_run, import_pairs
 

@@ -15,9 +15,9 @@ import mmedpo.tree_attention
 from mmedpo.allocator import keep_memory
 from mmedpo.batches import Collator, Pixels, encode
 from mmedpo.features import Sight
+from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
 from mmedpo.registry.contracts import Setting
 from mmedpo.training import train
-from mmedpo.training_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
 from mmedpo.trees import TreeCollator
 
 LORA = LoraOptions(r=4, alpha=8)

@@ -28,7 +28,7 @@ from mmedpo_plugins.phantom.exam import mean
 
 from mmedpo.compare import compare
 from mmedpo.intervals import holm
-from mmedpo.recipe import load_variants
+from mmedpo.recipe.loading import load_variants
 
 HERE = Path(__file__).parent
 RATES = (5e-4, 1.5e-3, 4.5e-3)  # the same for every method

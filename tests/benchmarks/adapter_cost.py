@@ -48,8 +48,8 @@ class Stages:
 def trained(backbone: Any, size: Size, machine: Machine, folder: Path) -> dict[str, Any]:
     """Train for a step."""
     from mmedpo import Setting
+    from mmedpo.recipe.train_options import LoraOptions, ProjectorOptions, TrainOptions
     from mmedpo.training import train
-    from mmedpo.training_options import LoraOptions, ProjectorOptions, TrainOptions
 
     pairs = weighted_pairs(SHAPES["slake"])
     lora = LoraOptions(r=size.rank, alpha=2 * size.rank)

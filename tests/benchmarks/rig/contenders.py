@@ -36,9 +36,9 @@ def ours(kind: str, shape: Shape, size: Size, machine: Machine, folder: Path) ->
     from mmedpo.batches import Collator, Pixels, encode
     from mmedpo.features import Shelf, Sight
     from mmedpo.lora import adapted
+    from mmedpo.recipe.train_options import LoraOptions, TrainOptions
     from mmedpo.trainer import PreferenceTrainer
     from mmedpo.training import arguments
-    from mmedpo.training_options import LoraOptions, TrainOptions
     from mmedpo.trees import TreeCollator
 
     backbone = make_backbone(size, machine)

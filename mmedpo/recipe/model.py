@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
 from mmedpo.endpoints.ledger import Budget
+from mmedpo.recipe.train_options import TrainOptions
+from mmedpo.recipe.yaml import Keys, Tree
 from mmedpo.registry.contracts import (
     Backbone,
     Dispreference,
@@ -22,8 +24,6 @@ from mmedpo.registry.contracts import (
     Weighting,
 )
 from mmedpo.registry.discovery import Found, shortest_use
-from mmedpo.training_options import TrainOptions
-from mmedpo.yaml12 import Keys, Tree
 
 STAGES = ("read", "localize", "disprefer", "score", "weigh", "train", "evaluate")
 

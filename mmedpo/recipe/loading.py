@@ -11,15 +11,15 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mmedpo import yaml12
 from mmedpo.errors import MmedpoError, PluginError, RecipeError
-from mmedpo.overrides import apply, models_in, put, without_nulls
-from mmedpo.recipe_checks import contradictions, unused
-from mmedpo.recipe_model import DEFAULTS, HOLDERS, LISTS, PLAN, SLOTS, Loaded, Recipe, as_written
+from mmedpo.recipe import yaml
+from mmedpo.recipe.checks import contradictions, unused
+from mmedpo.recipe.model import DEFAULTS, HOLDERS, LISTS, PLAN, SLOTS, Loaded, Recipe, as_written
+from mmedpo.recipe.overrides import apply, models_in, put, without_nulls
+from mmedpo.recipe.yaml import Keys, Tree
 from mmedpo.registry.contracts import Part
 from mmedpo.registry.discovery import Found, load, resolve, suggest
 from mmedpo.registry.path_options import at_home
-from mmedpo.yaml12 import Keys, Tree
 
 __all__ = ["Loaded", "Recipe", "Variant", "as_written", "load_recipe", "load_variants", "read_recipe", "reload_recipe"]
 
@@ -67,7 +67,7 @@ def in_lines(messages: Sequence[str]) -> str:
 
 def read_recipe(path: Path) -> Tree:
     """Read a recipe's file. Raises RecipeError with the place when it is none."""
-    tree = yaml12.read(path)
+    tree = yaml.read(path)
     if not isinstance(tree.values, dict):
         raise RecipeError(f"{tree.place(())}: a recipe is a mapping that starts with 'output:' or 'data:'")
     return tree

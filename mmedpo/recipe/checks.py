@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mmedpo.endpoints.options import endpoints_in
-from mmedpo.recipe_model import Loaded, Recipe
+from mmedpo.recipe.model import Loaded, Recipe
+from mmedpo.recipe.yaml import Keys
 from mmedpo.registry.contracts import Part
 from mmedpo.registry.path_options import paths_in, unfilled
-from mmedpo.yaml12 import Keys
 
 Mistakes = Iterator[tuple[Keys, str]]
 READY = ("localize", "detector", "disprefer")  # what makes pairs; nothing is left for it where the data are pairs

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from mmedpo.recipe_model import DEFAULTS, LISTS, SLOTS, DetectorOptions, EvaluateOptions, Recipe, Section
+from mmedpo.recipe.model import DEFAULTS, LISTS, SLOTS, DetectorOptions, EvaluateOptions, Recipe, Section
 from mmedpo.registry.discovery import Found, find
 from mmedpo.registry.inspection import probe_all
 

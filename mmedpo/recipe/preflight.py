@@ -12,10 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mmedpo.errors import DataError, PluginError, RecipeError
-from mmedpo.recipe_model import STAGES, Loaded, Recipe
+from mmedpo.recipe.model import STAGES, Loaded, Recipe
+from mmedpo.recipe.yaml import Keys
 from mmedpo.registry.contracts import Dispreference, Part, Reader
 from mmedpo.registry.path_options import paths_in
-from mmedpo.yaml12 import Keys
 
 SECTIONS = {  # of a recipe, by the first stage that needs them
     "data": "read", "observe": "read", "localize": "localize", "detector": "localize", "disprefer": "disprefer",

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmedpo.errors import RecipeError
-from mmedpo.recipe import Variant, in_lines, load_tree, read_recipe, variants_of
-from mmedpo.recipe_checks import unused
-from mmedpo.recipe_model import Loaded
-from mmedpo.yaml12 import Tree
+from mmedpo.recipe.checks import unused
+from mmedpo.recipe.loading import Variant, in_lines, load_tree, read_recipe, variants_of
+from mmedpo.recipe.model import Loaded
+from mmedpo.recipe.yaml import Tree
 
 START = "start"  # in a variant: begin with the adapter of an earlier one, of the same seed
 

@@ -7,9 +7,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from mmedpo import yaml12
 from mmedpo.errors import RecipeError
-from mmedpo.yaml12 import DEEPEST, Keys, Tree
+from mmedpo.recipe import yaml
+from mmedpo.recipe.yaml import DEEPEST, Keys, Tree
 
 SHOWN = 200  # characters of an override that a message repeats
 
@@ -20,7 +20,7 @@ def apply(text: str, tree: Tree) -> None:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise RecipeError(f"{here}: an override is written key=value, for example train.epochs=1")
-    put(name, yaml12.parse(value, here).values, here, tree)
+    put(name, yaml.parse(value, here).values, here, tree)
 
 
 def put(name: str, value: Any, here: str, tree: Tree) -> None:

@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 from mmedpo.errors import DataError
-from mmedpo.recipe import reload_recipe
-from mmedpo.recipe_model import Loaded
+from mmedpo.recipe.loading import reload_recipe
+from mmedpo.recipe.model import Loaded
 from mmedpo.store.pairs_file import read_pairs
 from mmedpo.store.run_folder import read_json, write_json
 

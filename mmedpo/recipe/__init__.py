@@ -1,0 +1,1 @@
+"""A recipe: YAML with places, into parts and options, checked before anything runs. Private."""
