@@ -13,7 +13,7 @@ from mmedpo.errors import DataError
 from mmedpo.recipe.of_run import load_run
 from mmedpo.registry.conformance import check_answers
 from mmedpo.registry.contracts import Reader
-from mmedpo.run import resolve_setting
+from mmedpo.runtime.context import resolve_setting
 from mmedpo.store.result_keys import adapter_of
 
 if TYPE_CHECKING:

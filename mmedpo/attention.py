@@ -10,7 +10,7 @@ from mmedpo.core.images import Picture
 from mmedpo.core.records import Case, Region, seed_for
 from mmedpo.errors import DataError
 from mmedpo.registry.contracts import Backbone, Metric, Statistics
-from mmedpo.run import Run, by_slice, opening
+from mmedpo.runtime.context import Run, by_slice, opening
 
 Map = list[list[float]]  # rows, columns of image tokens
 

@@ -19,7 +19,7 @@ class Commands(Group):
 
         from mmedpo.errors import MmedpoError
         from mmedpo.registry.metadata import pass_over_broken
-        from mmedpo.stopping import SAID, code_of, stoppable
+        from mmedpo.runtime.signals import SAID, code_of, stoppable
 
         _quiet_libraries()
         pass_over_broken()

@@ -22,7 +22,7 @@ from mmedpo.regions import agreement, merge
 from mmedpo.registry import conformance
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.contracts import Dispreference, Localizer, Reader, Scorer
-from mmedpo.run import Opened, Run, by_slice, opening
+from mmedpo.runtime.context import Opened, Run, by_slice, opening
 from mmedpo.store.journal import Journal
 from mmedpo.store.result_keys import set_aside
 from mmedpo.store.run_folder import json_line, write_text, write_whole

@@ -14,7 +14,7 @@ from mmedpo.events import StageAdvanced, StageStarted
 from mmedpo.registry import conformance
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.contracts import Localizer, Reader
-from mmedpo.run import Run
+from mmedpo.runtime.context import Run
 from mmedpo.store.run_folder import read_json, write_json
 
 STAGE = "detector"

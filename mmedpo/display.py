@@ -24,8 +24,8 @@ from rich.table import Table
 from mmedpo.core.number_format import chance, number
 from mmedpo.endpoints.http.body import ODD
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
-from mmedpo.heartbeat import Plain, counted
 from mmedpo.recipe.train_options import NO_SAY
+from mmedpo.runtime.heartbeat import Plain, counted
 
 if TYPE_CHECKING:
     from mmedpo.core.usage import Need

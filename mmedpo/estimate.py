@@ -19,7 +19,7 @@ from mmedpo.recipe.model import Loaded
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.contracts import Dispreference, Part
 from mmedpo.registry.discovery import Found
-from mmedpo.run import Run
+from mmedpo.runtime.context import Run
 from mmedpo.store.journal import Journal
 
 

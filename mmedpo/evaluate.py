@@ -21,7 +21,7 @@ from mmedpo.recipe.model import EvaluateOptions, Loaded
 from mmedpo.registry import conformance
 from mmedpo.registry.checked_metric import CheckedMetric
 from mmedpo.registry.contracts import Backbone, Statistics
-from mmedpo.run import Run, by_slice, opening
+from mmedpo.runtime.context import Run, by_slice, opening
 from mmedpo.store.run_folder import json_line, write_text
 
 ATTENTION = "attention.jsonl"

@@ -19,7 +19,6 @@ from mmedpo.errors import DataError, MmedpoError, RecipeError, Submitted
 from mmedpo.evaluate import evaluate, keep_apart, trained_images
 from mmedpo.events import Event, RunFinished
 from mmedpo.launch import launch
-from mmedpo.ranks import rank, together, world
 from mmedpo.recipe.checks import READY
 from mmedpo.recipe.model import EvaluateOptions, Loaded, Recipe, as_written
 from mmedpo.recipe.of_run import is_restricted, load_run
@@ -27,7 +26,8 @@ from mmedpo.reference import JournalledReference, reference_keys
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.contracts import Observer
 from mmedpo.report import write_report
-from mmedpo.run import STAGES, Run, opening, provenance
+from mmedpo.runtime.context import STAGES, Run, opening, provenance
+from mmedpo.runtime.processes import rank, together, world
 from mmedpo.store.image_places import STARTED_IN, started_in
 from mmedpo.store.journal import Journal
 from mmedpo.store.pairs_file import read_pairs

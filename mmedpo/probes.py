@@ -8,7 +8,7 @@ from dataclasses import replace
 from mmedpo import curate
 from mmedpo.core.records import Case, Pair
 from mmedpo.registry.contracts import Dispreference, Metric, Statistics
-from mmedpo.run import Run, opening
+from mmedpo.runtime.context import Run, opening
 
 
 class Looks(Metric):

@@ -25,8 +25,8 @@ from mmedpo.features import Sight
 from mmedpo.groups import Grouped, Loader, Shared, in_order
 from mmedpo.lora import save_adapter
 from mmedpo.loss import Answers, pair_loss, step_share
-from mmedpo.ranks import first_says, meet, of_all, rank, world
 from mmedpo.recipe.train_options import TrainOptions
+from mmedpo.runtime.processes import first_says, meet, of_all, rank, world
 from mmedpo.tree_attention import NAME, register
 from mmedpo.trees import TreeCollator, attention_mask
 

@@ -27,10 +27,10 @@ from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, Tra
 from mmedpo.features import Shelf, Sight
 from mmedpo.lora import adapted, outermost, publish_adapter
 from mmedpo.models.adapters import Base
-from mmedpo.ranks import first_says, meet, rank
 from mmedpo.recipe.train_options import NO_SAY, TrainOptions
 from mmedpo.reference import Logps
 from mmedpo.registry.contracts import LiveBackbone, Setting
+from mmedpo.runtime.processes import first_says, meet, rank
 from mmedpo.trainer import KINDS, SUMS, PreferenceTrainer
 from mmedpo.trees import TreeCollator, why_pairs
 

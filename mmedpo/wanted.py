@@ -10,7 +10,7 @@ from mmedpo.core.records import Case, Pair, digest
 from mmedpo.recipe.model import as_written
 from mmedpo.registry.contracts import Part
 from mmedpo.registry.fingerprint import content, part_hash, path_hash
-from mmedpo.run import Run
+from mmedpo.runtime.context import Run
 from mmedpo.store.result_keys import claim
 
 

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import pytest
 
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
-from mmedpo.heartbeat import Plain, lasting
+from mmedpo.runtime.heartbeat import Plain, lasting
 
 
 def test_a_stage_took_as_long_as_all_its_parts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     clock = iter([0.0, 1.0, 61.0, 62.5, 62.5])
-    monkeypatch.setattr("mmedpo.heartbeat.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr("mmedpo.runtime.heartbeat.time", SimpleNamespace(monotonic=lambda: next(clock)))
     plain = Plain()
     plain.see(StageStarted("score: slow", 4))
     plain.see(StageStarted("score: quick", 4))

@@ -19,7 +19,7 @@ from mmedpo.registry import hookspecs
 from mmedpo.registry.contracts import CONTRACTS
 from mmedpo.registry.discovery import KIND_NAMES, find
 from mmedpo.registry.inspection import describe, described_as_text
-from mmedpo.run import STAGES
+from mmedpo.runtime.context import STAGES
 
 DOCS = ROOT / "docs"
 

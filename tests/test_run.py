@@ -12,7 +12,7 @@ from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.recipe.loading import Loaded, as_written, load_recipe
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.discovery import Found
-from mmedpo.run import resolve_setting
+from mmedpo.runtime.context import resolve_setting
 from mmedpo.store.run_folder import locked, read_json, write_json
 
 FOUND = Found("scorer", "some", "acme", "1.2", EntryPoint("some", "acme", "mmedpo.scorers"))

@@ -41,7 +41,7 @@ DOOR = """
 import sys, time
 from pathlib import Path
 from mmedpo.store import journal
-from mmedpo.stopping import code_of, stoppable
+from mmedpo.runtime.signals import code_of, stoppable
 {more}
 def ready():
     print("ready", flush=True)

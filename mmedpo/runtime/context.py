@@ -19,13 +19,13 @@ from mmedpo.endpoints.ledger import FILE as CALLS
 from mmedpo.endpoints.ledger import Budget, Spending
 from mmedpo.errors import RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted
-from mmedpo.ranks import own_device
 from mmedpo.recipe.model import STAGES as STAGES
 from mmedpo.recipe.model import Loaded, Recipe
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.contracts import Part, Setting
 from mmedpo.registry.discovery import Found
 from mmedpo.registry.fingerprint import content, part_hash
+from mmedpo.runtime.processes import own_device
 from mmedpo.store.journal import Journal
 
 Item = TypeVar("Item")

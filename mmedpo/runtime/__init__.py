@@ -1,0 +1,1 @@
+"""One run in progress: what its stages share, its processes, its signals. Private."""
