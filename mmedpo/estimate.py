@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmedpo import curate
 from mmedpo.core.privacy import private
 from mmedpo.core.records import Case, Pair, Side
 from mmedpo.core.usage import Need
+from mmedpo.curate import stages
 from mmedpo.endpoints.ledger import FILE, Budget, Spending, as_json
 from mmedpo.endpoints.locality import host_of, may_go
 from mmedpo.endpoints.token_bounds import filler
@@ -69,10 +69,10 @@ def estimate(loaded: Loaded, folder: Path, limit: int | None = None) -> Estimate
     with tempfile.TemporaryDirectory() as place, private(wanted=False):
         journal = Journal(Path(place) / "journal.sqlite")
         try:
-            records = curate.read(Run(loaded, Path(place), journal, lambda event: None, limit), recipe.data)
+            records = stages.read(Run(loaded, Path(place), journal, lambda event: None, limit), recipe.data)
         finally:
             journal.close()
-    cases, pairs = curate.only_cases(records), curate.only_pairs(records)
+    cases, pairs = stages.only_cases(records), stages.only_pairs(records)
     lines: list[Line] = []
     for maker in recipe.disprefer if cases else []:
         lines += _lines(loaded.found[type(maker)], maker, cases, recipe.budget)

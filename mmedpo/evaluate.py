@@ -11,7 +11,7 @@ from typing import Any
 from mmedpo.attention import Attends, look, statistics_of, to_lines
 from mmedpo.core.answers import UNREAD, answer_json, read_answer, was_cut
 from mmedpo.core.records import Case, Pair, Weighted, seed_for, to_json
-from mmedpo.curate import only_cases, portable, read
+from mmedpo.curate.stages import only_cases, portable, read
 from mmedpo.data.question_counts import asked
 from mmedpo.errors import DataError
 from mmedpo.gains import directions, gain

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmedpo import curate, detector
 from mmedpo.core.disk import writing
 from mmedpo.core.privacy import private
 from mmedpo.core.records import Case, Pair, Weighted, digest
+from mmedpo.curate import detector, stages
 from mmedpo.errors import DataError, MmedpoError, RecipeError, Submitted
 from mmedpo.evaluate import evaluate, keep_apart, trained_images
 from mmedpo.events import Event, RunFinished
@@ -64,7 +64,7 @@ def run(loaded: Loaded, see: Callable[[Event], None], *, until: str = STAGES[-1]
             "`mmedpo run` is one process: set train.launch, or launch `-m mmedpo train RUN` once a run has its pairs"
         )
     with working(loaded, see, run_folder(loaded, limit), limit) as this:
-        records = curate.read(this, this.recipe.data)
+        records = stages.read(this, this.recipe.data)
         lay_out(this, records)  # before run.json says that it is this recipe's folder
         with _telling_why_it_stops(this):
             return _carry_out(this, records, until)
@@ -90,7 +90,7 @@ def _carry_out(this: Run, records: list[Case | Pair], until: str) -> Result:
         this.flow,
         this.scoring,
         this.spending.to_json(),
-        curate.kind_means(weighted),
+        stages.kind_means(weighted),
         training,
         measures,
         str(report),
@@ -157,23 +157,23 @@ def _curate(this: Run, records: list[Case | Pair], last: int) -> list[Weighted]:
         return []
     if recipe.evaluate and recipe.evaluate.strict_split:
         keep_apart(this, recipe.evaluate, records)
-    cases, pairs = curate.only_cases(records), curate.only_pairs(records)
+    cases, pairs = stages.only_cases(records), stages.only_pairs(records)
     if pairs and (idle := [key for key in READY if getattr(recipe, key)]):  # a reader that does not say what it yields
         ready = f"{this.found(recipe.data)} reads ready pairs"
         raise RecipeError(f"{this.loaded.name}: {ready}, so {', '.join(idle)} would not be used; leave it out")
     if cases:
         if recipe.detector:
             this.detector = detector.teach(this)
-        cases = curate.localize(this, recipe.localize, cases)
+        cases = stages.localize(this, recipe.localize, cases)
         if last < STAGES.index("disprefer"):
             return []
         if not recipe.disprefer:
             raise RecipeError(f"{this.loaded.name}: the data are cases; 'disprefer:' must say who makes pairs of them")
-        pairs = curate.disprefer(this, recipe.disprefer, cases)
+        pairs = stages.disprefer(this, recipe.disprefer, cases)
     if last < STAGES.index("score"):
         return []
-    rated = curate.score(this, recipe.score, pairs)
-    return curate.weigh(this, rated) if last >= STAGES.index("weigh") else []
+    rated = stages.score(this, recipe.score, pairs)
+    return stages.weigh(this, rated) if last >= STAGES.index("weigh") else []
 
 
 def train_detector(loaded: Loaded, see: Callable[[Event], None]) -> tuple[Path, dict[str, Any]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from mmedpo import curate
 from mmedpo.core.records import Case, Pair
+from mmedpo.curate import stages
 from mmedpo.registry.contracts import Dispreference, Metric, Statistics
 from mmedpo.runtime.context import Run, opening
 
@@ -50,7 +50,7 @@ def probes_of(run: Run, parts: Sequence[Dispreference], cases: Sequence[Case]) -
     probes: dict[str, list[tuple[int, Case]]] = {}
     for part in parts:
         with opening(run) as opened:
-            found = curate.made_by(run, part, cases, {name: [] for name in places}, opened, f"probe: {name_of(part)}")
+            found = stages.made_by(run, part, cases, {name: [] for name in places}, opened, f"probe: {name_of(part)}")
         pairs = [item for item in found if isinstance(item, Pair)]
         probes[name_of(part)] = [(places[pair.case.id], _changed(pair)) for pair in pairs]
     return probes

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mmedpo import Case, Pair, Picture, Side
-from mmedpo.curate import sides
+from mmedpo.curate.stages import sides
 from mmedpo.pipeline import run
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.pairs_file import read_pairs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmedpo.core.records import Region
-from mmedpo.regions import agreement, merge, same
+from mmedpo.curate.region_agreement import agreement, merge, same
 
 ONE = Region("nodule", (0, 0, 10, 10), 0.9)
 NEAR = Region("Nodule", (2, 0, 12, 10), 0.6)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmedpo import curate
 from mmedpo.core.disk import writing
 from mmedpo.core.records import Case
+from mmedpo.curate import stages
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import StageAdvanced, StageStarted
 from mmedpo.registry import conformance
@@ -84,7 +84,7 @@ def _key(run: Run, part: Localizer) -> str:
 
 def _annotated(run: Run, reader: Reader, name: str) -> list[Case]:
     """Read the cases that have a region or an annotation that there is none."""
-    return curate.only_cases(curate.read(run, reader, f"{STAGE}: read {name}"))
+    return stages.only_cases(stages.read(run, reader, f"{STAGE}: read {name}"))
 
 
 def _require_apart(cases: dict[str, Sequence[Case]]) -> None:

@@ -14,11 +14,11 @@ from mmedpo.core.answers import CUT, UNREAD
 from mmedpo.core.disk import writing
 from mmedpo.core.records import GIVEN, Case, Drop, Pair, Region, Remark, Score, Side, Weighted, from_json, to_json
 from mmedpo.core.sameness import folded, taught
+from mmedpo.curate.region_agreement import agreement, merge
 from mmedpo.data.question_counts import counts_of
 from mmedpo.errors import DataError
 from mmedpo.events import StageStarted
 from mmedpo.models.answer_cache import Remembering
-from mmedpo.regions import agreement, merge
 from mmedpo.registry import conformance
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.contracts import Dispreference, Localizer, Reader, Scorer

@@ -1,0 +1,1 @@
+"""From data to weighted pairs: read, localize, disprefer, score, weigh. Private."""
