@@ -18,11 +18,9 @@ from mmedpo.curate import detector, stages
 from mmedpo.errors import DataError, MmedpoError, RecipeError, Submitted
 from mmedpo.evaluate import evaluate, keep_apart, trained_images
 from mmedpo.events import Event, RunFinished
-from mmedpo.launch import launch
 from mmedpo.recipe.checks import READY
 from mmedpo.recipe.model import EvaluateOptions, Loaded, Recipe, as_written
 from mmedpo.recipe.of_run import is_restricted, load_run
-from mmedpo.reference import JournalledReference, reference_keys
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.contracts import Observer
 from mmedpo.report import write_report
@@ -33,6 +31,8 @@ from mmedpo.store.journal import Journal
 from mmedpo.store.pairs_file import read_pairs
 from mmedpo.store.result_keys import claim, set_aside
 from mmedpo.store.run_folder import locked, read_json, write_json, write_text
+from mmedpo.train.launch import launch
+from mmedpo.train.reference import JournalledReference, reference_keys
 from mmedpo.wanted import adapter_key, lay_out, measures_key
 
 
@@ -240,7 +240,7 @@ def train(this: Run, weighted: list[Weighted]) -> Path:
 
 def _fit(this: Run, weighted: list[Weighted], key: str) -> None:
     """Train in this process, and in those beside it."""
-    from mmedpo.training import train as fit  # torch and trl: not when there is nothing to train
+    from mmedpo.train.fit import train as fit  # torch and trl: not when there is nothing to train
 
     recipe, folder = this.recipe, this.folder
     assert recipe.train is not None

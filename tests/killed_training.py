@@ -16,14 +16,14 @@ from typing import Any
 import torch
 from tiny_llava import make_backbone, make_pairs
 
-import mmedpo.lora
-import mmedpo.resume
+import mmedpo.train.lora
+import mmedpo.train.resume
 from mmedpo.events import StageAdvanced, TrainingLogged
 from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
-from mmedpo.reference import JournalledReference, reference_keys
 from mmedpo.registry.contracts import Setting
 from mmedpo.store.journal import Journal
-from mmedpo.training import train
+from mmedpo.train.fit import train
+from mmedpo.train.reference import JournalledReference, reference_keys
 
 OPTIONS = TrainOptions(
     lora=LoraOptions(r=4, alpha=8, dropout=0.1),  # dropout, so that the random state must come back as well
@@ -59,7 +59,7 @@ def see_until(where: str) -> Any:
 
 def arm(where: str) -> None:
     """Make the process die amid writing: half an optimizer file, an unsealed checkpoint, a half-written adapter."""
-    save, to_disk, saves = torch.save, mmedpo.resume.to_disk, []
+    save, to_disk, saves = torch.save, mmedpo.train.resume.to_disk, []
 
     def half_save(value: Any, path: Any, *args: Any, **kwargs: Any) -> None:
         save(value, path, *args, **kwargs)
@@ -81,9 +81,9 @@ def arm(where: str) -> None:
     if where == "half-a-checkpoint":
         torch.save = half_save
     elif where == "unsealed-checkpoint":
-        mmedpo.resume.to_disk = no_seal
+        mmedpo.train.resume.to_disk = no_seal
     elif where == "half-an-adapter":
-        mmedpo.lora.to_disk = no_adapter
+        mmedpo.train.lora.to_disk = no_adapter
 
 
 def work(folder: Path, where: str) -> None:

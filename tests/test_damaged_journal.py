@@ -16,8 +16,8 @@ from PIL import Image
 from mmedpo import DataError
 from mmedpo.pipeline import run
 from mmedpo.recipe.loading import load_recipe
-from mmedpo.reference import JournalledReference
 from mmedpo.store.journal import FORMAT, Journal
+from mmedpo.train.reference import JournalledReference
 
 RECIPE = """
 output: runs/x

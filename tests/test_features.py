@@ -12,9 +12,9 @@ import pytest
 import torch
 from tiny_models import IMAGE, MODELS, Tiny, make_tiny
 
-from mmedpo.batches import Sided
-from mmedpo.features import Shelf, Sight, why_not
 from mmedpo.registry.contracts import LiveBackbone
+from mmedpo.train.pair_batches import Sided
+from mmedpo.train.vision_cache import Shelf, Sight, why_not
 
 PROJECTORS = {
     "llava-mistral": "model.multi_modal_projector",

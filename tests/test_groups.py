@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmedpo.batches import Sided, Trained
-from mmedpo.groups import Grouped, Shared, in_order
+from mmedpo.train.pair_batches import Sided, Trained
+from mmedpo.train.sampler import Grouped, Shared, in_order
 
 
 def make_pair(number: int, image: int, length: int = 5, noised: bool = False) -> Trained:

@@ -9,7 +9,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from mmedpo.loss import (
+from mmedpo.recipe.train_options import LossOptions
+from mmedpo.train.loss import (
     Answers,
     anchor_loss,
     hinge_loss,
@@ -20,7 +21,6 @@ from mmedpo.loss import (
     sigmoid_loss,
     step_share,
 )
-from mmedpo.recipe.train_options import LossOptions
 
 LOG2 = math.log(2)
 

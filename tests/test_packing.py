@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from tiny_models import IMAGE, MODELS, WORDS, Tiny, llava, make_tiny
 from torch.nn.attention.flex_attention import flex_attention
 
-from mmedpo.answers import Asked, NextToken, changes_logits, token_logps
-from mmedpo.packing import common_prefix, grow, pack, share_rows, visible
-from mmedpo.tree_attention import NAME, Span, register, spans
-from mmedpo.trees import attention_mask, block_mask, positions, why_pairs
+from mmedpo.train.logprobs import Asked, NextToken, changes_logits, token_logps
+from mmedpo.train.token_tree import common_prefix, grow, pack, share_rows, visible
+from mmedpo.train.tree_attention import NAME, Span, register, spans
+from mmedpo.train.tree_batches import attention_mask, block_mask, positions, why_pairs
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), min_size=1, max_size=8)
 
@@ -301,7 +301,7 @@ def test_log_probabilities_of_next_tokens_are_those_of_log_softmax_with_their_gr
 
 @pytest.mark.parametrize("chunk", [1, 3 * 40, 2**26], ids=["one at a time", "three", "at once"])
 def test_the_head_in_parts_is_the_head_at_once(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
-    monkeypatch.setattr("mmedpo.answers.CHUNK", chunk)
+    monkeypatch.setattr("mmedpo.train.logprobs.CHUNK", chunk)
     tiny = make_tiny("llava-mistral", torch.float64)
     ids = torch.tensor([[*tiny.images[0][0], 7, 8, 9, 10], [*tiny.images[1][0], 5, 6, 7, 8]])
     inputs = {
@@ -363,13 +363,13 @@ def test_a_sliding_window_is_a_reason_once_a_sequence_is_longer() -> None:
 def test_gemma_3_is_no_candidate_whoever_calls_it_causal() -> None:
     from transformers import Gemma3TextConfig
 
-    from mmedpo.trees import sliding_window
+    from mmedpo.train.tree_batches import sliding_window
 
     assert sliding_window(Gemma3TextConfig(num_hidden_layers=6, sliding_window=64)) == 64
 
 
 def test_a_recurrent_layer_is_a_reason() -> None:
-    from mmedpo.trees import sliding_window
+    from mmedpo.train.tree_batches import sliding_window
 
     class Text:
         layer_types = ("linear_attention", "full_attention")

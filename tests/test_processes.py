@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from mmedpo.launch import command
 from mmedpo.recipe.train_options import LaunchOptions
+from mmedpo.train.launch import command
 
 RECIPE = Path(__file__).parents[1] / "examples" / "quickstart.yaml"
 SMALL = [

@@ -10,11 +10,11 @@ import torch
 from tiny_llava import make_backbone, make_pairs
 
 from mmedpo.recipe.train_options import LoraOptions, TrainOptions
-from mmedpo.reference import JournalledReference, reference_keys
 from mmedpo.registry.contracts import Setting
 from mmedpo.store.journal import Journal
-from mmedpo.trainer import PreferenceTrainer
-from mmedpo.training import train
+from mmedpo.train.fit import train
+from mmedpo.train.reference import JournalledReference, reference_keys
+from mmedpo.train.trainer import PreferenceTrainer
 
 
 def test_values_come_back_exactly_by_key(tmp_path: Path) -> None:

@@ -15,17 +15,17 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from tiny_llava import adapter_bytes, make_backbone, make_model, make_pairs, make_tokenizer
 
-from mmedpo.batches import Collator, Pixels, Trained, encode, hold_out
 from mmedpo.core.records import Weighted
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import StageFinished, TrainingLogged
-from mmedpo.features import Shelf, Sight
-from mmedpo.lora import adapted, save_adapter
 from mmedpo.models.adapters import load_adapter
 from mmedpo.recipe.train_options import NO_SAY, LoraOptions, LossOptions, ProjectorOptions, TrainOptions, refusal
 from mmedpo.registry.contracts import Setting
-from mmedpo.trainer import PreferenceTrainer
-from mmedpo.training import arguments, train
+from mmedpo.train.fit import arguments, train
+from mmedpo.train.lora import adapted, save_adapter
+from mmedpo.train.pair_batches import Collator, Pixels, Trained, encode, hold_out
+from mmedpo.train.trainer import PreferenceTrainer
+from mmedpo.train.vision_cache import Shelf, Sight
 
 LORA = LoraOptions(r=4, alpha=8)
 PLAIN_SGD = {"optim": "sgd", "max_grad_norm": 0.0}  # so that a step's change is the gradient of its loss

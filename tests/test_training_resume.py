@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tiny_llava import adapter_bytes
 
-from mmedpo.resume import drop_old, newest, seal
+from mmedpo.train.resume import drop_old, newest, seal
 
 pytestmark = pytest.mark.slow
 

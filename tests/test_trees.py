@@ -11,14 +11,14 @@ import torch
 from safetensors.torch import load_file
 from tiny_llava import make_backbone, make_model, make_pairs
 
-import mmedpo.tree_attention
-from mmedpo.allocator import keep_memory
-from mmedpo.batches import Collator, Pixels, encode
-from mmedpo.features import Sight
+import mmedpo.train.tree_attention
 from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
 from mmedpo.registry.contracts import Setting
-from mmedpo.training import train
-from mmedpo.trees import TreeCollator
+from mmedpo.train.fit import train
+from mmedpo.train.malloc import keep_memory
+from mmedpo.train.pair_batches import Collator, Pixels, encode
+from mmedpo.train.tree_batches import TreeCollator
+from mmedpo.train.vision_cache import Sight
 
 LORA = LoraOptions(r=4, alpha=8)
 SGD = {"optim": "sgd", "max_grad_norm": 0.0}
@@ -104,8 +104,8 @@ def test_without_memory_for_features_it_looks_each_time(tmp_path: Path, looked: 
 
 def test_attention_leaves_out_what_no_token_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts: list[int] = []
-    own = mmedpo.tree_attention._tree
-    monkeypatch.setattr(mmedpo.tree_attention, "_tree", lambda *args: parts.append(1) or own(*args))
+    own = mmedpo.train.tree_attention._tree
+    monkeypatch.setattr(mmedpo.train.tree_attention, "_tree", lambda *args: parts.append(1) or own(*args))
     backbone = make_backbone()
     fit(tmp_path, backbone)
     assert parts
@@ -139,7 +139,9 @@ def test_where_trees_would_not_be_exact_pairs_are_trained_and_one_line_says_why(
 def test_a_model_that_takes_no_features_is_trained_on_pixels_and_one_line_says_why(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmedpo.features.why_not", lambda model, projectors: "it takes no ready image features")
+    monkeypatch.setattr(
+        "mmedpo.train.vision_cache.why_not", lambda model, projectors: "it takes no ready image features"
+    )
     fit(tmp_path / "pixels")
     assert capsys.readouterr().err == (
         "mmedpo: the vision tower looks at every image each time: it takes no ready image features\n"

@@ -49,7 +49,7 @@ def trained(backbone: Any, size: Size, machine: Machine, folder: Path) -> dict[s
     """Train for a step."""
     from mmedpo import Setting
     from mmedpo.recipe.train_options import LoraOptions, ProjectorOptions, TrainOptions
-    from mmedpo.training import train
+    from mmedpo.train.fit import train
 
     pairs = weighted_pairs(SHAPES["slake"])
     lora = LoraOptions(r=size.rank, alpha=2 * size.rank)
@@ -74,7 +74,7 @@ def trained(backbone: Any, size: Size, machine: Machine, folder: Path) -> dict[s
 def opened(backbone: Any, machine: Machine, adapter: Path) -> dict[str, Any]:
     """Open the adapter, save it again, and answer with it."""
     from mmedpo import load_adapter
-    from mmedpo.lora import publish_adapter
+    from mmedpo.train.lora import publish_adapter
 
     machine.forget_peak()
     began = time.perf_counter()

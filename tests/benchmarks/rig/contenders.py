@@ -33,13 +33,13 @@ def contender(
 def ours(kind: str, shape: Shape, size: Size, machine: Machine, folder: Path) -> Iterator[tuple[Run, Any]]:
     """Yield this trainer's, over a model of its own."""
     from mmedpo import Setting
-    from mmedpo.batches import Collator, Pixels, encode
-    from mmedpo.features import Shelf, Sight
-    from mmedpo.lora import adapted
     from mmedpo.recipe.train_options import LoraOptions, TrainOptions
-    from mmedpo.trainer import PreferenceTrainer
-    from mmedpo.training import arguments
-    from mmedpo.trees import TreeCollator
+    from mmedpo.train.fit import arguments
+    from mmedpo.train.lora import adapted
+    from mmedpo.train.pair_batches import Collator, Pixels, encode
+    from mmedpo.train.trainer import PreferenceTrainer
+    from mmedpo.train.tree_batches import TreeCollator
+    from mmedpo.train.vision_cache import Shelf, Sight
 
     backbone = make_backbone(size, machine)
     if kind == "flex":

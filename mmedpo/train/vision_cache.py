@@ -17,10 +17,10 @@ from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from mmedpo.batches import Pixels, Sided
 from mmedpo.core.disk import writing
 from mmedpo.registry.contracts import LiveBackbone
 from mmedpo.store.run_folder import append, write_text
+from mmedpo.train.pair_batches import Pixels, Sided
 
 Record = Mapping[str, Tensor]
 PLAIN = {"last_hidden_state", "hidden_states", "attentions", "pooler_output"}  # what a tower's output may hold

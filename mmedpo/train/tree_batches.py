@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmedpo.batches import Collator, Laid, Pixels, Sided, Trained
-from mmedpo.packing import Rows, pack, visible
 from mmedpo.registry.contracts import LiveBackbone
-from mmedpo.tree_attention import NAME, Span, TreeMask, spans
+from mmedpo.train.pair_batches import Collator, Laid, Pixels, Sided, Trained
+from mmedpo.train.token_tree import Rows, pack, visible
+from mmedpo.train.tree_attention import NAME, Span, TreeMask, spans
 
 MASKED = (
     "sdpa",

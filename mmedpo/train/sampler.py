@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmedpo.batches import Sided, Trained
 from mmedpo.core.records import seed_for
-from mmedpo.packing import common_prefix
+from mmedpo.train.pair_batches import Sided, Trained
+from mmedpo.train.token_tree import common_prefix
 
 WINDOW = 16  # steps among which tokens are balanced; what comes together is otherwise left to chance
 

@@ -18,21 +18,21 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import TrainerState
 from trl import DPOConfig
 
-from mmedpo import resume
-from mmedpo.allocator import keep_memory
-from mmedpo.batches import Collator, Pixels, Trained, encode, has_no_say, hold_out, refuse_twins, too_long
 from mmedpo.core.records import Weighted, digest, seed_for
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
-from mmedpo.features import Shelf, Sight
-from mmedpo.lora import adapted, outermost, publish_adapter
 from mmedpo.models.adapters import Base
 from mmedpo.recipe.train_options import NO_SAY, TrainOptions
-from mmedpo.reference import Logps
 from mmedpo.registry.contracts import LiveBackbone, Setting
 from mmedpo.runtime.processes import first_says, meet, rank
-from mmedpo.trainer import KINDS, SUMS, PreferenceTrainer
-from mmedpo.trees import TreeCollator, why_pairs
+from mmedpo.train import resume
+from mmedpo.train.lora import adapted, outermost, publish_adapter
+from mmedpo.train.malloc import keep_memory
+from mmedpo.train.pair_batches import Collator, Pixels, Trained, encode, has_no_say, hold_out, refuse_twins, too_long
+from mmedpo.train.reference import Logps
+from mmedpo.train.trainer import KINDS, SUMS, PreferenceTrainer
+from mmedpo.train.tree_batches import TreeCollator, why_pairs
+from mmedpo.train.vision_cache import Shelf, Sight
 
 See = Callable[[Event], None]
 

@@ -16,19 +16,19 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 from trl import DPOConfig, DPOTrainer
 
-from mmedpo import resume
-from mmedpo.answers import Asked, changes_logits, spot_logits, token_logps
-from mmedpo.batches import KINDS, Collator, Trained
 from mmedpo.core.disk import writing
 from mmedpo.errors import DataError, RecipeError
-from mmedpo.features import Sight
-from mmedpo.groups import Grouped, Loader, Shared, in_order
-from mmedpo.lora import save_adapter
-from mmedpo.loss import Answers, pair_loss, step_share
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.runtime.processes import first_says, meet, of_all, rank, world
-from mmedpo.tree_attention import NAME, register
-from mmedpo.trees import TreeCollator, attention_mask
+from mmedpo.train import resume
+from mmedpo.train.logprobs import Asked, changes_logits, spot_logits, token_logps
+from mmedpo.train.lora import save_adapter
+from mmedpo.train.loss import Answers, pair_loss, step_share
+from mmedpo.train.pair_batches import KINDS, Collator, Trained
+from mmedpo.train.sampler import Grouped, Loader, Shared, in_order
+from mmedpo.train.tree_attention import NAME, register
+from mmedpo.train.tree_batches import TreeCollator, attention_mask
+from mmedpo.train.vision_cache import Sight
 
 # What is summed over the pairs of a kind; every metric is a ratio of two of these.
 SUMS = ("pairs", "margin", "right", "chosen", "rejected", "weight", "weighted_margin", "weighted_right")

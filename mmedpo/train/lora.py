@@ -18,7 +18,7 @@ from mmedpo.errors import PluginError, RecipeError
 from mmedpo.models.adapters import Base
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts import LiveBackbone
-from mmedpo.resume import to_disk
+from mmedpo.train.resume import to_disk
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""From weighted pairs to an adapter. Private."""
