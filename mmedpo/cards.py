@@ -14,7 +14,7 @@ from statistics import fmean, median
 from typing import Any
 
 from mmedpo.core.records import GIVEN, Weighted
-from mmedpo.gains import is_count
+from mmedpo.evaluate.direction import is_count
 from mmedpo.models.checkpoints import public_name
 
 PAPER = "[MMedPO](https://arxiv.org/abs/2412.06141)"

@@ -305,7 +305,7 @@ def show_imported(found: Any) -> None:
 
 def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> None:
     """Print the comparison of runs, and whether they were measured on what they were trained on."""
-    from mmedpo.compare import differing, trained_on
+    from mmedpo.evaluate.comparison import differing, trained_on
 
     console = Console()
     letters = {name: _letter(at) for at, name in enumerate(dict.fromkeys(row["method"] for row in rows))}

@@ -22,8 +22,8 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare what runs measure with the first of them, with intervals; the cases must be the same."""
-    from mmedpo.compare import compare as rows_of
     from mmedpo.display import show_comparison
+    from mmedpo.evaluate.comparison import compare as rows_of
 
     rows = rows_of(runs, start=start, only=measure or [])
     if json:

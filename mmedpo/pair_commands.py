@@ -64,13 +64,13 @@ def score(
 
     load_run(run)
     if sheet is not None:
-        from mmedpo.against import write_sheet
+        from mmedpo.evaluate.clinicians import write_sheet
 
         print(f"{sheet}: {write_sheet(run, sheet):,} pairs to rate from 0 to 10")
         return
     found = dict(read_json(run / "run.json").get("scoring", {}))
     if against is not None:
-        from mmedpo.against import compare_with
+        from mmedpo.evaluate.clinicians import compare_with
 
         found["clinicians"] = compare_with(run, against)
     if json:

@@ -16,7 +16,7 @@ from mmedpo.core.privacy import private
 from mmedpo.core.records import Case, Pair, Weighted, digest
 from mmedpo.curate import detector, stages
 from mmedpo.errors import DataError, MmedpoError, RecipeError, Submitted
-from mmedpo.evaluate import evaluate, keep_apart, trained_images
+from mmedpo.evaluate.evaluation import evaluate, keep_apart, trained_images
 from mmedpo.events import Event, RunFinished
 from mmedpo.recipe.checks import READY
 from mmedpo.recipe.model import EvaluateOptions, Loaded, Recipe, as_written

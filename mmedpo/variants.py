@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from mmedpo.compare import compare
 from mmedpo.core.privacy import private
 from mmedpo.errors import Submitted
+from mmedpo.evaluate.comparison import compare
 from mmedpo.events import Event
 from mmedpo.pipeline import Result, run
 from mmedpo.recipe.of_run import is_restricted

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mmedpo import Case, DataError, Pair, Picture, Score, Side, Weighted
-from mmedpo.against import Rated, compare_with, kappa, spearman, write_sheet
+from mmedpo.evaluate.clinicians import Rated, compare_with, kappa, spearman, write_sheet
 
 
 def make_run(folder: Path, relevances: list[float]) -> Path:

@@ -14,9 +14,9 @@ from mmedpo_plugins.med_vqa import MedVqa
 from typer.testing import CliRunner
 
 from mmedpo.cli import app
-from mmedpo.compare import compare, differing
 from mmedpo.errors import DataError
-from mmedpo.intervals import holm, paired_intervals, pooled_intervals
+from mmedpo.evaluate.bootstrap import holm, paired_intervals, pooled_intervals
+from mmedpo.evaluate.comparison import compare, differing
 from mmedpo.report.page import render_comparison
 
 CASES = 60

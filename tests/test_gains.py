@@ -9,7 +9,7 @@ import pytest
 from mmedpo_plugins.med_vqa import MedVqa
 
 from mmedpo.core.records import Case
-from mmedpo.gains import directions, gain
+from mmedpo.evaluate.direction import directions, gain
 from mmedpo.registry.contracts import Metric, Statistics
 from mmedpo.testing import tiny_cases
 

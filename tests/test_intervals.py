@@ -14,8 +14,8 @@ from mmedpo_plugins.report_text import ReportText
 
 from mmedpo import Case, Metric, Picture, Statistics, totals
 from mmedpo.errors import PluginError
-from mmedpo.intervals import pooled_intervals
-from mmedpo.probes import Looks
+from mmedpo.evaluate.bootstrap import pooled_intervals
+from mmedpo.evaluate.image_sensitivity import Looks
 from mmedpo.testing import check_part
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from tiny_llava_med import make_image, make_model, released_tensors, write_release
 
 from mmedpo import Case, Picture, Region, Setting, attention_maps
-from mmedpo.attention import inside
+from mmedpo.evaluate.lesion_attention import inside
 from mmedpo.models.attention_maps import within
 
 SIZES = [(512, 256), (256, 512), (400, 300), (301, 300), (300, 300), (1000, 7)]

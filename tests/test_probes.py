@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from mmedpo import Drop, Pair
 from mmedpo.cli import app
-from mmedpo.probes import Looks, count, name_of
+from mmedpo.evaluate.image_sensitivity import Looks, count, name_of
 from mmedpo.testing import tiny_cases
 
 RECIPE = """\

@@ -9,7 +9,7 @@ import pytest
 from mmedpo import Case, Pair, Picture, Score, Side, Weighted
 from mmedpo.data.question_counts import counts_of
 from mmedpo.display import Console, _print_overlap
-from mmedpo.evaluate import overlap
+from mmedpo.evaluate.evaluation import overlap
 
 FILM, OTHER = Picture("a.png", "film"), Picture("b.png", "other")
 CASE = Case("c", FILM, "Is there a nodule?", "Yes", kind="closed")

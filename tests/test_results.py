@@ -11,7 +11,7 @@ import pytest
 
 from mmedpo import DataError
 from mmedpo.ask import answers_of
-from mmedpo.compare import compare
+from mmedpo.evaluate.comparison import compare
 from mmedpo.export import merge_run
 from mmedpo.pipeline import run, train_again
 from mmedpo.recipe.loading import load_recipe

@@ -26,8 +26,8 @@ from typing import Any
 from mmedpo_plugins.phantom import WEIGHTS
 from mmedpo_plugins.phantom.exam import mean
 
-from mmedpo.compare import compare
-from mmedpo.intervals import holm
+from mmedpo.evaluate.bootstrap import holm
+from mmedpo.evaluate.comparison import compare
 from mmedpo.recipe.loading import load_variants
 
 HERE = Path(__file__).parent

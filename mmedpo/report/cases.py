@@ -8,7 +8,7 @@ from typing import Any
 
 from mmedpo.core.images import Picture
 from mmedpo.core.records import digest
-from mmedpo.gains import together
+from mmedpo.evaluate.direction import together
 from mmedpo.report.album import Album, Panel
 from mmedpo.report.words import Piece, marked
 

@@ -14,7 +14,7 @@ from typing import Any
 from mmedpo.core.records import Weighted
 from mmedpo.data.json_files import jsonl_rows
 from mmedpo.errors import DataError
-from mmedpo.evaluate import ATTENTION
+from mmedpo.evaluate.evaluation import ATTENTION
 from mmedpo.store.pairs_file import read_pairs
 from mmedpo.store.run_folder import read_json
 

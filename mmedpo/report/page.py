@@ -96,7 +96,7 @@ def render_comparison(named: Sequence[str], found: Sequence[Facts], mark: str = 
 
 def _compared(named: Sequence[str]) -> dict[str, Any]:
     """Compare the runs with the first; what cannot be compared has a reason instead."""
-    from mmedpo.compare import compare, differing
+    from mmedpo.evaluate.comparison import compare, differing
 
     try:
         differ, equal = differing(compare(named))

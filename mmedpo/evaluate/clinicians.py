@@ -17,7 +17,7 @@ from mmedpo.core.records import Pair, Weighted, digest
 from mmedpo.data.csv_files import csv_rows
 from mmedpo.data.tables import Row, every
 from mmedpo.errors import DataError
-from mmedpo.intervals import DRAWS
+from mmedpo.evaluate.bootstrap import DRAWS
 from mmedpo.store.pairs_file import read_pairs
 from mmedpo.store.run_folder import write_text
 

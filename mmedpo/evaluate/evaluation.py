@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmedpo.attention import Attends, look, statistics_of, to_lines
 from mmedpo.core.answers import UNREAD, answer_json, read_answer, was_cut
 from mmedpo.core.records import Case, Pair, Weighted, seed_for, to_json
 from mmedpo.curate.stages import only_cases, portable, read
 from mmedpo.data.question_counts import asked
 from mmedpo.errors import DataError
-from mmedpo.gains import directions, gain
-from mmedpo.intervals import paired_intervals
-from mmedpo.probes import Looks, count, probes_of
+from mmedpo.evaluate.bootstrap import paired_intervals
+from mmedpo.evaluate.direction import directions, gain
+from mmedpo.evaluate.image_sensitivity import Looks, count, probes_of
+from mmedpo.evaluate.lesion_attention import Attends, look, statistics_of, to_lines
 from mmedpo.recipe.model import EvaluateOptions, Loaded
 from mmedpo.registry import conformance
 from mmedpo.registry.checked_metric import CheckedMetric

@@ -10,9 +10,9 @@ from typing import Any
 from mmedpo.core.records import digest, seed_for
 from mmedpo.data.json_files import jsonl_rows
 from mmedpo.errors import DataError
-from mmedpo.evaluate import Measuring, measured_by
-from mmedpo.gains import is_count
-from mmedpo.intervals import gaps, holm, resampled
+from mmedpo.evaluate.bootstrap import gaps, holm, resampled
+from mmedpo.evaluate.direction import is_count
+from mmedpo.evaluate.evaluation import Measuring, measured_by
 from mmedpo.recipe.of_run import load_run
 from mmedpo.registry.contracts import Statistics
 from mmedpo.store.result_keys import other

@@ -1,0 +1,1 @@
+"""Measures of answers before and after, how sure they are, and whether the model looks. Private."""
