@@ -29,7 +29,7 @@ def ask(
 
 def merge(run: RunFolder, out: Annotated[Path, typer.Argument(help="A new folder.", callback=new_folder)]) -> None:
     """Write the aligned model, with its adapter merged, in the plain transformers form."""
-    from mmedpo.export import merge_run
+    from mmedpo.exchange.model_export import merge_run
 
     merge_run(run, out)
     print(f"{out}: the merged model")
@@ -43,7 +43,7 @@ def convert(
     backbone: Annotated[str, typer.Option(help="The backbone part that reads the checkpoint.")] = "llava-med",
 ) -> None:
     """Write a checkpoint in the plain transformers form (llava-hf for LLaVA-Med)."""
-    from mmedpo.export import convert_checkpoint
+    from mmedpo.exchange.model_export import convert_checkpoint
 
     convert_checkpoint(backbone, checkpoint, out)
     print(f"{out}: the converted model")

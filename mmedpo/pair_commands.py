@@ -20,7 +20,7 @@ def export(
 ) -> None:
     """Write a run's pairs as other tools load them, with images and a data card; or its adapter, to give away."""
     from mmedpo.display import show_exported
-    from mmedpo.travel import export_run
+    from mmedpo.exchange.pairs_io import export_run
 
     exported = export_run(run, to, out)
     if json:
@@ -37,7 +37,7 @@ def import_(
 ) -> None:
     """Look at a folder of pairs, and write a recipe that scores, weighs and trains on them."""
     from mmedpo.display import show_imported
-    from mmedpo.travel import import_pairs
+    from mmedpo.exchange.pairs_io import import_pairs
 
     found = import_pairs(folder, recipe)
     if json:

@@ -290,7 +290,7 @@ def _evaluate(
 
 def _write_cards(this: Run, weighted: Sequence[Weighted], training: dict[str, Any], measures: dict[str, Any]) -> None:
     """Write the data card beside the pairs and the model card beside the adapter, where they say something new."""
-    from mmedpo.cards import data_card, model_card
+    from mmedpo.exchange.cards import data_card, model_card
 
     told = read_json(this.folder / "run.json") or {}  # of the stages before, where training alone is done
     stages = {"flow": told.get("flow", {}) | this.flow, "scoring": this.scoring or told.get("scoring", {})}

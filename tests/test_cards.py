@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import DatasetCard, ModelCard
 
-from mmedpo.cards import data_card, model_card
+from mmedpo.exchange.cards import data_card, model_card
 from mmedpo.pipeline import Result, run, train_again
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.registry.fingerprint import path_hash

@@ -13,9 +13,9 @@ from run_folder import weighted, write_run
 
 from mmedpo import DataError, Pair
 from mmedpo.core.records import to_json
-from mmedpo.forms import FORMS
+from mmedpo.exchange.formats import FORMS
+from mmedpo.exchange.pairs_io import export_run, import_pairs
 from mmedpo.store.run_folder import json_line
-from mmedpo.travel import export_run, import_pairs
 
 MARKS = [(use, mark) for use, form in FORMS.items() for mark in form.marks]
 

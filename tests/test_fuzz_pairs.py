@@ -20,7 +20,7 @@ from mmedpo.core.images import pixel_hash
 from mmedpo.core.records import Score, Weighted
 from mmedpo.core.sameness import taught
 from mmedpo.errors import DataError
-from mmedpo.forms import FORMS
+from mmedpo.exchange.formats import FORMS
 
 SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
 BOUNDED = settings(derandomize=True, deadline=None, database=None, suppress_health_check=SLOW)

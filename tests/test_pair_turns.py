@@ -16,7 +16,7 @@ from PIL import Image
 
 from mmedpo import DataError, Drop, Pair, Remark
 from mmedpo.errors import MmedpoError
-from mmedpo.travel import import_pairs
+from mmedpo.exchange.pairs_io import import_pairs
 
 QUESTION = "Is there a mass?"
 Items = list[Pair | Drop | Remark]

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from mmedpo.exchange.pairs_io import export_run
 from mmedpo.pipeline import run
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.report import write_report
 from mmedpo.store.pairs_file import read_pairs
-from mmedpo.travel import export_run
 
 RECIPE = """
 output: runs/x

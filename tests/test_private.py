@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from mmedpo.core.privacy import close_to_others, private
-from mmedpo.export import merge_run
+from mmedpo.exchange.model_export import merge_run
+from mmedpo.exchange.pairs_io import export_run
 from mmedpo.pipeline import run
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.report import write_report
 from mmedpo.store.run_folder import emerging, write_text
-from mmedpo.travel import export_run
 
 RECIPE = """
 output: runs/x

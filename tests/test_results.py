@@ -12,7 +12,8 @@ import pytest
 from mmedpo import DataError
 from mmedpo.ask import answers_of
 from mmedpo.evaluate.comparison import compare
-from mmedpo.export import merge_run
+from mmedpo.exchange.model_export import merge_run
+from mmedpo.exchange.pairs_io import export_run
 from mmedpo.pipeline import run, train_again
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.report import write_report
@@ -20,7 +21,6 @@ from mmedpo.report.facts import read_facts
 from mmedpo.store.result_keys import claim, set_aside
 from mmedpo.store.run_folder import read_json
 from mmedpo.testing import tiny_cases
-from mmedpo.travel import export_run
 
 RECIPE = """
 output: runs/x

@@ -23,11 +23,11 @@ from transformers import AutoModelForImageTextToText
 from mmedpo import GIVEN, Pair, load_adapter
 from mmedpo.core.records import Weighted
 from mmedpo.errors import DataError, RecipeError
-from mmedpo.forms import FORMS
+from mmedpo.exchange.formats import FORMS
+from mmedpo.exchange.pairs_io import export_run, import_pairs
 from mmedpo.pipeline import run
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.pairs_file import read_pairs
-from mmedpo.travel import export_run, import_pairs
 
 RECIPE = """
 output: {folder}/run

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mmedpo.core.records import Weighted, to_json
-from mmedpo.form import Form, Images, facts, ours, weighted, write_parquet
+from mmedpo.exchange.format import Form, Images, facts, ours, weighted, write_parquet
 from mmedpo.store.run_folder import json_line, write_json, write_text
 
 PARQUET = "data/train-00000-of-00001.parquet"  # where the Hub and `datasets` look for a table

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from mmedpo.cards import data_card
 from mmedpo.core.privacy import close_to_others, private
 from mmedpo.core.records import GIVEN, Drop, Pair, Remark, Weighted, to_json
 from mmedpo.errors import DataError, PluginError, RecipeError
-from mmedpo.forms import FORMS
+from mmedpo.exchange.cards import data_card
+from mmedpo.exchange.formats import FORMS
 from mmedpo.models.adapters import forget_places
 from mmedpo.registry.conformance import left_out
 from mmedpo.registry.contracts import Reader

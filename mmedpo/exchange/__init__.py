@@ -1,0 +1,1 @@
+"""Pairs, adapters and models as other tools load them, and the cards beside them. Private."""
