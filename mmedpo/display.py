@@ -29,9 +29,9 @@ from mmedpo.runtime.heartbeat import Plain, counted
 
 if TYPE_CHECKING:
     from mmedpo.core.usage import Need
-    from mmedpo.estimate import Estimate
-    from mmedpo.pipeline import Result
-    from mmedpo.variants import Planned
+    from mmedpo.pipeline.cost import Estimate
+    from mmedpo.pipeline.stages import Result
+    from mmedpo.pipeline.variants import Planned
 
 Seer = Callable[[Event], None]
 

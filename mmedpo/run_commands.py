@@ -30,27 +30,27 @@ def run(
     json: Json = False,
 ) -> None:
     """Carry out a recipe; run it again to go on where it stopped."""
-    from mmedpo import pipeline
     from mmedpo.display import show_estimate, show_result, watching
+    from mmedpo.pipeline import stages
     from mmedpo.recipe.loading import load_recipe
     from mmedpo.recipe.planning import plan
     from mmedpo.recipe.preflight import ASKED, require_ready, sections_until
 
-    if until not in pipeline.STAGES:
-        raise typer.BadParameter(f"there is no stage {until!r}; there are: {', '.join(pipeline.STAGES)}")
+    if until not in stages.STAGES:
+        raise typer.BadParameter(f"there is no stage {until!r}; there are: {', '.join(stages.STAGES)}")
     if planned := plan(recipe, overrides or []):
         _run_variants(planned, until, limit, dry_run, json)
         return
     loaded = load_recipe(recipe, overrides or [])
     require_ready(loaded, ASKED if dry_run else sections_until(loaded.recipe, until))
     if dry_run:
-        from mmedpo.estimate import estimate
+        from mmedpo.pipeline.cost import estimate
 
-        found = estimate(loaded, pipeline.run_folder(loaded, limit), limit)
+        found = estimate(loaded, stages.run_folder(loaded, limit), limit)
         print_json(found.to_json()) if json else show_estimate(found)
         return
     with watching() as see:
-        result = pipeline.run(loaded, see, until=until, limit=limit)
+        result = stages.run(loaded, see, until=until, limit=limit)
     if json:
         print_json({**vars(result), "folder": str(result.folder)})
     else:
@@ -60,10 +60,10 @@ def run(
 def _run_variants(planned: Sequence[Planned], until: str, limit: int | None, dry_run: bool, json: bool) -> None:
     """Carry out a recipe's variants, or say what each can cost; end with one table."""
     from mmedpo.display import show_estimate, show_variants, starting, watching
-    from mmedpo.estimate import estimate
-    from mmedpo.pipeline import run_folder
+    from mmedpo.pipeline.cost import estimate
+    from mmedpo.pipeline.stages import run_folder
+    from mmedpo.pipeline.variants import run_variants, table
     from mmedpo.report import REPORT, write_report
-    from mmedpo.variants import run_variants, table
 
     _require_ready(planned, until, dry_run)
     if dry_run:
@@ -132,7 +132,7 @@ def _parts_of(loaded: Loaded) -> str:
 def train(run: RunFolder) -> None:
     """Train from a run's finished pairs; nothing is done when they have their adapter."""
     from mmedpo.display import watching
-    from mmedpo.pipeline import train_again
+    from mmedpo.pipeline.stages import train_again
 
     with watching() as see:
         print(train_again(run, see))
@@ -141,7 +141,7 @@ def train(run: RunFolder) -> None:
 def detector_train(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -> None:
     """Train the localizer of a recipe from its 'detector:' cases, and say how good it is."""
     from mmedpo.display import show_detector, watching
-    from mmedpo.pipeline import train_detector
+    from mmedpo.pipeline.stages import train_detector
     from mmedpo.recipe.loading import load_recipe
     from mmedpo.recipe.preflight import require_ready
 

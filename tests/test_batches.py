@@ -502,7 +502,7 @@ def write(folder: Path, server: ChatServer, batch: bool) -> Path:
 
 def start(recipe: Path) -> bool:
     """Start a run as the command does; tell whether it has to be started again."""
-    from mmedpo.pipeline import run
+    from mmedpo.pipeline.stages import run
     from mmedpo.recipe.loading import load_recipe
 
     try:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmedpo import Case, Pair, Picture, Side
 from mmedpo.curate.stages import sides
-from mmedpo.pipeline import run
+from mmedpo.pipeline.stages import run
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.pairs_file import read_pairs
 

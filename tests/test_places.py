@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mmedpo.exchange.pairs_io import export_run
-from mmedpo.pipeline import run
+from mmedpo.pipeline.stages import run
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.report import write_report
 from mmedpo.store.pairs_file import read_pairs

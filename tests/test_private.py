@@ -13,7 +13,7 @@ from PIL import Image
 from mmedpo.core.privacy import close_to_others, private
 from mmedpo.exchange.model_export import merge_run
 from mmedpo.exchange.pairs_io import export_run
-from mmedpo.pipeline import run
+from mmedpo.pipeline.stages import run
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.report import write_report
 from mmedpo.store.run_folder import emerging, write_text

@@ -14,7 +14,7 @@ from mmedpo.ask import answers_of
 from mmedpo.evaluate.comparison import compare
 from mmedpo.exchange.model_export import merge_run
 from mmedpo.exchange.pairs_io import export_run
-from mmedpo.pipeline import run, train_again
+from mmedpo.pipeline.stages import run, train_again
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.report import write_report
 from mmedpo.report.facts import read_facts

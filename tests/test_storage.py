@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from mmedpo import DataError
 from mmedpo.core.disk import explained, writing
 from mmedpo.errors import PluginError
-from mmedpo.pipeline import run
+from mmedpo.pipeline.stages import run
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.journal import Journal
 from mmedpo.store.run_folder import append, emerging, locked, sweep, write_text, write_whole

@@ -25,7 +25,7 @@ from mmedpo.core.records import Weighted
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.exchange.formats import FORMS
 from mmedpo.exchange.pairs_io import export_run, import_pairs
-from mmedpo.pipeline import run
+from mmedpo.pipeline.stages import run
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.pairs_file import read_pairs
 

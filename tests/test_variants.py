@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from mmedpo.cli import app
 from mmedpo.display import show_variants
 from mmedpo.errors import RecipeError
-from mmedpo.variants import plan
+from mmedpo.pipeline.variants import plan
 
 RECIPE = """\
 output: out

@@ -18,6 +18,7 @@ from mmedpo.curate import detector, stages
 from mmedpo.errors import DataError, MmedpoError, RecipeError, Submitted
 from mmedpo.evaluate.evaluation import evaluate, keep_apart, trained_images
 from mmedpo.events import Event, RunFinished
+from mmedpo.pipeline.wanted import adapter_key, lay_out, measures_key
 from mmedpo.recipe.checks import READY
 from mmedpo.recipe.model import EvaluateOptions, Loaded, Recipe, as_written
 from mmedpo.recipe.of_run import is_restricted, load_run
@@ -33,7 +34,6 @@ from mmedpo.store.result_keys import claim, set_aside
 from mmedpo.store.run_folder import locked, read_json, write_json, write_text
 from mmedpo.train.launch import launch
 from mmedpo.train.reference import JournalledReference, reference_keys
-from mmedpo.wanted import adapter_key, lay_out, measures_key
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from mmedpo.core.privacy import private
 from mmedpo.errors import Submitted
 from mmedpo.evaluate.comparison import compare
 from mmedpo.events import Event
-from mmedpo.pipeline import Result, run
+from mmedpo.pipeline.stages import Result, run
 from mmedpo.recipe.of_run import is_restricted
 from mmedpo.recipe.planning import Planned, plan
 from mmedpo.store.run_folder import write_json

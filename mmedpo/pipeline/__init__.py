@@ -1,0 +1,1 @@
+"""The stages in order, variants and seeds of them, and what they can cost. Private."""
