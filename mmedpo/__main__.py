@@ -1,5 +1,5 @@
 """Let `python -m mmedpo` and `accelerate launch -m mmedpo` be the command."""
 
-from mmedpo.cli import main
+from mmedpo.cli.main import main
 
 main()

@@ -11,7 +11,7 @@ from conftest import Mmedpo
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
-from mmedpo.cli import app
+from mmedpo.cli.main import app
 from mmedpo.core.images import Picture
 from mmedpo.core.records import Case, Region
 from mmedpo.evaluate.lesion_attention import Attends, chosen, inside, lesions

@@ -12,7 +12,7 @@ import pytest
 from conftest import Mmedpo, environment
 from typer.testing import CliRunner
 
-from mmedpo.cli import app
+from mmedpo.cli.main import app
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.recipe.overrides import put
 from mmedpo.recipe.yaml import parse

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mmedpo_plugins.med_vqa import MedVqa
 from typer.testing import CliRunner
 
-from mmedpo.cli import app
+from mmedpo.cli.main import app
 from mmedpo.errors import DataError
 from mmedpo.evaluate.bootstrap import holm, paired_intervals, pooled_intervals
 from mmedpo.evaluate.comparison import compare, differing

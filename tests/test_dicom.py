@@ -18,7 +18,7 @@ from mmedpo_plugins.tables import Csv
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop
-from mmedpo.ask import _pixels
+from mmedpo.cli.ask import _pixels
 from mmedpo.testing import check_part
 
 pydicom = pytest.importorskip("pydicom")

@@ -13,7 +13,7 @@ import pytest
 import typer
 from conftest import ROOT
 
-from mmedpo.cli import app
+from mmedpo.cli.main import app
 from mmedpo.errors import MmedpoError
 from mmedpo.registry import hookspecs
 from mmedpo.registry.contracts import CONTRACTS

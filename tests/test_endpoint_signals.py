@@ -21,7 +21,7 @@ def spinning(recipe: Path, after: int, number: int, code: int) -> tuple[str, flo
     script = f"""
 import sys
 from mmedpo.endpoints import prompts
-from mmedpo.cli import main
+from mmedpo.cli.main import main
 own, count = prompts.Prompts.render, 0
 def render(self, name, **values):
     global count

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmedpo.display import show_result
+from mmedpo.cli.display import show_result
 from mmedpo.pipeline.stages import Result, run
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.pairs_file import read_pairs

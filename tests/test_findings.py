@@ -164,7 +164,7 @@ def test_the_sum_of_rows_measures_what_the_rows_do() -> None:
 def test_its_place_is_among_the_parts(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from mmedpo.cli import app
+    from mmedpo.cli.main import app
 
     done = CliRunner().invoke(app, ["plugins", "show", "findings"])
     assert done.exit_code == 0, done.output

@@ -26,7 +26,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mmedpo import Case, DataError, Picture, RecipeError, Region, Setting
-from mmedpo.cli import app
+from mmedpo.cli.main import app
 from mmedpo.recipe.loading import load_recipe
 
 QUICK = Learning(size=64, width=8, steps=160, batch_size=4, examine_every=80)

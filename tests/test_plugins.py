@@ -74,7 +74,7 @@ def packages(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("args", [["--help"], ["plugins", "list"], ["run", "--help"]])
 def test_help_and_list_import_no_plugin_and_nothing_heavy(args: list[str]) -> None:
     code = (
-        "import sys\nfrom mmedpo.cli import main\n"
+        "import sys\nfrom mmedpo.cli.main import main\n"
         f"sys.argv = ['mmedpo', *{args!r}]\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
         "print(' '.join(name for name in sys.modules if '.' not in name or name.startswith('mmedpo')))"

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mmedpo import Case, ExistingFile, ExistingFolder, ExistingPath, FolderOrHub, Reader
-from mmedpo.cli import app
+from mmedpo.cli.main import app
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.recipe.preflight import notes_on, require_ready, sections_until

@@ -12,7 +12,7 @@ from mmedpo_plugins.other_images import Blank, Swap
 from typer.testing import CliRunner
 
 from mmedpo import Drop, Pair
-from mmedpo.cli import app
+from mmedpo.cli.main import app
 from mmedpo.evaluate.image_sensitivity import Looks, count, name_of
 from mmedpo.testing import tiny_cases
 

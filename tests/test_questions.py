@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from mmedpo import Case, Pair, Picture, Score, Side, Weighted
+from mmedpo.cli.display import Console, _print_overlap
 from mmedpo.data.question_counts import counts_of
-from mmedpo.display import Console, _print_overlap
 from mmedpo.evaluate.evaluation import overlap
 
 FILM, OTHER = Picture("a.png", "film"), Picture("b.png", "other")

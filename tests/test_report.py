@@ -11,7 +11,7 @@ from conftest import Mmedpo
 from run_folder import HOSTILE, weighted, write_run
 from typer.testing import CliRunner
 
-from mmedpo.cli import app
+from mmedpo.cli.main import app
 from mmedpo.core.number_format import number
 from mmedpo.errors import DataError
 from mmedpo.report import write_report

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmedpo import DataError
-from mmedpo.ask import answers_of
+from mmedpo.cli.ask import answers_of
 from mmedpo.evaluate.comparison import compare
 from mmedpo.exchange.model_export import merge_run
 from mmedpo.exchange.pairs_io import export_run

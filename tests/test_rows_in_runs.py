@@ -11,7 +11,7 @@ from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
-from mmedpo.cli import app
+from mmedpo.cli.main import app
 from mmedpo.store.pairs_file import read_pairs
 
 RECIPE = """

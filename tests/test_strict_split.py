@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mmedpo.cli import app
+from mmedpo.cli.main import app
 
 RECIPE = """\
 output: {folder}/out

@@ -10,8 +10,8 @@ import pytest
 from conftest import Mmedpo
 from typer.testing import CliRunner
 
-from mmedpo.cli import app
-from mmedpo.display import show_variants
+from mmedpo.cli.display import show_variants
+from mmedpo.cli.main import app
 from mmedpo.errors import RecipeError
 from mmedpo.pipeline.variants import plan
 

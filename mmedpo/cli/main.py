@@ -6,8 +6,8 @@ from typing import Any
 
 import typer
 
-from mmedpo import measure_commands, model_commands, pair_commands, plugin_commands, run_commands
-from mmedpo.command import Command, Group
+from mmedpo.cli import measure_commands, model_commands, pair_commands, plugin_commands, run_commands
+from mmedpo.cli.command import Command, Group
 
 
 class Commands(Group):

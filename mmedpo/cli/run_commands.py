@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmedpo.command import Json, Overrides, RecipeFile, RunFolder, print_json
+from mmedpo.cli.command import Json, Overrides, RecipeFile, RunFolder, print_json
 
 if TYPE_CHECKING:
     from mmedpo.recipe.model import Loaded
@@ -30,7 +30,7 @@ def run(
     json: Json = False,
 ) -> None:
     """Carry out a recipe; run it again to go on where it stopped."""
-    from mmedpo.display import show_estimate, show_result, watching
+    from mmedpo.cli.display import show_estimate, show_result, watching
     from mmedpo.pipeline import stages
     from mmedpo.recipe.loading import load_recipe
     from mmedpo.recipe.planning import plan
@@ -59,7 +59,7 @@ def run(
 
 def _run_variants(planned: Sequence[Planned], until: str, limit: int | None, dry_run: bool, json: bool) -> None:
     """Carry out a recipe's variants, or say what each can cost; end with one table."""
-    from mmedpo.display import show_estimate, show_variants, starting, watching
+    from mmedpo.cli.display import show_estimate, show_variants, starting, watching
     from mmedpo.pipeline.cost import estimate
     from mmedpo.pipeline.stages import run_folder
     from mmedpo.pipeline.variants import run_variants, table
@@ -131,7 +131,7 @@ def _parts_of(loaded: Loaded) -> str:
 
 def train(run: RunFolder) -> None:
     """Train from a run's finished pairs; nothing is done when they have their adapter."""
-    from mmedpo.display import watching
+    from mmedpo.cli.display import watching
     from mmedpo.pipeline.stages import train_again
 
     with watching() as see:
@@ -140,7 +140,7 @@ def train(run: RunFolder) -> None:
 
 def detector_train(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -> None:
     """Train the localizer of a recipe from its 'detector:' cases, and say how good it is."""
-    from mmedpo.display import show_detector, watching
+    from mmedpo.cli.display import show_detector, watching
     from mmedpo.pipeline.stages import train_detector
     from mmedpo.recipe.loading import load_recipe
     from mmedpo.recipe.preflight import require_ready

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmedpo.command import Json, RunFolder, new_folder, place, print_json
+from mmedpo.cli.command import Json, RunFolder, new_folder, place, print_json
 
 
 def ask(
@@ -17,7 +17,7 @@ def ask(
     json: Json = False,
 ) -> None:
     """Show the answers to a question before and after alignment."""
-    from mmedpo.ask import answers_of
+    from mmedpo.cli.ask import answers_of
 
     answers = answers_of(run, image, question)
     if json:

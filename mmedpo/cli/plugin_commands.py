@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mmedpo.command import Json, print_json
+from mmedpo.cli.command import Json, print_json
 
 
 def schema() -> None:

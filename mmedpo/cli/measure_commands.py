@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmedpo.command import Json, new_file, place, print_json
+from mmedpo.cli.command import Json, new_file, place, print_json
 
 
 def compare(
@@ -22,7 +22,7 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare what runs measure with the first of them, with intervals; the cases must be the same."""
-    from mmedpo.display import show_comparison
+    from mmedpo.cli.display import show_comparison
     from mmedpo.evaluate.comparison import compare as rows_of
 
     rows = rows_of(runs, start=start, only=measure or [])
