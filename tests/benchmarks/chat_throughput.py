@@ -44,7 +44,7 @@ class Word(BaseModel):
 @contextmanager
 def server() -> Iterator[str]:
     """Run the server; yield its address."""
-    script = Path(__file__).parents[1] / "chat_server.py"
+    script = Path(__file__).parents[1] / "support" / "chat_server.py"
     running = subprocess.Popen(
         [sys.executable, str(script), str(LATENCY)], stdout=subprocess.PIPE, text=True, cwd=script.parent
     )

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from mmedpo_plugins.radiology.labels import labels
 from mmedpo_plugins.radiology.reading import read
 from radlabels_triples import Half

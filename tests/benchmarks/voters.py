@@ -18,7 +18,7 @@ from itertools import combinations
 from pathlib import Path
 from random import Random
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from mmedpo_plugins.med_llm_vote import MedLlmVote
 from mmedpo_plugins.med_llm_vote.voters import Local, Rules, Voter
 from radlabels_triples import Triple, triples

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import environment
+from conftest import ROOT, environment
 
 from mmedpo.testing import fake_package
 
@@ -50,7 +50,7 @@ class Runs:
         self.notes = folder / "notes.txt"
         site = folder / "site"
         site.mkdir(parents=True)
-        source = (Path(__file__).parent / "slow_parts.py").read_text()
+        source = (ROOT / "tests/support/slow_parts.py").read_text()
         names = {
             "mmedpo.dispreferences": "slow-answer",
             "mmedpo.scorers": "slow-score",

@@ -15,7 +15,7 @@ from chat_server import Act, serving
 from conftest import ROOT, Mmedpo
 from mmedpo_plugins.med_llm_vote import MedLlmVote
 from mmedpo_plugins.med_llm_vote.voters import Opinion, Remote
-from test_chat import FINE, always, ask, endpoint, in_turn
+from test_client import FINE, always, ask, endpoint, in_turn
 from test_spending import write
 from test_voters import NODULE, Memory
 
@@ -514,7 +514,7 @@ def test_a_dry_run_and_the_run_have_one_rule_of_what_this_machine_is(host: str, 
     dry = json.loads(mmedpo("run", recipe, "--dry-run", "--json").stdout)
     with Remote(base_url=url).chat(Setting()) as chat:
         try:
-            from test_chat import RESTRICTED
+            from test_client import RESTRICTED
 
             chat.admit([RESTRICTED])
             refused = False

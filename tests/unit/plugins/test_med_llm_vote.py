@@ -7,10 +7,10 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmedpo_plugins.med_llm_vote import MedLlmVote, Rules, _Panel
@@ -348,7 +348,7 @@ def test_the_more_a_difference_matters_the_higher_it_rates(chosen: str, rejected
 
 
 def test_the_examples_of_the_documentation_rate_as_it_says() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "relevance.md").read_text()
+    page = (ROOT / "docs" / "relevance.md").read_text()
     rows = re.findall(r"^\| ([^|]+\.) \| ([^|]+\.) \| (\d+) \|$", page, re.MULTILINE)
     assert len(rows) == 18
     assert {row: compare("", *row[:2]).rating for row in rows} == {row: int(row[2]) for row in rows}  # type: ignore[union-attr]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import ROOT
 from mmedpo_plugins.llava_med import LlavaMed
 from mmedpo_plugins.llava_med.original import OPENAI_CLIP, clip_of
 from mmedpo_plugins.llava_med.reading import padded
@@ -87,7 +88,7 @@ class Expected:
 
 @pytest.fixture(scope="module", params=["as released", "converted"])
 def expected(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Expected]:
-    shared = Path(__file__).parents[2] / "shared"
+    shared = ROOT.parent / "shared"
     if not shared.exists():
         pytest.skip("the shared folder with the released fixture is not here")
     checkpoint = shared / "fixtures" / "llava_med_original"

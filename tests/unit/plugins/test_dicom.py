@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Mmedpo
+from conftest import ROOT, Mmedpo
 from mmedpo_plugins.boxes import Boxes
 from mmedpo_plugins.dicom import Dicom
 from mmedpo_plugins.tables import Csv
@@ -22,7 +22,7 @@ from mmedpo.cli.ask import _pixels
 from mmedpo.testing import check_part
 
 pydicom = pytest.importorskip("pydicom")
-DATA = Path(__file__).parents[2] / "shared" / "data" / "dicom"
+DATA = ROOT.parent / "shared" / "data" / "dicom"
 NAME, NUMBER, BORN, UID = "Mustermann^Erika", "PAT-4711", "19640812", "1.2.826.0.1.3680043.8.498.77"
 VALUES = np.arange(64, dtype=np.uint16).reshape(8, 8) * 16
 

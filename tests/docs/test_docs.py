@@ -1,4 +1,4 @@
-"""The docs say what the code does. `MMEDPO_WRITE_DOCS=1 pytest tests/test_docs.py` writes what is generated."""
+"""The docs say what the code does. `MMEDPO_WRITE_DOCS=1 pytest tests/docs/test_docs.py` writes what is generated."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def generated(path: Path, text: str) -> None:
     """Require a file to hold a text, or write it when asked to."""
     if os.environ.get("MMEDPO_WRITE_DOCS"):
         path.write_text(text)
-    assert path.read_text() == text, f"{path.name} is out of date: MMEDPO_WRITE_DOCS=1 pytest tests/test_docs.py"
+    assert path.read_text() == text, f"{path.name} is out of date: MMEDPO_WRITE_DOCS=1 pytest tests/docs/test_docs.py"
 
 
 def test_the_command_line_page_is_the_commands_own_help() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT
 from tiny_llava import adapter_bytes
 
 from mmedpo.train.resume import drop_old, newest, seal
@@ -32,7 +33,7 @@ PLACES = {
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("killed")
-    script = Path(__file__).with_name("killed_training.py")
+    script = ROOT / "tests/support/killed_training.py"
     done = subprocess.run(
         [sys.executable, str(script), str(folder), *PLACES],
         capture_output=True,

@@ -17,7 +17,7 @@ import pytest
 from batch_service import BatchService
 from chat_server import Act, ChatServer, serving
 from conftest import Mmedpo
-from test_chat import CASE, endpoint, machine_address, question
+from test_client import CASE, endpoint, machine_address, question
 from test_gpt4o_hallucination import KEY, Runs, wrong_answer
 from test_spending import act as answering
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT
 from mmedpo_plugins.mmedpo_json import MmedpoJson
 from PIL import Image
 
 from mmedpo import DataError, Drop, Pair
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = ROOT.parent / "shared" / "data"
 
 
 def turns(question: str, answer: str) -> list[dict[str, str]]:

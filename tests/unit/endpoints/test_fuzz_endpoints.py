@@ -15,7 +15,7 @@ from chat_server import Act, serving
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mmedpo_plugins.med_llm_vote.voters import Opinion
-from test_chat import endpoint, question
+from test_client import endpoint, question
 from test_endpoint_answers import DRAFT, THOUGHTS, opinion
 
 from mmedpo import Chat, Fault, NoAnswer, Setting

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from chat_server import Act, ChatServer, completion, serving
-from conftest import Mmedpo
+from conftest import ROOT, Mmedpo
 
 from mmedpo.core.usage import Need
 from mmedpo.endpoints.ledger import Budget, Price, Spending
@@ -132,7 +132,7 @@ def test_a_dry_run_bounds_what_the_run_then_takes(
 
 
 def test_a_dry_run_needs_neither_key_nor_model_and_prints_a_table(mmedpo: Mmedpo, tmp_path: Path) -> None:
-    recipe = Path(__file__).parents[1] / "examples" / "gpt4o.yaml"
+    recipe = ROOT / "examples" / "gpt4o.yaml"
     prices = "budget={money: 9, prices: {gpt-4o: {input: 2.5, output: 10}}}"
     done = mmedpo("run", recipe, "--dry-run", "data.images=2", prices)
     assert done.returncode == 0, done.stderr
@@ -141,7 +141,7 @@ def test_a_dry_run_needs_neither_key_nor_model_and_prints_a_table(mmedpo: Mmedpo
 
 
 def test_a_dry_run_says_where_restricted_data_would_be_refused(mmedpo: Mmedpo, tmp_path: Path) -> None:
-    recipe = Path(__file__).parents[1] / "examples" / "gpt4o.yaml"
+    recipe = ROOT / "examples" / "gpt4o.yaml"
     done = mmedpo("run", recipe, "--dry-run", "data.images=2", "data.restricted=true")
     assert "nothing will be sent to api.openai.com unless allow_remote names it" in " ".join(done.stdout.split())
 

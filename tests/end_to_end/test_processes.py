@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT
 from safetensors.torch import load_file
 
 from mmedpo.recipe.train_options import LaunchOptions
 from mmedpo.train.launch import command
 
-RECIPE = Path(__file__).parents[1] / "examples" / "quickstart.yaml"
+RECIPE = ROOT / "examples" / "quickstart.yaml"
 SMALL = [
     "data.images=8",
     "disprefer.0.samples=1",

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from mmedpo_plugins.med_vqa import MedVqa, f1, llava_med_words, recall, tokens, yes_or_no
 
 from mmedpo import Case, Picture
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+SHARED = ROOT.parent / "shared" / "data"
 
 
 def closed(truth: str, question: str = "Is there a nodule?") -> Case:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from math import sqrt
-from pathlib import Path
 from statistics import fmean, pvariance
 
 import pytest
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from mmedpo_plugins.weightings import AsPrinted, Clinical, Filter, Given, Raw, Shuffled, Uniform
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from mmedpo import Score, Weighting
 
-SHARED = Path(__file__).parents[2] / "shared"
+SHARED = ROOT.parent / "shared"
 VQA_RAD, SLAKE = "vqa_rad/vqa-rad_dpo_weighted.json", "slake/slake_dpo_weighted.json"
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Mmedpo
+from conftest import ROOT, Mmedpo
 from mmedpo_plugins.tables import Csv, Jsonl
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop
 from mmedpo.testing import check_part
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = ROOT.parent / "shared" / "data"
 
 
 @pytest.fixture

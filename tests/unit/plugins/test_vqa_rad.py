@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import ROOT
 from mmedpo_plugins.vqa_rad import VqaRad
 from PIL import Image
 
@@ -17,7 +18,7 @@ from mmedpo import Case, DataError, Drop
 from mmedpo.testing import check_part
 
 SPLITS = ("train", "test", "all")
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = ROOT.parent / "shared" / "data"
 QUESTION = {
     "qid": "0",
     "phrase_type": "freeform",

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import ROOT
 from pydantic import ValidationError
 from safetensors.torch import load_file
 from tiny_llava import adapter_bytes, make_backbone, make_model, make_pairs, make_tokenizer
@@ -635,7 +636,7 @@ def test_the_docs_have_every_option_with_its_default_and_every_refused_argument(
 
     from mmedpo.recipe.train_options import REFUSED
 
-    page = (Path(__file__).parents[1] / "docs" / "training.md").read_text()
+    page = (ROOT / "docs" / "training.md").read_text()
     plain: dict[str, Any] = {}
     for name, field in TrainOptions.model_fields.items():
         nested = ProjectorOptions() if name == "projector" else field.default
