@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from forks import Forks
 
 ROOT = Path(__file__).parents[1]
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -22,15 +22,22 @@ def environment(packages: Path | None = None) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(packages or ""), "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
 
 
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """Return what runs commands in processes that have imported everything already."""
+    made = Forks(tmp_path_factory.mktemp("forks"))
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def mmedpo(tmp_path: Path) -> Mmedpo:
+def mmedpo(tmp_path: Path, forks: Forks) -> Mmedpo:
     """Run the command line in a process of its own, in the test's folder."""
 
     def command(
         *args: str | Path, packages: Path | None = None, cwd: Path = tmp_path
     ) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "mmedpo", *map(str, args)]
-        return subprocess.run(line, capture_output=True, text=True, cwd=cwd, env=environment(packages), check=False)
+        return forks.run(list(map(str, args)), cwd, environment(packages))
 
     return command
 
