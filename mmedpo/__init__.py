@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mmedpo.core.answers import CUT, Answer, was_cut
-    from mmedpo.core.images import MOST_PIXELS, Picture, require_file
+    from mmedpo.core.images import MOST_PIXELS, ImageRef, require_file
     from mmedpo.core.records import (
         GIVEN,
         Case,
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
         Remark,
         Score,
         Side,
-        Weighted,
+        WeightedPair,
         digest,
         seed_for,
     )
     from mmedpo.core.sameness import folded, taught
-    from mmedpo.core.usage import Need
+    from mmedpo.core.usage import Usage
     from mmedpo.core.values import is_number
     from mmedpo.data.csv_files import csv_rows
     from mmedpo.data.image_folder import ImageFolder
     from mmedpo.data.json_files import json_rows, json_value, jsonl_rows
-    from mmedpo.data.tables import Ids, Row, answer_kind, closed_answer, every, shown
+    from mmedpo.data.tables import TableRow, UniqueIds, answer_kind, closed_answer, every, shown
     from mmedpo.data.text_files import file_text, split_lines, text_lines, why_unreadable
-    from mmedpo.endpoints.batches.queue import Waiting
-    from mmedpo.endpoints.client import Chat, NoAnswer, Outcome, Question
+    from mmedpo.endpoints.batches.queue import BatchWait
+    from mmedpo.endpoints.client import ChatClient, ChatOutcome, ChatQuestion, NoAnswerError
     from mmedpo.endpoints.options import Endpoint
-    from mmedpo.endpoints.prompts import Prompts
+    from mmedpo.endpoints.prompts import PromptTemplates
     from mmedpo.endpoints.reasoning import answering, spoken
-    from mmedpo.endpoints.structured import Fault
+    from mmedpo.endpoints.structured import AnswerFault
     from mmedpo.endpoints.token_bounds import filler, most
-    from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError, Stopped
-    from mmedpo.models.adapters import Base, load_adapter
+    from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError, RunInterrupt
+    from mmedpo.models.adapters import BaseFingerprint, load_adapter
     from mmedpo.models.attention_maps import attention_maps
-    from mmedpo.models.backbone import Prompt, TransformersBackbone, closing, plain_ids
+    from mmedpo.models.backbone import EncodedPrompt, TransformersBackbone, closing, plain_ids
     from mmedpo.models.checkpoints import explained, first_line, load_model, read_config
     from mmedpo.models.damage import require_finite, require_whole
     from mmedpo.registry.contracts import (
@@ -65,35 +65,35 @@ if TYPE_CHECKING:
 
 # Resolved on first use, so that `mmedpo --help` pays for none of them.
 _HOMES = {
-    "mmedpo.models.adapters": ["Base", "load_adapter"],
+    "mmedpo.models.adapters": ["BaseFingerprint", "load_adapter"],
     "mmedpo.core.answers": ["CUT", "Answer", "was_cut"],
-    "mmedpo.endpoints.batches.queue": ["Waiting"],
-    "mmedpo.endpoints.client": ["Chat", "NoAnswer", "Outcome", "Question"],
+    "mmedpo.endpoints.batches.queue": ["BatchWait"],
+    "mmedpo.endpoints.client": ["ChatClient", "NoAnswerError", "ChatOutcome", "ChatQuestion"],
     "mmedpo.models.checkpoints": ["explained", "first_line", "load_model", "read_config"],
     "mmedpo.data.csv_files": ["csv_rows"],
     "mmedpo.models.damage": ["require_finite", "require_whole"],
     "mmedpo.endpoints.options": ["Endpoint"],
-    "mmedpo.errors": ["DataError", "MmedpoError", "PluginError", "RecipeError", "Stopped"],
+    "mmedpo.errors": ["DataError", "MmedpoError", "PluginError", "RecipeError", "RunInterrupt"],
     "mmedpo.registry.hookspecs": ["hookimpl"],
     "mmedpo.data.image_folder": ["ImageFolder"],
     "mmedpo.data.json_files": ["json_rows", "json_value", "jsonl_rows"],
-    "mmedpo.models.backbone": ["Prompt", "TransformersBackbone", "closing", "plain_ids"],
+    "mmedpo.models.backbone": ["EncodedPrompt", "TransformersBackbone", "closing", "plain_ids"],
     "mmedpo.models.attention_maps": ["attention_maps"],
     "mmedpo.registry.contracts": [
         "Backbone", "Dispreference", "Encoding", "LiveBackbone", "Localizer", "Metric", "Observer", "Part",
         "Reader", "Scorer", "Setting", "Statistics", "Weighting",
     ],
     "mmedpo.registry.path_options": ["ExistingFile", "ExistingFolder", "ExistingPath", "FolderOrHub"],
-    "mmedpo.core.images": ["MOST_PIXELS", "Picture", "require_file"],
-    "mmedpo.endpoints.prompts": ["Prompts"],
+    "mmedpo.core.images": ["MOST_PIXELS", "ImageRef", "require_file"],
+    "mmedpo.endpoints.prompts": ["PromptTemplates"],
     "mmedpo.core.records": [
         "GIVEN", "Case", "CaseKind", "Drop", "Pair", "PairKind", "Region", "Remark", "Score", "Side",
-        "Weighted", "digest", "seed_for",
+        "WeightedPair", "digest", "seed_for",
     ],
-    "mmedpo.endpoints.structured": ["Fault"],
-    "mmedpo.data.tables": ["Ids", "Row", "answer_kind", "closed_answer", "every", "shown"],
+    "mmedpo.endpoints.structured": ["AnswerFault"],
+    "mmedpo.data.tables": ["UniqueIds", "TableRow", "answer_kind", "closed_answer", "every", "shown"],
     "mmedpo.core.sameness": ["folded", "taught"],
-    "mmedpo.core.usage": ["Need"],
+    "mmedpo.core.usage": ["Usage"],
     "mmedpo.registry.statistics": ["totals"],
     "mmedpo.data.text_files": ["file_text", "split_lines", "text_lines", "why_unreadable"],
     "mmedpo.endpoints.reasoning": ["answering", "spoken"],

@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.images import Picture
+from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case, Pair, Region, Score, Side
 from mmedpo.registry import conformance
 from mmedpo.registry.checked_metric import CheckedMetric
@@ -35,7 +35,7 @@ from mmedpo.registry.contracts import (
     Weighting,
 )
 from mmedpo.registry.declarations import check_declared
-from mmedpo.registry.discovery import Found
+from mmedpo.registry.discovery import PluginInfo
 
 
 def tiny_cases(count: int = 4) -> list[Case]:
@@ -54,7 +54,7 @@ def _tiny_case(number: int) -> Case:
     closed = number % 2 == 0
     return Case(
         id=f"tiny-{number}",
-        image=Picture.drawn(Image.fromarray(pixels)),
+        image=ImageRef.drawn(Image.fromarray(pixels)),
         question="Is there a nodule?" if closed else "Where is the nodule?",
         answer="Yes" if closed else "In the left upper lobe.",
         kind="closed" if closed else "open",
@@ -75,7 +75,7 @@ def _tiny_pair(case: Case, kind: str) -> Pair:
     if kind == "image":
         blank = case.image.load().point(lambda value: 40)
         note = {"regions": [{"label": "nodule", "box": list(case.regions[0].box), "confidence": 0.9}]}
-        return Pair(case, chosen, Side(Picture.drawn(blank), case.answer), "image", "tiny", notes=note)
+        return Pair(case, chosen, Side(ImageRef.drawn(blank), case.answer), "image", "tiny", notes=note)
     wrong = "No" if case.kind == "closed" else "In the right lower lobe."
     return Pair(case, chosen, Side(case.image, wrong), "text", "tiny")
 
@@ -98,7 +98,7 @@ class TinyBackbone(LiveBackbone):
             self._answers[seed_for(pick, case.id) % len(self._answers)] for case, pick in zip(cases, picks, strict=True)
         ]
 
-    def encode(self, image: Picture, question: str, answer: str) -> Any:
+    def encode(self, image: ImageRef, question: str, answer: str) -> Any:
         """Refuse: there is no network to encode for."""
         raise NotImplementedError("a TinyBackbone only answers")
 
@@ -110,7 +110,7 @@ def check_part(part: Part) -> None:
     metric gets tiny cases or pairs; a backbone is opened on the CPU, so give it a small checkpoint.
     """
     kind = next(name for name, contract in CONTRACTS.items() if isinstance(part, contract))
-    found = Found(kind, getattr(part, "use", "?"), "the plugin under test", "0", EntryPoint("", "", ""))
+    found = PluginInfo(kind, getattr(part, "use", "?"), "the plugin under test", "0", EntryPoint("", "", ""))
     if not getattr(type(part), "use", ""):
         raise conformance.blame(found, f"{type(part).__name__} has no `use`")
     check_declared(found, type(part))
@@ -133,11 +133,11 @@ def check_part(part: Part) -> None:
             check(found, part)
 
 
-def _check_reader(found: Found, part: Any) -> None:
+def _check_reader(found: PluginInfo, part: Any) -> None:
     conformance.check_read(found, [conformance.record(found, item) for item in part.read()])
 
 
-def _check_backbone(found: Found, part: Any) -> None:
+def _check_backbone(found: PluginInfo, part: Any) -> None:
     cases = tiny_cases()
     with part.open(Setting()) as live:
         if not isinstance(live, LiveBackbone):
@@ -148,7 +148,7 @@ def _check_backbone(found: Found, part: Any) -> None:
         conformance.check_encoding(live.encode(cases[0].image, cases[0].question, cases[0].answer))
 
 
-def _check_localizer(found: Found, part: Any) -> None:
+def _check_localizer(found: PluginInfo, part: Any) -> None:
     cases = tiny_cases()
     with part.open(Setting()) as live:
         answers = live.localize(cases, TinyBackbone() if part.needs_backbone else None)
@@ -158,7 +158,7 @@ def _check_localizer(found: Found, part: Any) -> None:
         conformance.check_regions(found, case, regions)
 
 
-def _check_dispreference(found: Found, part: Any) -> None:
+def _check_dispreference(found: PluginInfo, part: Any) -> None:
     cases = tiny_cases()
     earlier = [[_tiny_pair(case, "text")] for case in cases]
     with part.open(Setting()) as live:
@@ -166,7 +166,7 @@ def _check_dispreference(found: Found, part: Any) -> None:
         list(conformance.check_made(found, part, items, cases))
 
 
-def _check_scorer(found: Found, part: Any) -> None:
+def _check_scorer(found: PluginInfo, part: Any) -> None:
     for kind in sorted(part.rates):
         pairs = tiny_pairs(kind)
         with part.open(Setting()) as live:
@@ -174,13 +174,13 @@ def _check_scorer(found: Found, part: Any) -> None:
         conformance.as_json(found, "summary", part.summary(pairs, scores))
 
 
-def _check_weighting(found: Found, part: Any) -> None:
+def _check_weighting(found: PluginInfo, part: Any) -> None:
     scores = [Score(relevance, scorer="tiny") for relevance in (0.0, 0.3, 0.3, 1.0)]
     for some in (scores, scores[3:], scores[::-1]):
         conformance.check_weights(found, part.weigh(some), len(some))
 
 
-def _check_metric(found: Found, part: Any) -> None:
+def _check_metric(found: PluginInfo, part: Any) -> None:
     cases = [*tiny_cases(), replace(tiny_cases(1)[0], id="tiny-report", kind="report")]
     metric = CheckedMetric(part, found)
     for answers in ([case.answer for case in cases], [""] * len(cases)):
@@ -192,7 +192,7 @@ def _check_metric(found: Found, part: Any) -> None:
             metric.cautions(measures, measures)
 
 
-def _check_observer(found: Found, part: Any) -> None:
+def _check_observer(found: PluginInfo, part: Any) -> None:
     from mmedpo.events import StageStarted
 
     with part.open(Setting()) as live:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from mmedpo_plugins.lesion_noise import GlobalNoise, Inpaint, LesionNoise
-from mmedpo_plugins.phantom import Phantom, PhantomFilms, counterfactual
+from mmedpo_plugins.lesion_noise import GlobalNoise, LesionInpainting, LesionNoise
+from mmedpo_plugins.phantom import PhantomBackbone, PhantomReader, counterfactual
 from mmedpo_plugins.phantom.exam import leanings, mean, presence
 
-from mmedpo import Case, Dispreference, Pair, Picture, Setting
+from mmedpo import Case, Dispreference, ImageRef, Pair, Setting
 
 CHANGES: dict[str, Dispreference] = {
     "lesion_noised": LesionNoise(),
@@ -25,7 +25,7 @@ CHANGES: dict[str, Dispreference] = {
     "noise_everywhere": GlobalNoise(),
     "strong_noise": LesionNoise(step=1000, schedule="linear"),
     "strong_noise_beside": LesionNoise(step=1000, schedule="linear", place="decoy"),
-    "lesion_inpainted": Inpaint(),
+    "lesion_inpainted": LesionInpainting(),
 }
 
 
@@ -41,7 +41,7 @@ def controls(run: Path, split: Literal["validation", "test"] = "test", images: i
         return dict(json.loads(kept.read_text()))
     torch.set_num_threads(1)
     with _model(run).open(Setting()) as live:
-        films = PhantomFilms(**{**_asked(run), "split": split, "images": images, "open_questions": 0, "reports": 0})
+        films = PhantomReader(**{**_asked(run), "split": split, "images": images, "open_questions": 0, "reports": 0})
         cases = [replace(case, image=_hashed(case.image)) for case in films.read()]
         lean = dict(zip([case.id for case in cases], leanings(live, cases), strict=True))
         there = [case for case in cases if case.answer == "Yes"]
@@ -62,10 +62,10 @@ def _asked(run: Path) -> dict[str, Any]:
     return {key: value for key, value in _recipe(run)["evaluate"]["data"].items() if key != "use"}
 
 
-def _model(run: Path) -> Phantom:
+def _model(run: Path) -> PhantomBackbone:
     """Return the backbone of a run with its adapter; of the folder `start`, that of its neighbours without one."""
     adapter = str(run / "adapter") if run.name != "start" else None
-    return Phantom(checkpoint=_recipe(run)["backbone"]["checkpoint"], adapter=adapter)
+    return PhantomBackbone(checkpoint=_recipe(run)["backbone"]["checkpoint"], adapter=adapter)
 
 
 def _recipe(run: Path) -> dict[str, Any]:
@@ -73,8 +73,8 @@ def _recipe(run: Path) -> dict[str, Any]:
     return dict(json.loads((neighbour / "run.json").read_text())["recipe"])
 
 
-def _hashed(picture: Picture) -> Picture:
-    return Picture.drawn(picture.load())
+def _hashed(picture: ImageRef) -> ImageRef:
+    return ImageRef.drawn(picture.load())
 
 
 def _yes(live: Any, part: Dispreference, cases: Sequence[Case]) -> float:

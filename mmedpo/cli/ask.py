@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmedpo.core.answers import Answer
-from mmedpo.core.images import Picture
+from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case
 from mmedpo.errors import DataError
 from mmedpo.recipe.of_run import load_run
@@ -26,7 +26,7 @@ def answers_of(folder: Path, image: Path, question: str) -> dict[str, Answer]:
     recipe, found = loaded.recipe, loaded.found[type(loaded.recipe.backbone)]
     adapter = adapter_of(folder)
     pixels = _pixels(image, [recipe.data, *([recipe.evaluate.data] if recipe.evaluate else [])])
-    case = Case("asked", Picture.drawn(pixels), question, "")
+    case = Case("asked", ImageRef.drawn(pixels), question, "")
     aligned = recipe.backbone.model_copy(update={"adapter": str(adapter)})
     answers = {}
     for name, backbone in (("before", recipe.backbone), ("after", aligned)):
@@ -38,7 +38,7 @@ def answers_of(folder: Path, image: Path, question: str) -> dict[str, Answer]:
 def _pixels(image: Path, readers: Sequence[Reader]) -> Image:
     """Read an image as the run's readers read theirs, else as any. Raises DataError of the first that cannot."""
     wrong: list[DataError] = []
-    for picture in [*(reader.picture for reader in readers), Picture.at]:
+    for picture in [*(reader.picture for reader in readers), ImageRef.at]:
         try:
             return picture(image).load()
         except DataError as error:

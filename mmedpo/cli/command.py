@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 
-class _QuickHelp:
+class _QuickHelpMixin:
     """Give --help a default, or typer would import pydantic to find out that it is not asked for."""
 
     def get_help_option(self, ctx: Any) -> Any:
@@ -19,11 +19,11 @@ class _QuickHelp:
         return option
 
 
-class Command(_QuickHelp, TyperCommand):
+class MmedpoCommand(_QuickHelpMixin, TyperCommand):
     """A command."""
 
 
-class Group(_QuickHelp, TyperGroup):
+class MmedpoGroup(_QuickHelpMixin, TyperGroup):
     """A group of commands."""
 
 

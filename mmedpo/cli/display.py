@@ -25,23 +25,23 @@ from mmedpo.core.number_format import chance, number
 from mmedpo.endpoints.http.body import ODD
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
 from mmedpo.recipe.train_options import NO_SAY
-from mmedpo.runtime.heartbeat import Plain, counted
+from mmedpo.runtime.heartbeat import ProgressLines, counted
 
 if TYPE_CHECKING:
-    from mmedpo.core.usage import Need
-    from mmedpo.pipeline.cost import Estimate
-    from mmedpo.pipeline.stages import Result
-    from mmedpo.pipeline.variants import Planned
+    from mmedpo.core.usage import Usage
+    from mmedpo.pipeline.cost import CostEstimate
+    from mmedpo.pipeline.stages import RunResult
+    from mmedpo.pipeline.variants import PlannedRun
 
-Seer = Callable[[Event], None]
+EventObserver = Callable[[Event], None]
 
 
 @contextmanager
-def watching() -> Iterator[Seer]:
+def watching() -> Iterator[EventObserver]:
     """Show a run's events: bars with rate and time left on a terminal, a line a stage elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        with Plain().beating() as plain:
+        with ProgressLines().beating() as plain:
             yield plain.see
         return
     columns = [
@@ -54,10 +54,10 @@ def watching() -> Iterator[Seer]:
         TimeRemainingColumn(),
     ]
     with Progress(*columns, console=console) as progress:
-        yield Bars(progress).see
+        yield ProgressBars(progress).see
 
 
-class Bars:
+class ProgressBars:
     """A bar a stage, with the rate of what this run did itself."""
 
     def __init__(self, progress: Progress) -> None:
@@ -97,7 +97,7 @@ class Bars:
         self._progress.console.print(f"[bold]{event.stage}[/] {escape(counted(event.counts))}", highlight=False)
 
 
-def show_result(result: Result) -> None:
+def show_result(result: RunResult) -> None:
     """Print the table before/after and where everything is."""
     console, folder, measures = Console(), result.folder, result.measures
     if not result.did:
@@ -119,7 +119,7 @@ def show_result(result: Result) -> None:
             console.print(f"  {folder / name}  {what}", highlight=False, soft_wrap=True)
 
 
-def _said(result: Result) -> Iterator[str]:
+def _said(result: RunResult) -> Iterator[str]:
     """Yield a line on the weights, on the training and on the pairs held out of it."""
     for use, summary in result.scoring.items():
         yield from agreed(use, summary)
@@ -193,7 +193,7 @@ def _before_after(measured: Mapping[str, Any]) -> Table:
     return table
 
 
-def show_estimate(found: Estimate) -> None:
+def show_estimate(found: CostEstimate) -> None:
     """Print what a recipe can need at most."""
     console = Console()
     table = [["part", "model", "at", "asked about", "calls", "tokens in", "tokens out", "money"]]
@@ -218,7 +218,7 @@ def show_estimate(found: Estimate) -> None:
         console.print(f"[bold red]{say}[/]", highlight=False)
 
 
-def _amounts(need: Need) -> list[str]:
+def _amounts(need: Usage) -> list[str]:
     money = f"{need.money:,.2f}" if need.money else ""
     return [f"{need.calls:,}", f"{need.tokens[0]:,}", f"{need.tokens[1]:,}", money]
 
@@ -330,12 +330,12 @@ def _letter(place: int) -> str:
     return (_letter(place // 26 - 1) if place >= 26 else "") + chr(ord("A") + place % 26)
 
 
-def starting(one: Planned) -> None:
+def starting(one: PlannedRun) -> None:
     """Say which of a recipe's variants begins."""
     Console(stderr=True, highlight=False).print(f"[bold]{one.variant}[/], seed {one.seed}", soft_wrap=True)
 
 
-def show_variants(results: Mapping[str, Sequence[Result]], compared: Mapping[str, Any], page: str) -> None:
+def show_variants(results: Mapping[str, Sequence[RunResult]], compared: Mapping[str, Any], page: str) -> None:
     """Print the measures of all variants, which differ from the first by more than chance, and where the page is."""
     console = Console(highlight=False)
     rows = compared.get("against the start", [])

@@ -7,10 +7,10 @@ from typing import Any
 import typer
 
 from mmedpo.cli import measure_commands, model_commands, pair_commands, plugin_commands, run_commands
-from mmedpo.cli.command import Command, Group
+from mmedpo.cli.command import MmedpoCommand, MmedpoGroup
 
 
-class Commands(Group):
+class RootGroup(MmedpoGroup):
     """Turn what went wrong into a line and an exit code; a bug keeps its traceback."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -96,16 +96,20 @@ def _explain(error: Exception) -> None:
 
 
 app = typer.Typer(
-    cls=Commands,
+    cls=RootGroup,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Align a medical vision-language model with clinically weighted preference pairs.",
 )
-plugins_app = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None, help="Look at the installed plugins.")
+plugins_app = typer.Typer(
+    cls=MmedpoGroup, no_args_is_help=True, rich_markup_mode=None, help="Look at the installed plugins."
+)
 app.add_typer(plugins_app, name="plugins")
-detector_app = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None, help="Teach a recipe's localizer.")
+detector_app = typer.Typer(
+    cls=MmedpoGroup, no_args_is_help=True, rich_markup_mode=None, help="Teach a recipe's localizer."
+)
 app.add_typer(detector_app, name="detector")
 
 for command in (
@@ -122,11 +126,11 @@ for command in (
     measure_commands.report,
     plugin_commands.schema,
 ):
-    app.command(command.__name__.rstrip("_"), cls=Command)(command)
-detector_app.command("train", cls=Command)(run_commands.detector_train)
-plugins_app.command("list", cls=Command)(plugin_commands.plugins_list)
-plugins_app.command("show", cls=Command)(plugin_commands.plugins_show)
-plugins_app.command("check", cls=Command)(plugin_commands.plugins_check)
+    app.command(command.__name__.rstrip("_"), cls=MmedpoCommand)(command)
+detector_app.command("train", cls=MmedpoCommand)(run_commands.detector_train)
+plugins_app.command("list", cls=MmedpoCommand)(plugin_commands.plugins_list)
+plugins_app.command("show", cls=MmedpoCommand)(plugin_commands.plugins_show)
+plugins_app.command("check", cls=MmedpoCommand)(plugin_commands.plugins_check)
 
 
 def main() -> None:

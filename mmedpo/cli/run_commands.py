@@ -11,8 +11,8 @@ import typer
 from mmedpo.cli.command import Json, Overrides, RecipeFile, RunFolder, print_json
 
 if TYPE_CHECKING:
-    from mmedpo.recipe.model import Loaded
-    from mmedpo.recipe.planning import Planned
+    from mmedpo.recipe.model import LoadedRecipe
+    from mmedpo.recipe.planning import PlannedRun
 
 
 def run(
@@ -57,7 +57,7 @@ def run(
         show_result(result)
 
 
-def _run_variants(planned: Sequence[Planned], until: str, limit: int | None, dry_run: bool, json: bool) -> None:
+def _run_variants(planned: Sequence[PlannedRun], until: str, limit: int | None, dry_run: bool, json: bool) -> None:
     """Carry out a recipe's variants, or say what each can cost; end with one table."""
     from mmedpo.cli.display import show_estimate, show_variants, starting, watching
     from mmedpo.pipeline.cost import estimate
@@ -89,7 +89,7 @@ def _run_variants(planned: Sequence[Planned], until: str, limit: int | None, dry
         show_variants(results, compared, page)
 
 
-def _require_ready(planned: Sequence[Planned], until: str, dry_run: bool = False) -> None:
+def _require_ready(planned: Sequence[PlannedRun], until: str, dry_run: bool = False) -> None:
     """Require what the variants need on this machine; seeds need nothing of their own."""
     from mmedpo.recipe.preflight import ASKED, require_ready, sections_until
 
@@ -125,7 +125,7 @@ def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -
             print(f"{recipe}: {told}; it uses {_parts_of(loaded)}{f' in {len(planned)} runs' if planned else ''}")
 
 
-def _parts_of(loaded: Loaded) -> str:
+def _parts_of(loaded: LoadedRecipe) -> str:
     return ", ".join(f"{part.name} ({part.package} {part.version})" for part in loaded.found.values())
 
 

@@ -24,7 +24,7 @@ ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
-class Deferred:
+class ImageInMemory:
     """An image that is drawn when its pixels are wanted."""
 
     draw: Callable[[], Image]
@@ -32,12 +32,12 @@ class Deferred:
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageRef:
     """Name an image; two pictures are equal when their pixels are.
 
-    A part that makes an image returns `Picture.drawn(image)`; the pipeline writes it to a lossless PNG and hands
-    on a picture with a path. A reader of files returns `Picture.at(path)`, a reader of images that are no files
-    `Picture.encoded(content, name)` or `Picture.deferred(draw, source)`. Whoever needs pixels calls `load()`.
+    A part that makes an image returns `ImageRef.drawn(image)`; the pipeline writes it to a lossless PNG and hands
+    on a picture with a path. A reader of files returns `ImageRef.at(path)`, a reader of images that are no files
+    `ImageRef.encoded(content, name)` or `ImageRef.deferred(draw, source)`. Whoever needs pixels calls `load()`.
     """
 
     path: str = field(default="", compare=False)
@@ -46,29 +46,29 @@ class Picture:
     place: str = field(default="", compare=False, repr=False)  # for errors: the row that names it, "vqa.csv:17"
 
     @classmethod
-    def at(cls, path: str | Path, place: str = "") -> Picture:
+    def at(cls, path: str | Path, place: str = "") -> ImageRef:
         """Name an image file, and the row of the data that names it."""
         return cls(path=str(path), place=place)
 
     @classmethod
-    def drawn(cls, image: Image) -> Picture:
+    def drawn(cls, image: Image) -> ImageRef:
         """Hold an image that has no file yet."""
         return cls(sha256=pixel_hash(image), held=image)
 
     @classmethod
-    def deferred(cls, draw: Callable[[], Image], source: str) -> Picture:
+    def deferred(cls, draw: Callable[[], Image], source: str) -> ImageRef:
         """Promise an L or RGB image; a run that knows the pixels of this source does not draw it again."""
-        return cls(held=Deferred(draw, source))
+        return cls(held=ImageInMemory(draw, source))
 
     @classmethod
-    def encoded(cls, content: bytes, name: str) -> Picture:
+    def encoded(cls, content: bytes, name: str) -> ImageRef:
         """Hold the content of an image file, as a parquet file does; errors call it by its name."""
         return cls.deferred(lambda: read_image(BytesIO(content), name), hashlib.sha256(content).hexdigest())
 
     def load(self) -> Image:
         """Return the upright 8-bit image, mode L (grey) or RGB. Raises DataError when it cannot be read."""
         with self.placed():
-            if isinstance(self.held, Deferred):
+            if isinstance(self.held, ImageInMemory):
                 return self.held.draw()
             return self.held if self.held is not None else read_image(self.path)
 

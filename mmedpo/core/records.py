@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar
 
-from mmedpo.core.images import Picture
+from mmedpo.core.images import ImageRef
 
 CaseKind = Literal["closed", "open", "report"]
 PairKind = Literal["text", "image"]
@@ -23,7 +23,7 @@ class Region:
     label: str  # the finding, in the data's own word: "nodule"; "" when unknown
     box: tuple[float, float, float, float]  # left, top, right, bottom in pixels; right and bottom exclusive
     confidence: float = 1.0  # of whoever drew it, in [0, 1]
-    mask: Picture | None = None  # mode L, the image's size: 0 outside, 255 inside; greys are a heat map
+    mask: ImageRef | None = None  # mode L, the image's size: 0 outside, 255 inside; greys are a heat map
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Case:
     """One image, one question, the clinician's answer."""
 
     id: str  # unique within its reader
-    image: Picture
+    image: ImageRef
     question: str
     answer: str
     kind: CaseKind = "open"
@@ -46,7 +46,7 @@ class Case:
 class Side:
     """One side of a pair."""
 
-    image: Picture
+    image: ImageRef
     answer: str
 
 
@@ -96,7 +96,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Weighted:
+class WeightedPair:
     """A pair ready for training."""
 
     pair: Pair
@@ -104,7 +104,7 @@ class Weighted:
     weight: float
 
 
-Record = TypeVar("Record", Case, Region, Pair, Score, Drop, Weighted)
+Record = TypeVar("Record", Case, Region, Pair, Score, Drop, WeightedPair)
 
 
 def to_json(record: Any) -> Any:

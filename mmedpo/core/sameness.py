@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from functools import lru_cache
 
-from mmedpo.core.images import Deferred, Picture
+from mmedpo.core.images import ImageInMemory, ImageRef
 from mmedpo.core.records import Drop, Pair
 
 _RAISED = ("<super>", "<sub>", "<fraction>", "<circle>")  # 10² is not 102
@@ -34,11 +34,11 @@ def taught(pair: Pair) -> Pair | Drop:
     return Drop(pair.case.id, "both sides differ only in case, punctuation or space")
 
 
-def same_image(one: Picture, other: Picture) -> bool:
+def same_image(one: ImageRef, other: ImageRef) -> bool:
     """Tell whether two pictures are one; before their pixels are looked at, by where they come from."""
     if one.sha256 and other.sha256:
         return one.sha256 == other.sha256
-    if isinstance(one.held, Deferred) and isinstance(other.held, Deferred):
+    if isinstance(one.held, ImageInMemory) and isinstance(other.held, ImageInMemory):
         return one.held.source == other.held.source
     return one.path == other.path and one.held is other.held
 

@@ -14,7 +14,7 @@ from mmedpo.events import StageAdvanced, StageStarted
 from mmedpo.registry import conformance
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.contracts import Localizer, Reader
-from mmedpo.runtime.context import Run
+from mmedpo.runtime.context import RunContext
 from mmedpo.store.run_folder import read_json, write_json
 
 STAGE = "detector"
@@ -25,14 +25,14 @@ def facts_file(learnt: Path) -> Path:
     return learnt.with_suffix(".json")
 
 
-def learner(run: Run) -> Localizer:
+def learner(run: RunContext) -> Localizer:
     """Return the localizer that learns. Raises RecipeError when the recipe teaches none."""
     if run.recipe.detector is None:
         raise RecipeError(f"{run.loaded.name}: has no 'detector:' that says what its localizer learns from")
     return next(part for part in run.recipe.localize if part.learnt)
 
 
-def teach(run: Run) -> dict[str, Any]:
+def teach(run: RunContext) -> dict[str, Any]:
     """Train the localizer unless its checkpoint is there; return what is known of it.
 
     Raises RecipeError for a checkpoint of other settings, DataError for an image in two of the sets.
@@ -66,14 +66,14 @@ def teach(run: Run) -> dict[str, Any]:
     return {"key": key, **facts}
 
 
-def _readers(run: Run) -> dict[str, Reader]:
+def _readers(run: RunContext) -> dict[str, Reader]:
     options = run.recipe.detector
     assert options is not None
     named = {"train": options.train, "validation": options.validation, "test": options.test}
     return {name: reader for name, reader in named.items() if reader is not None}
 
 
-def _key(run: Run, part: Localizer) -> str:
+def _key(run: RunContext, part: Localizer) -> str:
     """Hash what the checkpoint comes from, its own place left out."""
     from mmedpo.registry.fingerprint import part_hash
 
@@ -82,7 +82,7 @@ def _key(run: Run, part: Localizer) -> str:
     return run.key(elsewhere, [part_hash(reader, run.found(reader), run.journal) for reader in _readers(run).values()])
 
 
-def _annotated(run: Run, reader: Reader, name: str) -> list[Case]:
+def _annotated(run: RunContext, reader: Reader, name: str) -> list[Case]:
     """Read the cases that have a region or an annotation that there is none."""
     return stages.only_cases(stages.read(run, reader, f"{STAGE}: read {name}"))
 

@@ -12,17 +12,17 @@ from typing import Any
 
 from mmedpo.core.answers import CUT, UNREAD
 from mmedpo.core.disk import writing
-from mmedpo.core.records import GIVEN, Case, Drop, Pair, Region, Remark, Score, Side, Weighted, from_json, to_json
+from mmedpo.core.records import GIVEN, Case, Drop, Pair, Region, Remark, Score, Side, WeightedPair, from_json, to_json
 from mmedpo.core.sameness import folded, taught
 from mmedpo.curate.region_agreement import agreement, merge
 from mmedpo.data.question_counts import counts_of
 from mmedpo.errors import DataError
 from mmedpo.events import StageStarted
-from mmedpo.models.answer_cache import Remembering
+from mmedpo.models.answer_cache import CachedBackbone
 from mmedpo.registry import conformance
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.contracts import Dispreference, Localizer, Reader, Scorer
-from mmedpo.runtime.context import Opened, Run, by_slice, opening
+from mmedpo.runtime.context import RunContext, StageParts, by_slice, opening
 from mmedpo.store.journal import Journal
 from mmedpo.store.result_keys import set_aside
 from mmedpo.store.run_folder import json_line, write_text, write_whole
@@ -30,7 +30,7 @@ from mmedpo.store.run_folder import json_line, write_text, write_whole
 Item = Case | Pair | Drop | Remark  # what a reader yields
 
 
-def read(run: Run, part: Reader, stage: str = "read") -> list[Case | Pair]:
+def read(run: RunContext, part: Reader, stage: str = "read") -> list[Case | Pair]:
     """Read the data set and look at its images; this is done every time, so changed data are noticed."""
     run.see(StageStarted(stage, 0))
     found = run.found(part)
@@ -78,7 +78,7 @@ def only_pairs(records: Sequence[Case | Pair]) -> list[Pair]:
     return [record for record in records if isinstance(record, Pair)]
 
 
-def _taken(run: Run, part: Reader, item: Any) -> Item:
+def _taken(run: RunContext, part: Reader, item: Any) -> Item:
     """Check and adopt a record as it is read, so that no more than one image is in memory."""
     read = conformance.record(run.found(part), item)
     if not isinstance(read, Case | Pair):
@@ -108,7 +108,7 @@ def _adopted_region(journal: Journal, region: Region) -> Region:
     return replace(region, mask=journal.adopt(region.mask)) if region.mask else region
 
 
-def localize(run: Run, parts: Sequence[Localizer], cases: list[Case]) -> list[Case]:
+def localize(run: RunContext, parts: Sequence[Localizer], cases: list[Case]) -> list[Case]:
     """Put the regions that the localizers find in place of those the data came with."""
     if not parts:
         return cases
@@ -125,7 +125,7 @@ def localize(run: Run, parts: Sequence[Localizer], cases: list[Case]) -> list[Ca
     return localized
 
 
-def _found_by(run: Run, part: Localizer, cases: list[Case]) -> dict[str, tuple[Region, ...]]:
+def _found_by(run: RunContext, part: Localizer, cases: list[Case]) -> dict[str, tuple[Region, ...]]:
     """Return the regions that a localizer finds, by case."""
     asked = cases if part.reads_question else list({case.image.sha256: case for case in cases}.values())
     found, backbone = run.found(part), run.recipe.backbone
@@ -160,7 +160,7 @@ def _asked_as(part: Localizer, case: Case) -> str:
     return case.id if part.reads_question else case.image.sha256
 
 
-def disprefer(run: Run, parts: Sequence[Dispreference], cases: list[Case]) -> list[Pair]:
+def disprefer(run: RunContext, parts: Sequence[Dispreference], cases: list[Case]) -> list[Pair]:
     """Make pairs of the cases, dispreference by dispreference; each sees what the earlier ones made."""
     made: dict[str, list[Pair]] = {case.id: [] for case in cases}
     counts: Counter[str] = Counter()
@@ -209,14 +209,19 @@ def sides(pair: Pair) -> tuple[str, ...]:
 
 
 def made_by(
-    run: Run, part: Dispreference, cases: Sequence[Case], made: dict[str, list[Pair]], opened: Opened, stage: str
+    run: RunContext,
+    part: Dispreference,
+    cases: Sequence[Case],
+    made: dict[str, list[Pair]],
+    opened: StageParts,
+    stage: str,
 ) -> list[Pair | Drop]:
     """Return what a dispreference makes of the cases; `made` are the pairs there are already, by case."""
     found, backbone = run.found(part), run.recipe.backbone
     facts = [run.key(backbone)] if part.needs_backbone else []
 
-    def remembering() -> Remembering:
-        return Remembering(lambda: opened(backbone), run.journal, run.key(backbone), run.found(backbone))
+    def remembering() -> CachedBackbone:
+        return CachedBackbone(lambda: opened(backbone), run.journal, run.key(backbone), run.found(backbone))
 
     live = remembering() if part.needs_backbone else None
 
@@ -245,7 +250,9 @@ def _pair_or_drop(kind: str, value: Any) -> Pair | Drop:
     return from_json(Pair, value) if kind == "pair" else from_json(Drop, value)
 
 
-def _checked(run: Run, part: Dispreference, items: Any, cases: Sequence[tuple[Case, Sequence[Pair]]]) -> Iterable[Any]:
+def _checked(
+    run: RunContext, part: Dispreference, items: Any, cases: Sequence[tuple[Case, Sequence[Pair]]]
+) -> Iterable[Any]:
     """Check, adopt and number what a dispreference yields; give its JSON. A part may stand in a recipe twice."""
     numbers = Counter(pair.case.id for _, earlier in cases for pair in earlier if pair.made_by == part.use)
 
@@ -258,7 +265,7 @@ def _checked(run: Run, part: Dispreference, items: Any, cases: Sequence[tuple[Ca
         yield ["pair" if isinstance(item, Pair) else "drop", to_json(item)]
 
 
-def score(run: Run, parts: Sequence[Scorer], pairs: list[Pair]) -> list[tuple[Pair, Score]]:
+def score(run: RunContext, parts: Sequence[Scorer], pairs: list[Pair]) -> list[tuple[Pair, Score]]:
     """Rate each pair by the scorer of its kind; a published relevance stands as it is."""
     scores = {pair.id: _published(pair) for pair in pairs if pair.relevance is not None}
     for part in parts:
@@ -281,7 +288,7 @@ def _published(pair: Pair) -> Score:
     return Score(pair.relevance, {**told.get("evidence", {}), **weight}, told.get("scorer") or "published")
 
 
-def _scored_by(run: Run, part: Scorer, pairs: list[Pair]) -> dict[str, Score]:
+def _scored_by(run: RunContext, part: Scorer, pairs: list[Pair]) -> dict[str, Score]:
     found = run.found(part)
     with opening(run) as opened:
 
@@ -307,7 +314,7 @@ def _has_every_vote(scores: Sequence[Mapping[str, Any]]) -> bool:
     return not any(score["evidence"].get("passing") for score in scores)
 
 
-def weigh(run: Run, rated: list[tuple[Pair, Score]]) -> list[Weighted]:
+def weigh(run: RunContext, rated: list[tuple[Pair, Score]]) -> list[WeightedPair]:
     """Make weights of the relevances of the whole set, and write pairs.jsonl and the images it names."""
     part = run.recipe.weigh
     found = run.found(part)
@@ -317,7 +324,7 @@ def weigh(run: Run, rated: list[tuple[Pair, Score]]) -> list[Weighted]:
         weights = part.weigh(scores) if scores else []
     rest = iter(conformance.check_weights(found, weights, len(scores)))
     keep = run.recipe.unrated == "keep"
-    every = [Weighted(p, s, _unrated(p) if s.relevance is None else next(rest)) for p, s in rated]
+    every = [WeightedPair(p, s, _unrated(p) if s.relevance is None else next(rest)) for p, s in rated]
     weighted = [item for item in every if keep or item.score.relevance is not None]
     run.finish("weigh", Counter({"weighted pairs": len(weighted), "dropped unrated": len(every) - len(weighted)}))
     if not weighted:
@@ -331,7 +338,7 @@ def _unrated(pair: Pair) -> float:
     return float(pair.notes.get(GIVEN, {}).get("weight", 1.0))
 
 
-def write_pairs(run: Run, weighted: Sequence[Weighted]) -> None:
+def write_pairs(run: RunContext, weighted: Sequence[WeightedPair]) -> None:
     """Write pairs.jsonl, with every image that a part made under images/."""
     lines = [json_line(portable(run, to_json(item))) for item in weighted]
     path, text = run.folder / "pairs.jsonl", "\n".join(lines) + "\n"
@@ -341,7 +348,7 @@ def write_pairs(run: Run, weighted: Sequence[Weighted]) -> None:
         write_text(path, text)
 
 
-def portable(run: Run, value: Any) -> Any:
+def portable(run: RunContext, value: Any) -> Any:
     """Link made images into the run folder and name them relative to it."""
     if isinstance(value, dict) and value.keys() == {"path", "sha256"}:
         made = run.journal.image_path(value["sha256"])
@@ -371,7 +378,7 @@ def _is_that(place: Path, made: Path) -> bool:
     return not made.exists() or os.path.samefile(place, made) or place.stat().st_size == made.stat().st_size
 
 
-def kind_means(weighted: Sequence[Weighted]) -> dict[str, float]:
+def kind_means(weighted: Sequence[WeightedPair]) -> dict[str, float]:
     """Return the mean weight of each pair kind, which tells how much of the loss each can claim."""
     kinds = sorted({item.pair.kind for item in weighted})
     by_kind = {kind: [item.weight for item in weighted if item.pair.kind == kind] for kind in kinds}

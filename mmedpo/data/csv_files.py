@@ -11,7 +11,7 @@ from io import StringIO
 from itertools import starmap
 from pathlib import Path
 
-from mmedpo.data.tables import Row
+from mmedpo.data.tables import TableRow
 from mmedpo.data.text_files import text_lines
 from mmedpo.errors import DataError
 
@@ -21,7 +21,7 @@ _OTHERS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
 Require = Callable[[Sequence[str], str], None]
 
 
-def csv_rows(file: Path, delimiter: str = ",", require: Require = lambda names, place: None) -> Iterator[Row]:
+def csv_rows(file: Path, delimiter: str = ",", require: Require = lambda names, place: None) -> Iterator[TableRow]:
     """Yield the rows of a CSV file with a header. Raises DataError with the line for what is no such row.
 
     `require` gets the names of the columns and their place, and may raise. The next row can still be asked for after a
@@ -70,8 +70,8 @@ def _header(file: Path, names: list[str], delimiter: str) -> list[str]:
     return names
 
 
-def _row(file: Path, names: list[str], line: int, cells: list[str]) -> Row:
+def _row(file: Path, names: list[str], line: int, cells: list[str]) -> TableRow:
     place, named = f"{file}:{line}", sum(1 for name in names if name)
     if not named <= len(cells) <= len(names):
         raise DataError(f"{place}: has {len(cells)} cells, but the header names {named}; is a quote missing?")
-    return Row(place, {name: cell for name, cell in zip(names, cells, strict=False) if name})
+    return TableRow(place, {name: cell for name, cell in zip(names, cells, strict=False) if name})

@@ -11,8 +11,8 @@ from typing import Literal, TypeVar
 
 from mmedpo.core.images import short
 from mmedpo.core.records import Drop
-from mmedpo.data.near_miss import Names
-from mmedpo.data.tables import Row, every
+from mmedpo.data.near_miss import FileIndex
+from mmedpo.data.tables import TableRow, every
 from mmedpo.errors import DataError
 
 Item = TypeVar("Item")
@@ -29,10 +29,10 @@ class ImageFolder:
         self.folders = folders
         self._roots = [folder.resolve() for folder in folders]
         self._missing = missing
-        self._absent: dict[str, Row] = {}
-        self._names = Names(folders)
+        self._absent: dict[str, TableRow] = {}
+        self._names = FileIndex(folders)
 
-    def find(self, name: str, row: Row) -> Path | None:
+    def find(self, name: str, row: TableRow) -> Path | None:
         """Return where an image is, or None; it is then missing. Raises DataError with the row's place."""
         if not _ADDRESS.match(name):
             self._require_inside(name, row)
@@ -43,7 +43,7 @@ class ImageFolder:
         self._absent.setdefault(name, row)
         return None
 
-    def has(self, name: str, row: Row) -> bool:
+    def has(self, name: str, row: TableRow) -> bool:
         """Tell whether there is such an image, without noting that there is none."""
         self._require_inside(name, row)
         return any(_is_file(folder / name, name, row) for folder in self.folders)
@@ -68,14 +68,14 @@ class ImageFolder:
             raise DataError("\n".join(wrong))
         yield from made
 
-    def _require_inside(self, name: str, row: Row) -> None:
+    def _require_inside(self, name: str, row: TableRow) -> None:
         for flavour in (PurePosixPath(name), PureWindowsPath(name)):
             if flavour.is_absolute() or flavour.drive or ".." in flavour.parts:
                 inside = self._names.near(name)
                 meant = f"; did you mean {inside!r}?" if inside else ""
                 raise row.wrong(f"the image {short(name)!r} is outside the folder of the images{meant}")
 
-    def _require_no_way_out(self, path: Path, root: Path, name: str, row: Row) -> None:
+    def _require_no_way_out(self, path: Path, root: Path, name: str, row: TableRow) -> None:
         target = path.resolve()
         if not target.is_relative_to(root) and target.parent != _blobs(root):
             raise row.wrong(f"the image {short(name)!r} is a link that leads out of {_folder_of(path, name)}")
@@ -100,7 +100,7 @@ class ImageFolder:
         return f"did you mean {meant!r} by {short(name)!r}? Else put them there" if meant else ""
 
 
-def _is_file(path: Path, name: str, row: Row) -> bool:
+def _is_file(path: Path, name: str, row: TableRow) -> bool:
     """Tell whether a file is there. Raises DataError for what is no file, or may not be looked at."""
     try:
         mode = path.stat().st_mode

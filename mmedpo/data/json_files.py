@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo.core.values import parsed_json, tidy
-from mmedpo.data.tables import Row, shown
+from mmedpo.data.tables import TableRow, shown
 from mmedpo.data.text_files import file_text, text_lines
 from mmedpo.errors import DataError
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
-def jsonl_rows(file: Path) -> Iterator[Row]:
+def jsonl_rows(file: Path) -> Iterator[TableRow]:
     """Yield the objects of a JSON Lines file. Raises DataError with line and column for a line that is none.
 
     The next row can still be asked for after such an error, so that `every` tells all of them.
@@ -28,7 +28,7 @@ def jsonl_rows(file: Path) -> Iterator[Row]:
     return starmap(partial(_line, file), lines)
 
 
-def _line(file: Path, number: int, line: str) -> Row:
+def _line(file: Path, number: int, line: str) -> TableRow:
     place = f"{file}:{number}"
     try:
         return _object(place, parsed_json(line.rstrip()))
@@ -38,7 +38,7 @@ def _line(file: Path, number: int, line: str) -> Row:
         raise DataError(f"{place}: {error}") from None
 
 
-def json_rows(file: Path) -> Iterator[Row]:
+def json_rows(file: Path) -> Iterator[TableRow]:
     """Yield the objects of a JSON file that is one list. Raises DataError with line and column."""
     text = file_text(file)
     return starmap(_object, _placed(file, text))
@@ -70,10 +70,10 @@ def _placing(file: Path, place: str) -> Iterator[None]:
         raise DataError(f"{place}: {error}") from None
 
 
-def _object(place: str, value: Any) -> Row:
+def _object(place: str, value: Any) -> TableRow:
     if not isinstance(value, dict):
         raise DataError(f"{place}: is no object but {shown(value)}")
-    return Row(place, value)
+    return TableRow(place, value)
 
 
 def _items(file: Path, text: str) -> Iterator[tuple[int, Any]]:

@@ -15,7 +15,7 @@ MOST = 300_000  # files that are looked through: MIMIC-CXR-JPG whole takes longe
 NO_IMAGES = (".csv", ".json", ".jsonl", ".npy", ".parquet", ".txt", ".xml")
 
 
-class Names:
+class FileIndex:
     """The files below some folders, looked through when first asked."""
 
     def __init__(self, folders: Sequence[Path]) -> None:

@@ -12,10 +12,10 @@ from mmedpo.data.tables import closed_answer
 KINDS = {"closed": "closed questions", "open": "open questions", "report": "reports"}
 PARAGRAPH = 30  # words: a longer answer to an open question may be a report whose kind nobody gave
 
-Asked = tuple[str, str]  # pixels and question
+QuestionKey = tuple[str, str]  # pixels and question
 
 
-def asked(case: Case) -> Asked:
+def asked(case: Case) -> QuestionKey:
     """Return what two cases have in common that ask the same: the image's pixels, and the question but its writing."""
     return case.image.sha256, folded(case.question)
 
@@ -38,7 +38,7 @@ def _paragraphs(cases: Sequence[Case]) -> int:
 
 
 def _contradictions(cases: Sequence[Case]) -> int:
-    said: dict[Asked, Counter[str]] = {}
+    said: dict[QuestionKey, Counter[str]] = {}
     for case in cases:
         if answer := closed_answer(case.answer):
             said.setdefault(asked(case), Counter())[answer] += 1

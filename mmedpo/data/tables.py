@@ -20,7 +20,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One row of a table or one object of a list.
 
     Its values are tidied as it is made: NaN is missing, as null is, wherever a file or a library has it. Raises
@@ -123,7 +123,7 @@ def every(items: Iterable[Item]) -> list[Item]:
     return good
 
 
-class Ids:
+class UniqueIds:
     """Keep the ids of a data set apart."""
 
     def __init__(self) -> None:
@@ -131,7 +131,7 @@ class Ids:
         self._places: dict[str, str] = {}
         self._uses: Counter[str] = Counter()
 
-    def require_new(self, name: str, row: Row) -> str:
+    def require_new(self, name: str, row: TableRow) -> str:
         """Return the id. Raises DataError with both places when another row has it."""
         if name in self._places:
             raise row.wrong(f"the id {name!r} stands already at {self._places[name]}; ids must be unique")

@@ -4,7 +4,7 @@
         chat.admit(cases)
         results = chat.each(cases, work)      # `work` is a coroutine function that asks: await chat.ask(...)
 
-What can become of a question: an answer that fits; `NoAnswer` with a reason that can be counted; or an error that
+What can become of a question: an answer that fits; `NoAnswerError` with a reason that can be counted; or an error that
 stops the run, which then goes on with the same command. An answer is journalled before anyone sees it.
 """
 
@@ -17,26 +17,26 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
-from mmedpo.core.images import Picture, pixel_hash
+from mmedpo.core.images import ImageRef, pixel_hash
 from mmedpo.core.records import Case, digest
 from mmedpo.endpoints.batches.api import BatchApi
-from mmedpo.endpoints.batches.queue import Batched, Waiting
-from mmedpo.endpoints.http.outcome import Answer, NoAnswer, Passing
-from mmedpo.endpoints.image_urls import DataUrls
-from mmedpo.endpoints.ledger import Budget, Spending
+from mmedpo.endpoints.batches.queue import BatchQueue, BatchWait
+from mmedpo.endpoints.http.outcome import EndpointAnswer, NoAnswerError, TransientError
+from mmedpo.endpoints.image_urls import DataUrlCache
+from mmedpo.endpoints.ledger import Budget, SpendingLedger
 from mmedpo.endpoints.locality import refuse_to_leave
-from mmedpo.endpoints.rate_limit import Pace
+from mmedpo.endpoints.rate_limit import RateLimiter
 from mmedpo.endpoints.reasoning import spoken
-from mmedpo.endpoints.retry import Outage, Patience, Trouble
-from mmedpo.endpoints.sending import Sending
-from mmedpo.endpoints.structured import Fault, asked_shape, read_reply, strict_schema
+from mmedpo.endpoints.retry import OutageNotice, RetryPolicy, RetryState
+from mmedpo.endpoints.sending import RequestSender
+from mmedpo.endpoints.structured import AnswerFault, asked_shape, read_reply, strict_schema
 from mmedpo.errors import MmedpoError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from mmedpo.endpoints.options import Endpoint
-    from mmedpo.registry.contracts import Memory
+    from mmedpo.registry.contracts import AnswerStore
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -45,18 +45,18 @@ GRACE = 0.5  # seconds that answers on their way have when the run is told to st
 
 
 @dataclass(frozen=True)
-class Question:
+class ChatQuestion:
     """What a model is asked."""
 
     system: str
     text: str
     shape: type[BaseModel]  # of the answer: fields are plain (text, number, truth value, choice) and described
     case: Case  # whom it is about; says whether the data may leave
-    picture: Picture | None = None
+    picture: ImageRef | None = None
 
 
 @dataclass(frozen=True)
-class Outcome(Generic[Made]):
+class ChatOutcome(Generic[Made]):
     """A usable answer and what it took."""
 
     made: Made
@@ -64,7 +64,7 @@ class Outcome(Generic[Made]):
     tokens: tuple[int, int]  # of the prompts and of the answers, as the endpoint counts them
 
 
-class Chat:
+class ChatClient:
     """An endpoint in use."""
 
     first_pause = 0.5  # seconds before a failed request is sent again; doubled each time, up to half a minute
@@ -72,28 +72,28 @@ class Chat:
     def __init__(
         self,
         endpoint: Endpoint,
-        journal: Memory | None,
+        journal: AnswerStore | None,
         allow_remote: Sequence[str] = (),
-        spending: Spending | None = None,
+        spending: SpendingLedger | None = None,
     ) -> None:
         """Take the options, what was answered before, the hosts that restricted data may go to, and the purse."""
         self.endpoint, self._journal, self._allowed = endpoint, journal, tuple(allow_remote)
-        self._spending = spending or Spending(Budget())
-        self._pace = Pace(endpoint.requests_per_minute, endpoint.tokens_per_minute)
-        self._sending = Sending(endpoint, journal, self._spending, self._pace)
-        self._urls = DataUrls(endpoint.longest_side)
-        self._going: dict[str, asyncio.Future[Answer]] = {}
-        self._outage = Outage(endpoint.base_url)
-        self._patience = Patience(endpoint, self._pace, self._outage, self._sending.serves, self.first_pause)
-        self._batched: Batched | None = None
+        self._spending = spending or SpendingLedger(Budget())
+        self._pace = RateLimiter(endpoint.requests_per_minute, endpoint.tokens_per_minute)
+        self._sending = RequestSender(endpoint, journal, self._spending, self._pace)
+        self._urls = DataUrlCache(endpoint.longest_side)
+        self._going: dict[str, asyncio.Future[EndpointAnswer]] = {}
+        self._outage = OutageNotice(endpoint.base_url)
+        self._patience = RetryPolicy(endpoint, self._pace, self._outage, self._sending.serves, self.first_pause)
+        self._batched: BatchQueue | None = None
 
-    def __enter__(self) -> Chat:
+    def __enter__(self) -> ChatClient:
         sending, end = self._sending, self.endpoint
         self._client = sending.connect()
         self._runner = asyncio.Runner()
         if end.batch:
             api = BatchApi(self._client, end, sending.clean, self._outage)
-            self._batched = Batched(api, end, self._journal, self._spending, sending.learn, sending.verdict)
+            self._batched = BatchQueue(api, end, self._journal, self._spending, sending.learn, sending.verdict)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -134,12 +134,12 @@ class Chat:
         """Do asynchronous work on each item, as many at once as the endpoint allows; results in order.
 
         When something stops the run, answers on their way are waited for, so that nothing paid for is lost. Through a
-        batch, raises Waiting, with what could be made of the items, while a request of any has no answer yet.
+        batch, raises BatchWait, with what could be made of the items, while a request of any has no answer yet.
         """
         return self._run(self._each(items, work))
 
     def exchange(self) -> None:
-        """Submit a batch of what waits, and take in what has been answered. Raises Submitted when that is nothing."""
+        """Submit a batch of what waits, and take in what is answered. Raises BatchPending when that is nothing."""
         assert self._batched, "only a chat through batches makes anyone wait"
         self._run(self._batched.exchange())
 
@@ -151,7 +151,7 @@ class Chat:
             for at, item in left:
                 try:
                     made[at] = await work(item)
-                except Waiting:
+                except BatchWait:
                     continue  # what it was told is journalled, so it comes as far again when it is done over
                 except Exception as error:
                     self._sending.stop = self._sending.stop or _as_stop(error)
@@ -167,15 +167,15 @@ class Chat:
             self._sending.stop = None
             raise next((error for error in errors if not isinstance(error, MmedpoError)), errors[0])
         if len(made) < len(items):
-            raise Waiting([self], made)
+            raise BatchWait([self], made)
         return [made[at] for at in range(len(items))]
 
     async def ask(
-        self, question: Question, accept: Callable[[Any], Made | Fault] = lambda reply: reply
-    ) -> Outcome[Made]:
+        self, question: ChatQuestion, accept: Callable[[Any], Made | AnswerFault] = lambda reply: reply
+    ) -> ChatOutcome[Made]:
         """Ask until the answer has its shape and is accepted, telling the model what was wrong.
 
-        Raises NoAnswer when it refuses, when the endpoint rejects the question, or after so many repairs.
+        Raises NoAnswerError when it refuses, when the endpoint rejects the question, or after so many repairs.
         """
         self.admit([question.case])
         messages: list[dict[str, Any]] = [
@@ -188,21 +188,21 @@ class Chat:
             answer = await self._answer(messages, question, attempt)
             tokens.update({"in": answer.tokens[0], "out": answer.tokens[1]})
             if answer.refused:
-                raise NoAnswer("the model refused")
+                raise NoAnswerError("the model refused")
             if answer.cut and not (spoken(answer.text) or "").strip():
                 say = f"cut off at max_tokens ({self.endpoint.max_tokens}) before it answered: raise max_tokens"
-                raise NoAnswer(say)  # asked again, it would think as long
+                raise NoAnswerError(say)  # asked again, it would think as long
             reply = read_reply(answer.text, question.shape, cut=answer.cut)
-            made = reply if isinstance(reply, Fault) else accept(reply)
-            if not isinstance(made, Fault):
-                return Outcome(made, attempt + 1, (tokens["in"], tokens["out"]))
+            made = reply if isinstance(reply, AnswerFault) else accept(reply)
+            if not isinstance(made, AnswerFault):
+                return ChatOutcome(made, attempt + 1, (tokens["in"], tokens["out"]))
             messages, reason = [*messages, *_repair(answer.text, made)], made.reason
-        raise NoAnswer(f"{reason}, after {self.endpoint.repairs} repairs")
+        raise NoAnswerError(f"{reason}, after {self.endpoint.repairs} repairs")
 
-    async def _answer(self, messages: list[dict[str, Any]], question: Question, attempt: int) -> Answer:
+    async def _answer(self, messages: list[dict[str, Any]], question: ChatQuestion, attempt: int) -> EndpointAnswer:
         """Return the answer that the journal knows, or that is on its way, or get it."""
         key = self._request_key(messages, question, attempt)
-        known: Answer | None = self._journal.get(key, Answer.from_json) if self._journal else None
+        known: EndpointAnswer | None = self._journal.get(key, EndpointAnswer.from_json) if self._journal else None
         if known is None:
             if self._batched:
                 await self._leave(self._batched, key, messages, question)
@@ -213,39 +213,41 @@ class Chat:
             return await asyncio.shield(self._going[key])
         return known
 
-    def _arrived(self, key: str, task: asyncio.Future[Answer]) -> None:
+    def _arrived(self, key: str, task: asyncio.Future[EndpointAnswer]) -> None:
         """Forget a request that is over; what went wrong with it concerns who waits for it, if a stop left anybody."""
         self._going.pop(key, None)
         if not task.cancelled():
             task.exception()
 
-    def _request_key(self, messages: list[dict[str, Any]], question: Question, attempt: int) -> str:
+    def _request_key(self, messages: list[dict[str, Any]], question: ChatQuestion, attempt: int) -> str:
         """Hash all that an answer depends on; limits, pauses and keys are no part of it."""
         end, picture = self.endpoint, question.picture
         image = [picture.sha256 or pixel_hash(picture.load()), end.longest_side, end.detail] if picture else []
         how = [end.base_url, end.azure, end.model, end.temperature, end.max_tokens]
         return digest("chat", 1, how, messages, image, strict_schema(question.shape), attempt)
 
-    async def _leave(self, batched: Batched, key: str, messages: list[dict[str, Any]], question: Question) -> NoReturn:
-        """Leave a request to the next batch, or to the one that it is in. Raises NoAnswer where no batch answers it."""
+    async def _leave(
+        self, batched: BatchQueue, key: str, messages: list[dict[str, Any]], question: ChatQuestion
+    ) -> NoReturn:
+        """Leave a request to the next batch, or to its own. Raises NoAnswerError where no batch answers it."""
         tries = batched.tries(key)
         if tries is not None:
             image = await self._urls.get(question.picture) if question.picture else None
             body = self._sending.body(messages, image, strict_schema(question.shape))
             batched.add(key, body, self._sending.most(messages, image is not None), self._sending.dialect, tries)
-        raise Waiting([self])
+        raise BatchWait([self])
 
-    async def _fetch(self, key: str, messages: list[dict[str, Any]], question: Question) -> Answer:
+    async def _fetch(self, key: str, messages: list[dict[str, Any]], question: ChatQuestion) -> EndpointAnswer:
         """Send a request until it is answered, and journal the answer."""
-        trouble = Trouble(time.monotonic(), failed=time.monotonic())
+        trouble = RetryState(time.monotonic(), failed=time.monotonic())
         image = await self._urls.get(question.picture) if question.picture else None
         while True:
             try:
                 answer = await self._sending.send(messages, image, strict_schema(question.shape))
-            except Passing as fault:
+            except TransientError as fault:
                 await self._patience.wait(fault, trouble)
                 continue
-            except NoAnswer:
+            except NoAnswerError:
                 self._patience.alive()
                 raise
             self._patience.alive()
@@ -256,7 +258,7 @@ class Chat:
             return answer
 
 
-def _repair(text: str, fault: Fault) -> list[dict[str, Any]]:
+def _repair(text: str, fault: AnswerFault) -> list[dict[str, Any]]:
     """Return the turns that ask again."""
     heard = (spoken(text) or "")[:SHOWN]  # not its thoughts: models expect to find none in a conversation
     said = [{"role": "assistant", "content": heard}] if heard.strip() else []

@@ -7,10 +7,10 @@ import base64
 from collections import OrderedDict
 from io import BytesIO
 
-from mmedpo.core.images import Picture
+from mmedpo.core.images import ImageRef
 
 
-def data_url(picture: Picture, longest: int) -> str:
+def data_url(picture: ImageRef, longest: int) -> str:
     """Encode a picture as PNG, its longer side at most so many pixels; whatever else its file says stays here."""
     from PIL import Image
 
@@ -25,7 +25,7 @@ def data_url(picture: Picture, longest: int) -> str:
     return "data:image/png;base64," + base64.b64encode(held.getvalue()).decode()
 
 
-class DataUrls:
+class DataUrlCache:
     """Recent pictures, encoded once each, beside the event loop."""
 
     remembered = 32
@@ -35,7 +35,7 @@ class DataUrls:
         self._longest = longest
         self._urls: OrderedDict[str, asyncio.Future[str]] = OrderedDict()
 
-    async def get(self, picture: Picture) -> str:
+    async def get(self, picture: ImageRef) -> str:
         """Return a picture's data URL."""
         key = picture.sha256 or picture.path
         if key not in self._urls:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmedpo.core.usage import Need
+from mmedpo.core.usage import Usage
 from mmedpo.data.text_files import split_lines
 from mmedpo.errors import RecipeError
 from mmedpo.store.run_folder import append
@@ -20,7 +20,7 @@ from mmedpo.store.run_folder import append
 FILE = "calls.jsonl"
 
 
-class Price(BaseModel):
+class TokenPrice(BaseModel):
     """What a model costs, in any currency, for a million tokens."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -46,21 +46,21 @@ class Budget(BaseModel):
     """Prompts and answers together."""
     money: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """In the currency of the prices."""
-    prices: dict[str, Price] = {}
+    prices: dict[str, TokenPrice] = {}
     """By the model's name, as a part calls it."""
 
 
 @dataclass
-class Spending:
+class SpendingLedger:
     """What one run folder's endpoints were paid, in this process and before."""
 
     budget: Budget
     path: Path | None = None  # where each call is noted; None: nowhere
-    by_model: dict[str, Need] = field(default_factory=dict)
+    by_model: dict[str, Usage] = field(default_factory=dict)
     lost: Counter[str] = field(default_factory=Counter)  # replies that may have been paid for and never came
     odd: dict[str, Counter[str]] = field(default_factory=dict)  # by model, what had to be guessed or replaced
-    held: Need = field(default_factory=Need)  # for calls in flight
-    batches: dict[str, tuple[str, Need, float]] = field(default_factory=dict)  # submitted: model, most, price's share
+    held: Usage = field(default_factory=Usage)  # for calls in flight
+    batches: dict[str, tuple[str, Usage, float]] = field(default_factory=dict)  # submitted: model, most, price's share
 
     def __post_init__(self) -> None:
         lines = split_lines(self.path.read_text(encoding="utf-8")) if self.path and self.path.exists() else []
@@ -72,32 +72,32 @@ class Spending:
             self._count(entry)
 
     @property
-    def total(self) -> Need:
+    def total(self) -> Usage:
         """What has been spent."""
-        return sum(self.by_model.values(), Need())
+        return sum(self.by_model.values(), Usage())
 
     @property
-    def aside(self) -> Need:
+    def aside(self) -> Usage:
         """What is set aside for calls in flight and batches."""
         return sum((need for _, need, _ in self.batches.values()), self.held)
 
-    def priced(self, model: str, tokens: tuple[int, int], share: float = 1.0, calls: int = 1) -> Need:
+    def priced(self, model: str, tokens: tuple[int, int], share: float = 1.0, calls: int = 1) -> Usage:
         """Return the need of calls with so many tokens, at a share of the price."""
         price = self.budget.prices.get(model)
-        return Need(calls, tokens, price.of(tokens) * share if price else 0.0)
+        return Usage(calls, tokens, price.of(tokens) * share if price else 0.0)
 
-    def beyond(self, need: Need) -> str:
+    def beyond(self, need: Usage) -> str:
         """Name the limit that a need would be beyond, with all that is spent and set aside; "" within all."""
         return self._beyond(self.total + self.aside + need)
 
-    def spent_out(self, limit: str, need: Need) -> RecipeError:
+    def spent_out(self, limit: str, need: Usage) -> RecipeError:
         """Say that a limit does not allow a need."""
         return RecipeError(
             f"budget.{limit} is spent: {said(self.total)} so far, and the next call may need {said(need)}; "
             "what is answered is kept: raise the budget and run the same command to go on"
         )
 
-    async def hold(self, need: Need) -> None:
+    async def hold(self, need: Usage) -> None:
         """Set a call's most aside; wait for others where it does not fit. Raises RecipeError when it never will."""
         while why := self.beyond(need):
             if not self.held.calls:
@@ -106,7 +106,7 @@ class Spending:
         self.held += need
 
     def settle(
-        self, model: str, need: Need, tokens: tuple[int, int] | None, *, lost: bool = False, odd: Sequence[str] = ()
+        self, model: str, need: Usage, tokens: tuple[int, int] | None, *, lost: bool = False, odd: Sequence[str] = ()
     ) -> None:
         """Let a call's hold go, and note what it took; None: nothing came. `odd` is what was odd about the answer."""
         self.held += need.times(-1)
@@ -114,7 +114,7 @@ class Spending:
             strange = {"odd": dict.fromkeys(odd, 1)} if odd else {}
             self._note({"model": model, **({"lost": 1} if tokens is None else {"tokens": list(tokens)}), **strange})
 
-    def set_aside(self, batch: str, model: str, need: Need, share: float) -> None:
+    def set_aside(self, batch: str, model: str, need: Usage, share: float) -> None:
         """Set a batch's most aside until it is collected, by this process or a later one."""
         most = {"calls": need.calls, "tokens": list(need.tokens), "share": share}
         self._note({"model": model, "batch": batch, "submitted": most})
@@ -143,13 +143,13 @@ class Spending:
             self.lost[model] += int(entry["lost"])
         self.odd.setdefault(model, Counter()).update(entry.get("odd", {}))
         if "tokens" in entry:
-            self.by_model[model] = self.by_model.get(model, Need()) + self._need(model, entry)
+            self.by_model[model] = self.by_model.get(model, Usage()) + self._need(model, entry)
 
-    def _need(self, model: str, entry: Mapping[str, Any]) -> Need:
+    def _need(self, model: str, entry: Mapping[str, Any]) -> Usage:
         tokens = (entry["tokens"][0], entry["tokens"][1])
         return self.priced(model, tokens, entry.get("share", 1.0), entry.get("calls", 1))
 
-    def _beyond(self, need: Need) -> str:
+    def _beyond(self, need: Usage) -> str:
         """Name the limit that a need is beyond; "" when it is within all."""
         limits = self.budget
         amounts = (("calls", limits.calls, need.calls), ("tokens", limits.tokens, sum(need.tokens)))
@@ -164,14 +164,14 @@ class Spending:
         for model, need, _ in self.batches.values():
             in_batches[model] += need.calls
         return {
-            name: as_json(self.by_model.get(name, Need()), self.lost[name])
+            name: as_json(self.by_model.get(name, Usage()), self.lost[name])
             | ({"calls in batches": in_batches[name]} if in_batches[name] else {})
             | self.odd.get(name, {})
             for name in sorted({*self.by_model, *self.lost, *in_batches})
         }
 
 
-def as_json(need: Need, lost: int = 0) -> dict[str, Any]:
+def as_json(need: Usage, lost: int = 0) -> dict[str, Any]:
     """Return a need as run.json has it."""
     return {
         "calls": need.calls,
@@ -182,7 +182,7 @@ def as_json(need: Need, lost: int = 0) -> dict[str, Any]:
     }
 
 
-def said(need: Need) -> str:
+def said(need: Usage) -> str:
     """Say a need in words."""
     money = f", {need.money:,.4f} in money" if need.money else ""
     return f"{need.calls:,} calls, {sum(need.tokens):,} tokens{money}"

@@ -15,8 +15,8 @@ from mmedpo.errors import RecipeError
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-    from mmedpo.endpoints.client import Chat
-    from mmedpo.endpoints.ledger import Spending
+    from mmedpo.endpoints.client import ChatClient
+    from mmedpo.endpoints.ledger import SpendingLedger
     from mmedpo.registry.contracts import Setting
 
 OPENAI = "https://api.openai.com/v1"
@@ -79,12 +79,12 @@ class Endpoint(BaseModel):
             raise ValueError("an address is http(s)://host[:port]/path, with a host's name and a port from 1 to 65535")
         return url
 
-    def chat(self, setting: Setting) -> Chat:
+    def chat(self, setting: Setting) -> ChatClient:
         """Make the client. Raises RecipeError when the key that the endpoint needs is not in the environment."""
-        from mmedpo.endpoints.client import Chat
+        from mmedpo.endpoints.client import ChatClient
 
-        spending = cast("Spending | None", setting.spending)  # a run has no other
-        return Chat(self, setting.journal, setting.allow_remote, spending)
+        spending = cast("SpendingLedger | None", setting.spending)  # a run has no other
+        return ChatClient(self, setting.journal, setting.allow_remote, spending)
 
     @property
     def price_share(self) -> float:

@@ -9,7 +9,7 @@ from mmedpo.core.answers import mended
 from mmedpo.errors import RecipeError
 
 
-class Prompts:
+class PromptTemplates:
     """The texts `system.txt` and `user.txt` of a recipe's folder; one that is missing there is the part's own."""
 
     def __init__(self, own: Path, folder: Path | str | None) -> None:
@@ -38,11 +38,11 @@ class Prompts:
 def _read(own: Path, folder: Path, name: str) -> tuple[Path, Any]:
     import jinja2
 
-    from mmedpo.endpoints.templates import Template
+    from mmedpo.endpoints.templates import SandboxTemplate
 
     path = folder / name if (folder / name).is_file() else own / name
     try:
-        return path, Template(path.read_text(encoding="utf-8"), str(path))
+        return path, SandboxTemplate(path.read_text(encoding="utf-8"), str(path))
     except jinja2.TemplateSyntaxError as error:
         raise RecipeError(f"{path}:{error.lineno}: is no prompt template ({error.message})") from None
     except (jinja2.TemplateError, UnicodeDecodeError, RecursionError, OverflowError) as error:

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 
-class Allowance:
+class TokenBucket:
     """So much a minute, saved up for at most two seconds, so that requests are spread and not sent in bursts."""
 
     def __init__(self, per_minute: float | None) -> None:
@@ -34,12 +34,12 @@ class Allowance:
         self._at = now
 
 
-class Pace:
+class RateLimiter:
     """When the next request may be sent."""
 
     def __init__(self, requests: float | None, tokens: float | None) -> None:
         """Take the requests and tokens allowed a minute; None is no limit."""
-        self._requests, self._tokens = Allowance(requests), Allowance(tokens)
+        self._requests, self._tokens = TokenBucket(requests), TokenBucket(tokens)
         self._silent_until = 0.0
 
     async def turn(self, tokens: float) -> None:

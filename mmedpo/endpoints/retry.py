@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mmedpo.endpoints.http.outcome import NoAnswer, Passing
+from mmedpo.endpoints.http.outcome import NoAnswerError, TransientError
 from mmedpo.endpoints.locality import host_of
-from mmedpo.endpoints.rate_limit import Pace
+from mmedpo.endpoints.rate_limit import RateLimiter
 from mmedpo.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Trouble:
+class RetryState:
     """What a request has been through."""
 
     began: float
@@ -29,9 +29,9 @@ class Trouble:
     own: int = 0  # of these, which may be the request's own fault
     what: str = ""  # happened last
 
-    def end(self) -> NoAnswer:
+    def end(self) -> NoAnswerError:
         """Give the request up."""
-        return NoAnswer(f"the endpoint failed on it time and again, last with: {self.what}", passing=True)
+        return NoAnswerError(f"the endpoint failed on it time and again, last with: {self.what}", passing=True)
 
 
 def tell(line: str) -> None:
@@ -39,7 +39,7 @@ def tell(line: str) -> None:
     print(f"mmedpo: {line}", file=sys.stderr, flush=True)
 
 
-class Outage:
+class OutageNotice:
     """What the screen is told while an endpoint fails: a line after the first tries, then one every half minute."""
 
     every = 30.0  # seconds between two lines
@@ -55,7 +55,7 @@ class Outage:
         """Note that the endpoint works."""
         self._failures, self._known = 0, False
 
-    def failed(self, fault: Passing, until: float) -> None:
+    def failed(self, fault: TransientError, until: float) -> None:
         """Note a failure, and until when (by the monotonic clock) the endpoint is asked again."""
         self._failures += 1
         ends = time.strftime("%H:%M:%S", time.localtime(time.time() + max(0.0, until - time.monotonic())))
@@ -78,11 +78,16 @@ class Outage:
             tell(self._line)
 
 
-class Patience:
+class RetryPolicy:
     """What to do after a failed try, by what the endpoint does for others."""
 
     def __init__(
-        self, endpoint: Endpoint, pace: Pace, outage: Outage, serves: Callable[[], Awaitable[bool]], first_pause: float
+        self,
+        endpoint: Endpoint,
+        pace: RateLimiter,
+        outage: OutageNotice,
+        serves: Callable[[], Awaitable[bool]],
+        first_pause: float,
     ) -> None:
         """Take the options, whom to keep silent, what finds out whether the endpoint is alive, and the first pause."""
         self._endpoint, self._pace, self._outage = endpoint, pace, outage
@@ -95,7 +100,7 @@ class Patience:
         self._alive_at = time.monotonic()
         self._outage.over()
 
-    async def wait(self, fault: Passing, trouble: Trouble) -> None:
+    async def wait(self, fault: TransientError, trouble: RetryState) -> None:
         """Wait before the next try; give up on the question, or on the endpoint when it answers nobody."""
         self._blame(fault, trouble)
         alive = max(trouble.began, self._alive_at)
@@ -116,7 +121,7 @@ class Patience:
             longest = min(30.0, self._first_pause * 2 ** min(trouble.tries - 1, 10))
             await self._outage.sleep(longest * self._jitter.uniform(0.5, 1.0))
 
-    def _blame(self, fault: Passing, trouble: Trouble) -> None:
+    def _blame(self, fault: TransientError, trouble: RetryState) -> None:
         """Count a failure, and as the request's own when the endpoint has answered others since the last one."""
         trouble.tries += 1
         trouble.what = fault.what

@@ -8,14 +8,20 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
 from mmedpo.core.records import digest
-from mmedpo.core.usage import Need
+from mmedpo.core.usage import Usage
 from mmedpo.endpoints.http.body import answer_in, text_in
-from mmedpo.endpoints.http.dialect import Dialect
+from mmedpo.endpoints.http.dialect import EndpointDialect
 from mmedpo.endpoints.http.failure import blame_for
-from mmedpo.endpoints.http.outcome import Answer, Endless, NoAnswer, Passing, Refused
-from mmedpo.endpoints.ledger import Spending
+from mmedpo.endpoints.http.outcome import (
+    EndpointAnswer,
+    EndpointRefusal,
+    NoAnswerError,
+    ResponseTooLongError,
+    TransientError,
+)
+from mmedpo.endpoints.ledger import SpendingLedger
 from mmedpo.endpoints.locality import host_of
-from mmedpo.endpoints.rate_limit import Pace
+from mmedpo.endpoints.rate_limit import RateLimiter
 from mmedpo.endpoints.retry import tell
 from mmedpo.endpoints.token_bounds import image_tokens, text_tokens
 from mmedpo.errors import DataError, MmedpoError, RecipeError
@@ -25,7 +31,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
     from mmedpo.endpoints.options import Endpoint
-    from mmedpo.registry.contracts import Memory
+    from mmedpo.registry.contracts import AnswerStore
 
 Messages = list[dict[str, Any]]
 IMAGE_TOKENS = 1500  # what an image costs at most, roughly, for keeping to a limit of tokens a minute
@@ -33,10 +39,12 @@ HOPELESS = 4  # successes without an answer in them, before the first with one, 
 REJECTED = 8  # requests that are all rejected, before the first answer, after which something is wrong with all
 
 
-class Sending:
+class RequestSender:
     """The one way to an endpoint: what it takes, what it may cost, and what its refusals mean."""
 
-    def __init__(self, endpoint: Endpoint, journal: Memory | None, spending: Spending, pace: Pace) -> None:
+    def __init__(
+        self, endpoint: Endpoint, journal: AnswerStore | None, spending: SpendingLedger, pace: RateLimiter
+    ) -> None:
         """Take the options, where the dialect is kept for batches, the purse, and the limits."""
         self._endpoint, self._spending, self._pace = endpoint, spending, pace
         self._journal = journal if endpoint.batch else None
@@ -44,9 +52,9 @@ class Sending:
         self._answered = self._rejected = self._unusable = 0
         modern = endpoint.azure or host_of(endpoint.base_url) == "api.openai.com"
         limit = "max_completion_tokens" if modern else "max_tokens"
-        self.dialect = Dialect(endpoint.structured != "prompt", limit)
+        self.dialect = EndpointDialect(endpoint.structured != "prompt", limit)
         if self._journal:
-            self.dialect = self._journal.get(self._dialect_key, lambda value: Dialect(**value)) or self.dialect
+            self.dialect = self._journal.get(self._dialect_key, lambda value: EndpointDialect(**value)) or self.dialect
         self.stop: MmedpoError | None = None  # why nothing more is sent
         self._key, self._client = "", cast("AsyncOpenAI", None)
 
@@ -56,10 +64,10 @@ class Sending:
         self._client = self._endpoint.connect(self._key)
         return self._client
 
-    async def send(self, messages: Messages, image: str | None, schema: Mapping[str, Any]) -> Answer | None:
+    async def send(self, messages: Messages, image: str | None, schema: Mapping[str, Any]) -> EndpointAnswer | None:
         """Send a request once, in the dialect known so far; return None where that was the fault.
 
-        Raises Passing, NoAnswer, or what stops the run.
+        Raises TransientError, NoAnswerError, or what stops the run.
         """
         expected = _expected_tokens(messages, image is not None) + self._endpoint.max_tokens
         async with self._slots:
@@ -77,7 +85,7 @@ class Sending:
             self._note(got, expected, need)
         return self._judged(got, dialect)
 
-    async def _got(self, body: dict[str, Any], need: Need) -> Answer | Passing | Refused:
+    async def _got(self, body: dict[str, Any], need: Usage) -> EndpointAnswer | TransientError | EndpointRefusal:
         """Send a body and return what becomes of it."""
         try:
             async with asyncio.timeout(self._endpoint.timeout):
@@ -89,10 +97,10 @@ class Sending:
             return blame
         return answer_in(self.clean(text_in(raw.content)), need.tokens, self.clean)
 
-    def _note(self, got: Answer | Passing | Refused, expected: float, need: Need) -> None:
+    def _note(self, got: EndpointAnswer | TransientError | EndpointRefusal, expected: float, need: Usage) -> None:
         """Note what a call took."""
-        answer = got if isinstance(got, Answer) else None
-        lost = isinstance(got, Passing) and got.maybe_paid
+        answer = got if isinstance(got, EndpointAnswer) else None
+        lost = isinstance(got, TransientError) and got.maybe_paid
         self._pace.correct(expected, sum(answer.tokens) if answer else 0)
         odd = answer.odd if answer else ()
         tokens = answer.tokens if answer else None
@@ -105,7 +113,7 @@ class Sending:
         security = cast(Any, {"security": {"bearer_auth": True}})
         return await self._client.post("/chat/completions", cast_to=httpx2.Response, body=body, options=security)
 
-    def most(self, messages: Messages, image: bool) -> Need:
+    def most(self, messages: Messages, image: bool) -> Usage:
         """Return what a request can take at most."""
         prompt = sum(text_tokens(message["content"]) for message in messages)
         tokens = (prompt + (image_tokens(self._endpoint) if image else 0), self._endpoint.max_tokens)
@@ -120,12 +128,14 @@ class Sending:
             messages = [messages[0], shown, *messages[2:]]
         return {"model": end.model, **self.dialect.body(messages, end.max_tokens, end.temperature, schema)}
 
-    def _judged(self, got: Answer | Passing | Refused, dialect: Dialect) -> Answer | None:
+    def _judged(
+        self, got: EndpointAnswer | TransientError | EndpointRefusal, dialect: EndpointDialect
+    ) -> EndpointAnswer | None:
         """Return an answer, or None where the dialect was the fault; raise what a failed call means."""
-        if isinstance(got, Answer):
+        if isinstance(got, EndpointAnswer):
             self._answered += 1
             return got
-        if isinstance(got, Passing):
+        if isinstance(got, TransientError):
             if got.teaches and self.learn(dialect, got.said, sure=False):
                 return None
             raise self._hopeless(got) or got
@@ -133,12 +143,12 @@ class Sending:
             return None
         verdict = self.verdict(got)
         self._rejected += 1
-        if isinstance(verdict, NoAnswer) and not self._answered and self._rejected >= REJECTED:
+        if isinstance(verdict, NoAnswerError) and not self._answered and self._rejected >= REJECTED:
             told = f"{self._endpoint.base_url} answered HTTP {got.status}: {got.said[:300]}"
             raise RecipeError(f"{told}; it has rejected all {self._rejected} requests so far")
         raise verdict
 
-    def _hopeless(self, fault: Passing) -> RecipeError | None:
+    def _hopeless(self, fault: TransientError) -> RecipeError | None:
         """Say that there is no model at an address that has given nothing but pages and the like."""
         self._unusable += fault.unusable
         if self._answered or self._unusable < HOPELESS:
@@ -148,7 +158,7 @@ class Sending:
             "see base_url, which may lack /v1, and the key. Nothing is lost, the same command goes on"
         )
 
-    def learn(self, dialect: Dialect, said: str, *, sure: bool = True) -> bool:
+    def learn(self, dialect: EndpointDialect, said: str, *, sure: bool = True) -> bool:
         """Leave out from now on what a refusal complains of; tell whether the request can be written otherwise."""
         adapted = dialect.adapted(said, sure=sure)
         if adapted == dialect or (self._endpoint.structured == "schema" and not adapted.schema):
@@ -166,7 +176,7 @@ class Sending:
         end = self._endpoint
         return digest("dialect", end.base_url, end.azure, end.model, end.structured)
 
-    def verdict(self, blame: Refused) -> Exception:
+    def verdict(self, blame: EndpointRefusal) -> Exception:
         """Tell what concerns one question from what will go wrong with all."""
         end = self._endpoint
         told = f"{end.base_url} answered HTTP {blame.status}: {blame.said[:300]}"
@@ -188,7 +198,7 @@ class Sending:
                 raw = await self._client.models.with_raw_response.list(timeout=within)
         except openai.APIStatusError as error:
             return error.status_code < 500
-        except (openai.APIError, TimeoutError, Endless):
+        except (openai.APIError, TimeoutError, ResponseTooLongError):
             return False
         return text_in(raw.content).lstrip().startswith(("{", "["))
 

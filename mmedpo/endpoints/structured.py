@@ -25,36 +25,36 @@ LONGEST = 1_000_000  # characters; no answer is that long, and looking through i
 
 
 @dataclass(frozen=True)
-class Fault:
+class AnswerFault:
     """What is wrong with an answer."""
 
     reason: str  # for the count of drops: few and plain
     say: str  # to the model, which is asked again
 
 
-EMPTY = Fault("the answer is empty", "Your answer was empty. Answer with the JSON object.")
-CUT = Fault("the answer was cut off", "Your answer was cut off. Answer again, with much shorter texts.")
-THOUGHT = Fault(
+EMPTY = AnswerFault("the answer is empty", "Your answer was empty. Answer with the JSON object.")
+CUT = AnswerFault("the answer was cut off", "Your answer was cut off. Answer again, with much shorter texts.")
+THOUGHT = AnswerFault(
     "the answer was cut off within a thought",
     "Your answer ended before your thoughts did. Think briefly, then answer with the JSON object.",
 )
-LONG = Fault("the answer has no end", "Your answer was far too long. Answer with the JSON object alone.")
-NO_JSON = Fault("the answer is not JSON", "That is not one complete JSON object. Answer with nothing but it.")
-TWO = Fault(
+LONG = AnswerFault("the answer has no end", "Your answer was far too long. Answer with the JSON object alone.")
+NO_JSON = AnswerFault("the answer is not JSON", "That is not one complete JSON object. Answer with nothing but it.")
+TWO = AnswerFault(
     "two answers that differ were given",
     "You gave more than one answer, and they differ. Give one JSON object, and no draft or example.",
 )
-FORM = Fault(
+FORM = AnswerFault(
     "the form was repeated and not filled in",
     "That repeats the description of the object. Put your own values into it.",
 )
 
 
-class _Twice(ValueError):
+class _DuplicateKeyError(ValueError):
     """A key stands twice in one object."""
 
 
-def read_reply(text: str, kind: type[Reply], *, cut: bool = False) -> Reply | Fault:
+def read_reply(text: str, kind: type[Reply], *, cut: bool = False) -> Reply | AnswerFault:
     """Return the object of a kind that an answer holds, prose around it or not; `cut` when it hit the token limit."""
     if len(text) > LONGEST:
         return LONG
@@ -69,49 +69,49 @@ def read_reply(text: str, kind: type[Reply], *, cut: bool = False) -> Reply | Fa
         if cut and not objects:
             return CUT  # what was to follow may have been another answer
         objects = objects or list(_objects_within(_without_form(said, kind)))
-    except _Twice as error:
-        return Fault("a key stands twice in the answer", f"The key {error} stands twice. Give each key once.")
+    except _DuplicateKeyError as error:
+        return AnswerFault("a key stands twice in the answer", f"The key {error} stands twice. Give each key once.")
     return _one_of(objects, kind) if objects else NO_JSON
 
 
-def _one_of(objects: Sequence[_Object], kind: type[Reply]) -> Reply | Fault:
+def _one_of(objects: Sequence[_JsonObject], kind: type[Reply]) -> Reply | AnswerFault:
     """Return the answer that the objects give, if it is one."""
     own = [one for one in objects if not _is_form(one, kind)]
     if not own:
         return FORM
     read = [_validated(one.value, kind) for one in own]
-    fits = [reply for reply in read if not isinstance(reply, Fault)]
+    fits = [reply for reply in read if not isinstance(reply, AnswerFault)]
     if not fits:
-        return next(reply for reply in read if isinstance(reply, Fault))
+        return next(reply for reply in read if isinstance(reply, AnswerFault))
     answer = fits[0].model_dump()
-    others = [one.value for one, reply in zip(own, read, strict=True) if isinstance(reply, Fault)]
+    others = [one.value for one, reply in zip(own, read, strict=True) if isinstance(reply, AnswerFault)]
     if any(fit != fits[0] for fit in fits) or any(_contradicts(other, answer) for other in others):
         return TWO
     return TWO if any(_gives(one.around or "", answer) for one in own) else fits[0]
 
 
 @dataclass(frozen=True)
-class _Object:
+class _JsonObject:
     """An object in a text, and the text between the one before it and the next; none where it is the whole text."""
 
     value: dict[str, Any]
     around: str | None = None
 
 
-def _whole(text: str) -> list[_Object]:
+def _whole(text: str) -> list[_JsonObject]:
     """Return the object that a text is, from its first character to its last; nothing where it is not one."""
     bare = text.strip()
     if not (bare.startswith("{") and bare.endswith("}")):
         return []
     try:
-        return [_Object(_decoder().decode(bare))]
-    except _Twice:
+        return [_JsonObject(_decoder().decode(bare))]
+    except _DuplicateKeyError:
         raise
     except (ValueError, RecursionError):
         return []
 
 
-def _objects_within(text: str) -> Iterator[_Object]:
+def _objects_within(text: str) -> Iterator[_JsonObject]:
     """Yield the objects that begin at some brace of a text, none within another."""
     at, told, tried = text.find("{"), 0, 0
     found: list[tuple[dict[str, Any], int, int]] = []
@@ -121,7 +121,7 @@ def _objects_within(text: str) -> Iterator[_Object]:
         tried += 1
         try:
             value, end = _decoder().raw_decode(text, at)
-        except _Twice:
+        except _DuplicateKeyError:
             raise
         except (ValueError, RecursionError):
             at = text.find("{", at + 1)
@@ -130,7 +130,7 @@ def _objects_within(text: str) -> Iterator[_Object]:
         at = text.find("{", end)
     for number, (value, start, end) in enumerate(found):
         after = found[number + 1][1] if number + 1 < len(found) else len(text)
-        yield _Object(value, f"{text[told:start]} {text[end:after]}")
+        yield _JsonObject(value, f"{text[told:start]} {text[end:after]}")
         told = end
 
 
@@ -162,7 +162,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     keys = [key for key, _ in pairs]
     twice = [key for key in keys if keys.count(key) > 1]
     if twice:
-        raise _Twice(mended(json.dumps(twice[0], ensure_ascii=False)))
+        raise _DuplicateKeyError(mended(json.dumps(twice[0], ensure_ascii=False)))
     return {key: mended(value) if isinstance(value, str) else value for key, value in pairs}
 
 
@@ -175,17 +175,17 @@ def _finite(text: str) -> float:
     return value if math.isfinite(value) else _no_number(text)
 
 
-def _validated(value: dict[str, Any], kind: type[Reply]) -> Reply | Fault:
+def _validated(value: dict[str, Any], kind: type[Reply]) -> Reply | AnswerFault:
     """Return an object as a kind, or what is wrong with it."""
     fields = _fields(kind)
     for name, given in value.items():
         if isinstance(given, bool) and name in fields and "boolean" not in _type_of(fields[name]):
             say = f"The object is wrong: {name}: Input should be a {_type_of(fields[name])}, not {json.dumps(given)}."
-            return Fault("the answer has not the fields asked for", say)
+            return AnswerFault("the answer has not the fields asked for", say)
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        return Fault("the answer has not the fields asked for", f"The object is wrong: {_told(error)}.")
+        return AnswerFault("the answer has not the fields asked for", f"The object is wrong: {_told(error)}.")
 
 
 def _told(error: ValidationError) -> str:
@@ -229,7 +229,7 @@ def strict_schema(kind: type[BaseModel]) -> dict[str, Any]:
     return {**schema, "additionalProperties": False, "required": list(schema["properties"])}
 
 
-def _is_form(one: _Object, kind: type[BaseModel]) -> bool:
+def _is_form(one: _JsonObject, kind: type[BaseModel]) -> bool:
     """Tell whether an object is the form itself: a field holds what was said of it, or within prose a placeholder."""
     known = _form_words(kind)
     given = {name: _words(value) for name, value in one.value.items() if isinstance(value, str) and name in known}

@@ -20,16 +20,16 @@ LONGEST = 10_000_000  # characters
 LARGEST = 1_000_000  # number that a template may write or reckon
 
 
-class TooMuch(TemplateRuntimeError):
+class TemplateLimitError(TemplateRuntimeError):
     """A template does more than a prompt needs."""
 
 
-class Template:
+class SandboxTemplate:
     """A template in its sandbox."""
 
     def __init__(self, text: str, name: str) -> None:
         """Compile a text; `name` is what its errors call it. Raises jinja2's errors for what is no template."""
-        self._sandbox = _Sandbox(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        self._sandbox = _BoundedSandbox(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
         tree = self._sandbox.parse(text)
         code = self._sandbox.compile(_counted(tree), filename=name)
         self._template = Compiled.from_code(self._sandbox, code, self._sandbox.make_globals(None))
@@ -41,12 +41,12 @@ class Template:
         for part in self._template.generate(values):
             size += len(part)
             if size > LONGEST:
-                raise TooMuch(f"makes a prompt of more than {LONGEST:,} characters")
+                raise TemplateLimitError(f"makes a prompt of more than {LONGEST:,} characters")
             parts.append(part)
         return "".join(parts)
 
 
-class _Sandbox(SandboxedEnvironment):
+class _BoundedSandbox(SandboxedEnvironment):
     """Jinja's sandbox, which keeps a template from the machine, and also from working for ever."""
 
     intercepted_binops = frozenset(["+", "-", "*", "**", "%"])
@@ -77,10 +77,10 @@ class _Sandbox(SandboxedEnvironment):
         if operator == "%":
             _no_wide_format(left)
         if operator == "**" and isinstance(right, int) and abs(right) > 64:
-            raise TooMuch(f"reckons with a power of {right:,}")
+            raise TemplateLimitError(f"reckons with a power of {right:,}")
         for one, other in ((left, right), (right, left)):
             if operator == "*" and isinstance(one, int) and hasattr(other, "__len__") and one * len(other) > LONGEST:
-                raise TooMuch(f"makes a text or list of more than {LONGEST:,}")
+                raise TemplateLimitError(f"makes a text or list of more than {LONGEST:,}")
         return self._measured(super().call_binop(context, operator, left, right))
 
     def _counted(self, items: Iterable[Any]) -> Iterator[Any]:
@@ -90,24 +90,24 @@ class _Sandbox(SandboxedEnvironment):
 
     def _measured(self, value: Any) -> Any:
         if isinstance(value, int) and abs(value) > LARGEST:
-            raise TooMuch(f"reckons with numbers beyond {LARGEST:,}")
+            raise TemplateLimitError(f"reckons with numbers beyond {LARGEST:,}")
         size = len(value) if isinstance(value, str | list | tuple | dict) else 0
         if size > LONGEST:
-            raise TooMuch(f"makes a text or list of more than {LONGEST:,}")
+            raise TemplateLimitError(f"makes a text or list of more than {LONGEST:,}")
         self._work(size // 1000)
         return value
 
     def _work(self, steps: int) -> None:
         self.done += steps
         if self.done > WORK:
-            raise TooMuch("loops too long: a prompt has no need of it")
+            raise TemplateLimitError("loops too long: a prompt has no need of it")
 
 
 def _counted(tree: nodes.Template) -> nodes.Template:
     """Put a count on every loop of a template, and a measure on every text that it puts together."""
     for number in tree.find_all(nodes.Const):
         if isinstance(number.value, int) and abs(number.value) > LARGEST:
-            raise TooMuch(f"line {number.lineno}: has a number beyond {LARGEST:,}")
+            raise TemplateLimitError(f"line {number.lineno}: has a number beyond {LARGEST:,}")
     for loop in tree.find_all(nodes.For):
         loop.iter = _through("_counted", loop.iter)
     for made in list(tree.find_all(nodes.Assign)):
@@ -129,7 +129,7 @@ def _formatted(pattern: Any, *args: Any, **values: Any) -> str:
 def _no_wide_format(pattern: Any) -> None:
     """Refuse a pattern that asks for a text of any length."""
     if isinstance(pattern, str) and re.search(r"[0-9]{5,}|\*", pattern):
-        raise TooMuch("formats a text wider than a page")
+        raise TemplateLimitError("formats a text wider than a page")
 
 
 def _through(name: str, expression: Any) -> nodes.Filter:

@@ -11,27 +11,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
-from mmedpo.registry.contracts import Combines, Statistics
+from mmedpo.registry.contracts import MeasureCombiner, Statistics
 
 DRAWS = 1000  # at least
 PER_TEST = 25  # so that of many comparisons one that no draw contradicts is below .05 after Holm: 1 / 25 = .04
 AT_ONCE = 256  # draws; all of them would be a large table of many groups
-Rows = Sequence[Statistics]  # of each case
+CaseStatistics = Sequence[Statistics]  # of each case
 Draw = tuple[Sequence[int], Sequence[int]]  # trainings and groups
-Measured = Callable[[Sequence[Draw]], list[dict[str, float]]]
+MeasureDraws = Callable[[Sequence[Draw]], list[dict[str, float]]]
 
 
 def paired_intervals(
-    metric: Combines, before: Rows, after: Rows, groups: Sequence[str], seed: int
+    metric: MeasureCombiner, before: CaseStatistics, after: CaseStatistics, groups: Sequence[str], seed: int
 ) -> dict[str, dict[str, float]]:
     """Return, for each measure, after minus before with its 95 % interval over resampled groups."""
     return pooled_intervals(metric, [before], [after], groups, seed)
 
 
 def pooled_intervals(
-    metric: Combines,
-    before: Sequence[Rows],
-    after: Sequence[Rows],
+    metric: MeasureCombiner,
+    before: Sequence[CaseStatistics],
+    after: Sequence[CaseStatistics],
     groups: Sequence[str],
     seed: int,
     bases: Sequence[str] | None = None,
@@ -45,8 +45,8 @@ def pooled_intervals(
 
 
 def resampled(
-    metric: Combines,
-    trainings: Sequence[Rows],
+    metric: MeasureCombiner,
+    trainings: Sequence[CaseStatistics],
     groups: Sequence[str],
     seed: int,
     bases: Sequence[str] | None = None,
@@ -98,7 +98,7 @@ def _draws(bases: Sequence[str], blocks: int, seed: int, count: int) -> Iterator
         yield [trainings[base][k] for base in some(len(trainings)) for k in some(len(trainings[base]))], drawn
 
 
-def _measure(metric: Combines, side: Sequence[Rows], blocks: Sequence[Sequence[int]]) -> Measured:
+def _measure(metric: MeasureCombiner, side: Sequence[CaseStatistics], blocks: Sequence[Sequence[int]]) -> MeasureDraws:
     """Return what measures draws of trainings and groups."""
     if metric.additive:
         return _of_sums(metric, side, blocks)
@@ -112,7 +112,7 @@ def _measure(metric: Combines, side: Sequence[Rows], blocks: Sequence[Sequence[i
     return measures
 
 
-def _of_sums(metric: Combines, side: Sequence[Rows], blocks: Sequence[Sequence[int]]) -> Measured:
+def _of_sums(metric: MeasureCombiner, side: Sequence[CaseStatistics], blocks: Sequence[Sequence[int]]) -> MeasureDraws:
     """Sum each group's statistics once; a resample is then a weighted sum of groups, and `combine` sees one row."""
     import numpy as np
 

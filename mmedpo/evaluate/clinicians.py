@@ -13,9 +13,9 @@ from typing import Any
 
 from mmedpo.core.disk import writing
 from mmedpo.core.privacy import private
-from mmedpo.core.records import Pair, Weighted, digest
+from mmedpo.core.records import Pair, WeightedPair, digest
 from mmedpo.data.csv_files import csv_rows
-from mmedpo.data.tables import Row, every
+from mmedpo.data.tables import TableRow, every
 from mmedpo.errors import DataError
 from mmedpo.evaluate.bootstrap import DRAWS
 from mmedpo.store.pairs_file import read_pairs
@@ -26,7 +26,7 @@ SHEET = ("pair", "hash", "question", "chosen_image", "rejected_image", "chosen",
 
 
 @dataclass(frozen=True)
-class Rated:
+class RatedPair:
     """A pair that both have rated."""
 
     group: str  # patient, else image: what is resampled together
@@ -35,7 +35,7 @@ class Rated:
 
 
 @dataclass(frozen=True)
-class Rating:
+class ClinicianRating:
     """A row of the clinicians' table."""
 
     pair: str
@@ -78,7 +78,7 @@ def compare_with(folder: Path, table: Path) -> dict[str, Any]:
     ratings = every(map(partial(_rating, ours), csv_rows(table, require=_require_columns)))
     given = [rating for rating in ratings if rating.value is not None]
     rated = list(_rated(ours, given, table))
-    measures: dict[str, Callable[[Sequence[Rated]], float | None]] = {"spearman": spearman, "weighted kappa": kappa}
+    measures: dict[str, Callable[[Sequence[RatedPair]], float | None]] = {"spearman": spearman, "weighted kappa": kappa}
     result: dict[str, Any] = {"pairs": len(rated), "groups": len({one.group for one in rated})}
     result |= {
         "rows not rated": len(ratings) - len(given),
@@ -92,7 +92,7 @@ def _require_columns(names: Sequence[str], place: str) -> None:
         raise DataError(f"{place}: has no column {sorted(missing)[0]!r}; wanted are 'pair' and 'rating'")
 
 
-def _rating(ours: Mapping[str, Weighted], row: Row) -> Rating:
+def _rating(ours: Mapping[str, WeightedPair], row: TableRow) -> ClinicianRating:
     """Read a row. Raises DataError when its pair is not in the run, or another by now."""
     name, told = row.text("pair"), row.get("hash")
     if name not in ours:
@@ -101,10 +101,10 @@ def _rating(ours: Mapping[str, Weighted], row: Row) -> Rating:
         raise row.wrong(
             f"the pair {name!r} is not the one that was rated: it has changed; take the row out or rate anew"
         )
-    return Rating(name, _value(row), told)
+    return ClinicianRating(name, _value(row), told)
 
 
-def _value(row: Row) -> float | None:
+def _value(row: TableRow) -> float | None:
     text = row.get("rating")
     try:
         value = float(text) if text else None
@@ -115,7 +115,7 @@ def _value(row: Row) -> float | None:
     return value
 
 
-def _rated(ours: Mapping[str, Weighted], ratings: Sequence[Rating], table: Path) -> Iterator[Rated]:
+def _rated(ours: Mapping[str, WeightedPair], ratings: Sequence[ClinicianRating], table: Path) -> Iterator[RatedPair]:
     by_pair: dict[str, list[float]] = {}
     for rating in ratings:
         by_pair.setdefault(rating.pair, []).append(rating.value or 0.0)
@@ -124,10 +124,10 @@ def _rated(ours: Mapping[str, Weighted], ratings: Sequence[Rating], table: Path)
     if len(rated) < 3:
         raise DataError(f"{table}: {len(rated)} of its pairs have a relevance in the run; at least 3 are needed")
     for item, theirs in rated:
-        yield Rated(item.pair.case.group or item.pair.case.id, SCALE * float(item.score.relevance or 0), theirs)
+        yield RatedPair(item.pair.case.group or item.pair.case.id, SCALE * float(item.score.relevance or 0), theirs)
 
 
-def spearman(rated: Sequence[Rated]) -> float | None:
+def spearman(rated: Sequence[RatedPair]) -> float | None:
     """Return the rank correlation; None where a side is all alike."""
     from scipy.stats import spearmanr
 
@@ -137,7 +137,7 @@ def spearman(rated: Sequence[Rated]) -> float | None:
     return float(spearmanr(ours, theirs).statistic)
 
 
-def kappa(rated: Sequence[Rated]) -> float | None:
+def kappa(rated: Sequence[RatedPair]) -> float | None:
     """Return Cohen's kappa with quadratic weights over whole numbers from 0 to 10; None where it is not defined."""
     import numpy as np
 
@@ -151,10 +151,12 @@ def kappa(rated: Sequence[Rated]) -> float | None:
     return float(1 - (apart * table).sum() / chance) if chance else None
 
 
-def _with_interval(measure: Callable[[Sequence[Rated]], float | None], rated: Sequence[Rated]) -> dict[str, Any]:
+def _with_interval(
+    measure: Callable[[Sequence[RatedPair]], float | None], rated: Sequence[RatedPair]
+) -> dict[str, Any]:
     import numpy as np
 
-    groups: dict[str, list[Rated]] = {}
+    groups: dict[str, list[RatedPair]] = {}
     for one in rated:
         groups.setdefault(one.group, []).append(one)
     blocks, generator = list(groups.values()), np.random.default_rng(0)

@@ -12,7 +12,7 @@ from mmedpo.data.json_files import jsonl_rows
 from mmedpo.errors import DataError
 from mmedpo.evaluate.bootstrap import gaps, holm, resampled
 from mmedpo.evaluate.direction import is_count
-from mmedpo.evaluate.evaluation import Measuring, measured_by
+from mmedpo.evaluate.evaluation import EvaluationMetric, measured_by
 from mmedpo.recipe.of_run import load_run
 from mmedpo.registry.contracts import Statistics
 from mmedpo.store.result_keys import other
@@ -20,7 +20,7 @@ from mmedpo.store.run_folder import read_json
 
 
 @dataclass(frozen=True)
-class Method:
+class MethodRuns:
     """One or more runs that differ in their seed alone."""
 
     name: str
@@ -49,7 +49,7 @@ def compare(named: Sequence[str], *, start: bool = False, only: Sequence[str] = 
     """
     methods = _named_apart([_method(text) for text in named])
     if start:
-        methods.insert(0, Method("start", methods[0].runs, methods[0].rows, 0))
+        methods.insert(0, MethodRuns("start", methods[0].runs, methods[0].rows, 0))
     first = methods[0]
     metrics = _metrics(first.runs[0])
     _same_cases(methods)
@@ -64,7 +64,7 @@ def compare(named: Sequence[str], *, start: bool = False, only: Sequence[str] = 
     return rows
 
 
-def _named_apart(methods: Sequence[Method]) -> list[Method]:
+def _named_apart(methods: Sequence[MethodRuns]) -> list[MethodRuns]:
     """Call methods by their paths where the names of their folders are alike, and one that is named twice by number."""
     if len({method.name for method in methods}) == len(methods):
         return list(methods)
@@ -73,10 +73,10 @@ def _named_apart(methods: Sequence[Method]) -> list[Method]:
     return [replace(method, name=name) for method, name in zip(methods, names, strict=True)]
 
 
-def _method(text: str) -> Method:
+def _method(text: str) -> MethodRuns:
     folders = tuple(Path(part) for part in text.split(","))
     rows = tuple(_answers(folder) for folder in folders)
-    return Method(", ".join(folder.name for folder in folders), folders, rows, 1)
+    return MethodRuns(", ".join(folder.name for folder in folders), folders, rows, 1)
 
 
 def _answers(folder: Path) -> tuple[Mapping[str, Any], ...]:
@@ -92,27 +92,27 @@ def _answers(folder: Path) -> tuple[Mapping[str, Any], ...]:
     return rows
 
 
-def _metrics(folder: Path) -> Sequence[Measuring]:
+def _metrics(folder: Path) -> Sequence[EvaluationMetric]:
     loaded = load_run(folder)
     if loaded.recipe.evaluate is None:
         raise DataError(f"{folder}: its recipe has no 'evaluate:', so nothing was measured")
     return measured_by(loaded)
 
 
-def _values(metric: Measuring, method: Method, only: Sequence[str]) -> dict[str, float]:
+def _values(metric: EvaluationMetric, method: MethodRuns, only: Sequence[str]) -> dict[str, float]:
     """Measure a method, over all its runs."""
     values = metric.combine([row for rows in method.statistics(metric.use) for row in rows])
     return {name: value for name, value in values.items() if not only or name in only}
 
 
 def _rows(
-    metric: Measuring, methods: Sequence[Method], only: Sequence[str], tests: int
+    metric: EvaluationMetric, methods: Sequence[MethodRuns], only: Sequence[str], tests: int
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield the rows of one metric for each method, which is paired with the first one."""
     first = methods[0]
     groups = [row["group"] for row in first.rows[0]]
 
-    def drawn(method: Method) -> list[dict[str, float]]:
+    def drawn(method: MethodRuns) -> list[dict[str, float]]:
         seed = seed_for(0, "compare", metric.use)
         return resampled(metric, method.statistics(metric.use), groups, seed, first.bases, tests)
 
@@ -123,7 +123,7 @@ def _rows(
         yield [_row(metric.use, name, method, value, differences.get(name)) for name, value in values.items()]
 
 
-def _row(use: str, name: str, method: Method, value: float, gap: Mapping[str, float] | None) -> dict[str, Any]:
+def _row(use: str, name: str, method: MethodRuns, value: float, gap: Mapping[str, float] | None) -> dict[str, Any]:
     row: dict[str, Any] = {"method": method.name, "runs": len(method.runs), "metric": use, "measure": name}
     row["value"] = value
     if gap and any(gap[key] for key in ("value", "low", "high") if key in gap):  # not what is the same in every draw
@@ -150,7 +150,7 @@ def _measure_of(row: Mapping[str, Any]) -> tuple[str, str]:
     return row["metric"], row["measure"]
 
 
-def _same_cases(methods: Sequence[Method]) -> None:
+def _same_cases(methods: Sequence[MethodRuns]) -> None:
     first = methods[0]
     for method in methods:
         if len(first.runs) != len(method.runs):
@@ -164,7 +164,7 @@ def _same_cases(methods: Sequence[Method]) -> None:
                 )
 
 
-def _same_metrics(methods: Sequence[Method], metrics: Sequence[Measuring]) -> None:
+def _same_metrics(methods: Sequence[MethodRuns], metrics: Sequence[EvaluationMetric]) -> None:
     """Require of each run the statistics of the first one's metrics."""
     for method in methods:
         for folder, rows in zip(method.runs, method.rows, strict=True):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from mmedpo.registry.contracts import Combines, Statistics
+from mmedpo.registry.contracts import MeasureCombiner, Statistics
 
 # How papers name measures of which more is better, or less; for a metric that does not say so itself.
 MORE = ("accuracy", "recall", "precision", "f1", "bleu", "rouge", "meteor", "cider", "bertscore", "exact", "auc")
 LESS = ("unparsed", "hallucinat", "false", "missed", "error", "invented")
 
 
-def directions(metric: Combines, measures: Iterable[str]) -> dict[str, int]:
+def directions(metric: MeasureCombiner, measures: Iterable[str]) -> dict[str, int]:
     """Return 1 for each measure of which more is better, and -1 where less is; others are left out."""
     if metric.better:
         return {name: metric.better[name] for name in measures if name in metric.better}
@@ -30,7 +30,7 @@ def _by_name(measure: str) -> int:
     return -1 if any(word in measure for word in LESS) else int(any(word in measure for word in MORE))
 
 
-def gain(metric: Combines, before: Statistics, after: Statistics) -> float | None:
+def gain(metric: MeasureCombiner, before: Statistics, after: Statistics) -> float | None:
     """Return by how much one case got better: the mean over its measures that changed; None where none applies to it.
 
     The mean of all would halve the gain of a closed answer that is now right and was readable before and after.

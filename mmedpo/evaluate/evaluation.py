@@ -9,28 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo.core.answers import UNREAD, answer_json, read_answer, was_cut
-from mmedpo.core.records import Case, Pair, Weighted, seed_for, to_json
+from mmedpo.core.records import Case, Pair, WeightedPair, seed_for, to_json
 from mmedpo.curate.stages import only_cases, portable, read
 from mmedpo.data.question_counts import asked
 from mmedpo.errors import DataError
 from mmedpo.evaluate.bootstrap import paired_intervals
 from mmedpo.evaluate.direction import directions, gain
-from mmedpo.evaluate.image_sensitivity import Looks, count, probes_of
-from mmedpo.evaluate.lesion_attention import Attends, look, statistics_of, to_lines
-from mmedpo.recipe.model import EvaluateOptions, Loaded
+from mmedpo.evaluate.image_sensitivity import ImageSensitivityMetric, count, probes_of
+from mmedpo.evaluate.lesion_attention import LesionAttentionMetric, look, statistics_of, to_lines
+from mmedpo.recipe.model import EvaluateOptions, LoadedRecipe
 from mmedpo.registry import conformance
 from mmedpo.registry.checked_metric import CheckedMetric
 from mmedpo.registry.contracts import Backbone, Statistics
-from mmedpo.runtime.context import Run, by_slice, opening
+from mmedpo.runtime.context import RunContext, by_slice, opening
 from mmedpo.store.run_folder import json_line, write_text
 
 ATTENTION = "attention.jsonl"
-Measuring = CheckedMetric | Looks | Attends
-Both = Sequence[Sequence[Statistics]]  # before, and after where there is an after; by case
+EvaluationMetric = CheckedMetric | ImageSensitivityMetric | LesionAttentionMetric
+StatisticsBeforeAfter = Sequence[Sequence[Statistics]]  # before, and after where there is an after; by case
 
 
 @dataclass(frozen=True)
-class Answered:
+class EvaluationAnswers:
     """The evaluation cases with the answers of one model or two."""
 
     cases: list[Case]
@@ -52,7 +52,9 @@ class Answered:
         return {side: sum(map(is_so, said)) for side, said in sides.items() if said is not None}
 
 
-def evaluate(run: Run, options: EvaluateOptions, trained: Path | None, pairs: Sequence[Weighted]) -> dict[str, Any]:
+def evaluate(
+    run: RunContext, options: EvaluateOptions, trained: Path | None, pairs: Sequence[WeightedPair]
+) -> dict[str, Any]:
     """Measure the starting model, and the trained adapter if there is one; write answers and measures."""
     held_out = only_cases(read(run, options.data, "evaluate: read"))
     if not held_out:
@@ -63,7 +65,7 @@ def evaluate(run: Run, options: EvaluateOptions, trained: Path | None, pairs: Se
     if trained is not None:
         aligned = backbone.model_copy(update={"adapter": str(trained)})
         after = answers(run, aligned, held_out, options, "evaluate: after")
-    answered = Answered(held_out, before, after)
+    answered = EvaluationAnswers(held_out, before, after)
     metrics = measured_by(run.loaded)
     statistics = [_statistics(metric, answered) for metric in metrics if isinstance(metric, CheckedMetric)]
     if options.probe:
@@ -88,7 +90,7 @@ def evaluate(run: Run, options: EvaluateOptions, trained: Path | None, pairs: Se
     return result
 
 
-def _cut_short(answered: Answered, most: int) -> Iterator[str]:
+def _cut_short(answered: EvaluationAnswers, most: int) -> Iterator[str]:
     """Say how many answers are measured that the models were not done with."""
     if any(answered.cut.values()):
         counts = ", ".join(f"{count:,} {side}" for side, count in answered.cut.items())
@@ -98,7 +100,7 @@ def _cut_short(answered: Answered, most: int) -> Iterator[str]:
         )
 
 
-def keep_apart(run: Run, options: EvaluateOptions, records: Sequence[Case | Pair]) -> None:
+def keep_apart(run: RunContext, options: EvaluateOptions, records: Sequence[Case | Pair]) -> None:
     """Compare the pixels of evaluation and training data. Raises DataError where an image is in both."""
     cases = only_cases(read(run, options.data, "strict split: read"))
     trained = {image for record in records for image in _images_of(record)}
@@ -112,7 +114,7 @@ def keep_apart(run: Run, options: EvaluateOptions, records: Sequence[Case | Pair
         )
 
 
-def answers(run: Run, backbone: Backbone, cases: list[Case], options: EvaluateOptions, stage: str) -> list[str]:
+def answers(run: RunContext, backbone: Backbone, cases: list[Case], options: EvaluateOptions, stage: str) -> list[str]:
     """Let a model answer each case greedily; one kind after another, as a batch takes as long as its longest."""
     found = run.found(backbone)
     order = sorted(range(len(cases)), key=lambda at: cases[at].kind)
@@ -133,15 +135,21 @@ def answers(run: Run, backbone: Backbone, cases: list[Case], options: EvaluateOp
     return [texts[at] for at in range(len(cases))]
 
 
-def measured_by(loaded: Loaded) -> list[Measuring]:
+def measured_by(loaded: LoadedRecipe) -> list[EvaluationMetric]:
     """Return the metrics of a recipe's evaluation, with those of its probes and of the model's attention."""
     options = loaded.recipe.evaluate
     assert options is not None
     checked = [CheckedMetric(metric, loaded.found[type(metric)]) for metric in options.measure]
-    return [*checked, *([Looks()] if options.probe else []), *([Attends()] if options.attention else [])]
+    return [
+        *checked,
+        *([ImageSensitivityMetric()] if options.probe else []),
+        *([LesionAttentionMetric()] if options.attention else []),
+    ]
 
 
-def _looked(run: Run, options: EvaluateOptions, answered: Answered, trained: Path | None) -> list[list[Statistics]]:
+def _looked(
+    run: RunContext, options: EvaluateOptions, answered: EvaluationAnswers, trained: Path | None
+) -> list[list[Statistics]]:
     """Ask again about changed films, before and after, and count the answers that change."""
     probes = probes_of(run, options.probe, answered.cases)
 
@@ -151,7 +159,9 @@ def _looked(run: Run, options: EvaluateOptions, answered: Answered, trained: Pat
     return [count_with(model, said) for model, said in _sides(run, answered, trained)]
 
 
-def _attended(run: Run, options: EvaluateOptions, answered: Answered, trained: Path | None) -> list[list[Statistics]]:
+def _attended(
+    run: RunContext, options: EvaluateOptions, answered: EvaluationAnswers, trained: Path | None
+) -> list[list[Statistics]]:
     """See where the models look while they give their answers, and write the maps."""
     looked = look(run, options.attention, answered.cases, _sides(run, answered, trained))
     lines = [json_line(line) for line in to_lines(looked, answered.cases)]
@@ -159,14 +169,14 @@ def _attended(run: Run, options: EvaluateOptions, answered: Answered, trained: P
     return statistics_of(looked, answered.cases)
 
 
-def _sides(run: Run, answered: Answered, trained: Path | None) -> list[tuple[Backbone, Sequence[str]]]:
+def _sides(run: RunContext, answered: EvaluationAnswers, trained: Path | None) -> list[tuple[Backbone, Sequence[str]]]:
     """Return the starting model with its answers, and the aligned one where there is one."""
     backbone = run.recipe.backbone
     aligned = backbone.model_copy(update={"adapter": str(trained)})
     return [(backbone, answered.before), *([(aligned, answered.after)] if answered.after is not None else [])]
 
 
-def _statistics(metric: CheckedMetric, answered: Answered) -> list[list[Statistics]]:
+def _statistics(metric: CheckedMetric, answered: EvaluationAnswers) -> list[list[Statistics]]:
     """Return each case's statistics before, and after where there is an after."""
     sides = [texts for texts in (answered.before, answered.after) if texts is not None]
     statistics = [metric.measure(answered.cases, texts) for texts in sides]
@@ -175,7 +185,9 @@ def _statistics(metric: CheckedMetric, answered: Answered) -> list[list[Statisti
     return statistics
 
 
-def _measure(run: Run, metric: Measuring, answered: Answered, statistics: Both) -> dict[str, Any]:
+def _measure(
+    run: RunContext, metric: EvaluationMetric, answered: EvaluationAnswers, statistics: StatisticsBeforeAfter
+) -> dict[str, Any]:
     """Return a metric's measures before and after, the interval of each difference, and what must be said beside."""
     result: dict[str, Any] = {"use": metric.use, "before": metric.combine(statistics[0])}
     result["better"] = directions(metric, result["before"])
@@ -191,7 +203,7 @@ def _measure(run: Run, metric: Measuring, answered: Answered, statistics: Both) 
     return result
 
 
-def overlap(cases: Sequence[Case], pairs: Sequence[Weighted]) -> dict[str, int]:
+def overlap(cases: Sequence[Case], pairs: Sequence[WeightedPair]) -> dict[str, int]:
     """Count the evaluation images whose pixels were trained on, and the cases whose question about them was, too."""
     images = {case.image.sha256 for case in cases}
     learned = {asked(item.pair.case) for item in pairs}
@@ -199,7 +211,7 @@ def overlap(cases: Sequence[Case], pairs: Sequence[Weighted]) -> dict[str, int]:
     return {"images": len(images), "trained_on": len(images & trained_images(pairs)), "questions_trained_on": again}
 
 
-def trained_images(pairs: Sequence[Weighted]) -> set[str]:
+def trained_images(pairs: Sequence[WeightedPair]) -> set[str]:
     """Return the pixel hashes of the images that the pairs are about."""
     return {image for item in pairs for image in _images_of(item.pair)}
 
@@ -209,7 +221,9 @@ def _images_of(record: Case | Pair) -> set[str]:
     return {record.image.sha256} if isinstance(record, Case) else {record.case.image.sha256, record.chosen.image.sha256}
 
 
-def _write_answers(run: Run, answered: Answered, measured: Sequence[tuple[Measuring, Both]]) -> None:
+def _write_answers(
+    run: RunContext, answered: EvaluationAnswers, measured: Sequence[tuple[EvaluationMetric, StatisticsBeforeAfter]]
+) -> None:
     """Write a line a case: question, truth, answers, what each metric counted of them, and what got better by it."""
     after: Sequence[str | None] = answered.after or [None] * len(answered.cases)
     sides = zip(answered.cases, answered.before, after, strict=True)
@@ -235,10 +249,12 @@ def _write_answers(run: Run, answered: Answered, measured: Sequence[tuple[Measur
     write_text(run.folder / "answers.jsonl", "\n".join(map(json_line, lines)) + "\n")
 
 
-def _gains(measured: Sequence[tuple[Measuring, Both]], index: int) -> Iterator[tuple[str, float]]:
+def _gains(
+    measured: Sequence[tuple[EvaluationMetric, StatisticsBeforeAfter]], index: int
+) -> Iterator[tuple[str, float]]:
     """Yield by how much each metric of answers finds a case better answered after; nothing where there is no after."""
     for metric, both in measured:
-        if len(both) == 2 and not isinstance(metric, Looks | Attends):
+        if len(both) == 2 and not isinstance(metric, ImageSensitivityMetric | LesionAttentionMetric):
             value = gain(metric, both[0][index], both[1][index])
             if value is not None:
                 yield metric.use, value

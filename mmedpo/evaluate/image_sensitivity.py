@@ -8,10 +8,10 @@ from dataclasses import replace
 from mmedpo.core.records import Case, Pair
 from mmedpo.curate import stages
 from mmedpo.registry.contracts import Dispreference, Metric, Statistics
-from mmedpo.runtime.context import Run, opening
+from mmedpo.runtime.context import RunContext, opening
 
 
-class Looks(Metric):
+class ImageSensitivityMetric(Metric):
     """The share of answers that another film changes, by probe; of closed questions also the share of yes."""
 
     use = "looks"
@@ -44,7 +44,9 @@ def name_of(part: Dispreference) -> str:
     return "-".join([part.use, *differ]).replace(" ", "")
 
 
-def probes_of(run: Run, parts: Sequence[Dispreference], cases: Sequence[Case]) -> dict[str, list[tuple[int, Case]]]:
+def probes_of(
+    run: RunContext, parts: Sequence[Dispreference], cases: Sequence[Case]
+) -> dict[str, list[tuple[int, Case]]]:
     """Return for each probe the cases with their films changed, each with the place of its original."""
     places = {case.id: place for place, case in enumerate(cases)}
     probes: dict[str, list[tuple[int, Case]]] = {}

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from mmedpo.core.images import Picture
+from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case, Region, seed_for
 from mmedpo.errors import DataError
 from mmedpo.registry.contracts import Backbone, Metric, Statistics
-from mmedpo.runtime.context import Run, by_slice, opening
+from mmedpo.runtime.context import RunContext, by_slice, opening
 
 Map = list[list[float]]  # rows, columns of image tokens
 
 
-class Attends(Metric):
+class LesionAttentionMetric(Metric):
     """The share of the attention to the image that lies inside the lesion, and what even attention would give."""
 
     use = "attention"
@@ -35,7 +35,7 @@ class Attends(Metric):
 
 
 @dataclass(frozen=True)
-class Looked:
+class AttentionMaps:
     """Where the model looked: cases by their place, and of each model a map for each."""
 
     places: list[int]
@@ -56,7 +56,9 @@ def chosen(cases: Sequence[Case], count: int, seed: int) -> list[int]:
     return sorted(drawn[:count])
 
 
-def look(run: Run, count: int, cases: Sequence[Case], sides: Sequence[tuple[Backbone, Sequence[str]]]) -> Looked:
+def look(
+    run: RunContext, count: int, cases: Sequence[Case], sides: Sequence[tuple[Backbone, Sequence[str]]]
+) -> AttentionMaps:
     """Look at some of the cases with each model and its own answers. Raises DataError when no case has a region."""
     places = chosen(cases, count, run.recipe.seed)
     if not places:
@@ -65,10 +67,10 @@ def look(run: Run, count: int, cases: Sequence[Case], sides: Sequence[tuple[Back
     maps = []
     for (model, said), stage in zip(sides, names, strict=False):
         maps.append(_maps(run, model, [(cases[place], said[place]) for place in places], stage))
-    return Looked(places, maps)
+    return AttentionMaps(places, maps)
 
 
-def _maps(run: Run, model: Backbone, asked: list[tuple[Case, str]], stage: str) -> list[Map]:
+def _maps(run: RunContext, model: Backbone, asked: list[tuple[Case, str]], stage: str) -> list[Map]:
     with opening(run) as opened:
 
         def work(some: Sequence[tuple[Case, str]]) -> Any:
@@ -90,7 +92,7 @@ def _heats(value: Any, asked: Sequence[Any]) -> list[Map]:
     return heats
 
 
-def statistics_of(looked: Looked, cases: Sequence[Case]) -> list[list[Statistics]]:
+def statistics_of(looked: AttentionMaps, cases: Sequence[Case]) -> list[list[Statistics]]:
     """Return for each model and each of all cases the share of its attention inside the lesion, and chance's."""
     statistics: list[list[Statistics]] = []
     for maps in looked.maps:
@@ -112,7 +114,7 @@ def inside(heat: Map, case: Case) -> dict[str, float]:
     return {"inside": float((values * covered).sum() / values.sum()), "area": float(covered.mean())}
 
 
-def coverage(regions: Sequence[Region], image: Picture, shape: tuple[int, ...]) -> Any:
+def coverage(regions: Sequence[Region], image: ImageRef, shape: tuple[int, ...]) -> Any:
     """Return the share of each cell of a grid (rows, columns) over an image that regions cover."""
     import numpy as np
     from PIL import Image, ImageChops, ImageDraw
@@ -128,7 +130,7 @@ def coverage(regions: Sequence[Region], image: Picture, shape: tuple[int, ...]) 
     return np.asarray(covered.resize((shape[1], shape[0]), Image.Resampling.BOX), dtype=float) / 255
 
 
-def to_lines(looked: Looked, cases: Sequence[Case]) -> list[dict[str, Any]]:
+def to_lines(looked: AttentionMaps, cases: Sequence[Case]) -> list[dict[str, Any]]:
     """Return a JSON value for each case that was looked at: its maps, and the share inside the lesion."""
     lines = []
     for at, place in enumerate(looked.places):

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from mmedpo.core.records import GIVEN, Weighted
+from mmedpo.core.records import GIVEN, WeightedPair
 from mmedpo.evaluate.direction import is_count
 from mmedpo.models.checkpoints import public_name
 
@@ -23,7 +23,12 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def data_card(
-    pairs: Sequence[Weighted], run: Mapping[str, Any], *, license: str = "", table: str = "", lost: Sequence[str] = ()
+    pairs: Sequence[WeightedPair],
+    run: Mapping[str, Any],
+    *,
+    license: str = "",
+    table: str = "",
+    lost: Sequence[str] = (),
 ) -> str:
     """Return the card of a set of pairs.
 
@@ -47,7 +52,7 @@ def data_card(
 
 def model_card(
     name: str,
-    pairs: Sequence[Weighted],
+    pairs: Sequence[WeightedPair],
     run: Mapping[str, Any],
     training: Mapping[str, Any],
     measures: Mapping[str, Any],
@@ -79,7 +84,9 @@ def _card(metadata: str, lines: Iterable[str]) -> str:
 # --- pairs -------------------------------------------------------------------------------------------------------
 
 
-def _about_pairs(pairs: Sequence[Weighted], run: Mapping[str, Any], license: str, lost: Sequence[str]) -> Iterator[str]:
+def _about_pairs(
+    pairs: Sequence[WeightedPair], run: Mapping[str, Any], license: str, lost: Sequence[str]
+) -> Iterator[str]:
     recipe = run["recipe"]
     yield f"# Preference pairs from {recipe['data']['use']}"
     yield ""
@@ -101,7 +108,7 @@ def _about_pairs(pairs: Sequence[Weighted], run: Mapping[str, Any], license: str
     yield from ("", "## Who rated them", *_raters(pairs, run["scoring"]))
 
 
-def _restrictions(pairs: Sequence[Weighted], license: str) -> Iterator[str]:
+def _restrictions(pairs: Sequence[WeightedPair], license: str) -> Iterator[str]:
     count = sum(item.pair.case.restricted for item in pairs)
     yield from ("", "## Restrictions")
     if count:
@@ -145,7 +152,7 @@ def _on_hub(checkpoint: str) -> bool:
     return bool(_HUB_ID.fullmatch(checkpoint)) and not Path(checkpoint).exists()
 
 
-def _counts(pairs: Sequence[Weighted]) -> Iterator[tuple[str, ...]]:
+def _counts(pairs: Sequence[WeightedPair]) -> Iterator[tuple[str, ...]]:
     weights: dict[tuple[str, str], list[float]] = {}
     for item in pairs:
         weights.setdefault((item.pair.kind, item.pair.made_by), []).append(item.weight)
@@ -161,18 +168,18 @@ def _dropped(flow: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
                 yield f"- {stage}: {count:,} {what}"
 
 
-def _lengths(pairs: Sequence[Weighted]) -> Iterator[tuple[str, ...]]:
+def _lengths(pairs: Sequence[WeightedPair]) -> Iterator[tuple[str, ...]]:
     for kind in sorted({item.pair.kind for item in pairs}):
         sides = list(zip(*_words(pairs, kind), strict=True))
         yield (kind, *(f"{value:.1f}" for side in sides for value in (fmean(side), median(side))))
 
 
-def _words(pairs: Sequence[Weighted], kind: str) -> list[tuple[int, int]]:
+def _words(pairs: Sequence[WeightedPair], kind: str) -> list[tuple[int, int]]:
     of_kind = [item.pair for item in pairs if item.pair.kind == kind]
     return [(len(pair.chosen.answer.split()), len(pair.rejected.answer.split())) for pair in of_kind]
 
 
-def _longer(pairs: Sequence[Weighted]) -> Iterator[str]:
+def _longer(pairs: Sequence[WeightedPair]) -> Iterator[str]:
     """Say how often the rejected answer is the longer one: a model can learn that in place of what is right."""
     if both := _words(pairs, "text"):
         share = fmean(rejected > chosen for chosen, rejected in both)
@@ -183,7 +190,7 @@ def _longer(pairs: Sequence[Weighted]) -> Iterator[str]:
         )
 
 
-def _raters(pairs: Sequence[Weighted], scoring: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _raters(pairs: Sequence[WeightedPair], scoring: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     raters = Counter(item.score.scorer or "nobody" for item in pairs)
     for name, count in sorted(raters.items()):
         rated = [item.score.relevance for item in pairs if (item.score.scorer or "nobody") == name]

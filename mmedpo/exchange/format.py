@@ -12,14 +12,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mmedpo.core.images import Picture, pixel_hash
+from mmedpo.core.images import ImageRef, pixel_hash
 from mmedpo.core.png import png_bytes
-from mmedpo.core.records import GIVEN, Pair, Weighted, to_json
+from mmedpo.core.records import GIVEN, Pair, WeightedPair, to_json
 from mmedpo.errors import DataError
 from mmedpo.store.run_folder import json_line
 
 
-class Images:
+class PairImages:
     """Hand out the images of pairs, written anew: the pixels that were used, and nothing else that a file held."""
 
     def __init__(self, folder: Path) -> None:
@@ -27,7 +27,7 @@ class Images:
         self._folder = folder
         self._last = ("", b"")  # the image made last, by its hash: the pairs of a case stand together
 
-    def named(self, picture: Picture) -> str:
+    def named(self, picture: ImageRef) -> str:
         """Return the name of an image below the folder; write it where it is not there yet."""
         name = f"images/{picture.sha256}.png"
         place = self._folder / name
@@ -36,20 +36,20 @@ class Images:
             place.write_bytes(self._png(picture))
         return name
 
-    def held(self, picture: Picture) -> dict[str, Any]:
+    def held(self, picture: ImageRef) -> dict[str, Any]:
         """Return an image as the Hugging Face libraries hold it within a row."""
         if self._last[0] != picture.sha256:
             self._last = (picture.sha256, self._png(picture))
         return {"bytes": self._last[1], "path": f"{picture.sha256}.png"}
 
-    def _png(self, picture: Picture) -> bytes:
+    def _png(self, picture: ImageRef) -> bytes:
         image = picture.load()
         if pixel_hash(image) != picture.sha256:
             raise DataError(f"{picture.path}: is not the image that the run saw; put that one back, or run again")
         return png_bytes(image)
 
 
-class Form(ABC):
+class PairFormat(ABC):
     """A form of preference data."""
 
     use: ClassVar[str]
@@ -59,10 +59,10 @@ class Form(ABC):
     marks: ClassVar[tuple[str, ...]] = ()  # what it takes for the place of an image or the like, wherever it stands
 
     @abstractmethod
-    def write(self, pairs: Sequence[Weighted], folder: Path) -> None:
+    def write(self, pairs: Sequence[WeightedPair], folder: Path) -> None:
         """Write the pairs and their images into an empty folder."""
 
-    def lost(self, pairs: Sequence[Weighted]) -> Iterator[str]:
+    def lost(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
         """Yield what the form's tool does not take up of these pairs, a sentence each."""
         alike = [item for item in pairs if self._has_images_for(item.pair)]
         if count := len(pairs) - len(alike):
@@ -88,7 +88,7 @@ class Form(ABC):
         return [mark for mark in self.marks if any(mark in text for text in texts)]
 
 
-def facts(item: Weighted) -> dict[str, Any]:
+def facts(item: WeightedPair) -> dict[str, Any]:
     """Return what a question, two answers and images do not say of a pair."""
     pair, case = item.pair, item.pair.case
     given = pair.notes.get(GIVEN) if pair.relevance is not None else None
@@ -110,7 +110,7 @@ def facts(item: Weighted) -> dict[str, Any]:
     }
 
 
-def ours(item: Weighted, images: Images) -> dict[str, Any]:
+def ours(item: WeightedPair, images: PairImages) -> dict[str, Any]:
     """Return the three columns of ours."""
     case, more = item.pair.case, facts(item)
     if case.image != item.pair.chosen.image:
@@ -120,7 +120,7 @@ def ours(item: Weighted, images: Images) -> dict[str, Any]:
     return {"relevance": item.score.relevance, "weight": item.weight, "mmedpo": json_line(more)}
 
 
-def weighted(pairs: Iterable[Weighted]) -> bool:
+def weighted(pairs: Iterable[WeightedPair]) -> bool:
     """Tell whether any pair has a weight that is not 1."""
     return any(item.weight != 1 for item in pairs)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mmedpo.core.records import Weighted, to_json
-from mmedpo.exchange.format import Form, Images, facts, ours, weighted, write_parquet
+from mmedpo.core.records import WeightedPair, to_json
+from mmedpo.exchange.format import PairFormat, PairImages, facts, ours, weighted, write_parquet
 from mmedpo.store.run_folder import json_line, write_json, write_text
 
 PARQUET = "data/train-00000-of-00001.parquet"  # where the Hub and `datasets` look for a table
@@ -19,7 +19,7 @@ MODELS: tuple[str, ...] = ("<image>", "<video>", "<|image|>", "<|image_pad|>", "
 MODELS = (*MODELS, "<start_of_image>", "<image_soft_token>")
 
 
-class Trl(Form):
+class TrlFormat(PairFormat):
     """What `trl.DPOTrainer` takes: images, prompt, chosen, rejected, in a table that `datasets` loads."""
 
     use = "trl"
@@ -28,17 +28,17 @@ class Trl(Form):
     table = PARQUET
     marks = MODELS
 
-    def write(self, pairs: Sequence[Weighted], folder: Path) -> None:
+    def write(self, pairs: Sequence[WeightedPair], folder: Path) -> None:
         """Write one parquet file that holds the images."""
         from datasets import Features, Image, List, Value
 
         turns = List({"role": Value("string"), "content": Value("string")})
         shape = {"images": List(Image()), "prompt": turns, "chosen": turns, "rejected": turns}
         extra = {"relevance": Value("float64"), "weight": Value("float64"), "mmedpo": Value("string")}
-        images = Images(folder)
+        images = PairImages(folder)
         write_parquet(folder / PARQUET, Features(shape | extra), (self._row(item, images) for item in pairs))
 
-    def _row(self, item: Weighted, images: Images) -> dict[str, Any]:
+    def _row(self, item: WeightedPair, images: PairImages) -> dict[str, Any]:
         pair = item.pair
         return {
             "images": [images.held(pair.chosen.image)],
@@ -48,14 +48,14 @@ class Trl(Form):
             **ours(item, images),
         }
 
-    def lost(self, pairs: Sequence[Weighted]) -> Iterator[str]:
+    def lost(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
         """Yield that TRL has one image for both sides and no weights."""
         yield from super().lost(pairs)
         if weighted(pairs):
             yield "TRL's DPOTrainer has no weight per pair: it ignores the column `weight`"
 
 
-class MsSwift(Form):
+class MsSwiftFormat(PairFormat):
     """What ms-swift takes: a line a pair with messages, rejected_messages, images, rejected_images."""
 
     use = "ms-swift"
@@ -63,12 +63,12 @@ class MsSwift(Form):
     table = "pairs.jsonl"
     marks = (*MODELS, "<audio>", "<bbox>", "<ref-object>", "<cot-process>", "<start-image>")
 
-    def write(self, pairs: Sequence[Weighted], folder: Path) -> None:
+    def write(self, pairs: Sequence[WeightedPair], folder: Path) -> None:
         """Write `pairs.jsonl` and the images."""
-        images = Images(folder)
+        images = PairImages(folder)
         write_text(folder / "pairs.jsonl", "".join(f"{json_line(self._row(item, images))}\n" for item in pairs))
 
-    def _row(self, item: Weighted, images: Images) -> dict[str, Any]:
+    def _row(self, item: WeightedPair, images: PairImages) -> dict[str, Any]:
         pair = item.pair
         asked = {"role": "user", "content": f"<image>{pair.case.question}"}
         sides = {"messages": pair.chosen.answer, "rejected_messages": pair.rejected.answer}
@@ -79,7 +79,7 @@ class MsSwift(Form):
             **ours(item, images),
         }
 
-    def lost(self, pairs: Sequence[Weighted]) -> Iterator[str]:
+    def lost(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
         """Yield that ms-swift has no weights, and since when it has rejected messages."""
         yield from super().lost(pairs)
         yield "needs ms-swift 3.8 or newer, which reads `rejected_messages` and `rejected_images`"
@@ -87,7 +87,7 @@ class MsSwift(Form):
             yield "ms-swift has no weight per pair: it drops the column `weight`"
 
 
-class LlamaFactory(Form):
+class LlamaFactoryFormat(PairFormat):
     """What LLaMA-Factory takes: its ShareGPT ranking form, and the dataset_info.json that describes it."""
 
     use = "llama-factory"
@@ -96,15 +96,15 @@ class LlamaFactory(Form):
     table = "pairs.json"
     marks = (*MODELS, "<audio>")
 
-    def write(self, pairs: Sequence[Weighted], folder: Path) -> None:
+    def write(self, pairs: Sequence[WeightedPair], folder: Path) -> None:
         """Write `pairs.json`, `dataset_info.json` and the images."""
-        images = Images(folder)
+        images = PairImages(folder)
         write_json(folder / "pairs.json", [self._row(item, images) for item in pairs])
         columns = {"messages": "conversations", "chosen": "chosen", "rejected": "rejected", "images": "images"}
         shape = {"file_name": "pairs.json", "formatting": "sharegpt", "ranking": True, "columns": columns}
         write_json(folder / "dataset_info.json", {"mmedpo_pairs": shape})
 
-    def _row(self, item: Weighted, images: Images) -> dict[str, Any]:
+    def _row(self, item: WeightedPair, images: PairImages) -> dict[str, Any]:
         pair = item.pair
         return {
             "conversations": [{"from": "human", "value": f"<image>{pair.case.question}"}],
@@ -114,14 +114,14 @@ class LlamaFactory(Form):
             **ours(item, images),
         }
 
-    def lost(self, pairs: Sequence[Weighted]) -> Iterator[str]:
+    def lost(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
         """Yield that LLaMA-Factory has one image for both sides and no weights."""
         yield from super().lost(pairs)
         if weighted(pairs):
             yield "LLaMA-Factory has no weight per pair: it ignores the column `weight`"
 
 
-class MmedpoJson(Form):
+class MmedpoJsonFormat(PairFormat):
     """What was released with MMedPO: conversations, rejected_conversations, weighted_score."""
 
     use = "mmedpo-json"
@@ -129,12 +129,12 @@ class MmedpoJson(Form):
     file: ClassVar = "pairs_dpo_weighted.json"
     marks = ("<image>", "<im_start>", "<im_end>", "<im_patch>")
 
-    def write(self, pairs: Sequence[Weighted], folder: Path) -> None:
+    def write(self, pairs: Sequence[WeightedPair], folder: Path) -> None:
         """Write `pairs_dpo_weighted.json` and the images."""
-        images = Images(folder)
+        images = PairImages(folder)
         write_json(folder / self.file, [self._row(item, images) for item in pairs])
 
-    def _row(self, item: Weighted, images: Images) -> dict[str, Any]:
+    def _row(self, item: WeightedPair, images: PairImages) -> dict[str, Any]:
         pair, extra = item.pair, ours(item, images)
         first, second = (images.named(side.image).removeprefix("images/") for side in (pair.chosen, pair.rejected))
         asked = {"from": "human", "value": f"<image>\n{pair.case.question}"}
@@ -149,7 +149,7 @@ class MmedpoJson(Form):
             **extra,
         }
 
-    def lost(self, pairs: Sequence[Weighted]) -> Iterator[str]:
+    def lost(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
         """Yield that MMedPO's code weighs by the relevance alone, and stops at a pair without one."""
         yield from super().lost(pairs)
         if any(item.weight != (item.score.relevance or 0.0) for item in pairs):
@@ -161,18 +161,18 @@ class MmedpoJson(Form):
             )
 
 
-class Parquet(Form):
+class ParquetFormat(PairFormat):
     """All there is to a pair, in one table that `datasets` loads and whose columns say what they hold."""
 
     use = "parquet"
     table = PARQUET
 
-    def write(self, pairs: Sequence[Weighted], folder: Path) -> None:
+    def write(self, pairs: Sequence[WeightedPair], folder: Path) -> None:
         """Write one parquet file that holds the images and masks."""
-        images = Images(folder)
+        images = PairImages(folder)
         write_parquet(folder / PARQUET, _columns(), (self._row(item, images) for item in pairs))
 
-    def _row(self, item: Weighted, images: Images) -> dict[str, Any]:
+    def _row(self, item: WeightedPair, images: PairImages) -> dict[str, Any]:
         pair, case, more = item.pair, item.pair.case, facts(item)
         sides = {"chosen_image": pair.chosen.image, "rejected_image": pair.rejected.image}
         return {
@@ -188,7 +188,7 @@ class Parquet(Form):
             "regions": [{**to_json(one), "mask": one.mask and images.held(one.mask)} for one in case.regions],
         }
 
-    def lost(self, pairs: Sequence[Weighted]) -> Iterator[str]:
+    def lost(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
         """Yield nothing: all of it is taken."""
         yield from ()
 
@@ -205,4 +205,6 @@ def _columns() -> Any:
     return Features(shape | {"regions": List(box)})
 
 
-FORMS: Mapping[str, Form] = {form.use: form for form in (Trl(), MsSwift(), LlamaFactory(), MmedpoJson(), Parquet())}
+FORMS: Mapping[str, PairFormat] = {
+    form.use: form for form in (TrlFormat(), MsSwiftFormat(), LlamaFactoryFormat(), MmedpoJsonFormat(), ParquetFormat())
+}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from mmedpo.core.privacy import close_to_others, private
-from mmedpo.core.records import GIVEN, Drop, Pair, Remark, Weighted, to_json
+from mmedpo.core.records import GIVEN, Drop, Pair, Remark, WeightedPair, to_json
 from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.exchange.cards import data_card
 from mmedpo.exchange.formats import FORMS
@@ -27,7 +27,7 @@ ADAPTER = "peft"  # beside the forms of pairs
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportResult:
     """What left a run."""
 
     folder: Path
@@ -38,7 +38,7 @@ class Exported:
     notes: list[str]  # what the form's tool does not take up
 
 
-def export_run(run: Path, use: str, out: Path) -> Exported:
+def export_run(run: Path, use: str, out: Path) -> ExportResult:
     """Write a run's pairs, their images and a data card, or its adapter, into a new folder that a tool loads.
 
     Raises RecipeError for an unknown form, DataError when there is nothing to write or `out` holds something.
@@ -62,10 +62,10 @@ def export_run(run: Path, use: str, out: Path) -> Exported:
         license = _license(known["recipe"]["data"]["use"])
         card = data_card(kept, known, license=license, table=form.table, lost=lost)
         write_text(folder / "README.md", card)
-    return Exported(out, use, _kinds(kept), len(every) - len(kept), restricted, lost)
+    return ExportResult(out, use, _kinds(kept), len(every) - len(kept), restricted, lost)
 
 
-def _require_writable(run: Path, item: Weighted) -> None:
+def _require_writable(run: Path, item: WeightedPair) -> None:
     """Raise DataError when a pair holds what no file of pairs can: an endless number, half a character."""
     try:
         json_line(to_json(item)).encode()
@@ -73,7 +73,7 @@ def _require_writable(run: Path, item: Weighted) -> None:
         raise DataError(f"{run / 'pairs.jsonl'}: pair {item.pair.id!r} cannot be written ({error})") from None
 
 
-def _export_adapter(run: Path, out: Path) -> Exported:
+def _export_adapter(run: Path, out: Path) -> ExportResult:
     """Copy the adapter and its card; nothing in them tells where they were made."""
     adapter = adapter_of(run)
     restricted = sum(item.pair.case.restricted for item in read_pairs(run))
@@ -82,7 +82,7 @@ def _export_adapter(run: Path, out: Path) -> Exported:
         forget_places(folder)
         if restricted:
             close_to_others(folder)
-    return Exported(out, ADAPTER, {}, 0, restricted, [])
+    return ExportResult(out, ADAPTER, {}, 0, restricted, [])
 
 
 def _license(reader: str) -> str:
@@ -93,12 +93,12 @@ def _license(reader: str) -> str:
         return ""
 
 
-def _kinds(pairs: Sequence[Weighted]) -> dict[str, int]:
+def _kinds(pairs: Sequence[WeightedPair]) -> dict[str, int]:
     return dict(sorted(Counter(item.pair.kind for item in pairs).items()))
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportResult:
     """What a folder of pairs holds."""
 
     recipe: Path
@@ -110,7 +110,7 @@ class Imported:
     restricted: bool
 
 
-def import_pairs(root: Path, recipe: Path) -> Imported:
+def import_pairs(root: Path, recipe: Path) -> ImportResult:
     """Read a folder of pairs, and write a recipe that scores, weighs and trains on them.
 
     Raises DataError for what cannot be read, RecipeError when there is a file at `recipe`.
@@ -123,7 +123,7 @@ def import_pairs(root: Path, recipe: Path) -> Imported:
     pairs = [item for item in items if isinstance(item, Pair)]
     if not pairs:
         raise DataError(f"{root}: there are no pairs to read{left_out(items)}")
-    found = Imported(
+    found = ImportResult(
         recipe,
         dict(sorted(Counter(pair.kind for pair in pairs).items())),
         dict(Counter(item.reason for item in items if isinstance(item, Drop))),
@@ -136,7 +136,7 @@ def import_pairs(root: Path, recipe: Path) -> Imported:
     return found
 
 
-def _starter(root: Path, found: Imported) -> str:
+def _starter(root: Path, found: ImportResult) -> str:
     """Write the recipe: what the pairs lack is asked for, what they bring is taken."""
     counts = ", ".join(f"{count:,} {kind}" for kind, count in found.pairs.items())
     data = f"{{use: pairs, root: {json.dumps(str(root))}{'' if found.restricted else ', restricted: false'}}}"

@@ -21,14 +21,14 @@ RECORD = "base.json"  # beside it, since stock PEFT must go on to understand the
 
 
 @dataclass(frozen=True)
-class Base:
+class BaseFingerprint:
     """Which model an adapter belongs to: its name or path as it was opened, and a few of its numbers."""
 
     name: str
     values: str  # one weight of each tensor in bfloat16, as hexadecimal: survives a move, a copy, a change of format
 
     @classmethod
-    def of(cls, model: Any) -> Base:
+    def of(cls, model: Any) -> BaseFingerprint:
         """Describe a loaded model, leaving out any adapter on it."""
         import torch
 
@@ -40,7 +40,7 @@ class Base:
         values = torch.stack(picked).view(torch.uint8).numpy().tobytes().hex() if picked else ""
         return cls(str(getattr(model, "name_or_path", "") or ""), values)
 
-    def matches(self, other: Base) -> bool:
+    def matches(self, other: BaseFingerprint) -> bool:
         """Tell whether both describe the same weights, whatever dtype they were loaded in."""
         if len(self.values) != len(other.values):
             return False
@@ -63,13 +63,13 @@ def load_adapter(model: Any, folder: str | Path) -> Any:
     """Return the model with a PEFT adapter on it, which goes on to be trainable.
 
     Raises DataError when the adapter was made for another model. What it was made for is known from the record
-    that `Base.write` left beside it, else from the name that PEFT wrote into `adapter_config.json`.
+    that `BaseFingerprint.write` left beside it, else from the name that PEFT wrote into `adapter_config.json`.
     """
     import torch
     from peft import PeftModel
 
     folder = Path(folder)
-    base = Base.of(model)
+    base = BaseFingerprint.of(model)
     made_for = _made_for(folder)
     if not _belongs(made_for, base):
         raise _stranger(folder, made_for.name, base.name)
@@ -97,10 +97,10 @@ def forget_places(folder: Path) -> None:
     name = public_name(str(record.get("name") or config.get("base_model_name_or_path") or ""))
     (folder / CONFIG).write_text(json.dumps({**config, "base_model_name_or_path": name or None}, indent=2))
     if record:
-        Base(name, record["values"]).write(folder)
+        BaseFingerprint(name, record["values"]).write(folder)
 
 
-def _made_for(folder: Path) -> Base:
+def _made_for(folder: Path) -> BaseFingerprint:
     """Read which base an adapter names; its values are "" when nothing recorded them. Raises DataError."""
     for name in (CONFIG, RECORD, next((name for name in WEIGHTS if (folder / name).exists()), WEIGHTS[0])):
         require_whole(folder / name)
@@ -109,7 +109,7 @@ def _made_for(folder: Path) -> Base:
         raise DataError(f"{folder}: holds an {CONFIG} but no {WEIGHTS[0]}")
     record = _record(folder)
     name = config.get("base_model_name_or_path") or record.get("name") or ""  # the first may still have the path
-    return Base(str(name), str(record.get("values") or ""))
+    return BaseFingerprint(str(name), str(record.get("values") or ""))
 
 
 def _record(folder: Path) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _belongs(made_for: Base, base: Base) -> bool:
+def _belongs(made_for: BaseFingerprint, base: BaseFingerprint) -> bool:
     """Weights decide where they were recorded; else the names, of which the last part survives a move."""
     if made_for.values:
         return made_for.matches(base)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from mmedpo.core.answers import answer_json, read_answer
-from mmedpo.core.images import Picture
+from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case, digest
 from mmedpo.registry.conformance import check_answers
-from mmedpo.registry.contracts import Encoding, LiveBackbone, Memory
-from mmedpo.registry.discovery import Found
+from mmedpo.registry.contracts import AnswerStore, Encoding, LiveBackbone
+from mmedpo.registry.discovery import PluginInfo
 from mmedpo.registry.fingerprint import content
 
 
@@ -18,7 +18,7 @@ def _of_the_model(name: str) -> Any:
     return cast(Any, property(lambda self: getattr(self.live, name)))
 
 
-class Remembering(LiveBackbone):
+class CachedBackbone(LiveBackbone):
     """A backbone that answers from the journal what it was asked before, and is not opened until something is new."""
 
     model = _of_the_model("model")
@@ -29,7 +29,7 @@ class Remembering(LiveBackbone):
     types_key = _of_the_model("types_key")
     causal = _of_the_model("causal")
 
-    def __init__(self, opened: Callable[[], LiveBackbone], journal: Memory, key: str, found: Found) -> None:
+    def __init__(self, opened: Callable[[], LiveBackbone], journal: AnswerStore, key: str, found: PluginInfo) -> None:
         """Take what opens the backbone, the journal, the hash of all that its answers depend on, and whose it is."""
         self._opened, self._journal, self._key, self._found = opened, journal, key, found
 
@@ -66,7 +66,7 @@ class Remembering(LiveBackbone):
                 known[at] = text
         return known
 
-    def encode(self, image: Picture, question: str, answer: str) -> Encoding:
+    def encode(self, image: ImageRef, question: str, answer: str) -> Encoding:
         """Encode one side for training."""
         return self.live.encode(image, question, answer)
 

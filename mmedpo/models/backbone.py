@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmedpo.core.answers import Answer
-from mmedpo.core.images import Picture, pixel_hash
-from mmedpo.models.adapters import Base
+from mmedpo.core.images import ImageRef, pixel_hash
+from mmedpo.models.adapters import BaseFingerprint
 from mmedpo.registry.contracts import Encoding, Frame, LiveBackbone
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Prompt:
+class EncodedPrompt:
     """An image and a question as the model reads them, up to where the answer begins."""
 
     ids: Sequence[int]  # image placeholders expanded
@@ -39,7 +39,7 @@ class TransformersBackbone(LiveBackbone):
         live = TransformersBackbone(
             model, tokenizer,
             look=lambda image: {"pixel_values": pixels_of(image)},           # an upright L or RGB image
-            prompt=lambda vision, question: Prompt(ids_of(question), vision),
+            prompt=lambda vision, question: EncodedPrompt(ids_of(question), vision),
             end=tokenizer.eos_token_id,
             lora_targets=r".*language_model.*_proj", projector=r"model\\.multi_modal_projector",
         )
@@ -54,7 +54,7 @@ class TransformersBackbone(LiveBackbone):
         tokenizer: Any,
         *,
         look: Callable[[Image], Any],
-        prompt: Callable[[Any, str], Prompt],
+        prompt: Callable[[Any, str], EncodedPrompt],
         end: int,
         stop: Sequence[int] = (),
         lead: str = "",
@@ -73,16 +73,16 @@ class TransformersBackbone(LiveBackbone):
         self.lora_targets, self.projector = lora_targets, projector
         self.types_key, self.causal = types_key, causal
         self.end, self.stop, self.lead = end, sorted({end, *stop}), lead
-        self.base = Base.of(model)
+        self.base = BaseFingerprint.of(model)
         self._look, self._prompt, self._frame = look, prompt, frame
         self._looks: OrderedDict[str, Any] = OrderedDict()
 
-    def prompt(self, image: Picture, question: str) -> Prompt:
+    def prompt(self, image: ImageRef, question: str) -> EncodedPrompt:
         """Return what the model reads before it answers; floating-point tensors have the model's dtype."""
         made = self._prompt(self._seen(image), question)
-        return Prompt(made.ids, {key: self._cast(value) for key, value in made.vision.items()}, made.token_types)
+        return EncodedPrompt(made.ids, {key: self._cast(value) for key, value in made.vision.items()}, made.token_types)
 
-    def encode(self, image: Picture, question: str, answer: str) -> Encoding:
+    def encode(self, image: ImageRef, question: str, answer: str) -> Encoding:
         """Encode one side for training."""
         prompt = self.prompt(image, question)
         reply = [*plain_ids(self.tokenizer, self.lead + answer), self.end]
@@ -147,7 +147,7 @@ class TransformersBackbone(LiveBackbone):
             pad_token_id=self._pad,
         )
 
-    def _batch(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
+    def _batch(self, prompts: Sequence[EncodedPrompt]) -> dict[str, torch.Tensor]:
         """Pad on the left, so that every answer begins at the same place."""
         import torch
 
@@ -169,7 +169,7 @@ class TransformersBackbone(LiveBackbone):
         pad = self.tokenizer.pad_token_id
         return self.end if pad is None else pad
 
-    def _seen(self, image: Picture) -> Any:
+    def _seen(self, image: ImageRef) -> Any:
         """Look at an image, or remember what was seen of it."""
         if not image.sha256:
             return self._look(image.load())

@@ -10,41 +10,41 @@ from typing import Any
 
 from mmedpo.core.privacy import private
 from mmedpo.core.records import Case, Pair, Side
-from mmedpo.core.usage import Need
+from mmedpo.core.usage import Usage
 from mmedpo.curate import stages
-from mmedpo.endpoints.ledger import FILE, Budget, Spending, as_json
+from mmedpo.endpoints.ledger import FILE, Budget, SpendingLedger, as_json
 from mmedpo.endpoints.locality import host_of, may_go
 from mmedpo.endpoints.token_bounds import filler
-from mmedpo.recipe.model import Loaded
+from mmedpo.recipe.model import LoadedRecipe
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.contracts import Dispreference, Part
-from mmedpo.registry.discovery import Found
-from mmedpo.runtime.context import Run
+from mmedpo.registry.discovery import PluginInfo
+from mmedpo.runtime.context import RunContext
 from mmedpo.store.journal import Journal
 
 
 @dataclass(frozen=True)
-class Line:
+class CostLine:
     """What one part may ask of one model."""
 
     part: str
     model: str
     host: str
     items: int  # cases or pairs it is asked about
-    need: Need
+    need: Usage
     batch: bool = False  # at the price of batches
     restricted: bool = False  # whether one of the items is
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """What a recipe can need at most."""
 
     counts: dict[str, int]
-    lines: list[Line]
+    lines: list[CostLine]
     refused: list[str]  # hosts that the data must not go to
     local: list[str]  # parts that call nobody
-    spent: Need  # by this run so far
+    spent: Usage  # by this run so far
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -58,22 +58,22 @@ class Estimate:
         }
 
     @property
-    def total(self) -> Need:
+    def total(self) -> Usage:
         """All lines together."""
-        return sum((line.need for line in self.lines), Need())
+        return sum((line.need for line in self.lines), Usage())
 
 
-def estimate(loaded: Loaded, folder: Path, limit: int | None = None) -> Estimate:
+def estimate(loaded: LoadedRecipe, folder: Path, limit: int | None = None) -> CostEstimate:
     """Count the calls, tokens and money that a recipe can need at most. Loads no model and needs no key."""
     recipe = loaded.recipe
     with tempfile.TemporaryDirectory() as place, private(wanted=False):
         journal = Journal(Path(place) / "journal.sqlite")
         try:
-            records = stages.read(Run(loaded, Path(place), journal, lambda event: None, limit), recipe.data)
+            records = stages.read(RunContext(loaded, Path(place), journal, lambda event: None, limit), recipe.data)
         finally:
             journal.close()
     cases, pairs = stages.only_cases(records), stages.only_pairs(records)
-    lines: list[Line] = []
+    lines: list[CostLine] = []
     for maker in recipe.disprefer if cases else []:
         lines += _lines(loaded.found[type(maker)], maker, cases, recipe.budget)
         pairs += [pair for case in cases for pair in _placeholders(maker, case)]
@@ -83,23 +83,25 @@ def estimate(loaded: Loaded, folder: Path, limit: int | None = None) -> Estimate
     callers = {line.part for line in lines}
     parts: Sequence[Part] = [*recipe.disprefer, *recipe.score]
     refused = [line.host for line in lines if line.restricted and not may_go(line.host, recipe.allow_remote)]
-    spent = Spending(recipe.budget or Budget(), folder / FILE).total
+    spent = SpendingLedger(recipe.budget or Budget(), folder / FILE).total
     local = [part.use for part in parts if part.use not in callers]
     counts = {"cases": len(cases), "pairs at most": len(pairs)}
-    return Estimate(counts, lines, list(dict.fromkeys(refused)), local, spent)
+    return CostEstimate(counts, lines, list(dict.fromkeys(refused)), local, spent)
 
 
-def _lines(found: Found, part: Any, items: Sequence[Any], budget: Budget | None) -> Iterator[Line]:
+def _lines(found: PluginInfo, part: Any, items: Sequence[Any], budget: Budget | None) -> Iterator[CostLine]:
     if not items:
         return
-    spending = Spending(budget or Budget())
+    spending = SpendingLedger(budget or Budget())
     with blaming(found, "--limit"):
         needs = list(part.needs(items))
     for endpoint, need in needs:
         money = spending.priced(endpoint.model, need.tokens, endpoint.price_share).money
         host = host_of(endpoint.base_url)
         restricted = any((item.case if isinstance(item, Pair) else item).restricted for item in items)
-        yield Line(part.use, endpoint.model, host, len(items), replace(need, money=money), endpoint.batch, restricted)
+        yield CostLine(
+            part.use, endpoint.model, host, len(items), replace(need, money=money), endpoint.batch, restricted
+        )
 
 
 def _placeholders(maker: Dispreference, case: Case) -> list[Pair]:

@@ -13,19 +13,19 @@ from typing import Any
 
 from mmedpo.core.disk import writing
 from mmedpo.core.privacy import private
-from mmedpo.core.records import Case, Pair, Weighted, digest
+from mmedpo.core.records import Case, Pair, WeightedPair, digest
 from mmedpo.curate import detector, stages
-from mmedpo.errors import DataError, MmedpoError, RecipeError, Submitted
+from mmedpo.errors import BatchPending, DataError, MmedpoError, RecipeError
 from mmedpo.evaluate.evaluation import evaluate, keep_apart, trained_images
 from mmedpo.events import Event, RunFinished
 from mmedpo.pipeline.wanted import adapter_key, lay_out, measures_key
 from mmedpo.recipe.checks import READY
-from mmedpo.recipe.model import EvaluateOptions, Loaded, Recipe, as_written
+from mmedpo.recipe.model import EvaluateOptions, LoadedRecipe, Recipe, as_written
 from mmedpo.recipe.of_run import is_restricted, load_run
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.contracts import Observer
 from mmedpo.report import write_report
-from mmedpo.runtime.context import STAGES, Run, opening, provenance
+from mmedpo.runtime.context import STAGES, RunContext, opening, provenance
 from mmedpo.runtime.processes import rank, together, world
 from mmedpo.store.image_places import STARTED_IN, started_in
 from mmedpo.store.journal import Journal
@@ -33,11 +33,11 @@ from mmedpo.store.pairs_file import read_pairs
 from mmedpo.store.result_keys import claim, set_aside
 from mmedpo.store.run_folder import locked, read_json, write_json, write_text
 from mmedpo.train.launch import launch
-from mmedpo.train.reference import JournalledReference, reference_keys
+from mmedpo.train.reference import ReferenceJournal, reference_keys
 
 
 @dataclass(frozen=True)
-class Result:
+class RunResult:
     """What a run ended with."""
 
     folder: Path
@@ -51,13 +51,15 @@ class Result:
     report: str  # the path of the page
 
 
-def run_folder(loaded: Loaded, limit: int | None = None) -> Path:
+def run_folder(loaded: LoadedRecipe, limit: int | None = None) -> Path:
     """Return where a run goes: a trial with --limit has a folder of its own."""
     output = loaded.recipe.output
     return output if limit is None else output.with_name(f"{output.name}-limit-{limit}")
 
 
-def run(loaded: Loaded, see: Callable[[Event], None], *, until: str = STAGES[-1], limit: int | None = None) -> Result:
+def run(
+    loaded: LoadedRecipe, see: Callable[[Event], None], *, until: str = STAGES[-1], limit: int | None = None
+) -> RunResult:
     """Carry out a recipe up to a stage, going on where an earlier run of it stopped."""
     if world() > 1:
         raise RecipeError(
@@ -70,7 +72,7 @@ def run(loaded: Loaded, see: Callable[[Event], None], *, until: str = STAGES[-1]
             return _carry_out(this, records, until)
 
 
-def _carry_out(this: Run, records: list[Case | Pair], until: str) -> Result:
+def _carry_out(this: RunContext, records: list[Case | Pair], until: str) -> RunResult:
     """Do the stages after reading, as far as asked."""
     folder, last = this.folder, STAGES.index(until)
     write_run_file(this, "running")
@@ -84,7 +86,7 @@ def _carry_out(this: Run, records: list[Case | Pair], until: str) -> Result:
     write_run_file(this, "finished" if until == STAGES[-1] else f"finished up to {until}")
     report = write_report([folder])
     this.see(RunFinished(str(folder), measures, this.did))
-    return Result(
+    return RunResult(
         folder,
         this.did,
         this.flow,
@@ -98,18 +100,20 @@ def _carry_out(this: Run, records: list[Case | Pair], until: str) -> Result:
 
 
 @contextmanager
-def _telling_why_it_stops(this: Run) -> Iterator[None]:
+def _telling_why_it_stops(this: RunContext) -> Iterator[None]:
     """Leave a run.json that knows what was spent when the run has to stop."""
     try:
         yield
     except (MmedpoError, KeyboardInterrupt) as error:
         with suppress(DataError):  # of a full disk; then what it stops for is told
-            write_run_file(this, "waiting for a batch" if isinstance(error, Submitted) else "stopped")
+            write_run_file(this, "waiting for a batch" if isinstance(error, BatchPending) else "stopped")
         raise
 
 
 @contextmanager
-def working(loaded: Loaded, see: Callable[[Event], None], folder: Path, limit: int | None) -> Iterator[Run]:
+def working(
+    loaded: LoadedRecipe, see: Callable[[Event], None], folder: Path, limit: int | None
+) -> Iterator[RunContext]:
     """Hold the run folder and the journal, and let the recipe's observers watch."""
     with ExitStack() as stack:
         with writing(folder):
@@ -118,7 +122,7 @@ def working(loaded: Loaded, see: Callable[[Event], None], folder: Path, limit: i
         stack.enter_context(locked(folder))
         journal = Journal(loaded.recipe.journal or folder.parent / "journal.sqlite")
         stack.callback(journal.close)
-        this = Run(loaded, folder, journal, see, limit)
+        this = RunContext(loaded, folder, journal, see, limit)
         if restricted_by(loaded.recipe):
             this.keep_private()
         this.see = _watched(this, see, stack)
@@ -132,7 +136,7 @@ def restricted_by(recipe: Recipe) -> bool:
     return any(reader.restricted for reader in readers if reader)
 
 
-def _watched(this: Run, see: Callable[[Event], None], stack: ExitStack) -> Callable[[Event], None]:
+def _watched(this: RunContext, see: Callable[[Event], None], stack: ExitStack) -> Callable[[Event], None]:
     """Send each event to the display and to the observers; one that fails is dropped with one warning."""
     live: dict[Observer, Any] = {part: stack.enter_context(part.open(this.setting)) for part in this.recipe.observe}
 
@@ -149,7 +153,7 @@ def _watched(this: Run, see: Callable[[Event], None], stack: ExitStack) -> Calla
     return send
 
 
-def _curate(this: Run, records: list[Case | Pair], last: int) -> list[Weighted]:
+def _curate(this: RunContext, records: list[Case | Pair], last: int) -> list[WeightedPair]:
     """Go from what was read to weighted pairs, or as far as asked."""
     recipe = this.recipe
     if last < STAGES.index("localize"):
@@ -176,7 +180,7 @@ def _curate(this: Run, records: list[Case | Pair], last: int) -> list[Weighted]:
     return stages.weigh(this, rated) if last >= STAGES.index("weigh") else []
 
 
-def train_detector(loaded: Loaded, see: Callable[[Event], None]) -> tuple[Path, dict[str, Any]]:
+def train_detector(loaded: LoadedRecipe, see: Callable[[Event], None]) -> tuple[Path, dict[str, Any]]:
     """Train the recipe's localizer and nothing else; return its checkpoint and what is known of it."""
     with working(loaded, see, run_folder(loaded), None) as this:
         facts = detector.teach(this)
@@ -205,17 +209,17 @@ def train_again(folder: Path, see: Callable[[Event], None]) -> Path:
 
 
 @contextmanager
-def following(loaded: Loaded, folder: Path, limit: int | None) -> Iterator[Run]:
+def following(loaded: LoadedRecipe, folder: Path, limit: int | None) -> Iterator[RunContext]:
     """Work beside the process that holds the run folder: read the journal, tell nobody, write nothing."""
     journal = Journal(loaded.recipe.journal or folder.parent / "journal.sqlite")
     try:
         with private(wanted=is_restricted(folder)):
-            yield Run(loaded, folder, journal, lambda event: None, limit)
+            yield RunContext(loaded, folder, journal, lambda event: None, limit)
     finally:
         journal.close()
 
 
-def train(this: Run, weighted: list[Weighted]) -> Path:
+def train(this: RunContext, weighted: list[WeightedPair]) -> Path:
     """Train the adapter, unless these pairs, options and model have one already."""
     recipe, folder = this.recipe, this.folder
     assert recipe.train is not None
@@ -238,7 +242,7 @@ def train(this: Run, weighted: list[Weighted]) -> Path:
     return folder / "adapter"
 
 
-def _fit(this: Run, weighted: list[Weighted], key: str) -> None:
+def _fit(this: RunContext, weighted: list[WeightedPair], key: str) -> None:
     """Train in this process, and in those beside it."""
     from mmedpo.train.fit import train as fit  # torch and trl: not when there is nothing to train
 
@@ -257,14 +261,14 @@ def _fit(this: Run, weighted: list[Weighted], key: str) -> None:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
-def _reference(this: Run, weighted: list[Weighted]) -> JournalledReference:
+def _reference(this: RunContext, weighted: list[WeightedPair]) -> ReferenceJournal:
     """Open what the journal knows of the pairs' reference log-probabilities."""
     backbone, setting, options = this.recipe.backbone, this.setting, this.recipe.train
     assert options is not None
     model = this.hash_of(backbone)
     # Packing and batch size only change the order of additions, but the same recipe has to give the same bits.
     how = [setting.device.split(":")[0], setting.dtype, options.packing, options.batch_size, options.max_length]
-    return JournalledReference(this.journal, reference_keys(weighted, model, *how))
+    return ReferenceJournal(this.journal, reference_keys(weighted, model, *how))
 
 
 def _forget_other_training(folder: Path, key: str) -> None:
@@ -276,7 +280,7 @@ def _forget_other_training(folder: Path, key: str) -> None:
 
 
 def _evaluate(
-    this: Run, options: EvaluateOptions, trained: Path | None, weighted: Sequence[Weighted]
+    this: RunContext, options: EvaluateOptions, trained: Path | None, weighted: Sequence[WeightedPair]
 ) -> dict[str, Any]:
     """Measure before and after, and write measures.json when it says something new."""
     claim(this.folder, "measures", measures_key(this))
@@ -288,7 +292,9 @@ def _evaluate(
     return result
 
 
-def _write_cards(this: Run, weighted: Sequence[Weighted], training: dict[str, Any], measures: dict[str, Any]) -> None:
+def _write_cards(
+    this: RunContext, weighted: Sequence[WeightedPair], training: dict[str, Any], measures: dict[str, Any]
+) -> None:
     """Write the data card beside the pairs and the model card beside the adapter, where they say something new."""
     from mmedpo.exchange.cards import data_card, model_card
 
@@ -305,7 +311,7 @@ def _write_cards(this: Run, weighted: Sequence[Weighted], training: dict[str, An
             write_text(path, card)
 
 
-def write_run_file(this: Run, state: str) -> None:
+def write_run_file(this: RunContext, state: str) -> None:
     """Write run.json: what was asked, with which versions, on which machine, and how cases flowed."""
     recipe = as_written(this.loaded)
     write_json(

@@ -6,34 +6,34 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mmedpo.core.privacy import private
-from mmedpo.errors import Submitted
+from mmedpo.errors import BatchPending
 from mmedpo.evaluate.comparison import compare
 from mmedpo.events import Event
-from mmedpo.pipeline.stages import Result, run
+from mmedpo.pipeline.stages import RunResult, run
 from mmedpo.recipe.of_run import is_restricted
-from mmedpo.recipe.planning import Planned, plan
+from mmedpo.recipe.planning import PlannedRun, plan
 from mmedpo.store.run_folder import write_json
 
-__all__ = ["TABLE", "Planned", "plan", "run_variants", "table"]
+__all__ = ["TABLE", "PlannedRun", "plan", "run_variants", "table"]
 
 TABLE = "variants.json"
 
 
 def run_variants(
-    planned: Sequence[Planned],
+    planned: Sequence[PlannedRun],
     see: Callable[[Event], None],
-    began: Callable[[Planned], None] = lambda one: None,
+    began: Callable[[PlannedRun], None] = lambda one: None,
     *,
     until: str,
     limit: int | None = None,
-) -> dict[str, list[Result]]:
+) -> dict[str, list[RunResult]]:
     """Carry out the runs one after another; return the results by variant, in the order of the seeds.
 
-    One that waits for a batch holds up none but those that start from it. Raises Submitted with a line for each run
+    One that waits for a batch holds up none but those that start from it. Raises BatchPending with a line for each run
     that waits when all others are done.
     """
-    results: dict[str, list[Result]] = {}
-    waiting: list[tuple[Planned, str]] = []
+    results: dict[str, list[RunResult]] = {}
+    waiting: list[tuple[PlannedRun, str]] = []
     for one in planned:
         if one.start and any(one.start is other for other, _ in waiting):
             waiting.append((one, f"waits for {one.start.variant}, whose adapter it starts from"))
@@ -41,14 +41,14 @@ def run_variants(
         began(one)
         try:
             results.setdefault(one.variant, []).append(run(one.loaded, see, until=until, limit=limit))
-        except Submitted as wait:
+        except BatchPending as wait:
             waiting.append((one, "; ".join(wait.told)))
     if waiting:
-        raise Submitted(*(f"{one.variant}, seed {one.seed}: {why}" for one, why in waiting))
+        raise BatchPending(*(f"{one.variant}, seed {one.seed}: {why}" for one, why in waiting))
     return results
 
 
-def table(results: dict[str, list[Result]]) -> dict[str, list[dict[str, Any]]]:
+def table(results: dict[str, list[RunResult]]) -> dict[str, list[dict[str, Any]]]:
     """Compare every variant with the starting model of the first, and with the first; write variants.json.
 
     Differences are paired by case and pooled over seeds. Empty when nothing was trained and measured.

@@ -10,11 +10,11 @@ from mmedpo.core.records import Case, Pair, digest
 from mmedpo.recipe.model import as_written
 from mmedpo.registry.contracts import Part
 from mmedpo.registry.fingerprint import content, part_hash, path_hash
-from mmedpo.runtime.context import Run
+from mmedpo.runtime.context import RunContext
 from mmedpo.store.result_keys import claim
 
 
-def lay_out(run: Run, records: Sequence[Case | Pair]) -> None:
+def lay_out(run: RunContext, records: Sequence[Case | Pair]) -> None:
     """Leave in the run folder the results that belong to its recipe and these records, and set the others aside."""
     folder, recipe = run.folder, run.recipe
     run.did |= claim(folder, "pairs", pairs_key(run, records))
@@ -24,7 +24,7 @@ def lay_out(run: Run, records: Sequence[Case | Pair]) -> None:
     run.did |= claim(folder, "measures", measures_key(run) if ready and recipe.evaluate else None)
 
 
-def pairs_key(run: Run, records: Sequence[Case | Pair]) -> str:
+def pairs_key(run: RunContext, records: Sequence[Case | Pair]) -> str:
     """Hash what the weighted pairs are made from: the records and all parts up to the weighting."""
     recipe = run.recipe
     parts: list[Part] = [*recipe.localize, *recipe.disprefer, *recipe.score]
@@ -38,13 +38,13 @@ def pairs_key(run: Run, records: Sequence[Case | Pair]) -> str:
     return run.key(recipe.weigh, "pairs", seen, how, _hashes(run, parts))
 
 
-def adapter_key(run: Run) -> str:
+def adapter_key(run: RunContext) -> str:
     """Hash what the adapter is trained from: the pairs as they lie in the folder, the options and the model."""
     assert run.recipe.train is not None
     return run.key(run.recipe.backbone, "train", pairs_hash(run), run.recipe.train.model_dump(mode="json"))
 
 
-def measures_key(run: Run) -> str:
+def measures_key(run: RunContext) -> str:
     """Hash what the measures are made from: the adapter and the pairs in the folder, and what is asked."""
     options = run.recipe.evaluate
     assert options is not None
@@ -54,10 +54,10 @@ def measures_key(run: Run) -> str:
     return run.key(run.recipe.backbone, "measures", adapter, pairs_hash(run), asked, parts)
 
 
-def pairs_hash(run: Run) -> str:
+def pairs_hash(run: RunContext) -> str:
     """Hash the pairs in the folder."""
     return sha256((run.folder / "pairs.jsonl").read_bytes()).hexdigest()
 
 
-def _hashes(run: Run, parts: Sequence[Part]) -> list[Any]:
+def _hashes(run: RunContext, parts: Sequence[Part]) -> list[Any]:
     return [part_hash(part, run.found(part), run.journal) for part in parts]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mmedpo.endpoints.options import endpoints_in
-from mmedpo.recipe.model import Loaded, Recipe
+from mmedpo.recipe.model import LoadedRecipe, Recipe
 from mmedpo.recipe.yaml import Keys
 from mmedpo.registry.contracts import Part
 from mmedpo.registry.path_options import paths_in, unfilled
@@ -14,7 +14,7 @@ Mistakes = Iterator[tuple[Keys, str]]
 READY = ("localize", "detector", "disprefer")  # what makes pairs; nothing is left for it where the data are pairs
 
 
-def contradictions(loaded: Loaded) -> Mistakes:
+def contradictions(loaded: LoadedRecipe) -> Mistakes:
     """Find keys that are right alone and wrong together."""
     recipe = loaded.recipe
     for named in paths_in(recipe):
@@ -49,7 +49,7 @@ def _untaught(recipe: Recipe) -> Mistakes:
         yield ("detector",), f"'detector:' wants one localizer that learns; 'localize:' has {len(learning)}"
 
 
-def _no_cases(loaded: Loaded) -> Mistakes:
+def _no_cases(loaded: LoadedRecipe) -> Mistakes:
     """Find readers of pairs where cases are wanted."""
     for path, part in loaded.parts():
         if path != ("data",) and getattr(part, "yields", "cases") == "pairs":
@@ -80,7 +80,7 @@ def _without_earlier(recipe: Recipe) -> Mistakes:
             yield ("disprefer", index), message
 
 
-def unused(loaded: Loaded) -> Mistakes:
+def unused(loaded: LoadedRecipe) -> Mistakes:
     """Find what a run would not use, whatever the data hold."""
     recipe = loaded.recipe
     if recipe.data.yields == "pairs":
@@ -98,7 +98,7 @@ def unused(loaded: Loaded) -> Mistakes:
     yield from _idle_budget(loaded)
 
 
-def _idle_budget(loaded: Loaded) -> Mistakes:
+def _idle_budget(loaded: LoadedRecipe) -> Mistakes:
     """Find a budget, or the price of a model, that nothing is paid from."""
     budget = loaded.recipe.budget
     parts = [part for _, part in loaded.parts()]

@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from mmedpo.recipe.model import DEFAULTS, LISTS, SLOTS, DetectorOptions, EvaluateOptions, Recipe, Section
-from mmedpo.registry.discovery import Found, find
+from mmedpo.recipe.model import DEFAULTS, LISTS, SLOTS, DetectorOptions, EvaluateOptions, Recipe, RecipeSection
+from mmedpo.registry.discovery import PluginInfo, find
 from mmedpo.registry.inspection import probe_all
 
-SECTIONS: dict[str, type[Section]] = {"evaluate": EvaluateOptions, "detector": DetectorOptions}
+SECTIONS: dict[str, type[RecipeSection]] = {"evaluate": EvaluateOptions, "detector": DetectorOptions}
 VARIANTS = {
     "variants": {
         "description": "Several ways to carry this out: a name, and the keys that it changes.",
@@ -45,7 +45,7 @@ def recipe_schema() -> dict[str, Any]:
     return head | schema | {"$defs": definitions} | ({"$comment": "\n".join(failed)} if failed else {})
 
 
-def _part_definitions(part: Found, schema: dict[str, Any]) -> dict[str, Any]:
+def _part_definitions(part: PluginInfo, schema: dict[str, Any]) -> dict[str, Any]:
     """Return the definition of a part, `use` included, and those that it refers to."""
     name = f"{part.kind}.{part.name}"
     inner = {f"{name}.{key}": value for key, value in schema.pop("$defs", {}).items()}

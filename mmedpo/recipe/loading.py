@@ -14,18 +14,27 @@ from pydantic import BaseModel, ValidationError
 from mmedpo.errors import MmedpoError, PluginError, RecipeError
 from mmedpo.recipe import yaml
 from mmedpo.recipe.checks import contradictions, unused
-from mmedpo.recipe.model import DEFAULTS, HOLDERS, LISTS, PLAN, SLOTS, Loaded, Recipe, as_written
+from mmedpo.recipe.model import DEFAULTS, HOLDERS, LISTS, PLAN, SLOTS, LoadedRecipe, Recipe, as_written
 from mmedpo.recipe.overrides import apply, models_in, put, without_nulls
-from mmedpo.recipe.yaml import Keys, Tree
+from mmedpo.recipe.yaml import Keys, YamlDocument
 from mmedpo.registry.contracts import Part
-from mmedpo.registry.discovery import Found, load, resolve, suggest
+from mmedpo.registry.discovery import PluginInfo, load, resolve, suggest
 from mmedpo.registry.path_options import at_home
 
-__all__ = ["Loaded", "Recipe", "Variant", "as_written", "load_recipe", "load_variants", "read_recipe", "reload_recipe"]
+__all__ = [
+    "LoadedRecipe",
+    "Recipe",
+    "RecipeVariant",
+    "as_written",
+    "load_recipe",
+    "load_variants",
+    "read_recipe",
+    "reload_recipe",
+]
 
 
 @dataclass(frozen=True)
-class Variant:
+class RecipeVariant:
     """One way to carry out a recipe: a name, and what it changes."""
 
     name: str
@@ -33,10 +42,10 @@ class Variant:
 
 
 @dataclass
-class _Mistakes:
+class _MistakeList:
     """The mistakes found so far, each with its place."""
 
-    tree: Tree
+    tree: YamlDocument
     messages: list[str] = field(default_factory=list)
     plugin_errors: list[str] = field(default_factory=list)
 
@@ -65,7 +74,7 @@ def in_lines(messages: Sequence[str]) -> str:
     return "\n".join(line if len(line) < 1500 else f"{line[:900]} ... {line[-300:]}" for line in lines)
 
 
-def read_recipe(path: Path) -> Tree:
+def read_recipe(path: Path) -> YamlDocument:
     """Read a recipe's file. Raises RecipeError with the place when it is none."""
     tree = yaml.read(path)
     if not isinstance(tree.values, dict):
@@ -73,7 +82,7 @@ def read_recipe(path: Path) -> Tree:
     return tree
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = (), variant: Variant | None = None) -> Loaded:
+def load_recipe(path: Path, overrides: Sequence[str] = (), variant: RecipeVariant | None = None) -> LoadedRecipe:
     """Read and check a recipe, or one of its variants.
 
     Raises RecipeError (or PluginError) that lists every mistake, a line each.
@@ -82,8 +91,13 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), variant: Variant | No
 
 
 def load_tree(
-    source: Tree, name: str, overrides: Sequence[str] = (), variant: Variant | None = None, *, all_used: bool = True
-) -> Loaded:
+    source: YamlDocument,
+    name: str,
+    overrides: Sequence[str] = (),
+    variant: RecipeVariant | None = None,
+    *,
+    all_used: bool = True,
+) -> LoadedRecipe:
     """Check a recipe that was read, or one of its variants; unless `all_used`, it may name what no run would use."""
     loaded, mistakes = _resolved(source, name, overrides, variant)
     if loaded is not None:
@@ -94,7 +108,7 @@ def load_tree(
     return loaded
 
 
-def reload_recipe(path: Path) -> Loaded:
+def reload_recipe(path: Path) -> LoadedRecipe:
     """Load the recipe of an earlier run, which was checked as the rules were then."""
     loaded, mistakes = _resolved(read_recipe(path), str(path))
     mistakes.end()
@@ -103,21 +117,23 @@ def reload_recipe(path: Path) -> Loaded:
 
 
 def _resolved(
-    source: Tree, name: str, overrides: Sequence[str] = (), variant: Variant | None = None
-) -> tuple[Loaded | None, _Mistakes]:
+    source: YamlDocument, name: str, overrides: Sequence[str] = (), variant: RecipeVariant | None = None
+) -> tuple[LoadedRecipe | None, _MistakeList]:
     """Return the recipe, where it can be made, and what is wrong word by word."""
     tree = source.copy()
-    mistakes = _Mistakes(tree, list(dict.fromkeys(tree.repeated)))
+    mistakes = _MistakeList(tree, list(dict.fromkeys(tree.repeated)))
     _change(tree, overrides, variant, mistakes)
     values = _at_home(tree.values, (), mistakes)
     values = {**DEFAULTS, **{key: value for key, value in values.items() if value is not None or key not in DEFAULTS}}
-    found: dict[type[Part], Found] = {}
+    found: dict[type[Part], PluginInfo] = {}
     filled, doubtful = _fill_slots(values, mistakes, found)
     recipe = _validate_core(without_nulls(filled, Recipe), doubtful, mistakes)
-    return (Loaded(recipe, found, name, tree) if recipe is not None else None), mistakes
+    return (LoadedRecipe(recipe, found, name, tree) if recipe is not None else None), mistakes
 
 
-def _change(tree: Tree, overrides: Sequence[str], variant: Variant | None, mistakes: _Mistakes) -> None:
+def _change(
+    tree: YamlDocument, overrides: Sequence[str], variant: RecipeVariant | None, mistakes: _MistakeList
+) -> None:
     """Put a variant's changes into the tree, then the overrides: the command line has the last word."""
     for key, value in variant.changes.items() if variant else ():
         assert variant is not None
@@ -131,7 +147,7 @@ def _change(tree: Tree, overrides: Sequence[str], variant: Variant | None, mista
                 apply(text, tree)
 
 
-def _at_home(value: Any, path: Keys, mistakes: _Mistakes) -> Any:
+def _at_home(value: Any, path: Keys, mistakes: _MistakeList) -> Any:
     """Return values with every `~/` filled in."""
     if isinstance(value, dict):
         return {key: _at_home(item, (*path, key), mistakes) for key, item in value.items()}
@@ -149,15 +165,15 @@ def _plans(override: str) -> bool:
     return override.partition("=")[0].split(".")[0] in PLAN
 
 
-def load_variants(path: Path, overrides: Sequence[str] = ()) -> tuple[list[Variant], list[int]]:
+def load_variants(path: Path, overrides: Sequence[str] = ()) -> tuple[list[RecipeVariant], list[int]]:
     """Return a recipe's variants, in order, and its seeds. Raises RecipeError for those that are none."""
     return variants_of(read_recipe(path), overrides)
 
 
-def variants_of(source: Tree, overrides: Sequence[str] = ()) -> tuple[list[Variant], list[int]]:
+def variants_of(source: YamlDocument, overrides: Sequence[str] = ()) -> tuple[list[RecipeVariant], list[int]]:
     """Return the variants, in order, and the seeds of a recipe that was read. Raises RecipeError."""
     tree = source.copy()
-    mistakes = _Mistakes(tree)
+    mistakes = _MistakeList(tree)
     for text in overrides:
         if _plans(text):
             with mistakes.noted():
@@ -169,7 +185,7 @@ def variants_of(source: Tree, overrides: Sequence[str] = ()) -> tuple[list[Varia
     return variants, seeds
 
 
-def _variants(tree: Tree) -> list[Variant]:
+def _variants(tree: YamlDocument) -> list[RecipeVariant]:
     written = tree.values.get("variants") or {}
     if not isinstance(written, dict) or not all(isinstance(item, dict | None) for item in written.values()):
         raise RecipeError(f"{tree.place(('variants',))}: variants are written {{NAME: {{key.key: value}}, ...}}")
@@ -177,10 +193,10 @@ def _variants(tree: Tree) -> list[Variant]:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}", name):
             rule = "names a folder; use at most 100 letters, digits, . _ + -"
             raise RecipeError(f"{tree.place(('variants', name))}: {name[:200]!r} {rule}")
-    return [Variant(name, dict(changes or {})) for name, changes in written.items()]
+    return [RecipeVariant(name, dict(changes or {})) for name, changes in written.items()]
 
 
-def _seeds(tree: Tree) -> list[int]:
+def _seeds(tree: YamlDocument) -> list[int]:
     seeds = tree.values.get("seeds") or []
     if not isinstance(seeds, list) or not all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds):
         raise RecipeError(f"{tree.place(('seeds',))}: seeds are a list of whole numbers, for example [0, 1, 2]")
@@ -190,7 +206,7 @@ def _seeds(tree: Tree) -> list[int]:
 
 
 def _fill_slots(
-    values: dict[str, Any], mistakes: _Mistakes, found: dict[type[Part], Found]
+    values: dict[str, Any], mistakes: _MistakeList, found: dict[type[Part], PluginInfo]
 ) -> tuple[dict[str, Any], set[Keys]]:
     """Replace what the slots hold by parts; also return the slots whose parts could not be made."""
     filled = {
@@ -213,7 +229,9 @@ def _fill_slots(
     return filled, doubtful
 
 
-def _make_part(kind: str, path: Keys, item: Any, mistakes: _Mistakes, found: dict[type[Part], Found]) -> Part | None:
+def _make_part(
+    kind: str, path: Keys, item: Any, mistakes: _MistakeList, found: dict[type[Part], PluginInfo]
+) -> Part | None:
     """Make the part that a slot names, or note what is wrong with it."""
     if not isinstance(item, dict) or not isinstance(item.get("use"), str):
         mistakes.add(path, f"a {kind} is written {{use: NAME, option: value, ...}}")
@@ -239,7 +257,7 @@ def _make_part(kind: str, path: Keys, item: Any, mistakes: _Mistakes, found: dic
     return None
 
 
-def _validate_core(filled: dict[str, Any], doubtful: set[Keys], mistakes: _Mistakes) -> Recipe | None:
+def _validate_core(filled: dict[str, Any], doubtful: set[Keys], mistakes: _MistakeList) -> Recipe | None:
     """Validate the framework's own keys; a slot already reported is not reported again."""
     try:
         return Recipe.model_validate(filled)

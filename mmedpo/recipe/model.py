@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
 from mmedpo.endpoints.ledger import Budget
 from mmedpo.recipe.train_options import TrainOptions
-from mmedpo.recipe.yaml import Keys, Tree
+from mmedpo.recipe.yaml import Keys, YamlDocument
 from mmedpo.registry.contracts import (
     Backbone,
     Dispreference,
@@ -23,18 +23,18 @@ from mmedpo.registry.contracts import (
     Scorer,
     Weighting,
 )
-from mmedpo.registry.discovery import Found, shortest_use
+from mmedpo.registry.discovery import PluginInfo, shortest_use
 
 STAGES = ("read", "localize", "disprefer", "score", "weigh", "train", "evaluate")
 
 
-class Section(BaseModel):
+class RecipeSection(BaseModel):
     """A part of the recipe that belongs to the framework."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class EvaluateOptions(Section):
+class EvaluateOptions(RecipeSection):
     """What is measured before and after."""
 
     data: InstanceOf[Reader]
@@ -52,7 +52,7 @@ class EvaluateOptions(Section):
     by default such images are counted and named under every table."""
 
 
-class DetectorOptions(Section):
+class DetectorOptions(RecipeSection):
     """What a localizer learns from while its checkpoint is missing; no image may be in two of these."""
 
     train: InstanceOf[Reader]
@@ -63,7 +63,7 @@ class DetectorOptions(Section):
     """The reader of the cases that it is measured on at the end; they decide nothing."""
 
 
-class Recipe(Section):
+class Recipe(RecipeSection):
     """What to do, resolved: every part an instance, every option with its value."""
 
     output: Path
@@ -135,13 +135,13 @@ DEFAULTS = {"weigh": {"use": "clinical"}}
 
 
 @dataclass
-class Loaded:
+class LoadedRecipe:
     """A checked recipe, and where its parts come from."""
 
     recipe: Recipe
-    found: dict[type[Part], Found]
+    found: dict[type[Part], PluginInfo]
     name: str
-    tree: Tree  # as written, overrides applied
+    tree: YamlDocument  # as written, overrides applied
 
     def place(self, path: Keys, *, of_key: bool = False) -> str:
         """Return where something stands in the recipe; a list of one may be written without brackets."""
@@ -163,13 +163,13 @@ class Loaded:
                 yield from (((*path, index), part) for index, part in enumerate(held or ()))
 
 
-def as_written(loaded: Loaded) -> dict[str, Any]:
+def as_written(loaded: LoadedRecipe) -> dict[str, Any]:
     """Return the resolved recipe as the plain values that a YAML file would hold, defaults included."""
     written: dict[str, Any] = _written(loaded.recipe, loaded.found)
     return written
 
 
-def _written(value: Any, found: dict[type[Part], Found]) -> Any:
+def _written(value: Any, found: dict[type[Part], PluginInfo]) -> Any:
     if isinstance(value, BaseModel):
         use = {"use": shortest_use(found[type(value)])} if isinstance(value, Part) else {}
         return use | {name: _written(getattr(value, name), found) for name in type(value).model_fields}

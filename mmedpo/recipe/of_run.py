@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmedpo.errors import DataError
 from mmedpo.recipe.loading import reload_recipe
-from mmedpo.recipe.model import Loaded
+from mmedpo.recipe.model import LoadedRecipe
 from mmedpo.store.pairs_file import read_pairs
 from mmedpo.store.run_folder import read_json, write_json
 
@@ -20,7 +20,7 @@ def is_restricted(folder: Path) -> bool:
     return (folder / "pairs.jsonl").exists() and any(item.pair.case.restricted for item in read_pairs(folder))
 
 
-def load_run(folder: Path) -> Loaded:
+def load_run(folder: Path) -> LoadedRecipe:
     """Rebuild the checked recipe of a run folder from its run.json. Raises DataError when it is no run."""
     known = read_json(folder / "run.json")
     if not known:

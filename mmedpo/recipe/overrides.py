@@ -9,12 +9,12 @@ from pydantic import BaseModel
 
 from mmedpo.errors import RecipeError
 from mmedpo.recipe import yaml
-from mmedpo.recipe.yaml import DEEPEST, Keys, Tree
+from mmedpo.recipe.yaml import DEEPEST, Keys, YamlDocument
 
 SHOWN = 200  # characters of an override that a message repeats
 
 
-def apply(text: str, tree: Tree) -> None:
+def apply(text: str, tree: YamlDocument) -> None:
     """Apply `key.key=value`; the value is YAML, the place of what it sets is the command line. Raises RecipeError."""
     here = f"command line: {text if len(text) <= SHOWN else text[:SHOWN] + '...'}"
     name, equals, value = text.partition("=")
@@ -23,7 +23,7 @@ def apply(text: str, tree: Tree) -> None:
     put(name, yaml.parse(value, here).values, here, tree)
 
 
-def put(name: str, value: Any, here: str, tree: Tree) -> None:
+def put(name: str, value: Any, here: str, tree: YamlDocument) -> None:
     """Set what a dotted key names; from now on its place is `here`. Raises RecipeError where there is no such place.
 
     `null` takes an entry out of a list; elsewhere it stands for what an option is without it (see `without_nulls`).

@@ -8,24 +8,24 @@ from pathlib import Path
 
 from mmedpo.errors import RecipeError
 from mmedpo.recipe.checks import unused
-from mmedpo.recipe.loading import Variant, in_lines, load_tree, read_recipe, variants_of
-from mmedpo.recipe.model import Loaded
-from mmedpo.recipe.yaml import Tree
+from mmedpo.recipe.loading import RecipeVariant, in_lines, load_tree, read_recipe, variants_of
+from mmedpo.recipe.model import LoadedRecipe
+from mmedpo.recipe.yaml import YamlDocument
 
 START = "start"  # in a variant: begin with the adapter of an earlier one, of the same seed
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedRun:
     """One run to be: a variant and a seed."""
 
     variant: str
     seed: int
-    loaded: Loaded
-    start: Planned | None = None  # whose adapter it begins with
+    loaded: LoadedRecipe
+    start: PlannedRun | None = None  # whose adapter it begins with
 
 
-def plan(path: Path, overrides: Sequence[str] = ()) -> list[Planned]:
+def plan(path: Path, overrides: Sequence[str] = ()) -> list[PlannedRun]:
     """Check every variant and return the runs in order, all variants of a seed together; none without variants.
 
     Raises RecipeError that lists the mistakes of all of them.
@@ -37,9 +37,11 @@ def plan(path: Path, overrides: Sequence[str] = ()) -> list[Planned]:
     return [one for seed in every for one in _with_seed(variants, checked, seed)]
 
 
-def _checked(source: Tree, path: Path, overrides: Sequence[str], variants: Sequence[Variant]) -> dict[str, Loaded]:
+def _checked(
+    source: YamlDocument, path: Path, overrides: Sequence[str], variants: Sequence[RecipeVariant]
+) -> dict[str, LoadedRecipe]:
     """Load each variant. What one of them alone does not use, another may; what none does is a mistake."""
-    checked: dict[str, Loaded] = {}
+    checked: dict[str, LoadedRecipe] = {}
     mistakes: list[str] = []
     for place, variant in enumerate(variants):
         changes = {key: value for key, value in variant.changes.items() if key != START}
@@ -56,7 +58,7 @@ def _checked(source: Tree, path: Path, overrides: Sequence[str], variants: Seque
     return checked
 
 
-def _require_earlier(source: Tree, variant: Variant, earlier: Sequence[str]) -> None:
+def _require_earlier(source: YamlDocument, variant: RecipeVariant, earlier: Sequence[str]) -> None:
     start = variant.changes.get(START)
     if start is not None and start not in earlier:
         place = source.place(("variants", variant.name, START))
@@ -64,9 +66,11 @@ def _require_earlier(source: Tree, variant: Variant, earlier: Sequence[str]) -> 
         raise RecipeError(f"{place}: {START}: {start!r} is no earlier variant; there are: {there}")
 
 
-def _with_seed(variants: Sequence[Variant], checked: dict[str, Loaded], seed: int | None) -> list[Planned]:
+def _with_seed(
+    variants: Sequence[RecipeVariant], checked: dict[str, LoadedRecipe], seed: int | None
+) -> list[PlannedRun]:
     """Return a run of each variant, in a folder of its own below the recipe's output."""
-    made: dict[str, Planned] = {}
+    made: dict[str, PlannedRun] = {}
     for variant in variants:
         loaded, start = checked[variant.name], made.get(variant.changes.get(START) or "")
         recipe = loaded.recipe
@@ -76,5 +80,5 @@ def _with_seed(variants: Sequence[Variant], checked: dict[str, Loaded], seed: in
             adapter = str(start.loaded.recipe.output / "adapter")
             changed["backbone"] = recipe.backbone.model_copy(update={"adapter": adapter})
         own = replace(loaded, recipe=recipe.model_copy(update=changed))
-        made[variant.name] = Planned(variant.name, own.recipe.seed, own, start)
+        made[variant.name] = PlannedRun(variant.name, own.recipe.seed, own, start)
     return list(made.values())

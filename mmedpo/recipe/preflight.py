@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mmedpo.errors import DataError, PluginError, RecipeError
-from mmedpo.recipe.model import STAGES, Loaded, Recipe
+from mmedpo.recipe.model import STAGES, LoadedRecipe, Recipe
 from mmedpo.recipe.yaml import Keys
 from mmedpo.registry.contracts import Dispreference, Part, Reader
 from mmedpo.registry.path_options import paths_in
@@ -28,7 +28,7 @@ MODULES = {  # of trackers that are imported under another name, or need more
 
 
 @dataclass(frozen=True)
-class Lack:
+class MissingRequirement:
     """Something that is not here."""
 
     line: str  # with its place
@@ -44,7 +44,7 @@ def sections_until(recipe: Recipe, until: str) -> set[str]:
     return sections | ({"backbone"} if trained or any(part.needs_backbone for part in models) else set())
 
 
-def require_ready(loaded: Loaded, sections: Collection[str] | None = None, *, starts: bool = False) -> None:
+def require_ready(loaded: LoadedRecipe, sections: Collection[str] | None = None, *, starts: bool = False) -> None:
     """Raise DataError, or RecipeError where the recipe must change, with a line for all that is not here.
 
     `starts`: its backbone begins with the adapter of a run that comes before.
@@ -56,7 +56,7 @@ def require_ready(loaded: Loaded, sections: Collection[str] | None = None, *, st
         raise error("\n".join(dict.fromkeys(lack.line for _, lack in lacks)))
 
 
-def _lacks(loaded: Loaded, starts: bool) -> Iterator[tuple[str, Lack]]:
+def _lacks(loaded: LoadedRecipe, starts: bool) -> Iterator[tuple[str, MissingRequirement]]:
     """Yield what is not here, with the section that needs it."""
     yield from (("output", lack) for lack in _places(loaded))
     for named in paths_in(loaded.recipe):
@@ -70,11 +70,11 @@ def _lacks(loaded: Loaded, starts: bool) -> Iterator[tuple[str, Lack]]:
     yield from _without_regions(loaded)
 
 
-def _lack(loaded: Loaded, keys: Keys, message: str, *, written: bool = False) -> Lack:
-    return Lack(f"{loaded.place(keys)}: {'.'.join(map(str, keys))}: {message}", written)
+def _lack(loaded: LoadedRecipe, keys: Keys, message: str, *, written: bool = False) -> MissingRequirement:
+    return MissingRequirement(f"{loaded.place(keys)}: {'.'.join(map(str, keys))}: {message}", written)
 
 
-def _lacking(loaded: Loaded, part: Part) -> list[str]:
+def _lacking(loaded: LoadedRecipe, part: Part) -> list[str]:
     """Return what a part itself says that it lacks."""
     try:
         return list(part.lacking())
@@ -82,7 +82,7 @@ def _lacking(loaded: Loaded, part: Part) -> list[str]:
         raise PluginError(f"{loaded.found[type(part)]} failed: {type(error).__name__}: {error}") from error
 
 
-def _places(loaded: Loaded) -> Iterator[Lack]:
+def _places(loaded: LoadedRecipe) -> Iterator[MissingRequirement]:
     """Find places to write to that cannot be made."""
     for key in ("output", "journal"):
         place: Path | None = getattr(loaded.recipe, key)
@@ -104,7 +104,7 @@ def unfit_place(place: Path, *, file: bool | None = False) -> str:
     return "" if os.access(there, os.W_OK) else f"{place}: cannot be written: {there} is read-only for you"
 
 
-def _trackers(loaded: Loaded) -> Iterator[tuple[str, Lack]]:
+def _trackers(loaded: LoadedRecipe) -> Iterator[tuple[str, MissingRequirement]]:
     """Find trackers that are not installed: training would end over them, after everything else was done."""
     for index, name in enumerate(loaded.recipe.train.report_to if loaded.recipe.train else ()):
         other = name == "tensorboard" and _here("tensorboardX")
@@ -121,7 +121,7 @@ def _here(module: str) -> bool:
         return False
 
 
-def _without_regions(loaded: Loaded) -> Iterator[tuple[str, Lack]]:
+def _without_regions(loaded: LoadedRecipe) -> Iterator[tuple[str, MissingRequirement]]:
     """Find parts that change regions where nothing can give one."""
     recipe, asked = loaded.recipe, loaded.recipe.evaluate
     if all(localizer.takes_given for localizer in recipe.localize) and _gives_none(recipe.data):
@@ -133,8 +133,8 @@ def _without_regions(loaded: Loaded) -> Iterator[tuple[str, Lack]]:
 
 
 def _blind(
-    loaded: Loaded, keys: Keys, makers: Sequence[Dispreference], reader: Reader, cure: str
-) -> Iterator[tuple[str, Lack]]:
+    loaded: LoadedRecipe, keys: Keys, makers: Sequence[Dispreference], reader: Reader, cure: str
+) -> Iterator[tuple[str, MissingRequirement]]:
     for index, maker in enumerate(makers):
         if maker.needs_region():
             why = f"{maker.use!r} changes a region of the image, and {reader.use!r} reads none here"
@@ -150,7 +150,7 @@ def _gives_none(reader: Reader) -> bool:
         return False
 
 
-def notes_on(loaded: Loaded) -> Iterator[str]:
+def notes_on(loaded: LoadedRecipe) -> Iterator[str]:
     """Yield what is no mistake and may not be meant."""
     recipe = loaded.recipe
     for named in paths_in(recipe):

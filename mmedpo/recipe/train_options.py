@@ -67,13 +67,13 @@ REFUSED: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-class Options(BaseModel):
+class OptionGroup(BaseModel):
     """A group of options."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
-class LoraOptions(Options):
+class LoraOptions(OptionGroup):
     """The low-rank adapter on the language model's linear layers."""
 
     r: int = Field(default=128, ge=1)
@@ -84,14 +84,14 @@ class LoraOptions(Options):
     """Dropout on the adapter's input. Above 0, a pair's log-probabilities depend on the draw."""
 
 
-class ProjectorOptions(Options):
+class ProjectorOptions(OptionGroup):
     """Full training of the projector between vision tower and language model."""
 
     learning_rate: float = Field(default=2e-5, gt=0)
     """The projector's own learning rate; it follows the same schedule."""
 
 
-class LossOptions(Options):
+class LossOptions(OptionGroup):
     """The loss of a pair, kind + nll x NLL + anchor x anchor + kl x KL, times its weight and its kind's coefficient."""
 
     kind: Literal["sigmoid", "hinge", "ipo", "robust", "sft"] = "sigmoid"
@@ -119,7 +119,7 @@ class LossOptions(Options):
         return self
 
 
-class LaunchOptions(Options):
+class LaunchOptions(OptionGroup):
     """Training in several processes: through `accelerate launch`, on a CPU through torchrun."""
 
     processes: int | None = Field(default=None, ge=1)
@@ -128,7 +128,7 @@ class LaunchOptions(Options):
     """A configuration file of accelerate: FSDP, DeepSpeed, several machines."""
 
 
-class TrainOptions(Options):
+class TrainOptions(OptionGroup):
     """How to train."""
 
     epochs: float = Field(default=3, gt=0)

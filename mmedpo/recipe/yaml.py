@@ -27,7 +27,7 @@ TEXTS = ("str", "timestamp", "value", "merge")  # tags that a plain text may get
 
 
 @dataclass
-class Tree:
+class YamlDocument:
     """A YAML document: plain values, and where each key and value stands."""
 
     values: Any
@@ -42,12 +42,12 @@ class Tree:
             path = path[:-1]
         return table.get(path, self.places.get((), ""))
 
-    def copy(self) -> Tree:
+    def copy(self) -> YamlDocument:
         """Return a tree of its own, to be changed."""
-        return Tree(deepcopy(self.values), dict(self.keys), dict(self.places), list(self.repeated))
+        return YamlDocument(deepcopy(self.values), dict(self.keys), dict(self.places), list(self.repeated))
 
 
-def read(path: Path) -> Tree:
+def read(path: Path) -> YamlDocument:
     """Read a YAML file. Raises RecipeError with file, line and column when it is no YAML."""
     try:
         about = path.stat()
@@ -64,12 +64,12 @@ def read(path: Path) -> Tree:
     return parse(text, str(path))
 
 
-def parse(text: str, name: str) -> Tree:
+def parse(text: str, name: str) -> YamlDocument:
     """Parse YAML text; `name` stands for the file in messages."""
     node = _composed(text, name)
-    tree = Tree(None, places={(): f"{name}:1:1"})
+    tree = YamlDocument(None, places={(): f"{name}:1:1"})
     if node is not None:
-        builder = _Builder(name, tree)
+        builder = _DocumentBuilder(name, tree)
         tree.values = builder.value(node, ())
         if builder.mistakes:
             raise RecipeError("\n".join(builder.mistakes))
@@ -125,10 +125,10 @@ def _shallow() -> tuple[Any, Any]:
     return ShallowScanner, ShallowComposer
 
 
-class _Builder:
+class _DocumentBuilder:
     """Turn nodes into plain values and note the place of each."""
 
-    def __init__(self, name: str, tree: Tree) -> None:
+    def __init__(self, name: str, tree: YamlDocument) -> None:
         self.mistakes: list[str] = []
         self._name, self._tree = name, tree
         self._around: set[int] = set()  # the nodes that the one at hand is in

@@ -11,14 +11,14 @@ from mmedpo.core import plain
 from mmedpo.core.records import Case
 from mmedpo.registry.conformance import blame, blaming, check_length
 from mmedpo.registry.contracts import Metric, Statistics
-from mmedpo.registry.discovery import Found
+from mmedpo.registry.discovery import PluginInfo
 from mmedpo.registry.statistics import totals
 
 
 class CheckedMetric:
     """Measure with a metric, and believe nothing of it: counts and measures are finite numbers with a name."""
 
-    def __init__(self, metric: Metric, found: Found) -> None:
+    def __init__(self, metric: Metric, found: PluginInfo) -> None:
         """Take a metric and where it comes from."""
         self.metric, self.found, self.use = metric, found, metric.use
         self.additive, self.better = metric.additive, metric.better

@@ -15,22 +15,22 @@ from typing import Any, get_args
 from mmedpo.core import plain
 from mmedpo.core.answers import Answer, was_cut
 from mmedpo.core.disk import explained
-from mmedpo.core.images import Picture
+from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case, CaseKind, Drop, Pair, PairKind, Region, Remark, Score, Side
 from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError
 from mmedpo.registry.contracts import Dispreference
-from mmedpo.registry.discovery import Found
+from mmedpo.registry.discovery import PluginInfo
 
 Yielded = Case | Pair | Drop | Remark
 
 
-def blame(found: Found, message: str) -> PluginError:
+def blame(found: PluginInfo, message: str) -> PluginError:
     """Make the error that names the plugin, its package and version."""
     return PluginError(f"{found}: {message}")
 
 
 @contextmanager
-def blaming(found: Found, lower: str) -> Iterator[None]:
+def blaming(found: PluginInfo, lower: str) -> Iterator[None]:
     """Say whose error it was; for memory that ran out, say what to lower."""
     try:
         yield
@@ -55,7 +55,7 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def check_length(found: Found, verb: str, results: Any, expected: int) -> None:
+def check_length(found: PluginInfo, verb: str, results: Any, expected: int) -> None:
     """Require a list with one result an item."""
     if not isinstance(results, list | tuple):
         raise blame(found, f"{verb} returned {type(results).__name__}, not a list")
@@ -63,7 +63,7 @@ def check_length(found: Found, verb: str, results: Any, expected: int) -> None:
         raise blame(found, f"{verb} returned {len(results)} results for {expected} items")
 
 
-def _plain(found: Found, what: str, check: Callable[[Any], Any], value: Any) -> Any:
+def _plain(found: PluginInfo, what: str, check: Callable[[Any], Any], value: Any) -> Any:
     """Return a value as one of the plain ones makes it, or blame who gave it."""
     try:
         return check(value)
@@ -71,7 +71,7 @@ def _plain(found: Found, what: str, check: Callable[[Any], Any], value: Any) -> 
         raise blame(found, f"{what} is {error}") from None
 
 
-def as_json(found: Found, what: str, value: Any) -> dict[str, Any]:
+def as_json(found: PluginInfo, what: str, value: Any) -> dict[str, Any]:
     """Require a mapping of names to JSON values: notes, evidence, a summary."""
     if not isinstance(value, Mapping):
         raise blame(found, f"{what} is {plain.shown(value)}, not a mapping")
@@ -82,7 +82,7 @@ def as_json(found: Found, what: str, value: Any) -> dict[str, Any]:
 # --- readers -----------------------------------------------------------------------------------------------------
 
 
-def record(found: Found, item: Any) -> Yielded:
+def record(found: PluginInfo, item: Any) -> Yielded:
     """Require a case, a pair, a drop or a remark whose fields are what they say."""
     if isinstance(item, Case):
         return _case(found, item)
@@ -96,7 +96,7 @@ def record(found: Found, item: Any) -> Yielded:
     raise blame(found, f"read yielded {type(item).__name__}, not Case, Pair, Drop or Remark")
 
 
-def _case(found: Found, case: Case) -> Case:
+def _case(found: PluginInfo, case: Case) -> Case:
     name = f"case {plain.shown(case.id)}" if not isinstance(case.id, str) else f"case {case.id!r}"
     for field in ("id", "question", "answer", "group"):
         _plain(found, f"{field} of {name}", plain.text, getattr(case, field))
@@ -112,18 +112,18 @@ def _case(found: Found, case: Case) -> Case:
     return replace(case, about=about, regions=regions, notes=as_json(found, f"notes of {name}", case.notes))
 
 
-def _picture(found: Found, what: str, picture: Any) -> None:
-    if not (isinstance(picture, Picture) and isinstance(picture.path, str) and isinstance(picture.sha256, str)):
-        raise blame(found, f"{what} is {plain.shown(picture)}, not a Picture")
+def _picture(found: PluginInfo, what: str, picture: Any) -> None:
+    if not (isinstance(picture, ImageRef) and isinstance(picture.path, str) and isinstance(picture.sha256, str)):
+        raise blame(found, f"{what} is {plain.shown(picture)}, not an ImageRef")
 
 
-def _drop(found: Found, drop: Drop) -> Drop:
+def _drop(found: PluginInfo, drop: Drop) -> Drop:
     _plain(found, "case_id of a drop", plain.text, drop.case_id)
     _plain(found, f"reason of the drop of case {drop.case_id!r}", plain.text, drop.reason)
     return drop
 
 
-def _pair(found: Found, pair: Pair) -> Pair:
+def _pair(found: PluginInfo, pair: Pair) -> Pair:
     """Require the types of a pair's own fields; what its sides say is checked when its images are known."""
     if not isinstance(pair.case, Case):
         raise blame(found, f"case of a pair is {plain.shown(pair.case)}, not a Case")
@@ -142,7 +142,7 @@ def _pair(found: Found, pair: Pair) -> Pair:
     return replace(pair, relevance=relevance, notes=as_json(found, f"notes of {name}", pair.notes))
 
 
-def _share(found: Found, what: str, value: Any) -> float:
+def _share(found: PluginInfo, what: str, value: Any) -> float:
     """Require a number in [0, 1]."""
     share: float = value if isinstance(value, float) else _plain(found, what, plain.number, value)
     if not 0 <= share <= 1:
@@ -150,7 +150,7 @@ def _share(found: Found, what: str, value: Any) -> float:
     return float(share)
 
 
-def check_read(found: Found, items: Sequence[Yielded]) -> None:
+def check_read(found: PluginInfo, items: Sequence[Yielded]) -> None:
     """Require cases or pairs, not both, with ids that are unique and texts that are there."""
     records = [item for item in items if isinstance(item, Case | Pair)]
     if len({type(item) for item in records}) > 1:
@@ -172,7 +172,7 @@ def left_out(items: Sequence[Any]) -> str:
     return "; left out: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons.items()) if reasons else ""
 
 
-def _check_texts(found: Found, case: Case) -> None:
+def _check_texts(found: PluginInfo, case: Case) -> None:
     for name in ("id", "question", "answer"):
         if not getattr(case, name).strip():
             raise DataError(f"{found}: case {case.id!r} has an empty {name}")
@@ -181,14 +181,14 @@ def _check_texts(found: Found, case: Case) -> None:
 # --- localizers --------------------------------------------------------------------------------------------------
 
 
-def check_regions(found: Found, case: Case, regions: Any, verb: str = "localize") -> list[Region]:
+def check_regions(found: PluginInfo, case: Case, regions: Any, verb: str = "localize") -> list[Region]:
     """Require regions with a box in order and a confidence in [0, 1]."""
     if not isinstance(regions, list | tuple) or not all(isinstance(item, Region) for item in regions):
         raise blame(found, f"{verb} gave no list of Region for case {case.id!r}")
     return [_region(found, f"case {case.id!r} has a region", region) for region in regions]
 
 
-def _region(found: Found, has: str, region: Region) -> Region:
+def _region(found: PluginInfo, has: str, region: Region) -> Region:
     _plain(found, f"{has} whose label", plain.text, region.label)
     if not isinstance(region.box, list | tuple) or len(region.box) != 4:
         raise blame(found, f"{has} whose box is {plain.shown(region.box)}, not four numbers")
@@ -208,7 +208,7 @@ def _region(found: Found, has: str, region: Region) -> Region:
 
 
 def check_made(
-    found: Found,
+    found: PluginInfo,
     part: Dispreference,
     items: Any,
     cases: Sequence[Case],
@@ -237,14 +237,14 @@ def check_made(
         raise blame(found, f"disprefer yielded neither a pair nor a Drop with its reason for {some}")
 
 
-def _each(found: Found, items: Any) -> Iterable[Any]:
+def _each(found: PluginInfo, items: Any) -> Iterable[Any]:
     if not isinstance(items, Iterable) or isinstance(items, str | Mapping):
         raise blame(found, f"disprefer returned {type(items).__name__}, not pairs and drops")
     return items
 
 
 def _made(
-    found: Found, part: Dispreference, item: Any, given: Mapping[str, Case], adopt: Callable[[Pair], Pair]
+    found: PluginInfo, part: Dispreference, item: Any, given: Mapping[str, Case], adopt: Callable[[Pair], Pair]
 ) -> Pair | Drop:
     if not isinstance(item, Pair | Drop):
         raise blame(found, f"disprefer yielded {type(item).__name__}, not Pair or Drop")
@@ -264,7 +264,7 @@ def _made(
     return pair
 
 
-def _check_films(found: Found, pair: Pair, cases: Iterable[Case]) -> None:
+def _check_films(found: PluginInfo, pair: Pair, cases: Iterable[Case]) -> None:
     """Require that what is preferred is of this case, and that a text pair changes the answer alone."""
     own, chosen = pair.case.image.sha256, pair.chosen.image.sha256
     if chosen != own and chosen in {case.image.sha256 for case in cases}:
@@ -273,7 +273,7 @@ def _check_films(found: Found, pair: Pair, cases: Iterable[Case]) -> None:
         raise blame(found, f"pair of case {pair.case.id!r} is a text pair with two images")
 
 
-def check_pair(found: Found, pair: Pair) -> None:
+def check_pair(found: PluginInfo, pair: Pair) -> None:
     """Require two answers that are there and two sides that differ where their kind says."""
     for name, side in (("chosen", pair.chosen), ("rejected", pair.rejected)):
         if not side.answer.strip():
@@ -287,13 +287,13 @@ def check_pair(found: Found, pair: Pair) -> None:
 # --- scorers, weightings, backbones ------------------------------------------------------------------------------
 
 
-def check_scores(found: Found, pairs: Sequence[Pair], scores: Any) -> list[Score]:
+def check_scores(found: PluginInfo, pairs: Sequence[Pair], scores: Any) -> list[Score]:
     """Require a score of each pair, whose relevance is in [0, 1] or None and whose evidence is JSON."""
     check_length(found, "score", scores, len(pairs))
     return [_score(found, pair, score) for pair, score in zip(pairs, scores, strict=True)]
 
 
-def _score(found: Found, pair: Pair, score: Any) -> Score:
+def _score(found: PluginInfo, pair: Pair, score: Any) -> Score:
     if not isinstance(score, Score):
         raise blame(found, f"score gave {type(score).__name__}, not Score, for pair {pair.id!r}")
     what = f"relevance of pair {pair.id!r}"
@@ -301,7 +301,7 @@ def _score(found: Found, pair: Pair, score: Any) -> Score:
     return replace(score, relevance=relevance, evidence=as_json(found, f"evidence of pair {pair.id!r}", score.evidence))
 
 
-def check_weights(found: Found, weights: Any, expected: int) -> list[float]:
+def check_weights(found: PluginInfo, weights: Any, expected: int) -> list[float]:
     """Require a finite weight of at least 0 for each score, and not 0 for all of them."""
     check_length(found, "weigh", weights, expected)
     made: list[float] = [
@@ -315,7 +315,7 @@ def check_weights(found: Found, weights: Any, expected: int) -> list[float]:
     return made
 
 
-def check_answers(found: Found, cases: Sequence[Case], answers: Any) -> list[Answer]:
+def check_answers(found: PluginInfo, cases: Sequence[Case], answers: Any) -> list[Answer]:
     """Require a text of each case; an empty one, or half a character in it, is the model's doing, not the part's."""
     check_length(found, "answer", answers, len(cases))
     texts = [

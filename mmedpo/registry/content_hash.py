@@ -13,15 +13,15 @@ from mmedpo.core.records import digest
 from mmedpo.errors import DataError
 
 if TYPE_CHECKING:
-    from mmedpo.registry.contracts import Memory
+    from mmedpo.registry.contracts import AnswerStore
 
 _WHOLE = 64 * 2**20  # files up to this size are hashed whole, larger ones by size and samples
 _SMALL = 8 * 2**20  # together; so much is read each time, which takes no longer than to be sure that it did not change
 _SETTLED = 2.0  # seconds: a file that changed just now may change again within one tick of its clock
-Listed = list[tuple[str, Path, os.stat_result]]
+FolderListing = list[tuple[str, Path, os.stat_result]]
 
 
-def path_hash(path: str, known: Memory | None = None) -> str:
+def path_hash(path: str, known: AnswerStore | None = None) -> str:
     """Hash the content of a file, or of all files below a folder with their names; a card changes no result.
 
     `known` remembers what a large one came to, under the names, sizes and times of its files. Raises DataError for
@@ -33,7 +33,7 @@ def path_hash(path: str, known: Memory | None = None) -> str:
         raise DataError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from error
 
 
-def _remembered(root: Path, known: Memory | None) -> str:
+def _remembered(root: Path, known: AnswerStore | None) -> str:
     files = sorted(_files(root), key=lambda one: one[0])
     newest = max((stat.st_ctime for _, _, stat in files), default=0.0)
     small = sum(stat.st_size for _, _, stat in files) <= _SMALL
@@ -48,7 +48,7 @@ def _remembered(root: Path, known: Memory | None) -> str:
     return found
 
 
-def _hashed(root: Path, files: Listed) -> str:
+def _hashed(root: Path, files: FolderListing) -> str:
     if root.is_file():
         return _file_hash(root)
     return digest([[name, _file_hash(path)] for name, path, _ in files])

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from mmedpo.core.records import Case, Drop, Pair, PairKind, Region, Remark, Score
-from mmedpo.registry.path_options import Needed
+from mmedpo.registry.path_options import PathRequirement
 
 if TYPE_CHECKING:
     import torch
 
-    from mmedpo.core.images import Picture
-    from mmedpo.core.usage import Need
+    from mmedpo.core.images import ImageRef
+    from mmedpo.core.usage import Usage
     from mmedpo.events import Event
 
 
-class Memory(Protocol):
+class AnswerStore(Protocol):
     """What has been answered before, by the hash of all that the answer depends on; outlives the process."""
 
     def get(self, key: str, read: Callable[[Any], Any] = lambda value: value) -> Any:
@@ -61,11 +61,11 @@ class PaidModel(Protocol):
 class Purse(Protocol):
     """What a run's calls are paid from, within its budget. `Endpoint.chat` pays by itself; other clients call it."""
 
-    async def hold(self, need: Need) -> None:
+    async def hold(self, need: Usage) -> None:
         """Set a call's most aside, and wait for others where it does not fit. Raises RecipeError when it never will."""
         ...
 
-    def settle(self, model: str, need: Need, tokens: tuple[int, int] | None) -> None:
+    def settle(self, model: str, need: Usage, tokens: tuple[int, int] | None) -> None:
         """Let a call's hold go, and note the tokens of prompt and answer that it took; None: nothing came."""
         ...
 
@@ -77,7 +77,7 @@ class Setting:
     device: str = "cpu"  # a torch device: "cpu", "cuda", "cuda:1", "mps"
     dtype: str = "float32"  # a torch dtype by name: "float32", "bfloat16"
     seed: int = 0  # of the run; derive an item's own with mmedpo.seed_for(setting.seed, case.id, ...)
-    journal: Memory | None = None  # of the run; for answers that cost something
+    journal: AnswerStore | None = None  # of the run; for answers that cost something
     allow_remote: tuple[str, ...] = ()  # the other machines that restricted data may go to
     spending: Purse | None = None  # of the run; keeps calls within its budget
 
@@ -98,7 +98,7 @@ class Part(BaseModel):
         """Yield the live object with the kind's verb; free what it holds on exit. By default the part itself."""
         return nullcontext(self)
 
-    def needs(self, items: Sequence[Any]) -> Sequence[tuple[PaidModel, Need]]:
+    def needs(self, items: Sequence[Any]) -> Sequence[tuple[PaidModel, Usage]]:
         """Return what its calls for these cases (a dispreference) or pairs (a scorer) can take at most, by endpoint.
 
         Called before any model is loaded; a pair not made yet has a rejected answer of the greatest length. A part
@@ -138,11 +138,11 @@ class Reader(Part, ABC):
         Raise DataError with file and line for what cannot be read.
         """
 
-    def picture(self, path: Path) -> Picture:
+    def picture(self, path: Path) -> ImageRef:
         """Name an image file as this reader reads them: a film in DICOM form takes more than another."""
-        from mmedpo.core.images import Picture
+        from mmedpo.core.images import ImageRef
 
-        return Picture.at(path)
+        return ImageRef.at(path)
 
 
 Frame = tuple[float, float, float, float]  # left, top, right, bottom
@@ -186,7 +186,7 @@ class LiveBackbone(ABC):
         """
 
     @abstractmethod
-    def encode(self, image: Picture, question: str, answer: str) -> Encoding:
+    def encode(self, image: ImageRef, question: str, answer: str) -> Encoding:
         """Encode one side for training."""
 
     def frame(self, size: tuple[int, int]) -> Frame:
@@ -211,7 +211,7 @@ class Backbone(Part, ABC):
 
     export_dtype: ClassVar[str] = "float32"  # what `open` is asked for when the model is to be exported
 
-    adapter: Annotated[str, Needed("folder")] | None = None
+    adapter: Annotated[str, PathRequirement("folder")] | None = None
     """A folder with a PEFT adapter to start from; it is then the reference policy."""
 
     @abstractmethod
@@ -219,7 +219,7 @@ class Backbone(Part, ABC):
         """Load the model onto the device in the dtype, with its starting adapter if it has one."""
 
 
-class Localizes(Protocol):
+class LiveLocalizer(Protocol):
     """What an open localizer does."""
 
     def localize(self, cases: Sequence[Case], backbone: LiveBackbone | None) -> list[list[Region]]:
@@ -260,12 +260,12 @@ class Localizer(Part, ABC):
         """
         return [""] * len(cases)
 
-    def open(self, setting: Setting) -> AbstractContextManager[Localizes]:
+    def open(self, setting: Setting) -> AbstractContextManager[LiveLocalizer]:
         """Yield the object that localizes; by default the part itself."""
         return nullcontext(self)  # type: ignore[arg-type]
 
 
-class Disprefers(Protocol):
+class LiveDispreference(Protocol):
     """What an open dispreference does."""
 
     def disprefer(
@@ -299,12 +299,12 @@ class Dispreference(Part, ABC):
         """Return the kind of the earlier pairs without which it makes none."""
         return None
 
-    def open(self, setting: Setting) -> AbstractContextManager[Disprefers]:
+    def open(self, setting: Setting) -> AbstractContextManager[LiveDispreference]:
         """Yield the object that disprefers; by default the part itself."""
         return nullcontext(self)  # type: ignore[arg-type]
 
 
-class Scores(Protocol):
+class LiveScorer(Protocol):
     """What an open scorer does."""
 
     def score(self, pairs: Sequence[Pair]) -> list[Score]:
@@ -320,7 +320,7 @@ class Scorer(Part, ABC):
 
     rates: ClassVar[frozenset[PairKind]]  # the pair kinds it can rate
 
-    def open(self, setting: Setting) -> AbstractContextManager[Scores]:
+    def open(self, setting: Setting) -> AbstractContextManager[LiveScorer]:
         """Yield the object that scores; by default the part itself."""
         return nullcontext(self)  # type: ignore[arg-type]
 
@@ -340,7 +340,7 @@ class Weighting(Part, ABC):
 Statistics = Mapping[str, float]  # of one case; a statistic that does not apply to the case is left out
 
 
-class Combines(Protocol):
+class MeasureCombiner(Protocol):
     """What makes measures of statistics: a metric, or a metric that is checked."""
 
     @property

@@ -9,7 +9,7 @@ from mmedpo.core.records import PairKind
 from mmedpo.errors import PluginError
 
 if TYPE_CHECKING:
-    from mmedpo.registry.discovery import Found
+    from mmedpo.registry.discovery import PluginInfo
 
 KINDS = set(get_args(PairKind))
 MISSING = object()
@@ -27,9 +27,9 @@ def _ways(value: Any) -> bool:
     return isinstance(value, Mapping) and all(way in (-1, 0, 1) for way in value.values())
 
 
-Says = tuple[str, Callable[[Any], bool], str]
-EVERY: tuple[Says, ...] = (("slice_size", _count, "a number of items, at least 1"),)
-OF_A_KIND: dict[str, tuple[Says, ...]] = {
+Declaration = tuple[str, Callable[[Any], bool], str]
+EVERY: tuple[Declaration, ...] = (("slice_size", _count, "a number of items, at least 1"),)
+OF_A_KIND: dict[str, tuple[Declaration, ...]] = {
     "dispreference": (
         ("makes", lambda value: value in ("text", "image"), "'text' or 'image'"),
         ("pairs_a_case", _count, "a number of pairs, at least 1"),
@@ -43,7 +43,7 @@ OF_A_KIND: dict[str, tuple[Says, ...]] = {
 }
 
 
-def check_declared(found: Found, cls: type[Any]) -> None:
+def check_declared(found: PluginInfo, cls: type[Any]) -> None:
     """Require of a part's class that it says what its contract asks. Raises PluginError."""
     for name, fits, what in (*EVERY, *OF_A_KIND.get(found.kind, ())):
         value = getattr(cls, name, MISSING)

@@ -25,7 +25,7 @@ KIND_NAMES = ("reader", "backbone", "localizer", "dispreference", "scorer", "wei
 
 
 @dataclass(frozen=True)
-class Found:
+class PluginInfo:
     """A part as its package's metadata announces it; nothing of it is imported."""
 
     kind: str
@@ -38,18 +38,18 @@ class Found:
         return f"{self.kind} {self.name!r} of {self.package} {self.version}"
 
 
-def find(kind: str | None = None) -> list[Found]:
+def find(kind: str | None = None) -> list[PluginInfo]:
     """List the installed parts, of one kind or all, by kind, name and package. Imports no plugin."""
     kinds = {f"mmedpo.{each}s": each for each in ([kind] if kind else KIND_NAMES)}
     every = [
-        Found(kinds[one.point.group], one.point.name, one.package, one.version, one.point)
+        PluginInfo(kinds[one.point.group], one.point.name, one.package, one.version, one.point)
         for one in announced()
         if one.point.group in kinds
     ]
     return sorted(every, key=lambda part: (KIND_NAMES.index(part.kind), part.name, part.package))
 
 
-def resolve(kind: str, use: str) -> Found:
+def resolve(kind: str, use: str) -> PluginInfo:
     """Return the one part that `use` names, as `name` or `package/name`.
 
     Raises LookupError with what there is when none or several answer to it.
@@ -66,7 +66,7 @@ def resolve(kind: str, use: str) -> Found:
     raise LookupError(f"there is no {kind} {use!r}; {suggest(name, {part.name for part in parts})}")
 
 
-def shortest_use(found: Found) -> str:
+def shortest_use(found: PluginInfo) -> str:
     """Return what a recipe writes for a part: its name, qualified where another package has the same one."""
     alone = sum(part.name == found.name for part in find(found.kind)) == 1
     return found.name if alone else f"{found.package}/{found.name}"
@@ -80,17 +80,17 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}? {there_are}" if near else there_are
 
 
-def load(found: Found) -> type[Part]:
+def load(found: PluginInfo) -> type[Part]:
     """Import a found part, once, and return its class. Raises PluginError with plugin, package, version and cause."""
     if found not in _loaded:
         _loaded[found] = _import(found)
     return _loaded[found]
 
 
-_loaded: dict[Found, type[Part]] = {}
+_loaded: dict[PluginInfo, type[Part]] = {}
 
 
-def _import(found: Found) -> type[Part]:
+def _import(found: PluginInfo) -> type[Part]:
     if found.package != "mmedpo":  # if the import takes the whole process down, this line is the last one
         print(f"mmedpo: importing {found}", file=sys.stderr, flush=True)
     try:
@@ -114,7 +114,7 @@ def _cause(error: BaseException) -> str:
     return what + where
 
 
-def _offered(found: Found, module: Any) -> list[Any]:
+def _offered(found: PluginInfo, module: Any) -> list[Any]:
     """Call the plugin's hook for its kind and return all that it offers."""
     import pluggy
 
@@ -138,7 +138,7 @@ def _offered(found: Found, module: Any) -> list[Any]:
     return list(answers[0])
 
 
-def _pick(found: Found, offered: list[Any]) -> type[Part]:
+def _pick(found: PluginInfo, offered: list[Any]) -> type[Part]:
     """Return the offered class whose `use` is the entry point's name."""
     from mmedpo.registry.contracts import CONTRACTS
 

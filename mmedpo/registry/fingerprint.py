@@ -14,21 +14,21 @@ from pydantic import BaseModel
 
 from mmedpo.core.records import digest, to_json
 from mmedpo.registry.content_hash import path_hash
-from mmedpo.registry.contracts import Memory, Part
-from mmedpo.registry.discovery import Found
+from mmedpo.registry.contracts import AnswerStore, Part
+from mmedpo.registry.discovery import PluginInfo
 
 __all__ = ["content", "part_hash", "path_hash", "source_hash"]
 
 _NO_NAME = re.compile(r"[./\\~]*")  # a text such as "." or "/" is more often a mark than a folder
 
 
-def part_hash(part: Part, found: Found, known: Memory | None = None) -> str:
+def part_hash(part: Part, found: PluginInfo, known: AnswerStore | None = None) -> str:
     """Hash what a part's results depend on besides its inputs and the seed; `known` as `path_hash` has it."""
     options = _with_contents(part, part.model_dump(mode="json"), known)
     return digest(found.kind, found.name, found.package, found.version, source_hash(type(part)), options)
 
 
-def _with_contents(value: Any, written: Any, known: Memory | None) -> Any:
+def _with_contents(value: Any, written: Any, known: AnswerStore | None) -> Any:
     """Put the content's hash in place of each text that names a file or folder: moving it changes nothing.
 
     Any text may be a name ("maps", "sft"), save one of a list of choices.

@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mmedpo.errors import PluginError
-from mmedpo.registry.discovery import Found, find, suggest
+from mmedpo.registry.discovery import PluginInfo, find, suggest
 
 HEAVY = ("torch", "transformers", "trl", "peft", "monai", "datasets", "accelerate", "openai", "pandas", "scipy")
 TIMEOUT = 120  # seconds that a plugin may take to import before it counts as hung
 
 
-def named(name: str) -> list[Found]:
+def named(name: str) -> list[PluginInfo]:
     """Return the installed parts of a name, as `name` or `package/name`, of every kind."""
     package, _, short = name.rpartition("/")
     every = find()
@@ -27,7 +27,7 @@ def named(name: str) -> list[Found]:
     return parts
 
 
-def probe(found: Found) -> dict[str, Any]:
+def probe(found: PluginInfo) -> dict[str, Any]:
     """Import a part in a process of its own; return seconds, heavy imports, doc and schema, or an `error`."""
     command = [sys.executable, "-m", "mmedpo.registry.probe", found.kind, f"{found.package}/{found.name}"]
     try:
@@ -43,7 +43,7 @@ def probe(found: Found) -> dict[str, Any]:
     return answer
 
 
-def probe_all(parts: Sequence[Found]) -> list[dict[str, Any]]:
+def probe_all(parts: Sequence[PluginInfo]) -> list[dict[str, Any]]:
     """Probe several parts, a few at a time."""
     with ThreadPoolExecutor(max_workers=4) as pool:
         return list(pool.map(probe, parts))
@@ -55,7 +55,7 @@ def check_plugins(name: str | None = None) -> list[dict[str, Any]]:
     return [_row(part, answer) for part, answer in zip(parts, probe_all(parts), strict=True)]
 
 
-def _row(found: Found, answer: dict[str, Any]) -> dict[str, Any]:
+def _row(found: PluginInfo, answer: dict[str, Any]) -> dict[str, Any]:
     error, seconds, heavy = answer.get("error"), answer.get("seconds"), answer.get("heavy", [])
     note = f"  imports {', '.join(heavy)}: import them inside functions" if heavy else ""
     line = f"FAILED  {error}" if error else f"fine    {found}  {seconds:.2f} s{note}"
@@ -77,7 +77,7 @@ def describe(name: str) -> list[dict[str, Any]]:
     return [_description(part, answer) for part, answer in zip(parts, probe_all(parts), strict=True)]
 
 
-def _description(found: Found, answer: dict[str, Any]) -> dict[str, Any]:
+def _description(found: PluginInfo, answer: dict[str, Any]) -> dict[str, Any]:
     if "error" in answer:
         raise PluginError(answer["error"])
     facts = {"kind": found.kind, "name": found.name, "package": found.package, "version": found.version}

@@ -17,7 +17,7 @@ OURS, HOME = "mmedpo", "mmedpo_plugins"  # our package, and where its parts are
 PREFIX = "mmedpo."  # of the groups that are for us
 
 
-class Announced(NamedTuple):
+class EntryPointInfo(NamedTuple):
     """An entry point for mmedpo, and the package that has it."""
 
     package: str
@@ -25,25 +25,25 @@ class Announced(NamedTuple):
     point: EntryPoint
 
 
-class _Broken(Exception):
+class _MetadataError(Exception):
     """What is wrong with a package's metadata."""
 
 
-def announced() -> tuple[Announced, ...]:
+def announced() -> tuple[EntryPointInfo, ...]:
     """Return every entry point of a group for mmedpo. The first call says on stderr which packages are broken."""
     return _announced(tuple(sys.path))
 
 
 @cache
-def _announced(path: tuple[str, ...]) -> tuple[Announced, ...]:
-    known: dict[tuple[str, str, str], Announced] = {}
+def _announced(path: tuple[str, ...]) -> tuple[EntryPointInfo, ...]:
+    known: dict[tuple[str, str, str], EntryPointInfo] = {}
     homes: dict[str, str] = {}  # of two copies of a package, Python imports the first on the path
     for place, distribution in _distributions():
         try:
             for one in _read(distribution):
                 if homes.setdefault(one.package, place) == place or canonical(one.package) == OURS:
                     known.setdefault((one.point.group, one.point.name, one.package), one)
-        except _Broken as broken:
+        except _MetadataError as broken:
             print(f"mmedpo: {printable(place)}: {broken}; its parts are left out", file=sys.stderr, flush=True)
     return tuple(known.values())
 
@@ -58,7 +58,7 @@ def _distributions() -> Iterator[tuple[str, Distribution]]:
             yield place, distribution
 
 
-def _read(distribution: Distribution) -> list[Announced]:
+def _read(distribution: Distribution) -> list[EntryPointInfo]:
     """Return what a package has for mmedpo. Raises _Broken, whatever is wrong with it."""
     text = _entry_points(distribution)
     if PREFIX not in text:
@@ -67,7 +67,7 @@ def _read(distribution: Distribution) -> list[Announced]:
     points = [EntryPoint(name, value, group) for group, name, value in _parsed(text)]
     for point in points:
         _require_plain(point, package)
-    return [Announced(package, version, point) for point in points]
+    return [EntryPointInfo(package, version, point) for point in points]
 
 
 def _entry_points(distribution: Distribution) -> str:
@@ -75,11 +75,11 @@ def _entry_points(distribution: Distribution) -> str:
     try:
         text = distribution.read_text("entry_points.txt")
         if folder is not None and text is None and (folder / "entry_points.txt").exists():
-            raise _Broken("its entry_points.txt cannot be read")
+            raise _MetadataError("its entry_points.txt cannot be read")
         if folder is not None and folder.suffix == ".dist-info" and not (folder / "METADATA").exists():
-            raise _Broken("this package has no METADATA; install it again, or delete the folder")
+            raise _MetadataError("this package has no METADATA; install it again, or delete the folder")
     except (OSError, ValueError) as error:
-        raise _Broken(f"its entry_points.txt cannot be read ({printable(str(error))})") from error
+        raise _MetadataError(f"its entry_points.txt cannot be read ({printable(str(error))})") from error
     return text or ""
 
 
@@ -88,9 +88,9 @@ def _name_and_version(distribution: Distribution) -> tuple[str, str]:
         metadata = distribution.metadata
         name, version = metadata["Name"], metadata["Version"]
     except Exception as error:  # whatever the parser of e-mail headers makes of it
-        raise _Broken(f"its METADATA cannot be read ({printable(str(error))})") from error
+        raise _MetadataError(f"its METADATA cannot be read ({printable(str(error))})") from error
     if not name or not str(name).isprintable() or not str(version).isprintable():
-        raise _Broken("its METADATA has no readable name and version; install it again")
+        raise _MetadataError("its METADATA has no readable name and version; install it again")
     return str(name), str(version or "unknown")
 
 
@@ -104,16 +104,20 @@ def _parsed(text: str) -> Iterator[tuple[str, str, str]]:
         elif line and line[0] not in "#;" and group.startswith(PREFIX):
             name, equals, value = (item.strip(" \t") for item in line.partition("="))
             if not (name and equals and value):
-                raise _Broken(f"line {number} of its entry_points.txt is not `name = module`: {printable(line)[:80]}")
+                raise _MetadataError(
+                    f"line {number} of its entry_points.txt is not `name = module`: {printable(line)[:80]}"
+                )
             yield group, name, value
 
 
 def _require_plain(point: EntryPoint, package: str) -> None:
     """Refuse what cannot be written after `use:`, and who goes by our name."""
     if not point.name.isprintable() or "/" in point.name or not point.value.isprintable():
-        raise _Broken(f"the entry point '{printable(point.name)}' has a name that no recipe can write")
+        raise _MetadataError(f"the entry point '{printable(point.name)}' has a name that no recipe can write")
     if canonical(package) == OURS and point.value.split(":")[0].split(".")[0] != HOME:
-        raise _Broken(f"it calls itself {OURS}, so that no recipe could choose between its {point.name!r} and ours")
+        raise _MetadataError(
+            f"it calls itself {OURS}, so that no recipe could choose between its {point.name!r} and ours"
+        )
 
 
 def pass_over_broken() -> None:

@@ -22,7 +22,7 @@ _VARIABLE = re.compile(r"\$(\w+|\{\w+\})/")
 
 
 @dataclass(frozen=True)
-class Needed:
+class PathRequirement:
     """Marks an option that names what must be there before a run."""
 
     kind: Literal["file", "folder", "path", "hub"]
@@ -42,34 +42,34 @@ class Needed:
         return {"path": "file or folder", "hub": "folder"}.get(self.kind, self.kind)
 
 
-ExistingFile = Annotated[Path, Needed("file")]
-ExistingFolder = Annotated[Path, Needed("folder")]
-ExistingPath = Annotated[Path, Needed("path")]
-FolderOrHub = Annotated[str, Needed("hub")]
+ExistingFile = Annotated[Path, PathRequirement("file")]
+ExistingFolder = Annotated[Path, PathRequirement("folder")]
+ExistingPath = Annotated[Path, PathRequirement("path")]
+FolderOrHub = Annotated[str, PathRequirement("hub")]
 
 
 @dataclass(frozen=True)
-class NamedPath:
+class PathOption:
     """A path among a part's options."""
 
     keys: Keys  # of the option
     path: str
-    needed: Needed | None  # how it must be there, if it must
+    needed: PathRequirement | None  # how it must be there, if it must
 
 
-def paths_in(options: BaseModel) -> Iterator[NamedPath]:
+def paths_in(options: BaseModel) -> Iterator[PathOption]:
     """Yield every path among a model's options, however deep: what is a Path, and what its type marks."""
     for name, field in type(options).model_fields.items():
         needed = next(_marks(field.annotation, field.metadata), None)
         yield from _paths(getattr(options, name), (name,), needed)
 
 
-def _paths(value: Any, keys: Keys, needed: Needed | None) -> Iterator[NamedPath]:
+def _paths(value: Any, keys: Keys, needed: PathRequirement | None) -> Iterator[PathOption]:
     if isinstance(value, Path) or (needed and isinstance(value, str)):
-        yield NamedPath(keys, str(value), needed)
+        yield PathOption(keys, str(value), needed)
     elif isinstance(value, BaseModel):
         for inner in paths_in(value):
-            yield NamedPath((*keys, *inner.keys), inner.path, inner.needed)
+            yield PathOption((*keys, *inner.keys), inner.path, inner.needed)
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _paths(item, (*keys, str(key)), needed)
@@ -78,9 +78,9 @@ def _paths(value: Any, keys: Keys, needed: Needed | None) -> Iterator[NamedPath]
             yield from _paths(item, (*keys, index), needed)
 
 
-def _marks(annotation: Any, metadata: Any = ()) -> Iterator[Needed]:
+def _marks(annotation: Any, metadata: Any = ()) -> Iterator[PathRequirement]:
     """Yield the marks on a type and on the types within it."""
-    yield from (item for item in metadata if isinstance(item, Needed))
+    yield from (item for item in metadata if isinstance(item, PathRequirement))
     for inner in get_args(annotation):
         yield from _marks(inner, getattr(inner, "__metadata__", ()))
 

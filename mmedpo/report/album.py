@@ -9,9 +9,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmedpo.core.images import Picture, pixel_hash
+from mmedpo.core.images import ImageRef, pixel_hash
 from mmedpo.errors import DataError
-from mmedpo.store.image_places import Places
+from mmedpo.store.image_places import ImagePlaces
 from mmedpo.store.run_folder import read_json
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ TINT = (255, 140, 0)
 
 
 @dataclass(frozen=True)
-class Box:
+class PanelBox:
     """A region's box, in per cent of the image."""
 
     label: str
@@ -36,18 +36,18 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Panel:
+class ImagePanel:
     """A picture with its caption; without `src`, why there is none."""
 
     caption: str
     src: str = ""
     size: tuple[int, int] = (1, 1)
-    boxes: tuple[Box, ...] = ()
+    boxes: tuple[PanelBox, ...] = ()
     why: str = ""
 
 
 @dataclass
-class Album:
+class ImageAlbum:
     """Make panels of the pictures of one run."""
 
     folder: Path
@@ -58,12 +58,12 @@ class Album:
     _written: dict[Any, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._places = Places(self.folder)
+        self._places = ImagePlaces(self.folder)
         written = (read_json(self.folder / "run.json") or {}).get("recipe", {}).get("journal")
         journal = Path(self._places.of(written)) if written else self.folder.parent / "journal.sqlite"
         self._made = [self.folder / "images", journal.with_name(f"{journal.stem}-images")]
 
-    def image(self, picture: Picture) -> Image | None:
+    def image(self, picture: ImageRef) -> Image | None:
         """Return the image of a picture, looked for in the run folder and beside its journal too; None if it is gone.
 
         A file with other pixels is not the image that the run saw, and counts as gone. What is returned is no larger
@@ -75,11 +75,11 @@ class Album:
                 self.missing[picture.sha256] = picture.path
         return self._loaded[picture.sha256]
 
-    def _load(self, picture: Picture) -> Image | None:
+    def _load(self, picture: ImageRef) -> Image | None:
         made = [place / f"{picture.sha256}.png" for place in self._made]
         for path in (Path(self._places.of(picture.path)), *made):
             try:
-                image = Picture.at(path).load()
+                image = ImageRef.at(path).load()
             except (DataError, OSError):
                 continue
             if picture.sha256 and pixel_hash(image) != picture.sha256:
@@ -90,59 +90,59 @@ class Album:
             return image
         return None
 
-    def film(self, picture: Picture, caption: str, regions: Iterable[Any] = ()) -> Panel:
+    def film(self, picture: ImageRef, caption: str, regions: Iterable[Any] = ()) -> ImagePanel:
         """Show a picture as it is, with the boxes of regions."""
         image = self.image(picture)
         return self._panel(image, caption, regions, key=picture.sha256)
 
-    def masked(self, picture: Picture, masks: Sequence[Picture], caption: str) -> Panel:
+    def masked(self, picture: ImageRef, masks: Sequence[ImageRef], caption: str) -> ImagePanel:
         """Show masks or heat maps in colour on their image."""
         film, found = self.image(picture), [self.image(mask) for mask in masks]
         if film is None or None in found:
-            return Panel(caption, why=GONE)
+            return ImagePanel(caption, why=GONE)
         return self._panel(tinted(film, [mask for mask in found if mask]), caption)
 
-    def difference(self, one: Picture, other: Picture, caption: str) -> Panel:
+    def difference(self, one: ImageRef, other: ImageRef, caption: str) -> ImagePanel:
         """Show where two pictures of one size differ: the brighter, the more."""
         from PIL import ImageChops
 
         images = [self.image(picture) for picture in (one, other)]
         if images[0] is None or images[1] is None:
-            return Panel(caption, why=GONE)
+            return ImagePanel(caption, why=GONE)
         first, second = (image.convert("L") for image in images if image)
         if first.size != second.size:
-            return Panel(caption, why="the two images differ in size")
+            return ImagePanel(caption, why="the two images differ in size")
         apart = ImageChops.difference(first, second)
         most = max(int(edge) for edge in apart.getextrema())  # type: ignore[arg-type]
         apart = apart.point(lambda grey: round(grey * 255 / max(most, 1)))
         apart.info["size"] = images[0].info["size"]
         return self._panel(apart, f"{caption}; white: {most} of 255 grey levels")
 
-    def heated(self, picture: Picture, heat: Any, caption: str, regions: Iterable[Any] = ()) -> Panel:
+    def heated(self, picture: ImageRef, heat: Any, caption: str, regions: Iterable[Any] = ()) -> ImagePanel:
         """Show a map of values from 0 to 1 (rows, columns) in colour on its image."""
         film = self.image(picture)
         return self._panel(warmed(film, heat) if film else None, caption, regions)
 
-    def _panel(self, image: Image | None, caption: str, regions: Iterable[Any] = (), key: Any = None) -> Panel:
+    def _panel(self, image: Image | None, caption: str, regions: Iterable[Any] = (), key: Any = None) -> ImagePanel:
         if image is None:
-            return Panel(caption, why=GONE)
+            return ImagePanel(caption, why=GONE)
         src = self._written.get(key, "") or data_uri(image)
         if len(src) > self.room:
-            return Panel(caption, why=FULL)
+            return ImagePanel(caption, why=FULL)
         self.room -= len(src)
         if key:
             self._written[key] = src
         size = image.info.get("size", image.size)
-        return Panel(caption, src, image.size, tuple(_box(region, size) for region in regions))
+        return ImagePanel(caption, src, image.size, tuple(_box(region, size) for region in regions))
 
 
-def _box(region: Any, size: tuple[int, int]) -> Box:
+def _box(region: Any, size: tuple[int, int]) -> PanelBox:
     """Put a region, or its JSON, into per cent of an image of this size."""
     label, box = (region.get("label") or "", region["box"]) if isinstance(region, dict) else (region.label, region.box)
     left, top, right, bottom = (
         100 * min(max(edge / side, 0), 1) for edge, side in zip(box, (*size, *size), strict=True)
     )
-    return Box(label, *(round(value, 2) for value in (left, top, right - left, bottom - top)))
+    return PanelBox(label, *(round(value, 2) for value in (left, top, right - left, bottom - top)))
 
 
 def data_uri(image: Image) -> str:

@@ -6,67 +6,71 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmedpo.core.images import Picture
+from mmedpo.core.images import ImageRef
 from mmedpo.core.records import digest
 from mmedpo.evaluate.direction import together
-from mmedpo.report.album import Album, Panel
-from mmedpo.report.words import Piece, marked
+from mmedpo.report.album import ImageAlbum, ImagePanel
+from mmedpo.report.words import TextPiece, marked
 
 SHOWN = 12  # cases of each sort
 DRAWN = 6  # cases drawn at random, which show what most look like
-Row = Mapping[str, Any]
+AnswerRow = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Answered:
+class AnsweredCase:
     """A case with its answers."""
 
-    row: Row
-    panel: Panel
-    before: list[Piece]  # marked where it differs from the truth
-    after: list[Piece]
+    row: AnswerRow
+    panel: ImagePanel
+    before: list[TextPiece]  # marked where it differs from the truth
+    after: list[TextPiece]
 
 
 @dataclass(frozen=True)
-class Seen:
+class AttentionCase:
     """A case with the model's attention before and after."""
 
-    row: Row
-    panels: list[Panel]
+    row: AnswerRow
+    panels: list[ImagePanel]
     shares: list[float]
     area: float
-    before: list[Piece]
-    after: list[Piece]
+    before: list[TextPiece]
+    after: list[TextPiece]
 
 
-def gains(answers: Sequence[Row]) -> list[tuple[float, Row]]:
+def gains(answers: Sequence[AnswerRow]) -> list[tuple[float, AnswerRow]]:
     """Return the cases that a metric compared, each with its mean gain."""
     return [(together(row["gain"]), row) for row in answers if row.get("gain")]
 
 
-def changed(answers: Sequence[Row], way: int, album: Album, most: int = SHOWN) -> tuple[list[Answered], int]:
+def changed(
+    answers: Sequence[AnswerRow], way: int, album: ImageAlbum, most: int = SHOWN
+) -> tuple[list[AnsweredCase], int]:
     """Return the cases that changed most in one direction (1: better, -1: worse), and how many did at all."""
     found = [(gain, row) for gain, row in gains(answers) if gain * way > 1e-9]
     found.sort(key=lambda one: (-one[0] * way, digest(one[1]["id"])))
     return [_answered(row, album) for _, row in found[:most]], len(found)
 
 
-def drawn(answers: Sequence[Row], album: Album, most: int = DRAWN) -> list[Answered]:
+def drawn(answers: Sequence[AnswerRow], album: ImageAlbum, most: int = DRAWN) -> list[AnsweredCase]:
     """Return some cases whatever became of them; which ones depends on their ids alone."""
     return [_answered(row, album) for row in sorted(answers, key=lambda row: digest(row["id"]))[:most]]
 
 
-def _answered(row: Row, album: Album) -> Answered:
+def _answered(row: AnswerRow, album: ImageAlbum) -> AnsweredCase:
     before, after = (marked(row[side] or "", row["truth"])[0] for side in ("before", "after"))
-    return Answered(row, album.film(picture_of(row), "image", row.get("regions", ())), before, after)
+    return AnsweredCase(row, album.film(picture_of(row), "image", row.get("regions", ())), before, after)
 
 
-def picture_of(row: Row) -> Picture:
+def picture_of(row: AnswerRow) -> ImageRef:
     """Return the image of an answered case."""
-    return Picture(row.get("path", ""), row["image"])
+    return ImageRef(row.get("path", ""), row["image"])
 
 
-def seen(attention: Sequence[Row], answers: Sequence[Row], album: Album, most: int = SHOWN) -> list[Seen]:
+def seen(
+    attention: Sequence[AnswerRow], answers: Sequence[AnswerRow], album: ImageAlbum, most: int = SHOWN
+) -> list[AttentionCase]:
     """Return cases by how much the share of attention inside the lesion rose: the first, some in the middle, the last.
 
     Where there is no after, by the share itself.
@@ -80,16 +84,16 @@ def seen(attention: Sequence[Row], answers: Sequence[Row], album: Album, most: i
     return [_seen(row, known[row["id"]], album) for row in reversed(able)]
 
 
-def _rise(row: Row) -> float:
+def _rise(row: AnswerRow) -> float:
     before, *after = (side["inside"] for side in _sides(row))
     return float(after[0] - before if after else before)
 
 
-def _sides(row: Row) -> list[Any]:
+def _sides(row: AnswerRow) -> list[Any]:
     return [row[side] for side in ("before", "after") if side in row]
 
 
-def _seen(row: Row, answered: Row, album: Album) -> Seen:
+def _seen(row: AnswerRow, answered: AnswerRow, album: ImageAlbum) -> AttentionCase:
     import numpy as np
 
     sides, picture = _sides(row), picture_of(answered)
@@ -101,4 +105,4 @@ def _seen(row: Row, answered: Row, album: Album) -> Seen:
     for heat, caption in zip(heats, captions, strict=True):
         panels.append(album.heated(picture, heat / most, caption, row["regions"]))
     before, after = (marked(answered[side] or "", answered["truth"])[0] for side in ("before", "after"))
-    return Seen(answered, panels, shares, sides[0]["area"], before, after)
+    return AttentionCase(answered, panels, shares, sides[0]["area"], before, after)

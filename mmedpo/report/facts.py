@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.records import Weighted
+from mmedpo.core.records import WeightedPair
 from mmedpo.data.json_files import jsonl_rows
 from mmedpo.errors import DataError
 from mmedpo.evaluate.evaluation import ATTENTION
@@ -24,12 +24,12 @@ LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunFacts:
     """What is known of one run."""
 
     folder: Path
     run: Mapping[str, Any]
-    pairs: list[Weighted]
+    pairs: list[WeightedPair]
     training: Mapping[str, Any]
     measures: Mapping[str, Any]
     answers: list[Mapping[str, Any]]
@@ -63,13 +63,13 @@ class Facts:
         return any("after" in measured for measured in self.measures.get("measures", ()))
 
 
-def read_facts(folder: Path) -> Facts:
+def read_facts(folder: Path) -> RunFacts:
     """Read a run folder. Raises DataError when one of its files is broken."""
     run = {"flow": {}, "scoring": {}, "detector": {}, "spent": {}, **read_json(folder / "run.json")}
     asked = run["recipe"]
     training = read_json(folder / "training.json") if asked.get("train") else None
     evaluated = bool(asked.get("evaluate"))
-    return Facts(
+    return RunFacts(
         folder=folder,
         run=run,
         pairs=read_pairs(folder) if (folder / "pairs.jsonl").exists() else [],

@@ -11,9 +11,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mmedpo.core.records import Weighted
-from mmedpo.report.lengths import Lengths
-from mmedpo.report.measures import Line
+from mmedpo.core.records import WeightedPair
+from mmedpo.report.lengths import AnswerLengths
+from mmedpo.report.measures import MeasureRow
 from mmedpo.report.sentences import plain
 
 # matplotlib draws in these colours; in the page they stand for the style sheet's variables.
@@ -93,7 +93,7 @@ def histogram(values: Mapping[str, Sequence[float]], label: str, ends: tuple[flo
     return done[0]
 
 
-def by_kind(pairs: Sequence[Weighted], value: Callable[[Weighted], float | None]) -> dict[str, list[float]]:
+def by_kind(pairs: Sequence[WeightedPair], value: Callable[[WeightedPair], float | None]) -> dict[str, list[float]]:
     """Return a number of each pair that has one, by pair kind."""
     kinds = sorted({item.pair.kind for item in pairs}, reverse=True)
     found = {kind: [value(item) for item in pairs if item.pair.kind == kind] for kind in kinds}
@@ -101,7 +101,7 @@ def by_kind(pairs: Sequence[Weighted], value: Callable[[Weighted], float | None]
     return {kind: values for kind, values in kept.items() if values}
 
 
-def of_lengths(lengths: Lengths) -> Markup:
+def of_lengths(lengths: AnswerLengths) -> Markup:
     """Draw the lengths of chosen and rejected answers against each other."""
     longest = max(*lengths.chosen, *lengths.rejected)
     with _drawing(4.0, 2.5) as (_, axes, done):
@@ -142,7 +142,7 @@ def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]
     return [(part[-1][0], sum(value for _, value in part) / len(part)) for part in parts]
 
 
-def forest(lines: Sequence[Line]) -> Markup | None:
+def forest(lines: Sequence[MeasureRow]) -> Markup | None:
     """Draw the differences with their intervals; only shares, which have one scale."""
     shown = [line for line in lines if line.low is not None and max(abs(line.before), abs(line.after or 0)) <= 1][::-1]
     if not shown:

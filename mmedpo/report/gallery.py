@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from mmedpo.core.images import Picture
-from mmedpo.core.records import Pair, Score, Weighted, digest
-from mmedpo.report.album import Album, Panel
-from mmedpo.report.words import Piece, marked
+from mmedpo.core.images import ImageRef
+from mmedpo.core.records import Pair, Score, WeightedPair, digest
+from mmedpo.report.album import ImageAlbum, ImagePanel
+from mmedpo.report.words import TextPiece, marked
 
 MOST = 60  # pairs that are shown
 APART = 12  # of these, at most so many because their voters disagree
 
 
 @dataclass(frozen=True)
-class Card:
+class PairCard:
     """What is shown of a pair."""
 
-    item: Weighted
-    panels: list[Panel]
-    chosen: list[Piece]
-    rejected: list[Piece]
+    item: WeightedPair
+    panels: list[ImagePanel]
+    chosen: list[TextPiece]
+    rejected: list[TextPiece]
     votes: list[dict[str, Any]]
     regions: list[dict[str, Any]]  # that its score rests on
     apart: float  # between the voters' first votes
@@ -47,7 +47,7 @@ def _rows(score: Score, name: str, form: dict[str, Any]) -> list[dict[str, Any]]
     return [{key: row.get(key, usual) for key, usual in form.items()} for row in rows if isinstance(row, Mapping)]
 
 
-def disagreement(item: Weighted) -> float:
+def disagreement(item: WeightedPair) -> float:
     """Return how far the first votes of its voters are apart, of 10."""
     first: dict[str, float] = {}  # later votes in a debate have heard the others
     for vote in votes_of(item.score):
@@ -56,7 +56,7 @@ def disagreement(item: Weighted) -> float:
     return max(first.values()) - min(first.values()) if first else 0
 
 
-def choose(pairs: Sequence[Weighted], most: int = MOST) -> list[Weighted]:
+def choose(pairs: Sequence[WeightedPair], most: int = MOST) -> list[WeightedPair]:
     """Choose the pairs that are shown: every extreme, then evenly over kinds, makers and weights; in the set's order.
 
     An extreme has the least or greatest weight of its kind, voters that are furthest apart, or fell back.
@@ -65,7 +65,7 @@ def choose(pairs: Sequence[Weighted], most: int = MOST) -> list[Weighted]:
         return list(pairs)
     mixed = sorted(pairs, key=lambda item: digest(item.pair.id))  # so that no order of the set decides
     shown = {item.pair.id: item for item in _extremes(mixed)}
-    strata: dict[Any, list[Weighted]] = {}
+    strata: dict[Any, list[WeightedPair]] = {}
     for item in mixed:
         strata.setdefault((item.pair.kind, item.pair.made_by, band(item.weight)), []).append(item)
     for row in zip_longest(*(strata[key] for key in sorted(strata))):
@@ -75,7 +75,7 @@ def choose(pairs: Sequence[Weighted], most: int = MOST) -> list[Weighted]:
     return [item for item in pairs if item.pair.id in shown]
 
 
-def _extremes(pairs: Sequence[Weighted]) -> Iterator[Weighted]:
+def _extremes(pairs: Sequence[WeightedPair]) -> Iterator[WeightedPair]:
     for kind in sorted({item.pair.kind for item in pairs}):
         mine = [item for item in pairs if item.pair.kind == kind]
         yield min(mine, key=lambda item: item.weight)
@@ -89,16 +89,16 @@ def band(weight: float) -> int:
     return (weight > 1.02) - (weight < 0.98)
 
 
-def cards(pairs: Sequence[Weighted], album: Album) -> list[Card]:
+def cards(pairs: Sequence[WeightedPair], album: ImageAlbum) -> list[PairCard]:
     """Make a card of each pair."""
     return [_card(item, album) for item in pairs]
 
 
-def _card(item: Weighted, album: Album) -> Card:
+def _card(item: WeightedPair, album: ImageAlbum) -> PairCard:
     pair = item.pair
     chosen, rejected = marked(pair.chosen.answer, pair.rejected.answer)
     notes = {name: value for name, value in pair.notes.items() if not isinstance(value, list | dict)}
-    return Card(
+    return PairCard(
         item,
         list(_panels(pair, album)),
         chosen,
@@ -110,11 +110,11 @@ def _card(item: Weighted, album: Album) -> Card:
     )
 
 
-def _panels(pair: Pair, album: Album) -> Iterator[Panel]:
+def _panels(pair: Pair, album: ImageAlbum) -> Iterator[ImagePanel]:
     """Show the film; of an image pair also where it was changed, the changed film and the difference."""
     noised, masks = _noised(pair)
 
-    def boxes(image: Picture) -> Sequence[Any]:
+    def boxes(image: ImageRef) -> Sequence[Any]:
         return [] if pair.notes.get("moved") and image != pair.case.image else noised  # elsewhere in a mirror image
 
     changed = pair.chosen.image != pair.rejected.image
@@ -127,7 +127,7 @@ def _panels(pair: Pair, album: Album) -> Iterator[Panel]:
     yield album.difference(pair.chosen.image, pair.rejected.image, "difference")
 
 
-def _noised(pair: Pair) -> tuple[Sequence[Any], list[Picture]]:
+def _noised(pair: Pair) -> tuple[Sequence[Any], list[ImageRef]]:
     """Return the regions that the pair's notes name; else those of the question, else all; and their masks."""
     named, case = pair.notes.get("regions"), pair.case
     if isinstance(named, list) and named and all("box" in one for one in named):

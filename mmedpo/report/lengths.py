@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmedpo.core.records import Weighted
+from mmedpo.core.records import WeightedPair
 
 
 @dataclass(frozen=True)
-class Lengths:
+class AnswerLengths:
     """The lengths of text pairs' answers, in words."""
 
     chosen: list[int]
@@ -50,11 +50,11 @@ class Lengths:
         return sum((ours > theirs) - (ours < theirs) == way for ours, theirs in both) / self.count
 
 
-def lengths_of(pairs: Sequence[Weighted]) -> Lengths | None:
+def lengths_of(pairs: Sequence[WeightedPair]) -> AnswerLengths | None:
     """Measure the text pairs; None when there are none."""
     texts = [item.pair for item in pairs if item.pair.kind == "text"]
     if not texts:
         return None
-    return Lengths(
+    return AnswerLengths(
         [len(pair.chosen.answer.split()) for pair in texts], [len(pair.rejected.answer.split()) for pair in texts]
     )

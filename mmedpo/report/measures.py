@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mmedpo.report.facts import Facts
+from mmedpo.report.facts import RunFacts
 
 
 @dataclass(frozen=True)
-class Line:
+class MeasureRow:
     """A measure before and after."""
 
     use: str
@@ -38,33 +38,33 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Table:
+class MeasureTable:
     """The measures of one metric, and what must be said beside them."""
 
     use: str
-    lines: list[Line]
+    lines: list[MeasureRow]
     cautions: list[str]
     nothing: str  # why there is no line
 
 
-def tables(facts: Facts) -> list[Table]:
+def tables(facts: RunFacts) -> list[MeasureTable]:
     """Make a table of each metric."""
     return [
-        Table(measured["use"], list(_lines(measured)), measured.get("cautions", []), measured.get("nothing", ""))
+        MeasureTable(measured["use"], list(_lines(measured)), measured.get("cautions", []), measured.get("nothing", ""))
         for measured in facts.measures.get("measures", ())
     ]
 
 
-def _lines(measured: Mapping[str, Any]) -> Iterator[Line]:
+def _lines(measured: Mapping[str, Any]) -> Iterator[MeasureRow]:
     after, ways = measured.get("after", {}), measured.get("better", {})
     for name, before in measured["before"].items():
         gap = measured.get("difference", {}).get(name, {})
         differs = any(gap.get(key) for key in ("value", "low", "high"))
         value, low, high = (gap.get(key) if differs else None for key in ("value", "low", "high"))
-        yield Line(measured["use"], name, before, after.get(name), value, low, high, ways.get(name, 0))
+        yield MeasureRow(measured["use"], name, before, after.get(name), value, low, high, ways.get(name, 0))
 
 
-def main_lines(found: list[Table]) -> list[Line]:
+def main_lines(found: list[MeasureTable]) -> list[MeasureRow]:
     """Return the measures that have a better and a worse, those of answers before all others."""
     lines = [line for table in found for line in table.lines if line.better and (line.before or line.after)]
     return sorted(lines, key=lambda line: line.use == "attention")

@@ -13,7 +13,7 @@ from mmedpo.core.privacy import private
 from mmedpo.core.records import digest
 from mmedpo.errors import MmedpoError
 from mmedpo.report import facts as known
-from mmedpo.report.facts import Facts, read_facts
+from mmedpo.report.facts import RunFacts, read_facts
 from mmedpo.store.run_folder import write_text
 
 REPORT, COMPARISON = "report.html", "comparison.html"
@@ -55,7 +55,7 @@ def _holds(path: Path, mark: str) -> bool:
         return mark in file.read(1000)
 
 
-def _without_keys(text: str, found: Sequence[Facts]) -> str:
+def _without_keys(text: str, found: Sequence[RunFacts]) -> str:
     """Take out any key of an endpoint that got into an answer or a reason."""
     for facts in found:
         for key in known.keys_in_use(facts.run["recipe"]):
@@ -63,7 +63,7 @@ def _without_keys(text: str, found: Sequence[Facts]) -> str:
     return text
 
 
-def render(facts: Facts, mark: str = f'{MARK}"') -> str:
+def render(facts: RunFacts, mark: str = f'{MARK}"') -> str:
     """Return the page of one run."""
     from mmedpo.report.view import summary_of, whole
 
@@ -85,7 +85,7 @@ def said_of_missing(missing: Mapping[str, str]) -> str:
     )
 
 
-def render_comparison(named: Sequence[str], found: Sequence[Facts], mark: str = f'{MARK}"') -> str:
+def render_comparison(named: Sequence[str], found: Sequence[RunFacts], mark: str = f'{MARK}"') -> str:
     """Return the page of several runs."""
     from mmedpo.report.view import summary_of
 

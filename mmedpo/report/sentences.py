@@ -6,66 +6,72 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mmedpo.report.cases import gains
-from mmedpo.report.facts import Facts
-from mmedpo.report.lengths import Lengths
-from mmedpo.report.measures import Line, Table
+from mmedpo.report.facts import RunFacts
+from mmedpo.report.lengths import AnswerLengths
+from mmedpo.report.measures import MeasureRow, MeasureTable
 
 CHANCE = 0.6  # held-out pairs ranked right up to here were hardly learned
 LEAK = 0.75  # from here on a rule about length alone ranks the text pairs
 
 
 @dataclass(frozen=True)
-class Said:
+class SummarySentence:
     """A sentence; `warns` when it limits what the numbers mean."""
 
     text: str
     warns: bool = False
 
 
-def sentences(facts: Facts, lines: Sequence[Line], lengths: Lengths | None, tables: Sequence[Table] = ()) -> list[Said]:
+def sentences(
+    facts: RunFacts, lines: Sequence[MeasureRow], lengths: AnswerLengths | None, tables: Sequence[MeasureTable] = ()
+) -> list[SummarySentence]:
     """Say what is sure, what is not, what got worse, and what the numbers rest on; what misleads before all that."""
-    cautions = [Said(f"Caution: {caution}.", True) for caution in facts.measures.get("cautions", ())]
+    cautions = [SummarySentence(f"Caution: {caution}.", True) for caution in facts.measures.get("cautions", ())]
     said = [*_overlap(facts), *cautions, *_cautions(tables), *_resolved(lines), *_cases(facts)]
     return [*said, *_learned(facts), *_leak(lengths), *_seeds(facts)]
 
 
-def _cautions(tables: Sequence[Table]) -> Iterator[Said]:
+def _cautions(tables: Sequence[MeasureTable]) -> Iterator[SummarySentence]:
     for table in tables:
         if table.nothing:
-            yield Said(f"{table.use}: {table.nothing}.", True)
-        yield from (Said(f"Caution, {table.use}: {caution}.", True) for caution in table.cautions)
+            yield SummarySentence(f"{table.use}: {table.nothing}.", True)
+        yield from (SummarySentence(f"Caution, {table.use}: {caution}.", True) for caution in table.cautions)
 
 
-def _overlap(facts: Facts) -> Iterator[Said]:
+def _overlap(facts: RunFacts) -> Iterator[SummarySentence]:
     if "overlap" not in facts.measures:
-        yield Said("Nothing has been measured yet: the run has no evaluation, or has not come so far.", True)
+        yield SummarySentence("Nothing has been measured yet: the run has no evaluation, or has not come so far.", True)
         return
     images, shared = facts.measures["overlap"]["images"], facts.measures["overlap"]["trained_on"]
     if not facts.trained:
-        yield Said(f"Nothing was trained; the {images:,} evaluation images show the starting model alone.", True)
+        yield SummarySentence(
+            f"Nothing was trained; the {images:,} evaluation images show the starting model alone.", True
+        )
     elif shared:
         again = facts.measures["overlap"].get("questions_trained_on", 0)
         with_questions = f", {again:,} of the questions about them as well" if again else ""
-        yield Said(
+        yield SummarySentence(
             f"{shared:,} of the {images:,} evaluation images were trained on{with_questions}: what is measured after "
             "training is partly memory, and no sign of how the model answers about new images.",
             True,
         )
     else:
-        yield Said(f"None of the {images:,} evaluation images was trained on.")
+        yield SummarySentence(f"None of the {images:,} evaluation images was trained on.")
 
 
-def _resolved(lines: Sequence[Line]) -> Iterator[Said]:
+def _resolved(lines: Sequence[MeasureRow]) -> Iterator[SummarySentence]:
     for verdict, what in (("better", "Better by more than chance"), ("worse", "Worse by more than chance")):
         found = [line for line in lines if line.verdict == verdict]
         if found:
-            yield Said(f"{what}, the 95 % interval excludes zero: {'; '.join(map(_said, found))}.", verdict == "worse")
+            yield SummarySentence(
+                f"{what}, the 95 % interval excludes zero: {'; '.join(map(_said, found))}.", verdict == "worse"
+            )
     unsure = [line for line in lines if line.verdict == "not resolved"]
     if unsure:
-        yield Said(f"Not resolved, the interval includes zero: {'; '.join(map(_said, unsure))}.", True)
+        yield SummarySentence(f"Not resolved, the interval includes zero: {'; '.join(map(_said, unsure))}.", True)
 
 
-def _said(line: Line) -> str:
+def _said(line: MeasureRow) -> str:
     difference, low, high = map(signed, (line.difference, line.low, line.high))
     return f"{line.use} {plain(line.name)} {difference} ({low} to {high})"
 
@@ -80,38 +86,38 @@ def plain(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _cases(facts: Facts) -> Iterator[Said]:
+def _cases(facts: RunFacts) -> Iterator[SummarySentence]:
     found = [value for value, _ in gains(facts.answers)]
     if found:
         better, worse = sum(value > 1e-9 for value in found), sum(value < -1e-9 for value in found)
         same = len(found) - better - worse
-        yield Said(
+        yield SummarySentence(
             f"Of {len(found):,} measured cases {better:,} are answered better after training, {worse:,} worse, "
             f"{same:,} as well as before."
         )
 
 
-def _learned(facts: Facts) -> Iterator[Said]:
+def _learned(facts: RunFacts) -> Iterator[SummarySentence]:
     for kind, held in facts.training.get("validation", {}).items():
         if held["pairs"] and kind != "all":
             ranked = f"{held['accuracy']:.0%} of the {held['pairs']:.0f} held-out {kind} pairs are ranked right"
             weak = held["accuracy"] <= CHANCE
-            yield Said(f"{ranked}{', hardly more than by chance' if weak else ''}.", weak)
+            yield SummarySentence(f"{ranked}{', hardly more than by chance' if weak else ''}.", weak)
 
 
-def _leak(lengths: Lengths | None) -> Iterator[Said]:
+def _leak(lengths: AnswerLengths | None) -> Iterator[SummarySentence]:
     if lengths and lengths.guessed >= LEAK:
         way = "shorter" if lengths.shorter >= lengths.longer else "longer"
-        yield Said(
+        yield SummarySentence(
             f"Length alone ranks {lengths.guessed:.0%} of the text pairs right (the {way} answer is the chosen one): "
             "the model may learn length instead of medicine.",
             True,
         )
 
 
-def _seeds(facts: Facts) -> Iterator[Said]:
+def _seeds(facts: RunFacts) -> Iterator[SummarySentence]:
     if facts.trained:
-        yield Said(
+        yield SummarySentence(
             f"One training, with seed {facts.run['seed']}: the intervals resample "
             f"{facts.measures.get('groups', 0):,} patients or images, not trainings."
         )

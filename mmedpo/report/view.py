@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmedpo.report import figures
-from mmedpo.report.album import Album
+from mmedpo.report.album import ImageAlbum
 from mmedpo.report.cases import changed, drawn, gains, seen
-from mmedpo.report.facts import Facts
+from mmedpo.report.facts import RunFacts
 from mmedpo.report.gallery import cards, choose
 from mmedpo.report.lengths import lengths_of
 from mmedpo.report.measures import main_lines, tables
@@ -19,7 +19,7 @@ LOST = ("left out", "cases without", "dropped", "unrated", "too long", "images w
 LOOKING = ("looks", "attention")  # metrics of whether the model looks, not of how well it answers
 
 
-def summary_of(facts: Facts) -> dict[str, Any]:
+def summary_of(facts: RunFacts) -> dict[str, Any]:
     """Return what is said of a run even beside others: what was asked, how cases flowed, what was measured."""
     found, lengths = tables(facts), lengths_of(facts.pairs)
     lines = main_lines(found)
@@ -44,9 +44,9 @@ def _counts(counts: Mapping[str, int]) -> Iterator[dict[str, Any]]:
                 yield {"what": what, "number": number, "lost": lost, "share": number / most}
 
 
-def whole(facts: Facts) -> dict[str, Any]:
+def whole(facts: RunFacts) -> dict[str, Any]:
     """Return what only the page of one run shows: cases, attention, pairs and training."""
-    album = Album(facts.folder)
+    album = ImageAlbum(facts.folder)
     better, worse = (changed(facts.answers, way, album) for way in (1, -1))
     looked = seen(facts.attention, facts.answers, album)
     pairs = _pairs(facts, album)
@@ -63,7 +63,7 @@ def whole(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _pairs(facts: Facts, album: Album) -> dict[str, Any]:
+def _pairs(facts: RunFacts, album: ImageAlbum) -> dict[str, Any]:
     """Return the gallery, and the distributions of all pairs."""
     if not facts.pairs:
         return {"cards": [], "charts": []}
@@ -76,7 +76,7 @@ def _pairs(facts: Facts, album: Album) -> dict[str, Any]:
     return {"cards": cards(choose(facts.pairs), album), "charts": charts}
 
 
-def _training(facts: Facts) -> dict[str, Any]:
+def _training(facts: RunFacts) -> dict[str, Any]:
     history = facts.training.get("history", [])
     kinds = ("text", "image")
     drawn = [

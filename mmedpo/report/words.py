@@ -12,14 +12,14 @@ _WORD = re.compile(r"\w+(?:[.'’-]\w+)*|[^\w\s]")
 
 
 @dataclass(frozen=True)
-class Piece:
+class TextPiece:
     """A stretch of a text that both texts have, or only this one."""
 
     text: str
     differs: bool
 
 
-def marked(one: str, other: str) -> tuple[list[Piece], list[Piece]]:
+def marked(one: str, other: str) -> tuple[list[TextPiece], list[TextPiece]]:
     """Cut two texts into pieces that they share and pieces that differ; case and spaces are no difference."""
     left, right = _words(one), _words(other)
     matcher = SequenceMatcher(None, _plain(left), _plain(right), autojunk=False)
@@ -37,17 +37,17 @@ def _plain(words: Sequence[re.Match[str]]) -> list[str]:
     return [word.group().casefold() for word in words]
 
 
-def _pieces(text: str, words: Sequence[re.Match[str]], shared: set[int]) -> list[Piece]:
+def _pieces(text: str, words: Sequence[re.Match[str]], shared: set[int]) -> list[TextPiece]:
     """Join neighbouring words of one sort, with the spaces between them."""
-    pieces: list[Piece] = []
+    pieces: list[TextPiece] = []
     for place, word in enumerate(words):
         differs, start = place not in shared, words[place - 1].end() if place else 0
         gap = text[start : word.start()]
         if pieces and pieces[-1].differs == differs:
-            pieces[-1] = Piece(pieces[-1].text + gap + word.group(), differs)
+            pieces[-1] = TextPiece(pieces[-1].text + gap + word.group(), differs)
         else:
-            pieces += [Piece(gap, False)] if gap else []
-            pieces.append(Piece(word.group(), differs))
+            pieces += [TextPiece(gap, False)] if gap else []
+            pieces.append(TextPiece(word.group(), differs))
     rest = text[words[-1].end() :] if words else text
     cut = len(words) == LONGEST and rest.strip()
-    return [*pieces, Piece(" …", False)] if cut else [*pieces, *([Piece(rest, False)] if rest else [])]
+    return [*pieces, TextPiece(" …", False)] if cut else [*pieces, *([TextPiece(rest, False)] if rest else [])]

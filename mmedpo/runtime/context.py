@@ -14,16 +14,16 @@ from typing import Any, TypeVar
 
 from mmedpo.core.privacy import keep_private
 from mmedpo.core.records import digest
-from mmedpo.endpoints.batches.queue import Waiting, exchange
+from mmedpo.endpoints.batches.queue import BatchWait, exchange
 from mmedpo.endpoints.ledger import FILE as CALLS
-from mmedpo.endpoints.ledger import Budget, Spending
+from mmedpo.endpoints.ledger import Budget, SpendingLedger
 from mmedpo.errors import RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted
 from mmedpo.recipe.model import STAGES as STAGES
-from mmedpo.recipe.model import Loaded, Recipe
+from mmedpo.recipe.model import LoadedRecipe, Recipe
 from mmedpo.registry.conformance import blaming
 from mmedpo.registry.contracts import Part, Setting
-from mmedpo.registry.discovery import Found
+from mmedpo.registry.discovery import PluginInfo
 from mmedpo.registry.fingerprint import content, part_hash
 from mmedpo.runtime.processes import own_device
 from mmedpo.store.journal import Journal
@@ -32,10 +32,10 @@ Item = TypeVar("Item")
 
 
 @dataclass
-class Run:
+class RunContext:
     """What the stages share."""
 
-    loaded: Loaded
+    loaded: LoadedRecipe
     folder: Path
     journal: Journal
     see: Callable[[Event], None]
@@ -58,11 +58,11 @@ class Run:
         return replace(resolve_setting(self.recipe), journal=self.journal, spending=self.spending)
 
     @cached_property
-    def spending(self) -> Spending:
+    def spending(self) -> SpendingLedger:
         """What the run has paid endpoints, and may."""
-        return Spending(self.recipe.budget or Budget(), self.folder / CALLS)
+        return SpendingLedger(self.recipe.budget or Budget(), self.folder / CALLS)
 
-    def found(self, part: Part) -> Found:
+    def found(self, part: Part) -> PluginInfo:
         """Return which package a part comes from."""
         return self.loaded.found[type(part)]
 
@@ -106,10 +106,10 @@ def resolve_setting(recipe: Recipe) -> Setting:
     return Setting(device=own_device(device), dtype=dtype, seed=recipe.seed, allow_remote=tuple(recipe.allow_remote))
 
 
-class Opened:
+class StageParts:
     """Parts of one stage, each opened when first needed and closed with the stage."""
 
-    def __init__(self, run: Run, stack: ExitStack) -> None:
+    def __init__(self, run: RunContext, stack: ExitStack) -> None:
         self._run, self._stack = run, stack
         self._live: dict[int, Any] = {}
 
@@ -123,14 +123,14 @@ class Opened:
 
 
 @contextmanager
-def opening(run: Run) -> Iterator[Opened]:
+def opening(run: RunContext) -> Iterator[StageParts]:
     """Give a stage its parts and close them all at its end, so that two stages' models never share a GPU."""
     with ExitStack() as stack:
-        yield Opened(run, stack)
+        yield StageParts(run, stack)
 
 
 def by_slice(
-    run: Run,
+    run: RunContext,
     part: Part,
     items: Sequence[Item],
     work: Callable[[Sequence[Item]], Any],
@@ -145,7 +145,7 @@ def by_slice(
 
     `work` gets a slice of the items and returns a JSON value; what `read` makes of the values and their slices comes
     back in order. A value that it refuses is done again. One that is not `final` is not journalled, so that the next
-    run tries again. Slices that wait for a batch are done over until they do not. Raises Submitted when the batch is
+    run tries again. Slices that wait for a batch are done over until they do not. Raises BatchPending when the batch is
     not done yet.
     """
     size = part.slice_size
@@ -165,7 +165,7 @@ def by_slice(
             try:
                 with blaming(run.found(part), lower):
                     made = work(slices[index])
-            except Waiting as wait:  # a batch spans the stage: the other slices have requests for it too
+            except BatchWait as wait:  # a batch spans the stage: the other slices have requests for it too
                 waits.append(wait)
                 continue
             run.journal.settle()
@@ -178,7 +178,7 @@ def by_slice(
     return values
 
 
-def provenance(loaded: Loaded) -> dict[str, Any]:
+def provenance(loaded: LoadedRecipe) -> dict[str, Any]:
     """List what made this run: packages with versions, the plugins used, the machine."""
     from importlib.metadata import PackageNotFoundError, version
 

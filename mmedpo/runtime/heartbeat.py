@@ -13,7 +13,7 @@ from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, Tra
 EVERY = 12.0  # seconds between two lines at most, with room for a machine that is busy
 
 
-class Plain:
+class ProgressLines:
     """Lines on the error output; while it is `beating`, also when no event comes, as within a slice."""
 
     def __init__(self, every: float = EVERY) -> None:
@@ -23,7 +23,7 @@ class Plain:
         self._began = self._told = self._finished = time.monotonic()
 
     @contextmanager
-    def beating(self) -> Iterator[Plain]:
+    def beating(self) -> Iterator[ProgressLines]:
         """Say how far the work is whenever nothing was said for a while."""
         over = threading.Event()
         beat = threading.Thread(target=self._beat, args=(over,), daemon=True)

@@ -15,7 +15,7 @@ def started_in(folder: Path) -> dict[str, str]:
     return {"absolute": os.getcwd(), "from_run": os.path.relpath(os.getcwd(), folder)}
 
 
-class Places:
+class ImagePlaces:
     """Find what the files of one run folder name."""
 
     def __init__(self, folder: Path) -> None:

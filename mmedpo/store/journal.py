@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo.core.disk import refused_by_disk, writing
-from mmedpo.core.images import Deferred, Picture, is_even, pixel_hash, read_image, require_file
+from mmedpo.core.images import ImageInMemory, ImageRef, is_even, pixel_hash, read_image, require_file
 from mmedpo.core.png import png_bytes
 from mmedpo.core.records import digest
 from mmedpo.errors import DataError, MmedpoError
@@ -33,7 +33,7 @@ def _write_png(path: Path, image: Any) -> None:
     write_whole(path, lambda file: file.write(png_bytes(image)))
 
 
-class Damaged(ValueError):
+class JournalDamageError(ValueError):
     """A page or a text of the file holds nonsense."""
 
 
@@ -86,11 +86,11 @@ class Journal:
         packed = zlib.compress(text.encode())
         try:
             self._asked("INSERT OR REPLACE INTO done VALUES (?, ?)", key, packed)
-        except Damaged as damaged:
+        except JournalDamageError as damaged:
             raise _unusable(self.path, damaged) from damaged
 
     def _asked(self, statement: str, *values: Any) -> Any:
-        """Return the first row of a statement. Raises Damaged where the file holds nonsense."""
+        """Return the first row of a statement. Raises JournalDamageError where the file holds nonsense."""
         with writing(self.path):
             try:
                 return self._db.execute(statement, values).fetchone()
@@ -99,7 +99,7 @@ class Journal:
                     raise
                 if "locked" in str(error):
                     raise _unusable(self.path, error) from error
-                raise Damaged(str(error)) from error
+                raise JournalDamageError(str(error)) from error
 
     def close(self) -> None:
         """Close the file."""
@@ -130,33 +130,33 @@ class Journal:
             self._whole.add(sha256)
         return whole
 
-    def adopt(self, picture: Picture) -> Picture:
+    def adopt(self, picture: ImageRef) -> ImageRef:
         """Return the picture with a file and a hash: write held pixels (until `settle`), look at a file's.
 
         Raises DataError when the file cannot be read as an image.
         """
         with picture.placed():
-            if isinstance(picture.held, Deferred):
+            if isinstance(picture.held, ImageInMemory):
                 picture = self._draw(picture.held)
             elif picture.held is not None:
-                picture = Picture(self._write(picture), picture.sha256)
+                picture = ImageRef(self._write(picture), picture.sha256)
             elif not picture.sha256:
-                picture = Picture(picture.path, self._look(picture.path))
+                picture = ImageRef(picture.path, self._look(picture.path))
         self._paths.setdefault(picture.sha256, picture.path)
         return picture
 
-    def _draw(self, deferred: Deferred) -> Picture:
+    def _draw(self, deferred: ImageInMemory) -> ImageRef:
         """Return the picture of a source; draw it where its pixels are not known yet."""
         key = digest("drawn", deferred.source)
         known = self.get(key, _hash)
         if known is None or not self.holds(known):
-            drawn = Picture.drawn(deferred.draw())
+            drawn = ImageRef.drawn(deferred.draw())
             self._write(drawn)
             known = self._seen(drawn.held)
             self.put(key, known)
-        return Picture(str(self.image_path(known)), known)
+        return ImageRef(str(self.image_path(known)), known)
 
-    def _write(self, picture: Picture) -> str:
+    def _write(self, picture: ImageRef) -> str:
         path = self.image_path(picture.sha256)
         if not self.holds(picture.sha256):
             with writing(self.images):

@@ -6,29 +6,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.records import Weighted, from_json
+from mmedpo.core.records import WeightedPair, from_json
 from mmedpo.data.json_files import jsonl_rows
-from mmedpo.data.tables import Row, every
+from mmedpo.data.tables import TableRow, every
 from mmedpo.errors import DataError
-from mmedpo.store.image_places import Places
+from mmedpo.store.image_places import ImagePlaces
 
 
-def read_pairs(folder: Path) -> list[Weighted]:
+def read_pairs(folder: Path) -> list[WeightedPair]:
     """Read a run's pairs.jsonl. Raises DataError with file and line."""
     path = folder / "pairs.jsonl"
     if not path.exists():
         raise DataError(f"{path}: there are no pairs yet; run `mmedpo run RECIPE --until weigh` first")
-    return every(map(partial(_weighted, Places(folder)), jsonl_rows(path)))
+    return every(map(partial(_weighted, ImagePlaces(folder)), jsonl_rows(path)))
 
 
-def _weighted(places: Places, row: Row) -> Weighted:
+def _weighted(places: ImagePlaces, row: TableRow) -> WeightedPair:
     try:
-        return from_json(Weighted, _absolute(places, row.values))
+        return from_json(WeightedPair, _absolute(places, row.values))
     except ValueError as error:
         raise row.wrong(f"is not a pair ({error})") from error
 
 
-def _absolute(places: Places, value: Any) -> Any:
+def _absolute(places: ImagePlaces, value: Any) -> Any:
     if isinstance(value, dict) and value.keys() == {"path", "sha256"}:
         return {**value, "path": places.of(value["path"])}
     if isinstance(value, dict):

@@ -18,32 +18,41 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import TrainerState
 from trl import DPOConfig
 
-from mmedpo.core.records import Weighted, digest, seed_for
+from mmedpo.core.records import WeightedPair, digest, seed_for
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
-from mmedpo.models.adapters import Base
+from mmedpo.models.adapters import BaseFingerprint
 from mmedpo.recipe.train_options import NO_SAY, TrainOptions
 from mmedpo.registry.contracts import LiveBackbone, Setting
 from mmedpo.runtime.processes import first_says, meet, rank
 from mmedpo.train import resume
 from mmedpo.train.lora import adapted, outermost, publish_adapter
 from mmedpo.train.malloc import keep_memory
-from mmedpo.train.pair_batches import Collator, Pixels, Trained, encode, has_no_say, hold_out, refuse_twins, too_long
+from mmedpo.train.pair_batches import (
+    EncodedPair,
+    PairCollator,
+    PixelCache,
+    encode,
+    has_no_say,
+    hold_out,
+    refuse_twins,
+    too_long,
+)
 from mmedpo.train.reference import Logps
 from mmedpo.train.trainer import KINDS, SUMS, PreferenceTrainer
 from mmedpo.train.tree_batches import TreeCollator, why_pairs
-from mmedpo.train.vision_cache import Shelf, Sight
+from mmedpo.train.vision_cache import TensorStore, VisionCache
 
-See = Callable[[Event], None]
+EventObserver = Callable[[Event], None]
 
 
 def train(
-    pairs: Sequence[Weighted],
+    pairs: Sequence[WeightedPair],
     backbone: LiveBackbone,
     options: TrainOptions,
     folder: Path,
     setting: Setting,
-    see: See,
+    see: EventObserver,
     *,
     precomputed: MutableMapping[str, Logps] | None = None,
 ) -> dict[str, Any]:
@@ -62,7 +71,7 @@ def train(
     table = {} if precomputed is None else precomputed
     if options.loss.kind == "sft":  # no reference has a part in it
         table = {weighted.pair.id: (0.0, 0.0) for weighted in pairs}
-    pixels = Pixels(backbone)
+    pixels = PixelCache(backbone)
     with _quiet(), _memory_explained(options), adapted(backbone, options, setting.seed) as model:
         encoded, left_out = _encode(pairs, backbone, pixels, options, see)
         kept, held_out = hold_out(encoded, options.validation, setting.seed)
@@ -102,12 +111,12 @@ def _numbers(entry: Mapping[str, float]) -> dict[str, float]:
 
 
 def _encode(
-    pairs: Sequence[Weighted], backbone: LiveBackbone, pixels: Pixels, options: TrainOptions, see: See
-) -> tuple[list[Trained], dict[str, Counter[str]]]:
+    pairs: Sequence[WeightedPair], backbone: LiveBackbone, pixels: PixelCache, options: TrainOptions, see: EventObserver
+) -> tuple[list[EncodedPair], dict[str, Counter[str]]]:
     """Encode the pairs; count by kind those that are too long, and those that the loss would multiply by 0."""
     refuse_twins(pairs)
     see(StageStarted("encode", len(pairs)))
-    kept: list[Trained] = []
+    kept: list[EncodedPair] = []
     dropped, silent = Counter[str](), Counter[str]()
     for weighted in pairs:
         if has_no_say(weighted, options.loss):
@@ -130,7 +139,7 @@ def _encode(
 
 
 def _why_none(
-    pairs: Sequence[Weighted], dropped: Counter[str], silent: Counter[str], options: TrainOptions
+    pairs: Sequence[WeightedPair], dropped: Counter[str], silent: Counter[str], options: TrainOptions
 ) -> Iterator[str]:
     if dropped:
         yield (
@@ -147,33 +156,33 @@ def _why_none(
 def _collator(
     model: Any,
     backbone: LiveBackbone,
-    pairs: Sequence[Trained],
-    pixels: Pixels,
+    pairs: Sequence[EncodedPair],
+    pixels: PixelCache,
     table: MutableMapping[str, Logps],
     options: TrainOptions,
-) -> Collator:
+) -> PairCollator:
     """Choose between token trees and plain pairs."""
     if options.packing == "pairs":
-        return Collator(backbone, pairs, pixels, table)
+        return PairCollator(backbone, pairs, pixels, table)
     longest = max(len(side.ids) for pair in pairs for side in (pair.chosen, pair.rejected))
     if why := why_pairs(model.get_base_model(), backbone.causal, longest):
         _say(f"training on plain pairs instead of token trees: {type(model.get_base_model()).__name__}: {why}")
-        return Collator(backbone, pairs, pixels, table)
+        return PairCollator(backbone, pairs, pixels, table)
     return TreeCollator(backbone, pairs, pixels, table, options.row_tokens)
 
 
 def _sight(
-    model: Any, backbone: LiveBackbone, pixels: Pixels, options: TrainOptions, place: Path, setting: Setting
-) -> Sight:
+    model: Any, backbone: LiveBackbone, pixels: PixelCache, options: TrainOptions, place: Path, setting: Setting
+) -> VisionCache:
     """Keep what the vision tower makes of images beside the checkpoints, in a file of this model alone."""
     if not options.vision_memory:
-        return Sight(backbone, pixels, None, [])
+        return VisionCache(backbone, pixels, None, [])
     base = model.get_base_model()
     found = outermost(base, backbone.projector)
     trained = [name for name in found if any(weight.requires_grad for weight in base.get_submodule(name).parameters())]
-    name = digest(Base.of(model).values, setting.dtype, trained)[:16]
-    shelf = Shelf(place / f"vision-{name}-{rank()}.bin", options.vision_memory * 2**20)
-    return Sight(backbone, pixels, shelf, trained)
+    name = digest(BaseFingerprint.of(model).values, setting.dtype, trained)[:16]
+    shelf = TensorStore(place / f"vision-{name}-{rank()}.bin", options.vision_memory * 2**20)
+    return VisionCache(backbone, pixels, shelf, trained)
 
 
 def _say(line: str) -> None:
@@ -182,7 +191,7 @@ def _say(line: str) -> None:
 
 
 def _fill_reference(
-    trainer: PreferenceTrainer, pairs: Sequence[Trained], table: MutableMapping[str, Logps], see: See
+    trainer: PreferenceTrainer, pairs: Sequence[EncodedPair], table: MutableMapping[str, Logps], see: EventObserver
 ) -> None:
     """Compute what is missing of the reference, before the first step changes the policy."""
     see(StageStarted("reference", len(pairs), sum(pair.id in table for pair in pairs)))
@@ -192,14 +201,14 @@ def _fill_reference(
 
 def _trainer(
     model: Any,
-    collator: Collator,
-    kept: Sequence[Trained],
-    held_out: Sequence[Trained],
+    collator: PairCollator,
+    kept: Sequence[EncodedPair],
+    held_out: Sequence[EncodedPair],
     options: TrainOptions,
     place: Path,
     setting: Setting,
-    see: See,
-    sight: Sight,
+    see: EventObserver,
+    sight: VisionCache,
 ) -> PreferenceTrainer:
     index = {pair.id: number for number, pair in enumerate(collator.pairs)}
     try:
@@ -213,7 +222,7 @@ def _trainer(
             collator.backbone.tokenizer,
             options,
             setting.seed,
-            [_Tell(see)],
+            [_LogForwarder(see)],
             sight,
         )
     except (TypeError, ValueError, ImportError, RuntimeError) as error:
@@ -294,10 +303,10 @@ def _fit(trainer: PreferenceTrainer, checkpoint: Path | None) -> None:
         trainer.state = state
 
 
-class _Tell(TrainerCallback):
+class _LogForwarder(TrainerCallback):
     """Pass on what the Trainer logs."""
 
-    def __init__(self, see: See) -> None:
+    def __init__(self, see: EventObserver) -> None:
         self._see = see
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:

@@ -15,7 +15,7 @@ CHUNK = 2**26  # logits held at once; beyond it they are computed in parts, and 
 
 
 @dataclass(frozen=True)
-class Asked:
+class AnswerPositions:
     """Which next tokens are asked for.
 
     Answer token m, `target[m]`, is predicted at row `rows[spot[m]]`, column `columns[spot[m]]`. Tokens that continue
@@ -29,7 +29,12 @@ class Asked:
 
 
 def token_logps(
-    model: Any, inputs: dict[str, Any], asked: Asked, head: Any, scaled: bool = False, beside: Tensor | None = None
+    model: Any,
+    inputs: dict[str, Any],
+    asked: AnswerPositions,
+    head: Any,
+    scaled: bool = False,
+    beside: Tensor | None = None,
 ) -> Tensor:
     """Run the model and return log p of each answer token (answer tokens,), in float32 or better.
 
@@ -51,7 +56,7 @@ def token_logps(
     return told[0] if told else _told(logits[asked.rows, asked.columns], asked.spot, asked.target, beside)
 
 
-def spot_logits(model: Any, inputs: dict[str, Any], asked: Asked, head: Any) -> Tensor:
+def spot_logits(model: Any, inputs: dict[str, Any], asked: AnswerPositions, head: Any) -> Tensor:
     """Run the model and return its logits (spots, vocabulary) where answers are predicted."""
     called = False
 
@@ -74,12 +79,12 @@ def divergence(logits: Tensor, beside: Tensor) -> Tensor:
 
 def _told(logits: Tensor, spot: Tensor, target: Tensor, beside: Tensor | None) -> Tensor:
     """Return log-probabilities (answer tokens,), beside another policy's logits also divergences (answer tokens, 2)."""
-    logps: Tensor = NextToken.apply(logits, spot, target)
+    logps: Tensor = NextTokenLogps.apply(logits, spot, target)
     return logps if beside is None else torch.stack([logps, divergence(logits, beside)[spot]], dim=1)
 
 
 def _in_parts(
-    run: Callable[[Tensor], Tensor], picked: Tensor, asked: Asked, size: int, beside: Tensor | None
+    run: Callable[[Tensor], Tensor], picked: Tensor, asked: AnswerPositions, size: int, beside: Tensor | None
 ) -> Tensor:
     """Tell the same from hidden states (spots, width), `size` spots at a time."""
     shape = (len(asked.spot),) if beside is None else (len(asked.spot), 2)
@@ -96,7 +101,7 @@ def _in_parts(
     return told
 
 
-class NextToken(torch.autograd.Function):
+class NextTokenLogps(torch.autograd.Function):
     """log softmax(logits[spot])[target], in three passes over the logits where autograd would take seven."""
 
     @staticmethod

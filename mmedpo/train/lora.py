@@ -15,7 +15,7 @@ import torch
 from mmedpo.core.disk import writing
 from mmedpo.core.records import seed_for
 from mmedpo.errors import PluginError, RecipeError
-from mmedpo.models.adapters import Base
+from mmedpo.models.adapters import BaseFingerprint
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts import LiveBackbone
 from mmedpo.train.resume import to_disk
@@ -154,7 +154,7 @@ def save_adapter(model: Any, folder: Path, state: dict[str, Any] | None = None) 
     """Write the adapter as stock PEFT reads it, and which base it belongs to."""
     model.save_pretrained(folder, state_dict=state, selected_adapters=["default"], save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # an empty form
-    Base.of(model).write(folder)
+    BaseFingerprint.of(model).write(folder)
 
 
 def publish_adapter(model: Any, folder: Path, state: dict[str, Any] | None = None) -> None:

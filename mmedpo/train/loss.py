@@ -12,7 +12,7 @@ from mmedpo.recipe.train_options import LossOptions
 
 
 @dataclass(frozen=True)
-class Answers:
+class PairLogps:
     """Log-probabilities of a batch's answers, each tensor (pairs,)."""
 
     chosen: Tensor  # log p(chosen answer | chosen image, question), a sum over tokens
@@ -55,7 +55,7 @@ def anchor_loss(chosen_ratio: Tensor, beta: float) -> Tensor:
     return -logsigmoid(beta * chosen_ratio)
 
 
-def preference_loss(policy: Answers, reference: Answers, beta: float, options: LossOptions) -> Tensor:
+def preference_loss(policy: PairLogps, reference: PairLogps, beta: float, options: LossOptions) -> Tensor:
     """Return the preference term of each pair (pairs,)."""
     chosen, rejected = policy.chosen - reference.chosen, policy.rejected - reference.rejected
     if options.kind == "ipo":
@@ -66,7 +66,7 @@ def preference_loss(policy: Answers, reference: Answers, beta: float, options: L
     return loss(chosen - rejected, beta, options.label_smoothing)
 
 
-def pair_loss(policy: Answers, reference: Answers, beta: float, options: LossOptions) -> Tensor:
+def pair_loss(policy: PairLogps, reference: PairLogps, beta: float, options: LossOptions) -> Tensor:
     """Return the loss of each pair before its weight (pairs,): preference + nll x NLL + anchor x anchor + kl x KL.
 
     For kind `sft` it is the chosen answer's NLL alone, and the rejected side has no part in it.

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmedpo.core.images import Picture
-from mmedpo.core.records import PairKind, Weighted, seed_for
+from mmedpo.core.images import ImageRef
+from mmedpo.core.records import PairKind, WeightedPair, seed_for
 from mmedpo.errors import DataError
 from mmedpo.recipe.train_options import LossOptions
 from mmedpo.registry.conformance import check_encoding
@@ -23,29 +23,29 @@ PIXEL_BYTES = 2**30  # of vision tensors held in memory; beyond it, the least re
 
 
 @dataclass(frozen=True)
-class Sided:
-    """One side of a pair as token ids; its vision tensors are in `Pixels`."""
+class EncodedSide:
+    """One side of a pair as token ids; its vision tensors are in `PixelCache`."""
 
     ids: np.ndarray  # int32 (tokens,): prompt, image placeholders expanded, then the answer
     answer_start: int
     image: str  # equal strings, equal vision tensors
     token_types: np.ndarray | None
-    source: tuple[Picture, str, str]  # image, question, answer: to encode it again
+    source: tuple[ImageRef, str, str]  # image, question, answer: to encode it again
 
 
 @dataclass(frozen=True)
-class Trained:
+class EncodedPair:
     """A weighted pair as the trainer reads it."""
 
     id: str
     kind: PairKind
     weight: float
     family: frozenset[str]  # images and group it shows: pairs that share one stay on one side of the split
-    chosen: Sided
-    rejected: Sided
+    chosen: EncodedSide
+    rejected: EncodedSide
 
 
-class Pixels:
+class PixelCache:
     """Vision tensors by image, as many as fit in memory."""
 
     def __init__(self, backbone: LiveBackbone, limit: int = PIXEL_BYTES) -> None:
@@ -61,7 +61,7 @@ class Pixels:
         while self._bytes > self._limit and len(self._held) > 1:
             self._bytes -= _size(self._held.popitem(last=False)[1])
 
-    def of(self, side: Sided) -> Mapping[str, Tensor]:
+    def of(self, side: EncodedSide) -> Mapping[str, Tensor]:
         """Return a side's vision tensors."""
         if side.image not in self._held:
             self.keep(side.image, self._backbone.encode(*side.source).vision)
@@ -73,7 +73,7 @@ def _size(vision: Mapping[str, Tensor]) -> int:
     return sum(tensor.nbytes for tensor in vision.values())
 
 
-def encode(weighted: Weighted, backbone: LiveBackbone, pixels: Pixels) -> Trained:
+def encode(weighted: WeightedPair, backbone: LiveBackbone, pixels: PixelCache) -> EncodedPair:
     """Encode both sides of a pair."""
     pair = weighted.pair
     sides = []
@@ -85,24 +85,24 @@ def encode(weighted: Weighted, backbone: LiveBackbone, pixels: Pixels) -> Traine
         pixels.keep(image, encoding.vision)
         types = None if encoding.token_types is None else np.asarray(encoding.token_types, dtype=np.int32)
         ids = np.asarray(encoding.ids, dtype=np.int32)
-        sides.append(Sided(ids, encoding.answer_start, image, types, source))
+        sides.append(EncodedSide(ids, encoding.answer_start, image, types, source))
     pictures = {picture.sha256 or picture.path for picture in (pair.case.image, pair.chosen.image, pair.rejected.image)}
     family = pictures | ({f"group {pair.case.group}"} if pair.case.group else set())
-    return Trained(pair.id, pair.kind, weighted.weight, frozenset(family), sides[0], sides[1])
+    return EncodedPair(pair.id, pair.kind, weighted.weight, frozenset(family), sides[0], sides[1])
 
 
-def too_long(pair: Trained, limit: int) -> bool:
+def too_long(pair: EncodedPair, limit: int) -> bool:
     """Tell whether a side has more tokens than the limit."""
     return max(len(pair.chosen.ids), len(pair.rejected.ids)) > limit
 
 
-def has_no_say(weighted: Weighted, loss: LossOptions) -> bool:
+def has_no_say(weighted: WeightedPair, loss: LossOptions) -> bool:
     """Tell whether a pair has no part in the loss: its weight or its kind's coefficient is 0."""
     coefficients = {"text": loss.text, "image": loss.image}
     return weighted.weight * coefficients[weighted.pair.kind] == 0
 
 
-def refuse_twins(pairs: Sequence[Weighted]) -> None:
+def refuse_twins(pairs: Sequence[WeightedPair]) -> None:
     """Raise DataError when two pairs have one id: reference log-probabilities are kept by id."""
     twins = [name for name, count in Counter(weighted.pair.id for weighted in pairs).items() if count > 1]
     if twins:
@@ -111,7 +111,7 @@ def refuse_twins(pairs: Sequence[Weighted]) -> None:
         )
 
 
-def hold_out(pairs: Sequence[Trained], share: float, seed: int) -> tuple[list[Trained], list[Trained]]:
+def hold_out(pairs: Sequence[EncodedPair], share: float, seed: int) -> tuple[list[EncodedPair], list[EncodedPair]]:
     """Split off about a share of the pairs; no image and no group of cases is in both parts.
 
     Whole families go, in an order that seed and family decide, so that more data moves few of them.
@@ -127,7 +127,7 @@ def hold_out(pairs: Sequence[Trained], share: float, seed: int) -> tuple[list[Tr
     )
 
 
-def _families(pairs: Sequence[Trained]) -> list[list[int]]:
+def _families(pairs: Sequence[EncodedPair]) -> list[list[int]]:
     """Group the pairs that are connected through what they show."""
     parent = list(range(len(pairs)))
 
@@ -146,34 +146,34 @@ def _families(pairs: Sequence[Trained]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _name(pairs: Sequence[Trained], family: Sequence[int]) -> str:
+def _name(pairs: Sequence[EncodedPair], family: Sequence[int]) -> str:
     return min(item for index in family for item in pairs[index].family)
 
 
 @dataclass(frozen=True)
-class Laid:
+class BatchLayout:
     """Sides laid out for the model: side s reads `input_ids[row[s], columns[s]]`."""
 
     inputs: dict[str, Tensor]  # what forward() takes beside images; for trees, `end` in place of the mask
     row: np.ndarray  # (sides,)
     columns: Sequence[np.ndarray]
-    images: tuple[Sided, ...]  # whose image each run of placeholders is, in the order of rows and columns
+    images: tuple[EncodedSide, ...]  # whose image each run of placeholders is, in the order of rows and columns
     trees: Any = None  # where token trees lie
 
 
-class Collator:
+class PairCollator:
     """Make batches in which each side is a row of its own: first all chosen sides, then all rejected sides.
 
-    `inputs`, `images` and `trees` are of `Laid`. Answer token m is `target[m]`, number `place[m]` in the answer of
-    side `side[m]`, and is predicted at row `rows[spot[m]]`, column `columns[spot[m]]`. `tokens` (2 pairs,) counts
+    `inputs`, `images` and `trees` are of `BatchLayout`. Answer token m is `target[m]`, number `place[m]` in the answer
+    of side `side[m]`, and is predicted at row `rows[spot[m]]`, column `columns[spot[m]]`. `tokens` (2 pairs,) counts
     them; `kinds`, `weights`, `counted` and `reference` (pairs, 2) go with the pairs.
     """
 
     def __init__(
         self,
         backbone: LiveBackbone,
-        pairs: Sequence[Trained],
-        pixels: Pixels,
+        pairs: Sequence[EncodedPair],
+        pixels: PixelCache,
         reference: Mapping[str, tuple[float, float]],
     ) -> None:
         self.pairs, self.reference = pairs, reference
@@ -190,7 +190,7 @@ class Collator:
         batch["reference"] = torch.tensor([self.reference[pair.id] for pair in pairs])
         return batch
 
-    def batch(self, pairs: Sequence[Trained]) -> dict[str, Any]:
+    def batch(self, pairs: Sequence[EncodedPair]) -> dict[str, Any]:
         """Make a batch without reference log-probabilities."""
         sides = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
         laid = self.lay(sides)
@@ -203,7 +203,7 @@ class Collator:
             "weights": torch.tensor([pair.weight for pair in pairs], dtype=torch.float32),
         }
 
-    def lay(self, sides: Sequence[Sided]) -> Laid:
+    def lay(self, sides: Sequence[EncodedSide]) -> BatchLayout:
         """Lay out sides, rows padded on the right."""
         inputs = {
             "input_ids": _padded([side.ids for side in sides], self.pad),
@@ -213,7 +213,7 @@ class Collator:
         if types:
             inputs[self.backbone.types_key] = _padded(types, 0)
         columns = [np.arange(len(side.ids)) for side in sides]
-        return Laid(inputs, np.arange(len(sides)), columns, tuple(sides))
+        return BatchLayout(inputs, np.arange(len(sides)), columns, tuple(sides))
 
     @property
     def pad(self) -> int:
@@ -230,7 +230,7 @@ def _padded(rows: Sequence[np.ndarray], fill: int) -> Tensor:
     return out
 
 
-def _answers(sides: Sequence[Sided], laid: Laid) -> dict[str, Tensor]:
+def _answers(sides: Sequence[EncodedSide], laid: BatchLayout) -> dict[str, Tensor]:
     """Find the answer tokens; a token is predicted at the place before its own."""
     lengths = [len(side.ids) - side.answer_start for side in sides]
     width = laid.inputs["input_ids"].shape[1]

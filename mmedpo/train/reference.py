@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mmedpo.core.records import Weighted, digest
+from mmedpo.core.records import WeightedPair, digest
 from mmedpo.registry.fingerprint import content
 from mmedpo.store.journal import Journal
 
 Logps = tuple[float, float]  # of the chosen and of the rejected answer
 
 
-class JournalledReference(dict[str, Logps]):
+class ReferenceJournal(dict[str, Logps]):
     """Reference log-probabilities by pair id, kept in the journal: runs with pairs and model in common share them."""
 
     def __init__(self, journal: Journal, keys: Mapping[str, str]) -> None:
@@ -39,12 +39,12 @@ def _logps(value: Any) -> Logps:
     return chosen, rejected
 
 
-def reference_keys(pairs: Sequence[Weighted], *facts: object) -> dict[str, str]:
+def reference_keys(pairs: Sequence[WeightedPair], *facts: object) -> dict[str, str]:
     """Return the key of each pair's log-probabilities; `facts` say of which model, in which precision."""
     return {weighted.pair.id: digest("reference", *facts, *_shown(weighted)) for weighted in pairs}
 
 
-def _shown(weighted: Weighted) -> tuple[object, ...]:
+def _shown(weighted: WeightedPair) -> tuple[object, ...]:
     """Return what the model is shown of a pair, and no more: neither weight nor scores change a log-probability."""
     pair = weighted.pair
     return pair.case.question, content(pair.chosen), content(pair.rejected)

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from mmedpo.core.records import seed_for
-from mmedpo.train.pair_batches import Sided, Trained
+from mmedpo.train.pair_batches import EncodedPair, EncodedSide
 from mmedpo.train.token_tree import common_prefix
 
 WINDOW = 16  # steps among which tokens are balanced; what comes together is otherwise left to chance
 
 
 @dataclass
-class Bin:
+class PairBin:
     """A step or a batch being filled."""
 
     room: int  # pairs that still fit
@@ -26,7 +26,7 @@ class Bin:
 
 
 @dataclass(frozen=True)
-class Shared:
+class StepLayout:
     """Who works on a step: so many processes, each on so many batches of at most so many pairs."""
 
     batch: int
@@ -40,7 +40,7 @@ class Shared:
         return self.batch * self.accumulate * self.processes
 
 
-class Grouped(torch.utils.data.Sampler[list[int]]):
+class PairBatchSampler(torch.utils.data.Sampler[list[int]]):
     """Give one process its batches of pairs; all of them together visit every pair once an epoch.
 
     The pairs of a step show few images, and so do those of a batch. Which pairs make a step depends on pairs, seed,
@@ -49,7 +49,7 @@ class Grouped(torch.utils.data.Sampler[list[int]]):
     batches as the others; one for which no pair is left gets an empty one.
     """
 
-    def __init__(self, pairs: Sequence[Trained], shared: Shared, seed: int, per_image: int = 0) -> None:
+    def __init__(self, pairs: Sequence[EncodedPair], shared: StepLayout, seed: int, per_image: int = 0) -> None:
         self.shared, self.step, self.seed, self.epoch = shared, shared.step, seed, 0
         self._most = min(self.step, per_image or self.step)
         self._groups = _groups(pairs)
@@ -104,7 +104,7 @@ class Grouped(torch.utils.data.Sampler[list[int]]):
     def _filled(self, pieces: Sequence[list[int]], size: int) -> list[list[int]]:
         """Fill bins of `size` pairs with pieces, the longest first, each where the fewest tokens are and room is."""
         count = sum(map(len, pieces))
-        bins = [Bin(min(size, count - start)) for start in range(0, count, size)]
+        bins = [PairBin(min(size, count - start)) for start in range(0, count, size)]
         for piece in sorted(pieces, key=lambda piece: (-len(piece), -self._tokens(piece))):
             while piece:  # where no bin has room for all of it, it is split
                 fits = [bin for bin in bins if bin.room >= len(piece)]
@@ -120,19 +120,19 @@ class Grouped(torch.utils.data.Sampler[list[int]]):
         return int(self._shared[piece[0]] + sum(self._own[pair] for pair in piece)) if piece else 0
 
 
-def in_order(count: int, shared: Shared) -> list[list[int]]:
+def in_order(count: int, shared: StepLayout) -> list[list[int]]:
     """Cut pairs that are only looked at into one process's batches, as many as every other process has."""
     batches = [list(range(start, min(start + shared.batch, count))) for start in range(0, count, shared.batch)]
     batches += [[] for _ in range(-len(batches) % shared.processes)]
     return batches[shared.process :: shared.processes]
 
 
-class Loader(torch.utils.data.DataLoader[Any]):
+class EpochDataLoader(torch.utils.data.DataLoader[Any]):
     """A data loader whose batch sampler is told the epoch."""
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose batches come next."""
-        if isinstance(self.batch_sampler, Grouped):
+        if isinstance(self.batch_sampler, PairBatchSampler):
             self.batch_sampler.set_epoch(epoch)
 
 
@@ -151,14 +151,14 @@ def _windows(pieces: Sequence[list[int]], size: int) -> Iterator[list[list[int]]
         yield part
 
 
-def _groups(pairs: Sequence[Trained]) -> list[list[int]]:
+def _groups(pairs: Sequence[EncodedPair]) -> list[list[int]]:
     groups: dict[str, list[int]] = {}
     for index, pair in enumerate(pairs):
         groups.setdefault(pair.chosen.image, []).append(index)
     return list(groups.values())
 
 
-def _costs(pairs: Sequence[Trained], groups: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+def _costs(pairs: Sequence[EncodedPair], groups: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     """Return of each pair the tokens that its group shares, and those that it adds."""
     shared, own = np.zeros(len(pairs)), np.zeros(len(pairs))
     for group in groups:
@@ -172,5 +172,5 @@ def _costs(pairs: Sequence[Trained], groups: Sequence[Sequence[int]]) -> tuple[n
     return shared, own
 
 
-def _added(side: Sided, image: str, prefix: int) -> int:
+def _added(side: EncodedSide, image: str, prefix: int) -> int:
     return len(side.ids) - prefix if side.image == image else len(side.ids)

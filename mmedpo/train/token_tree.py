@@ -17,7 +17,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Tree:
+class TokenTree:
     """Sequences as a trie of tokens in preorder: token i sees token j where j <= i < end[j]."""
 
     ids: np.ndarray  # int64 (tokens,)
@@ -29,7 +29,7 @@ class Tree:
         return len(self.ids)
 
 
-def grow(sequences: Sequence[np.ndarray]) -> Tree:
+def grow(sequences: Sequence[np.ndarray]) -> TokenTree:
     """Merge sequences of non-negative integers (tokens,), none of them empty; equal ones have one path."""
     # In lexical order, what a sequence shares with any earlier one it shares with the one before it: new tokens can
     # only hang from that one's path, and appending them writes the trie in preorder.
@@ -49,7 +49,7 @@ def grow(sequences: Sequence[np.ndarray]) -> Tree:
         paths[index], before, size = path, sequence, size + fresh
     end[path] = size
     tokens = np.concatenate(ids).astype(np.int64)
-    return Tree(tokens, np.concatenate(depth), end[:size], tuple(paths[index] for index in range(len(sequences))))
+    return TokenTree(tokens, np.concatenate(depth), end[:size], tuple(paths[index] for index in range(len(sequences))))
 
 
 def common_prefix(one: np.ndarray, other: np.ndarray) -> int:
@@ -82,7 +82,7 @@ def visible(end: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Rows:
+class TreeRows:
     """Token trees side by side in rows of one length; a token beyond a row's trees sees itself alone.
 
     Sequence s reads `ids[row[s], columns[s]]`. `roots` names the trees in the order in which their tokens stand.
@@ -107,7 +107,7 @@ class Rows:
         return out
 
 
-def pack(sequences: Sequence[np.ndarray], roots: Sequence[Hashable], budget: int, pad: int = 0) -> Rows:
+def pack(sequences: Sequence[np.ndarray], roots: Sequence[Hashable], budget: int, pad: int = 0) -> TreeRows:
     """Grow a tree of the sequences of each root, and lay the trees into rows of about `budget` tokens."""
     members: dict[Hashable, list[int]] = {}
     for index, root in enumerate(roots):
@@ -130,4 +130,4 @@ def pack(sequences: Sequence[np.ndarray], roots: Sequence[Hashable], budget: int
                 row[index], columns[index] = at, path + start
             start += len(tree)
     ordered = tuple(names[number] for numbers in layout for number in numbers)
-    return Rows(ids, depth, end, row, tuple(columns), ordered, sum(map(len, trees)))
+    return TreeRows(ids, depth, end, row, tuple(columns), ordered, sum(map(len, trees)))

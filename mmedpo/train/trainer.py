@@ -21,14 +21,14 @@ from mmedpo.errors import DataError, RecipeError
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.runtime.processes import first_says, meet, of_all, rank, world
 from mmedpo.train import resume
-from mmedpo.train.logprobs import Asked, changes_logits, spot_logits, token_logps
+from mmedpo.train.logprobs import AnswerPositions, changes_logits, spot_logits, token_logps
 from mmedpo.train.lora import save_adapter
-from mmedpo.train.loss import Answers, pair_loss, step_share
-from mmedpo.train.pair_batches import KINDS, Collator, Trained
-from mmedpo.train.sampler import Grouped, Loader, Shared, in_order
+from mmedpo.train.loss import PairLogps, pair_loss, step_share
+from mmedpo.train.pair_batches import KINDS, EncodedPair, PairCollator
+from mmedpo.train.sampler import EpochDataLoader, PairBatchSampler, StepLayout, in_order
 from mmedpo.train.tree_attention import NAME, register
 from mmedpo.train.tree_batches import TreeCollator, attention_mask
-from mmedpo.train.vision_cache import Sight
+from mmedpo.train.vision_cache import VisionCache
 
 # What is summed over the pairs of a kind; every metric is a ratio of two of these.
 SUMS = ("pairs", "margin", "right", "chosen", "rejected", "weight", "weighted_margin", "weighted_right")
@@ -47,18 +47,18 @@ class PreferenceTrainer(DPOTrainer):
         self,
         model: Any,
         args: DPOConfig,
-        collator: Collator,
+        collator: PairCollator,
         train: Sequence[int],
         held_out: Sequence[int],
         tokenizer: Any,
         options: TrainOptions,
         seed: int,
         callbacks: Sequence[TrainerCallback] = (),
-        sight: Sight | None = None,
+        sight: VisionCache | None = None,
     ) -> None:
         """Take the pairs of the collator: `train` and `held_out` are indices into them."""
         self.options, self.seed, self.collator = options, seed, collator
-        self.sight = sight or Sight(collator.backbone, collator.pixels, None, [])
+        self.sight = sight or VisionCache(collator.backbone, collator.pixels, None, [])
         self.trees = isinstance(collator, TreeCollator)
         forward = vars(model.get_base_model()).get("forward")
         super().__init__(
@@ -68,7 +68,7 @@ class PreferenceTrainer(DPOTrainer):
             train_dataset=Dataset.from_dict({"pair": list(train)}),
             eval_dataset=Dataset.from_dict({"pair": list(held_out)}) if held_out else None,
             processing_class=tokenizer,
-            callbacks=[_LogBeforeSave(), *callbacks],
+            callbacks=[_CheckpointLogger(), *callbacks],
         )
         self._without_trl_extras(forward)
         self.remove_callback(PrinterCallback)
@@ -108,24 +108,24 @@ class PreferenceTrainer(DPOTrainer):
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Write none."""
 
-    def get_train_dataloader(self) -> Loader:
+    def get_train_dataloader(self) -> EpochDataLoader:
         """Return this process's batches; accelerate would repeat pairs to make the last ones equal."""
         pairs = [self.collator.pairs[index] for index in self.train_dataset["pair"]]
         shared = self._shared(self.args.per_device_train_batch_size, self.args.gradient_accumulation_steps)
         return self._loader(
-            self.train_dataset, Grouped(pairs, shared, self.seed, self.options.per_image if self.trees else 1)
+            self.train_dataset, PairBatchSampler(pairs, shared, self.seed, self.options.per_image if self.trees else 1)
         )
 
-    def get_eval_dataloader(self, eval_dataset: Any = None) -> Loader:
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> EpochDataLoader:
         """Return this process's batches of held-out pairs."""
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
         return self._loader(dataset, in_order(len(dataset), self._shared(self.args.per_device_eval_batch_size, 1)))
 
-    def _shared(self, batch: int, accumulate: int) -> Shared:
-        return Shared(batch, accumulate, self.args.world_size, self.args.process_index)
+    def _shared(self, batch: int, accumulate: int) -> StepLayout:
+        return StepLayout(batch, accumulate, self.args.world_size, self.args.process_index)
 
-    def _loader(self, dataset: Dataset, batches: Any) -> Loader:
-        return Loader(
+    def _loader(self, dataset: Dataset, batches: Any) -> EpochDataLoader:
+        return EpochDataLoader(
             [{"pair": index} for index in dataset["pair"]],  # type: ignore[arg-type]
             batch_sampler=batches,
             collate_fn=self.collator,
@@ -146,7 +146,7 @@ class PreferenceTrainer(DPOTrainer):
         """Return these pairs' share of the step's loss."""
         policy = self.answers(model, inputs, strayed=bool(self.options.loss.kl))
         chosen, rejected = inputs["reference"].unbind(1)
-        reference = Answers(chosen, rejected, policy.chosen_tokens, policy.rejected_tokens)
+        reference = PairLogps(chosen, rejected, policy.chosen_tokens, policy.rejected_tokens)
         losses = pair_loss(policy, reference, self.options.beta, self.options.loss)
         self._add_up(policy, reference, inputs)
         coefficients = torch.tensor([self.options.loss.text, self.options.loss.image], device=losses.device)
@@ -173,7 +173,7 @@ class PreferenceTrainer(DPOTrainer):
         metrics = {f"{metric_key_prefix}_loss": loss / max(count, 1)}
         return EvalLoopOutput(predictions=(), label_ids=None, metrics=metrics, num_samples=int(count))
 
-    def answers(self, model: Any, batch: dict[str, Any], strayed: bool = False) -> Answers:
+    def answers(self, model: Any, batch: dict[str, Any], strayed: bool = False) -> PairLogps:
         """Run the model and return the log-probabilities of both sides' answers.
 
         `strayed` asks also how far the policy is from where it started, for which it runs twice.
@@ -182,7 +182,7 @@ class PreferenceTrainer(DPOTrainer):
         inputs = {**batch["inputs"], **self._shown(base, batch["images"])}
         if "end" in inputs:
             inputs["attention_mask"] = attention_mask(inputs.pop("end"), base, batch["trees"])
-        asked = Asked(batch["rows"], batch["columns"], batch["spot"], batch["target"])
+        asked = AnswerPositions(batch["rows"], batch["columns"], batch["spot"], batch["target"])
         head = base.get_output_embeddings()
         beside = self._at_the_start(model, inputs, batch["images"], asked, head) if strayed else None
         told = token_logps(model, inputs, asked, head, self._scaled, beside)
@@ -191,9 +191,9 @@ class PreferenceTrainer(DPOTrainer):
         # Each place is written once, so that no order of additions can change the result.
         sums = table.index_put((batch["side"], batch["place"]), told).sum(1)
         if not strayed:
-            return Answers(*sums.chunk(2), *batch["tokens"].chunk(2))
+            return PairLogps(*sums.chunk(2), *batch["tokens"].chunk(2))
         logps, distance = sums.unbind(1)
-        found = Answers(*logps.chunk(2), *batch["tokens"].chunk(2))
+        found = PairLogps(*logps.chunk(2), *batch["tokens"].chunk(2))
         return replace(found, strayed=distance.chunk(2)[0] / found.chosen_tokens)
 
     def _shown(self, base: Any, images: Sequence[Any]) -> dict[str, Any]:
@@ -201,7 +201,7 @@ class PreferenceTrainer(DPOTrainer):
             return self._prepare_inputs(self.sight.inputs(base, images))
 
     def _at_the_start(
-        self, model: Any, inputs: dict[str, Any], images: Sequence[Any], asked: Asked, head: Any
+        self, model: Any, inputs: dict[str, Any], images: Sequence[Any], asked: AnswerPositions, head: Any
     ) -> Tensor:
         """Return the logits (spots, vocabulary) of the policy before the first step."""
         start = self.accelerator.unwrap_model(model)
@@ -229,7 +229,7 @@ class PreferenceTrainer(DPOTrainer):
                     weight.data = now[name]
 
     def fill_reference(
-        self, pairs: Sequence[Trained], table: MutableMapping[str, tuple[float, float]], advance: Any
+        self, pairs: Sequence[EncodedPair], table: MutableMapping[str, tuple[float, float]], advance: Any
     ) -> None:
         """Compute the reference log-probabilities that the table lacks, with the policy as it is now.
 
@@ -249,20 +249,20 @@ class PreferenceTrainer(DPOTrainer):
                 table.update(some)
                 advance(len(some))
 
-    def _unknown(self, pairs: Sequence[Trained], known: Mapping[str, Any]) -> list[list[Trained]]:
+    def _unknown(self, pairs: Sequence[EncodedPair], known: Mapping[str, Any]) -> list[list[EncodedPair]]:
         size = self.args.per_device_eval_batch_size
         ordered = sorted(pairs, key=lambda pair: (max(len(pair.chosen.ids), len(pair.rejected.ids)), pair.id))
         slices = [ordered[start : start + size] for start in range(0, len(ordered), size)]
         return [some for some in slices if any(pair.id not in known for pair in some)]
 
-    def _reference(self, some: Sequence[Trained]) -> list[tuple[str, tuple[float, float]]]:
+    def _reference(self, some: Sequence[EncodedPair]) -> list[tuple[str, tuple[float, float]]]:
         batch = self._prepare_inputs(self.collator.batch(some))
         with torch.no_grad(), self.accelerator.autocast():
             found = self.answers(self.model, batch)
         sides = zip(found.chosen.tolist(), found.rejected.tolist(), strict=True)
         return list(zip((pair.id for pair in some), sides, strict=True))
 
-    def _add_up(self, policy: Answers, reference: Answers, inputs: dict[str, Any]) -> None:
+    def _add_up(self, policy: PairLogps, reference: PairLogps, inputs: dict[str, Any]) -> None:
         """Add these pairs to the sums that the metrics are made of."""
         with torch.no_grad():
             chosen = self.options.beta * (policy.chosen - reference.chosen)
@@ -316,7 +316,7 @@ class PreferenceTrainer(DPOTrainer):
         save_adapter(self.model, Path(output_dir or self.args.output_dir), state_dict)
 
 
-class _LogBeforeSave(TrainerCallback):
+class _CheckpointLogger(TrainerCallback):
     """Log wherever a checkpoint is written, so that a resumed run's log is that of a run never killed."""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:

@@ -18,7 +18,7 @@ NAME = "mmedpo_tree"
 
 
 @dataclass(frozen=True)
-class Span:
+class TreeSpan:
     """Where a tree lies in its row: the trunk is [start, fork), the branches are [fork, end)."""
 
     start: int
@@ -26,21 +26,21 @@ class Span:
     end: int
 
 
-def spans(end: np.ndarray) -> list[list[Span]]:
+def spans(end: np.ndarray) -> list[list[TreeSpan]]:
     """Find the trees in rows of subtree ends (rows, tokens); a token beyond the trees is one of its own."""
     return [_spans_of_row(row) for row in end]
 
 
-def _spans_of_row(end: np.ndarray) -> list[Span]:
-    found: list[Span] = []
+def _spans_of_row(end: np.ndarray) -> list[TreeSpan]:
+    found: list[TreeSpan] = []
     start = 0
     while start < len(end):
         stop = int(end[start])
         if found and stop == start + 1:  # padding: with the tree before it, where the mask keeps it to itself
-            found[-1] = Span(found[-1].start, found[-1].fork, stop)
+            found[-1] = TreeSpan(found[-1].start, found[-1].fork, stop)
         else:
             forked = end[start:stop] != stop  # the trunk's subtrees are all the rest of the tree
-            found.append(Span(start, start + int(forked.argmax()) if forked.any() else stop, stop))
+            found.append(TreeSpan(start, start + int(forked.argmax()) if forked.any() else stop, stop))
         start = stop
     return found
 
@@ -48,13 +48,13 @@ def _spans_of_row(end: np.ndarray) -> list[Span]:
 class TreeMask:
     """What stands beside the mask of rows of trees: where they are, and the mask's parts as kernels like them."""
 
-    def __init__(self, mask: Tensor, rows: list[list[Span]]) -> None:
+    def __init__(self, mask: Tensor, rows: list[list[TreeSpan]]) -> None:
         """Take a bool mask (rows, 1, tokens, tokens)."""
         self.rows = rows
         self._mask = mask
-        self._parts: dict[tuple[int, Span, torch.dtype], Tensor] = {}
+        self._parts: dict[tuple[int, TreeSpan, torch.dtype], Tensor] = {}
 
-    def of(self, row: int, span: Span, dtype: torch.dtype) -> Tensor:
+    def of(self, row: int, span: TreeSpan, dtype: torch.dtype) -> Tensor:
         """Return the additive mask (branch tokens, tree's tokens), made once for all layers."""
         key = (row, span, dtype)
         if key not in self._parts:
@@ -89,7 +89,7 @@ def _row(query: Tensor, key: Tensor, value: Tensor, tree: TreeMask, row: int, sc
 
 
 def _tree(
-    span: Span, query: Tensor, key: Tensor, value: Tensor, tree: TreeMask, row: int, scale: float | None
+    span: TreeSpan, query: Tensor, key: Tensor, value: Tensor, tree: TreeMask, row: int, scale: float | None
 ) -> list[Tensor]:
     trunk, rest = span.fork - span.start, span.end - span.fork
     if not rest:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from mmedpo.registry.contracts import LiveBackbone
-from mmedpo.train.pair_batches import Collator, Laid, Pixels, Sided, Trained
-from mmedpo.train.token_tree import Rows, pack, visible
-from mmedpo.train.tree_attention import NAME, Span, TreeMask, spans
+from mmedpo.train.pair_batches import BatchLayout, EncodedPair, EncodedSide, PairCollator, PixelCache
+from mmedpo.train.token_tree import TreeRows, pack, visible
+from mmedpo.train.tree_attention import NAME, TreeMask, TreeSpan, spans
 
 MASKED = (
     "sdpa",
@@ -24,7 +24,7 @@ MASKED = (
 TYPE = 32  # bits of a token's number below its type
 
 
-class TreeCollator(Collator):
+class TreeCollator(PairCollator):
     """Make batches in which the sides of one image are one token tree, and trees share rows of about `budget` tokens.
 
     In `inputs`, `end` (rows, tokens) stands for the attention mask, which `attention_mask` builds where the model is.
@@ -33,15 +33,15 @@ class TreeCollator(Collator):
     def __init__(
         self,
         backbone: LiveBackbone,
-        pairs: Sequence[Trained],
-        pixels: Pixels,
+        pairs: Sequence[EncodedPair],
+        pixels: PixelCache,
         reference: Mapping[str, tuple[float, float]],
         budget: int,
     ) -> None:
         super().__init__(backbone, pairs, pixels, reference)
         self.budget = budget
 
-    def lay(self, sides: Sequence[Sided]) -> Laid:
+    def lay(self, sides: Sequence[EncodedSide]) -> BatchLayout:
         """Lay out sides as trees."""
         keys = [token_keys(side.ids, side.token_types) for side in sides]
         rows = pack(keys, [side.image for side in sides], self.budget, self.pad)
@@ -54,9 +54,9 @@ class TreeCollator(Collator):
             inputs[self.backbone.types_key] = torch.from_numpy(rows.ids >> TYPE)
         shown = {side.image: side for side in sides}
         images = tuple(shown[str(root)] for root in rows.roots)
-        return Laid(inputs, rows.row, rows.columns, images, spans(rows.end))
+        return BatchLayout(inputs, rows.row, rows.columns, images, spans(rows.end))
 
-    def _sequences(self, sides: Sequence[Sided]) -> list[dict[str, Any]]:
+    def _sequences(self, sides: Sequence[EncodedSide]) -> list[dict[str, Any]]:
         """Give each side as forward() would take it alone, for models that place tokens in space."""
         if not places_tokens(self.backbone.model):
             return []
@@ -98,7 +98,7 @@ def sliding_window(text: Any) -> int | None:
     return 0 if other else getattr(text, "sliding_window", None)  # a recurrent layer keeps to no mask
 
 
-def attention_mask(end: Tensor, model: Any, trees: list[list[Span]]) -> Any:
+def attention_mask(end: Tensor, model: Any, trees: list[list[TreeSpan]]) -> Any:
     """Build the mask of rows of trees, of subtree ends (rows, tokens), as the model's attention takes it."""
     implementation = getattr(model.config.get_text_config(), "_attn_implementation", "sdpa")
     if implementation == "flex_attention":
@@ -123,7 +123,7 @@ def block_mask(end: Tensor) -> Any:
     return create_block_mask(sees, len(end), None, end.shape[1], end.shape[1], device=str(end.device))
 
 
-def positions(model: Any, rows: Rows, sequences: Sequence[Mapping[str, Any]]) -> Tensor:
+def positions(model: Any, rows: TreeRows, sequences: Sequence[Mapping[str, Any]]) -> Tensor:
     """Return the position ids of rows: (rows, tokens), or (3, rows, tokens) where the model's are multimodal.
 
     `sequences` holds for each sequence its `input_ids`, and the vision tensors and token types by the names that

@@ -20,13 +20,13 @@ from torch import Tensor
 from mmedpo.core.disk import writing
 from mmedpo.registry.contracts import LiveBackbone
 from mmedpo.store.run_folder import append, write_text
-from mmedpo.train.pair_batches import Pixels, Sided
+from mmedpo.train.pair_batches import EncodedSide, PixelCache
 
-Record = Mapping[str, Tensor]
+FeatureRecord = Mapping[str, Tensor]
 PLAIN = {"last_hidden_state", "hidden_states", "attentions", "pooler_output"}  # what a tower's output may hold
 
 
-class Shelf:
+class TensorStore:
     """Named tensors by key: appended to a file, read back through a memory map, the latest held in memory.
 
     A file that a kill cut short is used up to its last whole entry.
@@ -36,7 +36,7 @@ class Shelf:
         """Open or begin the file; hold at most `memory` bytes of tensors."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._memory, self._bytes = memory, 0
-        self._held: OrderedDict[str, Record] = OrderedDict()
+        self._held: OrderedDict[str, FeatureRecord] = OrderedDict()
         self._index_path = path.with_suffix(".jsonl")
         path.touch()
         self._file = path.open("r+b")
@@ -50,7 +50,7 @@ class Shelf:
     def __len__(self) -> int:
         return len(self._places)
 
-    def __setitem__(self, key: str, record: Record) -> None:
+    def __setitem__(self, key: str, record: FeatureRecord) -> None:
         data = to_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in record.items()})
         with writing(self._file.name):
             start = self._file.seek(0, os.SEEK_END)
@@ -60,7 +60,7 @@ class Shelf:
         append(self._index_path, json.dumps([key, start, len(data)]))
         self._hold(key, from_bytes(data))
 
-    def __getitem__(self, key: str) -> Record:
+    def __getitem__(self, key: str) -> FeatureRecord:
         if key not in self._held:
             start, length = self._places[key]
             self._hold(key, from_bytes(self._mapped(start + length)[start : start + length]))
@@ -74,7 +74,7 @@ class Shelf:
         self._file.close()
         self._held.clear()
 
-    def _hold(self, key: str, record: Record) -> None:
+    def _hold(self, key: str, record: FeatureRecord) -> None:
         self._held[key] = record
         self._bytes += _size(record)
         while self._bytes > self._memory and len(self._held) > 1:
@@ -89,7 +89,7 @@ class Shelf:
         return self._map
 
 
-def _size(record: Record) -> int:
+def _size(record: FeatureRecord) -> int:
     return sum(tensor.nbytes for tensor in record.values())
 
 
@@ -105,14 +105,16 @@ def _whole(index: Path, size: int) -> Iterator[tuple[str, tuple[int, int]]]:
         yield key, (start, length)
 
 
-class Sight:
+class VisionCache:
     """Give forward() what it needs of a batch's images, without running the vision tower twice on one.
 
     When the projector trains, what stands before it is kept; otherwise what comes out of it. A model that cannot
     take ready features gets its pixels as ever, and `why_not` says why.
     """
 
-    def __init__(self, backbone: LiveBackbone, pixels: Pixels, shelf: Shelf | None, projectors: Sequence[str]) -> None:
+    def __init__(
+        self, backbone: LiveBackbone, pixels: PixelCache, shelf: TensorStore | None, projectors: Sequence[str]
+    ) -> None:
         """`projectors` names the modules, of the model without its adapter, that train between vision and language."""
         self._backbone, self._pixels, self._shelf, self._projectors = backbone, pixels, shelf, list(projectors)
         self.why_not = "" if shelf is not None else "train.vision_memory is 0"
@@ -123,7 +125,7 @@ class Sight:
         if self._shelf is not None:
             self._shelf.close()
 
-    def inputs(self, model: Any, images: Sequence[Sided]) -> dict[str, Any]:
+    def inputs(self, model: Any, images: Sequence[EncodedSide]) -> dict[str, Any]:
         """Return forward()'s arguments for images, in the order of their placeholders."""
         self.why_not = self.why_not or why_not(model, self._projectors)
         if not self.why_not:
@@ -135,12 +137,12 @@ class Sight:
         rest = [{name[5:]: value for name, value in record.items() if name[:5] == "with "} for record in records]
         return {"mm_encoder_outputs": {"image": _output(shown)}, **(self._collate(rest) if rest[0] else {})}
 
-    def _collate(self, visions: Sequence[Record]) -> Mapping[str, Tensor]:
+    def _collate(self, visions: Sequence[FeatureRecord]) -> Mapping[str, Tensor]:
         from mmedpo.registry.contracts import Encoding
 
         return self._backbone.collate([Encoding([], 0, vision) for vision in visions])
 
-    def _record(self, model: Any, side: Sided) -> Record:
+    def _record(self, model: Any, side: EncodedSide) -> FeatureRecord:
         assert self._shelf is not None
         if side.image not in self._shelf:
             vision = self._pixels.of(side)
@@ -153,7 +155,7 @@ class Sight:
             self._shelf[side.image] = {**record, **rest}
         return self._shelf[side.image]
 
-    def _features(self, model: Any, record: Record) -> Tensor:
+    def _features(self, model: Any, record: FeatureRecord) -> Tensor:
         if "features" in record:
             return record["features"].to(model.device)
         projector = model.get_submodule(self._projectors[0])
@@ -185,7 +187,7 @@ def why_not(model: Any, projectors: Sequence[str]) -> str:
     return ""
 
 
-def look(model: Any, vision: Record, projectors: Sequence[str]) -> Record | str:
+def look(model: Any, vision: FeatureRecord, projectors: Sequence[str]) -> FeatureRecord | str:
     """Run the vision tower on one image and return what is kept of it, or say why nothing can be.
 
     With a projector: its input `before`, and `order`, which of its output's rows stand where.

@@ -10,10 +10,10 @@ from mmedpo import Case, LiveBackbone, Localizer, Region, hookimpl
 
 @hookimpl
 def mmedpo_localizers() -> list[type[Localizer]]:
-    return [Annotated]
+    return [AnnotationLocalizer]
 
 
-class Annotated(Localizer):
+class AnnotationLocalizer(Localizer):
     """Take the regions that the data set came with.
 
         localize: {use: annotated}

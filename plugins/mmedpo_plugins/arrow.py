@@ -8,10 +8,10 @@ from itertools import starmap
 from pathlib import Path
 from typing import Any
 
-from mmedpo import DataError, Picture, Row, shown, why_unreadable
+from mmedpo import DataError, ImageRef, TableRow, shown, why_unreadable
 
 
-def parquet_rows(file: Path) -> Iterator[Row]:
+def parquet_rows(file: Path) -> Iterator[TableRow]:
     """Yield the rows of a parquet file, a few at a time. Raises DataError when it is none, and for a row that is none.
 
     The next row can still be asked for after such an error, so that `every` tells all of them.
@@ -34,21 +34,21 @@ def _slices(file: Path) -> Iterator[Any]:
         raise DataError(f"{file}: cannot be read as parquet ({error})") from error
 
 
-def _row(file: Path, number: int, one: Any) -> Row:
+def _row(file: Path, number: int, one: Any) -> TableRow:
     place = f"{file}: row {number}"
     try:
         (values,) = one.to_pylist()
     except (ValueError, OverflowError) as error:  # a text that is not UTF-8, a day beyond the calendar
         raise DataError(f"{place}: holds what cannot be read ({error})") from None
-    return Row(place, values)
+    return TableRow(place, values)
 
 
-def embedded(row: Row, key: str) -> Picture:
+def embedded(row: TableRow, key: str) -> ImageRef:
     """Return the image that a row holds as {"bytes": ..., "path": ...}. Raises DataError when there is none."""
-    return Picture.encoded(image_bytes(row, key), row.place)
+    return ImageRef.encoded(image_bytes(row, key), row.place)
 
 
-def image_bytes(row: Row, key: str) -> bytes:
+def image_bytes(row: TableRow, key: str) -> bytes:
     """Return the content of the image that a row holds. Raises DataError when there is none."""
     value = row.values.get(key)
     content = value.get("bytes") if isinstance(value, Mapping) else value

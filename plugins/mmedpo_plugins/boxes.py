@@ -17,10 +17,10 @@ from mmedpo import (
     ExistingFile,
     ExistingFolder,
     ImageFolder,
-    Picture,
+    ImageRef,
     Reader,
     Region,
-    Row,
+    TableRow,
     csv_rows,
     every,
     hookimpl,
@@ -35,19 +35,19 @@ _SUFFIXES = ("", ".png", ".jpg", ".jpeg", ".dicom", ".dcm")  # VinDr names its f
 
 @hookimpl
 def mmedpo_readers() -> list[type[Reader]]:
-    return [Boxes]
+    return [BoxesReader]
 
 
 @dataclass
-class _Film:
+class _BoxFilm:
     """What a file says of one image."""
 
-    row: Row
+    row: TableRow
     regions: list[Region] = field(default_factory=list)
     group: str = ""
 
 
-class Boxes(Reader):
+class BoxesReader(Reader):
     """Read films with boxes: COCO's JSON, NIH ChestX-ray's `BBox_List_2017.csv`, VinDr-CXR's annotations.
 
         detector:
@@ -79,7 +79,7 @@ class Boxes(Reader):
         films = _coco(self.file) if self.file.suffix == ".json" else _csv(self.file, self.agreed)
         yield from images.complete(starmap(partial(self._item, images=images), films.items()))
 
-    def _item(self, name: str, film: _Film, images: ImageFolder) -> Case | Drop:
+    def _item(self, name: str, film: _BoxFilm, images: ImageFolder) -> Case | Drop:
         path = next((path for suffix in _SUFFIXES if (path := _find(images, name + suffix, film.row))), None)
         if path is None:
             images.find(name, film.row)  # so that it is told by its name in the file
@@ -95,23 +95,23 @@ class Boxes(Reader):
             restricted=self.restricted,
         )
 
-    def picture(self, path: Path) -> Picture:
+    def picture(self, path: Path) -> ImageRef:
         """Name an image; a DICOM film is read as the reader dicom reads it."""
-        from mmedpo_plugins.dicom import ENDINGS, Dicom
+        from mmedpo_plugins.dicom import ENDINGS, DicomReader
 
-        return Dicom(root=path.parent).picture(path) if path.suffix.lower() in ENDINGS else Picture.at(path)
+        return DicomReader(root=path.parent).picture(path) if path.suffix.lower() in ENDINGS else ImageRef.at(path)
 
 
-def _find(images: ImageFolder, name: str, row: Row) -> Path | None:
+def _find(images: ImageFolder, name: str, row: TableRow) -> Path | None:
     """Return where an image is; unlike `images.find`, do not note that it is not there."""
     return images.find(name, row) if images.has(name, row) else None
 
 
-def _csv(file: Path, agreed: bool) -> dict[str, _Film]:
-    films: dict[str, _Film] = {}
+def _csv(file: Path, agreed: bool) -> dict[str, _BoxFilm]:
+    films: dict[str, _BoxFilm] = {}
     drawn: dict[str, dict[str, list[Region]]] = {}  # by film and radiologist
     for row, (name, who, region, group) in every(map(_told, csv_rows(file, require=_require_columns))):
-        films.setdefault(name, _Film(row, group=group))
+        films.setdefault(name, _BoxFilm(row, group=group))
         if region:
             drawn.setdefault(name, {}).setdefault(who, []).append(region)
     for name, by_whom in drawn.items():
@@ -119,7 +119,7 @@ def _csv(file: Path, agreed: bool) -> dict[str, _Film]:
     return films
 
 
-_Told = tuple[str, str, Region | None, str]  # the film, who drew the box, the box, the patient
+_BoxRow = tuple[str, str, Region | None, str]  # the film, who drew the box, the box, the patient
 
 
 def _require_columns(names: Sequence[str], place: str) -> None:
@@ -127,12 +127,12 @@ def _require_columns(names: Sequence[str], place: str) -> None:
         raise DataError(f"{place}: has neither the columns of NIH ChestX-ray nor those of VinDr-CXR")
 
 
-def _told(row: Row) -> tuple[Row, _Told]:
+def _told(row: TableRow) -> tuple[TableRow, _BoxRow]:
     read = next(read for columns, read in _CSV.items() if columns <= row.values.keys())
     return row, read(row)
 
 
-def _nih(row: Row) -> _Told:
+def _nih(row: TableRow) -> _BoxRow:
     """Read a row of "Image Index,Finding Label,Bbox [x,y,w,h],,,", whose header has its commas unquoted."""
     name = row.text("Image Index")
     left, top, width, height = (_number(row, key) for key in ("Bbox [x", "y", "w", "h]"))
@@ -140,7 +140,7 @@ def _nih(row: Row) -> _Told:
     return name, "", region, name.partition("_")[0]  # the number before the underscore is the patient's
 
 
-def _vindr(row: Row) -> _Told:
+def _vindr(row: TableRow) -> _BoxRow:
     name, label = row.text("image_id"), row.text("class_name")
     if label.casefold() == NOTHING.casefold():
         return name, row.get("rad_id"), None, ""
@@ -148,7 +148,7 @@ def _vindr(row: Row) -> _Told:
     return name, row.get("rad_id"), _region(row, label, *sides), ""
 
 
-_CSV: Mapping[frozenset[str], Callable[[Row], _Told]] = {
+_CSV: Mapping[frozenset[str], Callable[[TableRow], _BoxRow]] = {
     frozenset({"Image Index", "Finding Label", "Bbox [x", "y", "w", "h]"}): _nih,
     frozenset({"image_id", "class_name", "x_min", "y_min", "x_max", "y_max"}): _vindr,
 }
@@ -173,16 +173,16 @@ def _same(one: Region, other: Region) -> bool:
     return one.label == other.label and shared / whole >= 0.3
 
 
-def _coco(file: Path) -> dict[str, _Film]:
+def _coco(file: Path) -> dict[str, _BoxFilm]:
     value = json_value(file)
     if not isinstance(value, dict) or not all(isinstance(value.get(key), list) for key in _LISTS):
         raise DataError(f"{file}: is no COCO file; it needs the lists {', '.join(_LISTS)}")
     images, marks, categories = (
-        [Row(f"{file}: {key}[{at}]", one) for at, one in enumerate(value[key])] for key in _LISTS
+        [TableRow(f"{file}: {key}[{at}]", one) for at, one in enumerate(value[key])] for key in _LISTS
     )
     labels = {row.text("id"): row.text("name") for row in categories}
     names = {row.text("id"): row.text("file_name") for row in images}
-    films = {row.text("file_name"): _Film(row, group=row.get("patient_id")) for row in images}
+    films = {row.text("file_name"): _BoxFilm(row, group=row.get("patient_id")) for row in images}
     for row in marks:
         name, label = names.get(row.text("image_id")), labels.get(row.text("category_id"))
         if name is None or label is None:
@@ -194,7 +194,7 @@ def _coco(file: Path) -> dict[str, _Film]:
 _LISTS = ("images", "annotations", "categories")
 
 
-def _coco_region(row: Row, label: str) -> Region:
+def _coco_region(row: TableRow, label: str) -> Region:
     box = row.values.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
         raise row.wrong(f"'bbox' must be [left, top, width, height], not {shown(box)}")
@@ -202,13 +202,13 @@ def _coco_region(row: Row, label: str) -> Region:
     return _region(row, label, left, top, left + width, top + height)
 
 
-def _region(row: Row, label: str, left: float, top: float, right: float, bottom: float) -> Region:
+def _region(row: TableRow, label: str, left: float, top: float, right: float, bottom: float) -> Region:
     if not (left < right and top < bottom and all(map(isfinite, (left, top, right, bottom)))):
         raise row.wrong(f"the box of {label!r} is empty")
     return Region(label, (left, top, right, bottom))
 
 
-def _number(row: Row, key: str) -> float:
+def _number(row: TableRow, key: str) -> float:
     try:
         return float(row.text(key))
     except ValueError:

@@ -10,10 +10,10 @@ from mmedpo import Pair, Score, Scorer, hookimpl
 
 @hookimpl
 def mmedpo_scorers() -> list[type[Scorer]]:
-    return [DetectorConfidence]
+    return [DetectorConfidenceScorer]
 
 
-class DetectorConfidence(Scorer):
+class DetectorConfidenceScorer(Scorer):
     """Rate an image pair by the localizer's confidence in what was noised (paper, section 3.2).
 
         score:

@@ -10,18 +10,18 @@ from pydantic import field_validator
 
 from mmedpo import Case, Metric, Statistics, hookimpl, totals
 from mmedpo_plugins.radiology import lexicon
-from mmedpo_plugins.radiology.labels import Label, labels
+from mmedpo_plugins.radiology.labels import FindingLabel, labels
 from mmedpo_plugins.radiology.reading import ASKED, read, read_answer
 
-Labels = Mapping[str, Label]
+LabelsByFinding = Mapping[str, FindingLabel]
 
 
 @hookimpl
 def mmedpo_metrics() -> list[type[Metric]]:
-    return [Findings]
+    return [FindingsMetric]
 
 
-class Findings(Metric):
+class FindingsMetric(Metric):
     """Measure reports by the findings they state, read by rules in answer and truth alike.
 
         evaluate:
@@ -89,11 +89,11 @@ class Findings(Metric):
             return {}
         return {"report": 1.0, "unread": float(not said), **counts(*self._decided(truth, said), self.only)}
 
-    def _labels(self, question: str, text: str) -> Labels:
+    def _labels(self, question: str, text: str) -> LabelsByFinding:
         found = labels(read_answer(question, text) if question else read(text))
         return {name: label for name, label in found.items() if name != ASKED}
 
-    def _decided(self, truth: Labels, said: Labels) -> tuple[Labels, Labels]:
+    def _decided(self, truth: LabelsByFinding, said: LabelsByFinding) -> tuple[LabelsByFinding, LabelsByFinding]:
         """Return what each text claims, after the uncertain findings have been taken for what the recipe says."""
         doubted = {name for text in (truth, said) for name, label in text.items() if label.status == "uncertain"}
         left_out = doubted if self.uncertain == "left-out" else frozenset()
@@ -128,7 +128,7 @@ _ORDER = (
 )
 
 
-def counts(truth: Labels, said: Labels, only: Sequence[str] = ()) -> dict[str, float]:
+def counts(truth: LabelsByFinding, said: LabelsByFinding, only: Sequence[str] = ()) -> dict[str, float]:
     """Count claims, true findings, and the sides and places of what both state; of some findings only, if named."""
     claimed, true = ([name for name in text if name in (only or text)] for text in (said, truth))
     right = [name for name in claimed if entailed(name, truth)]
@@ -150,6 +150,6 @@ def counts(truth: Labels, said: Labels, only: Sequence[str] = ()) -> dict[str, f
     return {name: float(number) for name, number in numbers.items()}
 
 
-def entailed(name: str, stated: Labels) -> bool:
+def entailed(name: str, stated: LabelsByFinding) -> bool:
     """Tell whether one of the stated findings is this one or a more specific one."""
     return any(name == other or lexicon.covers(name, other) for other in stated)

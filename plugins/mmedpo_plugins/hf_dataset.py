@@ -18,17 +18,17 @@ from mmedpo import (
     Drop,
     ExistingFolder,
     FolderOrHub,
-    Ids,
     ImageFolder,
-    Picture,
+    ImageRef,
     Reader,
-    Row,
+    TableRow,
+    UniqueIds,
     csv_rows,
     first_line,
     hookimpl,
     shown,
 )
-from mmedpo_plugins.mapped import Mapped
+from mmedpo_plugins.mapped import ColumnReader
 
 _SAVED = ("dataset_dict.json", "state.json")  # a folder that `save_to_disk` wrote has one of them
 _BESIDE = "metadata.csv"  # lies beside the images that it names; their column is then called "image"
@@ -36,10 +36,10 @@ _BESIDE = "metadata.csv"  # lies beside the images that it names; their column i
 
 @hookimpl
 def mmedpo_readers() -> list[type[Reader]]:
-    return [HfDataset]
+    return [HfDatasetReader]
 
 
-class HfDataset(Mapped):
+class HfDatasetReader(ColumnReader):
     """Read a data set of the Hugging Face library `datasets`.
 
         data: {use: hf-dataset, path: data/my_set, split: train, columns: {answer: finding}}
@@ -67,7 +67,7 @@ class HfDataset(Mapped):
     def read(self) -> Iterator[Case | Drop]:
         """Yield the cases in the order of the set. Raise DataError with the row's number for what cannot be read."""
         images = ImageFolder(self._roots(), self.missing)
-        yield from images.complete(map(partial(self._item, images=images, ids=Ids()), self._rows()))
+        yield from images.complete(map(partial(self._item, images=images, ids=UniqueIds()), self._rows()))
 
     def _roots(self) -> list[Path]:
         if self.images:
@@ -80,7 +80,7 @@ class HfDataset(Mapped):
         cache.mkdir(parents=True, exist_ok=True)
         return [cache]
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self) -> Iterator[TableRow]:
         tables = self._tables()
         return chain.from_iterable(map(self._in_table, tables)) if tables else self._loaded()
 
@@ -97,13 +97,13 @@ class HfDataset(Mapped):
         beside = [file for file in found if file.name == _BESIDE]
         return beside or (found if all(file.suffix in (".csv", ".jsonl") for file in found) else [])
 
-    def _in_table(self, file: Path) -> Iterator[Row]:
+    def _in_table(self, file: Path) -> Iterator[TableRow]:
         if file.name == _BESIDE:
             rows = csv_rows(file, require=lambda names, place: self.require_columns([*names, "image"], place))
             return map(partial(_named_beside, Path(self.path).absolute()), rows)
         return csv_rows(file, require=self.require_columns) if file.suffix == ".csv" else self.objects(file)
 
-    def _loaded(self) -> Iterator[Row]:
+    def _loaded(self) -> Iterator[TableRow]:
         with self._explained():
             data = self._load()
         if data.column_names:
@@ -114,9 +114,9 @@ class HfDataset(Mapped):
         with self._explained():
             yield from data
 
-    def _row(self, names: Mapping[str, list[str]], number: int, values: Mapping[str, Any]) -> Row:
+    def _row(self, names: Mapping[str, list[str]], number: int, values: Mapping[str, Any]) -> TableRow:
         told = {key: _named(names[key], value) if key in names else value for key, value in values.items()}
-        return Row(f"{self.path}: {self.split}: row {number}", told)
+        return TableRow(f"{self.path}: {self.split}: row {number}", told)
 
     def _load(self) -> Any:
         import datasets
@@ -157,15 +157,15 @@ class HfDataset(Mapped):
             where = self.path if Path(self.path).exists() else f"{self.path} (no folder here, so taken for a Hub name)"
             raise DataError(f"{where}: cannot be loaded ({first_line(error)})") from error
 
-    def _item(self, row: Row, images: ImageFolder, ids: Ids) -> Case | Drop:
+    def _item(self, row: TableRow, images: ImageFolder, ids: UniqueIds) -> Case | Drop:
         image = self._image(row, images)
         name = self.id_of(row, ids, image)
         if isinstance(image, bytes):
-            return self.case(row, name, Picture.encoded(image, row.place), images)
+            return self.case(row, name, ImageRef.encoded(image, row.place), images)
         path = images.find(image, row)
-        return self.case(row, name, Picture.at(path), images) if path else images.drop(name)
+        return self.case(row, name, ImageRef.at(path), images) if path else images.drop(name)
 
-    def _image(self, row: Row, images: ImageFolder) -> str | bytes:
+    def _image(self, row: TableRow, images: ImageFolder) -> str | bytes:
         """Return the image that a row holds, or the name of its file."""
         value = row.values.get(self.columns.image)
         held = value.get("bytes") or value.get("path") if isinstance(value, Mapping) else value
@@ -174,10 +174,10 @@ class HfDataset(Mapped):
         return held if isinstance(held, bytes) else _below(held, images)
 
 
-def _named_beside(folder: Path, row: Row) -> Row:
+def _named_beside(folder: Path, row: TableRow) -> TableRow:
     """Name an image from the folder of the set, where its row does from that of the table."""
     table = Path(row.place.rpartition(":")[0]).absolute()
-    return Row(row.place, {**row.values, "image": os.path.relpath(table.parent / row.text("file_name"), folder)})
+    return TableRow(row.place, {**row.values, "image": os.path.relpath(table.parent / row.text("file_name"), folder)})
 
 
 def _below(file: str, images: ImageFolder) -> str:

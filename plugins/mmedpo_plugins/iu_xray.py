@@ -13,11 +13,11 @@ from mmedpo import (
     DataError,
     Drop,
     ExistingFolder,
-    Ids,
     ImageFolder,
-    Picture,
+    ImageRef,
     Reader,
-    Row,
+    TableRow,
+    UniqueIds,
     hookimpl,
     json_value,
     shown,
@@ -28,10 +28,10 @@ QUESTION = "Write the findings of a radiology report on this chest X-ray."
 
 @hookimpl
 def mmedpo_readers() -> list[type[Reader]]:
-    return [IuXray]
+    return [IuXrayReader]
 
 
-class IuXray(Reader):
+class IuXrayReader(Reader):
     """Read IU X-ray: chest films with reports of Indiana University; anyone may have it (CC BY-NC-ND 4.0).
 
         data: {use: iu-xray, root: data/iu_xray, split: train, views: first}
@@ -64,10 +64,10 @@ class IuXray(Reader):
     def read(self) -> Iterator[Case | Drop]:
         """Yield the films in the order of the file. Raise DataError with the entry that cannot be read."""
         images = ImageFolder([self.root / "images"], self.missing)
-        make = partial(self._items, images=images, ids=Ids())
+        make = partial(self._items, images=images, ids=UniqueIds())
         yield from chain.from_iterable(images.complete(map(make, self._rows())))
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self) -> Iterator[TableRow]:
         file = self.root / "annotation.json"
         splits = json_value(file)
         for split in ("train", "val", "test") if self.split == "all" else (self.split,):
@@ -75,25 +75,25 @@ class IuXray(Reader):
             if not isinstance(entries, list):
                 raise DataError(f'{file}: has no list {split!r}; expected {{"train": [...], "val": ..., "test": ...}}')
             for number, entry in enumerate(entries):
-                yield Row(f"{file}: {split}[{number}]", entry if isinstance(entry, dict) else {})
+                yield TableRow(f"{file}: {split}[{number}]", entry if isinstance(entry, dict) else {})
 
-    def _items(self, row: Row, images: ImageFolder, ids: Ids) -> list[Case | Drop]:
+    def _items(self, row: TableRow, images: ImageFolder, ids: UniqueIds) -> list[Case | Drop]:
         study, names, made = row.text("id"), _paths(row), list[Case | Drop]()
         for number, name in enumerate(names if self.views == "each" else names[:1]):
             unique = ids.distinct(f"{study}/{number}" if self.views == "each" else study)
             made.append(self._item(row, unique, images.find(name, row)) or images.drop(unique))
         return made
 
-    def _item(self, row: Row, name: str, path: Path | None) -> Case | None:
+    def _item(self, row: TableRow, name: str, path: Path | None) -> Case | None:
         if path is None:
             return None
         report = row.text("report")
         study = row.text("id")
         restricted = self.restricted
-        return Case(name, Picture.at(path, row.place), self.question, report, "report", study, restricted=restricted)
+        return Case(name, ImageRef.at(path, row.place), self.question, report, "report", study, restricted=restricted)
 
 
-def _paths(row: Row) -> list[str]:
+def _paths(row: TableRow) -> list[str]:
     value: Any = row.values.get("image_path")
     if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
         raise row.wrong(f"'image_path' must be a list of files, not {shown(value)}")

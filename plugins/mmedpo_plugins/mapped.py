@@ -13,12 +13,12 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from mmedpo import (
     Case,
     DataError,
-    Ids,
     ImageFolder,
-    Picture,
+    ImageRef,
     Reader,
     Region,
-    Row,
+    TableRow,
+    UniqueIds,
     answer_kind,
     is_number,
     jsonl_rows,
@@ -29,7 +29,7 @@ Kind = Literal["closed", "open", "report"]
 _TRUTHS = {"": False, "true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-class Columns(BaseModel):
+class ColumnNames(BaseModel):
     """Which column holds what. By default each is called what it is; only image, question and answer must be there.
 
     `null` is no column: `columns: {kind: null}` reads no kind from a column that is called so.
@@ -62,10 +62,10 @@ class Columns(BaseModel):
         return "" if name is None else name
 
 
-class Mapped(Reader):
+class ColumnReader(Reader):
     """A reader whose rows have columns that the recipe names."""
 
-    columns: Columns = Columns()
+    columns: ColumnNames = ColumnNames()
     """Which column holds what, where it is not called so: `columns: {image: film, group: patient}`."""
     question: str = ""
     """The question of every row, in place of a column: of a table of reports, for one."""
@@ -84,29 +84,29 @@ class Mapped(Reader):
             if name not in names:
                 raise DataError(f"{where}: has no column {name!r}; there are: {', '.join(sorted(names))}")
 
-    def objects(self, file: Path) -> Iterator[Row]:
+    def objects(self, file: Path) -> Iterator[TableRow]:
         """Return the rows of a JSON Lines file; a column that the recipe names must be in one of them."""
         names: set[str] = set()
 
-        def noted(row: Row) -> Row:
+        def noted(row: TableRow) -> TableRow:
             names.update(row.values)
             return row
 
-        def required() -> Iterator[Row]:
+        def required() -> Iterator[TableRow]:
             if names:
                 self.require_columns(names, str(file))
             yield from ()
 
         return chain(map(noted, jsonl_rows(file)), required())
 
-    def id_of(self, row: Row, ids: Ids, image: str | bytes) -> str:
+    def id_of(self, row: TableRow, ids: UniqueIds, image: str | bytes) -> str:
         """Return the id that a row has, else one made of its image, question and answer."""
         told = row.get(self.columns.id)
         if told:
             return ids.require_new(told, row)
         return ids.of(image, self.question or row.text(self.columns.question), row.text(self.columns.answer))
 
-    def case(self, row: Row, name: str, picture: Picture, images: ImageFolder | None = None) -> Case:
+    def case(self, row: TableRow, name: str, picture: ImageRef, images: ImageFolder | None = None) -> Case:
         """Make a case of a row. Raises DataError with the row's place; masks are looked for in `images`."""
         columns = self.columns
         answer = row.text(columns.answer)
@@ -123,17 +123,17 @@ class Mapped(Reader):
             notes={key: value for key in self.notes if (value := row.kept(key)) not in (None, "")},
         )
 
-    def _kind(self, row: Row, answer: str) -> Kind:
+    def _kind(self, row: TableRow, answer: str) -> Kind:
         told = row.get(self.columns.kind).lower() or self.kind or answer_kind(answer)
         for kind in get_args(Kind):
             if told == kind:
                 return kind
         raise row.wrong(f"{self.columns.kind!r} must be closed, open or report, not {shown(told)}")
 
-    def _region(self, row: Row, value: Any, images: ImageFolder | None) -> Region:
+    def _region(self, row: TableRow, value: Any, images: ImageFolder | None) -> Region:
         if not isinstance(value, Mapping):
             raise row.wrong(f'a box must be {{"label": ..., "box": [...]}}, not {shown(value)}')
-        inner = Row(f"{row.place}: box {shown(value.get('label'))}", value)
+        inner = TableRow(f"{row.place}: box {shown(value.get('label'))}", value)
         confidence = value.get("confidence", 1.0)
         if not is_number(confidence) or not 0 <= confidence <= 1:
             raise inner.wrong(f"'confidence' must be a number from 0 to 1, not {shown(confidence)}")
@@ -142,10 +142,10 @@ class Mapped(Reader):
         if mask and not path:
             raise inner.wrong(f"there is no mask {mask!r} among the images")
         box = box_of(inner, value.get("box"), self.box_form)
-        return Region(inner.get("label"), box, float(confidence), Picture.at(path, row.place) if path else None)
+        return Region(inner.get("label"), box, float(confidence), ImageRef.at(path, row.place) if path else None)
 
 
-def box_of(row: Row, value: Any, form: Literal["corners", "size"]) -> tuple[float, float, float, float]:
+def box_of(row: TableRow, value: Any, form: Literal["corners", "size"]) -> tuple[float, float, float, float]:
     """Return left, top, right, bottom. Raises DataError when it is no box or an empty one."""
     numbers = value if isinstance(value, list | tuple) and len(value) == 4 else []
     if not numbers or not all(map(is_number, numbers)):
@@ -158,7 +158,7 @@ def box_of(row: Row, value: Any, form: Literal["corners", "size"]) -> tuple[floa
     return left, top, right, bottom
 
 
-def _list(row: Row, key: str) -> list[Any]:
+def _list(row: TableRow, key: str) -> list[Any]:
     """Return a cell's list, written as JSON where the file has only texts."""
     value = row.json(key)
     if value is None:
@@ -168,7 +168,7 @@ def _list(row: Row, key: str) -> list[Any]:
     return value
 
 
-def _about(row: Row, key: str) -> tuple[str, ...]:
+def _about(row: TableRow, key: str) -> tuple[str, ...]:
     value = row.values.get(key)
     labels = value if isinstance(value, list) else row.get(key).split(";")
     if not all(isinstance(label, str) for label in labels):
@@ -176,7 +176,7 @@ def _about(row: Row, key: str) -> tuple[str, ...]:
     return tuple(label.strip() for label in labels if label.strip())
 
 
-def _truth(row: Row, key: str) -> bool:
+def _truth(row: TableRow, key: str) -> bool:
     value = row.values.get(key)
     if isinstance(value, bool):
         return value

@@ -19,10 +19,10 @@ _NUMBERS |= {"seven": "7", "eight": "8", "nine": "9", "ten": "10"}
 
 @hookimpl
 def mmedpo_metrics() -> list[type[Metric]]:
-    return [MedVqa]
+    return [MedVqaMetric]
 
 
-class MedVqa(Metric):
+class MedVqaMetric(Metric):
     """Measure answers to closed and open questions; cases of kind report are left out.
 
         evaluate:

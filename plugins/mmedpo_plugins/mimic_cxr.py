@@ -12,25 +12,25 @@ from mmedpo import (
     Drop,
     ExistingFolder,
     ImageFolder,
-    Picture,
+    ImageRef,
     Reader,
     Remark,
-    Row,
+    TableRow,
     csv_rows,
     file_text,
     hookimpl,
 )
-from mmedpo_plugins.report_sections import Section, sections, shortened
+from mmedpo_plugins.report_sections import ReportSection, sections, shortened
 
 QUESTION = "Write the findings of a radiology report on this chest X-ray."
 
 
 @hookimpl
 def mmedpo_readers() -> list[type[Reader]]:
-    return [MimicCxr]
+    return [MimicCxrReader]
 
 
-class MimicCxr(Reader):
+class MimicCxrReader(Reader):
     """Read MIMIC-CXR: chest films with reports; restricted, as PhysioNet's data use agreement demands.
 
         data: {use: mimic-cxr, root: data/mimic-cxr-jpg, reports: data/mimic-cxr-reports, split: train}
@@ -71,27 +71,27 @@ class MimicCxr(Reader):
         for films in self._studies().values():
             yield from self._items(films, images)
 
-    def _studies(self) -> dict[str, list[Row]]:
+    def _studies(self) -> dict[str, list[TableRow]]:
         """Return the films of each study of the split, best view first."""
         positions = {row.text("dicom_id"): row.get("ViewPosition") for row in self._csv("metadata")}
-        studies: dict[str, list[tuple[int, Row]]] = {}
+        studies: dict[str, list[tuple[int, TableRow]]] = {}
         for row in self._csv("split"):
             position = positions.get(row.text("dicom_id"), "")
             if row.text("split") == self.split and (not self.views or position in self.views):
                 rank = self.views.index(position) if self.views else 0
-                film = Row(row.place, {**row.values, "view": position})
+                film = TableRow(row.place, {**row.values, "view": position})
                 studies.setdefault(row.text("study_id"), []).append((rank, film))
         ordered = {study: sorted(films, key=lambda film: film[0]) for study, films in studies.items()}
         return {study: [film for _, film in films] for study, films in ordered.items()}
 
-    def _csv(self, kind: str) -> Iterator[Row]:
+    def _csv(self, kind: str) -> Iterator[TableRow]:
         name = f"mimic-cxr-2.0.0-{kind}.csv"
         found = [self.root / form for form in (name, f"{name}.gz") if (self.root / form).is_file()]
         if not found:
             raise DataError(f"{self.root}: there is neither {name} nor {name}.gz; see docs/data.md")
         return csv_rows(found[0])
 
-    def _items(self, films: list[Row], images: ImageFolder) -> Iterator[Case | Drop | Remark]:
+    def _items(self, films: list[TableRow], images: ImageFolder) -> Iterator[Case | Drop | Remark]:
         text = self._report(films[0])
         report = None if text is None else self._answer(text)
         for row in films if self.films == "each" else films[:1]:
@@ -109,7 +109,7 @@ class MimicCxr(Reader):
                 yield from (Remark(name, why) for one in self._wanted() if (why := shortened(text or "", one)))
                 yield self._case(row, path, report)
 
-    def _wanted(self) -> tuple[Section, ...]:
+    def _wanted(self) -> tuple[ReportSection, ...]:
         return ("findings", "impression") if self.section == "both" else (self.section,)
 
     def _answer(self, report: str) -> str:
@@ -117,17 +117,17 @@ class MimicCxr(Reader):
         found = sections(report)
         return "\n".join(found[name] for name in self._wanted() if found[name])
 
-    def _report(self, row: Row) -> str | None:
+    def _report(self, row: TableRow) -> str | None:
         """Return a study's report, None when there is none."""
         file = (self.reports or self.root) / "files" / f"{_folder(row)}.txt"
         if not file.is_file() and self.missing == "skip":
             return None
         return file_text(file)
 
-    def _case(self, row: Row, path: Path, report: str) -> Case:
+    def _case(self, row: TableRow, path: Path, report: str) -> Case:
         return Case(
             row.text("dicom_id"),
-            Picture.at(path, row.place),
+            ImageRef.at(path, row.place),
             self.question,
             report,
             kind="report",
@@ -137,7 +137,7 @@ class MimicCxr(Reader):
         )
 
 
-def _folder(row: Row) -> str:
+def _folder(row: TableRow) -> str:
     """Return where a study lies: p10/p10000032/s50414267. Raises DataError for what is no number."""
     subject, study = row.text("subject_id"), row.text("study_id")
     if not (subject.isdigit() and study.isdigit()):

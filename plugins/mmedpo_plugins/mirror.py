@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
-from mmedpo import Case, CaseKind, Dispreference, Drop, LiveBackbone, Pair, Picture, Side, hookimpl
+from mmedpo import Case, CaseKind, Dispreference, Drop, ImageRef, LiveBackbone, Pair, Side, hookimpl
 from mmedpo_plugins.lesion_noise.masks import regions_to_change
 from mmedpo_plugins.opposite_answer import opposite
 
@@ -16,10 +16,10 @@ OTHER = {"left": "right", "right": "left"}
 
 @hookimpl
 def mmedpo_dispreferences() -> list[type[Dispreference]]:
-    return [Mirror]
+    return [ImageMirror]
 
 
-class Mirror(Dispreference):
+class ImageMirror(Dispreference):
     """Mirror the film, where question or answer name a side that is then the wrong one.
 
         disprefer:
@@ -51,7 +51,7 @@ class Mirror(Dispreference):
             else:
                 yield Drop(case.id, "the answer names no side that a mirror makes wrong")
 
-    def _pair(self, case: Case, picture: Picture, other: str) -> Pair:
+    def _pair(self, case: Case, picture: ImageRef, other: str) -> Pair:
         regions = regions_to_change(case)
         named = [] if isinstance(regions, str) else regions
         notes = {
@@ -81,7 +81,7 @@ def _other(match: re.Match[str]) -> str:
     return other.upper() if word.isupper() else other.capitalize() if word[0].isupper() else other
 
 
-def _mirror(picture: Picture) -> Picture:
+def _mirror(picture: ImageRef) -> ImageRef:
     from PIL import ImageOps
 
-    return Picture.drawn(ImageOps.mirror(picture.load()))
+    return ImageRef.drawn(ImageOps.mirror(picture.load()))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from mmedpo import DataError, Drop, ExistingFolder, Pair, Reader, Remark, hookimpl, json_rows
-from mmedpo_plugins.pairs.reading import ReadyPairs
+from mmedpo_plugins.pairs.reading import ReadyPairReader
 from mmedpo_plugins.pairs.sides import mmedpo_sides
 
 _SUFFIX = "_dpo_weighted.json"
@@ -15,10 +15,10 @@ _SUFFIX = "_dpo_weighted.json"
 
 @hookimpl
 def mmedpo_readers() -> list[type[Reader]]:
-    return [MmedpoJson]
+    return [MmedpoJsonReader]
 
 
-class MmedpoJson(ReadyPairs):
+class MmedpoJsonReader(ReadyPairReader):
     """Read ready preference pairs with their published scores.
 
         data: {use: mmedpo-json, root: data/vqa_rad, missing: skip}

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from mmedpo import Case, Dispreference, Drop, LiveBackbone, Pair, Picture, Side, hookimpl, seed_for
+from mmedpo import Case, Dispreference, Drop, ImageRef, LiveBackbone, Pair, Side, hookimpl, seed_for
 
 
 @hookimpl
 def mmedpo_dispreferences() -> list[type[Dispreference]]:
-    return [Swap, Blank]
+    return [ImageSwap, BlankImage]
 
 
-class Swap(Dispreference):
+class ImageSwap(Dispreference):
     """Put another patient's film in place of the right one.
 
         evaluate: {probe: [{use: swap}, {use: blank}]}
@@ -44,7 +44,7 @@ def _apart(case: Case, other: Case) -> bool:
     return not case.group or case.group != other.group
 
 
-class Blank(Dispreference):
+class BlankImage(Dispreference):
     """Put an even film of the same size and mean in place of the right one.
 
     evaluate: {probe: [{use: swap}, {use: blank}]}
@@ -61,9 +61,9 @@ class Blank(Dispreference):
             yield Pair(case, Side(case.image, case.answer), Side(_even(case.image), case.answer), kind="image")
 
 
-def _even(picture: Picture) -> Picture:
+def _even(picture: ImageRef) -> ImageRef:
     from PIL import Image, ImageStat
 
     image = picture.load()
     mean = [round(value) for value in ImageStat.Stat(image).mean]
-    return Picture.drawn(Image.new(image.mode, image.size, mean[0] if image.mode == "L" else tuple(mean)))
+    return ImageRef.drawn(Image.new(image.mode, image.size, mean[0] if image.mode == "L" else tuple(mean)))

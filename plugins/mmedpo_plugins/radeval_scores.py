@@ -15,10 +15,10 @@ Name = Literal["radgraph", "f1chexbert", "ratescore", "green", "radcliq", "berts
 
 @hookimpl
 def mmedpo_metrics() -> list[type[Metric]]:
-    return [RadEvalScores]
+    return [RadEvalMetric]
 
 
-class RadEvalScores(Metric):
+class RadEvalMetric(Metric):
     """Measure reports with the scorers of the package `radeval`; other cases are left out.
 
         evaluate:
@@ -37,7 +37,7 @@ class RadEvalScores(Metric):
     """Which scorers to ask."""
 
     @model_validator(mode="after")
-    def _installed(self) -> RadEvalScores:
+    def _installed(self) -> RadEvalMetric:
         if find_spec("radeval") is None:
             raise ValueError("needs the package radeval, which is not here: pip install 'mmedpo[radeval]'")
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal, get_args
 
-Section = Literal["findings", "impression"]
+ReportSection = Literal["findings", "impression"]
 # What MIMIC-CXR's own section parser (MIT-LCP/mimic-cxr, txt/section_parser.py) counts as each, misspellings included.
 _FINDINGS = "findings, finding, chest findings, reference findings, findings and impression, findings/impression"
 _FINDINGS += ", findins, findindgs, findgings, findngs, findnings, finidngs"
@@ -46,13 +46,13 @@ _HEADING = re.compile(
 )
 
 
-def sections(report: str) -> dict[Section, str]:
+def sections(report: str) -> dict[ReportSection, str]:
     """Return findings and impression of a report, each on one line; of several the last that holds something."""
-    found = {name: _texts(report, name) for name in get_args(Section)}
+    found = {name: _texts(report, name) for name in get_args(ReportSection)}
     return {name: texts[-1][0] if texts else "" for name, texts in found.items()}
 
 
-def shortened(report: str, section: Section) -> str:
+def shortened(report: str, section: ReportSection) -> str:
     """Say what of a report may be missing in one of its sections; "" where nothing is."""
     texts = _texts(report, section)
     if len(texts) > 1:
@@ -62,7 +62,7 @@ def shortened(report: str, section: Section) -> str:
     return ""
 
 
-def _texts(report: str, section: Section) -> list[tuple[str, str]]:
+def _texts(report: str, section: ReportSection) -> list[tuple[str, str]]:
     """Return all sections of a name that hold something, with the name of the heading behind each."""
     headings = [(at, _named(at)) for at in _HEADING.finditer(report) if _is_heading(at)]
     ends = [*((at.start(), name) for at, name in headings), (len(report), "")][1:]

@@ -15,10 +15,10 @@ ORDERS = range(1, 5)
 
 @hookimpl
 def mmedpo_metrics() -> list[type[Metric]]:
-    return [ReportText]
+    return [ReportTextMetric]
 
 
-class ReportText(Metric):
+class ReportTextMetric(Metric):
     """Measure how far reports use the words of the clinicians' reports; other cases are left out.
 
         evaluate:
@@ -76,14 +76,14 @@ class ReportText(Metric):
         return {"bleu": sum(bleu.values()) / len(bleu), **bleu, **means, "report_count": reports}
 
 
-Score = Callable[[str, str], dict[str, float]]  # truth and answer to statistics
+TextScorer = Callable[[str, str], dict[str, float]]  # truth and answer to statistics
 
 
-def _scorers(meteor: str) -> list[Score]:
+def _scorers(meteor: str) -> list[TextScorer]:
     return [_ngrams(), _rouge(), *([_meteor(meteor)] if meteor != "off" else [])]
 
 
-def _ngrams() -> Score:
+def _ngrams() -> TextScorer:
     """Return what counts n-grams: right and said of each order, and both lengths."""
     from sacrebleu.metrics import BLEU
 
@@ -106,14 +106,14 @@ def _bleu(sums: Statistics, order: int) -> float:
     return float(BLEU.compute_bleu(right, said, *lengths, smooth_method="none", max_ngram_order=order).score) / 100
 
 
-def _rouge() -> Score:
+def _rouge() -> TextScorer:
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer(["rougeL"], use_stemmer=False)
     return lambda truth, answer: {"rouge_l": float(scorer.score(truth, answer)["rougeL"].fmeasure)}
 
 
-def _meteor(how: str) -> Score:
+def _meteor(how: str) -> TextScorer:
     from nltk.corpus import wordnet
     from nltk.translate.meteor_score import single_meteor_score
 

@@ -58,13 +58,13 @@ class SelfHallucination(Dispreference):
         """The tokens that a rejected answer has at most."""
         return self.max_new_tokens
 
-    def open(self, setting: Setting) -> AbstractContextManager[_Sampler]:
+    def open(self, setting: Setting) -> AbstractContextManager[_LiveSelfHallucination]:
         """Yield the object that samples with the run's seed."""
-        return nullcontext(_Sampler(self, setting.seed))
+        return nullcontext(_LiveSelfHallucination(self, setting.seed))
 
 
 @dataclass(frozen=True)
-class _Sampler:
+class _LiveSelfHallucination:
     """The open dispreference: the options and the run's seed."""
 
     part: SelfHallucination

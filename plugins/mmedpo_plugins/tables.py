@@ -14,25 +14,25 @@ from mmedpo import (
     Drop,
     ExistingFile,
     ExistingFolder,
-    Ids,
     ImageFolder,
-    Picture,
+    ImageRef,
     Reader,
-    Row,
+    TableRow,
+    UniqueIds,
     csv_rows,
     hookimpl,
 )
-from mmedpo_plugins.mapped import Mapped
+from mmedpo_plugins.mapped import ColumnReader
 
 LOOKED_AT = 10_000  # rows, to see whether there are boxes
 
 
 @hookimpl
 def mmedpo_readers() -> list[type[Reader]]:
-    return [Csv, Jsonl]
+    return [CsvReader, JsonlReader]
 
 
-class _Table(Mapped):
+class _TableReader(ColumnReader):
     file: ExistingFile
     """The table."""
     images: ExistingFolder | None = None
@@ -43,20 +43,20 @@ class _Table(Mapped):
     def read(self) -> Iterator[Case | Drop]:
         """Yield the cases in the order of the file. Raise DataError with the line for what cannot be read."""
         images = ImageFolder([self.images or self.file.parent], self.missing)
-        yield from images.complete(map(partial(self._item, images=images, ids=Ids()), self.rows()))
+        yield from images.complete(map(partial(self._item, images=images, ids=UniqueIds()), self.rows()))
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[TableRow]:
         """Yield the rows of the file."""
         raise NotImplementedError
 
-    def _item(self, row: Row, images: ImageFolder, ids: Ids) -> Case | Drop:
+    def _item(self, row: TableRow, images: ImageFolder, ids: UniqueIds) -> Case | Drop:
         image = row.text(self.columns.image)
         name = self.id_of(row, ids, image)
         path = images.find(image, row)
-        return self.case(row, name, Picture.at(path), images) if path else images.drop(name)
+        return self.case(row, name, ImageRef.at(path), images) if path else images.drop(name)
 
 
-class Csv(_Table):
+class CsvReader(_TableReader):
     """Read a CSV table with one question a row.
 
         data: {use: csv, file: data/questions.csv, columns: {image: film, group: patient}}
@@ -69,7 +69,7 @@ class Csv(_Table):
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     """What stands between two cells; often ";" where a comma is the decimal sign."""
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[TableRow]:
         """Yield the rows of the file."""
         return csv_rows(self.file, self.delimiter, self.require_columns)
 
@@ -79,7 +79,7 @@ class Csv(_Table):
         return None if first is None or self.columns.boxes in first.values else False
 
 
-class Jsonl(_Table):
+class JsonlReader(_TableReader):
     """Read a JSON Lines file with one question a line.
 
         data: {use: jsonl, file: data/questions.jsonl, images: data/films}
@@ -92,7 +92,7 @@ class Jsonl(_Table):
 
     use: ClassVar[str] = "jsonl"
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[TableRow]:
         """Yield the rows of the file."""
         return self.objects(self.file)
 

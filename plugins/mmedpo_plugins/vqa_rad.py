@@ -12,11 +12,11 @@ from mmedpo import (
     DataError,
     Drop,
     ExistingFolder,
-    Ids,
     ImageFolder,
-    Picture,
+    ImageRef,
     Reader,
-    Row,
+    TableRow,
+    UniqueIds,
     answer_kind,
     every,
     hookimpl,
@@ -30,10 +30,10 @@ _NOTES = ("phrase_type", "question_type", "image_organ", "qid_linked_id")
 
 @hookimpl
 def mmedpo_readers() -> list[type[Reader]]:
-    return [VqaRad]
+    return [VqaRadReader]
 
 
-class VqaRad(Reader):
+class VqaRadReader(Reader):
     """Read VQA-RAD: 315 radiographs, CTs and MRIs with questions by clinicians; public (CC0).
 
         data: {use: vqa-rad, root: data/vqa_rad, split: train}
@@ -77,13 +77,13 @@ class VqaRad(Reader):
         folders = [self.root / "VQA_RAD Image Folder", self.root / "images"] if self.images is None else [self.images]
         images = ImageFolder(folders, self.missing)
         rows = filter(self._takes, json_rows(self.root / _FILE))
-        yield from images.complete(map(partial(self._item, images=images, ids=Ids()), rows))
+        yield from images.complete(map(partial(self._item, images=images, ids=UniqueIds()), rows))
 
-    def _takes(self, row: Row) -> bool:
+    def _takes(self, row: TableRow) -> bool:
         split = "test" if row.text("phrase_type").startswith("test_") else "train"
         return self.split in (split, "all")
 
-    def _item(self, row: Row, images: ImageFolder, ids: Ids) -> Case | Drop:
+    def _item(self, row: TableRow, images: ImageFolder, ids: UniqueIds) -> Case | Drop:
         name, image, answer = ids.distinct(row.text("qid")), row.text("image_name"), row.text("answer")
         path = images.find(image, row)
         if path is None:
@@ -91,7 +91,7 @@ class VqaRad(Reader):
         told = row.get("answer_type").upper()  # a few have a space behind
         return Case(
             name,
-            Picture.at(path, row.place),
+            ImageRef.at(path, row.place),
             row.text("question"),
             answer,
             kind={"CLOSED": "closed", "OPEN": "open"}.get(told) or answer_kind(answer),  # type: ignore[arg-type]
@@ -107,13 +107,13 @@ class VqaRad(Reader):
                 if not files:
                     raise DataError(f"{self.root}: there is no data/{split}-*.parquet")
                 rows = chain.from_iterable(map(parquet_rows, files))
-                yield from every(map(partial(self._of_row, split, Ids()), rows))
+                yield from every(map(partial(self._of_row, split, UniqueIds()), rows))
 
-    def _of_row(self, split: str, ids: Ids, row: Row) -> Case:
+    def _of_row(self, split: str, ids: UniqueIds, row: TableRow) -> Case:
         content, question, answer = image_bytes(row, "image"), row.text("question"), row.text("answer")
         return Case(
             f"{split}-{ids.of(content, question, answer)}",
-            Picture.encoded(content, row.place),
+            ImageRef.encoded(content, row.place),
             question,
             answer,
             kind=answer_kind(answer),

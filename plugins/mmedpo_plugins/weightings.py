@@ -17,10 +17,18 @@ MEAN, VARIANCE = 1.0, 0.1  # the paper's mu and sigma^2 (section 3.3 and appendi
 
 @hookimpl
 def mmedpo_weightings() -> list[type[Weighting]]:
-    return [Clinical, Shuffled, Filter, Raw, AsPrinted, Uniform, Given]
+    return [
+        ClinicalWeighting,
+        ShuffledWeighting,
+        FilterWeighting,
+        RawWeighting,
+        LiteralWeighting,
+        UniformWeighting,
+        GivenWeighting,
+    ]
 
 
-class _Clipped(Weighting):
+class _ClippedWeighting(Weighting):
     low: float = Field(default=0.75, ge=0, le=1)
     """The least weight."""
     high: float = Field(default=1.25, ge=1, allow_inf_nan=False)
@@ -30,7 +38,7 @@ class _Clipped(Weighting):
         return min(max(value, self.low), self.high)
 
 
-class Clinical(_Clipped):
+class ClinicalWeighting(_ClippedWeighting):
     """Standardise the relevances, rescale them to mean 1 and variance 0.1, clip.
 
         weigh: {use: clinical, low: 0.75, high: 1.25}
@@ -61,7 +69,7 @@ class Clinical(_Clipped):
         return self._clip(MEAN + sqrt(VARIANCE) * standard)
 
 
-class Shuffled(Clinical):
+class ShuffledWeighting(ClinicalWeighting):
     """Give the weights of `clinical` to the wrong pairs: the control for whether it matters which pair has which.
 
         weigh: {use: shuffled, draw: 0}
@@ -88,7 +96,7 @@ class Shuffled(Clinical):
         return shuffled
 
 
-class Filter(Weighting):
+class FilterWeighting(Weighting):
     """Keep the pairs that are relevant enough, all at weight 1, and give the others no say.
 
     weigh: {use: filter, least: 0.5}
@@ -104,7 +112,7 @@ class Filter(Weighting):
         return [float(_relevance(score) >= self.least) for score in scores]
 
 
-class Raw(Weighting):
+class RawWeighting(Weighting):
     """Take the relevance itself as the weight, as the released trainer does; a pair of relevance 0 has no say."""
 
     use: ClassVar[str] = "raw"
@@ -114,7 +122,7 @@ class Raw(Weighting):
         return [_relevance(score) for score in scores]
 
 
-class AsPrinted(_Clipped):
+class LiteralWeighting(_ClippedWeighting):
     """Apply the printed formula: (relevance - 1) / sqrt(0.1), clipped. As no relevance exceeds 1, all weigh `low`."""
 
     use: ClassVar[str] = "literal"
@@ -124,7 +132,7 @@ class AsPrinted(_Clipped):
         return [self._clip((_relevance(score) - MEAN) / sqrt(VARIANCE)) for score in scores]
 
 
-class Uniform(Weighting):
+class UniformWeighting(Weighting):
     """Give every pair the weight 1: plain DPO."""
 
     use: ClassVar[str] = "uniform"
@@ -134,7 +142,7 @@ class Uniform(Weighting):
         return [1.0] * len(scores)
 
 
-class Given(Weighting):
+class GivenWeighting(Weighting):
     """Take the weight that a pair came with, as the reader `pairs` reads it; a pair without one weighs 1."""
 
     use: ClassVar[str] = "given"

@@ -38,12 +38,12 @@ FEW = {"questions": Asking(1, 3, 2, 4), "reports": Asking(2, 1, 2, 6)}  # the sa
 
 def cases(asking: Asking) -> list[Any]:
     """Make a case for each answer: those of an image follow one another."""
-    from mmedpo import Case, Picture
+    from mmedpo import Case, ImageRef
 
     asked = [
         question for question, _, _ in texts(Shape(11, 1, SHAPES["slake"].data, lengths=SHAPES["slake"].lengths))[0]
     ]
-    shown = [Picture.drawn(picture(image)) for image in range(asking.images)]
+    shown = [ImageRef.drawn(picture(image)) for image in range(asking.images)]
     return [
         Case(f"{image}/{number}/{sample}", shown[image], asked[number], "w1", restricted=False)
         for image in range(asking.images)

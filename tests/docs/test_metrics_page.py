@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from mmedpo_plugins.findings import Findings
-from mmedpo_plugins.med_vqa import MedVqa
+from mmedpo_plugins.findings import FindingsMetric
+from mmedpo_plugins.med_vqa import MedVqaMetric
 from mmedpo_plugins.radiology.lexicon import findings
-from mmedpo_plugins.report_text import ReportText
+from mmedpo_plugins.report_text import ReportTextMetric
 from radlabels_triples import installed
 from ruamel.yaml import YAML
 
-from mmedpo import Case, Picture
+from mmedpo import Case, ImageRef
 
 sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
 PAGE = (ROOT / "docs" / "metrics.md").read_text()
 EXAMPLES = [YAML(typ="safe").load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
-METRICS = {metric.use: metric for metric in (MedVqa, Findings, ReportText)}
+METRICS = {metric.use: metric for metric in (MedVqaMetric, FindingsMetric, ReportTextMetric)}
 needs_radlabels = pytest.mark.skipif(not installed(), reason="radlabels is not here: pip install --no-deps radlabels")
 
 
@@ -29,7 +29,7 @@ def test_a_worked_example_is_what_the_code_computes(example: dict[str, Any]) -> 
     options = dict(example["metric"])
     metric = METRICS[options.pop("use")](**options)
     numbered = enumerate(example["cases"])
-    cases = [Case(f"{n}", Picture(), question, truth, kind) for n, (kind, question, truth, _) in numbered]
+    cases = [Case(f"{n}", ImageRef(), question, truth, kind) for n, (kind, question, truth, _) in numbered]
     found = metric.combine(metric.measure(cases, [answer for *_, answer in example["cases"]]))
     assert {name: round(found[name], 3) for name in example["measures"]} == example["measures"]
 

@@ -17,7 +17,7 @@ from mmedpo import DataError
 from mmedpo.pipeline.stages import run
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.journal import FORMAT, Journal
-from mmedpo.train.reference import JournalledReference
+from mmedpo.train.reference import ReferenceJournal
 
 RECIPE = """
 output: runs/x
@@ -195,4 +195,4 @@ def test_reference_log_probabilities_that_are_none_are_computed_again(tmp_path: 
     journal = Journal(tmp_path / "j.sqlite")
     for key, value in {"a": [-1.5, -2.5], "b": ["x", 1], "c": ["nan", 1.0], "d": [1.0], "e": {"a": 1}}.items():
         journal.put(key, value)
-    assert dict(JournalledReference(journal, {key.upper(): key for key in "abcdef"})) == {"A": (-1.5, -2.5)}
+    assert dict(ReferenceJournal(journal, {key.upper(): key for key in "abcdef"})) == {"A": (-1.5, -2.5)}

@@ -11,8 +11,8 @@ import pytest
 from chat_server import Act, ChatServer, completion, serving
 from conftest import ROOT, Mmedpo
 
-from mmedpo.core.usage import Need
-from mmedpo.endpoints.ledger import Budget, Price, Spending
+from mmedpo.core.usage import Usage
+from mmedpo.endpoints.ledger import Budget, SpendingLedger, TokenPrice
 
 RECIPE = """
 output: run
@@ -202,8 +202,8 @@ def test_a_run_that_has_to_stop_says_what_it_spent(mmedpo: Mmedpo, tmp_path: Pat
 
 
 def test_what_batches_are_to_cost_at_most_is_known_to_the_next_run_until_they_are_settled(tmp_path: Path) -> None:
-    def purse() -> Spending:
-        return Spending(Budget(prices={"m": Price(input=10, output=30)}), tmp_path / "calls.jsonl")
+    def purse() -> SpendingLedger:
+        return SpendingLedger(Budget(prices={"m": TokenPrice(input=10, output=30)}), tmp_path / "calls.jsonl")
 
     first = purse()
     need = first.priced("m", (1000, 100), 0.5, calls=3)
@@ -211,7 +211,7 @@ def test_what_batches_are_to_cost_at_most_is_known_to_the_next_run_until_they_ar
     assert purse().aside == need
     purse().settle_batch("x", 2, (500, 20), 1)
     last = purse()
-    assert (last.aside, last.total) == (Need(), Need(2, (500, 20), (500 * 10 + 20 * 30) / 1e6 / 2))
+    assert (last.aside, last.total) == (Usage(), Usage(2, (500, 20), (500 * 10 + 20 * 30) / 1e6 / 2))
     assert last.to_json()["m"]["possibly paid in vain"] == 1
     last.settle_batch("another run's", 2, (500, 20), 0)
     assert purse().total.calls == 2

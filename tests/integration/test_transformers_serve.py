@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 import torch
-from mmedpo_plugins.med_llm_vote import MedLlmVote
-from mmedpo_plugins.med_llm_vote.voters import Remote
+from mmedpo_plugins.med_llm_vote import MedLlmVoteScorer
+from mmedpo_plugins.med_llm_vote.voters import EndpointVoter
 
-from mmedpo import Case, Pair, Picture, Setting, Side
+from mmedpo import Case, ImageRef, Pair, Setting, Side
 
 pytest.importorskip("uvicorn", reason="transformers serve needs uvicorn")
 pytest.importorskip("fastapi", reason="transformers serve needs fastapi")
@@ -110,9 +110,9 @@ def voter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 
 def votes_of(**options: Any) -> list[dict[str, Any]]:
-    case = Case("c", Picture(sha256="p"), "Is there a nodule?", "Yes", restricted=True)
+    case = Case("c", ImageRef(sha256="p"), "Is there a nodule?", "Yes", restricted=True)
     pairs = [Pair(case, Side(case.image, "Yes"), Side(case.image, no), "text", number=at) for at, no in enumerate("ab")]
-    part = MedLlmVote(voters=(Remote(**options),))
+    part = MedLlmVoteScorer(voters=(EndpointVoter(**options),))
     with part.open(Setting()) as live:
         scores = live.score(pairs)
     assert all(len(score.evidence["votes"]) == 1 for score in scores)

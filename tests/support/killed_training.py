@@ -23,7 +23,7 @@ from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptio
 from mmedpo.registry.contracts import Setting
 from mmedpo.store.journal import Journal
 from mmedpo.train.fit import train
-from mmedpo.train.reference import JournalledReference, reference_keys
+from mmedpo.train.reference import ReferenceJournal, reference_keys
 
 OPTIONS = TrainOptions(
     lora=LoraOptions(r=4, alpha=8, dropout=0.1),  # dropout, so that the random state must come back as well
@@ -90,7 +90,7 @@ def work(folder: Path, where: str) -> None:
     torch.set_num_threads(1)
     arm(where)
     pairs, journal = make_pairs(20), Journal(folder / "journal.sqlite")
-    table = JournalledReference(journal, reference_keys(pairs))
+    table = ReferenceJournal(journal, reference_keys(pairs))
     summary = train(pairs, make_backbone(), OPTIONS, folder, Setting(seed=1), see_until(where), precomputed=table)
     journal.close()
     del summary["seconds"]

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.images import Picture, pixel_hash
-from mmedpo.core.records import Case, Pair, Region, Score, Weighted, to_json
+from mmedpo.core.images import ImageRef, pixel_hash
+from mmedpo.core.records import Case, Pair, Region, Score, WeightedPair, to_json
 from mmedpo.store.run_folder import write_json, write_text
 from mmedpo.testing import tiny_cases, tiny_pairs
 
@@ -64,7 +64,7 @@ def write_run(folder: Path, pairs: int = 8, *, restricted: bool = False, **parts
     return folder
 
 
-def weighted(folder: Path, count: int) -> list[Weighted]:
+def weighted(folder: Path, count: int) -> list[WeightedPair]:
     """Make text and image pairs with weights; the first text pair's wrong answer is hostile, its voters far apart."""
     items = []
     for at, pair in enumerate(tiny_pairs("text", count // 2) + tiny_pairs("image", count - count // 2)):
@@ -77,7 +77,7 @@ def weighted(folder: Path, count: int) -> list[Weighted]:
         votes.append({"voter": "b", "score": 9 - gap, "reason": ""})
         evidence: dict[str, Any] = {"votes": votes} if text else {"regions": [{"label": "nodule"}], "votes": "odd"}
         score = Score(0.5 + at / 100, evidence, "med-llm-vote" if text else "detector-confidence")
-        items.append(Weighted(pair, score, (0.75, 1.0, 1.25)[at % 3]))
+        items.append(WeightedPair(pair, score, (0.75, 1.0, 1.25)[at % 3]))
     return items
 
 
@@ -104,7 +104,7 @@ def measures() -> dict[str, Any]:
 
 def answer(folder: Path, case: Case, at: int) -> dict[str, Any]:
     """Return a line of answers.jsonl: case 0 got better, case 1 worse; the image of case 3 is gone."""
-    image = saved(folder, case.image) if at < 3 else Picture("images/gone.png", "f" * 64)
+    image = saved(folder, case.image) if at < 3 else ImageRef("images/gone.png", "f" * 64)
     return {
         "id": case.id,
         "group": case.group,
@@ -139,16 +139,16 @@ def _masked(folder: Path, regions: tuple[Region, ...]) -> tuple[Region, ...]:
 
     mask = Image.new("L", (56, 56))
     ImageDraw.Draw(mask).ellipse(regions[0].box, fill=255)
-    return tuple(replace(region, mask=saved(folder, Picture.drawn(mask))) for region in regions)
+    return tuple(replace(region, mask=saved(folder, ImageRef.drawn(mask))) for region in regions)
 
 
-def saved(folder: Path, picture: Picture) -> Picture:
+def saved(folder: Path, picture: ImageRef) -> ImageRef:
     """Write an image into the run folder and name it as a run does."""
     image = picture.load()
     name = f"images/{pixel_hash(image)}.png"
     (folder / "images").mkdir(parents=True, exist_ok=True)
     image.save(folder / name)
-    return Picture(name, pixel_hash(image))
+    return ImageRef(name, pixel_hash(image))
 
 
 def _write_lines(path: Path, values: list[Any]) -> None:

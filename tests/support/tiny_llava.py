@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mmedpo.core.images import Picture
-from mmedpo.core.records import Case, Pair, Score, Side, Weighted
-from mmedpo.models.backbone import Prompt, TransformersBackbone
+from mmedpo.core.images import ImageRef
+from mmedpo.core.records import Case, Pair, Score, Side, WeightedPair
+from mmedpo.models.backbone import EncodedPrompt, TransformersBackbone
 
 WORDS = [
     "is",
@@ -77,8 +77,10 @@ def make_backbone(model: Any = None) -> TransformersBackbone:
         values = np.asarray(image.convert("RGB").resize((PIXELS, PIXELS)), dtype=np.float32) / 127.5 - 1
         return torch.from_numpy(values).permute(2, 0, 1)[None]
 
-    def prompt(pixels: torch.Tensor, question: str) -> Prompt:
-        return Prompt([3] * 4 + tokenizer(question, add_special_tokens=False).input_ids, {"pixel_values": pixels})
+    def prompt(pixels: torch.Tensor, question: str) -> EncodedPrompt:
+        return EncodedPrompt(
+            [3] * 4 + tokenizer(question, add_special_tokens=False).input_ids, {"pixel_values": pixels}
+        )
 
     return TransformersBackbone(
         model or make_model(),
@@ -97,7 +99,7 @@ def make_image(seed: int) -> Image.Image:
 
 def make_pairs(
     count: int, *, same_image: bool = False, weights: tuple[float, ...] = (0.75, 1.0, 1.25)
-) -> list[Weighted]:
+) -> list[WeightedPair]:
     """Make pairs, every third of which is an image pair unless all are to have one image."""
     draw = np.random.default_rng(7)
 
@@ -106,15 +108,15 @@ def make_pairs(
 
     pairs = []
     for number in range(count):
-        picture = Picture.drawn(make_image(number // 2))
+        picture = ImageRef.drawn(make_image(number // 2))
         case = Case(id=f"case {number}", image=picture, question=words(3, 8), answer=words(1, 5), restricted=False)
         chosen = Side(picture, case.answer)
         if number % 3 == 2 and not same_image:
-            noised = Side(Picture.drawn(make_image(1000 + number)), case.answer)
+            noised = Side(ImageRef.drawn(make_image(1000 + number)), case.answer)
             pair = Pair(case, chosen, noised, "image", "noise")
         else:
             pair = Pair(case, chosen, Side(picture, words(2, 9)), "text", "words")
-        pairs.append(Weighted(pair, Score(0.5), weights[number % len(weights)]))
+        pairs.append(WeightedPair(pair, Score(0.5), weights[number % len(weights)]))
     return pairs
 
 

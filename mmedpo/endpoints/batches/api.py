@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from mmedpo.endpoints.http.failure import blame_for
-from mmedpo.endpoints.http.outcome import Endless, Passing, Refused
-from mmedpo.endpoints.retry import Outage
+from mmedpo.endpoints.http.outcome import EndpointRefusal, ResponseTooLongError, TransientError
+from mmedpo.endpoints.retry import OutageNotice
 from mmedpo.errors import DataError, MmedpoError, RecipeError
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ class BatchApi:
     processed_pause = 5.0  # seconds between two looks at a file that Azure has not taken in yet
 
     def __init__(
-        self, client: AsyncOpenAI, endpoint: Endpoint, clean: Callable[[str], str], outage: Outage | None = None
+        self, client: AsyncOpenAI, endpoint: Endpoint, clean: Callable[[str], str], outage: OutageNotice | None = None
     ) -> None:
         """Take the SDK's client, the options, what takes secrets out of a text, and what tells of failures."""
         import openai
 
         self._client, self._endpoint, self.clean = client, endpoint, clean
-        self._outage = outage or Outage(endpoint.base_url)
+        self._outage = outage or OutageNotice(endpoint.base_url)
         self._timeout = openai.Timeout(max(600.0, endpoint.timeout), connect=10.0)  # of 200 MB
 
     @property
@@ -111,7 +111,7 @@ class BatchApi:
                 async with asked as response:
                     async for some in response.iter_bytes():
                         if held.tell() + len(some) > MOST_OF_FILE:
-                            raise Endless(f"more than {MOST_OF_FILE // 2**20:,} MB")
+                            raise ResponseTooLongError(f"more than {MOST_OF_FILE // 2**20:,} MB")
                         held.write(some)
 
             if file:
@@ -145,9 +145,9 @@ class BatchApi:
                 raise
             except Exception as error:
                 blame = _blame(error, self.clean)
-                if isinstance(blame, Refused):
+                if isinstance(blame, EndpointRefusal):
                     raise self._refused(blame) from None
-                if not isinstance(blame, Passing):
+                if not isinstance(blame, TransientError):
                     raise
             wait = blame.wait or pause * random.uniform(0.5, 1.0)
             if time.monotonic() - began + wait > self._endpoint.patience:
@@ -159,7 +159,7 @@ class BatchApi:
             await self._outage.sleep(wait)
             pause = min(30.0, 2 * pause)
 
-    def _refused(self, blame: Refused) -> MmedpoError:
+    def _refused(self, blame: EndpointRefusal) -> MmedpoError:
         """Say what to do about a refusal."""
         told = f"{self._endpoint.base_url} answered HTTP {blame.status} about batches: {blame.said[:300]}"
         if blame.no_credit:
@@ -176,5 +176,5 @@ def _blame(error: Exception, clean: Callable[[str], str]) -> Any:
     import httpx2  # the SDK's own
 
     if isinstance(error, httpx2.TransportError):
-        return Passing("the connection failed", said=clean(str(error)))
+        return TransientError("the connection failed", said=clean(str(error)))
     return blame_for(error, clean)

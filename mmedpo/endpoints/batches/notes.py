@@ -19,14 +19,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mmedpo.core.records import digest
-from mmedpo.endpoints.http.dialect import Dialect
+from mmedpo.endpoints.http.dialect import EndpointDialect
 
 if TYPE_CHECKING:
-    from mmedpo.registry.contracts import Memory
+    from mmedpo.registry.contracts import AnswerStore
 
 STATES = ("doubtful", "sent", "taken", "void")
 UNKNOWN: Mapping[str, Any] = {
-    "state": "doubtful", "since": 0, "count": 0, "dialect": asdict(Dialect(schema=False, limit="max_tokens")),
+    "state": "doubtful", "since": 0, "count": 0, "dialect": asdict(EndpointDialect(schema=False, limit="max_tokens")),
 }  # fmt: skip
 
 
@@ -40,13 +40,13 @@ def sheet_of(name: str) -> str:
     return digest("batch", name)
 
 
-def slip(journal: Memory, key: str) -> dict[str, Any] | None:
+def slip(journal: AnswerStore, key: str) -> dict[str, Any] | None:
     """Return what is known of a request; None where it was in no batch."""
     known: dict[str, Any] | None = journal.get(slip_of(key), _slip)
     return known
 
 
-def sheet(journal: Memory, name: str) -> Mapping[str, Any]:
+def sheet(journal: AnswerStore, name: str) -> Mapping[str, Any]:
     """Return what is known of a batch; of one that nothing is known of, that only the endpoint can tell."""
     known: Mapping[str, Any] = journal.get(sheet_of(name), _sheet) or UNKNOWN
     return known
@@ -62,7 +62,7 @@ def _slip(value: Any) -> dict[str, Any]:
 def _sheet(value: Any) -> dict[str, Any]:
     if value["state"] not in STATES or (value["state"] == "sent" and not isinstance(value["id"], str)):
         raise ValueError(f"{value!r:.80} says nothing of a batch")
-    int(value["since"]), int(value["count"]), Dialect(**value["dialect"])
+    int(value["since"]), int(value["count"]), EndpointDialect(**value["dialect"])
     tokens = value.get("tokens", (0, 0))
     int(tokens[0]), int(tokens[1]), int(value.get("answered", 0)), int(value.get("lost", 0)), dict(value.get("odd", {}))
     return dict(value)

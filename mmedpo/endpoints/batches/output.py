@@ -9,32 +9,32 @@ from typing import IO, TYPE_CHECKING, Any
 
 from mmedpo.endpoints.batches.notes import slip, slip_of
 from mmedpo.endpoints.http.body import answer_in_line
-from mmedpo.endpoints.http.dialect import Dialect
-from mmedpo.endpoints.http.outcome import Answer, Passing, Refused
+from mmedpo.endpoints.http.dialect import EndpointDialect
+from mmedpo.endpoints.http.outcome import EndpointAnswer, EndpointRefusal, TransientError
 from mmedpo.errors import MmedpoError, RecipeError
 
 if TYPE_CHECKING:
-    from mmedpo.registry.contracts import Memory
+    from mmedpo.registry.contracts import AnswerStore
 
 LONGEST = 4 * 2**20  # bytes of a line; answers have some thousands
 NONE_OF = 8  # requests of a batch, none of them answered, after which something is wrong with all
 
 
 @dataclass
-class Haul:
+class BatchOutput:
     """What one batch brought."""
 
-    journal: Memory
+    journal: AnswerStore
     clean: Callable[[str], str]
-    dialect: Dialect  # that its requests were written in
-    learn: Callable[[Dialect, str], bool]
-    verdict: Callable[[Refused], Exception]
+    dialect: EndpointDialect  # that its requests were written in
+    learn: Callable[[EndpointDialect, str], bool]
+    verdict: Callable[[EndpointRefusal], Exception]
     answered: int = 0
     tokens: tuple[int, int] = (0, 0)
     lost: int = 0  # answers that cannot be read and may have been charged
     odd: Counter[str] = field(default_factory=Counter)
-    refused: dict[str, Refused] = field(default_factory=dict)
-    unusable: list[Passing] = field(default_factory=list)  # successes without an answer in them
+    refused: dict[str, EndpointRefusal] = field(default_factory=dict)
+    unusable: list[TransientError] = field(default_factory=list)  # successes without an answer in them
     stop: Exception | None = None  # what would go wrong with every request
 
     def take(self, batch: str, lines: IO[bytes]) -> None:
@@ -69,12 +69,12 @@ class Haul:
         known = slip(self.journal, key) if key else None
         if known is None or known["batch"] != batch:
             return  # a line for nobody; who has none is asked for again
-        if isinstance(got, Answer):
+        if isinstance(got, EndpointAnswer):
             self.journal.put(key, got.to_json())
             self.answered += 1
             self.tokens = (self.tokens[0] + got.tokens[0], self.tokens[1] + got.tokens[1])
             self.odd.update(got.odd)
-        elif isinstance(got, Passing):
+        elif isinstance(got, TransientError):
             self._take_fault(key, got, known)
         elif got.status in (400, 422) and self.learn(self.dialect, got.said):
             self._mark(key, tries=known["tries"] - 1)
@@ -84,7 +84,7 @@ class Haul:
         else:
             self.refused[key] = got
 
-    def _take_fault(self, key: str, fault: Passing, known: dict[str, Any]) -> None:
+    def _take_fault(self, key: str, fault: TransientError, known: dict[str, Any]) -> None:
         if fault.teaches and self.learn(self.dialect, fault.said):
             self._mark(key, tries=known["tries"] - 1)
             return

@@ -1,7 +1,7 @@
 """Requests that go in batches: collected over a whole stage, submitted once, taken in when they are answered.
 
-Whoever needs an answer that is not there yet is given up with `Waiting`; the answers it had are journalled, so it comes
-as far again when its work is done over. When a whole stage waits, `exchange` submits what was collected.
+Whoever needs an answer that is not there yet is given up with `BatchWait`; the answers it had are journalled, so it
+comes as far again when its work is done over. When a whole stage waits, `exchange` submits what was collected.
 
 A batch has a name of ours from before it is submitted, which travels in its metadata: so a run killed at any moment
 finds it again and never submits the same requests twice.
@@ -19,60 +19,60 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from mmedpo.core.usage import Need
+from mmedpo.core.usage import Usage
 from mmedpo.endpoints.batches.api import BatchApi
 from mmedpo.endpoints.batches.notes import sheet, sheet_of, slip, slip_of
-from mmedpo.endpoints.batches.output import Haul
-from mmedpo.endpoints.http.dialect import Dialect
-from mmedpo.endpoints.http.outcome import NoAnswer, Refused
-from mmedpo.endpoints.ledger import Spending
+from mmedpo.endpoints.batches.output import BatchOutput
+from mmedpo.endpoints.http.dialect import EndpointDialect
+from mmedpo.endpoints.http.outcome import EndpointRefusal, NoAnswerError
+from mmedpo.endpoints.ledger import SpendingLedger
 from mmedpo.endpoints.locality import host_of
-from mmedpo.errors import DataError, MmedpoError, Submitted
+from mmedpo.errors import BatchPending, DataError, MmedpoError
 
 if TYPE_CHECKING:
     from openai.types import Batch
 
-    from mmedpo.endpoints.client import Chat
+    from mmedpo.endpoints.client import ChatClient
     from mmedpo.endpoints.options import Endpoint
-    from mmedpo.registry.contracts import Memory
+    from mmedpo.registry.contracts import AnswerStore
 
 OVER = ("completed", "expired", "cancelled")
 
 
-class Waiting(BaseException):
+class BatchWait(BaseException):
     """Not an error, so that no part mistakes it for one: an answer is not there yet."""
 
-    def __init__(self, chats: Sequence[Chat], made: Mapping[int, Any] | None = None) -> None:
-        """Take whom to exchange batches with, and what of `Chat.each` is done, by the item's number."""
+    def __init__(self, chats: Sequence[ChatClient], made: Mapping[int, Any] | None = None) -> None:
+        """Take whom to exchange batches with, and what of `ChatClient.each` is done, by the item's number."""
         super().__init__("waiting for a batch")
         self.chats, self.made = tuple(chats), made or {}
 
 
-def exchange(waits: Sequence[Waiting]) -> None:
-    """Exchange batches with everyone who is waited for. Raises Submitted when none has anything new."""
+def exchange(waits: Sequence[BatchWait]) -> None:
+    """Exchange batches with everyone who is waited for. Raises BatchPending when none has anything new."""
     chats = {id(chat): chat for wait in waits for chat in wait.chats}
-    waited: list[Submitted] = []
+    waited: list[BatchPending] = []
     for chat in chats.values():
         try:
             chat.exchange()
-        except Submitted as wait:
+        except BatchPending as wait:
             waited.append(wait)
     if len(waited) == len(chats):
-        raise Submitted(*(line for wait in waited for line in wait.told))
+        raise BatchPending(*(line for wait in waited for line in wait.told))
 
 
 @dataclass(frozen=True)
-class Wanted:
+class BatchRequest:
     """A request to submit; its line lies in the spool."""
 
     key: str
     at: int
     size: int
-    need: Need
+    need: Usage
     tries: int
 
 
-class Batched:
+class BatchQueue:
     """The requests to one endpoint that go in batches."""
 
     most_requests, most_bytes = 50_000, 200_000_000  # in a batch's file, by OpenAI's rule
@@ -83,10 +83,10 @@ class Batched:
         self,
         api: BatchApi,
         endpoint: Endpoint,
-        journal: Memory | None,
-        spending: Spending,
-        learn: Callable[[Dialect, str], bool],
-        verdict: Callable[[Refused], Exception],
+        journal: AnswerStore | None,
+        spending: SpendingLedger,
+        learn: Callable[[EndpointDialect, str], bool],
+        verdict: Callable[[EndpointRefusal], Exception],
     ) -> None:
         """Take the endpoint, what outlives the process, the purse, and what the chat makes of refusals."""
         if journal is None:
@@ -94,9 +94,9 @@ class Batched:
         self._api, self._endpoint, self._journal, self._spending = api, endpoint, journal, spending
         self._learn, self._verdict = learn, verdict
         self._spool: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-        self._wanted: dict[str, Wanted] = {}
+        self._wanted: dict[str, BatchRequest] = {}
         self._left = 0  # that were collected and found no room
-        self._dialect: Dialect | None = None  # that the collected requests are written in
+        self._dialect: EndpointDialect | None = None  # that the collected requests are written in
         self._open: set[str] = set()  # batches that something waits for
         self._said: dict[str, str] = {}
         self._settle_others()
@@ -110,7 +110,7 @@ class Batched:
     def tries(self, key: str) -> int | None:
         """Return how many batches left a request without an answer; None while one may still answer it.
 
-        Raises NoAnswer when it was refused, or when there were too many.
+        Raises NoAnswerError when it was refused, or when there were too many.
         """
         known = slip(self._journal, key)
         if known is None:
@@ -123,30 +123,30 @@ class Batched:
         if state == "void":
             return max(0, tries - 1)
         if "refused" in known:
-            raise Refused(known["refused"]["status"], "", known["refused"]["code"]).drop
+            raise EndpointRefusal(known["refused"]["status"], "", known["refused"]["code"]).drop
         if tries >= self.most_tries:
-            raise NoAnswer(f"{tries} batches left it without an answer, last with: {known.get('what', 'no line')}")
+            raise NoAnswerError(f"{tries} batches left it without an answer, last with: {known.get('what', 'no line')}")
         return tries
 
-    def add(self, key: str, body: Mapping[str, Any], need: Need, dialect: Dialect, tries: int) -> None:
+    def add(self, key: str, body: Mapping[str, Any], need: Usage, dialect: EndpointDialect, tries: int) -> None:
         """Collect a request for the next batch."""
         if key not in self._wanted:
             entry = {"custom_id": key, "method": "POST", "url": self._api.path, "body": body}
             line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
             at = self._spool.seek(0, 2)
             self._spool.write(line)
-            self._wanted[key] = Wanted(key, at, len(line), need, tries)
+            self._wanted[key] = BatchRequest(key, at, len(line), need, tries)
             self._dialect = dialect
 
     async def exchange(self) -> None:
-        """Submit what was collected and look after what was submitted; raises Submitted when nothing is new."""
+        """Submit what was collected and look after what was submitted; raises BatchPending when nothing is new."""
         submitted = await self._submit()
         until = time.monotonic() + self._endpoint.batch_wait
         while True:
             if await self._look_at_all():
                 return
             if (left := until - time.monotonic()) <= 0:
-                raise Submitted(*self._told(submitted))
+                raise BatchPending(*self._told(submitted))
             await asyncio.sleep(min(self.poll, left))
 
     def _told(self, submitted: int) -> Iterator[str]:
@@ -178,17 +178,17 @@ class Batched:
         self._spool.truncate(0)
         return count
 
-    def _loads(self) -> Iterator[list[Wanted]]:
+    def _loads(self) -> Iterator[list[BatchRequest]]:
         """Yield requests, as many as a file may hold, as long as budget and batch_tokens allow; empty the list."""
-        load: list[Wanted] = []
-        taken, size, room = Need(), 0, self._room()
+        load: list[BatchRequest] = []
+        taken, size, room = Usage(), 0, self._room()
         for one in list(self._wanted.values()):
             full = taken.tokens[0] + one.need.tokens[0] > room and (self._open or load)
             if full or self._spending.beyond(taken + one.need):
                 break
             if load and (len(load) == self.most_requests or size + one.size > self.most_bytes):
                 yield load
-                load, taken, size, room = [], Need(), 0, self._room()
+                load, taken, size, room = [], Usage(), 0, self._room()
             load.append(self._wanted.pop(one.key))
             taken, size = taken + one.need, size + one.size
         if load:
@@ -199,7 +199,7 @@ class Batched:
         there = sum(need.tokens[0] for name, (_, need, _) in self._spending.batches.items() if name in self._open)
         return (self._endpoint.batch_tokens or float("inf")) - there
 
-    async def _send(self, some: Sequence[Wanted]) -> None:
+    async def _send(self, some: Sequence[BatchRequest]) -> None:
         """Submit requests in one batch."""
         name, since = uuid.uuid4().hex, int(time.time())
         for one in some:
@@ -207,7 +207,7 @@ class Batched:
         assert self._dialect is not None
         facts = {"state": "doubtful", "since": since, "count": len(some), "dialect": asdict(self._dialect)}
         self._journal.put(sheet_of(name), facts)
-        need = sum((one.need for one in some), Need())
+        need = sum((one.need for one in some), Usage())
         self._spending.set_aside(name, self._endpoint.model, need, self._endpoint.price_share)
         with self._file(some) as lines:
             file = await self._api.upload(lines)
@@ -216,7 +216,7 @@ class Batched:
         self._open.add(name)
 
     @contextmanager
-    def _file(self, some: Sequence[Wanted]) -> Iterator[IO[bytes]]:
+    def _file(self, some: Sequence[BatchRequest]) -> Iterator[IO[bytes]]:
         """Yield a file without a name that holds these requests' lines."""
         with tempfile.TemporaryFile() as lines:
             for one in some:
@@ -289,7 +289,9 @@ class Batched:
 
     async def _take(self, name: str, known: Mapping[str, Any], batch: Batch) -> None:
         """Journal every answer of a batch that is over."""
-        haul = Haul(self._journal, self._api.clean, Dialect(**known["dialect"]), self._learn, self._verdict)
+        haul = BatchOutput(
+            self._journal, self._api.clean, EndpointDialect(**known["dialect"]), self._learn, self._verdict
+        )
         for file in (batch.output_file_id, batch.error_file_id):
             async with self._api.download(file) as lines:
                 haul.take(name, lines)

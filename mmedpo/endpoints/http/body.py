@@ -14,7 +14,7 @@ from typing import Any
 
 from mmedpo.core.answers import mended
 from mmedpo.endpoints.http.failure import judged, judged_success, one_line
-from mmedpo.endpoints.http.outcome import Answer, Passing, Refused
+from mmedpo.endpoints.http.outcome import EndpointAnswer, EndpointRefusal, TransientError
 from mmedpo.endpoints.token_bounds import text_tokens
 
 GUESSED = "calls with unknown usage, counted at most"
@@ -23,7 +23,7 @@ ODD = (GUESSED, MENDED)
 CUT = ("length", "max_tokens", "max_output_tokens", "model_length")
 FILTERED = ("content_filter", "safety", "prohibited_content", "blocklist", "refusal")
 SLACK = 100_000  # tokens by which a count may be beyond what we reckon with: thoughts, large images
-Most = tuple[int, int]  # how many tokens prompt and answer have at most, for where the endpoint does not say
+TokenBounds = tuple[int, int]  # how many tokens prompt and answer have at most, for where the endpoint does not say
 
 
 def text_in(raw: bytes) -> str:
@@ -34,7 +34,9 @@ def text_in(raw: bytes) -> str:
     return raw.decode(errors="replace")
 
 
-def answer_in(text: str, most: Most, clean: Callable[[str], str]) -> Answer | Passing | Refused:
+def answer_in(
+    text: str, most: TokenBounds, clean: Callable[[str], str]
+) -> EndpointAnswer | TransientError | EndpointRefusal:
     """Read a response's body."""
     try:
         body = json.loads(text.lstrip("\ufeff"), parse_int=_whole_number)
@@ -42,10 +44,12 @@ def answer_in(text: str, most: Most, clean: Callable[[str], str]) -> Answer | Pa
         return _no_json(text, clean)
     if isinstance(body, dict):
         return _answer_of(body, most, clean)
-    return Passing("a malformed response", said=clean(one_line(text[:200])), maybe_paid=True, unusable=True)
+    return TransientError("a malformed response", said=clean(one_line(text[:200])), maybe_paid=True, unusable=True)
 
 
-def _answer_of(body: Mapping[str, Any], most: Most, clean: Callable[[str], str]) -> Answer | Passing | Refused:
+def _answer_of(
+    body: Mapping[str, Any], most: TokenBounds, clean: Callable[[str], str]
+) -> EndpointAnswer | TransientError | EndpointRefusal:
     choice = _first(body.get("choices"))
     message = choice.get("message")
     finish = str(choice.get("finish_reason")).lower()
@@ -59,7 +63,7 @@ def _answer_of(body: Mapping[str, Any], most: Most, clean: Callable[[str], str])
     tokens, guessed = _tokens(body.get("usage"), most, said + thought)
     text = mended(said)
     odd = (*((GUESSED,) if guessed else ()), *((MENDED,) if text != said else ()))
-    return Answer(text, finish in CUT, refused, tokens, odd)
+    return EndpointAnswer(text, finish in CUT, refused, tokens, odd)
 
 
 def _first(choices: Any) -> dict[str, Any]:
@@ -82,7 +86,7 @@ def _plain(content: Any) -> str | None:
 TEXT = ("text", "output_text")
 
 
-def _tokens(usage: Any, most: Most, said: str) -> tuple[tuple[int, int], bool]:
+def _tokens(usage: Any, most: TokenBounds, said: str) -> tuple[tuple[int, int], bool]:
     """Return the tokens of prompt and answer, and whether one had to be guessed: then it is what it can be at most."""
     counts = usage if isinstance(usage, dict) else {}
     prompt = _count(counts.get("prompt_tokens"), most[0])
@@ -108,17 +112,17 @@ def _whole_number(digits: str) -> int | float:
     return int(digits) if len(digits) < 20 else float("inf")  # Python refuses to read some thousand digits
 
 
-def _no_json(text: str, clean: Callable[[str], str]) -> Answer | Passing | Refused:
+def _no_json(text: str, clean: Callable[[str], str]) -> EndpointAnswer | TransientError | EndpointRefusal:
     """Say what a body that is no JSON seems to be."""
     bare = text.strip()
     if re.match(r"(?:data|event|id|retry)?:", bare):
         return _stream(bare, clean)
     page = bare.startswith("<")
     what = "a page in place of an answer" if page else "an empty response" if not bare else "a malformed response"
-    return Passing(what, said=clean(one_line(bare[:200])), maybe_paid=not page, unusable=True)
+    return TransientError(what, said=clean(one_line(bare[:200])), maybe_paid=not page, unusable=True)
 
 
-def _stream(text: str, clean: Callable[[str], str]) -> Answer | Passing | Refused:
+def _stream(text: str, clean: Callable[[str], str]) -> EndpointAnswer | TransientError | EndpointRefusal:
     """Say what a stream of events brings that nobody asked for: an error, where its first event is one."""
     data = re.search(r"^data:\s*(\{.*)$", text, re.MULTILINE)
     try:
@@ -128,22 +132,22 @@ def _stream(text: str, clean: Callable[[str], str]) -> Answer | Passing | Refuse
     if isinstance(event, dict) and (event.get("error") or _first(event.get("choices")).get("error")):
         return judged_success(event, clean)
     said = clean(one_line(text[:200]))
-    return Passing("an event stream in place of an answer", said=said, maybe_paid=True, unusable=True)
+    return TransientError("an event stream in place of an answer", said=said, maybe_paid=True, unusable=True)
 
 
 def answer_in_line(
-    line: bytes, most: Callable[[str], Most], clean: Callable[[str], str]
-) -> tuple[str, Answer | Passing | Refused]:
+    line: bytes, most: Callable[[str], TokenBounds], clean: Callable[[str], str]
+) -> tuple[str, EndpointAnswer | TransientError | EndpointRefusal]:
     """Read a line of a batch's output or error file: the request's id and what became of it."""
     try:
         entry = json.loads(clean(text_in(line)), parse_int=_whole_number)
         name, response, error = str(entry["custom_id"]), entry.get("response"), entry.get("error")
         if not response:
             code = error.get("code") if isinstance(error, dict) else error
-            return name, Passing(one_line(code or "no response")[:60])
+            return name, TransientError(one_line(code or "no response")[:60])
         status, body = int(response.get("status_code", 200)), response["body"]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
-        return "", Passing("a malformed line")
+        return "", TransientError("a malformed line")
     if status != 200:
         return name, judged(status, body.get("error", body) if isinstance(body, dict) else body, {}, clean)
     if isinstance(body, dict):

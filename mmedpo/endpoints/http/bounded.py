@@ -7,7 +7,7 @@ from typing import Any
 import httpx2  # the SDK's own
 import openai
 
-from mmedpo.endpoints.http.outcome import Endless
+from mmedpo.endpoints.http.outcome import ResponseTooLongError
 
 MOST = 4 * 2**20  # bytes of a response; answers have some thousands
 ENCODED = ("content-encoding", "content-length", "transfer-encoding")  # what is no longer true of a body that was read
@@ -17,7 +17,7 @@ class BoundedClient(openai.DefaultAsyncHttpxClient):
     """The SDK's client; only the files of batches come unread, for whoever asks for a stream to count."""
 
     async def send(self, request: httpx2.Request, *, stream: bool = False, **how: Any) -> httpx2.Response:
-        """Send a request and read the response. Raises Endless when it is too long."""
+        """Send a request and read the response. Raises ResponseTooLongError when it is too long."""
         response = await super().send(request, stream=True, **how)
         if stream and response.is_success:
             return response
@@ -32,11 +32,11 @@ class BoundedClient(openai.DefaultAsyncHttpxClient):
 
 
 async def _body(response: httpx2.Response) -> bytes:
-    """Read a body, unpacked. Raises Endless when it is too long."""
+    """Read a body, unpacked. Raises ResponseTooLongError when it is too long."""
     parts, size = [], 0
     async for part in response.aiter_bytes():
         size += len(part)
         if size > MOST:
-            raise Endless(f"more than {MOST // 2**20} MB")
+            raise ResponseTooLongError(f"more than {MOST // 2**20} MB")
         parts.append(part)
     return b"".join(parts)

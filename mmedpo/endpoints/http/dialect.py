@@ -12,7 +12,7 @@ _WRONG_NAME = (
 
 
 @dataclass(frozen=True)
-class Dialect:
+class EndpointDialect:
     """How requests are written for one endpoint."""
 
     schema: bool  # whether it takes a JSON schema for the answer
@@ -21,13 +21,13 @@ class Dialect:
     detail: bool = True  # whether it takes the option that says how closely to look
     renamed: bool = False  # the limit's other name was refused before
 
-    def lacks(self, other: Dialect) -> str:
+    def lacks(self, other: EndpointDialect) -> str:
         """Name what another dialect has and this one has not."""
         names = (("schema", "response_format"), ("temperature", "temperature"), ("detail", "the detail of images"))
         gone = [name for field, name in names if getattr(other, field) and not getattr(self, field)]
         return ", ".join(gone) or other.limit
 
-    def adapted(self, refusal: str, *, sure: bool = True) -> Dialect:
+    def adapted(self, refusal: str, *, sure: bool = True) -> EndpointDialect:
         """Return the dialect without what a refusal complains of; the same when it is other.
 
         `sure` when it is a refusal (HTTP 400 or 422), and no failure that may name a field by chance.

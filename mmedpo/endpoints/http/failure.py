@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from mmedpo.endpoints.http.outcome import Answer, Endless, Passing, Refused
+from mmedpo.endpoints.http.outcome import EndpointAnswer, EndpointRefusal, ResponseTooLongError, TransientError
 
 _MEANT = (  # the HTTP status that an error without one stands for, by its words
     (
@@ -25,24 +25,26 @@ _MEANT = (  # the HTTP status that an error without one stands for, by its words
 )
 
 
-def blame_for(error: Exception, clean: Callable[[str], str]) -> Answer | Passing | Refused | None:
+def blame_for(
+    error: Exception, clean: Callable[[str], str]
+) -> EndpointAnswer | TransientError | EndpointRefusal | None:
     """Sort what the SDK raised; None for what is no fault of an endpoint. `clean` takes secrets out of a text."""
     import openai
 
-    if isinstance(error, Passing):
+    if isinstance(error, TransientError):
         return error
     if isinstance(error, openai.APIStatusError):
         return judged(error.status_code, error.body or error.message, error.response.headers, clean)
     causes = list(_causes(error))
-    if endless := [cause for cause in causes if isinstance(cause, Endless)]:
-        return Passing("a response without end", said=str(endless[0]), maybe_paid=True, unusable=True)
+    if endless := [cause for cause in causes if isinstance(cause, ResponseTooLongError)]:
+        return TransientError("a response without end", said=str(endless[0]), maybe_paid=True, unusable=True)
     if any(isinstance(cause, TimeoutError | openai.APITimeoutError) for cause in causes):
-        return Passing("no answer in time", maybe_paid=_was_sent(error), deaf=not _was_sent(error))
+        return TransientError("no answer in time", maybe_paid=_was_sent(error), deaf=not _was_sent(error))
     if isinstance(error, openai.APIConnectionError):
         sent = _was_sent(error)
-        return Passing("the connection failed", said=clean(_why(causes)), maybe_paid=sent, deaf=not sent)
+        return TransientError("the connection failed", said=clean(_why(causes)), maybe_paid=sent, deaf=not sent)
     if isinstance(error, openai.APIResponseValidationError):
-        return Passing("a malformed response", maybe_paid=True, unusable=True)
+        return TransientError("a malformed response", maybe_paid=True, unusable=True)
     return None
 
 
@@ -68,28 +70,30 @@ def _was_sent(error: Exception) -> bool:
 
 def judged(
     status: int, error: Any, headers: Mapping[str, str], clean: Callable[[str], str]
-) -> Answer | Passing | Refused:
+) -> EndpointAnswer | TransientError | EndpointRefusal:
     """Sort an HTTP status; `error` is what the response's body has under that name, or a text."""
     fields = error if isinstance(error, dict) else {}
     code = clean(one_line(fields.get("code") or fields.get("type") or ""))[:60]
-    refused = Refused(status, clean(words_of(error)), code)
+    refused = EndpointRefusal(status, clean(words_of(error)), code)
     if status == 400 and code in ("content_filter", "content_policy_violation"):
-        return Answer("", refused=True)
+        return EndpointAnswer("", refused=True)
     if status == 429 and not refused.no_credit:
-        return Passing("too many requests (HTTP 429)", said=refused.said, wait=retry_after(headers), own=False)
+        return TransientError("too many requests (HTTP 429)", said=refused.said, wait=retry_after(headers), own=False)
     if status in (408, 409) or status >= 500:
-        return Passing(f"HTTP {status}", said=refused.said, wait=retry_after(headers), teaches=status >= 500)
+        return TransientError(f"HTTP {status}", said=refused.said, wait=retry_after(headers), teaches=status >= 500)
     return refused
 
 
-def judged_success(body: Mapping[str, Any], clean: Callable[[str], str]) -> Answer | Passing | Refused:
+def judged_success(
+    body: Mapping[str, Any], clean: Callable[[str], str]
+) -> EndpointAnswer | TransientError | EndpointRefusal:
     """Sort an HTTP 200 whose body holds no answer, by the error that it holds."""
     error = _error_in(body)
     if error is None:
-        return Passing("a malformed response", said=clean(words_of(body)), maybe_paid=True, unusable=True)
+        return TransientError("a malformed response", said=clean(words_of(body)), maybe_paid=True, unusable=True)
     if status := _status_of(error, body):
         return judged(status, error, {}, clean)
-    return Passing("an error in an HTTP 200", said=clean(words_of(error)), teaches=True, unusable=True)
+    return TransientError("an error in an HTTP 200", said=clean(words_of(error)), teaches=True, unusable=True)
 
 
 def _error_in(body: Mapping[str, Any]) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Answer:
+class EndpointAnswer:
     """What a model said."""
 
     text: str
@@ -24,7 +24,7 @@ class Answer:
         return kept
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Answer:
+    def from_json(cls, value: Mapping[str, Any]) -> EndpointAnswer:
         """Rebuild an answer. Raises ValueError, or what a wrong shape raises, for what is none."""
         text, (sent, got) = value["text"], value["tokens"]
         if not isinstance(text, str):
@@ -32,7 +32,7 @@ class Answer:
         return cls(text, bool(value["cut"]), bool(value["refused"]), (int(sent), int(got)))
 
 
-class Passing(Exception):
+class TransientError(Exception):
     """A fault that may be gone at the next try."""
 
     def __init__(
@@ -61,7 +61,7 @@ class Passing(Exception):
         return f"{self.what}: {self.said[:200]}" if self.said else self.what
 
 
-class NoAnswer(Exception):
+class NoAnswerError(Exception):
     """A question to which there is no usable answer; the reason is few and plain words, to be counted."""
 
     def __init__(self, reason: str, *, passing: bool = False) -> None:
@@ -71,7 +71,7 @@ class NoAnswer(Exception):
 
 
 @dataclass(frozen=True)
-class Refused:
+class EndpointRefusal:
     """The endpoint does not serve the request and would not if it came again."""
 
     status: int
@@ -84,10 +84,10 @@ class Refused:
         return self.status == 402 or self.code in ("insufficient_quota", "billing_hard_limit_reached")
 
     @property
-    def drop(self) -> NoAnswer:
+    def drop(self) -> NoAnswerError:
         """Say it of one question."""
-        return NoAnswer(f"the endpoint rejected the request (HTTP {self.status}{self.code and ' ' + self.code})")
+        return NoAnswerError(f"the endpoint rejected the request (HTTP {self.status}{self.code and ' ' + self.code})")
 
 
-class Endless(Exception):
+class ResponseTooLongError(Exception):
     """A response is longer than any answer."""

@@ -19,9 +19,9 @@ from mmedpo import (
     ExistingFile,
     ExistingFolder,
     ImageFolder,
-    Picture,
+    ImageRef,
     Reader,
-    Row,
+    TableRow,
     csv_rows,
     digest,
     every,
@@ -29,18 +29,18 @@ from mmedpo import (
     json_value,
     require_file,
 )
-from mmedpo_plugins.dicom.header import Film, read_header
-from mmedpo_plugins.mapped import Mapped
+from mmedpo_plugins.dicom.header import DicomFilm, read_header
+from mmedpo_plugins.mapped import ColumnReader
 
 ENDINGS = (".dcm", ".dicom")  # in any case
 
 
 @hookimpl
 def mmedpo_readers() -> list[type[Reader]]:
-    return [Dicom]
+    return [DicomReader]
 
 
-class Dicom(Mapped):
+class DicomReader(ColumnReader):
     """Read DICOM films: pixels, and questions from a table or from a file beside each film.
 
         data: {use: dicom, root: data/pacs, table: data/pacs/questions.csv, columns: {image: file}}
@@ -80,10 +80,10 @@ class Dicom(Mapped):
             self._item(row, films[path], groups, uses) if path else images.drop(row.place) for row, path in found
         )
 
-    def _found(self, images: ImageFolder, row: Row) -> tuple[Row, Path | None]:
+    def _found(self, images: ImageFolder, row: TableRow) -> tuple[TableRow, Path | None]:
         return row, images.find(row.text(self.columns.image), row)
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self) -> Iterator[TableRow]:
         if self.table is None:
             return self._beside()
         if self.table.suffix not in (".csv", ".jsonl"):
@@ -91,7 +91,7 @@ class Dicom(Mapped):
         is_csv = self.table.suffix == ".csv"
         return csv_rows(self.table, require=self.require_columns) if is_csv else self.objects(self.table)
 
-    def _beside(self) -> Iterator[Row]:
+    def _beside(self) -> Iterator[TableRow]:
         """Yield the questions beside the films; a film without any is an error unless missing ones are skipped."""
         films = sorted(path for path in self.root.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
         if not films:
@@ -104,9 +104,9 @@ class Dicom(Mapped):
                     place = f"{file}: entry {number}"
                     if not isinstance(entry, dict):
                         raise DataError(f"{place}: is no object with a question and an answer")
-                    yield Row(place, {**entry, self.columns.image: str(film.relative_to(self.root))})
+                    yield TableRow(place, {**entry, self.columns.image: str(film.relative_to(self.root))})
 
-    def _item(self, row: Row, film: Film, groups: dict[str, str], uses: Counter[str]) -> Case | Drop:
+    def _item(self, row: TableRow, film: DicomFilm, groups: dict[str, str], uses: Counter[str]) -> Case | Drop:
         named = self.columns.model_fields_set  # a column called id or group may hold a patient's number
         number = uses[film.content]
         uses[film.content] += 1
@@ -120,17 +120,17 @@ class Dicom(Mapped):
         told = {"modality": film.modality, "body_part": film.body_part, "view": film.view}
         return replace(case, group=group, notes={key: value for key, value in told.items() if value} | dict(case.notes))
 
-    def picture(self, path: Path) -> Picture:
+    def picture(self, path: Path) -> ImageRef:
         """Name a film; its pixels are read when they are wanted."""
         from mmedpo_plugins.dicom.pixels import film_image
 
         require_file(path, str(path))
         stat = path.stat()
         source = digest("dicom: 2", str(path.absolute()), stat.st_size, stat.st_mtime_ns, self.window)
-        return Picture.deferred(partial(film_image, path, self.window), source)
+        return ImageRef.deferred(partial(film_image, path, self.window), source)
 
 
-def _groups(films: list[Film]) -> dict[str, str]:
+def _groups(films: list[DicomFilm]) -> dict[str, str]:
     """Return a name for each patient: the first of the content ids of his films, which no patient's number gives."""
     groups: dict[str, str] = {}
     for film in films:

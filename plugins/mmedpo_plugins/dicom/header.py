@@ -19,7 +19,7 @@ _EDGE = 2**16
 
 
 @dataclass(frozen=True)
-class Film:
+class DicomFilm:
     """A file of one frame, and what of its header the reader goes by."""
 
     path: Path
@@ -31,7 +31,7 @@ class Film:
     view: str
 
 
-def read_header(path: Path) -> Film:
+def read_header(path: Path) -> DicomFilm:
     """Read what is needed of a header. Raises DataError for a file of several frames, or that is no DICOM file."""
     header = read_dataset(path, pixels=False)
     try:
@@ -40,7 +40,7 @@ def read_header(path: Path) -> Film:
         raise DataError(f"{path}: its header is broken ({type(error).__name__}: {first_line(error)})") from error
     if frames not in ("", "0", "1"):
         raise DataError(f"{path}: has {frames} frames; save the frame that is meant as a file of its own")
-    return Film(path, content_id(path), patient, burnt_in.upper() == "YES", *told)
+    return DicomFilm(path, content_id(path), patient, burnt_in.upper() == "YES", *told)
 
 
 def read_dataset(path: Path, pixels: bool) -> Dataset:

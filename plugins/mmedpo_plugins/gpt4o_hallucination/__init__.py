@@ -11,20 +11,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mmedpo import (
     CUT,
+    AnswerFault,
     Case,
+    ChatQuestion,
     Dispreference,
     Drop,
     Endpoint,
     ExistingFolder,
-    Fault,
     LiveBackbone,
-    Need,
-    NoAnswer,
+    NoAnswerError,
     Pair,
-    Prompts,
-    Question,
+    PromptTemplates,
     Setting,
     Side,
+    Usage,
     filler,
     hookimpl,
     most,
@@ -34,7 +34,7 @@ from mmedpo import (
 )
 
 if TYPE_CHECKING:
-    from mmedpo import Chat
+    from mmedpo import ChatClient
 
 
 @hookimpl
@@ -42,7 +42,7 @@ def mmedpo_dispreferences() -> list[type[Dispreference]]:
     return [Gpt4oHallucination]
 
 
-class Choice(BaseModel):
+class AnswerChoice(BaseModel):
     """What the model answers."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -96,29 +96,29 @@ class Gpt4oHallucination(Endpoint, Dispreference):
         """The tokens that a rejected answer has at most."""
         return max(self.max_tokens, self.max_new_tokens)
 
-    def needs(self, items: Sequence[Case]) -> list[tuple[Endpoint, Need]]:
+    def needs(self, items: Sequence[Case]) -> list[tuple[Endpoint, Usage]]:
         """Return what asking about these cases can take at most, every sample at its token limit."""
-        prompts = Prompts(Path(__file__).parent / "prompts", self.prompts)
+        prompts = PromptTemplates(Path(__file__).parent / "prompts", self.prompts)
         candidates = [filler(self.max_new_tokens)] * self.samples
         questions = [_question(self, prompts, case, candidates) for case in items]
         needs = [most(self, q.system, q.text, q.shape, image=q.picture is not None) for q in questions]
-        return [(self, sum(needs, Need()))]
+        return [(self, sum(needs, Usage()))]
 
-    def open(self, setting: Setting) -> AbstractContextManager[_Maker]:
+    def open(self, setting: Setting) -> AbstractContextManager[_LiveGpt4oHallucination]:
         """Connect to the endpoint. Raises RecipeError when its key or a prompt is missing."""
         return self._opened(setting)
 
     @contextmanager
-    def _opened(self, setting: Setting) -> Iterator[_Maker]:
-        prompts = Prompts(Path(__file__).parent / "prompts", self.prompts)
+    def _opened(self, setting: Setting) -> Iterator[_LiveGpt4oHallucination]:
+        prompts = PromptTemplates(Path(__file__).parent / "prompts", self.prompts)
         with self.chat(setting) as chat:
-            yield _Maker(self, chat, prompts, setting.seed)
+            yield _LiveGpt4oHallucination(self, chat, prompts, setting.seed)
 
 
-class _Maker:
+class _LiveGpt4oHallucination:
     """The open dispreference."""
 
-    def __init__(self, part: Gpt4oHallucination, chat: Chat, prompts: Prompts, seed: int) -> None:
+    def __init__(self, part: Gpt4oHallucination, chat: ChatClient, prompts: PromptTemplates, seed: int) -> None:
         self._part, self._chat, self._prompts, self._seed = part, chat, prompts, seed
 
     def disprefer(
@@ -155,7 +155,7 @@ class _Maker:
                 _question(self._part, self._prompts, case, candidates),
                 lambda choice: self._checked(case, candidates, choice),
             )
-        except NoAnswer as end:
+        except NoAnswerError as end:
             return Drop(case.id, end.reason, passing=end.passing)
         answer, choice = outcome.made
         notes = {
@@ -170,13 +170,15 @@ class _Maker:
         notes |= {CUT: True} if self._part.verbatim and answer == notes["picked"] and answer in cut else {}
         return Pair(case, Side(case.image, case.answer), Side(case.image, answer), kind="text", notes=notes)
 
-    def _checked(self, case: Case, candidates: list[str], choice: Choice) -> tuple[str, Choice] | Fault:
+    def _checked(
+        self, case: Case, candidates: list[str], choice: AnswerChoice
+    ) -> tuple[str, AnswerChoice] | AnswerFault:
         """Return the wrong answer in its final form, or what is wrong with it."""
         from mmedpo_plugins.gpt4o_hallucination.form import fault_of, in_style
 
         part = self._part
         if not 0 <= choice.picked <= len(candidates):
-            return Fault("it picked what is not there", f"'picked' is 0 to {len(candidates)}.")
+            return AnswerFault("it picked what is not there", f"'picked' is 0 to {len(candidates)}.")
         as_it_is = part.verbatim and choice.picked > 0
         answer = candidates[choice.picked - 1] if as_it_is else " ".join(choice.answer.split())
         if part.same_style and not as_it_is:
@@ -185,7 +187,9 @@ class _Maker:
         return fault or (answer, choice)
 
 
-def _question(part: Gpt4oHallucination, prompts: Prompts, case: Case, candidates: Sequence[str]) -> Question:
+def _question(
+    part: Gpt4oHallucination, prompts: PromptTemplates, case: Case, candidates: Sequence[str]
+) -> ChatQuestion:
     """Ask about one case."""
     from mmedpo_plugins.gpt4o_hallucination.form import word_range
 
@@ -204,7 +208,7 @@ def _question(part: Gpt4oHallucination, prompts: Prompts, case: Case, candidates
         words=len(case.answer.split()),
     )
     system = prompts.render("system")
-    return Question(system, text, Choice, case, case.image if part.show_image else None)
+    return ChatQuestion(system, text, AnswerChoice, case, case.image if part.show_image else None)
 
 
 def opposite_of(case: Case) -> str:

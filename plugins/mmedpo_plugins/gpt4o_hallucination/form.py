@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mmedpo import Fault
+from mmedpo import AnswerFault
 
 SLACK = 2  # words by which an answer may always be longer or shorter
 _LEAK = re.compile(
@@ -38,25 +38,25 @@ def in_style(truth: str, answer: str) -> str:
     return first.upper() + rest if truth[:1].isupper() else answer
 
 
-def fault_of(truth: str, answer: str, opposite: str, ratio: float | None) -> Fault | None:
+def fault_of(truth: str, answer: str, opposite: str, ratio: float | None) -> AnswerFault | None:
     """Return what is wrong with a wrong answer, if anything."""
     if not plain(answer):
-        return Fault("the wrong answer is empty", "The wrong answer has no words. Write one.")
+        return AnswerFault("the wrong answer is empty", "The wrong answer has no words. Write one.")
     if plain(answer) == plain(truth):
-        return Fault("the wrong answer is the true one", "That is the correct answer itself. Write a wrong one.")
+        return AnswerFault("the wrong answer is the true one", "That is the correct answer itself. Write a wrong one.")
     leak = _LEAK.search(answer)
     if leak and not _LEAK.search(truth):
         say = f'The wrong answer must not give itself away: leave out "{leak.group()}" and every comment.'
-        return Fault("the wrong answer gives itself away", say)
+        return AnswerFault("the wrong answer gives itself away", say)
     if opposite and plain(answer).split()[0] != opposite.lower():
-        return Fault("a yes or no is not turned round", f'The wrong answer must begin with "{opposite}".')
+        return AnswerFault("a yes or no is not turned round", f'The wrong answer must begin with "{opposite}".')
     return _length_fault(truth, answer, ratio) if ratio else None
 
 
-def _length_fault(truth: str, answer: str, ratio: float) -> Fault | None:
+def _length_fault(truth: str, answer: str, ratio: float) -> AnswerFault | None:
     least, most = word_range(truth, ratio)
     words = len(answer.split())
     if least <= words <= most:
         return None
     say = f"The wrong answer has {words} words; write it again with {least} to {most}."
-    return Fault("the wrong answer has another length", say)
+    return AnswerFault("the wrong answer has another length", say)

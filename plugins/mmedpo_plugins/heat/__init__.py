@@ -12,7 +12,7 @@ from pydantic import Field
 from mmedpo import Case, DataError, ExistingFolder, LiveBackbone, Localizer, Region, Setting, hookimpl
 
 
-class _Heat(Localizer):
+class _HeatLocalizer(Localizer):
     quantile: float = Field(default=0.9, gt=0, lt=1)
     """The share of the image's pixels that are too cool to count; what is hotter is the region, as a soft mask."""
 
@@ -21,7 +21,7 @@ class _Heat(Localizer):
         raise NotImplementedError
 
 
-class HeatMap(_Heat):
+class HeatMapLocalizer(_HeatLocalizer):
     """Take heat maps that another program made, MedKLIP's for one.
 
         localize: {use: heatmap, root: maps, quantile: 0.95}
@@ -81,7 +81,7 @@ class HeatMap(_Heat):
         return [region] if region else []
 
 
-class Attention(_Heat):
+class AttentionLocalizer(_HeatLocalizer):
     """Take where the backbone itself looked while it answered.
 
         localize: {use: attention, quantile: 0.9}
@@ -104,7 +104,7 @@ class Attention(_Heat):
     """The longest answer of its own, in tokens."""
 
     @contextmanager
-    def open(self, setting: Setting) -> Iterator[Attention]:
+    def open(self, setting: Setting) -> Iterator[AttentionLocalizer]:
         """Yield the part itself."""
         yield self
 
@@ -127,4 +127,4 @@ class Attention(_Heat):
 
 @hookimpl
 def mmedpo_localizers() -> list[type[Localizer]]:
-    return [HeatMap, Attention]
+    return [HeatMapLocalizer, AttentionLocalizer]

@@ -13,7 +13,7 @@ ENDINGS = (".npy", ".png")
 
 
 @dataclass(frozen=True)
-class MapFile:
+class HeatMapFile:
     """A file, and whether only its mere name says whose map it is."""
 
     path: Path
@@ -41,13 +41,13 @@ def names_of(case: Case) -> list[str]:
     return [name.as_posix() for name, _ in _names(case)]
 
 
-def _map_of(root: Path, case: Case) -> MapFile | None:
+def _map_of(root: Path, case: Case) -> HeatMapFile | None:
     image = Path(case.image.path).resolve()
     for name, by_stem in _names(case):
         for ending in ENDINGS:
             path = root / name.with_name(name.name + ending)
             if _inside(path, root) and path.is_file() and path.resolve() != image:
-                return MapFile(path, by_stem)
+                return HeatMapFile(path, by_stem)
     return None
 
 

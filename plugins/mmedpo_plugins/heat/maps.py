@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mmedpo import DataError, Picture, Region, first_line
+from mmedpo import DataError, ImageRef, Region, first_line
 
 Array = np.ndarray[Any, Any]
 
@@ -18,7 +18,7 @@ def read_map(path: Path) -> Array:
         if path.suffix == ".npy":
             heat = np.load(path, allow_pickle=False).astype(np.float64).squeeze()
         else:
-            heat = np.asarray(Picture.at(path).load().convert("L"), dtype=np.float64) / 255
+            heat = np.asarray(ImageRef.at(path).load().convert("L"), dtype=np.float64) / 255
     except DataError:
         raise
     except Exception as error:  # whatever a file that is none makes numpy stumble over
@@ -48,7 +48,7 @@ def region_of(
     rows, columns = np.flatnonzero(greys.any(1)), np.flatnonzero(greys.any(0))
     box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
     inside = _share(large, greys > 0) if confidence == "share" else top
-    return Region(label, box, round(min(1.0, max(0.0, inside)), 6), Picture.drawn(Image.fromarray(greys)))
+    return Region(label, box, round(min(1.0, max(0.0, inside)), 6), ImageRef.drawn(Image.fromarray(greys)))
 
 
 def _share(heat: Array, inside: Array) -> float:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mmedpo import TransformersBackbone
 
 
-class HfVlm(Backbone):
+class HfVlmBackbone(Backbone):
     """Any model of transformers that reads an image and a question in its chat template: Qwen2.5-VL, Idefics3 ...
 
     backbone:
@@ -38,4 +38,4 @@ class HfVlm(Backbone):
 
 @hookimpl
 def mmedpo_backbones() -> list[type[Backbone]]:
-    return [HfVlm]
+    return [HfVlmBackbone]

@@ -16,7 +16,7 @@ from mmedpo import (
     read_config,
 )
 from mmedpo_plugins.hf_vlm.modules import lora_targets, projector
-from mmedpo_plugins.hf_vlm.talking import Talk
+from mmedpo_plugins.hf_vlm.talking import ChatTemplatePrompter
 
 # Families whose language model is causal attention and nothing else, so that pairs may share a token tree. Others may
 # let an image's tokens see each other, or carry a state past the mask; they train on plain pairs.
@@ -31,7 +31,7 @@ def load(checkpoint: str, adapter: str | None, setting: Setting) -> Transformers
     kind = read_config(checkpoint).get("model_type")
     if kind == "llava_mistral":
         raise DataError(f"{checkpoint}: is LLaVA-Med as Microsoft released it; say use: llava-med")
-    talk = Talk(load_processor(checkpoint))
+    talk = ChatTemplatePrompter(load_processor(checkpoint))
     return live(checkpoint, load_weights(checkpoint, setting), talk, adapter)
 
 
@@ -63,7 +63,7 @@ def load_processor(checkpoint: str) -> Any:
     return processor
 
 
-def live(checkpoint: str, model: Any, talk: Talk, adapter: str | None) -> TransformersBackbone:
+def live(checkpoint: str, model: Any, talk: ChatTemplatePrompter, adapter: str | None) -> TransformersBackbone:
     """Put model and talk together."""
     try:
         sample = talk.rehearse()

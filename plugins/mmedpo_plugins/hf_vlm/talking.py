@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mmedpo import Prompt
+from mmedpo import EncodedPrompt
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -15,13 +15,13 @@ TEXT = {"input_ids", "attention_mask", *TYPES}
 SAID = "ANSWER"  # stands for any answer
 
 
-class Talk:
+class ChatTemplatePrompter:
     """Ask with a processor's chat template, and know what it puts around an answer."""
 
     def __init__(self, processor: Any) -> None:
         self.processor = processor
 
-    def prompt(self, image: Image, question: str) -> Prompt:
+    def prompt(self, image: Image, question: str) -> EncodedPrompt:
         """Return what the model reads before it answers."""
         inputs = self.processor.apply_chat_template(
             self._asked(question, image),
@@ -32,7 +32,7 @@ class Talk:
         )
         types = next((inputs[key][0].tolist() for key in TYPES if key in inputs), None)
         vision = {key: value for key, value in inputs.items() if key not in TEXT}
-        return Prompt(inputs["input_ids"][0].tolist(), vision, types)
+        return EncodedPrompt(inputs["input_ids"][0].tolist(), vision, types)
 
     def frame(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
         """Return what the model sees of an image of this width and height: as a processor of CLIP's make cuts it."""
@@ -46,7 +46,7 @@ class Talk:
         left, top = ((length - side) / 2 for length in size)
         return left, top, left + side, top + side
 
-    def rehearse(self) -> Prompt:
+    def rehearse(self) -> EncodedPrompt:
         """Ask about a blank image, to find out now what would fail later."""
         from PIL import Image as pil
 

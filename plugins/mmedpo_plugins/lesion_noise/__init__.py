@@ -18,10 +18,10 @@ from mmedpo import (
     DataError,
     Dispreference,
     Drop,
+    ImageRef,
     LiveBackbone,
     Pair,
     PairKind,
-    Picture,
     Region,
     Setting,
     Side,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Triple = tuple[float, float, float]
 
 
-class _Changed(Dispreference):
+class _ImageChange(Dispreference):
     """Changes the image of a case; the kinds below say where and how."""
 
     makes = "image"
@@ -52,10 +52,10 @@ class _Changed(Dispreference):
     one; a wrong report is not, so flipped pairs are often best made of [closed] alone."""
 
     @contextmanager
-    def open(self, setting: Setting) -> Iterator[_Changer]:
+    def open(self, setting: Setting) -> Iterator[_LiveImageChange]:
         """Yield the object that changes images, several at once."""
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            yield _Changer(self, setting.seed, pool)
+            yield _LiveImageChange(self, setting.seed, pool)
 
     def needs_region(self) -> bool:
         """Tell whether it makes no pair of a case without a region."""
@@ -82,7 +82,7 @@ class _Changed(Dispreference):
         return {}
 
 
-class _Local(_Changed):
+class _LesionChange(_ImageChange):
     """Changes the lesion and leaves every other pixel as it is."""
 
     place: Literal["lesion", "decoy"] = "lesion"
@@ -112,7 +112,7 @@ class _Local(_Changed):
         return f"the regions cover more than {self.most:.0%} of the image" if covered > self.most else ""
 
 
-class _Eq2(_Changed):
+class _DiffusionNoise(_ImageChange):
     """Noise by the paper's Eq. 2."""
 
     step: int = Field(default=500, ge=1, le=1000)
@@ -138,7 +138,7 @@ class _Eq2(_Changed):
         return {"step": self.step, "schedule": self.schedule}
 
 
-class LesionNoise(_Eq2, _Local):
+class LesionNoise(_DiffusionNoise, _LesionChange):
     """Noise the lesion and leave every other pixel as it is (paper, Eq. 2).
 
         disprefer:
@@ -152,7 +152,7 @@ class LesionNoise(_Eq2, _Local):
     use: ClassVar[str] = "lesion-noise"
 
 
-class GlobalNoise(_Eq2):
+class GlobalNoise(_DiffusionNoise):
     """Noise the whole image: the ablation of `lesion-noise`, with the same step, seed and noise.
 
         disprefer:
@@ -177,7 +177,7 @@ class GlobalNoise(_Eq2):
         return np.ones((size[1], size[0]), dtype=np.float32)
 
 
-class Inpaint(_Local):
+class LesionInpainting(_LesionChange):
     """Replace the lesion by its surroundings, so that the finding is gone and nothing draws the eye to where it was.
 
         disprefer:
@@ -199,7 +199,7 @@ class Inpaint(_Local):
         return inpaint(image, mask, seed)
 
 
-class Blur(_Local):
+class LesionBlur(_LesionChange):
     """Blur the lesion.
 
     disprefer:
@@ -222,7 +222,7 @@ class Blur(_Local):
         return {"sigma": self.sigma}
 
 
-class Blackout(_Local):
+class LesionBlackout(_LesionChange):
     """Blacken the lesion, as the paper's published code does in effect.
 
     disprefer:
@@ -239,20 +239,20 @@ class Blackout(_Local):
 
 
 @dataclass(frozen=True)
-class _Made:
+class _ChangeResult:
     """A changed image, or why there is none."""
 
-    picture: Picture | None
+    picture: ImageRef | None
     covered: float = 0.0  # share of the image's pixels that may have changed
     fallback: str = ""  # why the whole image was changed instead
     reason: str = ""
 
 
 @dataclass(frozen=True)
-class _Changer:
+class _LiveImageChange:
     """The open dispreference: the options, the run's seed, and hands."""
 
-    part: _Changed
+    part: _ImageChange
     seed: int
     pool: ThreadPoolExecutor
 
@@ -261,7 +261,7 @@ class _Changer:
     ) -> Iterator[Pair | Drop]:
         """Yield a pair of each case, or why there is none."""
         found = [self._regions(case) for case in cases]
-        jobs: dict[Any, Future[_Made]] = {}  # questions about one image share what is made of it
+        jobs: dict[Any, Future[_ChangeResult]] = {}  # questions about one image share what is made of it
         for case, regions in zip(cases, found, strict=True):
             if not isinstance(regions, str) and _key(case, regions) not in jobs:
                 jobs[_key(case, regions)] = self.pool.submit(self._make, case, regions)
@@ -280,28 +280,30 @@ class _Changer:
         regions = regions_to_change(case, self.part.regions)
         return regions if self.part.needs_region() or not isinstance(regions, str) else ()
 
-    def _make(self, case: Case, regions: tuple[Region, ...]) -> _Made:
+    def _make(self, case: Case, regions: tuple[Region, ...]) -> _ChangeResult:
         """Change an image inside its regions."""
         import numpy as np
 
         image = case.image.load()
         mask, fallback = self.part.mask(image.size, regions, case.regions), ""
         if mask is None:
-            return _Made(None, reason="there is no place for a decoy")
+            return _ChangeResult(None, reason="there is no place for a decoy")
         if unfit := self.part.unfit_for(mask):
             how = getattr(self.part, "unfit", "drop")
             if how == "error":
                 raise DataError(f"case {case.id!r}: {unfit}; see the option 'unfit'")
             if how == "drop":
-                return _Made(None, reason=unfit)
+                return _ChangeResult(None, reason=unfit)
             mask, fallback = np.ones_like(mask), unfit
-        seed = seed_for(self.seed, "noise", case.image.sha256 or Picture.drawn(image).sha256)
+        seed = seed_for(self.seed, "noise", case.image.sha256 or ImageRef.drawn(image).sha256)
         result = self.part.change(image, mask, seed)
         if result.tobytes() == image.tobytes():
-            return _Made(None, reason="nothing changed")
-        return _Made(Picture.drawn(result), float((mask > 0).mean()), fallback)
+            return _ChangeResult(None, reason="nothing changed")
+        return _ChangeResult(ImageRef.drawn(result), float((mask > 0).mean()), fallback)
 
-    def _result(self, case: Case, regions: Sequence[Region], made: _Made, earlier: Sequence[Pair]) -> Pair | Drop:
+    def _result(
+        self, case: Case, regions: Sequence[Region], made: _ChangeResult, earlier: Sequence[Pair]
+    ) -> Pair | Drop:
         if made.picture is None:
             return Drop(case.id, made.reason)
         named = [{"label": item.label, "box": list(item.box), "confidence": item.confidence} for item in regions]
@@ -322,10 +324,10 @@ def _key(case: Case, regions: Any) -> Any:
     return _content(case.image), *((item.box, item.mask and _content(item.mask)) for item in regions)
 
 
-def _content(picture: Picture) -> str:
+def _content(picture: ImageRef) -> str:
     return picture.sha256 or picture.path
 
 
 @hookimpl
 def mmedpo_dispreferences() -> list[type[Dispreference]]:
-    return [LesionNoise, GlobalNoise, Inpaint, Blur, Blackout]
+    return [LesionNoise, GlobalNoise, LesionInpainting, LesionBlur, LesionBlackout]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mmedpo import TransformersBackbone
 
 
-class LlavaMed(Backbone):
+class LlavaMedBackbone(Backbone):
     """LLaVA-Med v1.5 (Mistral-7B) and what has its architecture.
 
     backbone:
@@ -44,4 +44,4 @@ class LlavaMed(Backbone):
 
 @hookimpl
 def mmedpo_backbones() -> list[type[Backbone]]:
-    return [LlavaMed]
+    return [LlavaMedBackbone]

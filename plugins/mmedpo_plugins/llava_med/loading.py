@@ -16,7 +16,7 @@ from mmedpo import (
     read_config,
 )
 from mmedpo_plugins.llava_med import original
-from mmedpo_plugins.llava_med.reading import CHAT, IMAGE, Reader, with_image_token
+from mmedpo_plugins.llava_med.reading import CHAT, IMAGE, LlavaMedPrompter, with_image_token
 
 TOWER = "model.vision_tower."
 SPARE = re.compile(r"rotary_emb\.inv_freq|position_ids")  # tables that older versions stored and newer ones compute
@@ -159,7 +159,7 @@ def _live(model: Any, processor: Any) -> TransformersBackbone:
     config = model.config
     whole = config.vision_feature_select_strategy == "full"
     patches = (config.vision_config.image_size // config.vision_config.patch_size) ** 2 + whole
-    reader = Reader(processor, config.image_token_index, patches)
+    reader = LlavaMedPrompter(processor, config.image_token_index, patches)
     return TransformersBackbone(
         model,
         processor.tokenizer,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mmedpo import Prompt, plain_ids
+from mmedpo import EncodedPrompt, plain_ids
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ CHAT = (
 
 
 @dataclass(frozen=True)
-class Reader:
+class LlavaMedPrompter:
     """Turn an image and a question into what the model takes."""
 
     processor: Any  # a LlavaProcessor
@@ -44,13 +44,13 @@ class Reader:
         left, top = (-_start(side - length) if pads else (length - side) / 2 for length in size)
         return float(left), float(top), float(left + side), float(top + side)
 
-    def prompt(self, vision: Mapping[str, torch.Tensor], question: str) -> Prompt:
+    def prompt(self, vision: Mapping[str, torch.Tensor], question: str) -> EncodedPrompt:
         """Tokenize what stands before and after the image by itself, as LLaVA-Med was trained."""
         tokenizer = self.processor.tokenizer
         before = [tokenizer.bos_token_id, *plain_ids(tokenizer, "[INST] ")]
         # Data made for LLaVA marks the image's place in the question; it has but one here.
         after = plain_ids(tokenizer, f"\n{question.replace(IMAGE, '').strip()} [/INST]")
-        return Prompt([*before, *[self.image_token] * self.patches, *after], vision)
+        return EncodedPrompt([*before, *[self.image_token] * self.patches, *after], vision)
 
 
 def padded(image: Image, mean: Sequence[float]) -> Image:

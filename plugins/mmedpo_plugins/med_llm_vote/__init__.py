@@ -9,17 +9,17 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from mmedpo import Endpoint, Need, Pair, Score, Scorer, Setting, Waiting, hookimpl, seed_for
+from mmedpo import BatchWait, Endpoint, Pair, Score, Scorer, Setting, Usage, hookimpl, seed_for
 from mmedpo_plugins.med_llm_vote.consensus import Debate, Vote, agreed, combined, last_vote, order_of, present, settled
-from mmedpo_plugins.med_llm_vote.voters import Local, Remote, Rules, Voter, Votes
+from mmedpo_plugins.med_llm_vote.voters import EndpointVoter, LiveVoter, LocalVoter, RulesVoter, Voter
 
 
 @hookimpl
 def mmedpo_scorers() -> list[type[Scorer]]:
-    return [MedLlmVote]
+    return [MedLlmVoteScorer]
 
 
-class MedLlmVote(Scorer):
+class MedLlmVoteScorer(Scorer):
     """Rate a text pair by the consensus of voters (paper, section 3.2.1).
 
         score:
@@ -39,7 +39,7 @@ class MedLlmVote(Scorer):
     rates = frozenset({"text"})
     slice_size: ClassVar[int] = 128
 
-    voters: tuple[Voter, ...] = Field(default=(Rules(),), min_length=1)
+    voters: tuple[Voter, ...] = Field(default=(RulesVoter(),), min_length=1)
     """Who votes; `kind` says what each one is: openai, local or rules."""
     protocol: Literal["debate", "independent"] = "debate"
     """Whether a voter sees the vote before its own."""
@@ -53,7 +53,7 @@ class MedLlmVote(Scorer):
     """How many voters must have voted for a pair to be rated."""
 
     @model_validator(mode="after")
-    def _voters_are_told_apart(self) -> MedLlmVote:
+    def _voters_are_told_apart(self) -> MedLlmVoteScorer:
         names = [voter.called for voter in self.voters]
         if len(set(names)) < len(names):
             raise ValueError(f"two voters have one name ({', '.join(sorted(names))}); give them each a 'name'")
@@ -63,22 +63,22 @@ class MedLlmVote(Scorer):
 
     def lacking(self) -> Iterator[str]:
         """Yield the packages of voters that are not installed."""
-        yield from (line for voter in self.voters if isinstance(voter, Local) for line in voter.lacking())
+        yield from (line for voter in self.voters if isinstance(voter, LocalVoter) for line in voter.lacking())
 
-    def needs(self, items: Sequence[Pair]) -> list[tuple[Endpoint, Need]]:
+    def needs(self, items: Sequence[Pair]) -> list[tuple[Endpoint, Usage]]:
         """Return what voting on these pairs can take at most, debates at their round limit."""
         rounds = self.rounds if self.protocol == "debate" else 1
-        remote = [voter for voter in self.voters if isinstance(voter, Remote)]
+        remote = [voter for voter in self.voters if isinstance(voter, EndpointVoter)]
         return [(voter, voter.need(items, debating=rounds > 1).times(rounds)) for voter in remote]
 
-    def open(self, setting: Setting) -> AbstractContextManager[_Panel]:
+    def open(self, setting: Setting) -> AbstractContextManager[_VoterPanel]:
         """Open the voters and yield their panel."""
         return self._panel(setting)
 
     @contextmanager
-    def _panel(self, setting: Setting) -> Iterator[_Panel]:
+    def _panel(self, setting: Setting) -> Iterator[_VoterPanel]:
         with ExitStack() as stack:
-            yield _Panel(self, [stack.enter_context(voter.open(setting)) for voter in self.voters], setting.seed)
+            yield _VoterPanel(self, [stack.enter_context(voter.open(setting)) for voter in self.voters], setting.seed)
 
     def summary(self, pairs: Sequence[Pair], scores: Sequence[Score]) -> dict[str, Any]:
         """Return how far the voters agree, and on which pairs they do not."""
@@ -88,23 +88,23 @@ class MedLlmVote(Scorer):
 
 
 @dataclass(frozen=True)
-class _Panel:
+class _VoterPanel:
     """The open voters."""
 
-    part: MedLlmVote
-    voters: Sequence[Votes]
+    part: MedLlmVoteScorer
+    voters: Sequence[LiveVoter]
     seed: int = 0
 
     def score(self, pairs: Sequence[Pair]) -> list[Score]:
         """Let the voters speak on each pair, all pairs at once, so that they can batch them."""
         debates = [Debate(self._order(pair), self._rounds) for pair in pairs]
-        waits: dict[int, Waiting] = {}  # of the pairs whose next vote comes with a batch
+        waits: dict[int, BatchWait] = {}  # of the pairs whose next vote comes with a batch
         while turns := {at: d.speaker for at, d in enumerate(debates) if d.speaker is not None and at not in waits}:
             for number, voter in enumerate(self.voters):
                 going = [at for at, speaker in turns.items() if speaker == number]
                 waits |= self._speak(voter, going, pairs, debates)
         if waits:
-            raise Waiting([chat for wait in waits.values() for chat in wait.chats])
+            raise BatchWait([chat for wait in waits.values() for chat in wait.chats])
         return [self._score(debate.votes) for debate in debates]
 
     @property
@@ -115,17 +115,17 @@ class _Panel:
         return order_of(len(self.voters), seed_for(self.seed, pair.id) if self.part.order == "shuffled" else None)
 
     def _speak(
-        self, voter: Votes, going: Sequence[int], pairs: Sequence[Pair], debates: Sequence[Debate]
-    ) -> dict[int, Waiting]:
+        self, voter: LiveVoter, going: Sequence[int], pairs: Sequence[Pair], debates: Sequence[Debate]
+    ) -> dict[int, BatchWait]:
         """Give one voter its turn in the debates that wait for it; return those whose vote comes with a batch."""
         if not going:
             return {}
         debating = self.part.protocol == "debate"
         seen = [last_vote(debates[at].votes) if debating else None for at in going]
-        waits: dict[int, Waiting] = {}
+        waits: dict[int, BatchWait] = {}
         try:
             votes: Mapping[int, Vote] = dict(enumerate(voter.vote([pairs[at] for at in going], seen)))
-        except Waiting as wait:
+        except BatchWait as wait:
             votes = wait.made
             waits = {at: wait for place, at in enumerate(going) if place not in votes}
         for place, vote in votes.items():

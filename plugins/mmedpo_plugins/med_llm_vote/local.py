@@ -11,29 +11,29 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmedpo import Pair, Prompts, RecipeError, Setting, answering, explained, load_model
+from mmedpo import Pair, PromptTemplates, RecipeError, Setting, answering, explained, load_model
 from mmedpo_plugins.med_llm_vote.consensus import SCALE, Vote
 from mmedpo_plugins.med_llm_vote.voters import rendered
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mmedpo_plugins.med_llm_vote.voters import Local
+    from mmedpo_plugins.med_llm_vote.voters import LocalVoter
 
 LEAD = "Score:"  # what the model's answer begins with
 
 
 @dataclass
-class Scoring:
+class LiveLocalVoter:
     """A local voter in use."""
 
-    options: Local
-    prompts: Prompts
+    options: LocalVoter
+    prompts: PromptTemplates
     model: Any
     tokenizer: Any
 
     @classmethod
-    def load(cls, options: Local, prompts: Prompts, setting: Setting) -> Scoring:
+    def load(cls, options: LocalVoter, prompts: PromptTemplates, setting: Setting) -> LiveLocalVoter:
         """Load model and tokenizer onto the setting's device."""
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -158,7 +158,7 @@ class Scoring:
         return heads
 
 
-def _place(options: Local) -> tuple[str, dict[str, Any]]:
+def _place(options: LocalVoter) -> tuple[str, dict[str, Any]]:
     """Return the folder or hub name, and the GGUF file in it if the model is one. Raises RecipeError when missing."""
     place = Path(options.model)
     if options.package is not None:

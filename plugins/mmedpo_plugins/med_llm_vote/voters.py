@@ -11,16 +11,28 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmedpo import Endpoint, ExistingFolder, Fault, Need, NoAnswer, Pair, Prompts, Question, Setting, filler, most
+from mmedpo import (
+    AnswerFault,
+    ChatQuestion,
+    Endpoint,
+    ExistingFolder,
+    NoAnswerError,
+    Pair,
+    PromptTemplates,
+    Setting,
+    Usage,
+    filler,
+    most,
+)
 from mmedpo_plugins.med_llm_vote.consensus import SCALE, Vote
 
 if TYPE_CHECKING:
-    from mmedpo import Chat
+    from mmedpo import ChatClient
 
 PROMPTS = Path(__file__).parent / "prompts"
 
 
-class Votes(Protocol):
+class LiveVoter(Protocol):
     """What an open voter does."""
 
     def vote(self, pairs: Sequence[Pair], seen: Sequence[Vote | None]) -> list[Vote]:
@@ -28,7 +40,7 @@ class Votes(Protocol):
         ...
 
 
-class Rules(BaseModel):
+class RulesVoter(BaseModel):
     """The embedded voter: reads plain radiology English by rules, on any machine, with no weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -43,7 +55,7 @@ class Rules(BaseModel):
         """What the evidence calls it."""
         return self.name
 
-    def open(self, setting: Setting) -> AbstractContextManager[Votes]:
+    def open(self, setting: Setting) -> AbstractContextManager[LiveVoter]:
         """Yield the voter itself; it holds nothing."""
         return nullcontext(self)
 
@@ -60,7 +72,7 @@ class Rules(BaseModel):
         return Vote(self.name, found.rating, found.reason)
 
 
-class Opinion(BaseModel):
+class VoterOpinion(BaseModel):
     """What a model behind an endpoint answers."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -71,7 +83,7 @@ class Opinion(BaseModel):
     """One sentence."""
 
 
-class Remote(Endpoint):
+class EndpointVoter(Endpoint):
     """A model behind an OpenAI-compatible endpoint: OpenAI, Azure, or vLLM, SGLang, Ollama, TGI of your own."""
 
     kind: Literal["openai"] = "openai"
@@ -90,28 +102,28 @@ class Remote(Endpoint):
         """What the evidence calls it."""
         return self.name or self.model
 
-    def need(self, pairs: Sequence[Pair], *, debating: bool) -> Need:
+    def need(self, pairs: Sequence[Pair], *, debating: bool) -> Usage:
         """Return what one vote on each pair can take at most."""
-        prompts = Prompts(PROMPTS, self.prompts)
+        prompts = PromptTemplates(PROMPTS, self.prompts)
         before = Vote("", SCALE, filler(self.max_tokens)) if debating else None
         texts = [rendered(prompts, pair, before) for pair in pairs]
-        return sum((most(self, *text, Opinion, image=self.show_image) for text in texts), Need())
+        return sum((most(self, *text, VoterOpinion, image=self.show_image) for text in texts), Usage())
 
     @contextmanager
-    def open(self, setting: Setting) -> Iterator[Votes]:
+    def open(self, setting: Setting) -> Iterator[LiveVoter]:
         """Connect to the endpoint. Raises RecipeError when its key or a prompt is missing."""
-        prompts = Prompts(PROMPTS, self.prompts)
+        prompts = PromptTemplates(PROMPTS, self.prompts)
         with self.chat(setting) as chat:
-            yield _Asked(self, chat, prompts)
+            yield _LiveEndpointVoter(self, chat, prompts)
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _LiveEndpointVoter:
     """A remote voter in use."""
 
-    options: Remote
-    chat: Chat
-    prompts: Prompts
+    options: EndpointVoter
+    chat: ChatClient
+    prompts: PromptTemplates
 
     def vote(self, pairs: Sequence[Pair], seen: Sequence[Vote | None]) -> list[Vote]:
         """Ask about all pairs at once. Raises RecipeError for data that must not leave."""
@@ -123,19 +135,19 @@ class _Asked:
         system, text = rendered(self.prompts, pair, before)
         picture = pair.case.image if self.options.show_image else None
         try:
-            outcome = await self.chat.ask(Question(system, text, Opinion, pair.case, picture), _in_range)
-        except NoAnswer as end:
+            outcome = await self.chat.ask(ChatQuestion(system, text, VoterOpinion, pair.case, picture), _in_range)
+        except NoAnswerError as end:
             return Vote(self.options.called, None, end.reason, end.passing)
         return Vote(self.options.called, outcome.made.score, " ".join(outcome.made.reason.split()))
 
 
-def _in_range(opinion: Opinion) -> Opinion | Fault:
+def _in_range(opinion: VoterOpinion) -> VoterOpinion | AnswerFault:
     if 0 <= opinion.score <= SCALE:
         return opinion
-    return Fault("its score is out of range", f"'score' is a whole number from 0 to {SCALE}.")
+    return AnswerFault("its score is out of range", f"'score' is a whole number from 0 to {SCALE}.")
 
 
-def rendered(prompts: Prompts, pair: Pair, before: Vote | None) -> tuple[str, str]:
+def rendered(prompts: PromptTemplates, pair: Pair, before: Vote | None) -> tuple[str, str]:
     """Return the system's and the user's text for one turn."""
     user = prompts.render(
         "user",
@@ -148,7 +160,7 @@ def rendered(prompts: Prompts, pair: Pair, before: Vote | None) -> tuple[str, st
     return prompts.render("system"), user
 
 
-class Local(BaseModel):
+class LocalVoter(BaseModel):
     """A Hugging Face language model in this process, which may answer with a score and nothing else."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
@@ -181,11 +193,11 @@ class Local(BaseModel):
             yield f"voter {self.called}: a model in GGUF form needs the package gguf: pip install 'mmedpo[gguf]'"
 
     @contextmanager
-    def open(self, setting: Setting) -> Iterator[Votes]:
+    def open(self, setting: Setting) -> Iterator[LiveVoter]:
         """Load the model. Raises RecipeError when there is none, or a prompt is missing."""
-        from mmedpo_plugins.med_llm_vote.local import Scoring
+        from mmedpo_plugins.med_llm_vote.local import LiveLocalVoter
 
-        yield Scoring.load(self, Prompts(PROMPTS, self.prompts), setting)
+        yield LiveLocalVoter.load(self, PromptTemplates(PROMPTS, self.prompts), setting)
 
 
-Voter = Annotated[Rules | Remote | Local, Field(discriminator="kind")]
+Voter = Annotated[RulesVoter | EndpointVoter | LocalVoter, Field(discriminator="kind")]

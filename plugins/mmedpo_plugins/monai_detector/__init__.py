@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from mmedpo import Case, ExistingFolder, LiveBackbone, Localizer, Region, Setting, hookimpl
-from mmedpo_plugins.monai_detector.options import Learning
+from mmedpo_plugins.monai_detector.options import LearningOptions
 
 
 class MonaiDetector(Localizer):
@@ -30,7 +30,7 @@ class MonaiDetector(Localizer):
 
     checkpoint: Path
     """The safetensors file that training writes; it carries labels, threshold and calibration."""
-    learning: Learning = Learning()
+    learning: LearningOptions = LearningOptions()
     """How it learns; without meaning once there is a checkpoint."""
     threshold: float | None = Field(default=None, ge=0, le=1)
     """Leave out boxes of a lower confidence; by default what was best (F1) on the validation films."""
@@ -54,14 +54,14 @@ class MonaiDetector(Localizer):
         return train(self.learning, cases, self.checkpoint, setting, lambda step, look: tell(step, steps))
 
     @contextmanager
-    def open(self, setting: Setting) -> Iterator[_Finder]:
+    def open(self, setting: Setting) -> Iterator[_LiveMonaiDetector]:
         """Load the checkpoint. Raises DataError."""
         from mmedpo_plugins.monai_detector.checkpoint import load
 
-        yield _Finder(self, load(self.checkpoint, setting.device))
+        yield _LiveMonaiDetector(self, load(self.checkpoint, setting.device))
 
 
-class _Finder:
+class _LiveMonaiDetector:
     """An open detector."""
 
     def __init__(self, part: MonaiDetector, trained: Any) -> None:

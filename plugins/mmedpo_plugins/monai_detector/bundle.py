@@ -14,8 +14,8 @@ from torch import Tensor
 from mmedpo import (
     Case,
     DataError,
+    ImageRef,
     LiveBackbone,
-    Picture,
     Region,
     Setting,
     first_line,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 
-def opened(part: MonaiBundle, setting: Setting) -> _Bundle:
+def opened(part: MonaiBundle, setting: Setting) -> _LiveMonaiBundle:
     """Build what the bundle describes. Raises DataError that names the bundle and what is wrong with it."""
     from monai.bundle import ConfigParser
 
@@ -49,7 +49,9 @@ def opened(part: MonaiBundle, setting: Setting) -> _Bundle:
         except Exception as error:  # the configuration is code; it may raise anything
             raise DataError(f"{found[0]}: cannot be built ({type(error).__name__}: {error})") from error
     _load(network, part, setting)
-    return _Bundle(part, detector or network.eval(), detector is not None, prepare, inferer, _labels(part), setting)
+    return _LiveMonaiBundle(
+        part, detector or network.eval(), detector is not None, prepare, inferer, _labels(part), setting
+    )
 
 
 def _networks(parser: Any) -> tuple[Any, Any]:
@@ -103,7 +105,7 @@ def _labels(part: MonaiBundle) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class _Bundle:
+class _LiveMonaiBundle:
     """An open bundle."""
 
     part: MonaiBundle
@@ -120,7 +122,7 @@ class _Bundle:
             warnings.simplefilter("ignore")
             return [self._regions(case.image) for case in cases]
 
-    def _regions(self, picture: Picture) -> list[Region]:
+    def _regions(self, picture: ImageRef) -> list[Region]:
         from mmedpo_plugins.monai_detector.films import read_film
 
         size = picture.load().size
@@ -163,7 +165,7 @@ class _Bundle:
         return np.asarray(scaled[0].float().cpu())
 
 
-def _grey(picture: Picture, size: int) -> Tensor:
+def _grey(picture: ImageRef, size: int) -> Tensor:
     """Return a film's grey values (1, height, width), 0 to 255."""
     from PIL import Image
 
@@ -180,5 +182,5 @@ def _region(label: str, inside: Array, chances: Array) -> Region:
 
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
-    mask = Picture.drawn(Image.fromarray(inside.astype(np.uint8) * 255))
+    mask = ImageRef.drawn(Image.fromarray(inside.astype(np.uint8) * 255))
     return Region(label, box, round(float(chances[inside].mean()), 6), mask)

@@ -9,24 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo import DataError, first_line, require_finite, require_whole
-from mmedpo_plugins.monai_detector.grading import Calibration
-from mmedpo_plugins.monai_detector.network import LesionDetector, Shape, build
+from mmedpo_plugins.monai_detector.grading import ScoreCalibration
+from mmedpo_plugins.monai_detector.network import LesionDetector, NetworkShape, build
 
 KEY = "mmedpo-detector-1"  # the one entry of the metadata: with several, their order in the file is random
 
 
 @dataclass(frozen=True)
-class Trained:
+class DetectorCheckpoint:
     """A detector, and what was found out about it."""
 
     detector: LesionDetector
-    shape: Shape
-    calibration: Calibration
+    shape: NetworkShape
+    calibration: ScoreCalibration
     threshold: float  # of the calibrated confidence
     facts: Mapping[str, Any] = field(default_factory=dict)  # JSON: how it was trained, how good it is
 
 
-def save(trained: Trained, path: Path) -> None:
+def save(trained: DetectorCheckpoint, path: Path) -> None:
     """Write the checkpoint beside its place and rename it."""
     from safetensors.torch import save_file
 
@@ -64,12 +64,12 @@ def describe(path: Path) -> dict[str, Any]:
     return described
 
 
-def load(path: Path, device: str) -> Trained:
+def load(path: Path, device: str) -> DetectorCheckpoint:
     """Read a checkpoint. Raises DataError when it is none, or its weights do not fit what it says."""
     from safetensors.torch import load_file
 
     described = describe(path)
-    shape = Shape(**{**described["shape"], "labels": tuple(described["shape"]["labels"])})
+    shape = NetworkShape(**{**described["shape"], "labels": tuple(described["shape"]["labels"])})
     detector = build(shape, device)
     stored = load_file(path, device=device)
     require_finite(str(path), iter(stored.items()))
@@ -78,5 +78,5 @@ def load(path: Path, device: str) -> Trained:
     except RuntimeError as error:
         raise DataError(f"{path}: its weights do not fit ({first_line(error)})") from error
     detector.eval()
-    calibration = Calibration(**described["calibration"])
-    return Trained(detector, shape, calibration, described["threshold"], described["facts"])
+    calibration = ScoreCalibration(**described["calibration"])
+    return DetectorCheckpoint(detector, shape, calibration, described["threshold"], described["facts"])

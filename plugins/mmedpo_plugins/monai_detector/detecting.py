@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmedpo_plugins.monai_detector.films import Detection
+from mmedpo_plugins.monai_detector.films import FilmDetections
 
 
-def detect(detector: Any, films: Sequence[Tensor], batch_size: int = 16) -> list[Detection]:
+def detect(detector: Any, films: Sequence[Tensor], batch_size: int = 16) -> list[FilmDetections]:
     """Return what a MONAI detector finds in each film (1, height, width), with its scores as they are."""
     detector.eval()
     device = next(detector.network.parameters()).device
@@ -22,10 +22,10 @@ def detect(detector: Any, films: Sequence[Tensor], batch_size: int = 16) -> list
         return list(_detections(detector, films, device, batch_size))
 
 
-def _detections(detector: Any, films: Sequence[Tensor], device: torch.device, size: int) -> Iterator[Detection]:
+def _detections(detector: Any, films: Sequence[Tensor], device: torch.device, size: int) -> Iterator[FilmDetections]:
     for start in range(0, len(films), size):
         batch = [film.to(device) for film in films[start : start + size]]
         for found in detector(batch, use_inferer=detector.inferer is not None):
             scores = found["label_scores"].cpu().numpy()
             order = np.argsort(-scores, kind="stable")
-            yield Detection(found["box"].cpu().numpy()[order], found["label"].cpu().numpy()[order], scores[order])
+            yield FilmDetections(found["box"].cpu().numpy()[order], found["label"].cpu().numpy()[order], scores[order])

@@ -10,23 +10,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmedpo import Case, Picture, Region
+from mmedpo import Case, ImageRef, Region
 
 
 @dataclass(frozen=True)
-class Detection:
+class FilmDetections:
     """What was found in one film, surest first."""
 
     boxes: np.ndarray[Any, Any]  # (n, 4): top, left, bottom, right, in pixels of the film as read
     labels: np.ndarray[Any, Any]  # (n,) int64
     scores: np.ndarray[Any, Any]  # (n,) in [0, 1]
 
-    def only(self, kept: np.ndarray[Any, Any]) -> Detection:
+    def only(self, kept: np.ndarray[Any, Any]) -> FilmDetections:
         """Return the boxes of an index or a mask."""
-        return Detection(self.boxes[kept], self.labels[kept], self.scores[kept])
+        return FilmDetections(self.boxes[kept], self.labels[kept], self.scores[kept])
 
 
-def read_film(picture: Picture, size: int) -> tuple[Tensor, float]:
+def read_film(picture: ImageRef, size: int) -> tuple[Tensor, float]:
     """Return a film (1, height, width), standardised, and by how much it was scaled to a longer side of `size`."""
     from PIL import Image
 
@@ -52,7 +52,7 @@ def read_annotated(case: Case, labels: Sequence[str], size: int) -> dict[str, Te
     }
 
 
-def regions_of(found: Detection, labels: Sequence[str], scale: float, size: tuple[int, int]) -> list[Region]:
+def regions_of(found: FilmDetections, labels: Sequence[str], scale: float, size: tuple[int, int]) -> list[Region]:
     """Return regions in the original's pixels, cut at its border; `size` is its width and height."""
     regions = []
     for box, label, score in zip(found.boxes, found.labels, found.scores, strict=True):

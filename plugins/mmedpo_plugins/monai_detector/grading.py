@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mmedpo_plugins.monai_detector.films import Detection
+from mmedpo_plugins.monai_detector.films import FilmDetections
 
 IOUS = [round(0.1 + 0.05 * step, 2) for step in range(9)]  # .10 to .50: noise needs no exact border
 HIT = 0.3  # the overlap (IoU) from which on a box counts as right, for threshold and calibration
@@ -16,7 +16,7 @@ HIT = 0.3  # the overlap (IoU) from which on a box counts as right, for threshol
 Array = np.ndarray[Any, Any]
 
 
-def average_precision(found: Sequence[Detection], truth: Sequence[Any]) -> dict[str, Any]:
+def average_precision(found: Sequence[FilmDetections], truth: Sequence[Any]) -> dict[str, Any]:
     """Return the mean average precision over IoU .10 to .50 (COCO's), over all labels and by label.
 
     `truth` holds "box" (n, 4) and "label" (n,) of each film. A label that no film carries has no precision.
@@ -46,7 +46,7 @@ def average_precision(found: Sequence[Detection], truth: Sequence[Any]) -> dict[
 
 
 @dataclass(frozen=True)
-class Calibration:
+class ScoreCalibration:
     """Turns a score into the probability that the box is right: sigmoid(scale · logit(score) + shift)."""
 
     scale: float = 1.0  # 1 / temperature
@@ -57,7 +57,7 @@ class Calibration:
         return 1 / (1 + np.exp(-(self.scale * _logit(scores) + self.shift)))
 
 
-def right(found: Detection, truth: Any) -> Array:
+def right(found: FilmDetections, truth: Any) -> Array:
     """Tell of each detection, surest first, whether it hits a box of its label that no surer one has hit."""
     from monai.data.box_utils import box_iou
 
@@ -74,12 +74,12 @@ def right(found: Detection, truth: Any) -> Array:
     return hit
 
 
-def calibrate(scores: Array, hits: Array) -> Calibration:
+def calibrate(scores: Array, hits: Array) -> ScoreCalibration:
     """Fit scale and shift by maximum likelihood (Platt); temperature scaling is the case of shift 0."""
     from scipy.optimize import minimize
 
     if hits.all() or not hits.any():
-        return Calibration()
+        return ScoreCalibration()
     logits = _logit(scores)
 
     def loss(values: Array) -> float:
@@ -87,7 +87,7 @@ def calibrate(scores: Array, hits: Array) -> Calibration:
         return float(np.mean(np.logaddexp(0, z) - hits * z) + 1e-4 * ((values[0] - 1) ** 2 + values[1] ** 2))
 
     scale, shift = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead").x
-    return Calibration(float(scale), float(shift)) if scale > 0 else Calibration()
+    return ScoreCalibration(float(scale), float(shift)) if scale > 0 else ScoreCalibration()
 
 
 def calibration_error(confidences: Array, hits: Array, bins: int = 10) -> float:

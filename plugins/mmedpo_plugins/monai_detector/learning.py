@@ -12,23 +12,23 @@ from torch import Tensor
 
 from mmedpo_plugins.monai_detector.detecting import detect
 from mmedpo_plugins.monai_detector.grading import average_precision
-from mmedpo_plugins.monai_detector.network import LesionDetector, Shape, build
-from mmedpo_plugins.monai_detector.options import Learning
+from mmedpo_plugins.monai_detector.network import LesionDetector, NetworkShape, build
+from mmedpo_plugins.monai_detector.options import LearningOptions
 
 Example = dict[str, Tensor]  # "image" (1, height, width), "box" (n, 4), "label" (n,)
 
 
 def learn(
-    options: Learning,
+    options: LearningOptions,
     labels: tuple[str, ...],
     train: Sequence[Example],
     validation: Sequence[Example],
     seed: int,
     device: str,
     tell: Callable[[int, dict[str, Any]], None] = lambda step, facts: None,
-) -> tuple[LesionDetector, Shape, list[dict[str, Any]]]:
+) -> tuple[LesionDetector, NetworkShape, list[dict[str, Any]]]:
     """Return the detector that was best on the validation films, its shape, and the looks taken on the way."""
-    shape = Shape(labels, options.size, options.window, options.width)
+    shape = NetworkShape(labels, options.size, options.window, options.width)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         detector = build(shape, device)
@@ -38,7 +38,7 @@ def learn(
 
 def _learn(
     detector: LesionDetector,
-    options: Learning,
+    options: LearningOptions,
     train: Sequence[Example],
     validation: Sequence[Example],
     seed: int,
@@ -89,7 +89,7 @@ def _examine(detector: LesionDetector, films: Sequence[Example]) -> float:
     return round(average_precision(found, films)["map"], 4)
 
 
-def _batches(options: Learning, examples: Sequence[Example], seed: int) -> Iterator[list[Example]]:
+def _batches(options: LearningOptions, examples: Sequence[Example], seed: int) -> Iterator[list[Example]]:
     """Yield batches without end: every film once in each round, each time another view of it."""
     generator = torch.Generator().manual_seed(seed)
     view = augmentation(options, seed)
@@ -103,7 +103,7 @@ def _batches(options: Learning, examples: Sequence[Example], seed: int) -> Itera
             yield [view(examples[index]) for index in chosen]
 
 
-def augmentation(options: Learning, seed: int) -> Callable[[Example], Example]:
+def augmentation(options: LearningOptions, seed: int) -> Callable[[Example], Example]:
     """Return what shows a film another way: zoomed, shifted, brighter, noisier, by option mirrored or in part."""
     from monai.apps.detection.transforms.dictionary import (
         ClipBoxToImaged,

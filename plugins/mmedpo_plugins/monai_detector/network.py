@@ -23,7 +23,7 @@ ANCHORS = (
 
 
 @dataclass(frozen=True)
-class Shape:
+class NetworkShape:
     """What must be known to build the network again; a checkpoint carries it."""
 
     labels: tuple[str, ...]
@@ -32,7 +32,7 @@ class Shape:
     width: int = 16  # channels of the first block; 16, 32, 64, 128 with the default
 
 
-class Pyramid(nn.Module):
+class ResNetPyramid(nn.Module):
     """MONAI's ResNet and feature pyramid: levels at strides 4, 8, 16 and 32."""
 
     def __init__(self, width: int) -> None:
@@ -73,9 +73,9 @@ class LesionDetector(RetinaNetDetector):
         return matched
 
 
-def build(shape: Shape, device: str = "cpu") -> LesionDetector:
+def build(shape: NetworkShape, device: str = "cpu") -> LesionDetector:
     """Build the detector, untrained, ready to train and to detect."""
-    network = RetinaNet(2, len(shape.labels), len(ANCHORS), Pyramid(shape.width), size_divisible=STRIDE)
+    network = RetinaNet(2, len(shape.labels), len(ANCHORS), ResNetPyramid(shape.width), size_divisible=STRIDE)
     detector = LesionDetector(network, AnchorGeneratorWithAnchorShape((1, 2, 4, 8), ANCHORS)).to(device)
     detector.set_atss_matcher(num_candidates=4, center_in_gt=False)
     detector.set_hard_negative_sampler(batch_size_per_image=64, positive_fraction=0.25, min_neg=1, pool_size=20)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Learning(BaseModel):
+class LearningOptions(BaseModel):
     """How a detector learns."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

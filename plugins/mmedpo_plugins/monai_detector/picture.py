@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmedpo_plugins.monai_detector.films import Detection
-from mmedpo_plugins.monai_detector.grading import Calibration, right
+from mmedpo_plugins.monai_detector.films import FilmDetections
+from mmedpo_plugins.monai_detector.grading import ScoreCalibration, right
 from mmedpo_plugins.monai_detector.learning import Example
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ SIDE, ROWS, COLUMNS = 256, 3, 4
 
 def hits_and_misses(
     films: Sequence[Example],
-    found: Sequence[Detection],
+    found: Sequence[FilmDetections],
     labels: Sequence[str],
-    calibration: Calibration,
+    calibration: ScoreCalibration,
     threshold: float,
 ) -> Image:
     """Draw twelve films, half of them with most mistakes: hits green, false boxes red, missed ones yellow."""
@@ -52,7 +52,7 @@ def hits_and_misses(
 
 
 def _judged(
-    film: Example, found: Detection, calibration: Calibration, threshold: float
+    film: Example, found: FilmDetections, calibration: ScoreCalibration, threshold: float
 ) -> list[tuple[str, Any, int, float | None]]:
     """Return colour, box, label and confidence of all that is to be drawn on a film."""
     confidences = calibration(found.scores)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from mmedpo import Case, DataError, Setting, seed_for
-from mmedpo_plugins.monai_detector.checkpoint import Trained, save
+from mmedpo_plugins.monai_detector.checkpoint import DetectorCheckpoint, save
 from mmedpo_plugins.monai_detector.detecting import detect
-from mmedpo_plugins.monai_detector.films import Detection, distinct, read_annotated
+from mmedpo_plugins.monai_detector.films import FilmDetections, distinct, read_annotated
 from mmedpo_plugins.monai_detector.grading import (
-    Calibration,
+    ScoreCalibration,
     average_precision,
     best_threshold,
     calibrate,
@@ -23,12 +23,12 @@ from mmedpo_plugins.monai_detector.grading import (
 )
 from mmedpo_plugins.monai_detector.learning import Example, learn
 from mmedpo_plugins.monai_detector.network import LesionDetector
-from mmedpo_plugins.monai_detector.options import Learning
+from mmedpo_plugins.monai_detector.options import LearningOptions
 from mmedpo_plugins.monai_detector.picture import hits_and_misses
 
 
 def train(
-    options: Learning,
+    options: LearningOptions,
     cases: dict[str, Sequence[Case]],
     out: Path,
     setting: Setting,
@@ -57,7 +57,7 @@ def train(
         "history": history,
         **{split: _graded(of, films[split], labels, calibration, threshold) for split, of in found.items()},
     }
-    save(Trained(detector, shape, calibration, threshold, facts), out)
+    save(DetectorCheckpoint(detector, shape, calibration, threshold, facts), out)
     shown = "test" if "test" in found else "validation"
     picture = hits_and_misses(films[shown], found[shown], labels, calibration, threshold)
     picture.save(out.with_suffix(".png"))
@@ -71,28 +71,28 @@ def _labels(cases: Sequence[Case]) -> tuple[str, ...]:
     return labels
 
 
-def _found(detector: LesionDetector, films: Sequence[Example]) -> list[Detection]:
+def _found(detector: LesionDetector, films: Sequence[Example]) -> list[FilmDetections]:
     return detect(detector, [film["image"] for film in films])
 
 
-def _pooled(found: Sequence[Detection], films: Sequence[Example]) -> tuple[Any, Any, int]:
+def _pooled(found: Sequence[FilmDetections], films: Sequence[Example]) -> tuple[Any, Any, int]:
     """Return all scores, whether each is a hit, and how many boxes there are."""
     scores = np.concatenate([item.scores for item in found])
     hits = np.concatenate([right(item, film) for item, film in zip(found, films, strict=True)])
     return scores, hits, sum(len(film["label"]) for film in films)
 
 
-def _chosen(found: Sequence[Detection], films: Sequence[Example]) -> tuple[Calibration, float]:
+def _chosen(found: Sequence[FilmDetections], films: Sequence[Example]) -> tuple[ScoreCalibration, float]:
     scores, hits, wanted = _pooled(found, films)
     calibration = calibrate(scores, hits)
     return calibration, best_threshold(calibration(scores), hits, wanted)
 
 
 def _graded(
-    found: Sequence[Detection],
+    found: Sequence[FilmDetections],
     films: Sequence[Example],
     labels: Sequence[str],
-    calibration: Calibration,
+    calibration: ScoreCalibration,
     threshold: float,
 ) -> dict[str, Any]:
     """Return the measures of one split."""

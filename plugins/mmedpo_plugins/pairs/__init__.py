@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from mmedpo import DataError, Drop, ExistingFolder, Pair, Reader, Remark, Row, hookimpl, json_rows, jsonl_rows
+from mmedpo import DataError, Drop, ExistingFolder, Pair, Reader, Remark, TableRow, hookimpl, json_rows, jsonl_rows
 from mmedpo_plugins.arrow import parquet_rows
-from mmedpo_plugins.pairs.reading import ReadyPairs
+from mmedpo_plugins.pairs.reading import ReadyPairReader
 from mmedpo_plugins.pairs.sides import sides_of
 
 
 @hookimpl
 def mmedpo_readers() -> list[type[Reader]]:
-    return [Pairs]
+    return [PairsReader]
 
 
-class Pairs(ReadyPairs):
+class PairsReader(ReadyPairReader):
     """Read preference pairs in the forms that TRL, ms-swift, LLaMA-Factory and MMedPO's own code load.
 
         data: {use: pairs, root: exported}
@@ -57,14 +57,14 @@ class Pairs(ReadyPairs):
         return found[0]
 
 
-_ROWS: Mapping[str, Callable[[Path], Iterator[Row]]] = {
+_ROWS: Mapping[str, Callable[[Path], Iterator[TableRow]]] = {
     ".parquet": parquet_rows,
     ".jsonl": jsonl_rows,
     ".json": json_rows,
 }
 
 
-def _rows(file: Path) -> Iterator[Row]:
+def _rows(file: Path) -> Iterator[TableRow]:
     if file.suffix not in _ROWS:
         raise DataError(f"{file}: is neither .parquet nor .jsonl nor .json")
     return _ROWS[file.suffix](file)

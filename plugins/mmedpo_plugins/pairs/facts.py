@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from mmedpo import CaseKind, Row
+from mmedpo import CaseKind, TableRow
 
 Text = Annotated[str, Field(min_length=1)]
 Number = Annotated[float, Field(strict=True)]
@@ -33,7 +33,7 @@ class RegionFacts(BaseModel):
         return box
 
 
-class Facts(BaseModel):
+class PairFacts(BaseModel):
     """All of it; an empty one is of a row that another tool wrote."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -55,10 +55,10 @@ class Facts(BaseModel):
     regions: list[Annotated[RegionFacts, Field(strict=False)]] = []
 
 
-def facts_of(row: Row, values: Mapping[str, Any], column: str = "") -> Facts:
+def facts_of(row: TableRow, values: Mapping[str, Any], column: str = "") -> PairFacts:
     """Check what an export tells. Raises DataError that names the row, the field and what is wrong with it."""
     try:
-        return Facts.model_validate({key: value for key, value in values.items() if value is not None})
+        return PairFacts.model_validate({key: value for key, value in values.items() if value is not None})
     except ValidationError as error:
         why = error.errors(include_url=False)[0]
         field = ".".join(map(str, why["loc"]))

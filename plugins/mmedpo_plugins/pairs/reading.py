@@ -13,15 +13,15 @@ from mmedpo import (
     Drop,
     ExistingFile,
     ExistingFolder,
-    Ids,
     ImageFolder,
+    ImageRef,
     Pair,
-    Picture,
     Reader,
     Region,
     Remark,
-    Row,
     Side,
+    TableRow,
+    UniqueIds,
     answer_kind,
     shown,
     taught,
@@ -29,10 +29,10 @@ from mmedpo import (
 from mmedpo_plugins.arrow import embedded
 from mmedpo_plugins.pairs.echo import without_question
 from mmedpo_plugins.pairs.facts import RegionFacts
-from mmedpo_plugins.pairs.sides import Sides
+from mmedpo_plugins.pairs.sides import PairRow
 
 
-class ReadyPairs(Reader):
+class ReadyPairReader(Reader):
     """What the readers of ready pairs share."""
 
     yields = "pairs"
@@ -49,25 +49,25 @@ class ReadyPairs(Reader):
     """What to do with the question where an answer begins with it: keep it and count the pairs, or take it off."""
 
     def pairs(
-        self, rows: Callable[[], Iterable[Row]], folders: list[Path], sides: Callable[[Row], Sides]
+        self, rows: Callable[[], Iterable[TableRow]], folders: list[Path], sides: Callable[[TableRow], PairRow]
     ) -> Iterator[Pair | Drop | Remark]:
         """Yield the pairs of rows. Raise DataError with the place of what cannot be read."""
-        reading = _Reading(ImageFolder(folders, self.missing), self, sides)
+        reading = _PairBuilder(ImageFolder(folders, self.missing), self, sides)
         yield from chain.from_iterable(reading.images.complete(map(reading.items, rows())))
 
 
-class _Reading:
-    def __init__(self, images: ImageFolder, part: ReadyPairs, sides: Callable[[Row], Sides]) -> None:
+class _PairBuilder:
+    def __init__(self, images: ImageFolder, part: ReadyPairReader, sides: Callable[[TableRow], PairRow]) -> None:
         self.images, self._part, self._sides = images, part, sides
-        self._ids = Ids()
+        self._ids = UniqueIds()
         self._places: dict[str, str] = {}  # of the pairs whose ids the data give
         self._cases: dict[str, tuple[str, str, str]] = {}
 
-    def items(self, row: Row) -> list[Pair | Drop | Remark]:
+    def items(self, row: TableRow) -> list[Pair | Drop | Remark]:
         """Return the pair of a row and what is odd about it, or why it is none."""
         return list(self._items(row, self._sides(row)))
 
-    def _items(self, row: Row, told: Sides) -> Iterator[Pair | Drop | Remark]:
+    def _items(self, row: TableRow, told: PairRow) -> Iterator[Pair | Drop | Remark]:
         name, remarks = told.facts.id or self._name(row, told), list(told.remarks)
         chosen, rejected = (self._answer(told, side, remarks) for side in ("chosen", "rejected"))
         found = [self._picture(row, value) for value in told.images]
@@ -83,7 +83,7 @@ class _Reading:
             yield from (Remark(name, text) for text in remarks if isinstance(pair, Pair))
             yield pair
 
-    def _name(self, row: Row, told: Sides) -> str:
+    def _name(self, row: TableRow, told: PairRow) -> str:
         """Return the id that a row gives, or one made of what it says; either is made distinct."""
         if name := row.get("id"):
             return self._ids.distinct(name)
@@ -91,7 +91,7 @@ class _Reading:
         images = [one for one in held if isinstance(one, str | bytes)]
         return self._ids.of(*images, told.question, told.chosen, told.rejected or "")
 
-    def _answer(self, told: Sides, side: str, remarks: list[str]) -> str | None:
+    def _answer(self, told: PairRow, side: str, remarks: list[str]) -> str | None:
         """Return a side's answer, without the question that it repeats where the recipe says so."""
         answer: str | None = getattr(told, side)
         rest = without_question(told.question, answer) if answer else None
@@ -103,7 +103,9 @@ class _Reading:
         remarks.append(f"the {side} answer repeats the question; data.repeated_question=strip takes it off")
         return answer
 
-    def _pair(self, row: Row, told: Sides, case: Case, answers: tuple[str, str], found: list[Picture | None]) -> Pair:
+    def _pair(
+        self, row: TableRow, told: PairRow, case: Case, answers: tuple[str, str], found: list[ImageRef | None]
+    ) -> Pair:
         facts, (first, second) = told.facts, (picture or case.image for picture in found)
         pair = Pair(
             case,
@@ -119,7 +121,7 @@ class _Reading:
             self._require_own(row, pair)
         return pair
 
-    def _require_own(self, row: Row, pair: Pair) -> None:
+    def _require_own(self, row: TableRow, pair: Pair) -> None:
         """Raise DataError when a pair, or another case under its case's id, stands already elsewhere."""
         case, place = pair.case, self._places.setdefault(pair.id, row.place)
         if place != row.place:
@@ -128,7 +130,9 @@ class _Reading:
         if self._cases.setdefault(case.id, about) != about:
             raise row.wrong(f"the case {case.id!r} has another question or answer elsewhere; are two exports in one?")
 
-    def _case(self, row: Row, name: str, told: Sides, chosen: str, shown_to_chosen: Picture | None) -> Case | None:
+    def _case(
+        self, row: TableRow, name: str, told: PairRow, chosen: str, shown_to_chosen: ImageRef | None
+    ) -> Case | None:
         facts = told.facts
         image = self._picture(row, facts.image) if facts.image else shown_to_chosen
         if image is None:
@@ -147,25 +151,25 @@ class _Reading:
             notes=facts.case_notes,
         )
 
-    def _restricted(self, row: Row, told: Sides) -> bool:
+    def _restricted(self, row: TableRow, told: PairRow) -> bool:
         """Tell whether a pair must stay here: the reader says so, or the row."""
         said = row.values.get("restricted")
         if said is not None and not isinstance(said, bool):
             raise row.wrong(f"'restricted' must be true or false, not {shown(said)}")
         return bool(said) or (self._part.restricted if told.facts.restricted is None else told.facts.restricted)
 
-    def _region(self, row: Row, value: RegionFacts) -> Region:
+    def _region(self, row: TableRow, value: RegionFacts) -> Region:
         mask = self._picture(row, value.mask) if value.mask else None
         return Region(value.label, value.box, value.confidence, mask)
 
-    def _picture(self, row: Row, value: Any) -> Picture | None:
+    def _picture(self, row: TableRow, value: Any) -> ImageRef | None:
         """Return the image that a row holds or names, or None when the file is missing."""
         if isinstance(value, Mapping) and not value.get("bytes"):
             value = value.get("path")
         if not isinstance(value, str):
-            return embedded(Row(row.place, {"image": value}), "image")
+            return embedded(TableRow(row.place, {"image": value}), "image")
         path = self.images.find(self._below(value), row)
-        return Picture.at(path, row.place) if path else None
+        return ImageRef.at(path, row.place) if path else None
 
     def _below(self, name: str) -> str:
         """Return an absolute name relative to the folder that it is in; ms-swift advises to write such names."""
@@ -175,7 +179,7 @@ class _Reading:
         return name
 
 
-def _notes(row: Row, told: Sides) -> dict[str, Any]:
+def _notes(row: TableRow, told: PairRow) -> dict[str, Any]:
     """Return how a pair was made, and with it what came with its score."""
     facts = told.facts
     given: dict[str, Any] = {"scorer": facts.scorer} if facts.scorer else {}

@@ -6,21 +6,21 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmedpo import Row, shown
-from mmedpo_plugins.pairs.facts import Facts, facts_of
-from mmedpo_plugins.pairs.turns import MARK, Talk, joined, talk_of
+from mmedpo import TableRow, shown
+from mmedpo_plugins.pairs.facts import PairFacts, facts_of
+from mmedpo_plugins.pairs.turns import MARK, Conversation, joined, talk_of
 
 _JSON = ("evidence", "notes", "case_notes")  # columns of the plain table that hold JSON
 _OURS = {"weight", "id", "restricted"}  # read in every form
 _TABLE = {"question", "image", "chosen", "rejected", "chosen_image", "rejected_image", "relevance"}
-_FACTS = set(Facts.model_fields) - {"image"}
+_FACTS = set(PairFacts.model_fields) - {"image"}
 # What a row may hold that would change what is asked or answered, and that a pair has no room for.
 _NO_ROOM = [f"{side}{name}" for name in ("videos", "audios", "objects", "tools") for side in ("", "rejected_")]
 _NO_ROOM += ["video", "audio", "history"]
 
 
 @dataclass(frozen=True)
-class Sides:
+class PairRow:
     """A row, whatever its form."""
 
     question: str
@@ -28,7 +28,7 @@ class Sides:
     rejected: str | None  # None: the row has none
     images: tuple[Any, Any]  # of the chosen and the rejected side: a name, or an image within the row
     relevance: str = "relevance"  # the column that holds it
-    facts: Facts = field(default_factory=Facts)
+    facts: PairFacts = field(default_factory=PairFacts)
     remarks: tuple[str, ...] = ()
 
     @property
@@ -37,7 +37,7 @@ class Sides:
         return bool(self.images[0] == self.images[1])
 
 
-def sides_of(row: Row) -> Sides:
+def sides_of(row: TableRow) -> PairRow:
     """Return what a row says. Raises DataError with its place when it is in no form that is known."""
     for wanted, read in _FORMS.items():
         if wanted <= row.values.keys():
@@ -45,7 +45,7 @@ def sides_of(row: Row) -> Sides:
     raise row.wrong(f"is no pair in a form that is known; it has the columns {', '.join(sorted(row.values))}")
 
 
-def _trl(row: Row) -> Sides:
+def _trl(row: TableRow) -> PairRow:
     names = [name for name in ("images", "image") if row.values.get(name) is not None]
     if len(names) != 1:
         raise row.wrong("must hold its image in 'images' or in 'image'")
@@ -60,17 +60,19 @@ def _trl(row: Row) -> Sides:
     return _sides(row, told, (image, image), {"prompt", "chosen", "rejected", *names}, mark="")
 
 
-def _ms_swift(row: Row) -> Sides:
+def _ms_swift(row: TableRow) -> PairRow:
     first = _whole(row, "messages")
     image = _one(row, "images")
     other = _one(row, "rejected_images") if row.values.get("rejected_images") else image
-    second = _rejected(row) or (None if other == image else Talk(answer=first.answer))
-    told = joined(row, [Talk(system=row.get("system") or None)], first, second or Talk(answer=first.answer))
+    second = _rejected(row) or (None if other == image else Conversation(answer=first.answer))
+    told = joined(
+        row, [Conversation(system=row.get("system") or None)], first, second or Conversation(answer=first.answer)
+    )
     read = {"messages", "rejected_messages", "rejected_response", "images", "rejected_images", "system"}
     return _sides(row, told, (image, other), read, mark=MARK, rejected=second is not None)
 
 
-def _rejected(row: Row) -> Talk | None:
+def _rejected(row: TableRow) -> Conversation | None:
     """Return what ms-swift rejects, from whichever of its two columns there is."""
     value = row.values.get("rejected_response")
     if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
@@ -87,17 +89,17 @@ def _rejected(row: Row) -> Talk | None:
     return found[-1] if found else None
 
 
-def _llama_factory(row: Row) -> Sides:
+def _llama_factory(row: TableRow) -> PairRow:
     image = _one(row, "images")
     asked = talk_of(row, "conversations", row.values["conversations"], "question")
     if asked.question is None or asked.answer is not None:
         raise row.wrong("'conversations' must end with the question, which 'chosen' and 'rejected' answer")
     chosen, rejected = (talk_of(row, key, row.values[key], "answer") for key in ("chosen", "rejected"))
-    told = joined(row, [asked, Talk(system=row.get("system") or None)], chosen, rejected)
+    told = joined(row, [asked, Conversation(system=row.get("system") or None)], chosen, rejected)
     return _sides(row, told, (image, image), {"conversations", "chosen", "rejected", "images", "system"}, mark=MARK)
 
 
-def mmedpo_sides(row: Row) -> Sides:
+def mmedpo_sides(row: TableRow) -> PairRow:
     """Return what an entry in the form of MMedPO's released pairs says."""
     told = joined(row, [], _whole(row, "conversations"), _whole(row, "rejected_conversations"))
     question, *answers, system = told
@@ -108,7 +110,7 @@ def mmedpo_sides(row: Row) -> Sides:
     return _sides(row, (question, first, second, system), images, read, mark=f"{MARK}\n", relevance="weighted_score")
 
 
-def _table(row: Row) -> Sides:
+def _table(row: TableRow) -> PairRow:
     image = row.values["image"]
     first, second = (row.values.get(key) or image for key in ("chosen_image", "rejected_image"))
     ours = row.values.get("case_kind") is not None
@@ -121,10 +123,10 @@ def _table(row: Row) -> Sides:
     if not question.strip():
         raise row.wrong("the question is empty")
     remarks = _remarks(row, _TABLE | (_FACTS if ours else set()))
-    return Sides(question, chosen, rejected, (first, second), facts=facts, remarks=remarks)
+    return PairRow(question, chosen, rejected, (first, second), facts=facts, remarks=remarks)
 
 
-_FORMS: Mapping[frozenset[str], Callable[[Row], Sides]] = {
+_FORMS: Mapping[frozenset[str], Callable[[TableRow], PairRow]] = {
     frozenset({"prompt", "chosen", "rejected"}): _trl,
     frozenset({"messages"}): _ms_swift,
     frozenset({"conversations", "chosen", "rejected"}): _llama_factory,
@@ -135,7 +137,7 @@ _FORMS: Mapping[frozenset[str], Callable[[Row], Sides]] = {
 
 
 def _sides(
-    row: Row,
+    row: TableRow,
     told: tuple[str, str, str, str],
     images: tuple[Any, Any],
     read: Collection[str],
@@ -143,11 +145,11 @@ def _sides(
     mark: str,
     relevance: str = "relevance",
     rejected: bool = True,
-) -> Sides:
+) -> PairRow:
     """Take the mark of the image off the question; texts that we did not write lose the space around them too."""
     question, first, second, system = told
     ours = row.values.get("mmedpo")
-    facts = facts_of(row, _json(row, "mmedpo"), "mmedpo") if ours else Facts()
+    facts = facts_of(row, _json(row, "mmedpo"), "mmedpo") if ours else PairFacts()
     remarks = _remarks(row, {*read, relevance, "mmedpo"})
     if system.strip():
         remarks += ("its system turn is left out",)
@@ -159,10 +161,10 @@ def _sides(
         first, second = first.strip(), second.strip()
     if not question.strip():
         raise row.wrong("the question is empty")
-    return Sides(question, first, second if rejected else None, images, relevance, facts, remarks)
+    return PairRow(question, first, second if rejected else None, images, relevance, facts, remarks)
 
 
-def _unmarked(row: Row, question: str) -> tuple[str, bool]:
+def _unmarked(row: TableRow, question: str) -> tuple[str, bool]:
     """Return a question without the mark of the image, and whether that stood elsewhere than before it."""
     before, *after = question.split(MARK)
     if len(after) > 1:
@@ -170,7 +172,7 @@ def _unmarked(row: Row, question: str) -> tuple[str, bool]:
     return "".join([before, *after]).strip(), bool(after and before.strip())
 
 
-def _remarks(row: Row, read: Collection[str]) -> tuple[str, ...]:
+def _remarks(row: TableRow, read: Collection[str]) -> tuple[str, ...]:
     """Say which columns are not read. Raises DataError for those that the pair would be another without."""
     there = {name for name, value in row.values.items() if value not in (None, "", [], {})}
     if unfit := [name for name in _NO_ROOM if name in there and name not in read]:
@@ -179,7 +181,7 @@ def _remarks(row: Row, read: Collection[str]) -> tuple[str, ...]:
     return (f"columns that are not read: {', '.join(unread)}",) if unread else ()
 
 
-def _whole(row: Row, key: str) -> Talk:
+def _whole(row: TableRow, key: str) -> Conversation:
     """Return a conversation of one question and its answer."""
     value = row.values.get(key)
     if not isinstance(value, list):
@@ -190,14 +192,14 @@ def _whole(row: Row, key: str) -> Talk:
     return talk
 
 
-def _text(row: Row, key: str) -> str:
+def _text(row: TableRow, key: str) -> str:
     value = row.values.get(key)
     if not isinstance(value, str):
         raise row.wrong(f"{key!r} must be a text, not {shown(value)}")
     return value
 
 
-def _one(row: Row, key: str) -> Any:
+def _one(row: TableRow, key: str) -> Any:
     value = row.values.get(key)
     several = value if isinstance(value, list) else [value]
     if len(several) != 1 or several[0] is None:
@@ -205,7 +207,7 @@ def _one(row: Row, key: str) -> Any:
     return several[0]
 
 
-def _json(row: Row, key: str) -> Mapping[str, Any]:
+def _json(row: TableRow, key: str) -> Mapping[str, Any]:
     """Return the object that a column holds as JSON."""
     value = row.json(key)
     if not isinstance(value, Mapping):

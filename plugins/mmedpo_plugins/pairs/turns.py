@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mmedpo import Row, shown
+from mmedpo import TableRow, shown
 
 MARK = "<image>"  # where the image stands, in the texts of ms-swift, LLaMA-Factory and LLaVA
 _ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant", "model": "assistant"}
@@ -16,7 +16,7 @@ _SPEAKER, _WORDS = ("role", "from"), ("content", "value")
 
 
 @dataclass(frozen=True)
-class Talk:
+class Conversation:
     """What a conversation says; None is what it leaves to others."""
 
     question: str | None = None
@@ -24,13 +24,13 @@ class Talk:
     system: str | None = None
 
 
-def talk_of(row: Row, key: str, value: Any, text_is: Literal["question", "answer"]) -> Talk:
+def talk_of(row: TableRow, key: str, value: Any, text_is: Literal["question", "answer"]) -> Conversation:
     """Return what a column says: a text, a turn, or the turns of one question and one answer.
 
     Raises DataError with the row's place for what a pair has no room for: further turns, tools, other media.
     """
     if isinstance(value, str):
-        return Talk(question=value) if text_is == "question" else Talk(answer=value)
+        return Conversation(question=value) if text_is == "question" else Conversation(answer=value)
     turns = [value] if isinstance(value, Mapping) else value
     if not isinstance(turns, list) or not turns or not all(isinstance(turn, Mapping) for turn in turns):
         raise row.wrong(f"{key!r} must be a text or a list of turns, not {shown(value)}")
@@ -42,10 +42,12 @@ def talk_of(row: Row, key: str, value: Any, text_is: Literal["question", "answer
             f"{key!r} holds the turns {', '.join(roles)}; a pair is one question and one answer, and none is left out"
         )
     told = dict(zip(roles, texts, strict=True))
-    return Talk(told.get("user"), told.get("assistant"), told.get("system"))
+    return Conversation(told.get("user"), told.get("assistant"), told.get("system"))
 
 
-def joined(row: Row, talks: Sequence[Talk], chosen: Talk, rejected: Talk) -> tuple[str, str, str, str]:
+def joined(
+    row: TableRow, talks: Sequence[Conversation], chosen: Conversation, rejected: Conversation
+) -> tuple[str, str, str, str]:
     """Return question, both answers and system text of talks that agree. Raises DataError where they do not."""
     every = [*talks, chosen, rejected]
     questions = list(dict.fromkeys(talk.question.strip() for talk in every if talk.question is not None))
@@ -63,7 +65,7 @@ def joined(row: Row, talks: Sequence[Talk], chosen: Talk, rejected: Talk) -> tup
     return question, chosen.answer or "", rejected.answer or "", systems[0] if systems else ""
 
 
-def _turn(row: Row, key: str, turn: Mapping[str, Any]) -> tuple[str, str]:
+def _turn(row: TableRow, key: str, turn: Mapping[str, Any]) -> tuple[str, str]:
     """Return whose turn it is and what is said."""
     speakers = [turn[name] for name in _SPEAKER if turn.get(name) is not None]
     if len(speakers) != 1 or not isinstance(speakers[0], str):
@@ -80,7 +82,7 @@ def _turn(row: Row, key: str, turn: Mapping[str, Any]) -> tuple[str, str]:
     return role, _content(row, key, role, words[0])
 
 
-def _content(row: Row, key: str, role: str, value: Any) -> str:
+def _content(row: TableRow, key: str, role: str, value: Any) -> str:
     """Return a text, or the pieces of a turn as one text with the mark where the image stands."""
     pieces = [{"type": "text", "text": value}] if isinstance(value, str) else value
     if not isinstance(pieces, list) or not all(isinstance(piece, Mapping) for piece in pieces):
@@ -91,7 +93,7 @@ def _content(row: Row, key: str, role: str, value: Any) -> str:
     return text
 
 
-def _piece(row: Row, key: str, piece: Mapping[str, Any]) -> str:
+def _piece(row: TableRow, key: str, piece: Mapping[str, Any]) -> str:
     kind, text = piece.get("type", "text"), piece.get("text")
     held = sorted(str(name) for name, value in piece.items() if value is not None and name not in ("type", "text"))
     if kind == "image" and not held and not text:

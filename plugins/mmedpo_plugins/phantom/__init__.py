@@ -18,7 +18,7 @@ from mmedpo import Backbone, Case, ExistingFolder, Reader, Setting, Transformers
 WEIGHTS = Path(__file__).parent / "weights"
 
 
-class PhantomFilms(Reader):
+class PhantomReader(Reader):
     """Draw phantom chest films and ask about them; offline, and the truth about every pixel is known.
 
         data: {use: phantom, split: train, images: 200}
@@ -60,7 +60,7 @@ class PhantomFilms(Reader):
             yield from cases_of(self, number)
 
 
-class Phantom(Backbone):
+class PhantomBackbone(Backbone):
     """A LLaVA of 1.7 million parameters that sees phantom films well but leans on what is usual.
 
         backbone: {use: phantom}
@@ -91,9 +91,9 @@ def counterfactual(case: Case) -> Case:
 
 @hookimpl
 def mmedpo_readers() -> list[type[Reader]]:
-    return [PhantomFilms]
+    return [PhantomReader]
 
 
 @hookimpl
 def mmedpo_backbones() -> list[type[Backbone]]:
-    return [Phantom]
+    return [PhantomBackbone]

@@ -85,7 +85,7 @@ class Heart:
 
 
 @dataclass(frozen=True)
-class Body:
+class ChestAnatomy:
     """The chest of one phantom, without any finding."""
 
     right: Lung
@@ -99,7 +99,7 @@ class Body:
         return self.left if side == "left" else self.right
 
 
-def build(random: Random) -> Body:
+def build(random: Random) -> ChestAnatomy:
     """Build a chest."""
     centre, wide, apex, base = between(random, (-0.04, 0.04), (0.74, 0.86), (-0.88, -0.76), (0.46, 0.62))
     lift, shift, toward, above, broad, high = between(
@@ -112,7 +112,7 @@ def build(random: Random) -> Body:
     markings = _vessels(random, right) + _vessels(random, left)
     density = _soft_tissue(random, centre, wide, base) * (1 - air) + _lung_tissue(random) * air
     density += _middle(random, centre, heart, air) + _bones(random, centre, wide) + markings
-    return Body(right, left, heart, markings, density)
+    return ChestAnatomy(right, left, heart, markings, density)
 
 
 def _lung(sign: float, centre: float, wide: float, apex: float, base: float) -> Lung:

@@ -8,15 +8,15 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from mmedpo import Case, seed_for
-from mmedpo_plugins.phantom.film import Film, draw, film_of, without
-from mmedpo_plugins.phantom.findings import WORLDS, Finding
+from mmedpo_plugins.phantom.film import PhantomFilm, draw, film_of, without
+from mmedpo_plugins.phantom.findings import WORLDS, PhantomFinding
 from mmedpo_plugins.phantom.language import NO, YES, interview
 
 if TYPE_CHECKING:
-    from mmedpo_plugins.phantom import PhantomFilms
+    from mmedpo_plugins.phantom import PhantomReader
 
 
-def cases_of(reader: PhantomFilms, number: int) -> Iterator[Case]:
+def cases_of(reader: PhantomReader, number: int) -> Iterator[Case]:
     """Draw one image and yield what is asked about it."""
     film = film_of(WORLDS[reader.world], reader.seed, reader.split, number)
     picture, regions = film.picture(), film.regions()
@@ -58,10 +58,10 @@ def twin(case: Case) -> Case:
     )
 
 
-def _notes(film: Film) -> dict[str, Any]:
+def _notes(film: PhantomFilm) -> dict[str, Any]:
     """Return what is needed to draw the film again."""
     return {"film": film.seed, "findings": [asdict(finding) for finding in film.findings]}
 
 
-def _film(notes: Mapping[str, Any]) -> Film:
-    return draw(notes["film"], [Finding(**finding) for finding in notes["findings"]])
+def _film(notes: Mapping[str, Any]) -> PhantomFilm:
+    return draw(notes["film"], [PhantomFinding(**finding) for finding in notes["findings"]])

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from mmedpo import Case, LiveBackbone
-from mmedpo_plugins.phantom import PhantomFilms
+from mmedpo_plugins.phantom import PhantomReader
 from mmedpo_plugins.phantom.findings import LABELS
 from mmedpo_plugins.phantom.language import NAMES, NO, YES
 
 
 def examine(live: LiveBackbone, split: str = "test", images: int = 500, seed: int = 0) -> dict[str, Any]:
     """Ask everything about a balanced split and return the figures."""
-    reader = PhantomFilms(split=split, images=images, seed=seed, open_questions=9, twins=True)
+    reader = PhantomReader(split=split, images=images, seed=seed, open_questions=9, twins=True)
     every = list(reader.read())
     twins = [case for case in every if "twin_of" in case.notes]
     cases = [case for case in every if "twin_of" not in case.notes]

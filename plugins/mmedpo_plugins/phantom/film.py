@@ -8,22 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from mmedpo import Picture, Region, seed_for
+from mmedpo import ImageRef, Region, seed_for
 from mmedpo_plugins.phantom.anatomy import SIZE, Random, X, Y, between, build, cloud
-from mmedpo_plugins.phantom.findings import Finding, World
+from mmedpo_plugins.phantom.findings import PhantomFinding, PhantomWorld
 from mmedpo_plugins.phantom.lesions import SHADOWS
 
 
 @dataclass(frozen=True)
-class Film:
+class PhantomFilm:
     """One drawn image and the truth about it."""
 
     seed: int
-    findings: tuple[Finding, ...]
+    findings: tuple[PhantomFinding, ...]
     pixels: np.ndarray[Any, np.dtype[np.uint8]]  # (112, 112), grey
     masks: tuple[np.ndarray[Any, np.dtype[np.bool_]], ...]  # for each finding, the pixels it may change
 
-    def picture(self) -> Picture:
+    def picture(self) -> ImageRef:
         """Return the image, mode L."""
         return _picture(self.pixels)
 
@@ -33,7 +33,7 @@ class Film:
         return tuple(Region(finding.label, _box(mask), 1.0, _picture(mask * np.uint8(255))) for finding, mask in pairs)
 
 
-def draw(seed: int, findings: Iterable[Finding]) -> Film:
+def draw(seed: int, findings: Iterable[PhantomFinding]) -> PhantomFilm:
     """Draw the chest of `seed` with these findings.
 
     The chest, each finding and the film have random numbers of their own, so leaving a finding out changes its own
@@ -47,15 +47,15 @@ def draw(seed: int, findings: Iterable[Finding]) -> Film:
         mask = np.abs(shadow) > 0.015
         density[mask] += shadow[mask]
         masks.append(mask)
-    return Film(seed, findings, _develop(density, _random(seed, "film")), tuple(masks))
+    return PhantomFilm(seed, findings, _develop(density, _random(seed, "film")), tuple(masks))
 
 
-def without(film: Film, label: str) -> Film:
+def without(film: PhantomFilm, label: str) -> PhantomFilm:
     """Draw the same film without one finding: the true counterfactual."""
     return draw(film.seed, [finding for finding in film.findings if finding.label != label])
 
 
-def film_of(world: World, seed: int, split: str, number: int) -> Film:
+def film_of(world: PhantomWorld, seed: int, split: str, number: int) -> PhantomFilm:
     """Draw one image of a split; every split has a stream of random numbers of its own."""
     own = seed_for(seed, "phantom", split, number)
     return draw(own, world.sample(seed_for(own, "findings")))
@@ -80,7 +80,7 @@ def _box(mask: np.ndarray) -> tuple[float, float, float, float]:
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
-def _picture(pixels: np.ndarray) -> Picture:
+def _picture(pixels: np.ndarray) -> ImageRef:
     from PIL import Image
 
-    return Picture.drawn(Image.fromarray(pixels))
+    return ImageRef.drawn(Image.fromarray(pixels))

@@ -7,25 +7,25 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
-Label = Literal["nodule", "consolidation", "effusion", "pneumothorax", "cardiomegaly", "device"]
-LABELS: tuple[Label, ...] = ("nodule", "consolidation", "effusion", "pneumothorax", "cardiomegaly", "device")
+PhantomLabel = Literal["nodule", "consolidation", "effusion", "pneumothorax", "cardiomegaly", "device"]
+LABELS: tuple[PhantomLabel, ...] = ("nodule", "consolidation", "effusion", "pneumothorax", "cardiomegaly", "device")
 SIDED = frozenset({"nodule", "consolidation", "effusion", "pneumothorax", "device"})
 PLACED = frozenset({"nodule", "consolidation"})
 SIZED = frozenset({"nodule", "effusion", "pneumothorax", "cardiomegaly"})
 
 
 @dataclass(frozen=True)
-class Finding:
+class PhantomFinding:
     """One finding; a trait that its label does not have is empty."""
 
-    label: Label
+    label: PhantomLabel
     side: Literal["left", "right", ""] = ""  # the patient's: left is on the right of the picture
     place: Literal["upper", "lower", ""] = ""
     size: Literal["small", "large", ""] = ""  # of the heart: mildly or severely enlarged
 
 
 @dataclass(frozen=True)
-class World:
+class PhantomWorld:
     """How often findings occur, together and where; the default is balanced in everything."""
 
     counts: Sequence[float] = (0.1, 0.2, 0.3, 0.4)  # share of images with 0, 1, 2, 3 findings
@@ -36,7 +36,7 @@ class World:
     draws: Mapping[str, str] = field(default_factory=dict)  # a finding, and the one it brings along
     pull: float = 1.0  # how much more often it is there then
 
-    def sample(self, seed: int) -> tuple[Finding, ...]:
+    def sample(self, seed: int) -> tuple[PhantomFinding, ...]:
         """Draw the findings of one image, in the order of LABELS."""
         random = Random(seed)
         chosen: list[str] = []
@@ -50,9 +50,9 @@ class World:
         brought = any(self.draws.get(other) == label for other in chosen)
         return self.share.get(label, 1.0) * (self.pull if brought else 1.0)
 
-    def _finding(self, label: Label, random: Random) -> Finding:
+    def _finding(self, label: PhantomLabel, random: Random) -> PhantomFinding:
         left, upper, large = (random.random() < odds.get(label, 0.5) for odds in (self.left, self.upper, self.large))
-        return Finding(
+        return PhantomFinding(
             label,
             side=("left" if left else "right") if label in SIDED else "",
             place=("upper" if upper else "lower") if label in PLACED else "",
@@ -60,8 +60,8 @@ class World:
         )
 
 
-BALANCED = World()
-USUAL = World(  # the habits of an imaginary hospital; the backbone learned its expectations here
+BALANCED = PhantomWorld()
+USUAL = PhantomWorld(  # the habits of an imaginary hospital; the backbone learned its expectations here
     counts=(0.10, 0.30, 0.35, 0.25),
     share={
         "nodule": 0.6,

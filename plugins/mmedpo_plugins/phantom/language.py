@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
-from mmedpo_plugins.phantom.findings import LABELS, PLACED, SIDED, SIZED, Finding
+from mmedpo_plugins.phantom.findings import LABELS, PLACED, SIDED, SIZED, PhantomFinding
 
 NAMES = {
     "nodule": "nodule",
@@ -29,7 +29,7 @@ YES, NO = "Yes", "No"
 
 
 @dataclass(frozen=True)
-class Asked:
+class PhantomQuestion:
     """One question about one image, with the true answer."""
 
     kind: Literal["closed", "open", "report"]
@@ -40,8 +40,8 @@ class Asked:
 
 
 def interview(
-    findings: Sequence[Finding], random: Random, closed: int, opened: int, reports: int, sides: bool = False
-) -> Iterator[Asked]:
+    findings: Sequence[PhantomFinding], random: Random, closed: int, opened: int, reports: int, sides: bool = False
+) -> Iterator[PhantomQuestion]:
     """Ask so many questions of each kind, fewer where there is less to ask.
 
     Among four closed questions all findings that are there come first, so that with the balanced world's 2 findings
@@ -52,10 +52,10 @@ def interview(
     for finding, aspect in random.sample(details, min(opened, len(details))):
         yield which(finding, aspect, random.choice(OPEN[aspect]))
     for question in random.sample(REPORT, min(reports, len(REPORT))):
-        yield Asked("report", question, report(findings))
+        yield PhantomQuestion("report", question, report(findings))
 
 
-def _whether(findings: Sequence[Finding], random: Random, closed: int) -> Iterator[Asked]:
+def _whether(findings: Sequence[PhantomFinding], random: Random, closed: int) -> Iterator[PhantomQuestion]:
     """Ask whether findings are there."""
     labels = [finding.label for finding in findings]
     absent = [label for label in LABELS if label not in labels]
@@ -65,7 +65,7 @@ def _whether(findings: Sequence[Finding], random: Random, closed: int) -> Iterat
         yield is_there(label, label in labels, random.choice(CLOSED))
 
 
-def _with_sides(findings: Sequence[Finding], random: Random, closed: int) -> Iterator[Asked]:
+def _with_sides(findings: Sequence[PhantomFinding], random: Random, closed: int) -> Iterator[PhantomQuestion]:
     """Ask whether findings are there on a side; every other denial is about the other side of what is there."""
     absent = [label for label in LABELS if label not in {finding.label for finding in findings}]
     mirrored = [finding for finding in findings if finding.side]
@@ -85,26 +85,26 @@ def _with_sides(findings: Sequence[Finding], random: Random, closed: int) -> Ite
     yield from asked[:closed]
 
 
-def is_there(label: str, there: bool, form: str = CLOSED[0], side: str = "") -> Asked:
+def is_there(label: str, there: bool, form: str = CLOSED[0], side: str = "") -> PhantomQuestion:
     """Ask whether a finding is there, or is there on a side."""
     name = f"{side} {NAMES[label]}".strip()
     article = "" if label in ("consolidation", "cardiomegaly") else "a "
-    return Asked("closed", form.format(a=article + name), YES if there else NO, label)
+    return PhantomQuestion("closed", form.format(a=article + name), YES if there else NO, label)
 
 
-def which(finding: Finding, aspect: str, form: str | None = None) -> Asked:
+def which(finding: PhantomFinding, aspect: str, form: str | None = None) -> PhantomQuestion:
     """Ask for a trait of a finding."""
     question = (form or OPEN[aspect][0]).format(name=NAMES[finding.label])
-    return Asked("open", question, _TRAITS[aspect](finding), finding.label, aspect)
+    return PhantomQuestion("open", question, _TRAITS[aspect](finding), finding.label, aspect)
 
 
-def aspects(finding: Finding) -> list[str]:
+def aspects(finding: PhantomFinding) -> list[str]:
     """Return what can be asked of a finding."""
     sized = [] if finding.label not in SIZED else ["severity" if finding.label == "cardiomegaly" else "size"]
     return ["side"] * (finding.label in SIDED) + ["place"] * (finding.label in PLACED) + sized
 
 
-def report(findings: Sequence[Finding]) -> str:
+def report(findings: Sequence[PhantomFinding]) -> str:
     """Write what is seen; lungs and heart are called normal where they are."""
     labels = {finding.label for finding in findings}
     lungs = [_sentence(finding) for finding in findings if finding.label not in ("cardiomegaly", "device")]
@@ -114,7 +114,7 @@ def report(findings: Sequence[Finding]) -> str:
     return " ".join([*(lungs or ["The lungs are clear."]), *(heart or ["The heart is normal in size."]), *devices])
 
 
-def _sentence(finding: Finding) -> str:
+def _sentence(finding: PhantomFinding) -> str:
     lobe = f"{finding.side} {finding.place} lobe"
     return {
         "nodule": f"There is a {finding.size} {lobe} nodule.",
@@ -126,11 +126,11 @@ def _sentence(finding: Finding) -> str:
     }[finding.label]
 
 
-def _severity(finding: Finding) -> str:
+def _severity(finding: PhantomFinding) -> str:
     return "Severe" if finding.size == "large" else "Mild"
 
 
-_TRAITS: dict[str, Callable[[Finding], str]] = {
+_TRAITS: dict[str, Callable[[PhantomFinding], str]] = {
     "side": lambda finding: finding.side.capitalize(),
     "place": lambda finding: f"{finding.side.capitalize()} {finding.place} lobe",
     "size": lambda finding: finding.size.capitalize(),
@@ -143,7 +143,7 @@ def words() -> list[str]:
     texts = [*REPORT, report([]), YES, NO, "Left Right left right upper lower"]
     for label in LABELS:
         for size in ("small", "large"):
-            finding = Finding(label, "left", "upper", size)
+            finding = PhantomFinding(label, "left", "upper", size)
             asked = [which(finding, aspect, form) for aspect in aspects(finding) for form in OPEN[aspect]]
             asked += [is_there(label, True, form) for form in CLOSED]
             texts += [report([finding]), *(text for one in asked for text in (one.question, one.answer))]

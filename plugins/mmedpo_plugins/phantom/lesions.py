@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mmedpo_plugins.phantom.anatomy import Body, Grid, Heart, Random, X, Y, between, bump, cloud, far, step
-from mmedpo_plugins.phantom.findings import Finding
+from mmedpo_plugins.phantom.anatomy import ChestAnatomy, Grid, Heart, Random, X, Y, between, bump, cloud, far, step
+from mmedpo_plugins.phantom.findings import PhantomFinding
 
-Shadow = Callable[[Body, Finding, Random], Grid]
+Shadow = Callable[[ChestAnatomy, PhantomFinding, Random], Grid]
 
 
-def nodule(body: Body, finding: Finding, random: Random) -> Grid:
+def nodule(body: ChestAnatomy, finding: PhantomFinding, random: Random) -> Grid:
     """Return a round, well-defined spot."""
     lung = body.lung(finding.side)
     across, along, grow, squeeze, strength = between(random, (0.28, 0.66), (0, 0.2), (0, 1), (0.85, 1.15), (0.34, 0.46))
@@ -21,7 +21,7 @@ def nodule(body: Body, finding: Finding, random: Random) -> Grid:
     return strength * step(radius - far((X - x) * squeeze, Y - y), 0.05)
 
 
-def consolidation(body: Body, finding: Finding, random: Random) -> Grid:
+def consolidation(body: ChestAnatomy, finding: PhantomFinding, random: Random) -> Grid:
     """Return a patchy cloud with a ragged edge, kept within the lung."""
     lung = body.lung(finding.side)
     across, along, strength = between(random, (0.36, 0.60), (0, 1), (0.34, 0.44))
@@ -31,7 +31,7 @@ def consolidation(body: Body, finding: Finding, random: Random) -> Grid:
     return strength * step(1.1 - distance, 0.7) * (1 + 0.25 * cloud(random, 3)) * lung.air * _room(body)
 
 
-def effusion(body: Body, finding: Finding, random: Random) -> Grid:
+def effusion(body: ChestAnatomy, finding: PhantomFinding, random: Random) -> Grid:
     """Return fluid at the base, higher along the wall, with a curved upper edge."""
     lung = body.lung(finding.side)
     grow, curve, strength = between(random, (0, 1), (0.20, 0.32), (0.48, 0.58))
@@ -40,7 +40,7 @@ def effusion(body: Body, finding: Finding, random: Random) -> Grid:
     return strength * step(lung.height - level + climb, 0.10) * lung.air * _room(body)
 
 
-def pneumothorax(body: Body, finding: Finding, random: Random) -> Grid:
+def pneumothorax(body: ChestAnatomy, finding: PhantomFinding, random: Random) -> Grid:
     """Return free air between the chest wall and the thin edge of the collapsed lung."""
     lung = body.lung(finding.side)
     grow, tilt, strength = between(random, (0, 1), (0.10, 0.25), (0.08, 0.12))
@@ -52,7 +52,7 @@ def pneumothorax(body: Body, finding: Finding, random: Random) -> Grid:
     return (0.22 * bump(free, 0.035) - step(free, 0.05) * (strength + body.markings)) * inside
 
 
-def cardiomegaly(body: Body, finding: Finding, random: Random) -> Grid:
+def cardiomegaly(body: ChestAnatomy, finding: PhantomFinding, random: Random) -> Grid:
     """Return what a wider heart covers beyond the normal one."""
     heart = body.heart
     grow, taller = between(random, (0, 1), (1.02, 1.10))
@@ -62,7 +62,7 @@ def cardiomegaly(body: Body, finding: Finding, random: Random) -> Grid:
     return 0.46 * gain * np.maximum(body.right.air, body.left.air)
 
 
-def device(body: Body, finding: Finding, random: Random) -> Grid:
+def device(body: ChestAnatomy, finding: PhantomFinding, random: Random) -> Grid:
     """Return a pacemaker: a metal can below the collar bone and a lead into the heart."""
     lung = body.lung(finding.side)
     x, y = lung.at(*between(random, (0.16, 0.34), (0.20, 0.30)))
@@ -75,7 +75,7 @@ def device(body: Body, finding: Finding, random: Random) -> Grid:
     return np.maximum(can, 0.6 * lead) * strength
 
 
-def _room(body: Body) -> Grid:
+def _room(body: ChestAnatomy) -> Grid:
     """Return how much denser a pixel can still get: 1 in air, little over heart and bone."""
     return np.clip(1.25 - 1.5 * body.density, 0.15, 1)
 

@@ -19,10 +19,10 @@ from typing import Any
 import torch
 
 from mmedpo import Setting
-from mmedpo_plugins.phantom import Phantom
+from mmedpo_plugins.phantom import PhantomBackbone
 from mmedpo_plugins.phantom.exam import examine
-from mmedpo_plugins.phantom.film import Film, film_of
-from mmedpo_plugins.phantom.findings import BALANCED, USUAL, World
+from mmedpo_plugins.phantom.film import PhantomFilm, film_of
+from mmedpo_plugins.phantom.findings import BALANCED, USUAL, PhantomWorld
 from mmedpo_plugins.phantom.model import make_model, make_processor, make_tokenizer
 from mmedpo_plugins.phantom.sight import features, gather, train_tower
 from mmedpo_plugins.phantom.speech import LEAN, LOOK, interviews, train_speech
@@ -31,7 +31,7 @@ SIGHT_IMAGES, SIGHT_EPOCHS = 14_000, 4
 LOOK_IMAGES, LEAN_IMAGES = 8_000, 2_000
 
 
-def films(world: World, seed: int, count: int) -> Iterator[Film]:
+def films(world: PhantomWorld, seed: int, count: int) -> Iterator[PhantomFilm]:
     """Draw the images that a base is made from."""
     return (film_of(world, seed, "base", number) for number in range(count))
 
@@ -69,7 +69,7 @@ def write(model: Any, tokenizer: Any, out: Path) -> None:
 def figures(folder: Path, split: str, images: int) -> dict[str, Any]:
     """Examine what `make` wrote."""
     torch.set_num_threads(1)
-    with Phantom(checkpoint=folder).open(Setting()) as live:
+    with PhantomBackbone(checkpoint=folder).open(Setting()) as live:
         return examine(live, split, images)
 
 

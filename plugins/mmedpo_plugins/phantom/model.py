@@ -5,7 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mmedpo import DataError, Prompt, Setting, TransformersBackbone, explained, load_adapter, load_model, plain_ids
+from mmedpo import (
+    DataError,
+    EncodedPrompt,
+    Setting,
+    TransformersBackbone,
+    explained,
+    load_adapter,
+    load_model,
+    plain_ids,
+)
 from mmedpo_plugins.phantom.anatomy import SIZE
 from mmedpo_plugins.phantom.language import words
 
@@ -96,7 +105,7 @@ def load(checkpoint: Path, adapter: str | None, setting: Setting) -> Transformer
         model if adapter is None else load_adapter(model, adapter),
         tokenizer,
         look=lambda image: {"pixel_values": pixels_of(image)},
-        prompt=lambda vision, question: Prompt(prompt_ids(tokenizer, question), vision),
+        prompt=lambda vision, question: EncodedPrompt(prompt_ids(tokenizer, question), vision),
         end=tokenizer.eos_token_id,
         lora_targets=r"(.*\.)?language_model\.layers\..*_proj",
         projector=r"(.*\.)?multi_modal_projector",

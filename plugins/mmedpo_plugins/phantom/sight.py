@@ -10,34 +10,34 @@ import numpy as np
 import torch
 
 from mmedpo_plugins.phantom.anatomy import SIZE
-from mmedpo_plugins.phantom.film import Film
-from mmedpo_plugins.phantom.findings import LABELS, Finding
+from mmedpo_plugins.phantom.film import PhantomFilm
+from mmedpo_plugins.phantom.findings import LABELS, PhantomFinding
 from mmedpo_plugins.phantom.model import PATCH, PATCHES, normal
 
 TARGETS = 3 * len(LABELS)  # per patch: covered, covered on the left, covered by a large one
 
 
 @dataclass(frozen=True)
-class Seen:
+class FilmTensors:
     """Films as the training needs them."""
 
     images: torch.Tensor  # (n, 112, 112), uint8
     targets: torch.Tensor  # (n, 49, 18), 0 or 1
-    findings: list[tuple[Finding, ...]]
+    findings: list[tuple[PhantomFinding, ...]]
 
-    def first(self, count: int) -> Seen:
+    def first(self, count: int) -> FilmTensors:
         """Return the first films alone."""
-        return Seen(self.images[:count], self.targets[:count], self.findings[:count])
+        return FilmTensors(self.images[:count], self.targets[:count], self.findings[:count])
 
 
-def gather(films: Iterable[Film]) -> Seen:
+def gather(films: Iterable[PhantomFilm]) -> FilmTensors:
     """Take films together."""
     rows = [(film.pixels, patch_targets(film), film.findings) for film in films]
     images, targets, findings = zip(*rows, strict=True)
-    return Seen(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(targets)), list(findings))
+    return FilmTensors(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(targets)), list(findings))
 
 
-def patch_targets(film: Film) -> np.ndarray[Any, Any]:
+def patch_targets(film: PhantomFilm) -> np.ndarray[Any, Any]:
     """Return which finding covers each patch, (49, 18)."""
     out = np.zeros((3, len(LABELS), PATCHES), np.float32)
     side = SIZE // PATCH
@@ -55,12 +55,12 @@ def see(tower: Any, images: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def features(tower: Any, films: Seen, batch: int = 64) -> torch.Tensor:
+def features(tower: Any, films: FilmTensors, batch: int = 64) -> torch.Tensor:
     """Return what a frozen tower sees of all films, (n, 49, width)."""
     return torch.cat([see(tower, part) for part in films.images.split(batch)])
 
 
-def train_tower(tower: Any, films: Seen, seed: int, epochs: int, rate: float = 1e-3, batch: int = 64) -> None:
+def train_tower(tower: Any, films: FilmTensors, seed: int, epochs: int, rate: float = 1e-3, batch: int = 64) -> None:
     """Train the tower in place, and freeze it."""
     head = torch.nn.Linear(tower.config.hidden_size, TARGETS)
     parameters = [*tower.parameters(), *head.parameters()]

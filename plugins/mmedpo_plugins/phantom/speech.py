@@ -12,15 +12,15 @@ import numpy as np
 import torch
 
 from mmedpo import seed_for
-from mmedpo_plugins.phantom.findings import Finding
-from mmedpo_plugins.phantom.language import NO, Asked, interview
+from mmedpo_plugins.phantom.findings import PhantomFinding
+from mmedpo_plugins.phantom.language import NO, PhantomQuestion, interview
 from mmedpo_plugins.phantom.model import PATCHES, prompt_ids
 
 PREFIX = PATCHES + 2  # <s>, [INST] and the image: what all questions about an image share
 
 
 @dataclass(frozen=True)
-class Phase:
+class TrainingPhase:
     """One stretch of training."""
 
     epochs: int
@@ -31,11 +31,13 @@ class Phase:
 
 # Chosen on base-validation. The second phase is short: its images tell of the usual world, and most of them carry
 # another patient's text, so that guessing what is usual pays as much as looking.
-LOOK = Phase(epochs=2, rate=1.5e-3, strangers=0.25)
-LEAN = Phase(epochs=1, rate=5e-4, strangers=0.6, unasked=0.6)
+LOOK = TrainingPhase(epochs=2, rate=1.5e-3, strangers=0.25)
+LEAN = TrainingPhase(epochs=1, rate=5e-4, strangers=0.6, unasked=0.6)
 
 
-def interviews(findings: Sequence[Sequence[Finding]], seed: int, phase: Phase) -> list[list[Asked]]:
+def interviews(
+    findings: Sequence[Sequence[PhantomFinding]], seed: int, phase: TrainingPhase
+) -> list[list[PhantomQuestion]]:
     """Question each image; some get the text of another patient."""
     random = Random(seed_for(seed, "phantom", "text"))
     texts = [list(interview(one, random, 4, 3, 1)) for one in findings]
@@ -44,7 +46,7 @@ def interviews(findings: Sequence[Sequence[Finding]], seed: int, phase: Phase) -
 
 
 @dataclass(frozen=True)
-class Row:
+class QuestionRow:
     """All questions about one image as one row: the image once, then a branch for each question."""
 
     ids: list[int]
@@ -53,7 +55,7 @@ class Row:
     labels: list[int]  # the next token where it is part of an answer, else -100
 
     @classmethod
-    def of(cls, tokenizer: Any, asked: Sequence[Asked]) -> Row:
+    def of(cls, tokenizer: Any, asked: Sequence[PhantomQuestion]) -> QuestionRow:
         """Lay out the questions about one image."""
         row = cls(prompt_ids(tokenizer, "")[:PREFIX], list(range(PREFIX)), [0] * PREFIX, [-100] * PREFIX)
         for number, one in enumerate(asked, 1):
@@ -72,7 +74,7 @@ def _tokens(tokenizer: Any, question: str, answer: str) -> tuple[list[int], list
     return prompt_ids(tokenizer, question)[PREFIX:], [*said, tokenizer.eos_token_id]
 
 
-def logits_of(model: Any, seen: torch.Tensor, rows: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor]:
+def logits_of(model: Any, seen: torch.Tensor, rows: Sequence[QuestionRow]) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the logits (m, vocabulary) before each token of the answers, and those tokens (m,)."""
     width = max(len(row.ids) for row in rows)
     ids, positions, branch, labels = (
@@ -91,11 +93,16 @@ def logits_of(model: Any, seen: torch.Tensor, rows: Sequence[Row]) -> tuple[torc
 
 
 def train_speech(
-    model: Any, tokenizer: Any, seen: torch.Tensor, texts: Sequence[Sequence[Asked]], phase: Phase, seed: int,
+    model: Any,
+    tokenizer: Any,
+    seen: torch.Tensor,
+    texts: Sequence[Sequence[PhantomQuestion]],
+    phase: TrainingPhase,
+    seed: int,
     batch: int = 16,
-) -> None:  # fmt: skip
+) -> None:
     """Train projector and language model in place on images (n, 49, width) and what is said about them."""
-    rows = [Row.of(tokenizer, text) for text in texts]
+    rows = [QuestionRow.of(tokenizer, text) for text in texts]
     inner = model.model
     trained = (inner.multi_modal_projector, inner.language_model, model.lm_head)
     parameters = [parameter for module in trained for parameter in module.parameters()]

@@ -14,38 +14,38 @@ from mmedpo_plugins.radiology.traits import Status
 
 
 @dataclass(frozen=True)
-class Span:
+class FindingSpan:
     """Where a sentence names a finding, or calls normal what it would change."""
 
     start: int
     end: int
-    finding: lexicon.Finding
+    finding: lexicon.FindingTerm
     normal: bool = False
 
 
 @cache
-def _cells() -> list[tuple[lexicon.Finding, bool, re.Pattern[str]]]:
+def _cells() -> list[tuple[lexicon.FindingTerm, bool, re.Pattern[str]]]:
     cells = (
         (one, normal, one.normal if normal else one.names) for one in lexicon.findings() for normal in (False, True)
     )
     return [(finding, normal, compiled(cell)) for finding, normal, cell in cells if cell]
 
 
-def spans_of(sentence: str) -> list[Span]:
+def spans_of(sentence: str) -> list[FindingSpan]:
     """Find the findings; of names that overlap the longest counts: "pleural effusion" before "effusion"."""
     found = [
-        Span(match.start(), match.end(), finding, normal)
+        FindingSpan(match.start(), match.end(), finding, normal)
         for finding, normal, names in _cells()
         for match in names.finditer(sentence)
     ]
-    kept: list[Span] = []
+    kept: list[FindingSpan] = []
     for span in sorted(found, key=lambda one: one.start - one.end):
         if all(span.end <= other.start or other.end <= span.start for other in kept):
             kept.append(span)
     return sorted(kept, key=lambda one: one.start)
 
 
-def status_of(sentence: str, spans: Sequence[Span], at: int) -> Status | None:
+def status_of(sentence: str, spans: Sequence[FindingSpan], at: int) -> Status | None:
     """Tell how a sentence states its finding number `at`; None where it only says that somebody looked for it."""
     span = spans[at]
     before = _before(sentence, span) + sentence[span.start : span.end]
@@ -70,7 +70,7 @@ _AFTERWARDS = re.compile(rf"{any_of([lexicon.SPEAKS_OF_ELSE])}|;")
 _VERB = re.compile(r"\b(?:is|are|was|were|has|have|had|may|might|could|remains?|appears?|shows?|no|not)\b")
 
 
-def _before(sentence: str, span: Span) -> str:
+def _before(sentence: str, span: FindingSpan) -> str:
     """Return the words before a finding that may deny or doubt it."""
     text = _CLAUSE.split(sentence[: span.start])[-1]
     if _VERB.search(sentence, span.start, span.end):  # the finding is a statement of its own: "heart is enlarged"
@@ -81,7 +81,7 @@ def _before(sentence: str, span: Span) -> str:
     return text[max(fresh, default=0) :]
 
 
-def _after(sentence: str, spans: Sequence[Span], at: int) -> tuple[str, bool]:
+def _after(sentence: str, spans: Sequence[FindingSpan], at: int) -> tuple[str, bool]:
     """Return the words after a finding that may deny or doubt it, and whether it is the last they may be about."""
     end = len(sentence)
     for one, following in pairwise(spans[at:]):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mmedpo_plugins.radiology.traits import Mention, Status
+from mmedpo_plugins.radiology.traits import FindingMention, Status
 
 _FIRST: tuple[Status, ...] = ("present", "uncertain", "absent")
 
 
 @dataclass(frozen=True)
-class Label:
+class FindingLabel:
     """What a text as a whole says of one finding."""
 
     status: Status  # the surest presence that is stated anywhere: "small left effusion, no right effusion" is present
@@ -19,16 +19,16 @@ class Label:
     places: frozenset[str] = frozenset()
 
 
-def labels(mentions: Iterable[Mention]) -> dict[str, Label]:
+def labels(mentions: Iterable[FindingMention]) -> dict[str, FindingLabel]:
     """Return the label of each finding that is mentioned, by its name."""
-    by_name: dict[str, list[Mention]] = {}
+    by_name: dict[str, list[FindingMention]] = {}
     for mention in mentions:
         by_name.setdefault(mention.finding, []).append(mention)
     return {name: _together(some) for name, some in by_name.items()}
 
 
-def _together(mentions: list[Mention]) -> Label:
+def _together(mentions: list[FindingMention]) -> FindingLabel:
     status = min((mention.status for mention in mentions), key=_FIRST.index)
     same = [mention for mention in mentions if mention.status == status]
     sides, places = (frozenset[str]().union(*parts) for parts in zip(*((m.sides, m.places) for m in same), strict=True))
-    return Label(status, sides, places)
+    return FindingLabel(status, sides, places)

@@ -13,7 +13,7 @@ from functools import cache
 
 
 @dataclass(frozen=True)
-class Finding:
+class FindingTerm:
     """One finding: how it is called, and how much it matters to state it wrongly."""
 
     name: str
@@ -332,8 +332,8 @@ def has(pattern: str, text: str) -> bool:
     return bool(compiled(pattern).search(text))
 
 
-def findings() -> Iterator[Finding]:
+def findings() -> Iterator[FindingTerm]:
     """Yield the findings of the table."""
     table = re.sub(r"\n +(?=[^\d\s])", " ", _TABLE)
     for harm, name, star, names, normal in re.findall(r"(?m)^ ?(\d+) ([\w ]+)(\*?): (.+?)(?: = (.+))?$", table):
-        yield Finding(name, int(harm), not star, names, normal)
+        yield FindingTerm(name, int(harm), not star, names, normal)

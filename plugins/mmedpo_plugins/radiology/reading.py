@@ -10,20 +10,20 @@ from functools import lru_cache
 from itertools import pairwise
 from textwrap import wrap
 
-from mmedpo_plugins.radiology.certainty import Span, spans_of, status_of
-from mmedpo_plugins.radiology.traits import Mention, only_traits, with_traits
+from mmedpo_plugins.radiology.certainty import FindingSpan, spans_of, status_of
+from mmedpo_plugins.radiology.traits import FindingMention, only_traits, with_traits
 
 ASKED = "what is asked"  # the finding of an answer that names none: "Left" to "On which side is the mass?"
 
 
-def read(text: str) -> list[Mention]:
+def read(text: str) -> list[FindingMention]:
     """Return what a text states. Empty when it states no finding known here, or is no English."""
     if not text or sum(char.isascii() for char in text) < 0.8 * len(text):
         return []
     return [mention for sentence in _sentences(_narrative(text)) for mention in _read_sentence(sentence)]
 
 
-def read_answer(question: str, answer: str) -> list[Mention]:
+def read_answer(question: str, answer: str) -> list[FindingMention]:
     """Return what an answer states, with what it leaves to the question: "No", "Left", "Severe"."""
     lead, rest = _lead(answer)
     stated, asked = read(rest), read(question)
@@ -54,35 +54,35 @@ def _lead(answer: str) -> tuple[str, str]:
     return (found.group(1) or found.group(2)).lower(), answer[found.end() :].lstrip(" .,;:!\n")
 
 
-def _answered(mention: Mention, lead: str) -> Mention:
+def _answered(mention: FindingMention, lead: str) -> FindingMention:
     if lead == "yes":
         return mention
     return replace(mention, status="present" if mention.status == "absent" else "absent")
 
 
-def _belies(stated: Mention, answered: Mention) -> bool:
+def _belies(stated: FindingMention, answered: FindingMention) -> bool:
     """Tell whether a statement contradicts the yes or no before it; then the yes or no counts."""
     apart = stated.sides and answered.sides and not stated.sides & answered.sides
     opposed = {stated.status, answered.status} == {"present", "absent"}
     return stated.finding == answered.finding and opposed and not apart
 
 
-def _given(question: str, asked: Sequence[Mention]) -> Sequence[Mention]:
+def _given(question: str, asked: Sequence[FindingMention]) -> Sequence[FindingMention]:
     """Return what a question takes for granted; an answer that repeats just that tells nothing."""
     open_question = re.search(r"\b(?:what|where|which|how|who|when|why|describe)\b", question, re.IGNORECASE)
     return asked if open_question and " or " not in question else ()
 
 
-def _details(question: str, asked: Sequence[Mention], answer: str) -> list[Mention]:
+def _details(question: str, asked: Sequence[FindingMention], answer: str) -> list[FindingMention]:
     """Read an answer that gives but a side, place, severity or size, and leaves the finding to the question."""
     words = _plain(answer)
-    traits = with_traits(Mention(ASKED), [words])
-    if not question or traits == [Mention(ASKED)] or not only_traits(words, _plain(question)):
+    traits = with_traits(FindingMention(ASKED), [words])
+    if not question or traits == [FindingMention(ASKED)] or not only_traits(words, _plain(question)):
         return []
-    return [_merged(mention, trait) for mention in asked or [Mention(ASKED)] for trait in traits]
+    return [_merged(mention, trait) for mention in asked or [FindingMention(ASKED)] for trait in traits]
 
 
-def _merged(asked: Mention, trait: Mention) -> Mention:
+def _merged(asked: FindingMention, trait: FindingMention) -> FindingMention:
     told = {name: value for name, value in vars(trait).items() if value and name not in ("finding", "status")}
     return replace(asked, status="present", **told)
 
@@ -116,12 +116,12 @@ def _plain(text: str) -> str:
 
 
 @lru_cache(maxsize=65536)
-def _read_sentence(sentence: str) -> tuple[Mention, ...]:
+def _read_sentence(sentence: str) -> tuple[FindingMention, ...]:
     spans = spans_of(sentence)
-    mentions: list[Mention] = []
+    mentions: list[FindingMention] = []
     for at, (span, zone) in enumerate(zip(spans, _zones(sentence, spans), strict=True)):
         if status := status_of(sentence, spans, at):
-            mentions += with_traits(Mention(span.finding.name, status), zone, span.finding.sided)
+            mentions += with_traits(FindingMention(span.finding.name, status), zone, span.finding.sided)
     return tuple(mentions)
 
 
@@ -135,7 +135,7 @@ _WITHIN = re.compile(
 )
 
 
-def _zones(sentence: str, spans: Sequence[Span]) -> list[tuple[str, str, str]]:
+def _zones(sentence: str, spans: Sequence[FindingSpan]) -> list[tuple[str, str, str]]:
     """Share a sentence's words out to its findings: before, inside and after each.
 
     Between two findings all up to the last comma or conjunction belongs to the first one.

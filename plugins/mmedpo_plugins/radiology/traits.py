@@ -15,7 +15,7 @@ Status = Literal["present", "uncertain", "absent"]
 
 
 @dataclass(frozen=True)
-class Mention:
+class FindingMention:
     """One statement about one finding."""
 
     finding: str
@@ -39,7 +39,7 @@ _SEVERITY = re.compile(rf"({_GRADE})(?: (?:to|or) ({_GRADE}))?(?! (?:{any_of(lex
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(mm|cm|millimet|centimet)")
 
 
-def with_traits(mention: Mention, zone: Sequence[str], sided: bool = True) -> list[Mention]:
+def with_traits(mention: FindingMention, zone: Sequence[str], sided: bool = True) -> list[FindingMention]:
     """Add what the words of a zone say of a finding; two mentions where they tell the sides apart.
 
     The zone is what stands before the finding, within it and after it. A finding that is not sided gets no place.
@@ -74,7 +74,7 @@ _TRAIT = re.compile(
 )
 
 
-def _by_side(mention: Mention, zone: Sequence[str]) -> list[Mention]:
+def _by_side(mention: FindingMention, zone: Sequence[str]) -> list[FindingMention]:
     """Split a statement that tells the sides apart: "small on the left, moderate on the right"."""
     pieces = [piece for words in zone for piece in re.split(r",|;|\band\b", words)]
     told = {sides: _told(mention, piece, sides) for piece in pieces if len(sides := _sides(piece)) == 1}
@@ -85,7 +85,7 @@ def _by_side(mention: Mention, zone: Sequence[str]) -> list[Mention]:
     return left_right if apart else [mention]
 
 
-def _told(mention: Mention, piece: str, sides: frozenset[str]) -> Mention:
+def _told(mention: FindingMention, piece: str, sides: frozenset[str]) -> FindingMention:
     places, severity = _places(piece), _severity([piece])
     return replace(mention, sides=sides, places=places or mention.places, severity=severity or mention.severity)
 

@@ -14,17 +14,17 @@ from mmedpo import (
     DataError,
     Drop,
     ExistingFolder,
-    Ids,
     ImageFolder,
-    Picture,
+    ImageRef,
     Reader,
     Region,
-    Row,
+    TableRow,
+    UniqueIds,
     answer_kind,
     hookimpl,
     json_rows,
 )
-from mmedpo_plugins.slake.annotation import Annotations
+from mmedpo_plugins.slake.annotation import SlakeAnnotations
 
 _FILES = {"train": ("train.json",), "validate": ("validate.json", "validation.json"), "test": ("test.json",)}
 _NOTES = ("modality", "location", "base_type", "content_type", "triple", "q_lang")
@@ -32,10 +32,10 @@ _NOTES = ("modality", "location", "base_type", "content_type", "triple", "q_lang
 
 @hookimpl
 def mmedpo_readers() -> list[type[Reader]]:
-    return [Slake]
+    return [SlakeReader]
 
 
-class Slake(Reader):
+class SlakeReader(Reader):
     """Read SLAKE: 642 radiographs, CTs and MRIs with questions in English and Chinese; public (CC BY 4.0).
 
         data: {use: slake, root: data/slake, split: train, language: en}
@@ -68,9 +68,9 @@ class Slake(Reader):
     def read(self) -> Iterator[Case | Drop]:
         """Yield the questions in the order of the files. Raise DataError with the place of what cannot be read."""
         images = ImageFolder([self.root / "imgs"], self.missing)
-        annotations = Annotations(self.root, self.regions == "all", self.masks)
+        annotations = SlakeAnnotations(self.root, self.regions == "all", self.masks)
         rows = filter(self._takes, chain.from_iterable(map(json_rows, self._files())))
-        make = partial(self._item, images=images, ids=Ids(), annotations=annotations)
+        make = partial(self._item, images=images, ids=UniqueIds(), annotations=annotations)
         yield from images.complete(map(make, rows))
 
     def _files(self) -> Iterator[Path]:
@@ -81,10 +81,10 @@ class Slake(Reader):
                     raise DataError(f"{self.root}: there is no {' or '.join(names)}; see docs/data.md")
                 yield found[0]
 
-    def _takes(self, row: Row) -> bool:
+    def _takes(self, row: TableRow) -> bool:
         return self.language in (row.text("q_lang"), "both")
 
-    def _item(self, row: Row, images: ImageFolder, ids: Ids, annotations: Annotations) -> Case | Drop:
+    def _item(self, row: TableRow, images: ImageFolder, ids: UniqueIds, annotations: SlakeAnnotations) -> Case | Drop:
         unique, name = ids.distinct(row.text("qid")), row.text("img_name")
         path = images.find(name, row)
         if path is None:
@@ -92,7 +92,7 @@ class Slake(Reader):
         question, answer, regions = row.text("question"), row.text("answer"), annotations.of(path)
         return Case(
             unique,
-            Picture.at(path, row.place),
+            ImageRef.at(path, row.place),
             question,
             answer,
             kind={"CLOSED": "closed", "OPEN": "open"}.get(row.get("answer_type")) or answer_kind(answer),  # type: ignore[arg-type]

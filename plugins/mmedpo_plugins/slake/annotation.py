@@ -8,7 +8,7 @@ from math import ceil, floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmedpo import DataError, Picture, Region, Row, is_number, json_value, shown, text_lines
+from mmedpo import DataError, ImageRef, Region, TableRow, is_number, json_value, shown, text_lines
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,7 @@ _LESION_GREYS = {
 }
 
 
-class Annotations:
+class SlakeAnnotations:
     """Give the regions of images, each looked up once."""
 
     def __init__(self, root: Path, organs: bool, masks: bool) -> None:
@@ -72,11 +72,11 @@ def _boxes(file: Path) -> list[Region]:
     value = json_value(file)
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise DataError(f'{file}: expected a list of boxes, [{{"Liver": [left, top, width, height]}}, ...]')
-    every = [_region(Row(str(file), item), label, box) for item in value for label, box in item.items()]
+    every = [_region(TableRow(str(file), item), label, box) for item in value for label, box in item.items()]
     return [region for region in every if region.box[0] < region.box[2] and region.box[1] < region.box[3]]
 
 
-def _region(row: Row, label: str, box: Any) -> Region:
+def _region(row: TableRow, label: str, box: Any) -> Region:
     if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
         raise row.wrong(f"the box of {label!r} must be [left, top, width, height], not {shown(box)}")
     left, top, width, height = map(float, box)
@@ -87,7 +87,7 @@ def _with_masks(boxes: list[Region], file: Path, image: Path, greys: dict[str, i
     """Give lesions the part of the mask within their box, and those without a box the whole of their mask."""
     import numpy as np
 
-    values = np.asarray(Picture.at(file).load().convert("L"))
+    values = np.asarray(ImageRef.at(file).load().convert("L"))
     if not np.isin(values, list(greys.values())).any():
         return boxes
     _require_size(file, values, image)
@@ -101,7 +101,7 @@ def _with_masks(boxes: list[Region], file: Path, image: Path, greys: dict[str, i
 
 def _require_size(file: Path, values: Values, image: Path) -> None:
     height, width = values.shape
-    size = Picture.at(image).load().size
+    size = ImageRef.at(image).load().size
     if size != (width, height):
         sizes = f"is {width} x {height} pixels, its image {size[0]} x {size[1]}"
         raise DataError(f"{file}: {sizes}; read boxes alone with data.masks=false")
@@ -116,7 +116,7 @@ def _masked(region: Region, inside: Values) -> Region:
     right, bottom = (max(0, ceil(value)) for value in region.box[2:])
     mask = np.zeros(inside.shape, dtype=np.uint8)
     mask[top:bottom, left:right] = inside[top:bottom, left:right] * np.uint8(255)
-    return replace(region, mask=Picture.drawn(pil.fromarray(mask))) if mask.any() else region
+    return replace(region, mask=ImageRef.drawn(pil.fromarray(mask))) if mask.any() else region
 
 
 def _around(inside: Values) -> tuple[float, float, float, float]:

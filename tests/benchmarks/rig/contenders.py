@@ -36,10 +36,10 @@ def ours(kind: str, shape: Shape, size: Size, machine: Machine, folder: Path) ->
     from mmedpo.recipe.train_options import LoraOptions, TrainOptions
     from mmedpo.train.fit import arguments
     from mmedpo.train.lora import adapted
-    from mmedpo.train.pair_batches import Collator, Pixels, encode
+    from mmedpo.train.pair_batches import PairCollator, PixelCache, encode
     from mmedpo.train.trainer import PreferenceTrainer
     from mmedpo.train.tree_batches import TreeCollator
-    from mmedpo.train.vision_cache import Shelf, Sight
+    from mmedpo.train.vision_cache import TensorStore, VisionCache
 
     backbone = make_backbone(size, machine)
     if kind == "flex":
@@ -47,13 +47,15 @@ def ours(kind: str, shape: Shape, size: Size, machine: Machine, folder: Path) ->
     together = shape.pairs_per_image if kind in ("tree", "flex") else 1  # flex attention is compiled for each length
     options = TrainOptions(lora=LoraOptions(r=size.rank, alpha=2 * size.rank), batch_size=together)
     with adapted(backbone, options, 0) as model:
-        pixels = Pixels(backbone)
+        pixels = PixelCache(backbone)
         pairs = [encode(weighted, backbone, pixels) for weighted in weighted_pairs(shape)]
         table = {pair.id: (0.0, 0.0) for pair in pairs} if kind == "plain" else {}
-        collator = Collator(backbone, pairs, pixels, table)
+        collator = PairCollator(backbone, pairs, pixels, table)
         if kind in ("tree", "flex"):
             collator = TreeCollator(backbone, pairs, pixels, table, options.row_tokens)
-        sight = Sight(backbone, pixels, None if kind == "plain" else Shelf(folder / f"{kind}.bin", 2**28), [])
+        sight = VisionCache(
+            backbone, pixels, None if kind == "plain" else TensorStore(folder / f"{kind}.bin", 2**28), []
+        )
         args = arguments(options, folder, Setting(machine.device, machine.dtype))
         every = range(len(pairs))
         trainer = PreferenceTrainer(model, args, collator, every, [], backbone.tokenizer, options, 0, sight=sight)

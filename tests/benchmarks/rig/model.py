@@ -92,13 +92,13 @@ def make_backbone(size: Size, machine: Machine) -> Any:
     """Make the live backbone over a model of its own."""
     import torch
 
-    from mmedpo import Prompt, TransformersBackbone
+    from mmedpo import EncodedPrompt, TransformersBackbone
 
     tokenizer, images = make_tokenizer(), make_processor(size).image_processor
     image = [3] * patches(size)
 
-    def prompt(pixels: torch.Tensor, question: str) -> Prompt:
-        return Prompt(image + tokenizer(question, add_special_tokens=False).input_ids, {"pixel_values": pixels})
+    def prompt(pixels: torch.Tensor, question: str) -> EncodedPrompt:
+        return EncodedPrompt(image + tokenizer(question, add_special_tokens=False).input_ids, {"pixel_values": pixels})
 
     return TransformersBackbone(
         make_model(size, machine),

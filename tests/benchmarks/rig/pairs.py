@@ -96,17 +96,17 @@ def picture(number: int) -> Any:
 
 def weighted_pairs(shape: Shape) -> list[Any]:
     """Make the pairs as the trainer takes them, all of weight 1."""
-    from mmedpo import Case, Pair, Picture, Score, Side, Weighted
+    from mmedpo import Case, ImageRef, Pair, Score, Side, WeightedPair
 
     made = []
     for image, rows in enumerate(texts(shape)):
-        shown = Picture.drawn(picture(image))
+        shown = ImageRef.drawn(picture(image))
         for number, (question, chosen, rejected) in enumerate(rows):
             case = Case(f"{image}/{number}", shown, question, chosen, restricted=False)
             noised = number < shape.noised
             other = (
-                Side(Picture.drawn(picture(10**6 + 100 * image + number)), chosen) if noised else Side(shown, rejected)
+                Side(ImageRef.drawn(picture(10**6 + 100 * image + number)), chosen) if noised else Side(shown, rejected)
             )
             pair = Pair(case, Side(shown, chosen), other, "image" if noised else "text", "benchmark")
-            made.append(Weighted(pair, Score(1.0), 1.0))
+            made.append(WeightedPair(pair, Score(1.0), 1.0))
     return made

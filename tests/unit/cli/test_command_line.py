@@ -16,7 +16,7 @@ from mmedpo.cli.main import app
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.recipe.overrides import put
 from mmedpo.recipe.yaml import parse
-from mmedpo.registry.discovery import Found, find, load
+from mmedpo.registry.discovery import PluginInfo, find, load
 from mmedpo.registry.probe import snippet
 
 BASE = """\
@@ -30,7 +30,7 @@ RECIPE = "output: out-é\ndata: {use: phantom, images: 1}\nbackbone: {use: phant
 
 
 @pytest.mark.parametrize("part", [part for part in find() if part.package == "mmedpo"], ids=str)
-def test_check_takes_the_snippet_that_show_prints(part: Found, tmp_path: Path) -> None:
+def test_check_takes_the_snippet_that_show_prints(part: PluginInfo, tmp_path: Path) -> None:
     if part.name == "radeval" and find_spec("radeval") is None:
         pytest.skip("radeval is not installed")
     shown = snippet(part.kind, load(part))

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mmedpo_plugins.dicom import Dicom
+from mmedpo_plugins.dicom import DicomReader
 from mmedpo_plugins.dicom.header import read_header
 from PIL import Image
 from test_dicom import write
 
-from mmedpo import DataError, ImageFolder, Picture, Row
+from mmedpo import DataError, ImageFolder, ImageRef, TableRow
 from mmedpo.core.images import read_image
 
 HANG = 5.0  # seconds; a file takes a few milliseconds
@@ -135,7 +135,7 @@ def test_a_damaged_dicom_film_is_read_or_named(begin: int, data: st.DataObject, 
 
     def read() -> Image.Image:
         read_header(path)
-        return Dicom(root=tmp_path).picture(path).load()
+        return DicomReader(root=tmp_path).picture(path).load()
 
     read_or_named(path, read)
 
@@ -146,14 +146,14 @@ def test_a_damaged_dicom_film_is_read_or_named(begin: int, data: st.DataObject, 
 def test_bytes_behind_any_beginning_are_read_or_named(content: bytes, magic: bytes, tmp_path: Path) -> None:
     path = tmp_path / "film.png"
     path.write_bytes(magic[:16] + content)
-    read_or_named(path, Picture.at(path).load)
+    read_or_named(path, ImageRef.at(path).load)
 
 
 @fuzzed
 @given(name=st.text(st.characters(), max_size=30) | st.text(min_size=250, max_size=5000))
 def test_any_name_is_found_missing_or_refused_with_its_row(name: str, tmp_path: Path) -> None:
     images = ImageFolder([tmp_path])
-    told = said(lambda: list(images.complete([images.find(name, Row("vqa.csv:7", {}))])))
+    told = said(lambda: list(images.complete([images.find(name, TableRow("vqa.csv:7", {}))])))
     assert told.startswith("vqa.csv:7: ")
     assert told.isprintable()
     assert len(told) < 600 + 3 * len(str(tmp_path))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmedpo import DataError, Picture
+from mmedpo import DataError, ImageRef
 from mmedpo.store.journal import Journal
 
 GREYS = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def loaded(path: Path) -> Image.Image:
-    return Picture.at(path).load()
+    return ImageRef.at(path).load()
 
 
 def refused(path: Path, why: str) -> None:
@@ -144,9 +144,9 @@ def blank_png(width: int, height: int) -> bytes:
 def test_an_image_within_another_file_is_read_and_named(path: Path) -> None:
     file = BytesIO()
     Image.fromarray(GREYS).save(file, format="PNG")
-    assert np.array_equal(np.asarray(Picture.encoded(file.getvalue(), "row 3").load()), GREYS)
+    assert np.array_equal(np.asarray(ImageRef.encoded(file.getvalue(), "row 3").load()), GREYS)
     with pytest.raises(DataError, match="row 4: is no image"):
-        Picture.encoded(b"xyz", "row 4").load()
+        ImageRef.encoded(b"xyz", "row 4").load()
 
 
 def exif_film(path: Path, turned: int, broken: bytes) -> Path:
@@ -217,6 +217,6 @@ def test_what_is_no_file_is_refused_and_not_waited_for(make: Callable[[Path], No
 
 def test_an_image_that_cannot_be_read_is_named_with_the_row_that_names_it(path: Path) -> None:
     path.write_bytes(b"xyz")
-    for look in (Picture.load, Journal(path.with_name("journal.sqlite")).adopt):
+    for look in (ImageRef.load, Journal(path.with_name("journal.sqlite")).adopt):
         with pytest.raises(DataError, match=rf"^vqa\.csv:7: {re.escape(str(path))}: is no image"):
-            look(Picture.at(path, "vqa.csv:7"))
+            look(ImageRef.at(path, "vqa.csv:7"))

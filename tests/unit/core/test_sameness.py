@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 from conftest import Mmedpo
-from mmedpo_plugins.pairs import Pairs
+from mmedpo_plugins.pairs import PairsReader
 from PIL import Image
 
-from mmedpo import Case, Drop, Pair, Picture, Remark, Side, folded, taught
+from mmedpo import Case, Drop, ImageRef, Pair, Remark, Side, folded, taught
 from mmedpo.errors import DataError
 from mmedpo.registry.conformance import check_read
 from mmedpo.registry.discovery import find
 from mmedpo.testing import fake_package
 
-FILM, NOISED = Picture(sha256="film"), Picture(sha256="noised")
+FILM, NOISED = ImageRef(sha256="film"), ImageRef(sha256="noised")
 PAIR = Pair(Case("c", FILM, "Is there a nodule?", "No"), Side(FILM, "No"), Side(FILM, "Yes"), "text", "one")
 
 ALIKE = [
@@ -69,17 +69,17 @@ def test_what_means_something_else_is_a_lesson(one: str, other: str) -> None:
 
 
 def test_images_not_looked_at_yet_are_told_apart_by_where_they_come_from() -> None:
-    one, other = Picture.at("a.png"), Picture.at("b.png")
+    one, other = ImageRef.at("a.png"), ImageRef.at("b.png")
     assert isinstance(taught(replace(PAIR, chosen=Side(one, "No"), rejected=Side(other, "No"))), Pair)
     assert isinstance(taught(replace(PAIR, chosen=Side(one, "No"), rejected=Side(one, "No"))), Drop)
-    one, other = Picture.encoded(b"1", "row 0"), Picture.encoded(b"2", "row 0")
+    one, other = ImageRef.encoded(b"1", "row 0"), ImageRef.encoded(b"2", "row 0")
     assert isinstance(taught(replace(PAIR, chosen=Side(one, "No"), rejected=Side(other, "No"))), Pair)
 
 
 def test_the_published_case_is_left_out_and_counted(shared: Path, tmp_path: Path) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "a.png")
     file = shared / "cases/pairs/p_case_only-pairs.jsonl"
-    (dropped,) = Pairs(root=tmp_path, file=file).read()
+    (dropped,) = PairsReader(root=tmp_path, file=file).read()
     assert isinstance(dropped, Drop)
     assert dropped.reason == "both sides differ only in case, punctuation or space"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mmedpo import Case, Pair, Picture, Side
+from mmedpo import Case, ImageRef, Pair, Side
 from mmedpo.curate.stages import sides
 from mmedpo.pipeline.stages import run
 from mmedpo.recipe.loading import load_recipe
@@ -22,7 +22,7 @@ backbone: {{use: phantom}}
 disprefer: [{{use: self-hallucination, samples: 2}}, {{use: lesion-noise}}]
 unrated: keep
 """
-FILM, NOISED = Picture(sha256="film"), Picture(sha256="noised")
+FILM, NOISED = ImageRef(sha256="film"), ImageRef(sha256="noised")
 PAIR = Pair(Case("c", FILM, "Is there a nodule?", "Yes"), Side(FILM, "Yes"), Side(FILM, "No"), "text", "one")
 
 

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from mmedpo_plugins.arrow import parquet_rows
-from mmedpo_plugins.tables import Csv, Jsonl
+from mmedpo_plugins.tables import CsvReader, JsonlReader
 from PIL import Image
 
-from mmedpo import Case, DataError, Row, csv_rows, every, file_text, json_rows, json_value, jsonl_rows
+from mmedpo import Case, DataError, TableRow, csv_rows, every, file_text, json_rows, json_value, jsonl_rows
 from mmedpo.core.records import from_json, to_json
 from mmedpo.data.text_files import split_lines
 
@@ -113,7 +113,7 @@ GOOD |= {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in GOOD
 def test_a_damaged_file_is_read_or_refused(place: Path, name: str, start: int, cut: int, put: bytes) -> None:
     file = place / name
     file.write_bytes(GOOD[name][:start] + put + GOOD[name][start + cut :])
-    reader = (Csv if ".csv" in name else Jsonl)(file=file)
+    reader = (CsvReader if ".csv" in name else JsonlReader)(file=file)
     for read in (lambda: list(reader.read()), lambda: file_text(file), lambda: json_value(file)):
         outcome(read, place)
 
@@ -128,7 +128,7 @@ def test_a_case_goes_through_a_file_whole(place: Path, rows: list[dict[str, Any]
     lines = [json.dumps({"image": "1.png", "question": question, "answer": answer, **row}) for row in rows]
     file.write_text("\n".join(lines))
     notes = ["extra"] if any("extra" in row for row in rows) else []
-    cases = outcome(lambda: list(Jsonl(file=file, notes=notes).read()), file)
+    cases = outcome(lambda: list(JsonlReader(file=file, notes=notes).read()), file)
     for case in cases or ():
         assert isinstance(case, Case)
         assert (case.question, case.answer) == (question.strip(), answer.strip())
@@ -162,7 +162,7 @@ def test_values_of_parquet_are_read_as_json_holds_them_or_refused(array: Any) ->
         except pa.ArrowException:
             return
         for row in outcome(lambda: every(parquet_rows(file)), file) or ():
-            assert isinstance(row, Row)
+            assert isinstance(row, TableRow)
             outcome(lambda row=row: row.kept("a"), file)  # type: ignore[misc]
             text = outcome(lambda row=row: row.get("a"), file)  # type: ignore[misc]
             value = row.values["a"]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mmedpo import DataError, Drop, ImageFolder, Row
+from mmedpo import DataError, Drop, ImageFolder, TableRow
 
-ROW = Row("vqa.csv:7", {})
+ROW = TableRow("vqa.csv:7", {})
 
 
 @pytest.fixture

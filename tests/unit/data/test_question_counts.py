@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from mmedpo import Case, Pair, Picture, Score, Side, Weighted
+from mmedpo import Case, ImageRef, Pair, Score, Side, WeightedPair
 from mmedpo.cli.display import Console, _print_overlap
 from mmedpo.data.question_counts import counts_of
 from mmedpo.evaluate.evaluation import overlap
 
-FILM, OTHER = Picture("a.png", "film"), Picture("b.png", "other")
+FILM, OTHER = ImageRef("a.png", "film"), ImageRef("b.png", "other")
 CASE = Case("c", FILM, "Is there a nodule?", "Yes", kind="closed")
-TRAINED = [Weighted(Pair(CASE, Side(FILM, "Yes"), Side(FILM, "No"), "text"), Score(1.0), 1.0)]
+TRAINED = [WeightedPair(Pair(CASE, Side(FILM, "Yes"), Side(FILM, "No"), "text"), Score(1.0), 1.0)]
 
 
 @pytest.mark.parametrize(

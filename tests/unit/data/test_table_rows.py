@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmedpo import DataError, Ids, Row, answer_kind, csv_rows, every, json_rows, json_value, jsonl_rows
+from mmedpo import DataError, TableRow, UniqueIds, answer_kind, csv_rows, every, json_rows, json_value, jsonl_rows
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ NOTHING: list[Any] = [None, float("nan"), np.float32("nan"), Decimal("nan"), pd.
 
 @pytest.mark.parametrize("nothing", NOTHING, ids=str)
 def test_what_stands_for_nothing_is_missing_wherever_it_stands(nothing: Any) -> None:
-    row = Row("vqa.csv:3", {"answer": nothing, "boxes": [{"label": nothing, "box": [1, nothing]}]})
+    row = TableRow("vqa.csv:3", {"answer": nothing, "boxes": [{"label": nothing, "box": [1, nothing]}]})
     assert row.values == {"answer": None, "boxes": [{"label": None, "box": [1, None]}]}
     assert row.get("answer") == ""
     with pytest.raises(DataError, match=r"^vqa\.csv:3: 'answer' must be a text, not missing"):
@@ -103,19 +103,19 @@ def test_what_stands_for_nothing_is_missing_wherever_it_stands(nothing: Any) -> 
 
 
 def test_whole_numbers_are_written_whole_whatever_their_column_holds() -> None:
-    row = Row("x:1", {"a": 2.0, "b": 2.5, "c": np.int64(3), "d": np.float64(4), "e": Decimal("5"), "f": 10**20})
+    row = TableRow("x:1", {"a": 2.0, "b": 2.5, "c": np.int64(3), "d": np.float64(4), "e": Decimal("5"), "f": 10**20})
     assert [row.get(key) for key in row.values] == ["2", "2.5", "3", "4", "5", str(10**20)]
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), -1, 1.5, True, "0.5", [1]], ids=str)
 def test_an_odd_number_in_a_column_of_ours_is_refused_by_row(odd: Any) -> None:
     with pytest.raises(DataError, match=r"^x:1: 'relevance' must be a number from 0 to 1, not "):
-        Row("x:1", {"relevance": odd}).number("relevance", most=1)
+        TableRow("x:1", {"relevance": odd}).number("relevance", most=1)
 
 
 @pytest.mark.parametrize("gap", [None, ...], ids=str)
 def test_a_number_that_is_not_there_is_none(gap: Any) -> None:
-    assert Row("x:1", {} if gap is ... else {"relevance": gap}).number("relevance") is None
+    assert TableRow("x:1", {} if gap is ... else {"relevance": gap}).number("relevance") is None
 
 
 @pytest.mark.parametrize("where", ["answer", "nested", "key"])
@@ -153,14 +153,14 @@ def test_what_json_has_too_much_of_is_said_with_its_line(text: str, why: str, fi
 def test_every_wrong_row_is_told_up_to_ten_and_the_rest_counted(file: Path) -> None:
     file.write_text("a,b\n1,2\n" + "3\n" * 12 + "4,5\n")
     with pytest.raises(DataError) as told:
-        every(map(partial(Row.text, key="a"), csv_rows(file)))
+        every(map(partial(TableRow.text, key="a"), csv_rows(file)))
     lines = str(told.value).split("\n")
     assert lines[0] == f"{file}:3: has 1 cells, but the header names 2; is a quote missing?"
     assert (len(lines), lines[-1]) == (11, "and 2 more rows that are wrong")
 
 
 def test_a_value_must_be_a_text_or_a_number() -> None:
-    row = Row("vqa.csv:3", {"a": " x ", "n": 3, "list": [1], "yes": True})
+    row = TableRow("vqa.csv:3", {"a": " x ", "n": 3, "list": [1], "yes": True})
     assert (row.text("a"), row.text("n"), row.get("missing")) == ("x", "3", "")
     for key in ("list", "yes", "missing"):
         with pytest.raises(DataError, match=rf"^vqa\.csv:3: '{key}' must be a text, not "):
@@ -168,10 +168,10 @@ def test_a_value_must_be_a_text_or_a_number() -> None:
 
 
 def test_an_id_used_again_is_refused_with_both_places_or_made_distinct() -> None:
-    ids = Ids()
-    ids.require_new("7", Row("a.csv:2", {}))
+    ids = UniqueIds()
+    ids.require_new("7", TableRow("a.csv:2", {}))
     with pytest.raises(DataError, match=r"a\.csv:9: the id '7' stands already at a\.csv:2"):
-        ids.require_new("7", Row("a.csv:9", {}))
+        ids.require_new("7", TableRow("a.csv:9", {}))
     assert [ids.distinct("7"), ids.distinct("8")] == ["7~2", "8"]
 
 

@@ -21,14 +21,14 @@ from test_client import CASE, endpoint, machine_address, question
 from test_gpt4o_hallucination import KEY, Runs, wrong_answer
 from test_spending import act as answering
 
-from mmedpo import DataError, Endpoint, NoAnswer, RecipeError, Setting, Waiting
+from mmedpo import BatchWait, DataError, Endpoint, NoAnswerError, RecipeError, Setting
 from mmedpo.endpoints.batches.api import MARK, BatchApi
 from mmedpo.endpoints.batches.notes import sheet_of, slip_of
-from mmedpo.endpoints.batches.queue import Batched, exchange
+from mmedpo.endpoints.batches.queue import BatchQueue, exchange
 from mmedpo.endpoints.http.body import GUESSED
-from mmedpo.endpoints.ledger import Budget, Price, Spending
-from mmedpo.errors import Submitted
-from mmedpo.models.answer_cache import Remembering
+from mmedpo.endpoints.ledger import Budget, SpendingLedger, TokenPrice
+from mmedpo.errors import BatchPending
+from mmedpo.models.answer_cache import CachedBackbone
 from mmedpo.registry.discovery import resolve
 from mmedpo.store.journal import Journal
 from mmedpo.testing import TinyBackbone, tiny_cases
@@ -41,7 +41,7 @@ FOUND = resolve("backbone", "phantom")
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BatchApi, "first_pause", 0.01)
     monkeypatch.setattr(BatchApi, "processed_pause", 0.01)
-    monkeypatch.setattr(Batched, "poll", 0.05)
+    monkeypatch.setattr(BatchQueue, "poll", 0.05)
 
 
 def word(request: dict[str, Any], before: int = 0) -> Act:
@@ -65,20 +65,22 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     opened.close()
 
 
-def go(where: Endpoint, journal: Journal, texts: list[str] = TEXTS, spending: Spending | None = None) -> list[str]:
+def go(
+    where: Endpoint, journal: Journal, texts: list[str] = TEXTS, spending: SpendingLedger | None = None
+) -> list[str]:
     """Do what one start of a run does: ask each text; return the words, or why there is none."""
     with where.chat(Setting(journal=journal, spending=spending)) as chat:
 
         async def work(text: str) -> str:
             try:
                 return str((await chat.ask(question(text))).made.word)
-            except NoAnswer as end:
+            except NoAnswerError as end:
                 return f"none: {end.reason}"
 
         while True:
             try:
                 return chat.each(texts, work)
-            except Waiting as wait:
+            except BatchWait as wait:
                 exchange([wait])
 
 
@@ -87,7 +89,7 @@ def until_done(*args: Any, starts: int = 9, **more: Any) -> list[str]:
     for _ in range(starts):
         try:
             return go(*args, **more)
-        except Submitted:
+        except BatchPending:
             continue
     raise AssertionError("it never ends")
 
@@ -99,9 +101,11 @@ def batched(server: ChatServer, **options: Any) -> Endpoint:
 def test_a_batch_is_submitted_left_and_collected_by_the_same_command(journal: Journal) -> None:
     with batching(done=False) as server:
         where, service = batched(server), server.batches
-        with pytest.raises(Submitted, match=r"submitted 5 requests for m to 127.0.0.1\n.*batch-2: in_progress, 0 of 5"):
+        with pytest.raises(
+            BatchPending, match=r"submitted 5 requests for m to 127.0.0.1\n.*batch-2: in_progress, 0 of 5"
+        ):
             go(where, journal)
-        with pytest.raises(Submitted, match=r"(?s)^127.0.0.1: batch-2: in_progress.*run the same command again"):
+        with pytest.raises(BatchPending, match=r"(?s)^127.0.0.1: batch-2: in_progress.*run the same command again"):
             go(where, journal)
         assert service.created() == [5]
         service.done = True
@@ -118,7 +122,7 @@ def test_a_run_may_wait_for_its_batch(journal: Journal) -> None:
     with batching(done=False) as server:
         server.batches.done = False
         began = time.monotonic()
-        with pytest.raises(Submitted):
+        with pytest.raises(BatchPending):
             go(batched(server, batch_wait=0.3), journal)
         assert time.monotonic() - began >= 0.3
         server.batches.done = True
@@ -166,7 +170,7 @@ def replace_batch(where: Endpoint) -> Endpoint:
 
 def test_a_batch_that_is_not_accepted_stops_the_run_with_the_reason_and_is_submitted_again(journal: Journal) -> None:
     with batching(validates=False) as server:
-        spending = Spending(Budget())
+        spending = SpendingLedger(Budget())
         said = r"took no request of batch-2: token_limit_exceeded: Enqueued token limit reached.. See batch_tokens"
         with pytest.raises(DataError, match=said):
             go(batched(server), journal, spending=spending)
@@ -214,7 +218,7 @@ def test_a_batch_whose_note_is_damaged_is_found_at_the_endpoint_and_not_paid_twi
     value: Any, journal: Journal
 ) -> None:
     with batching(done=False) as server:
-        with pytest.raises(Submitted):
+        with pytest.raises(BatchPending):
             go(batched(server), journal)
         (name,) = (batch["metadata"][MARK] for batch in server.batches.batches.values())
         journal.put(sheet_of(name), value)
@@ -225,15 +229,15 @@ def test_a_batch_whose_note_is_damaged_is_found_at_the_endpoint_and_not_paid_twi
 
 def test_a_request_whose_slip_is_damaged_is_asked_again(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     keys: list[str] = []
-    real = Batched.add
+    real = BatchQueue.add
 
-    def add(self: Batched, key: str, *rest: Any) -> None:
+    def add(self: BatchQueue, key: str, *rest: Any) -> None:
         keys.append(key)
         real(self, key, *rest)
 
-    monkeypatch.setattr(Batched, "add", add)
+    monkeypatch.setattr(BatchQueue, "add", add)
     with batching(done=False) as server:
-        with pytest.raises(Submitted):
+        with pytest.raises(BatchPending):
             go(batched(server), journal)
         journal.put(slip_of(keys[0]), {"batch": "b"})
         server.batches.done = True
@@ -289,7 +293,7 @@ def test_what_a_model_does_not_take_is_left_out_of_the_next_batch_and_of_later_r
 def test_a_file_holds_no_more_than_the_endpoint_takes(
     limit: str, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Batched, limit, 2 if limit == "most_requests" else 1500)
+    monkeypatch.setattr(BatchQueue, limit, 2 if limit == "most_requests" else 1500)
     with batching() as server:
         assert until_done(batched(server), journal) == TEXTS
         assert server.batches.created() == [2, 2, 1]
@@ -298,7 +302,7 @@ def test_a_file_holds_no_more_than_the_endpoint_takes(
 def test_no_more_tokens_are_submitted_at_once_than_the_account_allows(journal: Journal) -> None:
     with batching(done=False) as server:
         where = batched(server, batch_tokens=170)
-        with pytest.raises(Submitted, match=r"3 more requests are submitted when there is room"):
+        with pytest.raises(BatchPending, match=r"3 more requests are submitted when there is room"):
             go(where, journal)
         server.batches.done = True
         assert until_done(where, journal) == TEXTS
@@ -307,7 +311,7 @@ def test_no_more_tokens_are_submitted_at_once_than_the_account_allows(journal: J
 
 def test_malformed_lines_and_lines_for_others_hurt_nobody(journal: Journal) -> None:
     with batching(done=False) as server:
-        with pytest.raises(Submitted):
+        with pytest.raises(BatchPending):
             go(batched(server), journal)
         service = server.batches
         service.done = True
@@ -321,15 +325,15 @@ def test_malformed_lines_and_lines_for_others_hurt_nobody(journal: Journal) -> N
         assert journal.get("0" * 64) is None
 
 
-PRICES = {"m": Price(input=10, output=30)}
+PRICES = {"m": TokenPrice(input=10, output=30)}
 
 
 def test_a_batch_counts_at_its_price_and_is_set_aside_until_it_is_collected(journal: Journal, tmp_path: Path) -> None:
-    def spending() -> Spending:
-        return Spending(Budget(prices=PRICES), tmp_path / "calls.jsonl")
+    def spending() -> SpendingLedger:
+        return SpendingLedger(Budget(prices=PRICES), tmp_path / "calls.jsonl")
 
     with batching(done=False) as server:
-        with pytest.raises(Submitted):
+        with pytest.raises(BatchPending):
             go(batched(server), journal, spending=spending())
         waiting = spending()
         assert waiting.total.calls == 0
@@ -346,8 +350,8 @@ def test_a_batch_counts_at_its_price_and_is_set_aside_until_it_is_collected(jour
 
 def test_only_what_the_budget_allows_is_submitted_and_a_larger_one_goes_on(journal: Journal) -> None:
     with batching(done=False) as server:
-        spending = Spending(Budget(calls=3))
-        with pytest.raises(Submitted, match=r"2 more requests"):
+        spending = SpendingLedger(Budget(calls=3))
+        with pytest.raises(BatchPending, match=r"2 more requests"):
             go(batched(server), journal, spending=spending)
         assert server.batches.created() == [3]
         server.batches.done = True
@@ -358,14 +362,14 @@ def test_only_what_the_budget_allows_is_submitted_and_a_larger_one_goes_on(journ
 
 
 def test_who_submitted_a_batch_pays_for_it_whoever_collects_it(journal: Journal, tmp_path: Path) -> None:
-    mine, theirs = Spending(Budget(), tmp_path / "a.jsonl"), Spending(Budget(), tmp_path / "b.jsonl")
+    mine, theirs = SpendingLedger(Budget(), tmp_path / "a.jsonl"), SpendingLedger(Budget(), tmp_path / "b.jsonl")
     with batching(done=False) as server:
-        with pytest.raises(Submitted):
+        with pytest.raises(BatchPending):
             go(batched(server), journal, spending=mine)
         server.batches.done = True
         assert go(batched(server), journal, spending=theirs) == TEXTS
         assert theirs.total.calls == 0
-        again = Spending(Budget(), tmp_path / "a.jsonl")
+        again = SpendingLedger(Budget(), tmp_path / "a.jsonl")
         assert go(batched(server), journal, spending=again) == TEXTS
         assert (again.total.calls, again.batches) == (5, {})
 
@@ -391,7 +395,7 @@ def test_an_endpoint_without_batches_is_told_apart(journal: Journal) -> None:
 def test_an_endpoint_that_is_away_stops_the_run_and_what_was_submitted_is_still_found(journal: Journal) -> None:
     with batching(done=False) as server:
         where = batched(server, patience=0.1)
-        with pytest.raises(Submitted):
+        with pytest.raises(BatchPending):
             go(where, journal)
         service, server.batches = server.batches, BatchService()
         server.batches._work = None
@@ -447,14 +451,14 @@ def test_a_backbone_is_not_opened_for_what_it_answered_before(journal: Journal) 
 
     cases = tiny_cases(4)
     seeds = [1, 2, 3, 4]
-    first = Remembering(live, journal, "key", FOUND).answer(cases[:3], seeds=seeds[:3])
+    first = CachedBackbone(live, journal, "key", FOUND).answer(cases[:3], seeds=seeds[:3])
     assert first == TinyBackbone().answer(cases[:3], seeds=seeds[:3])
-    assert Remembering(live, journal, "key", FOUND).answer(cases[:3], seeds=seeds[:3]) == first
+    assert CachedBackbone(live, journal, "key", FOUND).answer(cases[:3], seeds=seeds[:3]) == first
     assert len(opened) == 1
-    all_of_them = Remembering(live, journal, "key", FOUND).answer(cases, seeds=seeds)
+    all_of_them = CachedBackbone(live, journal, "key", FOUND).answer(cases, seeds=seeds)
     assert all_of_them == TinyBackbone().answer(cases, seeds=seeds)
-    Remembering(live, journal, "another", FOUND).answer(cases[:1], seeds=[1])
-    Remembering(live, journal, "key", FOUND).answer(cases[:1], seeds=[1], temperature=0.5)
+    CachedBackbone(live, journal, "another", FOUND).answer(cases[:1], seeds=[1])
+    CachedBackbone(live, journal, "key", FOUND).answer(cases[:1], seeds=[1], temperature=0.5)
     assert len(opened) == 4
 
 
@@ -507,7 +511,7 @@ def start(recipe: Path) -> bool:
 
     try:
         run(load_recipe(recipe), lambda event: None, until="weigh")
-    except Submitted:
+    except BatchPending:
         return True
     return False
 
@@ -634,7 +638,7 @@ def test_an_odd_usage_in_a_batch_costs_no_answer_and_is_counted_at_most_and_said
         message = {"content": json.loads(json.dumps(word(request).text))}
         return Act(body=json.dumps({"choices": [{"message": message}], "usage": "USAGE"}))
 
-    spending = Spending(Budget())
+    spending = SpendingLedger(Budget())
     with batching(act) as server:
         finish = server.batches._finish
 

@@ -15,9 +15,21 @@ import pytest
 from chat_server import TRANSPORT, Act, ChatServer, faulty, serving
 from pydantic import BaseModel, ConfigDict
 
-from mmedpo import Case, Chat, DataError, Endpoint, Fault, NoAnswer, Outcome, Picture, Question, RecipeError, Setting
-from mmedpo.core.usage import Need
-from mmedpo.endpoints.ledger import Budget, Spending
+from mmedpo import (
+    AnswerFault,
+    Case,
+    ChatClient,
+    ChatOutcome,
+    ChatQuestion,
+    DataError,
+    Endpoint,
+    ImageRef,
+    NoAnswerError,
+    RecipeError,
+    Setting,
+)
+from mmedpo.core.usage import Usage
+from mmedpo.endpoints.ledger import Budget, SpendingLedger
 from mmedpo.store.journal import Journal
 from mmedpo.testing import tiny_cases
 
@@ -35,7 +47,7 @@ CASE = tiny_cases(1)[0]
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Chat, "first_pause", 0.01)
+    monkeypatch.setattr(ChatClient, "first_pause", 0.01)
 
 
 @pytest.fixture
@@ -46,8 +58,8 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     opened.close()
 
 
-def question(text: str = "Say a word.", case: Case = CASE, picture: Picture | None = None) -> Question:
-    return Question("You are brief.", text, Word, case, picture)
+def question(text: str = "Say a word.", case: Case = CASE, picture: ImageRef | None = None) -> ChatQuestion:
+    return ChatQuestion("You are brief.", text, Word, case, picture)
 
 
 def endpoint(server: ChatServer, **options: Any) -> Endpoint:
@@ -62,8 +74,8 @@ def ask(
 
         async def work(text: str) -> str:
             try:
-                outcome: Outcome[Word] = await chat.ask(question(text), accept)
-            except NoAnswer as end:
+                outcome: ChatOutcome[Word] = await chat.ask(question(text), accept)
+            except NoAnswerError as end:
                 return f"none: {end.reason}"
             return outcome.made.word
 
@@ -149,7 +161,7 @@ def test_an_answer_cut_off_is_asked_for_again_shorter() -> None:
 
 
 def test_what_the_part_does_not_accept_is_repaired_and_at_last_dropped_with_its_reason() -> None:
-    fault = Fault("it is not nice", "Be nicer.")
+    fault = AnswerFault("it is not nice", "Be nicer.")
     with serving(always(text=FINE)) as server:
         assert ask(endpoint(server, repairs=2), ["a"], accept=lambda reply: fault) == [
             "none: it is not nice, after 2 repairs"
@@ -182,12 +194,12 @@ def test_a_reply_lost_on_the_way_is_counted_as_possibly_paid(journal: Journal) -
     lost = [Act(drop="within"), Act(drop="before"), Act(body="garbage"), Act(delay=2.0)]
     with serving(in_turn(*lost, Act(500, "oops"), Act(429, "slow"), Act(text=FINE))) as server:
         where = endpoint(server, timeout=0.3)
-        spending = Spending(Budget())
+        spending = SpendingLedger(Budget())
         with where.chat(Setting(journal=journal, spending=spending)) as chat:
             chat.each(["a"], lambda text: chat.ask(question(text)))
         assert spending.lost == {where.model: len(lost)}
         assert spending.total.calls == 1
-        assert spending.held == Need()
+        assert spending.held == Usage()
 
 
 def test_retry_after_is_honoured_by_all() -> None:
@@ -316,7 +328,7 @@ def test_an_image_is_downscaled_and_carries_nothing_but_pixels(tmp_path: Path) -
     notes.add_text("Patient", "Jane Roe")
     Image.new("RGB", (300, 150), (9, 99, 200)).save(tmp_path / "x.png", pnginfo=notes)
     with serving(always(text=FINE)) as server, endpoint(server, longest_side=100).chat(Setting()) as chat:
-        shown = question(picture=Picture.at(tmp_path / "x.png"))
+        shown = question(picture=ImageRef.at(tmp_path / "x.png"))
         chat.each([shown], chat.ask)
         text, image = server.bodies[0]["messages"][1]["content"]
     data = base64.b64decode(image["image_url"]["url"].removeprefix("data:image/png;base64,"))

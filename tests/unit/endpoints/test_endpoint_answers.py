@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 from chat_server import Act, serving
 from conftest import ROOT, Mmedpo
-from mmedpo_plugins.med_llm_vote import MedLlmVote
-from mmedpo_plugins.med_llm_vote.voters import Opinion, Remote
+from mmedpo_plugins.med_llm_vote import MedLlmVoteScorer
+from mmedpo_plugins.med_llm_vote.voters import EndpointVoter, VoterOpinion
 from test_client import FINE, always, ask, endpoint, in_turn
 from test_spending import write
 from test_voters import NODULE, Memory
 
-from mmedpo import Chat, DataError, Fault, RecipeError, Setting
+from mmedpo import AnswerFault, ChatClient, DataError, RecipeError, Setting
 from mmedpo.endpoints.http.body import GUESSED, MENDED
-from mmedpo.endpoints.ledger import Budget, Spending
-from mmedpo.endpoints.retry import Outage
+from mmedpo.endpoints.ledger import Budget, SpendingLedger
+from mmedpo.endpoints.retry import OutageNotice
 from mmedpo.endpoints.structured import asked_shape, read_reply
 from mmedpo.errors import MmedpoError
 
@@ -31,15 +31,15 @@ CASES = ROOT.parent / "shared" / "cases" / "endpoint" / "answers.json"
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Chat, "first_pause", 0.01)
+    monkeypatch.setattr(ChatClient, "first_pause", 0.01)
 
 
-def voted(act: Callable[[dict[str, Any], int], Act], **options: Any) -> tuple[dict[str, Any], int, Spending]:
+def voted(act: Callable[[dict[str, Any], int], Act], **options: Any) -> tuple[dict[str, Any], int, SpendingLedger]:
     """Let one voter vote on one pair; return its vote, how often it was asked, and what was spent."""
-    spending = Spending(Budget())
+    spending = SpendingLedger(Budget())
     with serving(act) as server:
-        remote = Remote(model="m", base_url=server.url, timeout=1.0, patience=1.0, **options)
-        with MedLlmVote(voters=(remote,)).open(Setting(journal=Memory(), spending=spending)) as live:  # type: ignore[arg-type]
+        remote = EndpointVoter(model="m", base_url=server.url, timeout=1.0, patience=1.0, **options)
+        with MedLlmVoteScorer(voters=(remote,)).open(Setting(journal=Memory(), spending=spending)) as live:  # type: ignore[arg-type]
             (score,) = live.score([NODULE])
     return score.evidence["votes"][0], len(server.bodies), spending
 
@@ -114,8 +114,8 @@ THOUGHTS = [
 
 @pytest.mark.parametrize("marks", THOUGHTS)
 def test_a_draft_within_thoughts_is_no_verdict_however_they_are_marked(marks: str) -> None:
-    read = read_reply(f"{marks.format(DRAFT)}\n\n{opinion(9)}", Opinion)
-    assert not isinstance(read, Fault), read
+    read = read_reply(f"{marks.format(DRAFT)}\n\n{opinion(9)}", VoterOpinion)
+    assert not isinstance(read, AnswerFault), read
     assert read.score == 9
 
 
@@ -125,8 +125,8 @@ UNENDED = [marks.split("{}")[0] for marks in THOUGHTS if marks.split("{}")[0].st
 @pytest.mark.parametrize("opening", UNENDED)
 @pytest.mark.parametrize("cut", [True, False])
 def test_a_thought_that_does_not_end_is_cut_off(opening: str, cut: bool) -> None:
-    read = read_reply(f"{opening}Perhaps {DRAFT}, but", Opinion, cut=cut)
-    assert isinstance(read, Fault)
+    read = read_reply(f"{opening}Perhaps {DRAFT}, but", VoterOpinion, cut=cut)
+    assert isinstance(read, AnswerFault)
     assert "cut off" in read.reason
 
 
@@ -134,15 +134,15 @@ def test_a_thought_that_does_not_end_is_cut_off(opening: str, cut: bool) -> None
     "text", [f"Maybe {DRAFT} no, the side", f"{DRAFT} but then", f"{DRAFT}\n</think> Now {DRAFT}, or"]
 )
 def test_an_answer_that_was_cut_is_believed_where_nothing_followed_it(text: str) -> None:
-    read = read_reply(text, Opinion, cut=True)
-    assert isinstance(read, Fault)
+    read = read_reply(text, VoterOpinion, cut=True)
+    assert isinstance(read, AnswerFault)
     assert "cut off" in read.reason
     for whole in (opinion(9), f"</think>{opinion(9)}", f"```json\n{opinion(9)}\n```", f"{opinion(9)}\n\n\n"):
-        assert getattr(read_reply(whole, Opinion, cut=True), "score", None) == 9
+        assert getattr(read_reply(whole, VoterOpinion, cut=True), "score", None) == 9
 
 
 def test_marks_within_the_answers_own_text_are_no_thoughts() -> None:
-    read = read_reply(opinion(9, "the reports says <analysis> and </think>"), Opinion)
+    read = read_reply(opinion(9, "the reports says <analysis> and </think>"), VoterOpinion)
     assert getattr(read, "score", None) == 9
 
 
@@ -154,7 +154,7 @@ def test_a_model_that_is_asked_again_is_not_shown_its_thoughts() -> None:
 
 # --- several objects --------------------------------------------------------------------------------------------------
 
-FORM = asked_shape(Opinion).split("\n", 1)[1]
+FORM = asked_shape(VoterOpinion).split("\n", 1)[1]
 ECHOES = {
     "the description": '{"score": 0, "reason": "One sentence."}',
     "in other letters": '{"score": 5, "reason": "one sentence"}',
@@ -168,9 +168,9 @@ ECHOES = {
 
 @pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)
 def test_the_form_repeated_is_no_answer_and_does_not_hide_one(echo: str) -> None:
-    assert isinstance(read_reply(f"The form: {echo}", Opinion), Fault)
+    assert isinstance(read_reply(f"The form: {echo}", VoterOpinion), AnswerFault)
     for text in (f"The form is {echo}. My answer: {opinion(9)}", f"{opinion(9)}\nas in {echo}"):
-        assert getattr(read_reply(text, Opinion), "score", None) == 9
+        assert getattr(read_reply(text, VoterOpinion), "score", None) == 9
 
 
 DIFFERING = {
@@ -188,24 +188,24 @@ DIFFERING = {
 
 @pytest.mark.parametrize("text", DIFFERING.values(), ids=DIFFERING)
 def test_among_answers_that_differ_none_is_chosen(text: str) -> None:
-    read = read_reply(text, Opinion)
-    assert isinstance(read, Fault)
+    read = read_reply(text, VoterOpinion)
+    assert isinstance(read, AnswerFault)
     assert read.reason == "two answers that differ were given"
 
 
 def test_the_same_answer_twice_and_what_is_no_answer_are_no_second_one() -> None:
     for text in (f"{opinion(9)} {opinion(9)}", f'{opinion(9)} {{"note": 1}}', f"{opinion(9)} {{x}}", f"[{opinion(9)}]"):
-        assert getattr(read_reply(text, Opinion), "score", None) == 9
+        assert getattr(read_reply(text, VoterOpinion), "score", None) == 9
 
 
 @pytest.mark.parametrize("value", ["true", "false", "null", "[9]", '{"a": 1}', "9.5", '"nine"', "1e999", "1" * 5000])
 def test_what_is_no_whole_number_is_no_score(value: str) -> None:
-    assert isinstance(read_reply(f'{{"score": {value}, "reason": "x"}}', Opinion), Fault)
+    assert isinstance(read_reply(f'{{"score": {value}, "reason": "x"}}', VoterOpinion), AnswerFault)
 
 
 @pytest.mark.parametrize("score", ["9", "9.0", '"9"', " 9 "])
 def test_a_whole_number_in_another_way_of_writing_is_one(score: str) -> None:
-    assert getattr(read_reply(f'{{"score": {score}, "reason": "x"}}', Opinion), "score", None) == 9
+    assert getattr(read_reply(f'{{"score": {score}, "reason": "x"}}', VoterOpinion), "score", None) == 9
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_whole_number_in_another_way_of_writing_is_one(score: str) -> None:
 )
 def test_a_senseless_answer_is_a_fault_at_once(text: str) -> None:
     began = time.monotonic()
-    assert isinstance(read_reply(text, Opinion), Fault)
+    assert isinstance(read_reply(text, VoterOpinion), AnswerFault)
     assert time.monotonic() - began < 5
 
 
@@ -335,7 +335,7 @@ def test_a_failure_that_names_a_field_by_chance_teaches_nothing() -> None:
 def test_an_endpoint_that_does_not_listen_is_told_at_once_and_every_so_often(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Outage, "every", 0.3)
+    monkeypatch.setattr(OutageNotice, "every", 0.3)
     with serving(always(text=FINE)) as server:
         where = endpoint(server, patience=1.0)
     with pytest.raises(DataError, match="the connection failed: Connection refused"):
@@ -488,7 +488,7 @@ ADDRESSES = ["http://host:99999/v1", "http://host:0/v1", "http://host:-1/v1", "h
 @pytest.mark.parametrize("url", ADDRESSES, ids=ascii)
 def test_an_address_that_cannot_be_is_a_mistake_of_the_recipe(url: str) -> None:
     with pytest.raises(ValueError, match=r"an address is|IPv6"):
-        Remote(base_url=url)
+        EndpointVoter(base_url=url)
 
 
 def test_a_port_that_cannot_be_is_said_by_check_with_its_place(mmedpo: Mmedpo, tmp_path: Path) -> None:
@@ -512,7 +512,7 @@ def test_a_dry_run_and_the_run_have_one_rule_of_what_this_machine_is(host: str, 
     text = recipe.read_text().replace(server.url, url).replace("images: 3}", "images: 2, restricted: true}")
     recipe.write_text(text)
     dry = json.loads(mmedpo("run", recipe, "--dry-run", "--json").stdout)
-    with Remote(base_url=url).chat(Setting()) as chat:
+    with EndpointVoter(base_url=url).chat(Setting()) as chat:
         try:
             from test_client import RESTRICTED
 

@@ -14,15 +14,15 @@ import pytest
 from chat_server import Act, serving
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mmedpo_plugins.med_llm_vote.voters import Opinion
+from mmedpo_plugins.med_llm_vote.voters import VoterOpinion
 from test_client import endpoint, question
 from test_endpoint_answers import DRAFT, THOUGHTS, opinion
 
-from mmedpo import Chat, Fault, NoAnswer, Setting
+from mmedpo import AnswerFault, ChatClient, NoAnswerError, Setting
 from mmedpo.endpoints.http.body import answer_in, answer_in_line, text_in
 from mmedpo.endpoints.http.failure import judged
-from mmedpo.endpoints.http.outcome import Answer, Passing, Refused
-from mmedpo.endpoints.ledger import Budget, Spending
+from mmedpo.endpoints.http.outcome import EndpointAnswer, EndpointRefusal, TransientError
+from mmedpo.endpoints.ledger import Budget, SpendingLedger
 from mmedpo.endpoints.reasoning import answering, spoken
 from mmedpo.endpoints.structured import read_reply
 from mmedpo.errors import MmedpoError
@@ -60,13 +60,13 @@ def responses(draw: Callable[..., Any]) -> Any:
     return body | draw(st.dictionaries(NAMES, BODY, max_size=2))
 
 
-def is_sound(got: Answer | Passing | Refused) -> None:
+def is_sound(got: EndpointAnswer | TransientError | EndpointRefusal) -> None:
     """Require what becomes of a response to be something that every later step can hold."""
-    if isinstance(got, Answer):
+    if isinstance(got, EndpointAnswer):
         json.dumps(got.to_json(), ensure_ascii=False).encode()
         assert all(0 <= tokens < 10**7 for tokens in got.tokens)
     else:
-        said = got.said if isinstance(got, Refused) else f"{got.what}{got.said}"
+        said = got.said if isinstance(got, EndpointRefusal) else f"{got.what}{got.said}"
         assert said.isprintable()
 
 
@@ -95,15 +95,15 @@ def test_any_failure_is_sorted(status: int, error: Any, headers: dict[str, str])
 @BOUNDED
 @given(CONTENT, st.booleans())
 def test_any_text_is_an_answer_or_a_fault_and_never_the_draft(text: str, cut: bool) -> None:
-    read = read_reply(text, Opinion, cut=cut)
-    if isinstance(read, Opinion):
+    read = read_reply(text, VoterOpinion, cut=cut)
+    if isinstance(read, VoterOpinion):
         assert read.score in (2, 9)
         said = spoken(text) if text.strip() not in (DRAFT, opinion(9)) else text
         assert said is not None
         assert f'"score": {read.score}' in said
         assert f'"score": {11 - read.score},' not in said, "the other answer was given as well"
     else:
-        assert isinstance(read, Fault)
+        assert isinstance(read, AnswerFault)
     answering(text)
 
 
@@ -114,15 +114,15 @@ def test_a_right_answer_is_never_lost_to_what_is_odd_beside_it(marks: str, draft
     message = {"role": "assistant", "content": content, "tool_calls": other}
     body = {"id": other, "choices": [{"message": message, "finish_reason": "stop", "logprobs": other}], "usage": usage}
     got = answer_in("\ufeff" + json.dumps(body), MOST, clean)
-    assert isinstance(got, Answer)
-    read = read_reply(got.text, Opinion)
-    assert isinstance(read, Opinion), read
+    assert isinstance(got, EndpointAnswer)
+    read = read_reply(got.text, VoterOpinion)
+    assert isinstance(read, VoterOpinion), read
     assert read.score == 9
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Chat, "first_pause", 0.001)
+    monkeypatch.setattr(ChatClient, "first_pause", 0.001)
 
 
 STATUS = st.sampled_from([200, 200, 200, 400, 404, 429, 500, 503])
@@ -137,13 +137,13 @@ def test_a_client_ends_with_answers_reasons_or_one_line_and_pays_once(acts: list
     def act(request: dict[str, Any], before: int) -> Act:
         return left.pop(0) if left else Act(text='{"word": "fine"}')
 
-    spending = Spending(Budget())
+    spending = SpendingLedger(Budget())
     with serving(act) as server, endpoint(server, patience=20, repairs=1).chat(Setting(spending=spending)) as chat:
 
         async def work(text: str) -> str:
             try:
                 return str((await chat.ask(question(text))).made.word)
-            except NoAnswer as end:
+            except NoAnswerError as end:
                 end.reason.encode()
                 return ""
 

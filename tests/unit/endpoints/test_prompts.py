@@ -11,12 +11,12 @@ from conftest import Mmedpo
 from mmedpo_plugins.med_llm_vote.voters import PROMPTS
 from test_spending import answer, write
 
-from mmedpo import Prompts, RecipeError
+from mmedpo import PromptTemplates, RecipeError
 
 
 def rendered(folder: Path, text: str, **values: object) -> str:
     (folder / "user.txt").write_text(text)
-    return Prompts(PROMPTS, str(folder)).render("user", **{"question": "What is this?", **values})
+    return PromptTemplates(PROMPTS, str(folder)).render("user", **{"question": "What is this?", **values})
 
 
 BROKEN = {

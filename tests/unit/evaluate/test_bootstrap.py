@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from random import Random
 
 import pytest
-from mmedpo_plugins.findings import Findings
-from mmedpo_plugins.med_vqa import MedVqa
+from mmedpo_plugins.findings import FindingsMetric
+from mmedpo_plugins.med_vqa import MedVqaMetric
 from mmedpo_plugins.phantom import language
 from mmedpo_plugins.phantom.findings import WORLDS
-from mmedpo_plugins.report_text import ReportText
+from mmedpo_plugins.report_text import ReportTextMetric
 
-from mmedpo import Case, Metric, Picture, Statistics, totals
+from mmedpo import Case, ImageRef, Metric, Statistics, totals
 from mmedpo.errors import PluginError
 from mmedpo.evaluate.bootstrap import pooled_intervals
-from mmedpo.evaluate.image_sensitivity import Looks
+from mmedpo.evaluate.image_sensitivity import ImageSensitivityMetric
 from mmedpo.testing import check_part
 
 
@@ -23,7 +23,7 @@ def cases() -> list[Case]:
     """Return some cases of every kind, three an image."""
     kinds = {"closed": "yes", "open": "left lung", "report": ""}
     return [
-        Case(f"{n}-{kind}", Picture(), "?", answer or report(n), kind, group=f"{n}")  # type: ignore[arg-type]
+        Case(f"{n}-{kind}", ImageRef(), "?", answer or report(n), kind, group=f"{n}")  # type: ignore[arg-type]
         for n in range(12)
         for kind, answer in kinds.items()
     ]
@@ -58,7 +58,13 @@ class ByRows:
         self.combine = metric.combine
 
 
-METRICS = [MedVqa(legacy=True), Findings(), Findings(uncertain="left-out"), ReportText(), Looks()]
+METRICS = [
+    MedVqaMetric(legacy=True),
+    FindingsMetric(),
+    FindingsMetric(uncertain="left-out"),
+    ReportTextMetric(),
+    ImageSensitivityMetric(),
+]
 
 
 def statistics(metric: Metric, seed: int) -> list[Statistics]:
@@ -104,12 +110,12 @@ class Peak(Metric):
 def test_a_metric_that_says_it_is_additive_and_is_not_is_found_out() -> None:
     with pytest.raises(PluginError, match="says it is additive"):
         check_part(Peak())
-    check_part(MedVqa(legacy=True))
+    check_part(MedVqaMetric(legacy=True))
 
 
 def test_trainings_of_one_base_are_drawn_together() -> None:
     some, wrong = cases(), ["No" if case.answer == "yes" else "" for case in cases()]
-    metric, groups = MedVqa(), [case.group for case in some]
+    metric, groups = MedVqaMetric(), [case.group for case in some]
     bad, good = metric.measure(some, wrong), metric.measure(some, [case.answer for case in some])
     before, after = [bad] * 6, [bad] * 3 + [good] * 3  # all that differs is the base
     apart, alike = (

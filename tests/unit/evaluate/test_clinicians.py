@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmedpo import Case, DataError, Pair, Picture, Score, Side, Weighted
-from mmedpo.evaluate.clinicians import Rated, compare_with, kappa, spearman, write_sheet
+from mmedpo import Case, DataError, ImageRef, Pair, Score, Side, WeightedPair
+from mmedpo.evaluate.clinicians import RatedPair, compare_with, kappa, spearman, write_sheet
 
 
 def make_run(folder: Path, relevances: list[float]) -> Path:
     lines = []
     for number, relevance in enumerate(relevances):
-        case = Case(f"c{number}", Picture(sha256=f"{number // 2}"), "?", "yes", group=f"g{number // 2}")
+        case = Case(f"c{number}", ImageRef(sha256=f"{number // 2}"), "?", "yes", group=f"g{number // 2}")
         pair = Pair(case, Side(case.image, "yes"), Side(case.image, "no"), "text", made_by="m")
-        item = asdict(Weighted(pair, Score(relevance), 1.0))
+        item = asdict(WeightedPair(pair, Score(relevance), 1.0))
         text = json.dumps(item, default=str)
         lines.append(text)
     folder.mkdir()
@@ -69,13 +69,13 @@ def test_the_interval_holds_the_value_and_is_wide_for_few(tmp_path: Path) -> Non
 def test_kappa_is_the_textbooks() -> None:
     """Two raters, ten items; by hand: observed disagreement 4 / 10, by chance 36.8 / 10."""
     ours, theirs = [0, 0, 1, 2, 2, 3, 4, 4, 5, 5], [0, 1, 1, 2, 3, 3, 4, 5, 5, 4]
-    rated = [Rated("g", a, b) for a, b in zip(ours, theirs, strict=True)]
+    rated = [RatedPair("g", a, b) for a, b in zip(ours, theirs, strict=True)]
     by_chance = np.mean([(a - b) ** 2 for a in ours for b in theirs])
     assert kappa(rated) == pytest.approx(1 - 0.4 / by_chance)
 
 
 def test_what_is_all_alike_has_no_correlation() -> None:
-    assert spearman([Rated("g", 5, n) for n in range(4)]) is None
+    assert spearman([RatedPair("g", 5, n) for n in range(4)]) is None
 
 
 @pytest.mark.parametrize(

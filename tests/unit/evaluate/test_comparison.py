@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmedpo_plugins.med_vqa import MedVqa
+from mmedpo_plugins.med_vqa import MedVqaMetric
 from typer.testing import CliRunner
 
 from mmedpo.cli.main import app
@@ -92,8 +92,8 @@ def test_seeds_are_pooled_and_widen_the_interval_when_they_disagree() -> None:
     base = [statistics([True] * CASES)] * 3
     mixed = [statistics([n % 2 == 0] * CASES) for n in range(3)]
     same = [statistics([n % 3 != 0 for n in range(CASES)])] * 3
-    wide = pooled_intervals(MedVqa(), base, mixed, groups, 0)["closed_accuracy"]
-    narrow = pooled_intervals(MedVqa(), base, same, groups, 0)["closed_accuracy"]
+    wide = pooled_intervals(MedVqaMetric(), base, mixed, groups, 0)["closed_accuracy"]
+    narrow = pooled_intervals(MedVqaMetric(), base, same, groups, 0)["closed_accuracy"]
     assert wide["value"] == narrow["value"] == pytest.approx(-1 / 3)
     assert wide["high"] - wide["low"] > 2 * (narrow["high"] - narrow["low"])
 
@@ -101,8 +101,8 @@ def test_seeds_are_pooled_and_widen_the_interval_when_they_disagree() -> None:
 def test_one_training_pooled_is_the_paired_comparison() -> None:
     groups = [f"{n // 3}" for n in range(CASES)]
     before, after = statistics(some_right(0.4, 1)), statistics(some_right(0.6, 2))
-    assert pooled_intervals(MedVqa(), [before], [after], groups, 5) == paired_intervals(
-        MedVqa(), before, after, groups, 5
+    assert pooled_intervals(MedVqaMetric(), [before], [after], groups, 5) == paired_intervals(
+        MedVqaMetric(), before, after, groups, 5
     )
 
 

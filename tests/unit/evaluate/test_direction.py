@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import pytest
-from mmedpo_plugins.med_vqa import MedVqa
+from mmedpo_plugins.med_vqa import MedVqaMetric
 
 from mmedpo.core.records import Case
 from mmedpo.evaluate.direction import directions, gain
@@ -25,7 +25,7 @@ class Undeclared(Metric):
 
 
 def test_a_metric_says_itself_which_way_is_better() -> None:
-    ways = directions(MedVqa(), ["closed_accuracy", "closed_unparsed", "closed_yes", "closed_count", "open_f1"])
+    ways = directions(MedVqaMetric(), ["closed_accuracy", "closed_unparsed", "closed_yes", "closed_count", "open_f1"])
     assert ways == {"closed_accuracy": 1, "closed_unparsed": -1, "open_f1": 1}
 
 
@@ -37,9 +37,9 @@ def test_for_one_that_does_not_the_names_of_papers_say_it() -> None:
 @pytest.mark.parametrize(("before", "after", "expected"), [("No", "Yes", 1), ("Yes", "No", -1), ("Yes", "yes!", 0)])
 def test_the_gain_of_a_case_is_that_of_the_measures_that_changed(before: str, after: str, expected: float) -> None:
     cases = tiny_cases(1)
-    old, new = (MedVqa().measure(cases, [said])[0] for said in (before, after))
-    assert gain(MedVqa(), old, new) == expected
+    old, new = (MedVqaMetric().measure(cases, [said])[0] for said in (before, after))
+    assert gain(MedVqaMetric(), old, new) == expected
 
 
 def test_a_case_that_no_measure_applies_to_has_no_gain() -> None:
-    assert gain(MedVqa(), {}, {}) is None
+    assert gain(MedVqaMetric(), {}, {}) is None

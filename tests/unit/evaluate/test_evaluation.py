@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmedpo.cli.display import show_result
-from mmedpo.pipeline.stages import Result, run
+from mmedpo.pipeline.stages import RunResult, run
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.pairs_file import read_pairs
 
@@ -26,7 +26,7 @@ evaluate:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Result:
+def done(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     from PIL import Image
 
     folder = tmp_path_factory.mktemp("evaluated")
@@ -37,7 +37,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Result:
     return run(load_recipe(folder / "recipe.yaml"), lambda event: None)
 
 
-def test_a_metric_without_cases_says_so_and_why(done: Result, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_metric_without_cases_says_so_and_why(done: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
     found = {one["use"]: one for one in done.measures["measures"]}
     assert found["report-text"]["before"] == {}
     assert found["report-text"]["nothing"] == (
@@ -50,16 +50,16 @@ def test_a_metric_without_cases_says_so_and_why(done: Result, capsys: pytest.Cap
     assert "│ bleu" not in printed
 
 
-def test_the_report_says_it_too(done: Result) -> None:
+def test_the_report_says_it_too(done: RunResult) -> None:
     assert "report-text: nothing to measure among 2 cases" in Path(done.report).read_text()
 
 
-def test_measures_are_json_that_every_reader_takes(done: Result) -> None:
+def test_measures_are_json_that_every_reader_takes(done: RunResult) -> None:
     text = (done.folder / "measures.json").read_text()
     json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
-def test_answers_that_were_cut_are_counted_marked_and_said(done: Result, capsys: pytest.CaptureFixture[str]) -> None:
+def test_answers_that_were_cut_are_counted_marked_and_said(done: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [json.loads(line) for line in (done.folder / "answers.jsonl").read_text().splitlines()]
     cut = sum(row["cut"][0] for row in rows)
     assert done.measures["cut"] == {"before": cut}

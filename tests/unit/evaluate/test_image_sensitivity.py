@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from conftest import Mmedpo
 from mmedpo_plugins.lesion_noise import LesionNoise
-from mmedpo_plugins.other_images import Blank, Swap
+from mmedpo_plugins.other_images import BlankImage, ImageSwap
 from typer.testing import CliRunner
 
 from mmedpo import Drop, Pair
 from mmedpo.cli.main import app
-from mmedpo.evaluate.image_sensitivity import Looks, count, name_of
+from mmedpo.evaluate.image_sensitivity import ImageSensitivityMetric, count, name_of
 from mmedpo.testing import tiny_cases
 
 RECIPE = """\
@@ -33,13 +33,13 @@ evaluate:
 
 def test_a_swapped_film_is_another_patient_s_and_a_blank_one_is_even() -> None:
     cases = tiny_cases(4)
-    swapped = list(Swap().disprefer(cases, None, [[]] * 4))
+    swapped = list(ImageSwap().disprefer(cases, None, [[]] * 4))
     for case, pair in zip(cases, swapped, strict=True):
         assert isinstance(pair, Pair)
         assert pair.rejected.image != case.image
-    (alone,) = Swap().disprefer(cases[:1], None, [[]])
+    (alone,) = ImageSwap().disprefer(cases[:1], None, [[]])
     assert alone == Drop(cases[0].id, "no other patient's film is at hand")
-    (blank,) = Blank().disprefer(cases[:1], None, [[]])
+    (blank,) = BlankImage().disprefer(cases[:1], None, [[]])
     assert isinstance(blank, Pair)
     low, high = blank.rejected.image.load().convert("L").getextrema()
     assert low == high
@@ -54,8 +54,8 @@ def test_changed_answers_are_counted_among_those_that_were_asked_again() -> None
     cases = tiny_cases(3)
     probes = {"swap": [(0, cases[0]), (2, cases[2])], "blank": [(1, cases[1])]}
     rows = count(probes, ["Yes.", "No", "Left"], lambda asked, name: ["yes", "Right"] if name == "swap" else ["Yes"])
-    assert Looks().combine(rows) == {"changed_by_swap": 0.5, "changed_by_blank": 1.0}
-    assert Looks().combine([{}]) == {}
+    assert ImageSensitivityMetric().combine(rows) == {"changed_by_swap": 0.5, "changed_by_blank": 1.0}
+    assert ImageSensitivityMetric().combine([{}]) == {}
 
 
 def test_a_probe_that_changes_no_image_is_a_mistake(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
 from mmedpo.cli.main import app
-from mmedpo.core.images import Picture
+from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case, Region
-from mmedpo.evaluate.lesion_attention import Attends, chosen, inside, lesions
+from mmedpo.evaluate.lesion_attention import LesionAttentionMetric, chosen, inside, lesions
 from mmedpo.testing import tiny_cases
 
 RECIPE = """\
@@ -67,19 +67,19 @@ def test_boxes_that_overlap_count_once_and_a_mask_counts_in_place_of_its_box() -
     assert inside([[1.0]], case(quarter(), quarter()))["inside"] == pytest.approx(0.25, abs=0.01)
     mask = Image.new("L", (56, 56))
     ImageDraw.Draw(mask).rectangle((0, 0, 13, 27), fill=255)
-    half = replace(quarter(), mask=Picture.drawn(mask))
+    half = replace(quarter(), mask=ImageRef.drawn(mask))
     assert inside([[1.0]], case(half))["inside"] == pytest.approx(0.125, abs=0.01)
 
 
 def test_an_empty_map_says_nothing() -> None:
     assert inside([[0.0, 0.0]], case(quarter())) == {}
-    assert Attends().combine([{}, {}]) == {}
+    assert LesionAttentionMetric().combine([{}, {}]) == {}
 
 
 def test_the_measures_are_means_over_the_cases_that_were_looked_at() -> None:
     rows = [{"inside": 0.6, "area": 0.2}, {}, {"inside": 0.2, "area": 0.2}]
     expected = {"inside_lesion": 0.4, "inside_by_chance": 0.2, "attention_count": 2.0}
-    assert Attends().combine(rows) == pytest.approx(expected)
+    assert LesionAttentionMetric().combine(rows) == pytest.approx(expected)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub import DatasetCard, ModelCard
 
 from mmedpo.exchange.cards import data_card, model_card
-from mmedpo.pipeline.stages import Result, run, train_again
+from mmedpo.pipeline.stages import RunResult, run, train_again
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.registry.fingerprint import path_hash
 from mmedpo.store.pairs_file import read_pairs
@@ -27,7 +27,7 @@ evaluate:
 """
 
 
-def carry_out(folder: Path, until: str = "evaluate") -> Result:
+def carry_out(folder: Path, until: str = "evaluate") -> RunResult:
     (folder / "recipe.yaml").write_text(RECIPE.format(folder=folder))
     return run(load_recipe(folder / "recipe.yaml"), lambda event: None, until=until)
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mmedpo_plugins.pairs import Pairs
+from mmedpo_plugins.pairs import PairsReader
 from PIL import Image
 
-from mmedpo import GIVEN, Case, Drop, Pair, Picture, Region, Remark, Side
+from mmedpo import GIVEN, Case, Drop, ImageRef, Pair, Region, Remark, Side
 from mmedpo.core.images import pixel_hash
-from mmedpo.core.records import Score, Weighted
+from mmedpo.core.records import Score, WeightedPair
 from mmedpo.core.sameness import taught
 from mmedpo.errors import DataError
 from mmedpo.exchange.formats import FORMS
@@ -56,12 +56,12 @@ SHARE = st.floats(0, 1)
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory: pytest.TempPathFactory) -> list[Picture]:
+def films(tmp_path_factory: pytest.TempPathFactory) -> list[ImageRef]:
     """Return two films, as a run knows them."""
     folder, made = tmp_path_factory.mktemp("films"), []
     for grey in (3, 9):
         Image.new("L", (4, 4), grey).save(folder / f"{grey}.png")
-        made.append(Picture(str(folder / f"{grey}.png"), pixel_hash(Image.new("L", (4, 4), grey))))
+        made.append(ImageRef(str(folder / f"{grey}.png"), pixel_hash(Image.new("L", (4, 4), grey))))
     return made
 
 
@@ -73,7 +73,7 @@ def scratch() -> Iterator[Path]:
 
 
 @st.composite
-def weighted_pairs(draw: st.DrawFn, films: list[Picture]) -> Weighted:
+def weighted_pairs(draw: st.DrawFn, films: list[ImageRef]) -> WeightedPair:
     """Draw a pair as a run may have made it."""
     two = draw(st.booleans())
     kind = draw(st.sampled_from(["text", "image"]))
@@ -93,7 +93,7 @@ def weighted_pairs(draw: st.DrawFn, films: list[Picture]) -> Weighted:
     sides = Side(films[0], draw(WORDS)), Side(films[two], draw(WORDS))
     relevance = draw(st.none() | SHARE)
     pair = Pair(case, *sides, kind, draw(WORDS), draw(st.integers(0, 9)), None, draw(NOTES))  # type: ignore[arg-type]
-    return Weighted(pair, Score(relevance, draw(NOTES), draw(TEXT)), draw(st.floats(0, 1e6)))
+    return WeightedPair(pair, Score(relevance, draw(NOTES), draw(TEXT)), draw(st.floats(0, 1e6)))
 
 
 def facts(pair: Pair, relevance: float | None, weight: float | None) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def facts(pair: Pair, relevance: float | None, weight: float | None) -> dict[str
 @pytest.mark.parametrize("use", FORMS)
 @settings(BOUNDED, max_examples=20)
 @given(data=st.data())
-def test_a_pair_comes_back_as_it_left_or_is_counted(use: str, films: list[Picture], data: st.DataObject) -> None:
+def test_a_pair_comes_back_as_it_left_or_is_counted(use: str, films: list[ImageRef], data: st.DataObject) -> None:
     item = data.draw(weighted_pairs(films))
     form, pair = FORMS[use], item.pair
     if not form.takes(pair):
@@ -118,7 +118,7 @@ def test_a_pair_comes_back_as_it_left_or_is_counted(use: str, films: list[Pictur
         return
     with scratch() as folder:
         form.write([item], folder)
-        back = list(Pairs(root=folder, restricted=False).read())
+        back = list(PairsReader(root=folder, restricted=False).read())
         if isinstance(taught(pair), Drop):
             assert [type(one) for one in back] == [Drop]
             return
@@ -188,7 +188,7 @@ def test_a_row_is_read_whole_or_refused_with_its_place(row: dict[str, Any], chan
 def read(folder: Path) -> tuple[list[Pair | Drop | Remark], str]:
     """Return what is read, or why it is refused; nothing else may be raised."""
     try:
-        return list(Pairs(root=folder).read()), ""
+        return list(PairsReader(root=folder).read()), ""
     except DataError as error:
         return [], str(error)
 

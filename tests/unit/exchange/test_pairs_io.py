@@ -13,7 +13,7 @@ import datasets
 import pytest
 from conftest import Mmedpo
 from huggingface_hub import DatasetCard
-from mmedpo_plugins.mmedpo_json import MmedpoJson
+from mmedpo_plugins.mmedpo_json import MmedpoJsonReader
 from mmedpo_plugins.phantom import WEIGHTS
 from peft import PeftModel, get_peft_model_state_dict
 from PIL import Image
@@ -21,7 +21,7 @@ from tiny_llava import make_model, make_tokenizer
 from transformers import AutoModelForImageTextToText
 
 from mmedpo import GIVEN, Pair, load_adapter
-from mmedpo.core.records import Weighted
+from mmedpo.core.records import WeightedPair
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.exchange.formats import FORMS
 from mmedpo.exchange.pairs_io import export_run, import_pairs
@@ -66,7 +66,7 @@ def bring(tmp_path: Path) -> Callable[..., Path]:
     return imported
 
 
-def told(item: Weighted) -> Weighted:
+def told(item: WeightedPair) -> WeightedPair:
     """Return a pair as it is told by the data that it comes from, whoever scored it where."""
     notes = {key: value for key, value in item.pair.notes.items() if key != GIVEN}
     evidence = {key: value for key, value in item.score.evidence.items() if key != "weight"}
@@ -111,7 +111,7 @@ def test_what_comes_without_a_relevance_is_asked_for_or_keeps_its_weight(tmp_pat
     image = {**text, "rejected_images": ["b.png"]}
     text = {**text, "rejected_response": "Yes, there is."}
 
-    def come(name: str, **more: float) -> list[Weighted]:
+    def come(name: str, **more: float) -> list[WeightedPair]:
         (tmp_path / "set/pairs.jsonl").write_text("\n".join(json.dumps({**row, **more}) for row in (text, image)))
         import_pairs(tmp_path / "set", tmp_path / f"{name}.yaml")
         here = [f"output={tmp_path / name}", "backbone={use: phantom}", "train=null"]
@@ -206,7 +206,7 @@ def test_llama_factory_gets_its_ranking_form_and_the_description_of_it(origin: P
 
 def test_the_reader_of_the_released_form_reads_what_is_written_in_it(origin: Path, tmp_path: Path) -> None:
     export_run(origin, "mmedpo-json", tmp_path / "out")
-    pairs = [item for item in MmedpoJson(root=tmp_path / "out").read() if isinstance(item, Pair)]
+    pairs = [item for item in MmedpoJsonReader(root=tmp_path / "out").read() if isinstance(item, Pair)]
     for pair, item in zip(pairs, read_pairs(origin), strict=True):
         assert pair.case.question == item.pair.case.question
         assert (pair.chosen.answer, pair.rejected.answer) == (item.pair.chosen.answer, item.pair.rejected.answer)

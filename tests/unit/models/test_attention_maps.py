@@ -7,21 +7,21 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from mmedpo_plugins.hf_vlm.talking import Talk
-from mmedpo_plugins.llava_med import LlavaMed
-from mmedpo_plugins.llava_med.reading import Reader, padded
+from mmedpo_plugins.hf_vlm.talking import ChatTemplatePrompter
+from mmedpo_plugins.llava_med import LlavaMedBackbone
+from mmedpo_plugins.llava_med.reading import LlavaMedPrompter, padded
 from PIL import Image
 from tiny_llava_med import make_image, make_model, released_tensors, write_release
 
-from mmedpo import Case, Picture, Region, Setting, attention_maps
+from mmedpo import Case, ImageRef, Region, Setting, attention_maps
 from mmedpo.evaluate.lesion_attention import inside
 from mmedpo.models.attention_maps import within
 
 SIZES = [(512, 256), (256, 512), (400, 300), (301, 300), (300, 300), (1000, 7)]
 
 
-def pads(pad: bool = True) -> Reader:
-    return Reader(SimpleNamespace(image_processor=SimpleNamespace(do_pad=pad)), 0, 4)
+def pads(pad: bool = True) -> LlavaMedPrompter:
+    return LlavaMedPrompter(SimpleNamespace(image_processor=SimpleNamespace(do_pad=pad)), 0, 4)
 
 
 def seen(image: Image.Image, cells: int = 24) -> np.ndarray:
@@ -44,7 +44,7 @@ def test_a_model_that_looks_at_nothing_but_the_lesion_of_a_wide_film_is_told_so(
     film, lesion = Image.new("L", (512, 256), 90), Image.new("L", (512, 256))
     lesion.paste(255, (0, 0, 512, 64))
     regions = (Region("nodule", (0, 0, 512, 64)),)
-    case = Case("a", Picture.drawn(film), "Is there a nodule?", "Yes", about=("nodule",), regions=regions)
+    case = Case("a", ImageRef.drawn(film), "Is there a nodule?", "Yes", about=("nodule",), regions=regions)
     heat = within(seen(lesion), pads().frame(film.size), film.size)
     assert heat.shape == (12, 24)
     assert inside(heat.tolist(), case) == {"inside": pytest.approx(1, abs=0.02), "area": 0.25}
@@ -70,7 +70,10 @@ def test_processors_of_clip_s_make_show_the_middle_or_a_padded_square() -> None:
     crops, whole = CLIPImageProcessorPil(), SiglipImageProcessorPil(size={"height": 9, "width": 9})
     smaller = CLIPImageProcessorPil(size={"shortest_edge": 256}, crop_size={"height": 224, "width": 224})
     squares = LlavaImageProcessorPil(do_pad=True)
-    frames = [Talk(SimpleNamespace(image_processor=one)).frame((512, 256)) for one in (crops, smaller, squares, whole)]
+    frames = [
+        ChatTemplatePrompter(SimpleNamespace(image_processor=one)).frame((512, 256))
+        for one in (crops, smaller, squares, whole)
+    ]
     assert frames == [(128, 0, 384, 256), (144, 16, 368, 240), (0, -128, 512, 384), (0, 0, 512, 256)]
 
 
@@ -79,8 +82,8 @@ def test_the_map_of_llava_med_has_the_image_s_sides(
     size: tuple[int, int], shape: tuple[int, int], tmp_path: Path
 ) -> None:
     checkpoint = write_release(tmp_path / "llava-med", released_tensors(make_model()))
-    case = Case("a", Picture.drawn(make_image(*size)), "Is there a nodule?", "Yes")
-    with LlavaMed(checkpoint=str(checkpoint)).open(Setting()) as live:
+    case = Case("a", ImageRef.drawn(make_image(*size)), "Is there a nodule?", "Yes")
+    with LlavaMedBackbone(checkpoint=str(checkpoint)).open(Setting()) as live:
         (heat,) = attention_maps(live, [case], ["Yes"])
     assert heat.shape == shape
     assert (heat >= 0).all()

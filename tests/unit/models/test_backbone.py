@@ -11,7 +11,16 @@ import torch
 from PIL import Image
 from tiny_llava import make_backbone, make_image, make_model
 
-from mmedpo import Base, Case, DataError, Picture, Prompt, TransformersBackbone, closing, load_adapter
+from mmedpo import (
+    BaseFingerprint,
+    Case,
+    DataError,
+    EncodedPrompt,
+    ImageRef,
+    TransformersBackbone,
+    closing,
+    load_adapter,
+)
 from mmedpo.core.answers import was_cut
 from mmedpo.models.backbone import SeededNoise
 
@@ -21,7 +30,7 @@ WORDS = ["is", "there", "a", "nodule", "in", "the", "left", "lung"]
 def make_cases(count: int = 11) -> list[Case]:
     """Make cases whose questions differ in length and whose images differ."""
     return [
-        Case(str(i), Picture.drawn(make_image(i)), " ".join(WORDS[: 1 + i % len(WORDS)]), "yes") for i in range(count)
+        Case(str(i), ImageRef.drawn(make_image(i)), " ".join(WORDS[: 1 + i % len(WORDS)]), "yes") for i in range(count)
     ]
 
 
@@ -90,7 +99,7 @@ def test_answering_leaves_training_mode_and_gradients_as_they_were() -> None:
     live.model.train()
     live.answer(make_cases(1), max_new_tokens=2)
     assert live.model.training
-    encoding = live.encode(Picture.drawn(make_image(0)), "is there", "yes")
+    encoding = live.encode(ImageRef.drawn(make_image(0)), "is there", "yes")
     live.model(input_ids=torch.tensor([list(encoding.ids)]), **encoding.vision).logits.sum().backward()
 
 
@@ -103,7 +112,7 @@ def test_no_cases_give_no_answers() -> None:
 
 def test_an_encoding_is_prompt_then_answer_then_end() -> None:
     live = make_backbone()
-    picture = Picture.drawn(make_image(0))
+    picture = ImageRef.drawn(make_image(0))
     encoding, prompt = live.encode(picture, "is there", "no it lies"), live.prompt(picture, "is there")
     assert encoding.ids[: encoding.answer_start] == list(prompt.ids)
     assert live.tokenizer.decode(encoding.ids[encoding.answer_start : -1]) == "no it lies"
@@ -113,14 +122,14 @@ def test_an_encoding_is_prompt_then_answer_then_end() -> None:
 def test_equal_pixels_are_one_image_whatever_file_they_are_in(tmp_path: Path) -> None:
     live, image = make_backbone(), make_image(0)
     image.save(tmp_path / "a.png")
-    known, unknown = Picture.drawn(image), Picture.at(tmp_path / "a.png")
+    known, unknown = ImageRef.drawn(image), ImageRef.at(tmp_path / "a.png")
     assert live.encode(known, "is", "yes").image == live.encode(unknown, "is", "no").image
-    assert live.encode(known, "is", "yes").image != live.encode(Picture.drawn(make_image(1)), "is", "yes").image
+    assert live.encode(known, "is", "yes").image != live.encode(ImageRef.drawn(make_image(1)), "is", "yes").image
 
 
 def test_pixels_come_in_the_dtype_of_the_model() -> None:
     live = make_backbone(make_model().to(torch.bfloat16))
-    encoding = live.encode(Picture.drawn(make_image(0)), "is", "yes")
+    encoding = live.encode(ImageRef.drawn(make_image(0)), "is", "yes")
     assert encoding.vision["pixel_values"].dtype == torch.bfloat16
     assert len(live.answer(make_cases(2), max_new_tokens=2)) == 2
 
@@ -137,7 +146,7 @@ def live_of(vision: dict[str, torch.Tensor], **options: Any) -> tuple[Transforme
         whole.model,
         whole.tokenizer,
         look=look,
-        prompt=lambda seen, question: Prompt([3, 3], seen, [1, 1]),
+        prompt=lambda seen, question: EncodedPrompt([3, 3], seen, [1, 1]),
         end=1,
         lora_targets="x",
         projector="y",
@@ -149,7 +158,7 @@ def live_of(vision: dict[str, torch.Tensor], **options: Any) -> tuple[Transforme
 def test_an_image_is_looked_at_once_for_all_its_questions() -> None:
     live, looked = live_of({})
     live.remembered = 2
-    pictures = [Picture.drawn(make_image(i)) for i in range(3)]
+    pictures = [ImageRef.drawn(make_image(i)) for i in range(3)]
     for picture in (*pictures[:2], *pictures[:2], pictures[2], pictures[1]):
         live.prompt(picture, "is")
     assert len(looked) == 3
@@ -159,9 +168,9 @@ def test_an_image_is_looked_at_once_for_all_its_questions() -> None:
 
 def test_token_types_go_on_as_text_and_under_the_name_the_model_has_for_them() -> None:
     live, _ = live_of({}, types_key="token_type_ids", lead="no ")
-    encoding = live.encode(Picture.drawn(make_image(0)), "is", "yes")
+    encoding = live.encode(ImageRef.drawn(make_image(0)), "is", "yes")
     assert encoding.token_types == [1, 1, 0, 0, 0]
-    batch = live._batch([Prompt([3], {}, [1]), Prompt([3, 3], {}, [1, 1])])
+    batch = live._batch([EncodedPrompt([3], {}, [1]), EncodedPrompt([3, 3], {}, [1, 1])])
     assert batch["token_type_ids"].tolist() == [[0, 1], [1, 1]]
 
 
@@ -215,18 +224,18 @@ def named(seed: int, name: str) -> Any:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_a_base_is_the_same_in_another_dtype(dtype: torch.dtype) -> None:
-    assert Base.of(make_model().to(dtype)).matches(Base.of(make_model()))
-    assert Base.of(make_model()).matches(Base.of(make_model().to(dtype)))
+    assert BaseFingerprint.of(make_model().to(dtype)).matches(BaseFingerprint.of(make_model()))
+    assert BaseFingerprint.of(make_model()).matches(BaseFingerprint.of(make_model().to(dtype)))
 
 
 def test_a_base_is_the_same_with_an_adapter_on_it() -> None:
-    assert Base.of(adapted()) == Base.of(named(0, "models/tiny-0"))
+    assert BaseFingerprint.of(adapted()) == BaseFingerprint.of(named(0, "models/tiny-0"))
 
 
 def test_one_changed_tensor_makes_another_base() -> None:
     model = make_model()
     model.model.multi_modal_projector.linear_1.weight.data *= 1.1
-    assert not Base.of(model).matches(Base.of(make_model()))
+    assert not BaseFingerprint.of(model).matches(BaseFingerprint.of(make_model()))
 
 
 def test_an_adapter_fits_its_base_under_any_name(tmp_path: Path) -> None:
@@ -245,7 +254,7 @@ def test_the_record_of_a_base_keeps_a_hub_id_and_no_path(
 ) -> None:
     (tmp_path / "folder/weights/tiny").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "folder")
-    Base(name, "3f80").write(tmp_path)
+    BaseFingerprint(name, "3f80").write(tmp_path)
     assert json.loads((tmp_path / "base.json").read_text()) == {"name": told, "values": "3f80"}
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from mmedpo_plugins.hf_vlm import HfVlm
-from mmedpo_plugins.llava_med import LlavaMed
-from mmedpo_plugins.monai_detector.checkpoint import Trained, load, save
-from mmedpo_plugins.monai_detector.grading import Calibration
-from mmedpo_plugins.monai_detector.network import Shape, build
-from mmedpo_plugins.phantom import WEIGHTS, Phantom
+from mmedpo_plugins.hf_vlm import HfVlmBackbone
+from mmedpo_plugins.llava_med import LlavaMedBackbone
+from mmedpo_plugins.monai_detector.checkpoint import DetectorCheckpoint, load, save
+from mmedpo_plugins.monai_detector.grading import ScoreCalibration
+from mmedpo_plugins.monai_detector.network import NetworkShape, build
+from mmedpo_plugins.phantom import WEIGHTS, PhantomBackbone
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from tiny_llava_med import MISTRAL, make_model, released_tensors, write_json, write_release
@@ -110,15 +110,15 @@ DAMAGES: list[tuple[Change, str]] = [
 
 
 def llava_med(folder: Path) -> Any:
-    return LlavaMed(checkpoint=str(folder))
+    return LlavaMedBackbone(checkpoint=str(folder))
 
 
 def phantom(folder: Path) -> Any:
-    return Phantom(checkpoint=folder)
+    return PhantomBackbone(checkpoint=folder)
 
 
 def hf_vlm(folder: Path) -> Any:
-    return HfVlm(checkpoint=str(folder))
+    return HfVlmBackbone(checkpoint=str(folder))
 
 
 @pytest.mark.parametrize("opens", [llava_med, phantom, hf_vlm])
@@ -173,7 +173,7 @@ def test_a_layer_beyond_the_tower_is_refused(layer: int, release: Path, tmp_path
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("adapter") / "sft"
-    with Phantom().open(Setting()) as live:
+    with PhantomBackbone().open(Setting()) as live:
         model = get_peft_model(live.model, LoraConfig(r=2, target_modules=live.lora_targets))
         model.save_pretrained(folder)
         live.base.write(folder)
@@ -216,7 +216,7 @@ def test_an_adapter_s_file_that_is_damaged_is_named_with_the_cure(
 ) -> None:
     folder = shutil.copytree(adapter, tmp_path / "copy")
     damage(folder)
-    with pytest.raises(DataError, match=told), Phantom(adapter=str(folder)).open(Setting()):
+    with pytest.raises(DataError, match=told), PhantomBackbone(adapter=str(folder)).open(Setting()):
         pass
 
 
@@ -232,15 +232,15 @@ def test_the_adapter_of_llava_s_own_code_is_told_what_to_do_with(release: Path, 
     write_json(folder / "adapter_config.json", config)
     with (
         pytest.raises(DataError, match="names that LLaVA's own code"),
-        LlavaMed(checkpoint=str(release), adapter=str(folder)).open(Setting()),
+        LlavaMedBackbone(checkpoint=str(release), adapter=str(folder)).open(Setting()),
     ):
         pass
 
 
 def detector(folder: Path, weight: float = 1.0) -> Path:
     """Write the checkpoint of a detector that has learned nothing."""
-    shape = Shape(("nodule",), 64, width=8)
-    trained = Trained(build(shape), shape, Calibration(), 0.5)
+    shape = NetworkShape(("nodule",), 64, width=8)
+    trained = DetectorCheckpoint(build(shape), shape, ScoreCalibration(), 0.5)
     with torch.no_grad():
         next(trained.detector.network.parameters()).mul_(weight)
     save(trained, folder / "lesions.safetensors")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Mmedpo
-from mmedpo_plugins.boxes import Boxes
+from mmedpo_plugins.boxes import BoxesReader
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop
@@ -41,7 +41,7 @@ def films(folder: Path, *names: str) -> None:
 
 def read(root: Path, name: str, content: str, **options: Any) -> list[Case | Drop]:
     (root / name).write_text(content)
-    return list(Boxes(file=root / name, **options).read())
+    return list(BoxesReader(file=root / name, **options).read())
 
 
 def cases(root: Path, name: str, content: str, **options: Any) -> list[Case]:
@@ -62,7 +62,7 @@ def test_nih_boxes_are_left_top_width_height_and_a_case_has_all_of_its_film(tmp_
 
 
 def test_the_published_list_of_nih_is_read_whole(shared: Path) -> None:
-    part = Boxes(file=shared / "data/nih_cxr/BBox_List_2017.csv", missing="skip")
+    part = BoxesReader(file=shared / "data/nih_cxr/BBox_List_2017.csv", missing="skip")
     assert list(part.read()).count(Drop("00013118_008.png", "the image is missing")) == 1
     assert len(list(part.read())) == 880, "984 boxes are on 880 films"
 
@@ -138,7 +138,7 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, name: str, content
 def test_it_keeps_the_contract(tmp_path: Path) -> None:
     films(tmp_path, "a.png", "b.png")
     (tmp_path / "boxes.json").write_text(json.dumps(COCO))
-    check_part(Boxes(file=tmp_path / "boxes.json"))
+    check_part(BoxesReader(file=tmp_path / "boxes.json"))
 
 
 def write_coco(folder: Path, split: str, count: int, seed: int) -> None:

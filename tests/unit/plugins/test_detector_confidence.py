@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmedpo_plugins.detector_confidence import DetectorConfidence
+from mmedpo_plugins.detector_confidence import DetectorConfidenceScorer
 
-from mmedpo import Case, Pair, Picture, Setting, Side
+from mmedpo import Case, ImageRef, Pair, Setting, Side
 
 
 def scored(notes: dict[str, Any]) -> Any:
-    side = Side(Picture(), "Yes")
-    with DetectorConfidence().open(Setting()) as live:
-        (score,) = live.score([Pair(Case("c", Picture(), "?", "Yes"), side, side, "image", notes=notes)])
+    side = Side(ImageRef(), "Yes")
+    with DetectorConfidenceScorer().open(Setting()) as live:
+        (score,) = live.score([Pair(Case("c", ImageRef(), "?", "Yes"), side, side, "image", notes=notes)])
     return score
 
 
@@ -35,4 +35,4 @@ def test_a_pair_without_a_noised_region_is_not_rated() -> None:
 
 
 def test_it_rates_image_pairs_only() -> None:
-    assert DetectorConfidence.rates == {"image"}
+    assert DetectorConfidenceScorer.rates == {"image"}

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import ROOT, Mmedpo
-from mmedpo_plugins.boxes import Boxes
-from mmedpo_plugins.dicom import Dicom
-from mmedpo_plugins.tables import Csv
+from mmedpo_plugins.boxes import BoxesReader
+from mmedpo_plugins.dicom import DicomReader
+from mmedpo_plugins.tables import CsvReader
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop
@@ -51,12 +51,12 @@ def write(path: Path, values: np.ndarray[Any, Any] = VALUES, **tags: Any) -> Pat
 
 
 def shown(path: Path, **options: Any) -> np.ndarray[Any, Any]:
-    return np.asarray(Dicom(root=path.parent, **options).picture(path).load())
+    return np.asarray(DicomReader(root=path.parent, **options).picture(path).load())
 
 
 def with_table(root: Path, *rows: str, header: str = "image,question,answer", **options: Any) -> list[Case | Drop]:
     (root / "questions.csv").write_text("\n".join([header, *rows]))
-    return list(Dicom(root=root, table=root / "questions.csv", **options).read())
+    return list(DicomReader(root=root, table=root / "questions.csv", **options).read())
 
 
 def test_a_film_without_window_shows_its_full_range(tmp_path: Path) -> None:
@@ -118,11 +118,11 @@ def test_a_file_beside_each_film_asks_about_it(tmp_path: Path) -> None:
     for name, asked in (("a", {"question": "?", "answer": "x"}), ("b", [{"question": "?", "answer": "y"}] * 2)):
         write(tmp_path / f"{name}.dcm")
         (tmp_path / f"{name}.json").write_text(json.dumps(asked))
-    assert [case.answer for case in Dicom(root=tmp_path).read() if isinstance(case, Case)] == ["x", "y", "y"]
+    assert [case.answer for case in DicomReader(root=tmp_path).read() if isinstance(case, Case)] == ["x", "y", "y"]
     (tmp_path / "b.json").unlink()
     with pytest.raises(DataError, match=r"b\.json: there is no such file"):
-        list(Dicom(root=tmp_path).read())
-    assert len(list(Dicom(root=tmp_path, missing="skip").read())) == 1
+        list(DicomReader(root=tmp_path).read())
+    assert len(list(DicomReader(root=tmp_path, missing="skip").read())) == 1
 
 
 def test_films_of_one_patient_are_one_group_that_does_not_name_him(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_without_pydicom_the_error_says_what_to_install(tmp_path: Path, monkeypa
 def test_it_keeps_the_contract(tmp_path: Path) -> None:
     write(tmp_path / "a.dcm")
     with_table(tmp_path, "a.dcm,?,x")
-    check_part(Dicom(root=tmp_path, table=tmp_path / "questions.csv"))
+    check_part(DicomReader(root=tmp_path, table=tmp_path / "questions.csv"))
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -274,7 +274,7 @@ def test_films_are_found_whatever_the_case_of_their_ending(name: str, tmp_path: 
     film = write(tmp_path / name)
     film.with_suffix(".json").write_text('{"question": "?", "answer": "x"}')
     os.mkfifo(tmp_path / "pipe.dcm")
-    assert len(list(Dicom(root=tmp_path).read())) == 1
+    assert len(list(DicomReader(root=tmp_path).read())) == 1
 
 
 @pytest.mark.parametrize("implicit", [False, True])
@@ -307,11 +307,15 @@ def test_what_does_not_begin_as_a_film_is_refused_with_what_to_do(content: bytes
 
 def test_an_image_is_asked_about_as_the_run_s_readers_read_theirs(tmp_path: Path) -> None:
     film = write(tmp_path / "film.dcm")
-    table = Csv(file=tmp_path / "t.csv")
-    for readers in ([Dicom(root=tmp_path)], [table, Dicom(root=tmp_path)], [Boxes(file=tmp_path / "b.csv")]):
+    table = CsvReader(file=tmp_path / "t.csv")
+    for readers in (
+        [DicomReader(root=tmp_path)],
+        [table, DicomReader(root=tmp_path)],
+        [BoxesReader(file=tmp_path / "b.csv")],
+    ):
         assert np.array_equal(np.asarray(_pixels(film, readers)), shown(film))
     Image.fromarray(shown(film)).save(tmp_path / "film.png")
-    assert np.array_equal(np.asarray(_pixels(tmp_path / "film.png", [Dicom(root=tmp_path)])), shown(film))
+    assert np.array_equal(np.asarray(_pixels(tmp_path / "film.png", [DicomReader(root=tmp_path)])), shown(film))
     with pytest.raises(DataError, match=r"film\.dcm: is no image but a DICOM film, .*data: \{use: dicom\}"):
         _pixels(film, [table])
 

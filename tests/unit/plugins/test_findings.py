@@ -10,23 +10,23 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmedpo_plugins.findings import Findings
+from mmedpo_plugins.findings import FindingsMetric
 from mmedpo_plugins.phantom import language
 from mmedpo_plugins.phantom.findings import LABELS, WORLDS
 from mmedpo_plugins.radiology.labels import labels
 from mmedpo_plugins.radiology.reading import read
 
-from mmedpo import Case, Picture, totals
+from mmedpo import Case, ImageRef, totals
 
 NAMES = {label: label for label in LABELS} | {"device": "pacemaker"}
 
 
 def report(truth: str) -> Case:
-    return Case("r", Picture(), "Describe the findings.", truth, kind="report")
+    return Case("r", ImageRef(), "Describe the findings.", truth, kind="report")
 
 
 def measures(truths: Sequence[str], answers: Sequence[str], **options: Any) -> dict[str, float]:
-    metric = Findings(**options)
+    metric = FindingsMetric(**options)
     return metric.combine(metric.measure([report(truth) for truth in truths], answers))
 
 
@@ -111,14 +111,14 @@ def test_an_answer_without_any_statement_is_unread_and_misses_everything() -> No
 
 def test_a_truth_without_any_statement_and_other_kinds_are_left_out() -> None:
     assert measures(["Chest X-ray."], ["There is a nodule."]) == {}
-    closed = Case("c", Picture(), "Is there a nodule?", "Yes", kind="closed")
-    opened = Case("o", Picture(), "On which side is the nodule?", "Left", kind="open")
-    assert Findings().measure([closed, opened], ["Yes", "Left"]) == [{}, {}]
+    closed = Case("c", ImageRef(), "Is there a nodule?", "Yes", kind="closed")
+    opened = Case("o", ImageRef(), "On which side is the nodule?", "Left", kind="open")
+    assert FindingsMetric().measure([closed, opened], ["Yes", "Left"]) == [{}, {}]
 
 
 def test_open_answers_are_read_with_their_question_when_asked_for() -> None:
-    opened = Case("o", Picture(), "On which side is the nodule?", "Left", kind="open")
-    metric = Findings(open_answers=True)
+    opened = Case("o", ImageRef(), "On which side is the nodule?", "Left", kind="open")
+    metric = FindingsMetric(open_answers=True)
     found = metric.combine(metric.measure([opened, opened], ["On the left", "Right"]))
     assert (found["f1"], found["side_accuracy"]) == (1, 0.5)
 
@@ -131,7 +131,7 @@ def test_only_some_findings_are_counted_when_a_recipe_names_them() -> None:
     general = measures(["There is a nodule."], ["There is an opacity."], only=("opacity",))
     assert (general["precision"], general["true_count"]) == (1, 0)
     with pytest.raises(ValueError, match=r"'nodul' is no finding of the labeller \(nodule"):
-        Findings(only=("nodul",))
+        FindingsMetric(only=("nodul",))
 
 
 WORDS = language.words()
@@ -140,7 +140,7 @@ WORDS = language.words()
 @given(st.lists(st.sampled_from(WORDS), max_size=40), st.text(max_size=60))
 def test_broken_and_contradictory_answers_are_counted_and_never_fail(words: list[str], noise: str) -> None:
     truth = "There is a small left lower lobe nodule. The heart is normal in size."
-    metric = Findings(open_answers=True)
+    metric = FindingsMetric(open_answers=True)
     for text in (" ".join(words), noise):
         (row,) = metric.measure([report(truth)], [text])
         assert 0 <= row["right"] <= row["claimed"]
@@ -156,9 +156,9 @@ def test_a_contradiction_claims_the_finding() -> None:
 def test_the_sum_of_rows_measures_what_the_rows_do() -> None:
     truths = [language.report(WORLDS["balanced"].sample(seed)) for seed in range(40)]
     answers = [language.report(WORLDS["usual"].sample(seed)) for seed in range(40)]
-    rows = Findings().measure([report(truth) for truth in truths], answers)
+    rows = FindingsMetric().measure([report(truth) for truth in truths], answers)
     picks = random.Random(0).choices(rows, k=60)
-    assert Findings().combine([totals(picks)]) == pytest.approx(Findings().combine(picks))
+    assert FindingsMetric().combine([totals(picks)]) == pytest.approx(FindingsMetric().combine(picks))
 
 
 def test_its_place_is_among_the_parts(tmp_path: Path) -> None:

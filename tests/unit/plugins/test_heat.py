@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import Mmedpo
-from mmedpo_plugins.heat import Attention, HeatMap
+from mmedpo_plugins.heat import AttentionLocalizer, HeatMapLocalizer
 from mmedpo_plugins.heat.maps import region_of
-from mmedpo_plugins.phantom import Phantom, PhantomFilms
+from mmedpo_plugins.phantom import PhantomBackbone, PhantomReader
 from PIL import Image
 
-from mmedpo import Case, DataError, Picture, Setting, attention_maps
+from mmedpo import Case, DataError, ImageRef, Setting, attention_maps
 from mmedpo.models.attention_maps import _image_tokens
 
 
@@ -48,14 +48,14 @@ def test_a_peaked_map_is_surer_than_a_flat_one_and_an_even_one_is_no_region() ->
 
 def film(folder: Path) -> Case:
     Image.new("L", (100, 60), 90).save(folder / "film.png")
-    return Case("c", Picture.at(folder / "film.png"), "Is there a nodule?", "Yes")
+    return Case("c", ImageRef.at(folder / "film.png"), "Is there a nodule?", "Yes")
 
 
 def test_a_map_is_found_by_the_image_s_name(tmp_path: Path) -> None:
     case, maps = film(tmp_path), tmp_path / "maps"
     maps.mkdir()
     np.save(maps / "film.npy", spot().astype(np.float32))
-    ((region,),) = HeatMap(root=maps, label="nodule").localize([case], None)
+    ((region,),) = HeatMapLocalizer(root=maps, label="nodule").localize([case], None)
     assert (region.label, region.confidence) == ("nodule", pytest.approx(1, abs=0.05))
 
 
@@ -63,13 +63,13 @@ def test_a_missing_or_broken_map_is_an_error_that_names_it(tmp_path: Path) -> No
     case, maps = film(tmp_path), tmp_path / "maps"
     maps.mkdir()
     with pytest.raises(DataError, match=r"'c'.*film\.npy"):
-        HeatMap(root=maps).localize([case], None)
-    assert HeatMap(root=maps, missing="none").localize([case], None) == [[]]
+        HeatMapLocalizer(root=maps).localize([case], None)
+    assert HeatMapLocalizer(root=maps, missing="none").localize([case], None) == [[]]
     np.save(maps / "film.npy", np.full((3, 4, 5), np.nan))
     with pytest.raises(DataError, match=r"film\.npy.*two dimensions"):
-        HeatMap(root=maps).localize([case], None)
+        HeatMapLocalizer(root=maps).localize([case], None)
     with pytest.raises(DataError, match="no such folder"):
-        HeatMap(root=tmp_path / "none").open(Setting())
+        HeatMapLocalizer(root=tmp_path / "none").open(Setting())
 
 
 def laid_out(folder: Path, *names: str) -> list[Case]:
@@ -79,15 +79,15 @@ def laid_out(folder: Path, *names: str) -> list[Case]:
         path = folder / "images" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (28 + number, 28), 90).save(path)
-        cases.append(Case(f"case-{number}", Picture.at(path), "Is there a nodule?", "Yes"))
+        cases.append(Case(f"case-{number}", ImageRef.at(path), "Is there a nodule?", "Yes"))
     return cases
 
 
-def with_maps(folder: Path, *names: str) -> HeatMap:
+def with_maps(folder: Path, *names: str) -> HeatMapLocalizer:
     for name in names:
         (folder / "maps" / name).parent.mkdir(parents=True, exist_ok=True)
         np.save(folder / "maps" / name, spot())
-    return HeatMap(root=folder / "maps", missing="none")
+    return HeatMapLocalizer(root=folder / "maps", missing="none")
 
 
 def test_the_map_of_an_image_lies_as_the_image_does_else_under_the_case_s_id_else_under_a_name_of_its_own(
@@ -123,7 +123,7 @@ def test_a_case_s_id_leads_to_no_file_outside_the_folder(name: str, tmp_path: Pa
 
 def test_an_image_is_not_its_own_map(tmp_path: Path) -> None:
     cases = laid_out(tmp_path, "0.png")
-    assert HeatMap(root=tmp_path / "images", missing="none").localize(cases, None) == [[]]
+    assert HeatMapLocalizer(root=tmp_path / "images", missing="none").localize(cases, None) == [[]]
 
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"PK\x05\x06" + bytes(18), b"\x80\x04K\x01."])
@@ -162,11 +162,11 @@ def test_a_run_finds_two_images_with_one_map_though_one_was_done_before(mmedpo: 
 
 @pytest.mark.slow
 def test_the_attention_of_the_phantom_is_where_the_finding_is_more_than_by_chance() -> None:
-    asked = [case for case in PhantomFilms(split="validation", images=40).read() if case.kind == "open"][:24]
-    with Phantom().open(Setting()) as live:
+    asked = [case for case in PhantomReader(split="validation", images=40).read() if case.kind == "open"][:24]
+    with PhantomBackbone().open(Setting()) as live:
         implementation = live.model.config._attn_implementation
         heats = attention_maps(live, asked, [case.answer for case in asked])
-        regions = Attention().localize(asked[:2], live)
+        regions = AttentionLocalizer().localize(asked[:2], live)
         assert live.model.config._attn_implementation == implementation
         assert all(parameter.grad is None for parameter in live.model.parameters())
     assert [len(some) for some in regions] == [1, 1]

@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 import pandas as pd
 import pytest
-from mmedpo_plugins.hf_dataset import HfDataset
+from mmedpo_plugins.hf_dataset import HfDatasetReader
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop
@@ -41,7 +41,7 @@ COLUMNS = {"image": "scan", "answer": "finding"}
 
 
 def read(path: Path | str, **options: Any) -> list[Case | Drop]:
-    return list(HfDataset(**{"path": str(path), "columns": COLUMNS, **options}).read())
+    return list(HfDatasetReader(**{"path": str(path), "columns": COLUMNS, **options}).read())
 
 
 def test_a_saved_set_gives_cases_with_its_images_and_class_names(film: Path, tmp_path: Path) -> None:
@@ -141,4 +141,4 @@ def test_a_broken_line_is_an_error_with_its_place(tmp_path: Path) -> None:
 
 def test_it_keeps_the_contract(film: Path, tmp_path: Path) -> None:
     dataset(film).save_to_disk(tmp_path / "set")
-    check_part(HfDataset(path=str(tmp_path / "set"), columns=COLUMNS))
+    check_part(HfDatasetReader(path=str(tmp_path / "set"), columns=COLUMNS))

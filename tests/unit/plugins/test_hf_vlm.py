@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from mmedpo_plugins.hf_vlm import HfVlm
+from mmedpo_plugins.hf_vlm import HfVlmBackbone
 from mmedpo_plugins.hf_vlm.modules import lora_targets, projector
 from PIL import Image
 
-from mmedpo import Case, DataError, Picture, PluginError, Prompt, Setting, TransformersBackbone
+from mmedpo import Case, DataError, EncodedPrompt, ImageRef, PluginError, Setting, TransformersBackbone
 from mmedpo.models.saving import export_backbone
 
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>"]
@@ -79,7 +79,7 @@ def idefics3(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_cases() -> list[Case]:
     """Make cases whose images have five, three and three tiles and whose questions differ in length."""
     sizes, questions = [(40, 40), (60, 30), (200, 60)], ["is there a nodule?", "is there?", "left?"]
-    pictures = [Picture.drawn(Image.linear_gradient("L").resize(size)) for size in sizes]
+    pictures = [ImageRef.drawn(Image.linear_gradient("L").resize(size)) for size in sizes]
     return [
         Case(str(i), picture, asked, "no") for i, (picture, asked) in enumerate(zip(pictures, questions, strict=True))
     ]
@@ -98,14 +98,14 @@ def logits(model: Any, encoding: Any, **more: Any) -> torch.Tensor:
 
 
 def test_a_case_is_answered_the_same_alone_as_beside_images_of_more_tiles(idefics3: Path) -> None:
-    with HfVlm(checkpoint=str(idefics3)).open(Setting()) as live:
+    with HfVlmBackbone(checkpoint=str(idefics3)).open(Setting()) as live:
         together = live.answer(make_cases(), max_new_tokens=8)
         assert together == [live.answer([case], max_new_tokens=8)[0] for case in make_cases()]
 
 
 def test_an_encoding_is_what_the_chat_template_makes_of_the_conversation(idefics3: Path) -> None:
     case = make_cases()[0]
-    with HfVlm(checkpoint=str(idefics3)).open(Setting()) as live:
+    with HfVlmBackbone(checkpoint=str(idefics3)).open(Setting()) as live:
         encoding = live.encode(case.image, case.question, "no, there is")
         shown = {"type": "image", "image": case.image.load().convert("RGB")}
         asked = {"role": "user", "content": [shown, {"type": "text", "text": case.question}]}
@@ -119,7 +119,7 @@ def test_an_encoding_is_what_the_chat_template_makes_of_the_conversation(idefics
 
 
 def test_images_of_different_tiles_go_through_the_model_together(idefics3: Path) -> None:
-    with HfVlm(checkpoint=str(idefics3)).open(Setting()) as live:
+    with HfVlmBackbone(checkpoint=str(idefics3)).open(Setting()) as live:
         encodings = [live.encode(case.image, "is there?", "no") for case in make_cases()]
         assert {encoding.vision["pixel_values"].shape[1] for encoding in encodings} == {3, 5}
         row = torch.tensor([[token for encoding in encodings[1:] for token in encoding.ids]])
@@ -130,7 +130,7 @@ def test_images_of_different_tiles_go_through_the_model_together(idefics3: Path)
 
 
 def test_idefics3_trains_its_text_model_and_its_connector(idefics3: Path) -> None:
-    with HfVlm(checkpoint=str(idefics3)).open(Setting()) as live:
+    with HfVlmBackbone(checkpoint=str(idefics3)).open(Setting()) as live:
         wanted = [
             name
             for name, module in live.model.named_modules()
@@ -144,7 +144,7 @@ def test_idefics3_trains_its_text_model_and_its_connector(idefics3: Path) -> Non
 
 def test_a_placeholder_in_a_question_is_not_a_second_image(idefics3: Path) -> None:
     case = make_cases()[0]
-    with HfVlm(checkpoint=str(idefics3)).open(Setting()) as live:
+    with HfVlmBackbone(checkpoint=str(idefics3)).open(Setting()) as live:
         plain = live.prompt(case.image, "is there?")
         assert live.prompt(case.image, "<image>\nis there?").ids == plain.ids
 
@@ -154,13 +154,13 @@ def test_an_adapter_is_merged_into_a_model_that_stock_transformers_loads(idefics
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     case = make_cases()[0]
-    with HfVlm(checkpoint=str(idefics3)).open(Setting()) as live:
+    with HfVlmBackbone(checkpoint=str(idefics3)).open(Setting()) as live:
         model = get_peft_model(live.model, LoraConfig(r=2, target_modules=live.lora_targets, init_lora_weights=False))
         encoding = live.encode(case.image, case.question, case.answer)
         wanted = logits(model.eval(), encoding)
         model.save_pretrained(tmp_path / "adapter")
         live.base.write(tmp_path / "adapter")
-    part = HfVlm(checkpoint=str(idefics3))
+    part = HfVlmBackbone(checkpoint=str(idefics3))
     export_backbone(part, tmp_path / "merged", tmp_path / "adapter")
     merged = AutoModelForImageTextToText.from_pretrained(tmp_path / "merged")
     torch.testing.assert_close(logits(merged, encoding), wanted, atol=1e-4, rtol=0)
@@ -205,7 +205,7 @@ def gemma3(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_gemma3_is_told_which_tokens_are_the_image_and_shares_no_tree(gemma3: Path) -> None:
-    with HfVlm(checkpoint=str(gemma3)).open(Setting()) as live:
+    with HfVlmBackbone(checkpoint=str(gemma3)).open(Setting()) as live:
         encoding = live.encode(make_cases()[0].image, "is there?", "no")
         assert live.types_key == "token_type_ids"
         assert sum(encoding.token_types or ()) == 4
@@ -249,10 +249,10 @@ def qwen_live(folder: Path) -> TransformersBackbone:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     images = Qwen2VLImageProcessorPil(min_pixels=28 * 28 * 4, max_pixels=28 * 28 * 16)
 
-    def prompt(seen: Any, question: str) -> Prompt:
+    def prompt(seen: Any, question: str) -> EncodedPrompt:
         patches = int(seen["image_grid_thw"].prod()) // 4
         words = tokenizer(question).input_ids
-        return Prompt([3, *[4] * patches, *words], dict(seen), [0, *[1] * patches, *[0] * len(words)])
+        return EncodedPrompt([3, *[4] * patches, *words], dict(seen), [0, *[1] * patches, *[0] * len(words)])
 
     return TransformersBackbone(
         model,
@@ -302,7 +302,7 @@ def test_a_processor_that_needs_torchvision_says_what_to_install(qwen: Path, mon
         pytest.skip("torchvision is installed")
     with (
         pytest.raises(PluginError, match=r'needs torchvision.*pip install "mmedpo\[torchvision\]"'),
-        HfVlm(checkpoint=str(qwen)).open(Setting()),
+        HfVlmBackbone(checkpoint=str(qwen)).open(Setting()),
     ):
         pass
 
@@ -320,7 +320,7 @@ def edited(source: Path, folder: Path, **values: Any) -> Path:
 
 
 def refusal(folder: Path) -> str:
-    with pytest.raises(DataError) as caught, HfVlm(checkpoint=str(folder)).open(Setting()):
+    with pytest.raises(DataError) as caught, HfVlmBackbone(checkpoint=str(folder)).open(Setting()):
         pass
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mmedpo_plugins.iu_xray import IuXray
+from mmedpo_plugins.iu_xray import IuXrayReader
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop
@@ -32,7 +32,7 @@ def entry(split: str = "train", **changes: Any) -> dict[str, Any]:
 def read(root: Path, *train: Any, **options: Any) -> list[Case | Drop]:
     splits = {"train": list(train), "val": [entry("val", id="CXR1_IM-0001")], "test": []}
     (root / "annotation.json").write_text(json.dumps(splits))
-    return list(IuXray(root=root, **options).read())
+    return list(IuXrayReader(root=root, **options).read())
 
 
 def test_a_study_becomes_a_case_with_its_first_film_and_its_report(root: Path) -> None:
@@ -82,9 +82,9 @@ def test_a_film_that_is_missing_is_left_out_where_the_recipe_says_so(root: Path)
 def test_a_file_of_another_form_is_named(root: Path) -> None:
     (root / "annotation.json").write_text("[]")
     with pytest.raises(DataError, match=r"annotation\.json: has no list 'train'"):
-        list(IuXray(root=root).read())
+        list(IuXrayReader(root=root).read())
 
 
 def test_it_keeps_the_contract(root: Path) -> None:
     read(root, entry())
-    check_part(IuXray(root=root))
+    check_part(IuXrayReader(root=root))

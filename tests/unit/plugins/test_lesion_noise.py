@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mmedpo_plugins.lesion_noise import Blackout, Blur, GlobalNoise, Inpaint, LesionNoise
+from mmedpo_plugins.lesion_noise import GlobalNoise, LesionBlackout, LesionBlur, LesionInpainting, LesionNoise
 from mmedpo_plugins.lesion_noise.eq2 import add_noise, kept
 from mmedpo_plugins.lesion_noise.masks import regions_to_change
 from PIL import Image
 
-from mmedpo import Case, DataError, Dispreference, Drop, Pair, Picture, Region, Setting, Side
+from mmedpo import Case, DataError, Dispreference, Drop, ImageRef, Pair, Region, Setting, Side
 from mmedpo.testing import tiny_cases
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -28,7 +28,7 @@ def film(mode: str = "L", size: tuple[int, int] = (64, 80), seed: int = 0) -> Im
 
 
 def case(*regions: Region, image: Image.Image | None = None, **changes: Any) -> Case:
-    picture = Picture.drawn(image or film())
+    picture = ImageRef.drawn(image or film())
     return replace(Case("c", picture, "Is there a nodule?", "Yes", kind="closed", regions=regions), **changes)
 
 
@@ -43,7 +43,7 @@ def one(part: Dispreference, a_case: Case, seed: int = 0) -> Pair:
     return pair
 
 
-def pixels(picture: Picture) -> np.ndarray:
+def pixels(picture: ImageRef) -> np.ndarray:
     return np.asarray(picture.load())
 
 
@@ -143,7 +143,7 @@ def test_a_mask_is_used_rather_than_the_box_and_its_greys_are_weights() -> None:
     mask = Image.new("L", (64, 80))
     mask.paste(255, (20, 20, 30, 30))
     mask.paste(51, (40, 40, 50, 50))
-    region = Region("nodule", (0, 0, 64, 80), mask=Picture.drawn(mask))
+    region = Region("nodule", (0, 0, 64, 80), mask=ImageRef.drawn(mask))
     soft, hard = LesionNoise(feather=1).mask((64, 80), [region]), LesionNoise(edge="hard").mask((64, 80), [region])
     assert soft[25, 25] == 1
     assert soft[45, 45] == pytest.approx(0.2)
@@ -152,7 +152,7 @@ def test_a_mask_is_used_rather_than_the_box_and_its_greys_are_weights() -> None:
 
 
 def test_a_mask_of_another_size_is_the_data_s_fault() -> None:
-    region = Region("nodule", (0, 0, 8, 8), mask=Picture.drawn(Image.new("L", (8, 8), 255)))
+    region = Region("nodule", (0, 0, 8, 8), mask=ImageRef.drawn(Image.new("L", (8, 8), 255)))
     with pytest.raises(DataError, match=r"'nodule'.*\(8, 8\).*\(64, 80\)"):
         noised(LesionNoise(), case(region))
 
@@ -206,7 +206,7 @@ def test_a_case_with_nothing_to_noise_is_dropped_with_a_reason() -> None:
     assert noised(LesionNoise(), unknown) == [Drop("c", "the answer is no, about no known region")]
 
 
-EMPTY = Region("nodule", (0, 0, 64, 80), mask=Picture.drawn(Image.new("L", (64, 80))))
+EMPTY = Region("nodule", (0, 0, 64, 80), mask=ImageRef.drawn(Image.new("L", (64, 80))))
 WIDE = Region("nodule", (0, 0, 64, 50))
 
 
@@ -252,7 +252,7 @@ def test_a_decoy_has_the_lesion_s_shape_and_lies_where_no_region_is() -> None:
     assert noised(LesionNoise(place="decoy"), case(full)) == [Drop("c", "there is no place for a decoy")]
 
 
-@pytest.mark.parametrize("part", [Inpaint(), Blur(), Blackout()])
+@pytest.mark.parametrize("part", [LesionInpainting(), LesionBlur(), LesionBlackout()])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_other_changes_leave_every_pixel_outside_the_lesion_as_it_is(part: Any, mode: str) -> None:
     pair = one(part, case(NODULE, image=film(mode)))
@@ -268,16 +268,18 @@ def test_inpainting_takes_a_bright_spot_away_and_keeps_the_film_s_grain() -> Non
     slope = np.linspace(60, 160, 96)[None] + grain
     spot = slope.copy()
     spot[40:56, 40:56] += 60
-    picture = Picture.drawn(Image.fromarray(spot.clip(0, 255).astype(np.uint8)))
+    picture = ImageRef.drawn(Image.fromarray(spot.clip(0, 255).astype(np.uint8)))
     region = Region("nodule", (40, 40, 56, 56))
-    after = pixels(one(Inpaint(), replace(case(region), image=picture)).rejected.image).astype(float)[40:56, 40:56]
+    after = pixels(one(LesionInpainting(), replace(case(region), image=picture)).rejected.image).astype(float)[
+        40:56, 40:56
+    ]
     assert np.abs(after.mean() - slope[40:56, 40:56].mean()) < 6
     assert 3 < (after - np.linspace(60, 160, 96)[None, 40:56]).std() < 10
 
 
 def test_blackout_and_blur_do_what_they_say() -> None:
-    black = pixels(one(Blackout(edge="hard"), case(NODULE)).rejected.image)
-    blurred = pixels(one(Blur(edge="hard"), case(NODULE)).rejected.image)
+    black = pixels(one(LesionBlackout(edge="hard"), case(NODULE)).rejected.image)
+    blurred = pixels(one(LesionBlur(edge="hard"), case(NODULE)).rejected.image)
     assert (black[20:60, 10:40] == 0).all()
     assert blurred[25:55, 15:35].std() < 0.3 * pixels(case().image)[25:55, 15:35].std()
 

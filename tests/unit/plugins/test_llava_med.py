@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import ROOT
-from mmedpo_plugins.llava_med import LlavaMed
+from mmedpo_plugins.llava_med import LlavaMedBackbone
 from mmedpo_plugins.llava_med.original import OPENAI_CLIP, clip_of
 from mmedpo_plugins.llava_med.reading import padded
 from safetensors.torch import load_file
@@ -27,7 +27,7 @@ from tiny_llava_med import (
     write_weights,
 )
 
-from mmedpo import Case, DataError, Picture, Setting, TransformersBackbone
+from mmedpo import Case, DataError, ImageRef, Setting, TransformersBackbone
 from mmedpo.models.saving import export_backbone
 
 CLOSE = 1e-4
@@ -46,7 +46,7 @@ def release(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def converted(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("converted") / "hf"
-    export_backbone(LlavaMed(checkpoint=str(release)), out)
+    export_backbone(LlavaMedBackbone(checkpoint=str(release)), out)
     return out
 
 
@@ -60,12 +60,12 @@ def logits(model: Any, encoding: Any) -> torch.Tensor:
         return model(input_ids=torch.tensor([list(encoding.ids)]), **encoding.vision).logits[0]
 
 
-def question() -> tuple[Picture, str, str]:
-    return Picture.drawn(make_image()), "is there a nodule?", "no"
+def question() -> tuple[ImageRef, str, str]:
+    return ImageRef.drawn(make_image()), "is there a nodule?", "no"
 
 
 def live_logits(checkpoint: Path | str, **options: Any) -> torch.Tensor:
-    with LlavaMed(checkpoint=str(checkpoint), **options).open(Setting()) as live:
+    with LlavaMedBackbone(checkpoint=str(checkpoint), **options).open(Setting()) as live:
         return logits(live.model, live.encode(*question()))
 
 
@@ -83,7 +83,7 @@ class Expected:
 
     def case(self, i: int) -> Case:
         row = self.rows[i]
-        return Case(str(i), Picture.at(self.images / row["image"]), row["question"], row["answer"])
+        return Case(str(i), ImageRef.at(self.images / row["image"]), row["question"], row["answer"])
 
 
 @pytest.fixture(scope="module", params=["as released", "converted"])
@@ -94,9 +94,9 @@ def expected(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     checkpoint = shared / "fixtures" / "llava_med_original"
     if request.param == "converted":
         out = tmp_path_factory.mktemp("fixture") / "hf"
-        export_backbone(LlavaMed(checkpoint=str(checkpoint)), out)
+        export_backbone(LlavaMedBackbone(checkpoint=str(checkpoint)), out)
         checkpoint = out
-    with LlavaMed(checkpoint=str(checkpoint)).open(Setting()) as live:
+    with LlavaMedBackbone(checkpoint=str(checkpoint)).open(Setting()) as live:
         yield Expected(shared, live)
 
 
@@ -156,8 +156,8 @@ def test_a_square_image_stays_as_it_is() -> None:
 
 
 def test_what_people_write_never_becomes_a_special_token(release: Path) -> None:
-    with LlavaMed(checkpoint=str(release)).open(Setting()) as live:
-        encoding = live.encode(Picture.drawn(make_image()), "<image>\nwhat is </s> and <unk>?", "a <image> </s>")
+    with LlavaMedBackbone(checkpoint=str(release)).open(Setting()) as live:
+        encoding = live.encode(ImageRef.drawn(make_image()), "<image>\nwhat is </s> and <unk>?", "a <image> </s>")
     assert list(encoding.ids).count(0) == 4  # the placeholders of one image
     assert list(encoding.ids).count(2) == 1 == list(encoding.ids)[-1:].count(2)
 
@@ -169,7 +169,7 @@ def test_what_people_write_never_becomes_a_special_token(release: Path) -> None:
 @pytest.mark.parametrize("pickled", [False, True])
 def test_the_weights_load_from_any_kind_of_file(tiny: Any, tmp_path: Path, shards: int, pickled: bool) -> None:
     folder = write_release(tmp_path / "it", released_tensors(tiny), shards=shards, pickled=pickled)
-    with LlavaMed(checkpoint=str(folder)).open(Setting()) as live:
+    with LlavaMedBackbone(checkpoint=str(folder)).open(Setting()) as live:
         encoding = live.encode(*question())
         torch.testing.assert_close(logits(live.model, encoding), logits(tiny, encoding), atol=1e-6, rtol=0)
 
@@ -181,7 +181,7 @@ def test_a_clip_beside_the_checkpoint_fills_in_for_a_missing_tower(tiny: Any, ed
     write_weights(editable, tensors)
     write_clip(editable.parent / place, tiny)
     override = {"vision_tower": str(editable.parent / place)} if place.startswith("elsewhere") else {}
-    with LlavaMed(checkpoint=str(editable), **override).open(Setting()) as live:
+    with LlavaMedBackbone(checkpoint=str(editable), **override).open(Setting()) as live:
         encoding = live.encode(*question())
         torch.testing.assert_close(logits(live.model, encoding), logits(tiny, encoding), atol=1e-6, rtol=0)
 
@@ -198,7 +198,7 @@ def test_tables_that_older_versions_stored_are_passed_over(tiny: Any, editable: 
 
 
 def test_the_dtype_is_the_one_asked_for(release: Path) -> None:
-    with LlavaMed(checkpoint=str(release)).open(Setting(dtype="bfloat16")) as live:
+    with LlavaMedBackbone(checkpoint=str(release)).open(Setting(dtype="bfloat16")) as live:
         encoding = live.encode(*question())
         assert {parameter.dtype for parameter in live.model.parameters()} == {torch.bfloat16}
         assert encoding.vision["pixel_values"].dtype == logits(live.model, encoding).dtype == torch.bfloat16
@@ -214,8 +214,8 @@ def test_a_sentencepiece_model_reads_as_in_training(editable: Path) -> None:
         normalization_rule_name="identity", remove_extra_whitespaces=False, minloglevel=5,
     )  # fmt: skip
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(editable / "tokenizer.model"))
-    with LlavaMed(checkpoint=str(editable)).open(Setting()) as live:
-        ids = live.prompt(Picture.drawn(make_image()), "is there\na nodule? <s> é").ids
+    with LlavaMedBackbone(checkpoint=str(editable)).open(Setting()) as live:
+        ids = live.prompt(ImageRef.drawn(make_image()), "is there\na nodule? <s> é").ids
     after = pieces.encode("\nis there\na nodule? <s> é [/INST]")
     assert list(ids) == [1, *pieces.encode("[INST] "), *[0] * 4, *after]
 
@@ -281,7 +281,7 @@ def cut_short(folder: Path) -> None:
 )  # fmt: skip
 def test_a_checkpoint_that_is_not_whole_is_refused_with_its_path(editable: Path, edit: Any, message: str) -> None:
     edit(editable)
-    with pytest.raises(DataError) as caught, LlavaMed(checkpoint=str(editable)).open(Setting()):
+    with pytest.raises(DataError) as caught, LlavaMedBackbone(checkpoint=str(editable)).open(Setting()):
         pass
     assert str(editable) in str(caught.value)
     assert message in str(caught.value)
@@ -293,7 +293,7 @@ def test_a_checkpoint_that_is_not_whole_is_refused_with_its_path(editable: Path,
     [("no/such/folder", "no/such/folder: there is no such folder"), ("no/such", r"no/such \(no folder here, so taken")],
 )
 def test_a_checkpoint_that_does_not_exist_is_named(checkpoint: str, message: str) -> None:
-    with pytest.raises(DataError, match=message), LlavaMed(checkpoint=checkpoint).open(Setting()):
+    with pytest.raises(DataError, match=message), LlavaMedBackbone(checkpoint=checkpoint).open(Setting()):
         pass
 
 
@@ -309,8 +309,8 @@ def test_the_converted_checkpoint_loads_with_stock_transformers(release: Path, c
     text = processor.apply_chat_template(asked)
     assert text == "[INST] <image>\nis there a nodule? [/INST]"
     inputs = processor(images=make_image(), text=text, return_tensors="pt")
-    with LlavaMed(checkpoint=str(release)).open(Setting()) as live:
-        prompt = live.prompt(Picture.drawn(make_image()), "is there a nodule?")
+    with LlavaMedBackbone(checkpoint=str(release)).open(Setting()) as live:
+        prompt = live.prompt(ImageRef.drawn(make_image()), "is there a nodule?")
         assert inputs["input_ids"][0].tolist() == list(prompt.ids)
         ours = live.model(input_ids=inputs["input_ids"], pixel_values=inputs["pixel_values"]).logits
     torch.testing.assert_close(model(**inputs).logits, ours, atol=1e-6, rtol=0)
@@ -333,14 +333,14 @@ def test_a_folder_that_holds_something_is_not_written_to(release: Path, tmp_path
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
     with pytest.raises(DataError, match="is not empty"):
-        export_backbone(LlavaMed(checkpoint=str(release)), tmp_path / "out")
+        export_backbone(LlavaMedBackbone(checkpoint=str(release)), tmp_path / "out")
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "notes.txt"]
 
 
 def test_a_conversion_that_fails_leaves_nothing(editable: Path, tmp_path: Path) -> None:
     lost_shard(editable)
     with pytest.raises(DataError):
-        export_backbone(LlavaMed(checkpoint=str(editable)), tmp_path / "out")
+        export_backbone(LlavaMedBackbone(checkpoint=str(editable)), tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
 
 
@@ -368,7 +368,7 @@ def adapted(live: TransformersBackbone, **options: Any) -> Any:
 
 
 def test_lora_adapts_exactly_the_linear_layers_of_the_language_model(release: Path) -> None:
-    with LlavaMed(checkpoint=str(release)).open(Setting()) as live:
+    with LlavaMedBackbone(checkpoint=str(release)).open(Setting()) as live:
         wanted = linear_layers(live.model)
         model = adapted(live)
     layers = {name for name, module in model.base_model.model.named_modules() if hasattr(module, "lora_A")}
@@ -380,7 +380,7 @@ def test_lora_adapts_exactly_the_linear_layers_of_the_language_model(release: Pa
 def trained(release: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.Tensor]:
     """An adapter with a projector of its own, and the logits it gives."""
     folder = tmp_path_factory.mktemp("trained") / "adapter"
-    with LlavaMed(checkpoint=str(release)).open(Setting()) as live:
+    with LlavaMedBackbone(checkpoint=str(release)).open(Setting()) as live:
         names = [name for name, _ in live.model.named_modules() if re.fullmatch(live.projector, name)]
         model = adapted(live, modules_to_save=names)
         model.save_pretrained(folder)
@@ -396,7 +396,7 @@ def test_an_adapter_loads_with_stock_peft_on_the_converted_checkpoint(
 
     folder, wanted = trained
     stock = PeftModel.from_pretrained(LlavaForConditionalGeneration.from_pretrained(converted), folder)
-    with LlavaMed(checkpoint=str(converted)).open(Setting()) as live:
+    with LlavaMedBackbone(checkpoint=str(converted)).open(Setting()) as live:
         encoding = live.encode(*question())
     torch.testing.assert_close(logits(stock, encoding), wanted, atol=1e-6, rtol=0)
 
@@ -406,7 +406,7 @@ def test_a_starting_adapter_goes_on_training_whichever_form_its_base_has(
 ) -> None:
     folder, wanted = trained
     for checkpoint in (release, converted):
-        with LlavaMed(checkpoint=str(checkpoint), adapter=str(folder)).open(Setting()) as live:
+        with LlavaMedBackbone(checkpoint=str(checkpoint), adapter=str(folder)).open(Setting()) as live:
             trainable = [name for name, parameter in live.model.named_parameters() if parameter.requires_grad]
             assert len(trainable) == 2 * 14 + 4  # A and B of each layer, two linear layers with biases
             assert any("lora_A" in name for name in trainable)
@@ -419,8 +419,8 @@ def test_merging_takes_the_projector_along(release: Path, trained: tuple[Path, t
     from transformers import LlavaForConditionalGeneration
 
     folder, wanted = trained
-    export_backbone(LlavaMed(checkpoint=str(release)), tmp_path / "merged", folder)
-    with LlavaMed(checkpoint=str(tmp_path / "merged")).open(Setting()) as live:
+    export_backbone(LlavaMedBackbone(checkpoint=str(release)), tmp_path / "merged", folder)
+    with LlavaMedBackbone(checkpoint=str(tmp_path / "merged")).open(Setting()) as live:
         encoding = live.encode(*question())
     merged = LlavaForConditionalGeneration.from_pretrained(tmp_path / "merged")
     torch.testing.assert_close(logits(merged, encoding), wanted, atol=CLOSE, rtol=0)

@@ -13,17 +13,17 @@ import pytest
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmedpo_plugins.med_llm_vote import MedLlmVote, Rules, _Panel
+from mmedpo_plugins.med_llm_vote import MedLlmVoteScorer, Rules, _VoterPanel
 from mmedpo_plugins.med_llm_vote.agreement import agreement
 from mmedpo_plugins.med_llm_vote.consensus import Vote, agreed, combined, last_vote, order_of, settled
 from mmedpo_plugins.med_llm_vote.rules import compare
 from mmedpo_plugins.radiology.lexicon import BOTH, findings
 from mmedpo_plugins.radiology.reading import read, read_answer, yes_or_no
-from mmedpo_plugins.radiology.traits import Mention
+from mmedpo_plugins.radiology.traits import FindingMention
 from pydantic import ValidationError
 from radlabels_triples import Triple, installed, labels, triples
 
-from mmedpo import Case, Pair, Picture, Score, Setting, Side
+from mmedpo import Case, ImageRef, Pair, Score, Setting, Side
 
 LEFT, RIGHT = frozenset({"left"}), frozenset({"right"})
 UPPER, LOWER = frozenset({"upper"}), frozenset({"lower"})
@@ -78,13 +78,13 @@ class Scripted:
         return [Vote(self.name, self.scores[len(self.saw) - len(pairs) + at]) for at in range(len(pairs))]
 
 
-def panel(*voters: Scripted, **options: Any) -> _Panel:
+def panel(*voters: Scripted, **options: Any) -> _VoterPanel:
     rules = tuple(Rules(name=voter.name) for voter in voters)
-    return _Panel(MedLlmVote(**{"voters": rules, "order": "fixed", **options}), voters)
+    return _VoterPanel(MedLlmVoteScorer(**{"voters": rules, "order": "fixed", **options}), voters)
 
 
 def text_pair(question: str, chosen: str, rejected: str) -> Pair:
-    case = Case("c", Picture(sha256="p"), question, chosen)
+    case = Case("c", ImageRef(sha256="p"), question, chosen)
     return Pair(case, Side(case.image, chosen), Side(case.image, rejected), "text")
 
 
@@ -166,9 +166,9 @@ def test_whatever_voters_say_the_relevance_lies_within_what_was_said(said: list[
 
 def test_voters_of_one_name_and_a_quorum_beyond_them_are_refused() -> None:
     with pytest.raises(ValidationError, match="two voters have one name"):
-        MedLlmVote(voters=(Rules(), Rules()))
+        MedLlmVoteScorer(voters=(Rules(), Rules()))
     with pytest.raises(ValidationError, match="quorum is 2"):
-        MedLlmVote(quorum=2)
+        MedLlmVoteScorer(quorum=2)
 
 
 # ---------------------------------------------------------------- agreement
@@ -212,7 +212,7 @@ def test_agreement_of_one_voter_or_of_equal_votes_is_not_defined() -> None:
 
 
 def scored(*pairs: Pair) -> list[Score]:
-    with MedLlmVote().open(Setting()) as live:
+    with MedLlmVoteScorer().open(Setting()) as live:
         return live.score(pairs)
 
 
@@ -243,10 +243,10 @@ def test_what_it_cannot_read_it_does_not_rate(question: str, chosen: str, reject
 
 
 def test_it_rates_text_pairs_only_and_wants_a_voter() -> None:
-    assert MedLlmVote.rates == {"text"}
-    assert MedLlmVote().voters == (Rules(),)
+    assert MedLlmVoteScorer.rates == {"text"}
+    assert MedLlmVoteScorer().voters == (Rules(),)
     with pytest.raises(ValidationError):
-        MedLlmVote(voters=())
+        MedLlmVoteScorer(voters=())
 
 
 # ---------------------------------------------------------------- what it reads
@@ -255,58 +255,63 @@ def test_it_rates_text_pairs_only_and_wants_a_voter() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("Small right upper lobe nodule.", [Mention("nodule", sides=RIGHT, places=UPPER, severity=1)]),
-        ("No pneumothorax or effusion.", [Mention("pneumothorax", "absent"), Mention("effusion", "absent")]),
-        ("The lungs are clear.", [Mention("opacity", "absent")]),
-        ("The lungs are not clear.", [Mention("opacity")]),
-        ("The heart is not enlarged.", [Mention("cardiomegaly", "absent")]),
-        ("Heart size is normal.", [Mention("cardiomegaly", "absent")]),
-        ("The heart is mildly enlarged.", [Mention("cardiomegaly", severity=1)]),
-        ("Pneumonia cannot be excluded.", [Mention("pneumonia", "uncertain")]),
-        ("The pneumothorax has resolved.", [Mention("pneumothorax", "absent")]),
-        ("No change in the left effusion.", [Mention("effusion", sides=LEFT, trend="same")]),
+        ("Small right upper lobe nodule.", [FindingMention("nodule", sides=RIGHT, places=UPPER, severity=1)]),
+        (
+            "No pneumothorax or effusion.",
+            [FindingMention("pneumothorax", "absent"), FindingMention("effusion", "absent")],
+        ),
+        ("The lungs are clear.", [FindingMention("opacity", "absent")]),
+        ("The lungs are not clear.", [FindingMention("opacity")]),
+        ("The heart is not enlarged.", [FindingMention("cardiomegaly", "absent")]),
+        ("Heart size is normal.", [FindingMention("cardiomegaly", "absent")]),
+        ("The heart is mildly enlarged.", [FindingMention("cardiomegaly", severity=1)]),
+        ("Pneumonia cannot be excluded.", [FindingMention("pneumonia", "uncertain")]),
+        ("The pneumothorax has resolved.", [FindingMention("pneumothorax", "absent")]),
+        ("No change in the left effusion.", [FindingMention("effusion", sides=LEFT, trend="same")]),
         ("Evaluation for pneumothorax is limited.", []),
-        ("HISTORY: Pneumonia.\n\nFINDINGS: Mild edema.", [Mention("edema", severity=1)]),
-        ("Mild to moderate edema, improved.", [Mention("edema", severity=1.5, trend="better")]),
-        ("A 1.2 cm nodule.", [Mention("nodule", size=12)]),
-        ("Effusions, larger on the left.", [Mention("effusion", sides=LEFT, more="left")]),
-        ("Bilateral effusions, right greater than left.", [Mention("effusion", sides=BOTH, more="right")]),
+        ("HISTORY: Pneumonia.\n\nFINDINGS: Mild edema.", [FindingMention("edema", severity=1)]),
+        ("Mild to moderate edema, improved.", [FindingMention("edema", severity=1.5, trend="better")]),
+        ("A 1.2 cm nodule.", [FindingMention("nodule", size=12)]),
+        ("Effusions, larger on the left.", [FindingMention("effusion", sides=LEFT, more="left")]),
+        ("Bilateral effusions, right greater than left.", [FindingMention("effusion", sides=BOTH, more="right")]),
         (
             "Moderate left and small right effusions.",
-            [Mention("effusion", sides=LEFT, severity=2), Mention("effusion", sides=RIGHT, severity=1)],
+            [FindingMention("effusion", sides=LEFT, severity=2), FindingMention("effusion", sides=RIGHT, severity=1)],
         ),
         (
             "Opacity at the left base may represent atelectasis.",
-            [Mention("opacity", sides=LEFT, places=LOWER), Mention("atelectasis", "uncertain")],
+            [FindingMention("opacity", sides=LEFT, places=LOWER), FindingMention("atelectasis", "uncertain")],
         ),
         (
             "No effusion, but the heart is enlarged and there is edema.",
-            [Mention("effusion", "absent"), Mention("cardiomegaly"), Mention("edema")],
+            [FindingMention("effusion", "absent"), FindingMention("cardiomegaly"), FindingMention("edema")],
         ),
         ("A picture of a cat.", []),
         ("", []),
     ],
 )
-def test_it_reads_findings_negation_doubt_side_place_severity_and_trend(text: str, expected: list[Mention]) -> None:
+def test_it_reads_findings_negation_doubt_side_place_severity_and_trend(
+    text: str, expected: list[FindingMention]
+) -> None:
     assert read(text) == expected
 
 
 @pytest.mark.parametrize(
     ("question", "answer", "expected"),
     [
-        ("Is there a nodule?", "Yes", [Mention("nodule")]),
-        ("Is there a nodule?", "No", [Mention("nodule", "absent")]),
-        ("Are the lungs normal?", "No.", [Mention("opacity")]),
-        ("Is there a nodule on the left?", "no", [Mention("nodule", "absent", sides=LEFT)]),
-        ("Is there a nodule?", "No pneumothorax.", [Mention("pneumothorax", "absent")]),
-        ("Is there a nodule?", "No, the film shows a nodule.", [Mention("nodule", "absent")]),
-        ("Which side is the mass on?", "The left side.", [Mention("mass", sides=LEFT)]),
-        ("How severe is the edema?", "Severe", [Mention("edema", severity=3)]),
-        ("Which side is the catheter on?", "The mass is large.", [Mention("mass", severity=3)]),
+        ("Is there a nodule?", "Yes", [FindingMention("nodule")]),
+        ("Is there a nodule?", "No", [FindingMention("nodule", "absent")]),
+        ("Are the lungs normal?", "No.", [FindingMention("opacity")]),
+        ("Is there a nodule on the left?", "no", [FindingMention("nodule", "absent", sides=LEFT)]),
+        ("Is there a nodule?", "No pneumothorax.", [FindingMention("pneumothorax", "absent")]),
+        ("Is there a nodule?", "No, the film shows a nodule.", [FindingMention("nodule", "absent")]),
+        ("Which side is the mass on?", "The left side.", [FindingMention("mass", sides=LEFT)]),
+        ("How severe is the edema?", "Severe", [FindingMention("edema", severity=3)]),
+        ("Which side is the catheter on?", "The mass is large.", [FindingMention("mass", severity=3)]),
         ("Where is the infarct?", "The infarct is in the thumb.", []),
     ],
 )
-def test_an_answer_is_read_with_its_question(question: str, answer: str, expected: list[Mention]) -> None:
+def test_an_answer_is_read_with_its_question(question: str, answer: str, expected: list[FindingMention]) -> None:
     assert read_answer(question, answer) == expected
 
 

@@ -9,23 +9,23 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from mmedpo_plugins.med_vqa import MedVqa, f1, llava_med_words, recall, tokens, yes_or_no
+from mmedpo_plugins.med_vqa import MedVqaMetric, f1, llava_med_words, recall, tokens, yes_or_no
 
-from mmedpo import Case, Picture
+from mmedpo import Case, ImageRef
 
 SHARED = ROOT.parent / "shared" / "data"
 
 
 def closed(truth: str, question: str = "Is there a nodule?") -> Case:
-    return Case("c", Picture(), question, truth, kind="closed")
+    return Case("c", ImageRef(), question, truth, kind="closed")
 
 
 def opened(truth: str) -> Case:
-    return Case("o", Picture(), "Where is it?", truth)
+    return Case("o", ImageRef(), "Where is it?", truth)
 
 
 def measures(cases: Sequence[Case], answers: Sequence[str], legacy: bool = False) -> dict[str, float]:
-    metric = MedVqa(legacy=legacy)
+    metric = MedVqaMetric(legacy=legacy)
     return metric.combine(metric.measure(cases, answers))
 
 
@@ -120,9 +120,9 @@ def test_llava_meds_script_deletes_a_mark_everywhere_once_it_stands_beside_a_spa
 
 def test_a_kind_without_cases_has_no_measure() -> None:
     assert set(measures([opened("left")], ["left"])) == {"open_recall", "open_f1", "open_exact", "open_count"}
-    report = Case("r", Picture(), "Describe", "No nodule.", kind="report")
+    report = Case("r", ImageRef(), "Describe", "No nodule.", kind="report")
     assert measures([report], ["No nodule."]) == {}
-    assert MedVqa().combine([]) == {}
+    assert MedVqaMetric().combine([]) == {}
 
 
 def test_a_measure_of_nothing_right_is_zero_not_absent() -> None:
@@ -132,9 +132,9 @@ def test_a_measure_of_nothing_right_is_zero_not_absent() -> None:
 def test_combining_a_resample_is_measuring_the_resampled_cases() -> None:
     cases = [closed("yes"), closed("no"), opened("left lung"), opened("heart")]
     answers = ["yes", "maybe", "left", "the heart"]
-    statistics = MedVqa().measure(cases, answers)
+    statistics = MedVqaMetric().measure(cases, answers)
     picks = [random.Random(0).randrange(4) for _ in range(50)]
-    resampled = MedVqa().combine([statistics[at] for at in picks])
+    resampled = MedVqaMetric().combine([statistics[at] for at in picks])
     assert resampled == pytest.approx(measures([cases[at] for at in picks], [answers[at] for at in picks]))
 
 
@@ -190,7 +190,7 @@ BALANCED = ["yes"] * 100 + ["no"] * 100
 
 def told(truths: Sequence[str], before: Sequence[str], after: Sequence[str]) -> str:
     one, other = (measures(asked(*truths), answers) for answers in (before, after))
-    return " / ".join(MedVqa().cautions(one, other))
+    return " / ".join(MedVqaMetric().cautions(one, other))
 
 
 def test_a_model_that_collapsed_to_no_is_no_better_and_that_is_said() -> None:
@@ -214,9 +214,9 @@ def test_a_model_that_unlearned_to_answer_is_told_of() -> None:
 def test_a_model_that_got_better_on_both_sides_needs_no_caution() -> None:
     assert told(BALANCED, said(0.7, BALANCED, 0.4), said(0.5, BALANCED, 0.95)) == ""
     assert told(BALANCED, said(0.7, BALANCED, 0.4), said(0.7, BALANCED, 0.4)) == ""
-    assert MedVqa().cautions(measures(asked(*BALANCED), BALANCED), None) == []
-    assert MedVqa().cautions({}, {}) == []
-    assert MedVqa().cautions({"open_recall": 1.0}, {"open_recall": 0.5}) == []
+    assert MedVqaMetric().cautions(measures(asked(*BALANCED), BALANCED), None) == []
+    assert MedVqaMetric().cautions({}, {}) == []
+    assert MedVqaMetric().cautions({"open_recall": 1.0}, {"open_recall": 0.5}) == []
 
 
 def test_made_up_rows_count_as_the_page_defines_them(shared: Path) -> None:
@@ -225,7 +225,7 @@ def test_made_up_rows_count_as_the_page_defines_them(shared: Path) -> None:
     judged = {
         (question, truth, answer): row
         for kind, question, truth, answer in rows["ROWS"]
-        for row in MedVqa().measure([Case("c", Picture(), question, truth, kind=kind)], [answer])  # type: ignore[arg-type]
+        for row in MedVqaMetric().measure([Case("c", ImageRef(), question, truth, kind=kind)], [answer])  # type: ignore[arg-type]
     }
     assert judged["Is there a mass?", "No", "The lungs are normal."]["closed_unparsed"] == 1
     assert judged["Is there a mass?", "No", "There is none."]["closed_unparsed"] == 1

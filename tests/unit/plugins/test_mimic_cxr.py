@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mmedpo_plugins.mimic_cxr import MimicCxr
+from mmedpo_plugins.mimic_cxr import MimicCxrReader
 from mmedpo_plugins.report_sections import sections
 from PIL import Image
 
@@ -57,7 +57,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def cases(root: Path, **options: Any) -> list[Case]:
-    items = list(MimicCxr(root=root, **options).read())
+    items = list(MimicCxrReader(root=root, **options).read())
     return [item for item in items if isinstance(item, Case)]
 
 
@@ -66,7 +66,7 @@ def test_a_study_becomes_a_restricted_case_with_its_best_view(root: Path) -> Non
     assert (case.id, case.notes["view"], case.group) == ("2a2277a9-b0ded155", "PA", "10000032")
     assert (case.answer, case.kind) == ("The lungs are clear. The heart is of normal size.", "report")
     assert case.restricted
-    assert not MimicCxr.public
+    assert not MimicCxrReader.public
 
 
 def test_each_film_can_be_a_case_and_views_are_chosen(root: Path) -> None:
@@ -93,7 +93,7 @@ def test_the_answer_is_the_section_that_is_asked_for(root: Path, section: str, a
 
 def test_a_report_without_the_section_is_dropped_with_the_reason(root: Path) -> None:
     (root / "files/p10/p10000032/s50414267.txt").write_text(" FINAL REPORT\n AP CHEST:  Clear lungs.\n")
-    assert list(MimicCxr(root=root).read()) == [Drop("2a2277a9-b0ded155", "the report has no section findings")]
+    assert list(MimicCxrReader(root=root).read()) == [Drop("2a2277a9-b0ded155", "the report has no section findings")]
 
 
 def test_reports_may_lie_in_a_folder_of_their_own(root: Path, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_what_is_missing_is_named_or_left_out(root: Path, gone: str, error: str,
     (root / "files/p10/p10000032" / gone).unlink()
     with pytest.raises(DataError, match=error):
         cases(root)
-    assert list(MimicCxr(root=root, missing="skip").read()) == [Drop("2a2277a9-b0ded155", reason)]
+    assert list(MimicCxrReader(root=root, missing="skip").read()) == [Drop("2a2277a9-b0ded155", reason)]
 
 
 def test_a_split_file_that_leads_elsewhere_is_refused(root: Path) -> None:
@@ -188,14 +188,14 @@ def test_published_cases_are_read_whole(name: str, findings: str, shared: Path) 
 )
 def test_a_report_that_is_shortened_is_counted(root: Path, text: str, section: str, remark: str) -> None:
     (root / "files/p10/p10000032/s50414267.txt").write_text(text)
-    told, case = MimicCxr(root=root, section=section).read()  # type: ignore[arg-type]
+    told, case = MimicCxrReader(root=root, section=section).read()  # type: ignore[arg-type]
     assert isinstance(case, Case)
     assert told == Remark(case.id, remark)
 
 
 def test_a_usual_report_is_not_called_shortened(root: Path) -> None:
-    assert all(isinstance(item, Case) for item in MimicCxr(root=root, section="both").read())
+    assert all(isinstance(item, Case) for item in MimicCxrReader(root=root, section="both").read())
 
 
 def test_it_keeps_the_contract(root: Path) -> None:
-    check_part(MimicCxr(root=root))
+    check_part(MimicCxrReader(root=root))

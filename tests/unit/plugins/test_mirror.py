@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mmedpo_plugins.mirror import Mirror, mirrored
+from mmedpo_plugins.mirror import ImageMirror, mirrored
 from PIL import Image
 
-from mmedpo import Case, CaseKind, Drop, Pair, Picture, Region
+from mmedpo import Case, CaseKind, Drop, ImageRef, Pair, Region
 from mmedpo.testing import check_part
 
-FILM = Picture.drawn(Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8)))
+FILM = ImageRef.drawn(Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8)))
 EFFUSION = Region("effusion", (0, 2, 3, 6), confidence=0.7)
 
 
@@ -20,13 +20,13 @@ def case(kind: CaseKind, question: str, answer: str, **more: Any) -> Case:
     return Case("c", FILM, question, answer, kind=kind, **more)
 
 
-def one(part: Mirror, a_case: Case) -> Pair | Drop:
+def one(part: ImageMirror, a_case: Case) -> Pair | Drop:
     (found,) = part.disprefer([a_case], None, [[]])
     return found
 
 
 def test_it_does_what_every_part_must() -> None:
-    check_part(Mirror())
+    check_part(ImageMirror())
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,9 @@ def test_an_answer_is_right_in_the_mirror_with_its_sides_exchanged(
 
 
 def test_the_film_is_preferred_to_its_mirror_image_with_the_same_answer() -> None:
-    pair = one(Mirror(), case("closed", "Is there a left effusion?", "Yes", about=("effusion",), regions=(EFFUSION,)))
+    pair = one(
+        ImageMirror(), case("closed", "Is there a left effusion?", "Yes", about=("effusion",), regions=(EFFUSION,))
+    )
     assert isinstance(pair, Pair)
     assert (pair.chosen.image, pair.chosen.answer, pair.rejected.answer) == (FILM, "Yes", "Yes")
     assert np.array_equal(np.asarray(pair.rejected.image.load()), np.asarray(FILM.load())[:, ::-1])
@@ -59,14 +61,14 @@ def test_the_film_is_preferred_to_its_mirror_image_with_the_same_answer() -> Non
 
 
 def test_flipped_the_exchanged_answer_is_preferred_on_the_mirror_image() -> None:
-    pair = one(Mirror(pairs="flipped"), case("open", "Which side?", "Left"))
+    pair = one(ImageMirror(pairs="flipped"), case("open", "Which side?", "Left"))
     assert isinstance(pair, Pair)
     assert pair.chosen.image == pair.rejected.image != FILM
     assert (pair.chosen.answer, pair.rejected.answer) == ("Right", "Left")
 
 
 def test_what_names_no_side_gives_no_pair_and_says_why() -> None:
-    found = one(Mirror(), case("closed", "Is there an effusion?", "Yes"))
+    found = one(ImageMirror(), case("closed", "Is there an effusion?", "Yes"))
     assert isinstance(found, Drop)
     assert "names no side" in found.reason
-    assert isinstance(one(Mirror(kinds=("report",)), case("open", "Which side?", "Left")), Drop)
+    assert isinstance(one(ImageMirror(kinds=("report",)), case("open", "Which side?", "Left")), Drop)

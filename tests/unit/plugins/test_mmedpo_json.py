@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from mmedpo_plugins.mmedpo_json import MmedpoJson
+from mmedpo_plugins.mmedpo_json import MmedpoJsonReader
 from PIL import Image
 
 from mmedpo import DataError, Drop, Pair
@@ -43,7 +43,7 @@ def root(tmp_path: Path) -> Path:
 
 def read(root: Path, *entries: Any, **options: Any) -> list[Pair | Drop]:
     (root / "x_dpo_weighted.json").write_text(json.dumps(list(entries)))
-    return list(MmedpoJson(root=root, **options).read())
+    return list(MmedpoJsonReader(root=root, **options).read())
 
 
 def read_one(root: Path, an_entry: dict[str, Any]) -> Pair:
@@ -170,12 +170,12 @@ def test_broken_json_is_said_with_line_and_column(root: Path, text: str, place: 
     file = root / "x_dpo_weighted.json"
     file.write_text(text)
     with pytest.raises(DataError, match=rf"x_dpo_weighted\.json:{place}: "):
-        list(MmedpoJson(root=root).read())
+        list(MmedpoJsonReader(root=root).read())
 
 
 def test_a_byte_order_mark_does_no_harm(root: Path) -> None:
     (root / "x_dpo_weighted.json").write_text(json.dumps([entry()]), encoding="utf-8-sig")
-    assert len(list(MmedpoJson(root=root).read())) == 1
+    assert len(list(MmedpoJsonReader(root=root).read())) == 1
 
 
 def test_an_empty_list_has_no_pairs(root: Path) -> None:
@@ -184,25 +184,25 @@ def test_an_empty_list_has_no_pairs(root: Path) -> None:
 
 def test_root_must_have_one_file_of_pairs_unless_it_is_named(root: Path) -> None:
     with pytest.raises(DataError, match=r"has none; name the file with data\.file"):
-        list(MmedpoJson(root=root).read())
+        list(MmedpoJsonReader(root=root).read())
     read(root, entry())
     (root / "y_dpo_weighted.json").write_text("[]")
     with pytest.raises(DataError, match=r"has x_dpo_weighted\.json, y_dpo_weighted\.json"):
-        list(MmedpoJson(root=root).read())
-    assert list(MmedpoJson(root=root, file=root / "y_dpo_weighted.json").read()) == []
+        list(MmedpoJsonReader(root=root).read())
+    assert list(MmedpoJsonReader(root=root, file=root / "y_dpo_weighted.json").read()) == []
 
 
 def test_folders_and_files_that_are_not_there_are_named(root: Path) -> None:
     for options in ({"root": root / "no"}, {"root": root, "file": root / "no"}, {"root": root, "images": root / "no"}):
         with pytest.raises(DataError, match=r"/no: there is no such (folder|file)"):
-            list(MmedpoJson(**options).read())
+            list(MmedpoJsonReader(**options).read())
 
 
 @pytest.mark.parametrize(("name", "pairs", "drops"), [("vqa_rad", 7, 1790), ("slake", 0, 4919)])
 def test_the_released_files_are_read(name: str, pairs: int, drops: int) -> None:
     if not (DATA / name).exists():
         pytest.skip(f"{DATA / name} is not here")
-    results = list(MmedpoJson(root=DATA / name, missing="skip").read())
+    results = list(MmedpoJsonReader(root=DATA / name, missing="skip").read())
     assert Counter(type(item) for item in results) == Counter({Pair: pairs, Drop: drops})
 
 
@@ -213,7 +213,7 @@ def test_of_the_released_slake_pairs_five_have_equal_sides(tmp_path: Path) -> No
     for an_entry in json.loads(file.read_text()):
         (tmp_path / an_entry["image"]).parent.mkdir(exist_ok=True)
         (tmp_path / an_entry["image"]).touch()
-    results = list(MmedpoJson(root=tmp_path, file=file).read())
+    results = list(MmedpoJsonReader(root=tmp_path, file=file).read())
     made = [item for item in results if isinstance(item, Pair)]
     assert Counter(item.reason for item in results if isinstance(item, Drop)) == {"both sides are the same": 5}
     assert len({pair.id for pair in made}) == len(made) == 4914

@@ -12,7 +12,7 @@ import pytest
 import torch
 from mmedpo_plugins.monai_detector import MonaiBundle, MonaiDetector
 from mmedpo_plugins.monai_detector.checkpoint import describe
-from mmedpo_plugins.monai_detector.films import Detection, read_annotated
+from mmedpo_plugins.monai_detector.films import FilmDetections, read_annotated
 from mmedpo_plugins.monai_detector.grading import (
     average_precision,
     best_threshold,
@@ -20,16 +20,16 @@ from mmedpo_plugins.monai_detector.grading import (
     calibration_error,
     right,
 )
-from mmedpo_plugins.monai_detector.network import Shape, build
-from mmedpo_plugins.monai_detector.options import Learning
+from mmedpo_plugins.monai_detector.network import NetworkShape, build
+from mmedpo_plugins.monai_detector.options import LearningOptions
 from PIL import Image
 from typer.testing import CliRunner
 
-from mmedpo import Case, DataError, Picture, RecipeError, Region, Setting
+from mmedpo import Case, DataError, ImageRef, RecipeError, Region, Setting
 from mmedpo.cli.main import app
 from mmedpo.recipe.loading import load_recipe
 
-QUICK = Learning(size=64, width=8, steps=160, batch_size=4, examine_every=80)
+QUICK = LearningOptions(size=64, width=8, steps=160, batch_size=4, examine_every=80)
 
 
 def squares(count: int, seed: int, size: tuple[int, int] = (64, 64)) -> list[Case]:
@@ -44,7 +44,7 @@ def squares(count: int, seed: int, size: tuple[int, int] = (64, 64)) -> list[Cas
             left, top = (int(random.integers(0, limit - side)) for limit in size)
             pixels[top : top + side, left : left + side] += 70 if number % 2 else -70
             regions = (Region("bright" if number % 2 else "dark", (left, top, left + side, top + side)),)
-        picture = Picture.drawn(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)))
+        picture = ImageRef.drawn(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)))
         cases.append(Case(f"{seed}-{number}", picture, "What?", "That.", regions=regions))
     return cases
 
@@ -133,7 +133,7 @@ def test_large_films_are_read_window_by_window(tmp_path: Path) -> None:
 
 
 def test_cases_without_a_labelled_region_teach_nothing(tmp_path: Path) -> None:
-    bare = [Case("a", Picture.drawn(Image.new("L", (64, 64))), "What?", "That.")]
+    bare = [Case("a", ImageRef.drawn(Image.new("L", (64, 64))), "What?", "That.")]
     part = MonaiDetector(checkpoint=tmp_path / "d.safetensors", learning=QUICK)
     with pytest.raises(DataError, match="no labelled region"):
         part.learn({"train": bare, "validation": bare}, Setting(), lambda step, steps: None)
@@ -148,9 +148,9 @@ def test_a_file_that_is_no_detector_is_named(tmp_path: Path, content: bytes | No
         describe(path)
 
 
-def detection(*rows: tuple[tuple[float, float, float, float], int, float]) -> Detection:
+def detection(*rows: tuple[tuple[float, float, float, float], int, float]) -> FilmDetections:
     boxes = np.array([box for box, _, _ in rows], dtype=np.float32).reshape(-1, 4)
-    return Detection(boxes, np.array([label for _, label, _ in rows]), np.array([score for *_, score in rows]))
+    return FilmDetections(boxes, np.array([label for _, label, _ in rows]), np.array([score for *_, score in rows]))
 
 
 TRUTH = {"box": np.array([[0, 0, 10, 10], [20, 20, 40, 40]], dtype=np.float32), "label": np.array([0, 1])}
@@ -272,7 +272,7 @@ def test_a_segmentation_bundle_gives_a_region_with_a_mask_for_each_patch(tmp_pat
     root = bundle(tmp_path / "b", SEGMENTS, bright_pixels(), {"0": "background", "1": "opacity"})
     pixels = np.full((80, 100), 40, np.uint8)
     pixels[10:30, 20:50] = pixels[60:70, 80:95] = 250
-    case = Case("c", Picture.drawn(Image.fromarray(pixels)), "What?", "That.")
+    case = Case("c", ImageRef.drawn(Image.fromarray(pixels)), "What?", "That.")
     with MonaiBundle(root=root, size=size).open(Setting()) as live:
         ((one, two),) = live.localize([case], None)
     assert {one.label, two.label} == {"opacity"}
@@ -286,12 +286,17 @@ def test_a_segmentation_bundle_gives_a_region_with_a_mask_for_each_patch(tmp_pat
 @pytest.mark.slow
 def test_a_detection_bundle_drops_in(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    shape = {"_target_": "mmedpo_plugins.monai_detector.network.Shape", "labels": ["nodule"], "size": 64, "width": 8}
+    shape = {
+        "_target_": "mmedpo_plugins.monai_detector.network.NetworkShape",
+        "labels": ["nodule"],
+        "size": 64,
+        "width": 8,
+    }
     config = {
         "detector": {"_target_": "mmedpo_plugins.monai_detector.network.build", "shape": shape},
         "detector_ops": ["$@detector.set_box_selector_parameters(score_thresh=0.0)"],  # it has learned nothing
     }
-    network = build(Shape(("nodule",), 64, width=8)).network
+    network = build(NetworkShape(("nodule",), 64, width=8)).network
     root = bundle(tmp_path / "b", config, network, {"0": "nodule"})
     with MonaiBundle(root=root, threshold=0.0).open(Setting()) as live:
         ((*regions,),) = live.localize(squares(1, 0), None)

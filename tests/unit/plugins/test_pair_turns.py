@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mmedpo_plugins.mmedpo_json import MmedpoJson
-from mmedpo_plugins.pairs import Pairs
+from mmedpo_plugins.mmedpo_json import MmedpoJsonReader
+from mmedpo_plugins.pairs import PairsReader
 from mmedpo_plugins.pairs.echo import without_question
 from PIL import Image
 
@@ -59,7 +59,7 @@ def root(tmp_path: Path) -> Path:
 
 def read(root: Path, row: dict[str, Any], **options: Any) -> Items:
     (root / "pairs.jsonl").write_text(json.dumps(row) + "\n")
-    return list(Pairs(root=root, **options).read())
+    return list(PairsReader(root=root, **options).read())
 
 
 def told(items: Items) -> list[tuple[str, str, str] | str]:
@@ -92,7 +92,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_a_pair_has_no_room_for_is_refused_by_row(name: str, shared: Path, root: Path) -> None:
     with pytest.raises(DataError, match=rf"{name}:1(:2: entry 0)?: .*{REFUSED[name]}"):
-        list(Pairs(root=root, file=shared / "cases/pairs" / name).read())
+        list(PairsReader(root=root, file=shared / "cases/pairs" / name).read())
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_what_a_pair_has_no_room_for_is_refused_by_row(name: str, shared: Path, 
 def test_what_can_be_read_is_read_and_what_teaches_nothing_counted(
     name: str, expected: Any, shared: Path, root: Path
 ) -> None:
-    assert told(list(Pairs(root=root, file=shared / "cases/pairs" / name).read())) == [expected]
+    assert told(list(PairsReader(root=root, file=shared / "cases/pairs" / name).read())) == [expected]
 
 
 def test_import_counts_the_reasons_where_nothing_is_left(shared: Path, root: Path) -> None:
@@ -288,7 +288,7 @@ def test_what_an_export_tells_may_be_in_columns_of_its_own(root: Path) -> None:
 def test_two_exports_in_one_file_are_found_out(root: Path) -> None:
     def both(*rows: dict[str, Any]) -> None:
         (root / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
-        list(Pairs(root=root).read())
+        list(PairsReader(root=root).read())
 
     with pytest.raises(DataError, match=r"pairs\.jsonl:2: the pair 'c/x/0' stands already at .*pairs\.jsonl:1"):
         both(with_facts(), with_facts())
@@ -341,11 +341,11 @@ def test_of_the_released_pairs_so_many_repeat_the_question(shared: Path, root: P
     for entry in json.loads(file.read_text()):
         (root / entry["image"]).parent.mkdir(exist_ok=True)
         (root / entry["image"]).touch()
-    kept = list(MmedpoJson(root=root, file=file).read())
+    kept = list(MmedpoJsonReader(root=root, file=file).read())
     assert Counter(item.text for item in kept if isinstance(item, Remark)) == {
         "the chosen answer repeats the question; data.repeated_question=strip takes it off": count
     }
-    stripped = list(MmedpoJson(root=root, file=file, repeated_question="strip").read())
+    stripped = list(MmedpoJsonReader(root=root, file=file, repeated_question="strip").read())
     chosen = [item.chosen.answer for item in stripped if isinstance(item, Pair)]
     assert not [answer for answer in chosen if answer.startswith("Question") or "Candidate" in answer]
     assert all(chosen)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from datasets import Dataset, Features, List
 from datasets import Image as ImageFeature
-from mmedpo_plugins.pairs import Pairs
+from mmedpo_plugins.pairs import PairsReader
 from PIL import Image
 
 from mmedpo import GIVEN, DataError, Drop, Pair
@@ -33,7 +33,7 @@ def root(tmp_path: Path) -> Path:
 def read(root: Path, *rows: Any, name: str = "pairs.jsonl", **options: Any) -> list[Pair | Drop]:
     text = "\n".join(map(json.dumps, rows)) if name.endswith("l") else json.dumps(rows)
     (root / name).write_text(text)
-    return list(Pairs(root=root, **options).read())
+    return list(PairsReader(root=root, **options).read())
 
 
 def read_one(root: Path, row: Any, **options: Any) -> Pair:
@@ -119,7 +119,7 @@ def test_trl_writes_texts_or_turns_and_images_within_the_row(tmp_path: Path, pro
     shape = Features({**data.features, "images": List(ImageFeature())})
     (tmp_path / "set").mkdir()
     data.cast(shape).to_parquet(tmp_path / "set" / "train.parquet")
-    (pair,) = Pairs(root=tmp_path / "set").read()
+    (pair,) = PairsReader(root=tmp_path / "set").read()
     assert isinstance(pair, Pair)
     assert (pair.case.question, pair.chosen.answer) == ("What is it?", "A cat.")
     assert pair.case.image.load().getpixel((0, 0)) == 3
@@ -138,7 +138,7 @@ def test_a_plain_table_may_have_a_relevance_and_a_weight(tmp_path: Path) -> None
         "weight": 2.0,
     }
     Dataset.from_list([row]).to_parquet(tmp_path / "t.parquet")
-    (pair,) = Pairs(root=tmp_path).read()
+    (pair,) = PairsReader(root=tmp_path).read()
     assert isinstance(pair, Pair)
     assert (pair.case.id, pair.relevance, pair.notes[GIVEN]) == ("3", 0.5, {"weight": 2.0})
 
@@ -191,10 +191,10 @@ def test_what_is_wrong_with_a_row_is_said_with_its_place(root: Path, row: dict[s
 
 def test_a_folder_must_have_one_file_of_pairs_unless_it_is_named(root: Path) -> None:
     with pytest.raises(DataError, match=r"wants one file of pairs, has none"):
-        list(Pairs(root=root).read())
+        list(PairsReader(root=root).read())
     row = {**SWIFT, "rejected_response": "A dog."}
     read(root, row)
     (root / "more.jsonl").write_text("")
     with pytest.raises(DataError, match=r"has more\.jsonl, pairs\.jsonl"):
-        list(Pairs(root=root).read())
-    check_part(Pairs(root=root, file=root / "pairs.jsonl"))
+        list(PairsReader(root=root).read())
+    check_part(PairsReader(root=root, file=root / "pairs.jsonl"))

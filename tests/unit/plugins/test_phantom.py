@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmedpo_plugins.phantom import WEIGHTS, Phantom, PhantomFilms, counterfactual
+from mmedpo_plugins.phantom import WEIGHTS, PhantomBackbone, PhantomReader, counterfactual
 from mmedpo_plugins.phantom.exam import auc, examine, named
 from mmedpo_plugins.phantom.film import draw, film_of, without
-from mmedpo_plugins.phantom.findings import BALANCED, LABELS, PLACED, SIDED, SIZED, USUAL, Finding
+from mmedpo_plugins.phantom.findings import BALANCED, LABELS, PLACED, SIDED, SIZED, USUAL, PhantomFinding
 from mmedpo_plugins.phantom.language import NAMES, NO, YES, is_there, report
 
 from mmedpo import Case, DataError, Setting
@@ -29,12 +29,12 @@ FILMS = [film_of(BALANCED, 0, "train", number) for number in range(60)]
 
 @pytest.fixture(scope="module")
 def live():
-    with Phantom().open(Setting()) as opened:
+    with PhantomBackbone().open(Setting()) as opened:
         yield opened
 
 
 def cases(**options) -> list[Case]:
-    return list(PhantomFilms(**{"images": 30, **options}).read())
+    return list(PhantomReader(**{"images": 30, **options}).read())
 
 
 # Films
@@ -100,8 +100,8 @@ def test_large_covers_more_than_small(label):
         assert sizes[0] * 1.2 < sizes[1]
 
 
-def finding(label, side="left", place="upper", size="large") -> Finding:
-    return Finding(
+def finding(label, side="left", place="upper", size="large") -> PhantomFinding:
+    return PhantomFinding(
         label, side if label in SIDED else "", place if label in PLACED else "", size if label in SIZED else ""
     )
 
@@ -151,7 +151,7 @@ def test_cases_survive_json():
 
 
 def test_the_phantom_is_public_unless_told_otherwise():
-    assert PhantomFilms.public
+    assert PhantomReader.public
     assert not any(case.restricted for case in cases(images=2))
     assert all(case.restricted for case in cases(images=2, restricted=True))
 
@@ -304,10 +304,10 @@ def test_samples_are_often_wrong_and_differ(live):
 
 
 def test_any_image_is_read_as_a_small_grey_one(live):
-    from mmedpo import Picture
+    from mmedpo import ImageRef
 
     case = cases()[0]
-    large = Picture.drawn(case.image.load().resize((448, 448)).convert("RGB"))
+    large = ImageRef.drawn(case.image.load().resize((448, 448)).convert("RGB"))
     assert live.encode(large, "Is there a nodule?", "No").vision["pixel_values"].shape == (1, 3, 112, 112)
     assert live.answer([replace(case, image=large)])[0]
 
@@ -334,13 +334,13 @@ def test_stock_transformers_reads_the_same_from_the_shipped_folder(live):
 
 def test_an_export_answers_like_the_backbone(live, tmp_path):
     asked = cases(images=5)
-    export_backbone(Phantom(), tmp_path / "out")
-    with Phantom(checkpoint=tmp_path / "out").open(Setting()) as again:
+    export_backbone(PhantomBackbone(), tmp_path / "out")
+    with PhantomBackbone(checkpoint=tmp_path / "out").open(Setting()) as again:
         assert again.answer(asked) == live.answer(asked)
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
-    with pytest.raises(DataError, match="no phantom model"), Phantom(checkpoint=tmp_path).open(Setting()):
+    with pytest.raises(DataError, match="no phantom model"), PhantomBackbone(checkpoint=tmp_path).open(Setting()):
         pass
 
 

@@ -9,22 +9,22 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from mmedpo_plugins.radeval_scores import RadEvalScores
-from mmedpo_plugins.report_text import ReportText
+from mmedpo_plugins.radeval_scores import RadEvalMetric
+from mmedpo_plugins.report_text import ReportTextMetric
 from pydantic import ValidationError
 
-from mmedpo import Case, DataError, Picture
+from mmedpo import Case, DataError, ImageRef
 
 TRUTHS = ["There is a small left pleural effusion.", "The lungs are clear.", "There is severe cardiomegaly."]
 ANSWERS = ["There is a large left pleural effusion.", "The lungs are clear. No effusion.", "The heart is enlarged."]
 
 
 def reports(truths: Sequence[str]) -> list[Case]:
-    return [Case(f"{n}", Picture(), "Describe the image.", truth, kind="report") for n, truth in enumerate(truths)]
+    return [Case(f"{n}", ImageRef(), "Describe the image.", truth, kind="report") for n, truth in enumerate(truths)]
 
 
 def measures(truths: Sequence[str], answers: Sequence[str], **options: Any) -> dict[str, float]:
-    metric = ReportText(**options)
+    metric = ReportTextMetric(**options)
     return metric.combine(metric.measure(reports(truths), answers))
 
 
@@ -56,8 +56,8 @@ def test_a_perfect_report_has_all_of_everything_and_an_empty_one_nothing() -> No
 
 
 def test_other_kinds_have_no_measure() -> None:
-    assert ReportText().measure([Case("c", Picture(), "?", "yes", kind="closed")], ["yes"]) == [{}]
-    assert ReportText().combine([{}]) == {}
+    assert ReportTextMetric().measure([Case("c", ImageRef(), "?", "yes", kind="closed")], ["yes"]) == [{}]
+    assert ReportTextMetric().combine([{}]) == {}
 
 
 def test_meteor_without_synonyms_has_a_name_of_its_own_and_knows_stems() -> None:
@@ -69,7 +69,7 @@ def test_meteor_without_synonyms_has_a_name_of_its_own_and_knows_stems() -> None
 def test_meteor_proper_is_refused_in_the_recipe_where_wordnet_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mmedpo_plugins.report_text._wordnet", lambda: False)
     with pytest.raises(ValidationError, match=r"python -m nltk\.downloader wordnet"):
-        ReportText(meteor="wordnet")
+        ReportTextMetric(meteor="wordnet")
 
 
 # ---------------------------------------------------------------- radeval, which is not installed for the tests
@@ -100,8 +100,8 @@ def radeval(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_radevals_scores_are_averaged_over_reports(radeval: ModuleType) -> None:
-    metric = RadEvalScores(scores=("radgraph",))
-    cases = [Case("c", Picture(), "?", "yes", kind="closed"), *reports(["one", "two"])]
+    metric = RadEvalMetric(scores=("radgraph",))
+    cases = [Case("c", ImageRef(), "?", "yes", kind="closed"), *reports(["one", "two"])]
     rows = metric.measure(cases, ["yes", "six", "three"])
     assert rows[0] == {}
     assert metric.combine(rows) == {"radgraph": 0.5, "report_count": 2}
@@ -111,12 +111,12 @@ def test_radevals_scores_are_averaged_over_reports(radeval: ModuleType) -> None:
 
 def test_missing_weights_are_a_mistake_that_says_what_to_do(radeval: ModuleType) -> None:
     with pytest.raises(DataError, match="cannot load green: We couldn't connect to the hub; fetch the weights"):
-        RadEvalScores(scores=("green",)).measure(reports(["one"]), ["one"])
+        RadEvalMetric(scores=("green",)).measure(reports(["one"]), ["one"])
 
 
 def test_without_radeval_the_recipe_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mmedpo_plugins.radeval_scores.find_spec", lambda name: None)
     with pytest.raises(ValidationError, match="needs the package radeval"):
-        RadEvalScores()
+        RadEvalMetric()
     with pytest.raises(ValidationError, match="needs the package radeval"):
-        RadEvalScores(scores=("bleu",))
+        RadEvalMetric(scores=("bleu",))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mmedpo_plugins.self_hallucination import SelfHallucination, contradiction
 
-from mmedpo import Case, Drop, LiveBackbone, Pair, Picture, Setting, seed_for
+from mmedpo import Case, Drop, ImageRef, LiveBackbone, Pair, Setting, seed_for
 
 
 class Scripted(LiveBackbone):
@@ -21,12 +21,12 @@ class Scripted(LiveBackbone):
         self.asked = {"ids": [case.id for case in cases], **options}
         return list(self.answers)
 
-    def encode(self, image: Picture, question: str, answer: str) -> Any:
+    def encode(self, image: ImageRef, question: str, answer: str) -> Any:
         raise NotImplementedError
 
 
 def case(answer: str = "Yes", question: str = "Is there a nodule?", name: str = "c") -> Case:
-    return Case(name, Picture(sha256="p"), question, answer)
+    return Case(name, ImageRef(sha256="p"), question, answer)
 
 
 def made(backbone: Scripted, *cases: Case, seed: int = 0, **options: Any) -> list[Pair | Drop]:

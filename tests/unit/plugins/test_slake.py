@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mmedpo_plugins.slake import Slake
+from mmedpo_plugins.slake import SlakeReader
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop
@@ -50,7 +50,7 @@ def root(tmp_path: Path) -> Path:
 def read(root: Path, *changes: dict[str, Any], file: str = "train.json", **options: Any) -> list[Case]:
     rows = [{**QUESTION, "qid": number, **change} for number, change in enumerate(changes)]
     (root / file).write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
-    items = list(Slake(root=root, **options).read())
+    items = list(SlakeReader(root=root, **options).read())
     assert all(isinstance(item, Case) for item in items)
     return [item for item in items if isinstance(item, Case)]
 
@@ -58,7 +58,7 @@ def read(root: Path, *changes: dict[str, Any], file: str = "train.json", **optio
 def test_a_question_becomes_a_public_case(root: Path) -> None:
     (case,) = read(root, {"answer": "Yes", "answer_type": "CLOSED"})
     assert (case.id, case.answer, case.kind, case.group) == ("0", "Yes", "closed", "xmlab1/source.jpg")
-    assert (case.restricted, Slake.public) == (False, True)
+    assert (case.restricted, SlakeReader.public) == (False, True)
     assert case.image.path == str(root / "imgs/xmlab1/source.jpg")
     assert case.notes["content_type"] == "Modality"
     assert case.notes["triple"] == ["vhead", "_", "_"]
@@ -122,9 +122,9 @@ def test_the_greys_of_a_mask_are_those_of_mask_txt_where_it_is_there(root: Path)
 def test_the_validation_file_may_have_either_name(root: Path) -> None:
     assert len(read(root, {}, file="validation.json", split="validate")) == 1
     (root / "validation.json").rename(root / "validate.json")
-    assert len(list(Slake(root=root, split="validate").read())) == 1
+    assert len(list(SlakeReader(root=root, split="validate").read())) == 1
     with pytest.raises(DataError, match=r"there is no test\.json; see docs/data\.md"):
-        list(Slake(root=root, split="test").read())
+        list(SlakeReader(root=root, split="test").read())
 
 
 def test_all_splits_are_read_with_ids_apart(root: Path) -> None:
@@ -156,11 +156,11 @@ def test_a_mask_of_another_size_is_named_with_the_way_out(root: Path) -> None:
 def test_missing_and_foreign_images_are_refused(root: Path) -> None:
     with pytest.raises(DataError, match=r"no image xmlab3/source\.jpg"):
         read(root, {"img_name": "xmlab3/source.jpg"})
-    assert list(Slake(root=root, missing="skip").read()) == [Drop("0", "the image is missing")]
+    assert list(SlakeReader(root=root, missing="skip").read()) == [Drop("0", "the image is missing")]
     with pytest.raises(DataError, match=r"train\.json:1:2: entry 0: .* outside the folder"):
         read(root, {"img_name": "../../etc/passwd"})
 
 
 def test_it_keeps_the_contract(root: Path) -> None:
     read(root, {}, {})
-    check_part(Slake(root=root))
+    check_part(SlakeReader(root=root))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, Mmedpo
-from mmedpo_plugins.tables import Csv, Jsonl
+from mmedpo_plugins.tables import CsvReader, JsonlReader
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop
@@ -26,12 +26,12 @@ def root(tmp_path: Path) -> Path:
 
 def read_csv(root: Path, text: str, **options: Any) -> list[Case | Drop]:
     (root / "vqa.csv").write_text(text)
-    return list(Csv(file=root / "vqa.csv", **options).read())
+    return list(CsvReader(file=root / "vqa.csv", **options).read())
 
 
 def read_jsonl(root: Path, *rows: dict[str, Any], **options: Any) -> list[Case | Drop]:
     (root / "vqa.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    return list(Jsonl(file=root / "vqa.jsonl", **options).read())
+    return list(JsonlReader(file=root / "vqa.jsonl", **options).read())
 
 
 def line(**changes: Any) -> dict[str, Any]:
@@ -199,7 +199,7 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(root: Path, opt
 
 def test_they_keep_the_contract(root: Path) -> None:
     read_csv(root, "image,question,answer\na.png,?,x\nb.png,?,y\n")
-    check_part(Csv(file=root / "vqa.csv"))
+    check_part(CsvReader(file=root / "vqa.csv"))
 
 
 def test_real_films_with_questions_in_a_table_are_read(tmp_path: Path) -> None:
@@ -208,5 +208,5 @@ def test_real_films_with_questions_in_a_table_are_read(tmp_path: Path) -> None:
     (tmp_path / "q.csv").write_text(
         "image,question,answer\n00000001_000.png,Is the heart enlarged?,Yes\n00027426_000.png,Is it a PA film?,Yes\n"
     )
-    cases = list(Csv(file=tmp_path / "q.csv", images=DATA / "nih_cxr").read())
+    cases = list(CsvReader(file=tmp_path / "q.csv", images=DATA / "nih_cxr").read())
     assert [case.image.load().size for case in cases if isinstance(case, Case)] == [(512, 512)] * 2

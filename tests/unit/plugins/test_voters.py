@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 import torch
 from chat_server import Act, serving
-from mmedpo_plugins.med_llm_vote import MedLlmVote
+from mmedpo_plugins.med_llm_vote import MedLlmVoteScorer
 from mmedpo_plugins.med_llm_vote.consensus import Vote
-from mmedpo_plugins.med_llm_vote.local import Scoring
-from mmedpo_plugins.med_llm_vote.voters import Local, Remote, Rules
+from mmedpo_plugins.med_llm_vote.local import LiveLocalVoter
+from mmedpo_plugins.med_llm_vote.voters import EndpointVoter, LocalVoter, RulesVoter
 
-from mmedpo import Case, DataError, Pair, Picture, RecipeError, Score, Setting, Side, spoken
+from mmedpo import Case, DataError, ImageRef, Pair, RecipeError, Score, Setting, Side, spoken
 
 
 def text_pair(question: str, chosen: str, rejected: str, *, restricted: bool = False) -> Pair:
-    case = Case("c", Picture(sha256="p"), question, chosen, restricted=restricted)
+    case = Case("c", ImageRef(sha256="p"), question, chosen, restricted=restricted)
     return Pair(case, Side(case.image, chosen), Side(case.image, rejected), "text")
 
 
@@ -50,8 +50,8 @@ class Memory(dict[str, Any]):
 
 def scored(acts: Callable[[dict[str, Any], int], Act], **options: Any) -> tuple[Score, list[dict[str, Any]]]:
     with serving(acts) as server:
-        remote = Remote(model="m", base_url=server.url)
-        part = MedLlmVote(**{"voters": (Rules(), remote), "order": "fixed", **options})
+        remote = EndpointVoter(model="m", base_url=server.url)
+        part = MedLlmVoteScorer(**{"voters": (RulesVoter(), remote), "order": "fixed", **options})
         with part.open(Setting(journal=Memory())) as live:  # type: ignore[arg-type]
             (score,) = live.score([NODULE])
     return score, server.bodies
@@ -95,7 +95,7 @@ def test_a_model_that_refuses_is_missing_with_its_reason_and_the_others_decide()
 
 
 def test_restricted_data_do_not_go_to_another_machine() -> None:
-    part = MedLlmVote(voters=(Remote(model="m", base_url="http://10.0.0.7:8000/v1"),))
+    part = MedLlmVoteScorer(voters=(EndpointVoter(model="m", base_url="http://10.0.0.7:8000/v1"),))
     with part.open(Setting()) as live, pytest.raises(RecipeError, match=r"10\.0\.0\.7"):
         live.score([text_pair("Is there a nodule?", "Yes", "No", restricted=True)])
 
@@ -135,10 +135,10 @@ PAIRS = [NODULE, text_pair("a b c d e f?", "g h", "i j a b c d"), text_pair("j?"
 
 
 def opened(folder: Path, **options: Any) -> Any:
-    return Local(model=str(folder), **options).open(Setting())
+    return LocalVoter(model=str(folder), **options).open(Setting())
 
 
-def brute_force(voter: Scoring, text: str) -> torch.Tensor:
+def brute_force(voter: LiveLocalVoter, text: str) -> torch.Tensor:
     """Return log p of each score by running the text with each score alone."""
     logps = []
     for score in range(11):
@@ -180,7 +180,7 @@ OPENED = ["<think>\n", "<thinking>", "[THINK]", "◁think▷", "<|start|>assista
 def test_a_local_model_that_would_think_first_is_asked_for_the_score_after_its_thoughts(opened: str) -> None:
     tokenizer = make_tokenizer(True)
     tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}" + opened
-    voter = Scoring(Local(model="x"), None, None, tokenizer)  # type: ignore[arg-type]
+    voter = LiveLocalVoter(LocalVoter(model="x"), None, None, tokenizer)  # type: ignore[arg-type]
     asked = voter._text("system", "user")
     assert spoken(asked) is not None, "a score within a thought would be a draft"
     assert asked.endswith(voter._lead)
@@ -203,7 +203,7 @@ def test_a_tokenizer_with_a_blank_of_its_own_before_a_number_is_asked_after_the_
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>")
-    voter = Scoring(Local(model="x"), None, None, tokenizer)  # type: ignore[arg-type]
+    voter = LiveLocalVoter(LocalVoter(model="x"), None, None, tokenizer)  # type: ignore[arg-type]
     assert voter._lead == "Score: "
     assert voter._tokens == [[words[digit] for digit in str(score)] for score in range(11)]
 
@@ -211,5 +211,8 @@ def test_a_tokenizer_with_a_blank_of_its_own_before_a_number_is_asked_after_the_
 def test_a_model_that_is_not_there_is_named() -> None:
     with pytest.raises(DataError, match="nowhere"), opened(Path("/nowhere/at/all")):
         pass
-    with pytest.raises(RecipeError, match="pip install"), Local(model="x", package="no_such_package").open(Setting()):
+    with (
+        pytest.raises(RecipeError, match="pip install"),
+        LocalVoter(model="x", package="no_such_package").open(Setting()),
+    ):
         pass

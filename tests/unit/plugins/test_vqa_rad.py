@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
-from mmedpo_plugins.vqa_rad import VqaRad
+from mmedpo_plugins.vqa_rad import VqaRadReader
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop
@@ -47,7 +47,7 @@ def osf(tmp_path: Path) -> Path:
 def read(root: Path, *changes: dict[str, Any], **options: Any) -> list[Case | Drop]:
     rows = [{**QUESTION, "qid": str(number), **change} for number, change in enumerate(changes)]
     (root / "VQA_RAD Dataset Public.json").write_text(json.dumps(rows))
-    return list(VqaRad(root=root, **options).read())
+    return list(VqaRadReader(root=root, **options).read())
 
 
 def png(grey: int) -> bytes:
@@ -70,7 +70,7 @@ def test_a_question_becomes_a_public_case(osf: Path) -> None:
     (case,) = read(osf, {})
     assert isinstance(case, Case)
     assert (case.id, case.question, case.answer, case.kind) == ("0", QUESTION["question"], "Yes", "closed")
-    assert (case.group, case.restricted, VqaRad.public) == ("synpic54610.jpg", False, True)
+    assert (case.group, case.restricted, VqaRadReader.public) == ("synpic54610.jpg", False, True)
     assert case.notes["image_organ"] == "HEAD"
 
 
@@ -101,24 +101,24 @@ def test_an_entry_that_lacks_something_is_named(osf: Path) -> None:
 
 
 def test_the_hubs_parquet_files_hold_images_and_splits(hub: Path) -> None:
-    cases = list(VqaRad(root=hub, split="all").read())
+    cases = list(VqaRadReader(root=hub, split="all").read())
     ids = [case.id for case in cases if isinstance(case, Case)]
     assert [name.partition("-")[0] for name in ids] == ["train", "train", "test"]
     assert len(set(ids)) == 3
     assert [case.kind for case in cases if isinstance(case, Case)] == ["closed", "open", "closed"]
     assert isinstance(cases[0], Case)
     assert cases[0].image.load().getpixel((0, 0)) == 5
-    assert len(list(VqaRad(root=hub, split="test").read())) == 1
+    assert len(list(VqaRadReader(root=hub, split="test").read())) == 1
 
 
 def test_a_broken_parquet_file_or_image_is_named(hub: Path) -> None:
     (test,) = (hub / "data").glob("test-*")
     test.write_bytes(b"PAR1 broken")
     with pytest.raises(DataError, match=r"test-.*\.parquet: cannot be read as parquet"):
-        list(VqaRad(root=hub, split="test").read())
+        list(VqaRadReader(root=hub, split="test").read())
     rows = [{"image": {"bytes": b"xx", "path": None}, "question": "?", "answer": "x"}]
     pq.write_table(pa.Table.from_pylist(rows), test)
-    (case,) = VqaRad(root=hub, split="test").read()
+    (case,) = VqaRadReader(root=hub, split="test").read()
     assert isinstance(case, Case)
     with pytest.raises(DataError, match=r"test-.*\.parquet: row 0: is no image"):
         case.image.load()
@@ -126,11 +126,11 @@ def test_a_broken_parquet_file_or_image_is_named(hub: Path) -> None:
 
 def test_a_folder_with_neither_form_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds neither .*docs/data\.md"):
-        VqaRad(root=tmp_path).read()
+        VqaRadReader(root=tmp_path).read()
 
 
 def test_it_keeps_the_contract(hub: Path) -> None:
-    check_part(VqaRad(root=hub))
+    check_part(VqaRadReader(root=hub))
 
 
 def test_two_real_images_are_read(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.recipe.loading import load_recipe, reload_recipe
-from mmedpo.recipe.model import Loaded, as_written
+from mmedpo.recipe.model import LoadedRecipe, as_written
 from mmedpo.recipe.planning import plan
 from mmedpo.recipe.preflight import notes_on, require_ready
 from mmedpo.recipe.yaml import read
@@ -83,7 +83,7 @@ def _holders(value: Any) -> Any:
             yield from _holders(item)
 
 
-def judge(path: Path, overrides: list[str]) -> list[Loaded]:
+def judge(path: Path, overrides: list[str]) -> list[LoadedRecipe]:
     """Check a recipe as the command does; return what it is, or nothing where it is refused in lines."""
     try:
         planned = [one.loaded for one in plan(path, overrides)] or [load_recipe(path, overrides)]
@@ -103,7 +103,7 @@ def require_lines(message: str) -> None:
         assert 0 < len(line) < 2000
 
 
-def says_what_it_says(loaded: Loaded, folder: Path) -> None:
+def says_what_it_says(loaded: LoadedRecipe, folder: Path) -> None:
     """Require that a recipe, written with all its defaults and read again, is the same."""
     written = folder / "written.json"
     written.write_text(json.dumps(as_written(loaded), allow_nan=False), encoding="utf-8")

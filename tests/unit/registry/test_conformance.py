@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 from mmedpo_plugins.lesion_noise import LesionNoise
-from mmedpo_plugins.mirror import Mirror
+from mmedpo_plugins.mirror import ImageMirror
 from mmedpo_plugins.opposite_answer import OppositeAnswer
-from mmedpo_plugins.other_images import Blank, Swap
-from mmedpo_plugins.phantom import Phantom
+from mmedpo_plugins.other_images import BlankImage, ImageSwap
+from mmedpo_plugins.phantom import PhantomBackbone
 from mmedpo_plugins.self_hallucination import SelfHallucination
 
 from mmedpo import (
@@ -42,7 +42,7 @@ from mmedpo import (
 from mmedpo.errors import DataError
 from mmedpo.registry import conformance
 from mmedpo.registry.checked_metric import CheckedMetric
-from mmedpo.registry.discovery import Found, find, load, resolve
+from mmedpo.registry.discovery import PluginInfo, find, load, resolve
 from mmedpo.store.run_folder import write_json
 from mmedpo.testing import TinyBackbone, check_part, tiny_cases, tiny_pairs
 
@@ -453,21 +453,21 @@ def test_no_json_file_holds_a_bare_nan(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("found", [one for one in find() if one.kind in ("weighting", "metric")], ids=str)
-def test_built_in_weightings_and_metrics_keep_the_contract(found: Found) -> None:
+def test_built_in_weightings_and_metrics_keep_the_contract(found: PluginInfo) -> None:
     if found.name == "radeval":
         pytest.skip("needs the package radeval")
     check_part(load(found)())
 
 
 @pytest.mark.parametrize(
-    "part", [SelfHallucination(samples=2), OppositeAnswer(), Mirror(), Swap(), Blank(), LesionNoise()]
+    "part", [SelfHallucination(samples=2), OppositeAnswer(), ImageMirror(), ImageSwap(), BlankImage(), LesionNoise()]
 )
 def test_built_in_dispreferences_keep_the_contract(part: Dispreference) -> None:
     check_part(part)
 
 
 def test_the_phantom_keeps_the_contract_of_a_backbone() -> None:
-    check_part(Phantom())
+    check_part(PhantomBackbone())
 
 
 class Undeclared(Dispreference):

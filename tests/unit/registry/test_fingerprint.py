@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pytest
-from mmedpo_plugins.heat import HeatMap
-from mmedpo_plugins.med_llm_vote import MedLlmVote
-from mmedpo_plugins.phantom import Phantom
+from mmedpo_plugins.heat import HeatMapLocalizer
+from mmedpo_plugins.med_llm_vote import MedLlmVoteScorer
+from mmedpo_plugins.phantom import PhantomBackbone
 from pydantic import BaseModel, Field
 
 from mmedpo import DataError, Scorer
 from mmedpo.registry import content_hash as contents_module
 from mmedpo.registry.content_hash import path_hash
-from mmedpo.registry.discovery import Found
+from mmedpo.registry.discovery import PluginInfo
 from mmedpo.registry.fingerprint import part_hash
 
 
@@ -37,7 +37,7 @@ class Anyones(Scorer):
 
 
 def hash_of(part: Any, known: Any = None) -> str:
-    found = Found("scorer", part.use, "pkg", "1", EntryPoint("x", "x", "x"))
+    found = PluginInfo("scorer", part.use, "pkg", "1", EntryPoint("x", "x", "x"))
     return part_hash(part, found, known)
 
 
@@ -51,9 +51,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 NAMING = {
-    "a root": lambda: HeatMap(root=Path("maps")),
-    "an adapter": lambda: Phantom(adapter="maps"),
-    "prompts of a voter": lambda: MedLlmVote.model_validate(
+    "a root": lambda: HeatMapLocalizer(root=Path("maps")),
+    "an adapter": lambda: PhantomBackbone(adapter="maps"),
+    "prompts of a voter": lambda: MedLlmVoteScorer.model_validate(
         {"voters": [{"kind": "openai", "model": "m", "prompts": "maps"}]}
     ),
     "any text": lambda: Anyones(words="maps"),

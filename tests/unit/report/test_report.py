@@ -18,7 +18,7 @@ from mmedpo.report import write_report
 from mmedpo.report.cases import changed, drawn
 from mmedpo.report.facts import read_facts, without_keys
 from mmedpo.report.gallery import choose, disagreement
-from mmedpo.report.lengths import Lengths
+from mmedpo.report.lengths import AnswerLengths
 from mmedpo.report.measures import tables
 from mmedpo.report.page import as_yaml, render, short
 from mmedpo.report.sentences import sentences
@@ -147,10 +147,10 @@ def test_the_summary_says_what_is_sure_and_what_is_not(tmp_path: Path) -> None:
 
 
 def test_cases_that_got_better_and_worse_are_told_apart(tmp_path: Path) -> None:
-    from mmedpo.report.album import Album
+    from mmedpo.report.album import ImageAlbum
 
     folder = write_run(tmp_path / "run")
-    answers, album = read_facts(folder).answers, Album(folder)
+    answers, album = read_facts(folder).answers, ImageAlbum(folder)
     assert [one.row["id"] for one in changed(answers, 1, album)[0]] == ["tiny-0"]
     worse, count = changed(answers, -1, album)
     assert ([one.row["id"] for one in worse], count) == (["tiny-1"], 1)
@@ -173,7 +173,7 @@ def test_the_gallery_holds_every_extreme_and_every_sort_of_pair(tmp_path: Path) 
 
 
 def test_length_alone_ranks_pairs_by_the_better_of_its_two_rules() -> None:
-    lengths = Lengths([1, 1, 2, 5], [3, 3, 2, 1])
+    lengths = AnswerLengths([1, 1, 2, 5], [3, 3, 2, 1])
     assert (lengths.shorter, lengths.equal, lengths.longer) == (0.5, 0.25, 0.25)
     assert lengths.guessed == 0.625
     assert lengths.means == (2.25, 2.25)
@@ -189,12 +189,12 @@ def test_several_runs_become_one_file_that_says_why_they_cannot_be_compared(tmp_
 
 
 def test_a_picture_that_there_is_no_room_for_is_left_out_and_said(tmp_path: Path) -> None:
-    from mmedpo.report.album import FULL, Album
+    from mmedpo.report.album import FULL, ImageAlbum
 
     folder = write_run(tmp_path / "run")
     pair = read_facts(folder).pairs[0].pair
-    assert Album(folder).film(pair.case.image, "film").src
-    assert Album(folder, room=100).film(pair.case.image, "film").why == FULL
+    assert ImageAlbum(folder).film(pair.case.image, "film").src
+    assert ImageAlbum(folder, room=100).film(pair.case.image, "film").why == FULL
 
 
 def test_numbers_and_recipes_read_like_those_of_the_command_line() -> None:

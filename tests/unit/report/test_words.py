@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmedpo.report.words import LONGEST, Piece, marked
+from mmedpo.report.words import LONGEST, TextPiece, marked
 
 
-def text(pieces: list[Piece]) -> str:
+def text(pieces: list[TextPiece]) -> str:
     return "".join(piece.text for piece in pieces)
 
 
-def differing(pieces: list[Piece]) -> list[str]:
+def differing(pieces: list[TextPiece]) -> list[str]:
     return [piece.text for piece in pieces if piece.differs]
 
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from mmedpo.errors import DataError, PluginError, RecipeError
-from mmedpo.recipe.loading import Loaded, as_written, load_recipe
+from mmedpo.recipe.loading import LoadedRecipe, as_written, load_recipe
 from mmedpo.registry.conformance import blaming
-from mmedpo.registry.discovery import Found
+from mmedpo.registry.discovery import PluginInfo
 from mmedpo.runtime.context import resolve_setting
 from mmedpo.store.run_folder import locked, read_json, write_json
 
-FOUND = Found("scorer", "some", "acme", "1.2", EntryPoint("some", "acme", "mmedpo.scorers"))
+FOUND = PluginInfo("scorer", "some", "acme", "1.2", EntryPoint("some", "acme", "mmedpo.scorers"))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_an_error_that_explains_itself_passes_unchanged() -> None:
         raise DataError("the film is broken")
 
 
-def recipe(folder: Path, *overrides: str) -> Loaded:
+def recipe(folder: Path, *overrides: str) -> LoadedRecipe:
     path = folder / "recipe.yaml"
     path.write_text("output: runs/x\ndata: {use: phantom}\nbackbone: {use: phantom}\n")
     return load_recipe(path, overrides)

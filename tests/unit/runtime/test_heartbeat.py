@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import pytest
 
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
-from mmedpo.runtime.heartbeat import Plain, lasting
+from mmedpo.runtime.heartbeat import ProgressLines, lasting
 
 
 def test_a_stage_took_as_long_as_all_its_parts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     clock = iter([0.0, 1.0, 61.0, 62.5, 62.5])
     monkeypatch.setattr("mmedpo.runtime.heartbeat.time", SimpleNamespace(monotonic=lambda: next(clock)))
-    plain = Plain()
+    plain = ProgressLines()
     plain.see(StageStarted("score: slow", 4))
     plain.see(StageStarted("score: quick", 4))
     plain.see(StageFinished("score", {"pairs": 8}))
@@ -36,7 +36,7 @@ def test_a_stage_took_as_long_as_all_its_parts(monkeypatch: pytest.MonkeyPatch, 
 def test_a_line_says_what_is_known_while_no_event_comes(
     events: list[Event], told: str, capfd: pytest.CaptureFixture
 ) -> None:
-    with Plain(every=0.06).beating() as plain:
+    with ProgressLines(every=0.06).beating() as plain:
         for event in events:
             plain.see(event)
         until = time.monotonic() + 20
@@ -48,7 +48,7 @@ def test_a_line_says_what_is_known_while_no_event_comes(
 
 
 def test_the_rest_is_reckoned_from_what_this_run_did_itself(capfd: pytest.CaptureFixture) -> None:
-    plain = Plain(every=0)
+    plain = ProgressLines(every=0)
     plain.see(StageStarted("score", 100, 90))
     plain._began -= 60
     plain.see(StageAdvanced("score", 5))

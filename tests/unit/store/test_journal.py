@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mmedpo import DataError, Picture
+from mmedpo import DataError, ImageRef
 from mmedpo.core.records import from_json, to_json
 from mmedpo.registry.fingerprint import content, path_hash, source_hash
 from mmedpo.store.journal import Journal
@@ -50,21 +50,21 @@ def test_a_drawn_picture_gets_a_lossless_file_named_by_its_pixels(journal: Journ
 def test_a_file_that_changes_gets_another_hash(journal: Journal, tmp_path: Path) -> None:
     path = tmp_path / "film.png"
     Image.new("L", (8, 8), 10).save(path)
-    first = journal.adopt(Picture.at(path))
-    assert journal.adopt(Picture.at(path)) == first
+    first = journal.adopt(ImageRef.at(path))
+    assert journal.adopt(ImageRef.at(path)) == first
     Image.new("L", (8, 9), 10).save(path)
-    assert journal.adopt(Picture.at(path)) != first
+    assert journal.adopt(ImageRef.at(path)) != first
 
 
 def test_equal_pixels_are_equal_pictures_whatever_the_file(journal: Journal, tmp_path: Path) -> None:
     for name in ("a.png", "b.tiff"):
         Image.new("L", (8, 8), 77).save(tmp_path / name)
-    assert journal.adopt(Picture.at(tmp_path / "a.png")) == journal.adopt(Picture.at(tmp_path / "b.tiff"))
+    assert journal.adopt(ImageRef.at(tmp_path / "a.png")) == journal.adopt(ImageRef.at(tmp_path / "b.tiff"))
 
 
 def test_a_deferred_picture_is_drawn_once_and_again_when_its_file_is_gone(journal: Journal) -> None:
     drawn = []
-    deferred = Picture.deferred(lambda: drawn.append(1) or Image.new("L", (4, 4), 9), "film 7")
+    deferred = ImageRef.deferred(lambda: drawn.append(1) or Image.new("L", (4, 4), 9), "film 7")
     first = journal.adopt(deferred)
     assert Journal(journal.path).adopt(deferred) == first
     assert len(drawn) == 1

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from mmedpo.recipe.train_options import LossOptions
 from mmedpo.train.loss import (
-    Answers,
+    PairLogps,
     anchor_loss,
     hinge_loss,
     ipo_loss,
@@ -30,8 +30,8 @@ def t(*values: float) -> torch.Tensor:
 
 
 # beta 0.5; chosen log-ratio -4 - -6 = 2 over 4 tokens, rejected -9 - -8 = -1 over 2 tokens: margin 3, beta margin 1.5
-POLICY = Answers(t(-4.0), t(-9.0), t(4), t(2))
-REFERENCE = Answers(t(-6.0), t(-8.0), t(4), t(2))
+POLICY = PairLogps(t(-4.0), t(-9.0), t(4), t(2))
+REFERENCE = PairLogps(t(-6.0), t(-8.0), t(4), t(2))
 BETA = 0.5
 
 
@@ -91,8 +91,8 @@ def test_terms_are_independent_of_each_other() -> None:
 @pytest.mark.parametrize("kind", ["sigmoid", "hinge", "ipo", "robust"])
 def test_a_wider_margin_never_costs_more_up_to_the_target(kind: str) -> None:
     margins = torch.linspace(-1.9, 1.9, 20, dtype=torch.float64)
-    policy = Answers(margins, torch.zeros_like(margins), torch.ones_like(margins), torch.ones_like(margins))
-    zero = Answers(torch.zeros_like(margins), torch.zeros_like(margins), policy.chosen_tokens, policy.rejected_tokens)
+    policy = PairLogps(margins, torch.zeros_like(margins), torch.ones_like(margins), torch.ones_like(margins))
+    zero = PairLogps(torch.zeros_like(margins), torch.zeros_like(margins), policy.chosen_tokens, policy.rejected_tokens)
     values = preference_loss(policy, zero, 0.25, LossOptions(kind=kind))  # type: ignore[arg-type]
     assert (values.diff() < 0).all()
 
@@ -120,8 +120,8 @@ def test_smoothing_is_refused_where_it_means_nothing(kind: str) -> None:
 
 
 def test_sft_is_the_mean_token_nll_of_the_chosen_answer_and_nothing_else() -> None:
-    policy = Answers(*(torch.tensor([value]) for value in (-6.0, -1.0, 3.0, 2.0)))
-    reference = Answers(*(torch.tensor([value]) for value in (-9.0, -9.0, 3.0, 2.0)))
+    policy = PairLogps(*(torch.tensor([value]) for value in (-6.0, -1.0, 3.0, 2.0)))
+    reference = PairLogps(*(torch.tensor([value]) for value in (-9.0, -9.0, 3.0, 2.0)))
     assert pair_loss(policy, reference, 0.1, LossOptions(kind="sft")).item() == pytest.approx(2.0)
     with pytest.raises(ValidationError, match="leave nll, anchor and kl out"):
         LossOptions(kind="sft", nll=1.0)

@@ -13,14 +13,14 @@ from mmedpo.recipe.train_options import LoraOptions, TrainOptions
 from mmedpo.registry.contracts import Setting
 from mmedpo.store.journal import Journal
 from mmedpo.train.fit import train
-from mmedpo.train.reference import JournalledReference, reference_keys
+from mmedpo.train.reference import ReferenceJournal, reference_keys
 from mmedpo.train.trainer import PreferenceTrainer
 
 
 def test_values_come_back_exactly_by_key(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.sqlite")
-    JournalledReference(journal, {"a": "one", "b": "two"}).update([("a", (-1 / 3, -2.5e-7))])
-    assert JournalledReference(journal, {"x": "one", "b": "two"}) == {"x": (-1 / 3, -2.5e-7)}
+    ReferenceJournal(journal, {"a": "one", "b": "two"}).update([("a", (-1 / 3, -2.5e-7))])
+    assert ReferenceJournal(journal, {"x": "one", "b": "two"}) == {"x": (-1 / 3, -2.5e-7)}
 
 
 def test_the_key_is_what_the_model_is_shown_and_which_model() -> None:
@@ -46,6 +46,6 @@ def test_a_sibling_run_computes_no_reference_again(tmp_path: Path, monkeypatch: 
     pairs, journal = make_pairs(6), Journal(tmp_path / "journal.sqlite")
     for name, rate in (("one", 1e-3), ("other", 1e-2)):
         options = TrainOptions(lora=LoraOptions(r=2, alpha=4), epochs=1, validation=0, learning_rate=rate)
-        table = JournalledReference(journal, reference_keys(pairs, "model"))
+        table = ReferenceJournal(journal, reference_keys(pairs, "model"))
         train(pairs, make_backbone(), options, tmp_path / name, Setting(), lambda event: None, precomputed=table)
         assert sum(asked) == 6

@@ -10,33 +10,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmedpo.train.pair_batches import Sided, Trained
-from mmedpo.train.sampler import Grouped, Shared, in_order
+from mmedpo.train.pair_batches import EncodedPair, EncodedSide
+from mmedpo.train.sampler import PairBatchSampler, StepLayout, in_order
 
 
-def make_pair(number: int, image: int, length: int = 5, noised: bool = False) -> Trained:
-    def side(name: str, answer: list[int]) -> Sided:
+def make_pair(number: int, image: int, length: int = 5, noised: bool = False) -> EncodedPair:
+    def side(name: str, answer: list[int]) -> EncodedSide:
         ids = np.array([3] * 20 + [5 + number % 7, *answer], dtype=np.int32)
-        return Sided(ids, 21, name, None, (None, "", ""))  # type: ignore[arg-type]
+        return EncodedSide(ids, 21, name, None, (None, "", ""))  # type: ignore[arg-type]
 
     rejected = side(f"noised {number}" if noised else f"{image}", [9] * length)
-    return Trained(
+    return EncodedPair(
         f"{number}", "image" if noised else "text", 1.0, frozenset({f"{image}"}), side(f"{image}", [8]), rejected
     )
 
 
-def make_pairs(images: list[int]) -> list[Trained]:
+def make_pairs(images: list[int]) -> list[EncodedPair]:
     return [make_pair(number, image, 1 + number % 9, number % 4 == 3) for number, image in enumerate(images)]
 
 
-def order(sampler: Grouped) -> list[int]:
+def order(sampler: PairBatchSampler) -> list[int]:
     return [pair for batch in sampler for pair in batch]
 
 
-def steps(images: list[int], shared: Shared, per_image: int = 0) -> list[list[int]]:
+def steps(images: list[int], shared: StepLayout, per_image: int = 0) -> list[list[int]]:
     """Return the pairs of each step, over all processes."""
     of_process = [
-        list(Grouped(make_pairs(images), replace(shared, process=process), 3, per_image))
+        list(PairBatchSampler(make_pairs(images), replace(shared, process=process), 3, per_image))
         for process in range(shared.processes)
     ]
     assert len({len(batches) for batches in of_process}) == 1
@@ -50,7 +50,7 @@ IMAGES = st.lists(st.integers(0, 6), min_size=1, max_size=80)
 
 @given(IMAGES, st.integers(1, 12), st.integers(0, 4), st.integers(0, 5))
 def test_every_pair_is_visited_once_an_epoch(images: list[int], size: int, per_image: int, epoch: int) -> None:
-    sampler = Grouped(make_pairs(images), Shared(size, 2), 3, per_image)
+    sampler = PairBatchSampler(make_pairs(images), StepLayout(size, 2), 3, per_image)
     sampler.set_epoch(epoch)
     assert sorted(order(sampler)) == list(range(len(images)))
     assert len(sampler) == len(list(sampler))
@@ -58,28 +58,36 @@ def test_every_pair_is_visited_once_an_epoch(images: list[int], size: int, per_i
 
 @given(IMAGES, st.integers(1, 12))
 def test_the_order_depends_on_seed_and_epoch_alone(images: list[int], size: int) -> None:
-    one, other = (Grouped(make_pairs(images), Shared(size, 3), 3) for _ in range(2))
+    one, other = (PairBatchSampler(make_pairs(images), StepLayout(size, 3), 3) for _ in range(2))
     list(one)
     assert list(one) == list(other)
 
 
 @given(IMAGES, st.integers(0, 3))
 def test_steps_are_the_same_however_batches_and_processes_share_them(images: list[int], per_image: int) -> None:
-    ways = [Shared(8), Shared(4, 2), Shared(1, 8), Shared(4, 1, 2), Shared(2, 2, 2), Shared(1, 2, 4), Shared(1, 1, 8)]
+    ways = [
+        StepLayout(8),
+        StepLayout(4, 2),
+        StepLayout(1, 8),
+        StepLayout(4, 1, 2),
+        StepLayout(2, 2, 2),
+        StepLayout(1, 2, 4),
+        StepLayout(1, 1, 8),
+    ]
     found = [steps(images, way, per_image) for way in ways]
     assert all(other == found[0] for other in found)
 
 
 @given(st.integers(1, 30), st.integers(1, 4), st.integers(1, 4))
 def test_processes_look_at_every_pair_once_in_equally_many_batches(count: int, batch: int, processes: int) -> None:
-    found = [in_order(count, Shared(batch, 1, processes, process)) for process in range(processes)]
+    found = [in_order(count, StepLayout(batch, 1, processes, process)) for process in range(processes)]
     assert sorted(pair for own in found for some in own for pair in some) == list(range(count))
     assert len({len(own) for own in found}) == 1
 
 
 def test_epochs_and_seeds_differ() -> None:
     pairs = make_pairs([number // 4 for number in range(40)])
-    first, second, other = (Grouped(pairs, Shared(8), seed) for seed in (3, 3, 4))
+    first, second, other = (PairBatchSampler(pairs, StepLayout(8), seed) for seed in (3, 3, 4))
     second.set_epoch(1)
     assert list(first) != list(second)
     assert list(first) != list(other)
@@ -88,7 +96,12 @@ def test_epochs_and_seeds_differ() -> None:
 def images_a_batch(per_image: int, size: int = 12) -> float:
     images = [number // 6 for number in range(240)]
     return float(
-        np.mean([len({images[p] for p in batch}) for batch in Grouped(make_pairs(images), Shared(size), 3, per_image)])
+        np.mean(
+            [
+                len({images[p] for p in batch})
+                for batch in PairBatchSampler(make_pairs(images), StepLayout(size), 3, per_image)
+            ]
+        )
     )
 
 
@@ -98,7 +111,7 @@ def test_an_images_pairs_come_together() -> None:
 
 def test_a_group_larger_than_a_batch_is_split_as_little_as_can_be() -> None:
     images = [0] * 10 + [1] * 6
-    found = list(Grouped(make_pairs(images), Shared(8), 3))
+    found = list(PairBatchSampler(make_pairs(images), StepLayout(8), 3))
     assert sorted(len({images[pair] for pair in batch}) for batch in found) == [1, 2]
 
 
@@ -109,7 +122,7 @@ def test_one_pair_an_image_scatters_them_like_plain_shuffling() -> None:
 
 @pytest.mark.parametrize("count", [5, 64, 67])
 def test_all_batches_but_the_last_are_full(count: int) -> None:
-    sizes = [len(batch) for batch in Grouped(make_pairs([n // 3 for n in range(count)]), Shared(8), 3)]
+    sizes = [len(batch) for batch in PairBatchSampler(make_pairs([n // 3 for n in range(count)]), StepLayout(8), 3)]
     assert all(size == 8 for size in sizes[:-1])
     assert sum(sizes) == count
 
@@ -118,6 +131,6 @@ def test_batches_have_about_equally_many_tokens() -> None:
     draw = np.random.default_rng(0)
     pairs = [make_pair(number, number // 2, int(draw.choice([2, 60]))) for number in range(128)]  # a window
     lengths = np.array([len(pair.rejected.ids) for pair in pairs])
-    found = [lengths[batch].sum() for batch in Grouped(pairs, Shared(8), 3)]
-    shuffled = [lengths[batch].sum() for batch in Grouped(pairs, Shared(8), 3, per_image=1)]
+    found = [lengths[batch].sum() for batch in PairBatchSampler(pairs, StepLayout(8), 3)]
+    shuffled = [lengths[batch].sum() for batch in PairBatchSampler(pairs, StepLayout(8), 3, per_image=1)]
     assert np.std(found) < 0.5 * np.std(shuffled)

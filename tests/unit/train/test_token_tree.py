@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from tiny_models import IMAGE, MODELS, WORDS, Tiny, llava, make_tiny
 from torch.nn.attention.flex_attention import flex_attention
 
-from mmedpo.train.logprobs import Asked, NextToken, changes_logits, token_logps
+from mmedpo.train.logprobs import AnswerPositions, NextTokenLogps, changes_logits, token_logps
 from mmedpo.train.token_tree import common_prefix, grow, pack, share_rows, visible
-from mmedpo.train.tree_attention import NAME, Span, register, spans
+from mmedpo.train.tree_attention import NAME, TreeSpan, register, spans
 from mmedpo.train.tree_batches import attention_mask, block_mask, positions, why_pairs
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), min_size=1, max_size=8)
@@ -286,7 +286,7 @@ def test_flex_attention_sees_what_the_mask_shows() -> None:
 
 def test_a_trees_trunk_is_what_all_its_sequences_begin_with() -> None:
     rows = pack(arrays([[1, 2, 3], [1, 2, 4, 5], [6, 7], [8]]), ["a", "a", "b", "c"], budget=7)
-    assert spans(rows.end) == [[Span(0, 2, 5), Span(5, 7, 7)], [Span(0, 1, 7)]]
+    assert spans(rows.end) == [[TreeSpan(0, 2, 5), TreeSpan(5, 7, 7)], [TreeSpan(0, 1, 7)]]
 
 
 # --- answers -----------------------------------------------------------------------------------------------------
@@ -295,8 +295,8 @@ def test_a_trees_trunk_is_what_all_its_sequences_begin_with() -> None:
 def test_log_probabilities_of_next_tokens_are_those_of_log_softmax_with_their_gradients() -> None:
     logits = torch.randn(5, 11, dtype=torch.float64, requires_grad=True)
     spot, target = torch.tensor([0, 0, 3, 3, 3, 4]), torch.tensor([1, 10, 2, 2, 0, 5])
-    assert torch.allclose(NextToken.apply(logits, spot, target), logits.log_softmax(1)[spot, target])
-    assert torch.autograd.gradcheck(lambda x: NextToken.apply(x, spot, target), logits)
+    assert torch.allclose(NextTokenLogps.apply(logits, spot, target), logits.log_softmax(1)[spot, target])
+    assert torch.autograd.gradcheck(lambda x: NextTokenLogps.apply(x, spot, target), logits)
 
 
 @pytest.mark.parametrize("chunk", [1, 3 * 40, 2**26], ids=["one at a time", "three", "at once"])
@@ -308,7 +308,7 @@ def test_the_head_in_parts_is_the_head_at_once(monkeypatch: pytest.MonkeyPatch, 
         "input_ids": ids,
         "pixel_values": torch.cat([tiny.images[number][1]["pixel_values"] for number in (0, 1)]),
     }
-    asked = Asked(*(torch.tensor(x) for x in ([0, 0, 1, 1], [5, 6, 5, 7], [0, 1, 1, 2, 3], [8, 9, 4, 6, 3])))
+    asked = AnswerPositions(*(torch.tensor(x) for x in ([0, 0, 1, 1], [5, 6, 5, 7], [0, 1, 1, 2, 3], [8, 9, 4, 6, 3])))
     plain = tiny.model(**inputs).logits.log_softmax(-1)[asked.rows[asked.spot], asked.columns[asked.spot], asked.target]
     grads = []
     for logps in (plain, token_logps(tiny.model, inputs, asked, tiny.model.get_output_embeddings())):

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from tiny_llava import adapter_bytes, make_backbone, make_model, make_pairs, make_tokenizer
 
-from mmedpo.core.records import Weighted
+from mmedpo.core.records import WeightedPair
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import StageFinished, TrainingLogged
 from mmedpo.models.adapters import load_adapter
@@ -24,9 +24,9 @@ from mmedpo.recipe.train_options import NO_SAY, LoraOptions, LossOptions, Projec
 from mmedpo.registry.contracts import Setting
 from mmedpo.train.fit import arguments, train
 from mmedpo.train.lora import adapted, save_adapter
-from mmedpo.train.pair_batches import Collator, Pixels, Trained, encode, hold_out
+from mmedpo.train.pair_batches import EncodedPair, PairCollator, PixelCache, encode, hold_out
 from mmedpo.train.trainer import PreferenceTrainer
-from mmedpo.train.vision_cache import Shelf, Sight
+from mmedpo.train.vision_cache import TensorStore, VisionCache
 
 LORA = LoraOptions(r=4, alpha=8)
 PLAIN_SGD = {"optim": "sgd", "max_grad_norm": 0.0}  # so that a step's change is the gradient of its loss
@@ -41,7 +41,7 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def fit(folder: Path, pairs: list[Weighted], backbone: Any = None, **options: Any) -> dict[str, Any]:
+def fit(folder: Path, pairs: list[WeightedPair], backbone: Any = None, **options: Any) -> dict[str, Any]:
     chosen = TrainOptions(**{"lora": LORA, "validation": 0.0, "learning_rate": 0.01, "epochs": 1, **options})
     return train(pairs, backbone or make_backbone(), chosen, folder, Setting(seed=5), lambda event: None)
 
@@ -50,7 +50,7 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "adapter" / "adapter_model.safetensors")
 
 
-def change(folder: Path, pairs: list[Weighted], **options: Any) -> torch.Tensor:
+def change(folder: Path, pairs: list[WeightedPair], **options: Any) -> torch.Tensor:
     """Return what training added to the adapter's B matrices, which start at zero."""
     fit(folder, pairs, warmup_ratio=0, scheduler="constant", trl=PLAIN_SGD, **options)
     return torch.cat([value.flatten() for name, value in weights_of(folder).items() if "lora_B" in name])
@@ -61,12 +61,12 @@ def apart(one: torch.Tensor, other: torch.Tensor) -> float:
 
 
 @contextmanager
-def open_trainer(folder: Path, backbone: Any, pairs: list[Weighted], options: TrainOptions) -> Iterator[Any]:
+def open_trainer(folder: Path, backbone: Any, pairs: list[WeightedPair], options: TrainOptions) -> Iterator[Any]:
     table: dict[str, tuple[float, float]] = {}
     with adapted(backbone, options, 5) as model:
-        pixels = Pixels(backbone)
+        pixels = PixelCache(backbone)
         encoded = [encode(weighted, backbone, pixels) for weighted in pairs]
-        collator = Collator(backbone, encoded, pixels, table)
+        collator = PairCollator(backbone, encoded, pixels, table)
         args = arguments(options, folder, Setting())
         trainer = PreferenceTrainer(model, args, collator, range(len(pairs)), [], backbone.tokenizer, options, 5)
         trainer.fill_reference(encoded, table, lambda count: None)
@@ -104,7 +104,9 @@ def make_processor() -> Any:
     )  # fmt: skip
 
 
-def make_stock_trainer(folder: Path, pairs: list[Weighted], options: TrainOptions, **config: Any) -> tuple[Any, Any]:
+def make_stock_trainer(
+    folder: Path, pairs: list[WeightedPair], options: TrainOptions, **config: Any
+) -> tuple[Any, Any]:
     """Build TRL's own trainer on the same pairs; its data are raw texts and images."""
     from datasets import Dataset
     from peft import LoraConfig
@@ -237,7 +239,7 @@ def test_an_image_pair_learns_from_the_image_alone(tmp_path: Path) -> None:
 # --- the KL term -------------------------------------------------------------------------------------------------
 
 
-def straying(base: Path, start: Path | None, adapter: Path, pair: Trained, backbone: Any) -> float:
+def straying(base: Path, start: Path | None, adapter: Path, pair: EncodedPair, backbone: Any) -> float:
     """Compute KL(policy || start), a mean over the chosen answer's tokens, with stock transformers and stock PEFT."""
     from peft import PeftModel
     from transformers import LlavaForConditionalGeneration
@@ -248,7 +250,7 @@ def straying(base: Path, start: Path | None, adapter: Path, pair: Trained, backb
         model = (PeftModel.from_pretrained(model, folder) if folder else model).eval()
         with torch.no_grad():
             ids = torch.from_numpy(side.ids).long()[None]
-            logits = model(input_ids=ids, **Pixels(backbone).of(side)).logits
+            logits = model(input_ids=ids, **PixelCache(backbone).of(side)).logits
         logps.append(logits[0, side.answer_start - 1 : -1].log_softmax(-1))
     return torch.nn.functional.kl_div(logps[1], logps[0], log_target=True, reduction="batchmean").item()
 
@@ -281,8 +283,8 @@ def test_kl_is_from_the_projector_that_training_began_with_where_image_features_
         batch = trainer._prepare_inputs(trainer.collator([{"pair": index} for index in range(6)]))
         stir(trainer.model)
         looking = trainer.answers(trainer.model, batch, strayed=True).strayed
-        shelf = Shelf(tmp_path / "vision.bin", 2**20)
-        trainer.sight = Sight(
+        shelf = TensorStore(tmp_path / "vision.bin", 2**20)
+        trainer.sight = VisionCache(
             trainer.collator.backbone, trainer.collator.pixels, shelf, ["model.multi_modal_projector"]
         )
         kept = trainer.answers(trainer.model, batch, strayed=True).strayed
@@ -312,7 +314,7 @@ def test_kl_is_refused_where_no_process_holds_the_whole_adapter(tmp_path: Path) 
 # --- the adapter -------------------------------------------------------------------------------------------------
 
 
-def stock_margins(base_folder: Path, adapter: Path | None, pairs: list[Trained], backbone: Any) -> torch.Tensor:
+def stock_margins(base_folder: Path, adapter: Path | None, pairs: list[EncodedPair], backbone: Any) -> torch.Tensor:
     """Compute log p(chosen) - log p(rejected) with stock transformers and stock PEFT, a sequence at a time."""
     from peft import PeftModel
     from transformers import LlavaForConditionalGeneration
@@ -324,7 +326,7 @@ def stock_margins(base_folder: Path, adapter: Path | None, pairs: list[Trained],
         sides = []
         for side in (pair.chosen, pair.rejected):
             ids = torch.from_numpy(side.ids).long()[None]
-            pixels = Pixels(backbone).of(side)
+            pixels = PixelCache(backbone).of(side)
             with torch.no_grad():
                 logits = model(input_ids=ids, **pixels).logits[0, side.answer_start - 1 : -1]
             sides.append(logits.log_softmax(-1).gather(1, ids[0, side.answer_start :, None]).sum())
@@ -339,7 +341,7 @@ def test_stock_peft_on_the_stock_model_gives_the_trained_policy(
     make_model().save_pretrained(tmp_path / "base")
     result = fit(tmp_path, make_pairs(12), batch_size=4, validation=0.5, projector=projector)
     backbone = make_backbone()
-    encoded = [encode(weighted, backbone, Pixels(backbone)) for weighted in make_pairs(12)]
+    encoded = [encode(weighted, backbone, PixelCache(backbone)) for weighted in make_pairs(12)]
     _, held_out = hold_out(encoded, 0.5, 5)
     after = stock_margins(tmp_path / "base", tmp_path / "adapter", held_out, backbone)
     before = stock_margins(tmp_path / "base", None, held_out, backbone)
@@ -438,7 +440,7 @@ def test_the_reference_of_a_run_that_starts_from_an_adapter_is_that_adapter(tmp_
     backbone, pairs = make_started(sft), make_pairs(6)
     options = TrainOptions(lora=LORA, epochs=1, learning_rate=0.01, batch_size=6, validation=0)
     result = train(pairs, backbone, options, tmp_path, Setting(), lambda event: None, precomputed=table)
-    encoded = [encode(weighted, backbone, Pixels(backbone)) for weighted in pairs]
+    encoded = [encode(weighted, backbone, PixelCache(backbone)) for weighted in pairs]
     start = stock_margins(tmp_path / "base", sft, encoded, backbone)
     base = stock_margins(tmp_path / "base", None, encoded, backbone)
     kept = torch.tensor([table[pair.id][0] - table[pair.id][1] for pair in encoded])
@@ -487,7 +489,7 @@ def test_reference_values_that_are_known_are_not_computed_again(tmp_path: Path) 
 
 def test_a_pair_over_the_limit_is_dropped_and_counted_never_cut(tmp_path: Path) -> None:
     backbone, pairs = make_backbone(), make_pairs(10)
-    encoded = [encode(weighted, backbone, Pixels(backbone)) for weighted in pairs]
+    encoded = [encode(weighted, backbone, PixelCache(backbone)) for weighted in pairs]
     lengths = [max(len(pair.chosen.ids), len(pair.rejected.ids)) for pair in encoded]
     limit = sorted(lengths)[6]
     result = fit(tmp_path, pairs, backbone, max_length=limit)
@@ -503,7 +505,7 @@ def test_no_pair_left_is_an_error_that_says_what_to_raise(tmp_path: Path) -> Non
 
 def test_held_out_pairs_share_no_image_with_trained_ones() -> None:
     backbone = make_backbone()
-    encoded = [encode(weighted, backbone, Pixels(backbone)) for weighted in make_pairs(60)]
+    encoded = [encode(weighted, backbone, PixelCache(backbone)) for weighted in make_pairs(60)]
     kept, held_out = hold_out(encoded, 0.2, 0)
     assert 6 <= len(held_out) <= 18
     assert len(kept) + len(held_out) == 60
@@ -520,7 +522,7 @@ def test_held_out_pairs_share_no_patient_either() -> None:
         replace(w, pair=replace(w.pair, case=replace(w.pair.case, group=f"patient {i // 10}")))
         for i, w in enumerate(make_pairs(60))
     ]
-    kept, held_out = hold_out([encode(weighted, backbone, Pixels(backbone)) for weighted in pairs], 0.3, 0)
+    kept, held_out = hold_out([encode(weighted, backbone, PixelCache(backbone)) for weighted in pairs], 0.3, 0)
     assert len(held_out) == 20
     assert not {pair.family for pair in kept} & {pair.family for pair in held_out}
 
@@ -540,9 +542,9 @@ def test_each_kind_is_measured_apart_and_the_observer_is_told(tmp_path: Path) ->
 
 def test_images_beyond_the_memory_limit_are_made_again() -> None:
     backbone = make_backbone()
-    tight = Pixels(backbone, limit=1)
+    tight = PixelCache(backbone, limit=1)
     sides = [encode(weighted, backbone, tight).chosen for weighted in make_pairs(6)]
-    roomy = Pixels(backbone)
+    roomy = PixelCache(backbone)
     for side in sides:
         assert torch.equal(tight.of(side)["pixel_values"], roomy.of(side)["pixel_values"])
     assert len(tight._held) == 1

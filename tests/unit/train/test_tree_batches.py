@@ -16,9 +16,9 @@ from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptio
 from mmedpo.registry.contracts import Setting
 from mmedpo.train.fit import train
 from mmedpo.train.malloc import keep_memory
-from mmedpo.train.pair_batches import Collator, Pixels, encode
+from mmedpo.train.pair_batches import PairCollator, PixelCache, encode
 from mmedpo.train.tree_batches import TreeCollator
-from mmedpo.train.vision_cache import Sight
+from mmedpo.train.vision_cache import VisionCache
 
 LORA = LoraOptions(r=4, alpha=8)
 SGD = {"optim": "sgd", "max_grad_norm": 0.0}
@@ -113,10 +113,10 @@ def test_attention_leaves_out_what_no_token_sees(tmp_path: Path, monkeypatch: py
 
 
 def test_a_batch_of_trees_has_each_shared_token_once() -> None:
-    backbone, pixels = make_backbone(), Pixels(make_backbone())
+    backbone, pixels = make_backbone(), PixelCache(make_backbone())
     pairs = [encode(weighted, backbone, pixels) for weighted in make_pairs(2, same_image=True)]
     batch = TreeCollator(backbone, pairs, pixels, {}, 400).batch(pairs)
-    plain = Collator(backbone, pairs, pixels, {}).batch(pairs)
+    plain = PairCollator(backbone, pairs, pixels, {}).batch(pairs)
     assert batch["inputs"]["input_ids"].shape[0] == 1
     assert (batch["inputs"]["input_ids"] == 3).sum() == 4  # one image
     assert (plain["inputs"]["input_ids"] == 3).sum() == 16
@@ -159,7 +159,7 @@ def test_validation_and_every_epoch_work_on_trees(tmp_path: Path) -> None:
 
 
 def test_a_sight_without_a_shelf_says_so() -> None:
-    assert Sight(make_backbone(), Pixels(make_backbone()), None, []).why_not == "train.vision_memory is 0"
+    assert VisionCache(make_backbone(), PixelCache(make_backbone()), None, []).why_not == "train.vision_memory is 0"
 
 
 def test_glibc_is_told_to_keep_memory() -> None:

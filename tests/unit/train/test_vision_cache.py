@@ -13,8 +13,8 @@ import torch
 from tiny_models import IMAGE, MODELS, Tiny, make_tiny
 
 from mmedpo.registry.contracts import LiveBackbone
-from mmedpo.train.pair_batches import Sided
-from mmedpo.train.vision_cache import Shelf, Sight, why_not
+from mmedpo.train.pair_batches import EncodedSide
+from mmedpo.train.vision_cache import TensorStore, VisionCache, why_not
 
 PROJECTORS = {
     "llava-mistral": "model.multi_modal_projector",
@@ -40,14 +40,14 @@ def frozen(name: str, *trained: str) -> Tiny:
     return tiny
 
 
-def make_sight(tiny: Tiny, shelf: Shelf | None, projectors: Sequence[str] = ()) -> Sight:
+def make_sight(tiny: Tiny, shelf: TensorStore | None, projectors: Sequence[str] = ()) -> VisionCache:
     backbone = SimpleNamespace(collate=lambda encodings: LiveBackbone.collate(None, encodings))  # type: ignore[arg-type]
     pixels = SimpleNamespace(of=lambda side: tiny.images[int(side.image)][1])
-    return Sight(backbone, pixels, shelf, projectors)  # type: ignore[arg-type]
+    return VisionCache(backbone, pixels, shelf, projectors)  # type: ignore[arg-type]
 
 
-def side(number: int) -> Sided:
-    return Sided(np.zeros(1, dtype=np.int32), 0, str(number), None, (None, "", ""))  # type: ignore[arg-type]
+def side(number: int) -> EncodedSide:
+    return EncodedSide(np.zeros(1, dtype=np.int32), 0, str(number), None, (None, "", ""))  # type: ignore[arg-type]
 
 
 def gradients(tiny: Tiny, vision: dict[str, Any], number: int) -> dict[str, torch.Tensor]:
@@ -71,7 +71,7 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
 def test_kept_features_give_the_gradients_of_pixels(tmp_path: Path, name: str, trains: bool) -> None:
     projector = [PROJECTORS[name]] if trains else []
     tiny = frozen(name, *projector)
-    shelf = Shelf(tmp_path / "features.bin", 2**20)
+    shelf = TensorStore(tmp_path / "features.bin", 2**20)
     sight, plain = make_sight(tiny, shelf, projector), make_sight(tiny, None)
     for number in (0, 1, 0, 1):
         kept = gradients(tiny, sight.inputs(tiny.model, [side(number)]), number)
@@ -85,7 +85,7 @@ def test_kept_features_give_the_gradients_of_pixels(tmp_path: Path, name: str, t
 @pytest.mark.parametrize("name", MODELS)
 def test_features_of_several_images_stand_in_the_order_asked(tmp_path: Path, name: str) -> None:
     tiny = frozen(name)
-    sight, plain = make_sight(tiny, Shelf(tmp_path / "f.bin", 2**20)), make_sight(tiny, None)
+    sight, plain = make_sight(tiny, TensorStore(tmp_path / "f.bin", 2**20)), make_sight(tiny, None)
     rows = [[*tiny.images[number][0]] for number in (2, 0, 2)]
     ids = torch.tensor([[token for row in rows for token in row]])
     positions = torch.arange(ids.shape[1])[None]
@@ -99,16 +99,16 @@ def test_features_of_several_images_stand_in_the_order_asked(tmp_path: Path, nam
 
 def test_another_process_finds_what_was_kept(tmp_path: Path) -> None:
     tiny = frozen("llava-mistral")
-    first = make_sight(tiny, Shelf(tmp_path / "f.bin", 2**20))
+    first = make_sight(tiny, TensorStore(tmp_path / "f.bin", 2**20))
     want = first.inputs(tiny.model, [side(1)])["mm_encoder_outputs"]["image"].pooler_output[0]
-    again = make_sight(tiny, Shelf(tmp_path / "f.bin", 2**20))
+    again = make_sight(tiny, TensorStore(tmp_path / "f.bin", 2**20))
     assert torch.equal(again.inputs(tiny.model, [side(1)])["mm_encoder_outputs"]["image"].pooler_output[0], want)
     assert again.calls == 0
 
 
 def test_a_model_without_room_for_ready_features_gets_pixels_and_a_reason(tmp_path: Path) -> None:
     tiny = frozen("llava-mistral", "model.vision_tower")
-    sight = make_sight(tiny, Shelf(tmp_path / "f.bin", 2**20))
+    sight = make_sight(tiny, TensorStore(tmp_path / "f.bin", 2**20))
     assert set(sight.inputs(tiny.model, [side(0)])) == {"pixel_values"}
     assert sight.why_not.startswith("its vision tower trains (model.vision_tower.")
     assert "takes no ready image features" in why_not(torch.nn.Linear(1, 1), [])
@@ -125,7 +125,7 @@ def test_a_projector_whose_output_is_changed_further_is_a_reason(tmp_path: Path)
         return output
 
     tiny.model.model.get_image_features = doubled
-    sight = make_sight(tiny, Shelf(tmp_path / "f.bin", 2**20), [name])
+    sight = make_sight(tiny, TensorStore(tmp_path / "f.bin", 2**20), [name])
     assert set(sight.inputs(tiny.model, [side(0)])) == {"pixel_values"}
     assert "changed further" in sight.why_not
 
@@ -134,7 +134,7 @@ def test_a_projector_whose_output_is_changed_further_is_a_reason(tmp_path: Path)
 
 
 def test_memory_is_bounded_and_the_file_has_the_rest(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "f.bin", 3 * 400)
+    shelf = TensorStore(tmp_path / "f.bin", 3 * 400)
     made = {str(number): torch.full((100,), float(number)) for number in range(20)}
     for key, value in made.items():
         shelf[key] = {"x": value}
@@ -146,7 +146,7 @@ def test_memory_is_bounded_and_the_file_has_the_rest(tmp_path: Path) -> None:
 
 
 def test_any_dtype_comes_back_bit_for_bit(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "f.bin", 0)
+    shelf = TensorStore(tmp_path / "f.bin", 0)
     record = {"a": torch.randn(3, 4).bfloat16(), "b": torch.arange(4), "c": torch.randn(2, dtype=torch.float64)}
     shelf["one"], shelf["two"] = record, {"d": torch.zeros(1)}
     assert all(torch.equal(shelf["one"][name], value) for name, value in record.items())
@@ -154,28 +154,28 @@ def test_any_dtype_comes_back_bit_for_bit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", [1, 40, 150])
 def test_a_file_cut_short_is_used_up_to_its_last_whole_entry(tmp_path: Path, cut: int) -> None:
-    shelf = Shelf(tmp_path / "f.bin", 0)
+    shelf = TensorStore(tmp_path / "f.bin", 0)
     for number in range(3):
         shelf[str(number)] = {"x": torch.full((8,), float(number))}
     shelf.close()
     data = (tmp_path / "f.bin").read_bytes()
     (tmp_path / "f.bin").write_bytes(data[:-cut])
-    again = Shelf(tmp_path / "f.bin", 0)
+    again = TensorStore(tmp_path / "f.bin", 0)
     assert "2" not in again
     again["3"] = {"x": torch.full((8,), 3.0)}
     for key in [key for key in ("0", "1", "3") if key in again]:
         assert torch.equal(again[key]["x"], torch.full((8,), float(key)))
-    assert len(Shelf(tmp_path / "f.bin", 0)) == len(again)
+    assert len(TensorStore(tmp_path / "f.bin", 0)) == len(again)
 
 
 def test_an_index_cut_short_forgets_its_last_entry(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "f.bin", 0)
+    shelf = TensorStore(tmp_path / "f.bin", 0)
     for number in range(2):
         shelf[str(number)] = {"x": torch.full((8,), float(number))}
     index = tmp_path / "f.jsonl"
     index.write_text(index.read_text()[:-3])
-    again = Shelf(tmp_path / "f.bin", 0)
+    again = TensorStore(tmp_path / "f.bin", 0)
     assert "0" in again
     assert "1" not in again
     again["1"] = {"x": torch.ones(8)}
-    assert torch.equal(Shelf(tmp_path / "f.bin", 0)["1"]["x"], torch.ones(8))
+    assert torch.equal(TensorStore(tmp_path / "f.bin", 0)["1"]["x"], torch.ones(8))
