@@ -88,7 +88,7 @@ def test_the_published_case_is_left_out_and_counted(shared: Path, tmp_path: Path
 
 MODULE = """
 from dataclasses import replace
-from mmedpo import Case, Dispreference, Drop, Pair, Picture, Reader, Remark, Side, hookimpl
+from mmedpo import Case, Dispreference, Drop, Pair, ImageRef, Reader, Remark, Side, hookimpl
 from PIL import Image
 
 class Careless(Reader):
@@ -96,9 +96,9 @@ class Careless(Reader):
 
     def read(self):
         for number, (grey, chosen, rejected) in enumerate([(9, "No", "no."), (9, "No", "Yes"), (90, "No", "no.")]):
-            film = Picture.drawn(Image.new("L", (8, 8), 9))
+            film = ImageRef.drawn(Image.new("L", (8, 8), 9))
             case = Case(str(number), film, "Is there a mass?", chosen, restricted=False)
-            other = Picture.drawn(Image.new("L", (8, 8), grey))
+            other = ImageRef.drawn(Image.new("L", (8, 8), grey))
             yield Pair(case, Side(film, chosen), Side(other, rejected), "text" if grey == 9 else "image")
             yield Remark(case.id, "it was made in a hurry")
 

@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmedpo_plugins.med_llm_vote import MedLlmVoteScorer, Rules, _VoterPanel
+from mmedpo_plugins.med_llm_vote import MedLlmVoteScorer, RulesVoter, _VoterPanel
 from mmedpo_plugins.med_llm_vote.agreement import agreement
 from mmedpo_plugins.med_llm_vote.consensus import Vote, agreed, combined, last_vote, order_of, settled
 from mmedpo_plugins.med_llm_vote.rules import compare
@@ -79,7 +79,7 @@ class Scripted:
 
 
 def panel(*voters: Scripted, **options: Any) -> _VoterPanel:
-    rules = tuple(Rules(name=voter.name) for voter in voters)
+    rules = tuple(RulesVoter(name=voter.name) for voter in voters)
     return _VoterPanel(MedLlmVoteScorer(**{"voters": rules, "order": "fixed", **options}), voters)
 
 
@@ -166,7 +166,7 @@ def test_whatever_voters_say_the_relevance_lies_within_what_was_said(said: list[
 
 def test_voters_of_one_name_and_a_quorum_beyond_them_are_refused() -> None:
     with pytest.raises(ValidationError, match="two voters have one name"):
-        MedLlmVoteScorer(voters=(Rules(), Rules()))
+        MedLlmVoteScorer(voters=(RulesVoter(), RulesVoter()))
     with pytest.raises(ValidationError, match="quorum is 2"):
         MedLlmVoteScorer(quorum=2)
 
@@ -244,7 +244,7 @@ def test_what_it_cannot_read_it_does_not_rate(question: str, chosen: str, reject
 
 def test_it_rates_text_pairs_only_and_wants_a_voter() -> None:
     assert MedLlmVoteScorer.rates == {"text"}
-    assert MedLlmVoteScorer().voters == (Rules(),)
+    assert MedLlmVoteScorer().voters == (RulesVoter(),)
     with pytest.raises(ValidationError):
         MedLlmVoteScorer(voters=())
 
