@@ -19,7 +19,7 @@ from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case, Pair, Region, Score, Side
 from mmedpo.registry import conformance
 from mmedpo.registry.checked_metric import CheckedMetric
-from mmedpo.registry.conformance import blaming
+from mmedpo.registry.conformance import blame_part
 from mmedpo.registry.contracts import (
     CONTRACTS,
     Backbone,
@@ -112,12 +112,12 @@ def check_part(part: Part) -> None:
     kind = next(name for name, contract in CONTRACTS.items() if isinstance(part, contract))
     found = PluginInfo(kind, getattr(part, "use", "?"), "the plugin under test", "0", EntryPoint("", "", ""))
     if not getattr(type(part), "use", ""):
-        raise conformance.blame(found, f"{type(part).__name__} has no `use`")
+        raise conformance.make_plugin_error(found, f"{type(part).__name__} has no `use`")
     check_declared(found, type(part))
-    with blaming(found, "the options"):
+    with blame_part(found, "the options"):
         same = pickle.loads(pickle.dumps(part)) == part
     if not same:
-        raise conformance.blame(found, "changes when it is pickled; keep options only in its fields")
+        raise conformance.make_plugin_error(found, "changes when it is pickled; keep options only in its fields")
     check = {
         Backbone: _check_backbone,
         Reader: _check_reader,
@@ -129,19 +129,19 @@ def check_part(part: Part) -> None:
         Observer: _check_observer,
     }.get(CONTRACTS[kind])
     if check:
-        with blaming(found, "the options"):
+        with blame_part(found, "the options"):
             check(found, part)
 
 
 def _check_reader(found: PluginInfo, part: Any) -> None:
-    conformance.check_read(found, [conformance.record(found, item) for item in part.read()])
+    conformance.check_read(found, [conformance.check_record(found, item) for item in part.read()])
 
 
 def _check_backbone(found: PluginInfo, part: Any) -> None:
     cases = tiny_cases()
     with part.open(Setting()) as live:
         if not isinstance(live, LiveBackbone):
-            raise conformance.blame(found, f"open gave {type(live).__name__}, not a LiveBackbone")
+            raise conformance.make_plugin_error(found, f"open gave {type(live).__name__}, not a LiveBackbone")
         conformance.check_answers(found, cases, live.answer(cases, max_new_tokens=4))
         seeds = list(range(len(cases)))
         conformance.check_answers(found, cases, live.answer(cases, max_new_tokens=4, temperature=1.0, seeds=seeds))
@@ -171,7 +171,7 @@ def _check_scorer(found: PluginInfo, part: Any) -> None:
         pairs = tiny_pairs(kind)
         with part.open(Setting()) as live:
             scores = conformance.check_scores(found, pairs, live.score(pairs))
-        conformance.as_json(found, "summary", part.summary(pairs, scores))
+        conformance.check_json(found, "summary", part.summary(pairs, scores))
 
 
 def _check_weighting(found: PluginInfo, part: Any) -> None:

@@ -26,8 +26,8 @@ from typing import Any
 from mmedpo_plugins.phantom import WEIGHTS
 from mmedpo_plugins.phantom.exam import mean
 
-from mmedpo.evaluate.bootstrap import holm
-from mmedpo.evaluate.comparison import compare
+from mmedpo.evaluate.bootstrap import adjust_holm
+from mmedpo.evaluate.comparison import compare_runs
 from mmedpo.recipe.loading import load_variants
 
 HERE = Path(__file__).parent
@@ -116,17 +116,17 @@ def folders(made: Sequence[Job], method: str) -> str:
 
 def table(made: Sequence[Job], methods: Sequence[str]) -> list[dict[str, Any]]:
     """Measure every method against the start, over all bases and seeds."""
-    return compare([folders(made, method) for method in methods], start=True)
+    return compare_runs([folders(made, method) for method in methods], start=True)
 
 
 def contrasts(made: Sequence[Job]) -> list[dict[str, Any]]:
     """Test the contrasts that were named beforehand; Holm over all of them."""
     rows = []
     for one, other in CONTRASTS:
-        for row in compare([folders(made, other), folders(made, one)], only=MEASURES):
+        for row in compare_runs([folders(made, other), folders(made, one)], only=MEASURES):
             if "difference" in row:
                 rows.append({**row, "method": one, "against": other})
-    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+    for row, p in zip(rows, adjust_holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = p
     return rows
 

@@ -35,13 +35,13 @@ def place(value: Any) -> Any:
     if value is None or isinstance(value, list):
         return value and [",".join(place(one) for one in text.split(",")) for text in value]
     from mmedpo.errors import RecipeError
-    from mmedpo.registry.path_options import at_home, unfilled
+    from mmedpo.registry.path_options import expand_home, find_unfilled
 
     try:
-        path = at_home(str(value))
+        path = expand_home(str(value))
     except ValueError as error:
         raise RecipeError(f"command line: {error}") from None
-    if wrong := unfilled(path):
+    if wrong := find_unfilled(path):
         raise RecipeError(f"command line: {wrong}")
     return type(value)(path)
 

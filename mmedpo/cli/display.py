@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from mmedpo.core.number_format import chance, number
+from mmedpo.core.number_format import format_number, format_p_value
 from mmedpo.endpoints.http.body import ODD
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
 from mmedpo.recipe.train_options import NO_SAY
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from mmedpo.core.usage import Usage
     from mmedpo.pipeline.cost import CostEstimate
     from mmedpo.pipeline.stages import RunResult
-    from mmedpo.pipeline.variants import PlannedRun
+    from mmedpo.recipe.planning import PlannedRun
 
 EventObserver = Callable[[Event], None]
 
 
 @contextmanager
-def watching() -> Iterator[EventObserver]:
+def show_events() -> Iterator[EventObserver]:
     """Show a run's events: bars with rate and time left on a terminal, a line a stage elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -137,7 +137,7 @@ def _said(result: RunResult) -> Iterator[str]:
         steps = f"trained on {counts['trained']:,} pairs in {result.training['steps']:,} steps"
         if silent := counts.get(NO_SAY):
             yield f"{silent:,} pairs have no say in the loss and were {NO_SAY}"
-        yield f"{steps}; loss {number(loss['first'])} to {number(loss['last'])}"
+        yield f"{steps}; loss {format_number(loss['first'])} to {format_number(loss['last'])}"
     held_out = result.training.get("validation", {})
     for kind, held in held_out.items():
         if held["pairs"] and (kind != "all" or len(held_out) > 2):
@@ -153,7 +153,7 @@ def agreed(use: str, summary: Mapping[str, Any]) -> Iterator[str]:
         none = counted(missing) if missing else "none"
         yield f"{use}: pairs voted on: {', '.join(voted)}; turns without a vote: {none}"
     if "alpha" in summary:
-        alpha = ", ".join(f"{name} votes {number(value) or 'none'}" for name, value in summary["alpha"].items())
+        alpha = ", ".join(f"{name} votes {format_number(value) or 'none'}" for name, value in summary["alpha"].items())
         apart = f"{summary['apart by 4 or more']:,} of {summary['pairs']:,} pairs"
         yield f"{use}: Krippendorff's alpha: {alpha}; first votes 4 or more apart on {apart}"
 
@@ -189,7 +189,7 @@ def _before_after(measured: Mapping[str, Any]) -> Table:
         told = any(gap.get(key) for key in ("value", "low", "high"))
         if not told:  # a count, or a measure that is the same in every resample
             interval = change = ""
-        table.add_row(name, number(value), number(after.get(name)), change, interval)
+        table.add_row(name, format_number(value), format_number(after.get(name)), change, interval)
     return table
 
 
@@ -210,9 +210,9 @@ def show_estimate(found: CostEstimate) -> None:
     elif found.local:
         console.print(f"in this process, nothing to pay: {', '.join(found.local)}", highlight=False)
     if found.spent.calls:
-        from mmedpo.endpoints.ledger import said
+        from mmedpo.endpoints.ledger import format_usage
 
-        console.print(f"spent by this run so far: {said(found.spent)}", highlight=False)
+        console.print(f"spent by this run so far: {format_usage(found.spent)}", highlight=False)
     for host in found.refused:
         say = f"the data are restricted: nothing will be sent to {host} unless allow_remote names it"
         console.print(f"[bold red]{say}[/]", highlight=False)
@@ -238,7 +238,7 @@ def show_scoring(found: Mapping[str, Any]) -> None:
         for line in agreed(use, summary) if use != "clinicians" else with_clinicians(summary):
             console.print(line, highlight=False)
         for voters, value in summary.get("rank correlation", {}).items():
-            console.print(f"  rank correlation of {voters}: {number(value) or 'not defined'}", highlight=False)
+            console.print(f"  rank correlation of {voters}: {format_number(value) or 'not defined'}", highlight=False)
         for one in summary.get("furthest apart", ()):
             votes = ", ".join(f"{name} {vote}" for name, vote in one["votes"].items())
             console.print(f"  apart: {one['pair']}: {votes}", highlight=False, soft_wrap=True)
@@ -255,8 +255,8 @@ def with_clinicians(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"  ratings without a hash: {without:,}; whether their pairs are still those that were rated is not known"
     for name in ("spearman", "weighted kappa"):
         one = found[name]
-        interval = f" ({number(one['low'])} to {number(one['high'])})" if one["low"] is not None else ""
-        yield f"  {name}: {number(one['value']) or 'not defined'}{interval}"
+        interval = f" ({format_number(one['low'])} to {format_number(one['high'])})" if one["low"] is not None else ""
+        yield f"  {name}: {format_number(one['value']) or 'not defined'}{interval}"
 
 
 def show_detector(learnt: str, facts: Mapping[str, Any]) -> None:
@@ -305,24 +305,24 @@ def show_imported(found: Any) -> None:
 
 def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> None:
     """Print the comparison of runs, and whether they were measured on what they were trained on."""
-    from mmedpo.evaluate.comparison import differing, trained_on
+    from mmedpo.evaluate.comparison import count_trained_images, split_by_difference
 
     console = Console()
     letters = {name: _letter(at) for at, name in enumerate(dict.fromkeys(row["method"] for row in rows))}
-    differ, equal = differing(rows)
+    differ, equal = split_by_difference(rows)
     table = [["metric", "measure", "run", "value", "difference", "95 % interval", "p", "p (Holm)"]]
     for row in differ:
-        table.append([row["metric"], row["measure"], letters[row["method"]], number(row["value"]), *_gap(row)])
+        table.append([row["metric"], row["measure"], letters[row["method"]], format_number(row["value"]), *_gap(row)])
     aligned(console, table)
     if len(letters) > 1 and not differ:
         console.print("the runs differ in no measure")
     if same := [row for row in equal if letters[row["method"]] == "A"]:
-        told = ", ".join(f"{row['metric']} {row['measure']} {number(row['value'])}" for row in same)
+        told = ", ".join(f"{row['metric']} {row['measure']} {format_number(row['value'])}" for row in same)
         console.print(f"equal in all runs: {told}", highlight=False, soft_wrap=True)
     for name, letter in letters.items():
         console.print(f"{letter}: {name}", highlight=False)
     folders = dict.fromkeys(part for text in runs for part in text.split(","))
-    _print_overlaps(console, {folder: trained_on(Path(folder)) for folder in folders})
+    _print_overlaps(console, {folder: count_trained_images(Path(folder)) for folder in folders})
 
 
 def _letter(place: int) -> str:
@@ -350,7 +350,7 @@ def show_variants(results: Mapping[str, Sequence[RunResult]], compared: Mapping[
     several = len({metric for metric, _ in shown}) > 1
     table = [["variant", *(f"{metric} {measure}" if several else measure for metric, measure in shown)]]
     for method in methods:
-        cells = [number(values.get((method, *key))) + ("*" if (method, *key) in sure else "") for key in shown]
+        cells = [format_number(values.get((method, *key))) + ("*" if (method, *key) in sure else "") for key in shown]
         table.append([method, *cells])
     if rows:
         aligned(console, table)
@@ -369,7 +369,7 @@ def show_variants(results: Mapping[str, Sequence[RunResult]], compared: Mapping[
 def _gap(row: Mapping[str, Any]) -> list[str]:
     if "difference" not in row:
         return [""] * 4
-    p = [chance(row[name]) if name in row else "" for name in ("p", "p_holm")]
+    p = [format_p_value(row[name]) if name in row else "" for name in ("p", "p_holm")]
     return [f"{row['difference']:+.3f}", f"{row['low']:+.3f} to {row['high']:+.3f}" if "low" in row else "", *p]
 
 

@@ -19,11 +19,11 @@ class RootGroup(MmedpoGroup):
 
         from mmedpo.errors import MmedpoError
         from mmedpo.registry.metadata import pass_over_broken
-        from mmedpo.runtime.signals import SAID, code_of, stoppable
+        from mmedpo.runtime.signals import SAID, code_of, handle_signals
 
         _quiet_libraries()
         pass_over_broken()
-        with stoppable():
+        with handle_signals():
             try:
                 result = super().invoke(ctx)
                 _flush_output()
@@ -35,9 +35,9 @@ class RootGroup(MmedpoGroup):
                 _explain(error)
                 sys.exit(error.exit_code)
             except Exception as error:
-                from mmedpo.core.disk import explained
+                from mmedpo.core.disk import explain_disk_error
 
-                refused = explained(error)
+                refused = explain_disk_error(error)
                 if refused is None:
                     raise
                 _explain(refused)
@@ -62,10 +62,10 @@ def _flush_output() -> None:
     import os
     import sys
 
-    from mmedpo.core.disk import writing
+    from mmedpo.core.disk import guard_writes
 
     try:
-        with writing("standard output"):
+        with guard_writes("standard output"):
             sys.stdout.flush()
     except Exception:
         with open(os.devnull, "w") as nowhere:  # or it would be tried again at the end

@@ -23,7 +23,7 @@ def compare(
 ) -> None:
     """Compare what runs measure with the first of them, with intervals; the cases must be the same."""
     from mmedpo.cli.display import show_comparison
-    from mmedpo.evaluate.comparison import compare as rows_of
+    from mmedpo.evaluate.comparison import compare_runs as rows_of
 
     rows = rows_of(runs, start=start, only=measure or [])
     if json:
@@ -47,6 +47,6 @@ def report(
     ] = None,
 ) -> None:
     """Write the report on a run, or one that compares several, as a single HTML file; print its path."""
-    from mmedpo.report import write_report
+    from mmedpo.report.page import write_report
 
     print(write_report(runs, out))

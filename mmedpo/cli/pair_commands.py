@@ -70,9 +70,9 @@ def score(
         return
     found = dict(read_json(run / "run.json").get("scoring", {}))
     if against is not None:
-        from mmedpo.evaluate.clinicians import compare_with
+        from mmedpo.evaluate.clinicians import compare_with_clinicians
 
-        found["clinicians"] = compare_with(run, against)
+        found["clinicians"] = compare_with_clinicians(run, against)
     if json:
         print_json(found)
     else:

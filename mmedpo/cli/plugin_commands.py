@@ -18,9 +18,9 @@ def schema() -> None:
 
 def plugins_list(json: Json = False) -> None:
     """List the installed parts: kind, name, package, version. Imports none of them."""
-    from mmedpo.registry.discovery import find
+    from mmedpo.registry.discovery import find_parts
 
-    rows = [{"kind": p.kind, "name": p.name, "package": p.package, "version": p.version} for p in find()]
+    rows = [{"kind": p.kind, "name": p.name, "package": p.package, "version": p.version} for p in find_parts()]
     if json:
         print_json(rows)
         return
@@ -32,9 +32,9 @@ def plugins_list(json: Json = False) -> None:
 
 def plugins_show(name: Annotated[str, typer.Argument(help="A part, as in `use:`.")], json: Json = False) -> None:
     """Show a part: what it does, its options, how a recipe names it."""
-    from mmedpo.registry.inspection import describe, described_as_text
+    from mmedpo.registry.inspection import describe_part, described_as_text
 
-    descriptions = describe(name)
+    descriptions = describe_part(name)
     if json:
         print_json(descriptions)
     else:

@@ -30,27 +30,27 @@ def run(
     json: Json = False,
 ) -> None:
     """Carry out a recipe; run it again to go on where it stopped."""
-    from mmedpo.cli.display import show_estimate, show_result, watching
+    from mmedpo.cli.display import show_estimate, show_events, show_result
     from mmedpo.pipeline import stages
     from mmedpo.recipe.loading import load_recipe
-    from mmedpo.recipe.planning import plan
+    from mmedpo.recipe.planning import plan_runs
     from mmedpo.recipe.preflight import ASKED, require_ready, sections_until
 
     if until not in stages.STAGES:
         raise typer.BadParameter(f"there is no stage {until!r}; there are: {', '.join(stages.STAGES)}")
-    if planned := plan(recipe, overrides or []):
+    if planned := plan_runs(recipe, overrides or []):
         _run_variants(planned, until, limit, dry_run, json)
         return
     loaded = load_recipe(recipe, overrides or [])
     require_ready(loaded, ASKED if dry_run else sections_until(loaded.recipe, until))
     if dry_run:
-        from mmedpo.pipeline.cost import estimate
+        from mmedpo.pipeline.cost import estimate_cost
 
-        found = estimate(loaded, stages.run_folder(loaded, limit), limit)
+        found = estimate_cost(loaded, stages.run_folder(loaded, limit), limit)
         print_json(found.to_json()) if json else show_estimate(found)
         return
-    with watching() as see:
-        result = stages.run(loaded, see, until=until, limit=limit)
+    with show_events() as see:
+        result = stages.run_recipe(loaded, see, until=until, limit=limit)
     if json:
         print_json({**vars(result), "folder": str(result.folder)})
     else:
@@ -59,16 +59,16 @@ def run(
 
 def _run_variants(planned: Sequence[PlannedRun], until: str, limit: int | None, dry_run: bool, json: bool) -> None:
     """Carry out a recipe's variants, or say what each can cost; end with one table."""
-    from mmedpo.cli.display import show_estimate, show_variants, starting, watching
-    from mmedpo.pipeline.cost import estimate
+    from mmedpo.cli.display import show_estimate, show_events, show_variants, starting
+    from mmedpo.pipeline.cost import estimate_cost
     from mmedpo.pipeline.stages import run_folder
     from mmedpo.pipeline.variants import run_variants, table
-    from mmedpo.report import REPORT, write_report
+    from mmedpo.report.page import REPORT, write_report
 
     _require_ready(planned, until, dry_run)
     if dry_run:
         found = {
-            str(run_folder(one.loaded, limit)): estimate(one.loaded, run_folder(one.loaded, limit), limit)
+            str(run_folder(one.loaded, limit)): estimate_cost(one.loaded, run_folder(one.loaded, limit), limit)
             for one in planned
         }
         if json:
@@ -77,7 +77,7 @@ def _run_variants(planned: Sequence[PlannedRun], until: str, limit: int | None, 
             print(f"{folder}:")
             show_estimate(one)
         return
-    with watching() as see:
+    with show_events() as see:
         results = run_variants(planned, see, starting, until=until, limit=limit)
     compared = table(results)
     named = [",".join(str(result.folder) for result in found) for found in results.values()]
@@ -102,16 +102,16 @@ def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -
     """Check a recipe without running it: every mistake with its place, and what it needs that is not here."""
     from mmedpo.errors import MmedpoError
     from mmedpo.recipe.loading import load_recipe
-    from mmedpo.recipe.model import STAGES, as_written
-    from mmedpo.recipe.planning import plan
+    from mmedpo.recipe.model import STAGES, dump_recipe
+    from mmedpo.recipe.planning import plan_runs
     from mmedpo.recipe.preflight import notes_on, require_ready
 
-    planned = plan(recipe, overrides or [])
+    planned = plan_runs(recipe, overrides or [])
     loaded = planned[0].loaded if planned else load_recipe(recipe, overrides or [])
     if json and planned:
-        print_json({str(one.loaded.recipe.output): as_written(one.loaded) for one in planned})
+        print_json({str(one.loaded.recipe.output): dump_recipe(one.loaded) for one in planned})
     elif json:
-        print_json(as_written(loaded))
+        print_json(dump_recipe(loaded))
     for note in notes_on(loaded):
         print(f"mmedpo: note: {note}", file=sys.stderr)
     told = "fine"
@@ -131,23 +131,23 @@ def _parts_of(loaded: LoadedRecipe) -> str:
 
 def train(run: RunFolder) -> None:
     """Train from a run's finished pairs; nothing is done when they have their adapter."""
-    from mmedpo.cli.display import watching
+    from mmedpo.cli.display import show_events
     from mmedpo.pipeline.stages import train_again
 
-    with watching() as see:
+    with show_events() as see:
         print(train_again(run, see))
 
 
 def detector_train(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -> None:
     """Train the localizer of a recipe from its 'detector:' cases, and say how good it is."""
-    from mmedpo.cli.display import show_detector, watching
+    from mmedpo.cli.display import show_detector, show_events
     from mmedpo.pipeline.stages import train_detector
     from mmedpo.recipe.loading import load_recipe
     from mmedpo.recipe.preflight import require_ready
 
     loaded = load_recipe(recipe, overrides or [])
     require_ready(loaded, ["detector"])
-    with watching() as see:
+    with show_events() as see:
         learnt, facts = train_detector(loaded, see)
     if json:
         print_json({"checkpoint": str(learnt), **facts})

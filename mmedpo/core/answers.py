@@ -27,7 +27,7 @@ def was_cut(answer: str) -> bool:
     return isinstance(answer, Answer) and answer.cut
 
 
-def mended(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """Return a text in which half characters (lone surrogates), which no file can hold, are replaced."""
     return _HALF.sub(UNREAD, text)
 

@@ -26,7 +26,7 @@ _SAID = (  # how torch, safetensors and pyarrow put it
 
 
 @contextmanager
-def writing(path: Path | str) -> Iterator[None]:
+def guard_writes(path: Path | str) -> Iterator[None]:
     """Raise a DataError that names `path` when the disk takes no more."""
     try:
         yield
@@ -37,7 +37,7 @@ def writing(path: Path | str) -> Iterator[None]:
         raise not_written(path, number) from error
 
 
-def explained(error: BaseException) -> DataError | None:
+def explain_disk_error(error: BaseException) -> DataError | None:
     """Return what to tell of an error that is the disk's, whoever raised it; None for any other."""
     number, named = refused_by_disk(error), _named(error)
     if number in CLOSED:  # it may have been read as well

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 
-def number(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Write a measure: counts whole, shares with three digits."""
     if value is None:
         return ""
     return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.3f}"
 
 
-def chance(p: float) -> str:
+def format_p_value(p: float) -> str:
     """Write a p-value with three digits."""
     return "<0.001" if p < 0.001 else f"{p:.3f}"

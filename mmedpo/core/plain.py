@@ -11,18 +11,18 @@ from dataclasses import is_dataclass
 from numbers import Integral, Real
 from typing import Any
 
-from mmedpo.core.answers import mended
+from mmedpo.core.answers import replace_surrogates
 from mmedpo.core.records import to_json
 
 LARGEST = 1e300  # so that no difference of two is infinite
 DEEPEST = 64  # values within values; what nests deeper, or within itself, is no fact about a case
 
 
-def number(value: Any) -> float:
+def require_number(value: Any) -> float:
     """Return a finite number as a float."""
     value = _of_python(value)
     if not isinstance(value, Real):
-        raise ValueError(f"{shown(value)}, not a number")
+        raise ValueError(f"{describe_value(value)}, not a number")
     try:
         made = float(value)
     except (OverflowError, ValueError):
@@ -34,10 +34,10 @@ def number(value: Any) -> float:
     return made
 
 
-def text(value: Any) -> str:
+def require_text(value: Any) -> str:
     """Return a text that a file can hold."""
     if not isinstance(value, str):
-        raise ValueError(f"{shown(value)}, not a text")
+        raise ValueError(f"{describe_value(value)}, not a text")
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -45,30 +45,30 @@ def text(value: Any) -> str:
     return value
 
 
-def answer(value: Any) -> str:
+def require_answer(value: Any) -> str:
     """Return what a model said as a text that a file can hold."""
-    return text(mended(value) if isinstance(value, str) else value)
+    return require_text(replace_surrogates(value) if isinstance(value, str) else value)
 
 
-def json_value(value: Any, deep: int = 0) -> Any:
+def require_json(value: Any, deep: int = 0) -> Any:
     """Return a JSON value; tuples become lists, records what they are in a file."""
     value = _of_python(value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return text(value)
+        return require_text(value)
     if isinstance(value, Real):
-        made = number(value)
+        made = require_number(value)
         return int(value) if isinstance(value, Integral) else made
     if deep == DEEPEST:
         raise ValueError("values nested too deep")
     if isinstance(value, Mapping):
-        return {text(key): json_value(item, deep + 1) for key, item in value.items()}
+        return {require_text(key): require_json(item, deep + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [json_value(item, deep + 1) for item in value]
+        return [require_json(item, deep + 1) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
-        return json_value(to_json(value), deep + 1)
-    raise ValueError(f"{shown(value)}, which JSON does not hold")
+        return require_json(to_json(value), deep + 1)
+    raise ValueError(f"{describe_value(value)}, which JSON does not hold")
 
 
 def _of_python(value: Any) -> Any:
@@ -76,7 +76,7 @@ def _of_python(value: Any) -> Any:
     return value.item() if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)) else value
 
 
-def shown(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """Name what somebody returned, in a few words."""
     if value is None:
         return "None"

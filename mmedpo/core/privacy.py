@@ -12,7 +12,7 @@ OTHERS = 0o077  # what group and others may do
 
 
 @contextmanager
-def private(wanted: bool = True) -> Iterator[None]:
+def private_files(wanted: bool = True) -> Iterator[None]:
     """Let all that this process writes meanwhile be its owner's alone, where it is `wanted`."""
     before = os.umask(OTHERS)
     if not wanted:

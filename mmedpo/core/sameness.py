@@ -13,7 +13,7 @@ _ENDS = frozenset(".,;:!?…。、，；：！？")  # after a number they end a
 
 
 @lru_cache(maxsize=4096)
-def folded(text: str) -> str:
+def fold_text(text: str) -> str:
     """Return a text without what only its writing decides: case, punctuation, space, composition, full width.
 
     What touches a digit stays, since "1.5", "-5", "10%" and "T2*" mean what they say.
@@ -24,10 +24,10 @@ def folded(text: str) -> str:
     return " ".join("".join(kept).split()) or " ".join(text.split())
 
 
-def taught(pair: Pair) -> Pair | Drop:
+def drop_uninformative(pair: Pair) -> Pair | Drop:
     """Return a pair, or the drop of one that teaches nothing: one image, and answers that say the same."""
     one, other = pair.chosen, pair.rejected
-    if not same_image(one.image, other.image) or folded(one.answer) != folded(other.answer):
+    if not same_image(one.image, other.image) or fold_text(one.answer) != fold_text(other.answer):
         return pair
     if one.answer.strip() == other.answer.strip():
         return Drop(pair.case.id, "both sides are the same")

@@ -15,7 +15,7 @@ _TOO_LARGE = 10**MOST_DIGITS
 _NOTHING = ("NAType", "NaTType")  # of pandas, by name so that it need not be installed
 
 
-def tidy(value: Any, deep: int = 0) -> Any:
+def tidy_value(value: Any, deep: int = 0) -> Any:
     """Return a value in Python's own types; NaN, NaT and NA are None wherever they stand, as null is.
 
     Raises ValueError that says, after the name of what held it, what no record can hold.
@@ -31,8 +31,8 @@ def tidy(value: Any, deep: int = 0) -> Any:
         if deep == DEEPEST:
             raise ValueError(f"nests values more than {DEEPEST} deep")
         if isinstance(value, Mapping):
-            return {_whole_text(str(key)): tidy(item, deep + 1) for key, item in value.items()}
-        return [tidy(item, deep + 1) for item in value]
+            return {_whole_text(str(key)): tidy_value(item, deep + 1) for key, item in value.items()}
+        return [tidy_value(item, deep + 1) for item in value]
     return value
 
 
@@ -60,7 +60,7 @@ def _whole_text(text: str) -> str:
     return text
 
 
-def parsed_json(text: str, start: int | None = None) -> Any:
+def parse_json(text: str, start: int | None = None) -> Any:
     """Return the value of a JSON text; from `start` on, the value there and where it ends.
 
     Raises json.JSONDecodeError where the text is broken, else ValueError that says, after a name, what is wrong.

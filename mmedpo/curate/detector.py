@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.disk import writing
+from mmedpo.core.disk import guard_writes
 from mmedpo.core.records import Case
 from mmedpo.curate import stages
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import StageAdvanced, StageStarted
 from mmedpo.registry import conformance
-from mmedpo.registry.conformance import blaming
+from mmedpo.registry.conformance import blame_part
 from mmedpo.registry.contracts import Localizer, Reader
 from mmedpo.runtime.context import RunContext
 from mmedpo.store.run_folder import read_json, write_json
@@ -32,7 +32,7 @@ def learner(run: RunContext) -> Localizer:
     return next(part for part in run.recipe.localize if part.learnt)
 
 
-def teach(run: RunContext) -> dict[str, Any]:
+def train_localizer(run: RunContext) -> dict[str, Any]:
     """Train the localizer unless its checkpoint is there; return what is known of it.
 
     Raises RecipeError for a checkpoint of other settings, DataError for an image in two of the sets.
@@ -59,9 +59,9 @@ def teach(run: RunContext) -> dict[str, Any]:
         run.see(StageAdvanced(STAGE, step - before))
         before = step
 
-    with blaming(run.found(part), "localize.learning"), writing(part.learnt):
+    with blame_part(run.found(part), "localize.learning"), guard_writes(part.learnt):
         facts = part.learn(cases, run.setting, tell)
-    facts = conformance.as_json(run.found(part), "what learn returned", facts)
+    facts = conformance.check_json(run.found(part), "what learn returned", facts)
     write_json(facts_file(part.learnt), {"key": key, **facts})
     return {"key": key, **facts}
 
@@ -75,16 +75,16 @@ def _readers(run: RunContext) -> dict[str, Reader]:
 
 def _key(run: RunContext, part: Localizer) -> str:
     """Hash what the checkpoint comes from, its own place left out."""
-    from mmedpo.registry.fingerprint import part_hash
+    from mmedpo.registry.fingerprint import hash_part
 
     name = next(name for name in type(part).model_fields if getattr(part, name) == part.learnt)
     elsewhere = part.model_copy(update={name: Path()})
-    return run.key(elsewhere, [part_hash(reader, run.found(reader), run.journal) for reader in _readers(run).values()])
+    return run.key(elsewhere, [hash_part(reader, run.found(reader), run.journal) for reader in _readers(run).values()])
 
 
 def _annotated(run: RunContext, reader: Reader, name: str) -> list[Case]:
     """Read the cases that have a region or an annotation that there is none."""
-    return stages.only_cases(stages.read(run, reader, f"{STAGE}: read {name}"))
+    return stages.only_cases(stages.read_records(run, reader, f"{STAGE}: read {name}"))
 
 
 def _require_apart(cases: dict[str, Sequence[Case]]) -> None:

@@ -31,7 +31,7 @@ def same(one: Region, other: Region) -> bool:
     return not named and overlap(one, other) >= SAME
 
 
-def merge(found: Sequence[Regions], which: Literal["union", "agreed"]) -> Regions:
+def merge_regions(found: Sequence[Regions], which: Literal["union", "agreed"]) -> Regions:
     """Return all regions, or of the first localizer that has it each region that another one confirms."""
     if which == "union" or len(found) == 1:
         return tuple(region for regions in found for region in regions)
@@ -43,7 +43,7 @@ def merge(found: Sequence[Regions], which: Literal["union", "agreed"]) -> Region
     return tuple(kept)
 
 
-def agreement(names: Sequence[str], found: Sequence[Sequence[Regions]]) -> Counter[str]:
+def count_agreement(names: Sequence[str], found: Sequence[Sequence[Regions]]) -> Counter[str]:
     """Count, for each two localizers, the images where both, one or none has regions, and where they meet.
 
     `found[i][j]` are the regions of localizer i on image j.

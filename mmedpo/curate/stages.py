@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo.core.answers import CUT, UNREAD
-from mmedpo.core.disk import writing
+from mmedpo.core.disk import guard_writes
 from mmedpo.core.records import GIVEN, Case, Drop, Pair, Region, Remark, Score, Side, WeightedPair, from_json, to_json
-from mmedpo.core.sameness import folded, taught
-from mmedpo.curate.region_agreement import agreement, merge
-from mmedpo.data.question_counts import counts_of
+from mmedpo.core.sameness import drop_uninformative, fold_text
+from mmedpo.curate.region_agreement import count_agreement, merge_regions
+from mmedpo.data.question_counts import count_questions
 from mmedpo.errors import DataError
 from mmedpo.events import StageStarted
 from mmedpo.models.answer_cache import CachedBackbone
 from mmedpo.registry import conformance
-from mmedpo.registry.conformance import blaming
+from mmedpo.registry.conformance import blame_part
 from mmedpo.registry.contracts import Dispreference, Localizer, Reader, Scorer
-from mmedpo.runtime.context import RunContext, StageParts, by_slice, opening
+from mmedpo.runtime.context import RunContext, StageParts, open_parts, work_by_slice
 from mmedpo.store.journal import Journal
 from mmedpo.store.result_keys import set_aside
 from mmedpo.store.run_folder import json_line, write_text, write_whole
@@ -30,11 +30,11 @@ from mmedpo.store.run_folder import json_line, write_text, write_whole
 Item = Case | Pair | Drop | Remark  # what a reader yields
 
 
-def read(run: RunContext, part: Reader, stage: str = "read") -> list[Case | Pair]:
+def read_records(run: RunContext, part: Reader, stage: str = "read") -> list[Case | Pair]:
     """Read the data set and look at its images; this is done every time, so changed data are noticed."""
     run.see(StageStarted(stage, 0))
     found = run.found(part)
-    with blaming(found, "--limit"):
+    with blame_part(found, "--limit"):
         taken = (_taken(run, part, item) for item in part.read())
         items = list(_first(taken, run.limit))
     conformance.check_read(found, items)
@@ -43,7 +43,7 @@ def read(run: RunContext, part: Reader, stage: str = "read") -> list[Case | Pair
     if any(_case_of(item).restricted for item in records):
         run.keep_private()
     counts = Counter({"cases" if isinstance(records[0], Case) else "pairs": len(records)})
-    counts.update(counts_of(only_cases(records)))
+    counts.update(count_questions(only_cases(records)))
     if run.recipe.evaluate and part is run.recipe.data and part == run.recipe.evaluate.data:
         counts["of these: the case is also evaluated on, as evaluate.data is data"] = len(records)
     counts.update(f"of these: {item.text}" for item in items if isinstance(item, Remark))
@@ -80,11 +80,11 @@ def only_pairs(records: Sequence[Case | Pair]) -> list[Pair]:
 
 def _taken(run: RunContext, part: Reader, item: Any) -> Item:
     """Check and adopt a record as it is read, so that no more than one image is in memory."""
-    read = conformance.record(run.found(part), item)
+    read = conformance.check_record(run.found(part), item)
     if not isinstance(read, Case | Pair):
         return read
     record = _adopted(run.journal, read, part.restricted)
-    return taught(record) if isinstance(record, Pair) else record
+    return drop_uninformative(record) if isinstance(record, Pair) else record
 
 
 def _adopted(journal: Journal, item: Case | Pair, restricted: bool) -> Case | Pair:
@@ -108,19 +108,19 @@ def _adopted_region(journal: Journal, region: Region) -> Region:
     return replace(region, mask=journal.adopt(region.mask)) if region.mask else region
 
 
-def localize(run: RunContext, parts: Sequence[Localizer], cases: list[Case]) -> list[Case]:
+def localize_cases(run: RunContext, parts: Sequence[Localizer], cases: list[Case]) -> list[Case]:
     """Put the regions that the localizers find in place of those the data came with."""
     if not parts:
         return cases
     found = [_found_by(run, part, cases) for part in parts]
     ids, several = [case.id for case in cases], len(parts) > 1
-    merged = {name: merge([one[name] for one in found], run.recipe.localized) for name in ids}
+    merged = {name: merge_regions([one[name] for one in found], run.recipe.localized) for name in ids}
     localized = [replace(case, regions=merged[case.id]) for case in cases]
     once = list({case.image.sha256: case for case in localized}.values())
     counts = Counter({"images": len(once), "regions": sum(len(case.regions) for case in once)})
     counts["images without a region"] = sum(not case.regions for case in once)
     if several:
-        counts.update(agreement([part.use for part in parts], [[one[case.id] for case in once] for one in found]))
+        counts.update(count_agreement([part.use for part in parts], [[one[case.id] for case in once] for one in found]))
     run.finish("localize", counts)
     return localized
 
@@ -130,11 +130,11 @@ def _found_by(run: RunContext, part: Localizer, cases: list[Case]) -> dict[str, 
     asked = cases if part.reads_question else list({case.image.sha256: case for case in cases}.values())
     found, backbone = run.found(part), run.recipe.backbone
     facts: list[Any] = [run.key(backbone)] if part.needs_backbone else []
-    with blaming(found, "--limit"):
+    with blame_part(found, "--limit"):
         sources = part.sources(asked)
     conformance.check_length(found, "sources", sources, len(asked))
     facts += [sources] if any(sources) else []
-    with opening(run) as opened:
+    with open_parts(run) as opened:
 
         def work(some: Sequence[Case]) -> Any:
             live = opened(backbone) if part.needs_backbone else None
@@ -150,7 +150,7 @@ def _found_by(run: RunContext, part: Localizer, cases: list[Case]) -> dict[str, 
                 conformance.check_regions(found, case, regions)
             return answers
 
-        slices = by_slice(run, part, asked, work, read, stage=f"localize: {part.use}", facts=facts)
+        slices = work_by_slice(run, part, asked, work, read, stage=f"localize: {part.use}", facts=facts)
     answers = [regions for some in slices for regions in some]
     known = dict(zip([_asked_as(part, case) for case in asked], answers, strict=True))
     return {case.id: known[_asked_as(part, case)] for case in cases}
@@ -160,15 +160,15 @@ def _asked_as(part: Localizer, case: Case) -> str:
     return case.id if part.reads_question else case.image.sha256
 
 
-def disprefer(run: RunContext, parts: Sequence[Dispreference], cases: list[Case]) -> list[Pair]:
+def disprefer_cases(run: RunContext, parts: Sequence[Dispreference], cases: list[Case]) -> list[Pair]:
     """Make pairs of the cases, dispreference by dispreference; each sees what the earlier ones made."""
     made: dict[str, list[Pair]] = {case.id: [] for case in cases}
     counts: Counter[str] = Counter()
     again: Counter[str] = Counter()
-    with opening(run) as opened:
+    with open_parts(run) as opened:
         for part in parts:
             before = {sides(pair) for pairs in made.values() for pair in pairs}
-            for item in made_by(run, part, cases, made, opened, f"disprefer: {part.use}"):
+            for item in disprefer_with(run, part, cases, made, opened, f"disprefer: {part.use}"):
                 if isinstance(item, Drop):
                     counts[f"cases without {part.makes} pair by {part.use}: {item.reason}"] += 1
                 else:
@@ -204,11 +204,11 @@ def _cure(parts: Sequence[Dispreference], cases: Sequence[Case]) -> str:
 
 def sides(pair: Pair) -> tuple[str, ...]:
     """Return what two pairs have in common that teach the same: answers count as they are folded."""
-    both = [(side.image.sha256, folded(side.answer)) for side in (pair.chosen, pair.rejected)]
+    both = [(side.image.sha256, fold_text(side.answer)) for side in (pair.chosen, pair.rejected)]
     return pair.case.id, pair.kind, *both[0], *both[1]
 
 
-def made_by(
+def disprefer_with(
     run: RunContext,
     part: Dispreference,
     cases: Sequence[Case],
@@ -238,8 +238,8 @@ def made_by(
         items = [_pair_or_drop(kind, item) for kind, item in value]
         return list(conformance.check_made(found, part, items, [case for case, _ in some]))
 
-    slices = by_slice(run, part, with_earlier, work, read, stage=stage, facts=facts, lower=lower, final=_is_final)
-    return [taught(item) if isinstance(item, Pair) else item for some in slices for item in some]
+    slices = work_by_slice(run, part, with_earlier, work, read, stage=stage, facts=facts, lower=lower, final=_is_final)
+    return [drop_uninformative(item) if isinstance(item, Pair) else item for some in slices for item in some]
 
 
 def _is_final(made: Sequence[tuple[str, Any]]) -> bool:
@@ -265,7 +265,7 @@ def _checked(
         yield ["pair" if isinstance(item, Pair) else "drop", to_json(item)]
 
 
-def score(run: RunContext, parts: Sequence[Scorer], pairs: list[Pair]) -> list[tuple[Pair, Score]]:
+def score_pairs(run: RunContext, parts: Sequence[Scorer], pairs: list[Pair]) -> list[tuple[Pair, Score]]:
     """Rate each pair by the scorer of its kind; a published relevance stands as it is."""
     scores = {pair.id: _published(pair) for pair in pairs if pair.relevance is not None}
     for part in parts:
@@ -290,7 +290,7 @@ def _published(pair: Pair) -> Score:
 
 def _scored_by(run: RunContext, part: Scorer, pairs: list[Pair]) -> dict[str, Score]:
     found = run.found(part)
-    with opening(run) as opened:
+    with open_parts(run) as opened:
 
         def work(some: Sequence[Pair]) -> Any:
             scores = conformance.check_scores(found, some, opened(part).score(some))
@@ -301,11 +301,13 @@ def _scored_by(run: RunContext, part: Scorer, pairs: list[Pair]) -> dict[str, Sc
         def read(value: Any, some: Sequence[Pair]) -> list[Score]:
             return conformance.check_scores(found, some, [from_json(Score, one) for one in value])
 
-        slices = by_slice(run, part, pairs, work, read, stage=f"score: {part.use}", lower=lower, final=_has_every_vote)
+        slices = work_by_slice(
+            run, part, pairs, work, read, stage=f"score: {part.use}", lower=lower, final=_has_every_vote
+        )
     scores = [given for some in slices for given in some]
-    with blaming(found, "--limit"):
+    with blame_part(found, "--limit"):
         summary = part.summary(pairs, scores)
-    if told := conformance.as_json(found, "summary", summary):
+    if told := conformance.check_json(found, "summary", summary):
         run.scoring[part.use] = told
     return {pair.id: given for pair, given in zip(pairs, scores, strict=True)}
 
@@ -314,13 +316,13 @@ def _has_every_vote(scores: Sequence[Mapping[str, Any]]) -> bool:
     return not any(score["evidence"].get("passing") for score in scores)
 
 
-def weigh(run: RunContext, rated: list[tuple[Pair, Score]]) -> list[WeightedPair]:
+def weigh_pairs(run: RunContext, rated: list[tuple[Pair, Score]]) -> list[WeightedPair]:
     """Make weights of the relevances of the whole set, and write pairs.jsonl and the images it names."""
     part = run.recipe.weigh
     found = run.found(part)
     scores = [given for _, given in rated if given.relevance is not None]
     run.see(StageStarted("weigh", len(rated)))
-    with blaming(found, "--limit"):
+    with blame_part(found, "--limit"):
         weights = part.weigh(scores) if scores else []
     rest = iter(conformance.check_weights(found, weights, len(scores)))
     keep = run.recipe.unrated == "keep"
@@ -362,7 +364,7 @@ def _linked(folder: Path, made: Path) -> str:
     """Link an image of the journal into the run folder, or copy it where links do not work."""
     place = folder / "images" / made.name
     if not place.exists() or not _is_that(place, made):
-        with writing(place):
+        with guard_writes(place):
             place.parent.mkdir(exist_ok=True)
             place.unlink(missing_ok=True)
             try:

@@ -25,7 +25,7 @@ def csv_rows(file: Path, delimiter: str = ",", require: Require = lambda names, 
     """Yield the rows of a CSV file with a header. Raises DataError with the line for what is no such row.
 
     `require` gets the names of the columns and their place, and may raise. The next row can still be asked for after a
-    row's error, so that `every` tells all of them.
+    row's error, so that `collect_rows` tells all of them.
     """
     table = _cells(file, delimiter)
     try:

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 from mmedpo.core.images import short
 from mmedpo.core.records import Drop
 from mmedpo.data.near_miss import FileIndex
-from mmedpo.data.tables import TableRow, every
+from mmedpo.data.tables import TableRow, collect_rows
 from mmedpo.errors import DataError
 
 Item = TypeVar("Item")
@@ -59,7 +59,7 @@ class ImageFolder:
         """
         wrong: list[str] = []
         try:
-            made = every(items)
+            made = collect_rows(items)
         except DataError as error:
             wrong.append(str(error))
         if self._absent and self._missing == "error":

@@ -11,8 +11,8 @@ from itertools import starmap
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.values import parsed_json, tidy
-from mmedpo.data.tables import TableRow, shown
+from mmedpo.core.values import parse_json, tidy_value
+from mmedpo.data.tables import TableRow, show_value
 from mmedpo.data.text_files import file_text, text_lines
 from mmedpo.errors import DataError
 
@@ -22,7 +22,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 def jsonl_rows(file: Path) -> Iterator[TableRow]:
     """Yield the objects of a JSON Lines file. Raises DataError with line and column for a line that is none.
 
-    The next row can still be asked for after such an error, so that `every` tells all of them.
+    The next row can still be asked for after such an error, so that `collect_rows` tells all of them.
     """
     lines = ((number, line) for number, line in enumerate(text_lines(file), start=1) if line.strip())
     return starmap(partial(_line, file), lines)
@@ -31,7 +31,7 @@ def jsonl_rows(file: Path) -> Iterator[TableRow]:
 def _line(file: Path, number: int, line: str) -> TableRow:
     place = f"{file}:{number}"
     try:
-        return _object(place, parsed_json(line.rstrip()))
+        return _object(place, parse_json(line.rstrip()))
     except json.JSONDecodeError as error:
         raise DataError(f"{place}:{error.colno}: broken JSON: {error.msg}") from None
     except ValueError as error:
@@ -56,7 +56,7 @@ def json_value(file: Path) -> Any:
     """Return the value of a JSON file, tidied as a row is. Raises DataError with line and column when it is broken."""
     text = file_text(file)
     with _placing(file, str(file)):
-        return tidy(parsed_json(text))
+        return tidy_value(parse_json(text))
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def _placing(file: Path, place: str) -> Iterator[None]:
 
 def _object(place: str, value: Any) -> TableRow:
     if not isinstance(value, dict):
-        raise DataError(f"{place}: is no object but {shown(value)}")
+        raise DataError(f"{place}: is no object but {show_value(value)}")
     return TableRow(place, value)
 
 
@@ -87,7 +87,7 @@ def _items(file: Path, text: str) -> Iterator[tuple[int, Any]]:
     while separator != "]":
         start = end
         with _placing(file, _place(file, text, start)):
-            value, end = parsed_json(text, start)
+            value, end = parse_json(text, start)
         yield start, value
         end = _skip(text, end)
         separator = text[end : end + 1]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from mmedpo.core.records import Case
-from mmedpo.core.sameness import folded
+from mmedpo.core.sameness import fold_text
 from mmedpo.data.tables import closed_answer
 
 KINDS = {"closed": "closed questions", "open": "open questions", "report": "reports"}
@@ -15,12 +15,12 @@ PARAGRAPH = 30  # words: a longer answer to an open question may be a report who
 QuestionKey = tuple[str, str]  # pixels and question
 
 
-def asked(case: Case) -> QuestionKey:
+def question_key(case: Case) -> QuestionKey:
     """Return what two cases have in common that ask the same: the image's pixels, and the question but its writing."""
-    return case.image.sha256, folded(case.question)
+    return case.image.sha256, fold_text(case.question)
 
 
-def counts_of(cases: Sequence[Case]) -> Counter[str]:
+def count_questions(cases: Sequence[Case]) -> Counter[str]:
     """Count the kinds of questions, and what is odd about them."""
     kinds: Counter[str] = Counter(case.kind for case in cases)
     counts = Counter({name: kinds[kind] for kind, name in KINDS.items() if kinds[kind]})
@@ -41,9 +41,9 @@ def _contradictions(cases: Sequence[Case]) -> int:
     said: dict[QuestionKey, Counter[str]] = {}
     for case in cases:
         if answer := closed_answer(case.answer):
-            said.setdefault(asked(case), Counter())[answer] += 1
+            said.setdefault(question_key(case), Counter())[answer] += 1
     return sum(answers.total() for answers in said.values() if len(answers) > 1)
 
 
 def _repeats(cases: Sequence[Case]) -> int:
-    return len(cases) - len({(*asked(case), folded(case.answer)) for case in cases})
+    return len(cases) - len({(*question_key(case), fold_text(case.answer)) for case in cases})

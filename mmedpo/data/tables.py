@@ -12,7 +12,7 @@ from math import inf
 from typing import Any, Literal, TypeVar
 
 from mmedpo.core.records import digest
-from mmedpo.core.values import is_number, parsed_json, tidy, written
+from mmedpo.core.values import is_number, parse_json, tidy_value, written
 from mmedpo.errors import DataError
 
 TOLD = 10  # wrong rows that one error names; the rest it counts
@@ -44,7 +44,7 @@ class TableRow:
         if type(value) is str and value.isascii():  # most cells of large tables, at once
             return value
         try:
-            return tidy(value)
+            return tidy_value(value)
         except ValueError as error:
             raise self.wrong(f"{key!r} {error}") from None
 
@@ -56,7 +56,7 @@ class TableRow:
         """Return a text or number, without space around it. Raises DataError when it is missing or empty."""
         value = self.get(key)
         if not value:
-            raise self.wrong(f"{key!r} must be a text, not {shown(self.values.get(key))}")
+            raise self.wrong(f"{key!r} must be a text, not {show_value(self.values.get(key))}")
         return value
 
     def get(self, key: str) -> str:
@@ -65,7 +65,7 @@ class TableRow:
         if value is None:
             return ""
         if isinstance(value, bool) or not isinstance(value, str | int | float) or value in (inf, -inf):
-            raise self.wrong(f"{key!r} must be a text, not {shown(value)}")
+            raise self.wrong(f"{key!r} must be a text, not {show_value(value)}")
         return value.strip() if isinstance(value, str) else written(value)
 
     def number(self, key: str, most: float = inf) -> float | None:
@@ -75,7 +75,9 @@ class TableRow:
             return None
         if not is_number(value) or not 0 <= value <= most:
             bounds = "that is finite and not negative" if most == inf else f"from 0 to {most:g}"
-            raise self.wrong(f"{key!r} must be a number {bounds}, not {'NaN' if key in self.nans else shown(value)}")
+            raise self.wrong(
+                f"{key!r} must be a number {bounds}, not {'NaN' if key in self.nans else show_value(value)}"
+            )
         return float(value)
 
     def json(self, key: str) -> Any:
@@ -84,7 +86,7 @@ class TableRow:
         if not isinstance(value, str):
             return value
         try:
-            return tidy(parsed_json(value)) if value.strip() else None
+            return tidy_value(parse_json(value)) if value.strip() else None
         except json.JSONDecodeError as error:
             raise self.wrong(f"{key!r} holds broken JSON: {error.msg}") from None
         except ValueError as error:
@@ -96,11 +98,11 @@ class TableRow:
         try:
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError):
-            raise self.wrong(f"{key!r} holds what a note cannot: {shown(value)}") from None
+            raise self.wrong(f"{key!r} holds what a note cannot: {show_value(value)}") from None
         return value
 
 
-def every(items: Iterable[Item]) -> list[Item]:
+def collect_rows(items: Iterable[Item]) -> list[Item]:
     """Return all items, or raise one DataError that tells every row that is wrong: the first ten, and how many more.
 
     A generator ends with its first error. Of a `map` or `filter` the next item can still be asked for: make items so.
@@ -167,6 +169,6 @@ def answer_kind(answer: str) -> Literal["closed", "open"]:
     return "closed" if closed_answer(answer) else "open"
 
 
-def shown(value: Any) -> str:
+def show_value(value: Any) -> str:
     """Show a value of a file in an error, shortened."""
     return "missing" if value is None else json.dumps(value, ensure_ascii=False, default=str)[:60]

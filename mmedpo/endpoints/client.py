@@ -24,12 +24,12 @@ from mmedpo.endpoints.batches.queue import BatchQueue, BatchWait
 from mmedpo.endpoints.http.outcome import EndpointAnswer, NoAnswerError, TransientError
 from mmedpo.endpoints.image_urls import DataUrlCache
 from mmedpo.endpoints.ledger import Budget, SpendingLedger
-from mmedpo.endpoints.locality import refuse_to_leave
+from mmedpo.endpoints.locality import refuse_remote_host
 from mmedpo.endpoints.rate_limit import RateLimiter
-from mmedpo.endpoints.reasoning import spoken
+from mmedpo.endpoints.reasoning import strip_thoughts
 from mmedpo.endpoints.retry import OutageNotice, RetryPolicy, RetryState
 from mmedpo.endpoints.sending import RequestSender
-from mmedpo.endpoints.structured import AnswerFault, asked_shape, read_reply, strict_schema
+from mmedpo.endpoints.structured import AnswerFault, describe_shape, read_reply, strict_schema
 from mmedpo.errors import MmedpoError
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class ChatClient:
         """Raise RecipeError when one of the cases must not be sent to this endpoint."""
         for case in cases:
             if case.restricted:
-                refuse_to_leave(self.endpoint.base_url, f"case {case.id!r}", self._allowed)
+                refuse_remote_host(self.endpoint.base_url, f"case {case.id!r}", self._allowed)
 
     def each(self, items: Sequence[Item], work: Callable[[Item], Awaitable[Made]]) -> list[Made]:
         """Do asynchronous work on each item, as many at once as the endpoint allows; results in order.
@@ -180,7 +180,7 @@ class ChatClient:
         self.admit([question.case])
         messages: list[dict[str, Any]] = [
             {"role": "system", "content": question.system},
-            {"role": "user", "content": f"{question.text.strip()}\n\n{asked_shape(question.shape)}"},
+            {"role": "user", "content": f"{question.text.strip()}\n\n{describe_shape(question.shape)}"},
         ]
         tokens = Counter({"in": 0, "out": 0})
         reason = ""
@@ -189,7 +189,7 @@ class ChatClient:
             tokens.update({"in": answer.tokens[0], "out": answer.tokens[1]})
             if answer.refused:
                 raise NoAnswerError("the model refused")
-            if answer.cut and not (spoken(answer.text) or "").strip():
+            if answer.cut and not (strip_thoughts(answer.text) or "").strip():
                 say = f"cut off at max_tokens ({self.endpoint.max_tokens}) before it answered: raise max_tokens"
                 raise NoAnswerError(say)  # asked again, it would think as long
             reply = read_reply(answer.text, question.shape, cut=answer.cut)
@@ -260,7 +260,7 @@ class ChatClient:
 
 def _repair(text: str, fault: AnswerFault) -> list[dict[str, Any]]:
     """Return the turns that ask again."""
-    heard = (spoken(text) or "")[:SHOWN]  # not its thoughts: models expect to find none in a conversation
+    heard = (strip_thoughts(text) or "")[:SHOWN]  # not its thoughts: models expect to find none in a conversation
     said = [{"role": "assistant", "content": heard}] if heard.strip() else []
     complaint = {"role": "user", "content": fault.say}
     return [*said, complaint]

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mmedpo.core.usage import Usage
 from mmedpo.data.text_files import split_lines
 from mmedpo.errors import RecipeError
-from mmedpo.store.run_folder import append
+from mmedpo.store.run_folder import append_line
 
 FILE = "calls.jsonl"
 
@@ -93,8 +93,8 @@ class SpendingLedger:
     def spent_out(self, limit: str, need: Usage) -> RecipeError:
         """Say that a limit does not allow a need."""
         return RecipeError(
-            f"budget.{limit} is spent: {said(self.total)} so far, and the next call may need {said(need)}; "
-            "what is answered is kept: raise the budget and run the same command to go on"
+            f"budget.{limit} is spent: {format_usage(self.total)} so far, and the next call may need "
+            f"{format_usage(need)}; what is answered is kept: raise the budget and run the same command to go on"
         )
 
     async def hold(self, need: Usage) -> None:
@@ -131,7 +131,7 @@ class SpendingLedger:
     def _note(self, entry: Mapping[str, Any]) -> None:
         self._count(entry)
         if self.path is not None:
-            append(self.path, json.dumps(entry))
+            append_line(self.path, json.dumps(entry))
 
     def _count(self, entry: Mapping[str, Any]) -> None:
         model, most = entry["model"], entry.get("submitted")
@@ -182,7 +182,7 @@ def as_json(need: Usage, lost: int = 0) -> dict[str, Any]:
     }
 
 
-def said(need: Usage) -> str:
+def format_usage(need: Usage) -> str:
     """Say a need in words."""
     money = f", {need.money:,.4f} in money" if need.money else ""
     return f"{need.calls:,} calls, {sum(need.tokens):,} tokens{money}"

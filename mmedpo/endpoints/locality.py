@@ -45,7 +45,7 @@ def may_go(host: str, allowed: Collection[str]) -> bool:
     return is_this_machine(host) or host in {name.lower().rstrip(".") for name in allowed}
 
 
-def refuse_to_leave(url: str, what: str, allowed: Collection[str]) -> None:
+def refuse_remote_host(url: str, what: str, allowed: Collection[str]) -> None:
     """Raise RecipeError when restricted data would go to a host that is neither this machine nor allowed."""
     host = host_of(url)
     if may_go(host, allowed):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.answers import mended
+from mmedpo.core.answers import replace_surrogates
 from mmedpo.errors import RecipeError
 
 
@@ -24,7 +24,7 @@ class PromptTemplates:
 
         path, template = self._texts[name]
         try:
-            return mended(template.render(values)).strip()
+            return replace_surrogates(template.render(values)).strip()
         except jinja2.UndefinedError as error:
             known = ", ".join(sorted(values))
             raise RecipeError(f"{_place(path, error)}: {error}; a prompt may name: {known}") from None

@@ -51,7 +51,7 @@ _MARKED = re.compile(
 _OVER = re.compile(r"<\|(?:return|end|im_end|eot_id|call)\|>\Z", re.IGNORECASE)  # marks that end a turn
 
 
-def spoken(text: str) -> str | None:
+def strip_thoughts(text: str) -> str | None:
     """Return what an answer says after its thoughts; None where a thought does not end, as when it was cut off."""
     if not _MARKED.search(text):
         return text
@@ -64,7 +64,7 @@ def spoken(text: str) -> str | None:
     return said
 
 
-def answering(prompt: str) -> str:
+def close_thinking(prompt: str) -> str:
     """Return a chat template's prompt so that the answer itself comes next, where it leaves the model to think."""
     if re.search(r"<\|start\|>assistant\Z", prompt):
         return f"{prompt}<|channel|>final<|message|>"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mmedpo.core.records import digest
 from mmedpo.core.usage import Usage
-from mmedpo.endpoints.http.body import answer_in, text_in
+from mmedpo.endpoints.http.body import decode_body, read_response
 from mmedpo.endpoints.http.dialect import EndpointDialect
-from mmedpo.endpoints.http.failure import blame_for
+from mmedpo.endpoints.http.failure import classify_error
 from mmedpo.endpoints.http.outcome import (
     EndpointAnswer,
     EndpointRefusal,
@@ -91,11 +91,11 @@ class RequestSender:
             async with asyncio.timeout(self._endpoint.timeout):
                 raw = await self._post(body)
         except Exception as error:
-            blame = blame_for(error, self.clean)
+            blame = classify_error(error, self.clean)
             if blame is None:
                 raise
             return blame
-        return answer_in(self.clean(text_in(raw.content)), need.tokens, self.clean)
+        return read_response(self.clean(decode_body(raw.content)), need.tokens, self.clean)
 
     def _note(self, got: EndpointAnswer | TransientError | EndpointRefusal, expected: float, need: Usage) -> None:
         """Note what a call took."""
@@ -200,7 +200,7 @@ class RequestSender:
             return error.status_code < 500
         except (openai.APIError, TimeoutError, ResponseTooLongError):
             return False
-        return text_in(raw.content).lstrip().startswith(("{", "["))
+        return decode_body(raw.content).lstrip().startswith(("{", "["))
 
     def clean(self, text: str) -> str:
         """Take the key out of what an endpoint says: some repeat it."""

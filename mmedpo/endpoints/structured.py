@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from mmedpo.core.answers import mended
-from mmedpo.endpoints.reasoning import spoken
+from mmedpo.core.answers import replace_surrogates
+from mmedpo.endpoints.reasoning import strip_thoughts
 
 Reply = TypeVar("Reply", bound=BaseModel)
 BRACES = 1000  # at which an object is looked for: a text of nothing but braces must not take a minute
@@ -60,7 +60,7 @@ def read_reply(text: str, kind: type[Reply], *, cut: bool = False) -> Reply | An
         return LONG
     try:
         objects = _whole(text)
-        said = text if objects else spoken(text)
+        said = text if objects else strip_thoughts(text)
         if said is None:
             return THOUGHT
         if not said.strip():
@@ -162,8 +162,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     keys = [key for key, _ in pairs]
     twice = [key for key in keys if keys.count(key) > 1]
     if twice:
-        raise _DuplicateKeyError(mended(json.dumps(twice[0], ensure_ascii=False)))
-    return {key: mended(value) if isinstance(value, str) else value for key, value in pairs}
+        raise _DuplicateKeyError(replace_surrogates(json.dumps(twice[0], ensure_ascii=False)))
+    return {key: replace_surrogates(value) if isinstance(value, str) else value for key, value in pairs}
 
 
 def _no_number(name: str) -> Any:
@@ -203,7 +203,7 @@ def _fields(kind: type[BaseModel]) -> dict[str, Any]:
 
 
 @cache
-def asked_shape(kind: type[BaseModel]) -> str:
+def describe_shape(kind: type[BaseModel]) -> str:
     """Describe the object to answer with, for the end of a prompt."""
     fields = _fields(kind)
     rows = [f'  "{name}": {_type_of(field)}{_described(field)}' for name, field in fields.items()]
@@ -257,5 +257,5 @@ def _without_form(text: str, kind: type[BaseModel]) -> str:
 
 @cache
 def _form_text(kind: type[BaseModel]) -> re.Pattern[str]:
-    body = asked_shape(kind).split("\n", 1)[1]
+    body = describe_shape(kind).split("\n", 1)[1]
     return re.compile(r"\s*".join(map(re.escape, body.split())))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from mmedpo.core.usage import Usage
-from mmedpo.endpoints.structured import asked_shape, strict_schema
+from mmedpo.endpoints.structured import describe_shape, strict_schema
 
 if TYPE_CHECKING:
     from mmedpo.endpoints.options import Endpoint
@@ -32,16 +32,16 @@ def image_tokens(endpoint: Endpoint) -> int:
     return IMAGE_BASE + TILE_TOKENS * math.ceil(longer / TILE) * math.ceil(shorter / TILE)
 
 
-def most(endpoint: Endpoint, system: str, text: str, shape: type[BaseModel], *, image: bool) -> Usage:
+def bound_usage(endpoint: Endpoint, system: str, text: str, shape: type[BaseModel], *, image: bool) -> Usage:
     """Return what one question can take at most: every repair used, every answer at its limit."""
     schema = "" if endpoint.structured == "prompt" else str(strict_schema(shape))
-    prompt = text_tokens(system) + text_tokens(text + asked_shape(shape)) + text_tokens(schema)
+    prompt = text_tokens(system) + text_tokens(text + describe_shape(shape)) + text_tokens(schema)
     prompt += image_tokens(endpoint) if image else 0
     tries = endpoint.repairs + 1
     again = sum(attempt * (endpoint.max_tokens + COMPLAINT + 2 * MESSAGE) for attempt in range(tries))
     return Usage(tries, (tries * prompt + again, tries * endpoint.max_tokens))
 
 
-def filler(tokens: int) -> str:
+def make_filler(tokens: int) -> str:
     """Return a text that counts as so many tokens."""
     return "x" * (BYTES * tokens)

@@ -149,7 +149,7 @@ def _summary(values: Sequence[float]) -> dict[str, float]:
     return {"low": float(low), "high": float(high), "p": float(min(1.0, max(p, 1 / len(drawn))))}
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def adjust_holm(p_values: Sequence[float]) -> list[float]:
     """Adjust p-values for their number (Holm 1979): the chance of any false alarm among them stays below the level."""
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     adjusted, worst = [0.0] * len(p_values), 0.0

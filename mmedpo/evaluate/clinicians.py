@@ -11,11 +11,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from mmedpo.core.disk import writing
-from mmedpo.core.privacy import private
+from mmedpo.core.disk import guard_writes
+from mmedpo.core.privacy import private_files
 from mmedpo.core.records import Pair, WeightedPair, digest
 from mmedpo.data.csv_files import csv_rows
-from mmedpo.data.tables import TableRow, every
+from mmedpo.data.tables import TableRow, collect_rows
 from mmedpo.errors import DataError
 from mmedpo.evaluate.bootstrap import DRAWS
 from mmedpo.store.pairs_file import read_pairs
@@ -61,12 +61,12 @@ def write_sheet(folder: Path, path: Path) -> int:
         sides = (pair.chosen, pair.rejected)
         films, answers = (side.image.path for side in sides), (side.answer for side in sides)
         table.writerow([pair.id, pair_hash(pair), pair.case.question, *films, *answers, ""])
-    with private(any(pair.case.restricted for pair in pairs)), writing(path):
+    with private_files(any(pair.case.restricted for pair in pairs)), guard_writes(path):
         write_text(path, text.getvalue())
     return len(pairs)
 
 
-def compare_with(folder: Path, table: Path) -> dict[str, Any]:
+def compare_with_clinicians(folder: Path, table: Path) -> dict[str, Any]:
     """Return Spearman's correlation and the weighted kappa of a run's relevances with clinicians' ratings.
 
     The table is a CSV file with the columns `pair` and `rating` (0 to 10), a row a rating; several of one pair are
@@ -75,7 +75,7 @@ def compare_with(folder: Path, table: Path) -> dict[str, Any]:
     patients, else images. Raises DataError with file and line.
     """
     ours = {item.pair.id: item for item in read_pairs(folder)}
-    ratings = every(map(partial(_rating, ours), csv_rows(table, require=_require_columns)))
+    ratings = collect_rows(map(partial(_rating, ours), csv_rows(table, require=_require_columns)))
     given = [rating for rating in ratings if rating.value is not None]
     rated = list(_rated(ours, given, table))
     measures: dict[str, Callable[[Sequence[RatedPair]], float | None]] = {"spearman": spearman, "weighted kappa": kappa}

@@ -10,9 +10,9 @@ from typing import Any
 from mmedpo.core.records import digest, seed_for
 from mmedpo.data.json_files import jsonl_rows
 from mmedpo.errors import DataError
-from mmedpo.evaluate.bootstrap import gaps, holm, resampled
+from mmedpo.evaluate.bootstrap import adjust_holm, gaps, resampled
 from mmedpo.evaluate.direction import is_count
-from mmedpo.evaluate.evaluation import EvaluationMetric, measured_by
+from mmedpo.evaluate.evaluation import EvaluationMetric, metrics_of
 from mmedpo.recipe.of_run import load_run
 from mmedpo.registry.contracts import Statistics
 from mmedpo.store.result_keys import other
@@ -39,7 +39,7 @@ class MethodRuns:
         return [[row["statistics"][use][self.side] for row in rows] for rows in self.rows]
 
 
-def compare(named: Sequence[str], *, start: bool = False, only: Sequence[str] = ()) -> list[dict[str, Any]]:
+def compare_runs(named: Sequence[str], *, start: bool = False, only: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Compare methods with the first one: each a run folder, or several by comma, one a seed.
 
     With `start`, the first method is the starting model of the first runs. Each row is a metric's measure of a
@@ -59,7 +59,7 @@ def compare(named: Sequence[str], *, start: bool = False, only: Sequence[str] = 
     by_metric = [_rows(metric, methods, only, tests) for metric in metrics]
     rows = [row for of_method in zip(*by_metric, strict=True) for some in of_method for row in some]
     tested = [row for row in rows if "p" in row]
-    for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
+    for row, p in zip(tested, adjust_holm([row["p"] for row in tested]), strict=True):
         row["p_holm"] = p
     return rows
 
@@ -96,7 +96,7 @@ def _metrics(folder: Path) -> Sequence[EvaluationMetric]:
     loaded = load_run(folder)
     if loaded.recipe.evaluate is None:
         raise DataError(f"{folder}: its recipe has no 'evaluate:', so nothing was measured")
-    return measured_by(loaded)
+    return metrics_of(loaded)
 
 
 def _values(metric: EvaluationMetric, method: MethodRuns, only: Sequence[str]) -> dict[str, float]:
@@ -132,7 +132,7 @@ def _row(use: str, name: str, method: MethodRuns, value: float, gap: Mapping[str
     return row
 
 
-def differing(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+def split_by_difference(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """Part rows into those of measures that some method has otherwise than the first, and those all have alike.
 
     Each part keeps the order in which metrics and measures first come, whatever the order of the methods.
@@ -179,7 +179,7 @@ def _shown(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return row["id"], row["image"], row["truth"]
 
 
-def trained_on(folder: Path) -> Mapping[str, int]:
+def count_trained_images(folder: Path) -> Mapping[str, int]:
     """Return how many evaluation images a run has, and how many of them it was trained on."""
     overlap: Mapping[str, int] = read_json(folder / "measures.json")["overlap"]
     return overlap

@@ -11,7 +11,7 @@ MORE = ("accuracy", "recall", "precision", "f1", "bleu", "rouge", "meteor", "cid
 LESS = ("unparsed", "hallucinat", "false", "missed", "error", "invented")
 
 
-def directions(metric: MeasureCombiner, measures: Iterable[str]) -> dict[str, int]:
+def measure_directions(metric: MeasureCombiner, measures: Iterable[str]) -> dict[str, int]:
     """Return 1 for each measure of which more is better, and -1 where less is; others are left out."""
     if metric.better:
         return {name: metric.better[name] for name in measures if name in metric.better}
@@ -30,18 +30,18 @@ def _by_name(measure: str) -> int:
     return -1 if any(word in measure for word in LESS) else int(any(word in measure for word in MORE))
 
 
-def gain(metric: MeasureCombiner, before: Statistics, after: Statistics) -> float | None:
+def case_gain(metric: MeasureCombiner, before: Statistics, after: Statistics) -> float | None:
     """Return by how much one case got better: the mean over its measures that changed; None where none applies to it.
 
     The mean of all would halve the gain of a closed answer that is now right and was readable before and after.
     """
     was, now = metric.combine([before]) if before else {}, metric.combine([after]) if after else {}
-    ways = directions(metric, was.keys() & now.keys())
+    ways = measure_directions(metric, was.keys() & now.keys())
     changes = [way * (now[name] - was[name]) for name, way in ways.items()]
     moved = [change for change in changes if change]
     return sum(moved) / len(moved) if moved else 0.0 if changes else None
 
 
-def together(gains: Mapping[str, float]) -> float:
+def mean_gain(gains: Mapping[str, float]) -> float:
     """Return the mean gain of a case over its metrics; 0 where no metric says anything."""
     return sum(gains.values()) / len(gains) if gains else 0.0

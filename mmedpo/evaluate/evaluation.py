@@ -10,18 +10,18 @@ from typing import Any
 
 from mmedpo.core.answers import UNREAD, answer_json, read_answer, was_cut
 from mmedpo.core.records import Case, Pair, WeightedPair, seed_for, to_json
-from mmedpo.curate.stages import only_cases, portable, read
-from mmedpo.data.question_counts import asked
+from mmedpo.curate.stages import only_cases, portable, read_records
+from mmedpo.data.question_counts import question_key
 from mmedpo.errors import DataError
 from mmedpo.evaluate.bootstrap import paired_intervals
-from mmedpo.evaluate.direction import directions, gain
+from mmedpo.evaluate.direction import case_gain, measure_directions
 from mmedpo.evaluate.image_sensitivity import ImageSensitivityMetric, count, probes_of
 from mmedpo.evaluate.lesion_attention import LesionAttentionMetric, look, statistics_of, to_lines
 from mmedpo.recipe.model import EvaluateOptions, LoadedRecipe
 from mmedpo.registry import conformance
 from mmedpo.registry.checked_metric import CheckedMetric
 from mmedpo.registry.contracts import Backbone, Statistics
-from mmedpo.runtime.context import RunContext, by_slice, opening
+from mmedpo.runtime.context import RunContext, open_parts, work_by_slice
 from mmedpo.store.run_folder import json_line, write_text
 
 ATTENTION = "attention.jsonl"
@@ -52,11 +52,11 @@ class EvaluationAnswers:
         return {side: sum(map(is_so, said)) for side, said in sides.items() if said is not None}
 
 
-def evaluate(
+def evaluate_models(
     run: RunContext, options: EvaluateOptions, trained: Path | None, pairs: Sequence[WeightedPair]
 ) -> dict[str, Any]:
     """Measure the starting model, and the trained adapter if there is one; write answers and measures."""
-    held_out = only_cases(read(run, options.data, "evaluate: read"))
+    held_out = only_cases(read_records(run, options.data, "evaluate: read"))
     if not held_out:
         raise DataError(f"{run.found(options.data)} yields pairs; evaluation needs cases")
     backbone = run.recipe.backbone
@@ -66,7 +66,7 @@ def evaluate(
         aligned = backbone.model_copy(update={"adapter": str(trained)})
         after = answers(run, aligned, held_out, options, "evaluate: after")
     answered = EvaluationAnswers(held_out, before, after)
-    metrics = measured_by(run.loaded)
+    metrics = metrics_of(run.loaded)
     statistics = [_statistics(metric, answered) for metric in metrics if isinstance(metric, CheckedMetric)]
     if options.probe:
         statistics.append(_looked(run, options, answered, trained))
@@ -100,9 +100,9 @@ def _cut_short(answered: EvaluationAnswers, most: int) -> Iterator[str]:
         )
 
 
-def keep_apart(run: RunContext, options: EvaluateOptions, records: Sequence[Case | Pair]) -> None:
+def check_overlap(run: RunContext, options: EvaluateOptions, records: Sequence[Case | Pair]) -> None:
     """Compare the pixels of evaluation and training data. Raises DataError where an image is in both."""
-    cases = only_cases(read(run, options.data, "strict split: read"))
+    cases = only_cases(read_records(run, options.data, "strict split: read"))
     trained = {image for record in records for image in _images_of(record)}
     shared = [case for case in cases if case.image.sha256 in trained]
     if shared:
@@ -118,7 +118,7 @@ def answers(run: RunContext, backbone: Backbone, cases: list[Case], options: Eva
     """Let a model answer each case greedily; one kind after another, as a batch takes as long as its longest."""
     found = run.found(backbone)
     order = sorted(range(len(cases)), key=lambda at: cases[at].kind)
-    with opening(run) as opened:
+    with open_parts(run) as opened:
 
         def checked(value: Any, some: Sequence[Case]) -> Any:
             return conformance.check_answers(found, some, [read_answer(one) for one in value])
@@ -130,12 +130,12 @@ def answers(run: RunContext, backbone: Backbone, cases: list[Case], options: Eva
         lower = "evaluate.max_new_tokens"
         together = [cases[at] for at in order]
         facts = [options.max_new_tokens, "and whether cut"]
-        slices = by_slice(run, backbone, together, work, checked, stage=stage, facts=facts, lower=lower)
+        slices = work_by_slice(run, backbone, together, work, checked, stage=stage, facts=facts, lower=lower)
     texts = dict(zip(order, (text for some in slices for text in some), strict=True))
     return [texts[at] for at in range(len(cases))]
 
 
-def measured_by(loaded: LoadedRecipe) -> list[EvaluationMetric]:
+def metrics_of(loaded: LoadedRecipe) -> list[EvaluationMetric]:
     """Return the metrics of a recipe's evaluation, with those of its probes and of the model's attention."""
     options = loaded.recipe.evaluate
     assert options is not None
@@ -190,7 +190,7 @@ def _measure(
 ) -> dict[str, Any]:
     """Return a metric's measures before and after, the interval of each difference, and what must be said beside."""
     result: dict[str, Any] = {"use": metric.use, "before": metric.combine(statistics[0])}
-    result["better"] = directions(metric, result["before"])
+    result["better"] = measure_directions(metric, result["before"])
     if len(statistics) == 2:
         result["after"] = metric.combine(statistics[1])
         groups = [case.group for case in answered.cases]
@@ -206,8 +206,8 @@ def _measure(
 def overlap(cases: Sequence[Case], pairs: Sequence[WeightedPair]) -> dict[str, int]:
     """Count the evaluation images whose pixels were trained on, and the cases whose question about them was, too."""
     images = {case.image.sha256 for case in cases}
-    learned = {asked(item.pair.case) for item in pairs}
-    again = sum(asked(case) in learned for case in cases)
+    learned = {question_key(item.pair.case) for item in pairs}
+    again = sum(question_key(case) in learned for case in cases)
     return {"images": len(images), "trained_on": len(images & trained_images(pairs)), "questions_trained_on": again}
 
 
@@ -255,6 +255,6 @@ def _gains(
     """Yield by how much each metric of answers finds a case better answered after; nothing where there is no after."""
     for metric, both in measured:
         if len(both) == 2 and not isinstance(metric, ImageSensitivityMetric | LesionAttentionMetric):
-            value = gain(metric, both[0][index], both[1][index])
+            value = case_gain(metric, both[0][index], both[1][index])
             if value is not None:
                 yield metric.use, value

@@ -8,7 +8,7 @@ from dataclasses import replace
 from mmedpo.core.records import Case, Pair
 from mmedpo.curate import stages
 from mmedpo.registry.contracts import Dispreference, Metric, Statistics
-from mmedpo.runtime.context import RunContext, opening
+from mmedpo.runtime.context import RunContext, open_parts
 
 
 class ImageSensitivityMetric(Metric):
@@ -51,8 +51,10 @@ def probes_of(
     places = {case.id: place for place, case in enumerate(cases)}
     probes: dict[str, list[tuple[int, Case]]] = {}
     for part in parts:
-        with opening(run) as opened:
-            found = stages.made_by(run, part, cases, {name: [] for name in places}, opened, f"probe: {name_of(part)}")
+        with open_parts(run) as opened:
+            found = stages.disprefer_with(
+                run, part, cases, {name: [] for name in places}, opened, f"probe: {name_of(part)}"
+            )
         pairs = [item for item in found if isinstance(item, Pair)]
         probes[name_of(part)] = [(places[pair.case.id], _changed(pair)) for pair in pairs]
     return probes

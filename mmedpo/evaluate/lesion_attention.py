@@ -10,7 +10,7 @@ from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case, Region, seed_for
 from mmedpo.errors import DataError
 from mmedpo.registry.contracts import Backbone, Metric, Statistics
-from mmedpo.runtime.context import RunContext, by_slice, opening
+from mmedpo.runtime.context import RunContext, open_parts, work_by_slice
 
 Map = list[list[float]]  # rows, columns of image tokens
 
@@ -71,7 +71,7 @@ def look(
 
 
 def _maps(run: RunContext, model: Backbone, asked: list[tuple[Case, str]], stage: str) -> list[Map]:
-    with opening(run) as opened:
+    with open_parts(run) as opened:
 
         def work(some: Sequence[tuple[Case, str]]) -> Any:
             from mmedpo.models.attention_maps import attention_maps
@@ -80,7 +80,7 @@ def _maps(run: RunContext, model: Backbone, asked: list[tuple[Case, str]], stage
             return [[[float(f"{value:.5g}") for value in row] for row in heat] for heat in heats]
 
         over = ["over the image"]  # what the maps lie over; part of what they are remembered by
-        slices = by_slice(run, model, asked, work, _heats, stage=stage, facts=over, lower="evaluate.attention")
+        slices = work_by_slice(run, model, asked, work, _heats, stage=stage, facts=over, lower="evaluate.attention")
     return [heat for some in slices for heat in some]
 
 

@@ -120,7 +120,7 @@ def ours(item: WeightedPair, images: PairImages) -> dict[str, Any]:
     return {"relevance": item.score.relevance, "weight": item.weight, "mmedpo": json_line(more)}
 
 
-def weighted(pairs: Iterable[WeightedPair]) -> bool:
+def has_weights(pairs: Iterable[WeightedPair]) -> bool:
     """Tell whether any pair has a weight that is not 1."""
     return any(item.weight != 1 for item in pairs)
 

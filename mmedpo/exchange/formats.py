@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mmedpo.core.records import WeightedPair, to_json
-from mmedpo.exchange.format import PairFormat, PairImages, facts, ours, weighted, write_parquet
+from mmedpo.exchange.format import PairFormat, PairImages, facts, has_weights, ours, write_parquet
 from mmedpo.store.run_folder import json_line, write_json, write_text
 
 PARQUET = "data/train-00000-of-00001.parquet"  # where the Hub and `datasets` look for a table
@@ -51,7 +51,7 @@ class TrlFormat(PairFormat):
     def lost(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
         """Yield that TRL has one image for both sides and no weights."""
         yield from super().lost(pairs)
-        if weighted(pairs):
+        if has_weights(pairs):
             yield "TRL's DPOTrainer has no weight per pair: it ignores the column `weight`"
 
 
@@ -83,7 +83,7 @@ class MsSwiftFormat(PairFormat):
         """Yield that ms-swift has no weights, and since when it has rejected messages."""
         yield from super().lost(pairs)
         yield "needs ms-swift 3.8 or newer, which reads `rejected_messages` and `rejected_images`"
-        if weighted(pairs):
+        if has_weights(pairs):
             yield "ms-swift has no weight per pair: it drops the column `weight`"
 
 
@@ -117,7 +117,7 @@ class LlamaFactoryFormat(PairFormat):
     def lost(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
         """Yield that LLaMA-Factory has one image for both sides and no weights."""
         yield from super().lost(pairs)
-        if weighted(pairs):
+        if has_weights(pairs):
             yield "LLaMA-Factory has no weight per pair: it ignores the column `weight`"
 
 

@@ -7,26 +7,26 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from mmedpo.core.privacy import private
+from mmedpo.core.privacy import private_files
 from mmedpo.errors import RecipeError
 from mmedpo.models.saving import export_backbone
 from mmedpo.recipe.of_run import is_restricted, load_run
 from mmedpo.registry.contracts import Backbone
-from mmedpo.registry.discovery import load, resolve
+from mmedpo.registry.discovery import load_part, resolve_part
 from mmedpo.store.result_keys import adapter_of
 
 
 def merge_run(folder: Path, out: Path) -> None:
     """Write a run's backbone with the trained adapter merged into it. Raises DataError when there is no adapter."""
     adapter = adapter_of(folder)
-    with private(is_restricted(folder)):
+    with private_files(is_restricted(folder)):
         export_backbone(load_run(folder).recipe.backbone, out, adapter)
 
 
 def convert_checkpoint(use: str, checkpoint: str, out: Path) -> None:
     """Write a checkpoint that the backbone part `use` reads. Raises RecipeError when the part takes none."""
     try:
-        cls = cast(type[Backbone], load(resolve("backbone", use)))
+        cls = cast(type[Backbone], load_part(resolve_part("backbone", use)))
     except LookupError as error:
         raise RecipeError(f"--backbone: {error}") from error
     options: dict[str, Any] = {"checkpoint": checkpoint}

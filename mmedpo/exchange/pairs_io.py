@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from mmedpo.core.privacy import close_to_others, private
+from mmedpo.core.privacy import close_to_others, private_files
 from mmedpo.core.records import GIVEN, Drop, Pair, Remark, WeightedPair, to_json
 from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.exchange.cards import data_card
@@ -18,10 +18,10 @@ from mmedpo.exchange.formats import FORMS
 from mmedpo.models.adapters import forget_places
 from mmedpo.registry.conformance import left_out
 from mmedpo.registry.contracts import Reader
-from mmedpo.registry.discovery import load, resolve, suggest
+from mmedpo.registry.discovery import load_part, resolve_part, suggest
 from mmedpo.store.pairs_file import read_pairs
 from mmedpo.store.result_keys import adapter_of
-from mmedpo.store.run_folder import emerging, json_line, read_json, write_text
+from mmedpo.store.run_folder import json_line, read_json, write_folder_whole, write_text
 
 ADAPTER = "peft"  # beside the forms of pairs
 
@@ -57,7 +57,7 @@ def export_run(run: Path, use: str, out: Path) -> ExportResult:
     if not known:
         raise DataError(f"{run}: is no run folder; it has no run.json")
     restricted = sum(item.pair.case.restricted for item in kept)
-    with private(bool(restricted)), emerging(out) as folder:
+    with private_files(bool(restricted)), write_folder_whole(out) as folder:
         form.write(kept, folder)
         license = _license(known["recipe"]["data"]["use"])
         card = data_card(kept, known, license=license, table=form.table, lost=lost)
@@ -77,7 +77,7 @@ def _export_adapter(run: Path, out: Path) -> ExportResult:
     """Copy the adapter and its card; nothing in them tells where they were made."""
     adapter = adapter_of(run)
     restricted = sum(item.pair.case.restricted for item in read_pairs(run))
-    with private(bool(restricted)), emerging(out) as folder:
+    with private_files(bool(restricted)), write_folder_whole(out) as folder:
         shutil.copytree(adapter, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
         forget_places(folder)
         if restricted:
@@ -88,7 +88,7 @@ def _export_adapter(run: Path, out: Path) -> ExportResult:
 def _license(reader: str) -> str:
     """Return the licence of what a reader reads, or "" where it depends or the reader is not installed here."""
     try:
-        return cast(type[Reader], load(resolve("reader", reader))).license
+        return cast(type[Reader], load_part(resolve_part("reader", reader))).license
     except (LookupError, PluginError):
         return ""
 
@@ -117,7 +117,7 @@ def import_pairs(root: Path, recipe: Path) -> ImportResult:
     """
     if recipe.exists():
         raise RecipeError(f"{recipe}: is there already; name a new file")
-    cls = cast(type[Reader], load(resolve("reader", "pairs")))
+    cls = cast(type[Reader], load_part(resolve_part("reader", "pairs")))
     options: dict[str, Any] = {"root": root}
     items = list(cls.model_validate(options).read())
     pairs = [item for item in items if isinstance(item, Pair)]

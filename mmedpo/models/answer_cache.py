@@ -11,7 +11,7 @@ from mmedpo.core.records import Case, digest
 from mmedpo.registry.conformance import check_answers
 from mmedpo.registry.contracts import AnswerStore, Encoding, LiveBackbone
 from mmedpo.registry.discovery import PluginInfo
-from mmedpo.registry.fingerprint import content
+from mmedpo.registry.fingerprint import content_json
 
 
 def _of_the_model(name: str) -> Any:
@@ -48,7 +48,7 @@ class CachedBackbone(LiveBackbone):
     ) -> list[str]:
         """Answer each case, by its own seed where it is sampled; see `LiveBackbone.answer`."""
         how = {"max_new_tokens": max_new_tokens, "temperature": temperature}
-        asked = [content(case) for case in cases]
+        asked = [content_json(case) for case in cases]
         drawn: Sequence[int | None] = seeds or [None] * len(cases)
         keys = [
             digest("answer, and whether cut", self._key, how, case, seed)

@@ -85,7 +85,7 @@ class TransformersBackbone(LiveBackbone):
     def encode(self, image: ImageRef, question: str, answer: str) -> Encoding:
         """Encode one side for training."""
         prompt = self.prompt(image, question)
-        reply = [*plain_ids(self.tokenizer, self.lead + answer), self.end]
+        reply = [*tokenize_plain(self.tokenizer, self.lead + answer), self.end]
         types = None if prompt.token_types is None else [*prompt.token_types, *[0] * len(reply)]
         identity = image.sha256 or pixel_hash(image.load())
         return Encoding([*prompt.ids, *reply], len(prompt.ids), prompt.vision, identity, types)
@@ -184,13 +184,13 @@ class TransformersBackbone(LiveBackbone):
         return tensor.to(self.model.dtype) if tensor.is_floating_point() else tensor
 
 
-def plain_ids(tokenizer: Any, text: str) -> list[int]:
+def tokenize_plain(tokenizer: Any, text: str) -> list[int]:
     """Tokenize what a person wrote: a "</s>" or "<image>" in it is text like any other."""
     return tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
 
 
 @contextmanager
-def closing(live: TransformersBackbone) -> Iterator[TransformersBackbone]:
+def release_backbone(live: TransformersBackbone) -> Iterator[TransformersBackbone]:
     """Yield a live backbone and let go of its model afterwards, so that the next stage has the memory."""
     import torch
 

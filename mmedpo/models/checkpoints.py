@@ -33,7 +33,7 @@ def read_config(checkpoint: str) -> dict[str, Any]:
 
     if not Path(checkpoint).exists() and not HUB_ID.fullmatch(checkpoint):
         raise DataError(f"{checkpoint}: there is no such folder")
-    with explained(checkpoint):
+    with explain_load_errors(checkpoint):
         config, _ = PreTrainedConfig.get_config_dict(checkpoint)
     if not isinstance(config, dict):
         raise DataError(f"{checkpoint}: its config.json holds no JSON object")
@@ -53,7 +53,7 @@ def load_model(kind: Any, checkpoint: str, setting: Setting, **options: Any) -> 
     disable_progress_bar()  # theirs would go through the middle of ours
     require_no_pointers(checkpoint)
     options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # named below, transformers names none
-    with explained(checkpoint):
+    with explain_load_errors(checkpoint):
         model, report = kind.from_pretrained(
             checkpoint, dtype=setting.dtype, device_map={"": setting.device}, **options
         )
@@ -65,7 +65,7 @@ def load_model(kind: Any, checkpoint: str, setting: Setting, **options: Any) -> 
 
 
 @contextmanager
-def explained(checkpoint: str) -> Iterator[None]:
+def explain_load_errors(checkpoint: str) -> Iterator[None]:
     """Turn what transformers raises over a checkpoint's files into a DataError."""
     import torch
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mmedpo.registry.contracts import Backbone, LiveBackbone, Setting
-from mmedpo.store.run_folder import emerging
+from mmedpo.store.run_folder import write_folder_whole
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def write_plain(out: Path) -> Iterator[Callable[[LiveBackbone], None]]:
 
     Refuses an `out` that holds something before anything is loaded.
     """
-    with emerging(out) as partial:
+    with write_folder_whole(out) as partial:
         yield lambda live: _write(live, partial)
 
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.privacy import private
+from mmedpo.core.privacy import private_files
 from mmedpo.core.records import Case, Pair, Side
 from mmedpo.core.usage import Usage
 from mmedpo.curate import stages
 from mmedpo.endpoints.ledger import FILE, Budget, SpendingLedger, as_json
 from mmedpo.endpoints.locality import host_of, may_go
-from mmedpo.endpoints.token_bounds import filler
+from mmedpo.endpoints.token_bounds import make_filler
 from mmedpo.recipe.model import LoadedRecipe
-from mmedpo.registry.conformance import blaming
+from mmedpo.registry.conformance import blame_part
 from mmedpo.registry.contracts import Dispreference, Part
 from mmedpo.registry.discovery import PluginInfo
 from mmedpo.runtime.context import RunContext
@@ -63,13 +63,15 @@ class CostEstimate:
         return sum((line.need for line in self.lines), Usage())
 
 
-def estimate(loaded: LoadedRecipe, folder: Path, limit: int | None = None) -> CostEstimate:
+def estimate_cost(loaded: LoadedRecipe, folder: Path, limit: int | None = None) -> CostEstimate:
     """Count the calls, tokens and money that a recipe can need at most. Loads no model and needs no key."""
     recipe = loaded.recipe
-    with tempfile.TemporaryDirectory() as place, private(wanted=False):
+    with tempfile.TemporaryDirectory() as place, private_files(wanted=False):
         journal = Journal(Path(place) / "journal.sqlite")
         try:
-            records = stages.read(RunContext(loaded, Path(place), journal, lambda event: None, limit), recipe.data)
+            records = stages.read_records(
+                RunContext(loaded, Path(place), journal, lambda event: None, limit), recipe.data
+            )
         finally:
             journal.close()
     cases, pairs = stages.only_cases(records), stages.only_pairs(records)
@@ -93,7 +95,7 @@ def _lines(found: PluginInfo, part: Any, items: Sequence[Any], budget: Budget | 
     if not items:
         return
     spending = SpendingLedger(budget or Budget())
-    with blaming(found, "--limit"):
+    with blame_part(found, "--limit"):
         needs = list(part.needs(items))
     for endpoint, need in needs:
         money = spending.priced(endpoint.model, need.tokens, endpoint.price_share).money
@@ -106,7 +108,7 @@ def _lines(found: PluginInfo, part: Any, items: Sequence[Any], budget: Budget | 
 
 def _placeholders(maker: Dispreference, case: Case) -> list[Pair]:
     """Make the pairs that a dispreference can make of a case at most, each with the longest answer it may have."""
-    answer = filler(maker.longest_answer) if maker.makes == "text" else case.answer
+    answer = make_filler(maker.longest_answer) if maker.makes == "text" else case.answer
     chosen, rejected = Side(case.image, case.answer), Side(case.image, answer)
     return [
         Pair(case, chosen, rejected, maker.makes, made_by=maker.use, number=number)

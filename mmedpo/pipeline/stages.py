@@ -11,28 +11,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.disk import writing
-from mmedpo.core.privacy import private
+from mmedpo.core.disk import guard_writes
+from mmedpo.core.privacy import private_files
 from mmedpo.core.records import Case, Pair, WeightedPair, digest
 from mmedpo.curate import detector, stages
 from mmedpo.errors import BatchPending, DataError, MmedpoError, RecipeError
-from mmedpo.evaluate.evaluation import evaluate, keep_apart, trained_images
+from mmedpo.evaluate.evaluation import check_overlap, evaluate_models, trained_images
 from mmedpo.events import Event, RunFinished
 from mmedpo.pipeline.wanted import adapter_key, lay_out, measures_key
 from mmedpo.recipe.checks import READY
-from mmedpo.recipe.model import EvaluateOptions, LoadedRecipe, Recipe, as_written
+from mmedpo.recipe.model import STAGES, EvaluateOptions, LoadedRecipe, Recipe, dump_recipe
 from mmedpo.recipe.of_run import is_restricted, load_run
-from mmedpo.registry.conformance import blaming
+from mmedpo.registry.conformance import blame_part
 from mmedpo.registry.contracts import Observer
-from mmedpo.report import write_report
-from mmedpo.runtime.context import STAGES, RunContext, opening, provenance
-from mmedpo.runtime.processes import rank, together, world
+from mmedpo.report.page import write_report
+from mmedpo.runtime.context import RunContext, open_parts, provenance
+from mmedpo.runtime.processes import end_process_group, get_rank, get_world_size
 from mmedpo.store.image_places import STARTED_IN, started_in
 from mmedpo.store.journal import Journal
 from mmedpo.store.pairs_file import read_pairs
-from mmedpo.store.result_keys import claim, set_aside
-from mmedpo.store.run_folder import locked, read_json, write_json, write_text
-from mmedpo.train.launch import launch
+from mmedpo.store.result_keys import claim_result, set_aside
+from mmedpo.store.run_folder import lock_folder, read_json, write_json, write_text
+from mmedpo.train.launch import launch_training
 from mmedpo.train.reference import ReferenceJournal, reference_keys
 
 
@@ -57,16 +57,16 @@ def run_folder(loaded: LoadedRecipe, limit: int | None = None) -> Path:
     return output if limit is None else output.with_name(f"{output.name}-limit-{limit}")
 
 
-def run(
+def run_recipe(
     loaded: LoadedRecipe, see: Callable[[Event], None], *, until: str = STAGES[-1], limit: int | None = None
 ) -> RunResult:
     """Carry out a recipe up to a stage, going on where an earlier run of it stopped."""
-    if world() > 1:
+    if get_world_size() > 1:
         raise RecipeError(
             "`mmedpo run` is one process: set train.launch, or launch `-m mmedpo train RUN` once a run has its pairs"
         )
     with working(loaded, see, run_folder(loaded, limit), limit) as this:
-        records = stages.read(this, this.recipe.data)
+        records = stages.read_records(this, this.recipe.data)
         lay_out(this, records)  # before run.json says that it is this recipe's folder
         with _telling_why_it_stops(this):
             return _carry_out(this, records, until)
@@ -116,10 +116,10 @@ def working(
 ) -> Iterator[RunContext]:
     """Hold the run folder and the journal, and let the recipe's observers watch."""
     with ExitStack() as stack:
-        with writing(folder):
+        with guard_writes(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(private(wanted=restricted_by(loaded.recipe)))
-        stack.enter_context(locked(folder))
+        stack.enter_context(private_files(wanted=restricted_by(loaded.recipe)))
+        stack.enter_context(lock_folder(folder))
         journal = Journal(loaded.recipe.journal or folder.parent / "journal.sqlite")
         stack.callback(journal.close)
         this = RunContext(loaded, folder, journal, see, limit)
@@ -160,30 +160,30 @@ def _curate(this: RunContext, records: list[Case | Pair], last: int) -> list[Wei
         this.did = True  # reading is done in every run
         return []
     if recipe.evaluate and recipe.evaluate.strict_split:
-        keep_apart(this, recipe.evaluate, records)
+        check_overlap(this, recipe.evaluate, records)
     cases, pairs = stages.only_cases(records), stages.only_pairs(records)
     if pairs and (idle := [key for key in READY if getattr(recipe, key)]):  # a reader that does not say what it yields
         ready = f"{this.found(recipe.data)} reads ready pairs"
         raise RecipeError(f"{this.loaded.name}: {ready}, so {', '.join(idle)} would not be used; leave it out")
     if cases:
         if recipe.detector:
-            this.detector = detector.teach(this)
-        cases = stages.localize(this, recipe.localize, cases)
+            this.detector = detector.train_localizer(this)
+        cases = stages.localize_cases(this, recipe.localize, cases)
         if last < STAGES.index("disprefer"):
             return []
         if not recipe.disprefer:
             raise RecipeError(f"{this.loaded.name}: the data are cases; 'disprefer:' must say who makes pairs of them")
-        pairs = stages.disprefer(this, recipe.disprefer, cases)
+        pairs = stages.disprefer_cases(this, recipe.disprefer, cases)
     if last < STAGES.index("score"):
         return []
-    rated = stages.score(this, recipe.score, pairs)
-    return stages.weigh(this, rated) if last >= STAGES.index("weigh") else []
+    rated = stages.score_pairs(this, recipe.score, pairs)
+    return stages.weigh_pairs(this, rated) if last >= STAGES.index("weigh") else []
 
 
 def train_detector(loaded: LoadedRecipe, see: Callable[[Event], None]) -> tuple[Path, dict[str, Any]]:
     """Train the recipe's localizer and nothing else; return its checkpoint and what is known of it."""
     with working(loaded, see, run_folder(loaded), None) as this:
-        facts = detector.teach(this)
+        facts = detector.train_localizer(this)
         learnt = detector.learner(this).learnt
         assert learnt is not None
         return learnt, facts
@@ -198,12 +198,15 @@ def train_again(folder: Path, see: Callable[[Event], None]) -> Path:
     if loaded.recipe.train is None:
         raise RecipeError(f"{folder}: its recipe has no 'train:'")
     limit = read_json(folder / "run.json")["limit"]
-    with together(), working(loaded, see, folder, limit) if rank() == 0 else following(loaded, folder, limit) as this:
+    with (
+        end_process_group(),
+        working(loaded, see, folder, limit) if get_rank() == 0 else following(loaded, folder, limit) as this,
+    ):
         weighted = read_pairs(folder)
         if any(item.pair.case.restricted for item in weighted):
             this.keep_private()
         adapter = train(this, weighted)
-        if rank() == 0 and not (adapter / "README.md").exists():  # nobody has measured this one yet
+        if get_rank() == 0 and not (adapter / "README.md").exists():  # nobody has measured this one yet
             _write_cards(this, weighted, read_json(folder / "training.json")["summary"], {})
         return adapter
 
@@ -213,7 +216,7 @@ def following(loaded: LoadedRecipe, folder: Path, limit: int | None) -> Iterator
     """Work beside the process that holds the run folder: read the journal, tell nobody, write nothing."""
     journal = Journal(loaded.recipe.journal or folder.parent / "journal.sqlite")
     try:
-        with private(wanted=is_restricted(folder)):
+        with private_files(wanted=is_restricted(folder)):
             yield RunContext(loaded, folder, journal, lambda event: None, limit)
     finally:
         journal.close()
@@ -224,39 +227,39 @@ def train(this: RunContext, weighted: list[WeightedPair]) -> Path:
     recipe, folder = this.recipe, this.folder
     assert recipe.train is not None
     key = adapter_key(this)
-    if rank() == 0:
-        claim(folder, "adapter", key)
+    if get_rank() == 0:
+        claim_result(folder, "adapter", key)
     done = read_json(folder / "training.json")
     if done and done["key"] == key and (folder / "adapter" / "adapter_config.json").exists():
         this.finish("train", Counter(done["summary"].get("counts", {})))
         return folder / "adapter"
     this.did = True
-    if rank() == 0:
+    if get_rank() == 0:
         set_aside(folder, "measures")  # of an adapter that is gone
-    if recipe.train.launch and world() == 1:
-        launch(recipe.train.launch, this.setting.device, folder)
+    if recipe.train.launch and get_world_size() == 1:
+        launch_training(recipe.train.launch, this.setting.device, folder)
     else:
         _fit(this, weighted, key)
-    if rank() == 0:
+    if get_rank() == 0:
         this.finish("train", Counter(read_json(folder / "training.json")["summary"].get("counts", {})))
     return folder / "adapter"
 
 
 def _fit(this: RunContext, weighted: list[WeightedPair], key: str) -> None:
     """Train in this process, and in those beside it."""
-    from mmedpo.train.fit import train as fit  # torch and trl: not when there is nothing to train
+    from mmedpo.train.fit import train_adapter as fit  # torch and trl: not when there is nothing to train
 
     recipe, folder = this.recipe, this.folder
     assert recipe.train is not None
-    if rank() == 0:
-        _forget_other_training(folder, f"{key} in {world()}")  # a step of more processes has more pairs
+    if get_rank() == 0:
+        _forget_other_training(folder, f"{key} in {get_world_size()}")  # a step of more processes has more pairs
     lower = "train.batch_size"
-    with opening(this) as opened, blaming(this.found(recipe.backbone), lower), writing(folder):
-        table = _reference(this, weighted) if rank() == 0 else {}
+    with open_parts(this) as opened, blame_part(this.found(recipe.backbone), lower), guard_writes(folder):
+        table = _reference(this, weighted) if get_rank() == 0 else {}
         summary = fit(
             weighted, opened(recipe.backbone), recipe.train, folder, this.setting, this.see, precomputed=table
         )
-    if rank() == 0:
+    if get_rank() == 0:
         write_json(folder / "training.json", {"key": key, "summary": summary})
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
@@ -283,8 +286,8 @@ def _evaluate(
     this: RunContext, options: EvaluateOptions, trained: Path | None, weighted: Sequence[WeightedPair]
 ) -> dict[str, Any]:
     """Measure before and after, and write measures.json when it says something new."""
-    claim(this.folder, "measures", measures_key(this))
-    measured = evaluate(this, options, trained, weighted)
+    claim_result(this.folder, "measures", measures_key(this))
+    measured = evaluate_models(this, options, trained, weighted)
     result = {**measured, "training_images": len(trained_images(weighted)), "scoring": this.scoring}
     if read_json(this.folder / "measures.json") != result:
         this.did = True
@@ -300,7 +303,7 @@ def _write_cards(
 
     told = read_json(this.folder / "run.json") or {}  # of the stages before, where training alone is done
     stages = {"flow": told.get("flow", {}) | this.flow, "scoring": this.scoring or told.get("scoring", {})}
-    known = {"recipe": as_written(this.loaded), **stages, **provenance(this.loaded)}
+    known = {"recipe": dump_recipe(this.loaded), **stages, **provenance(this.loaded)}
     cards: dict[Path, str] = {}
     if weighted:
         cards[this.folder / "data_card.md"] = data_card(weighted, known, license=this.recipe.data.license)
@@ -313,7 +316,7 @@ def _write_cards(
 
 def write_run_file(this: RunContext, state: str) -> None:
     """Write run.json: what was asked, with which versions, on which machine, and how cases flowed."""
-    recipe = as_written(this.loaded)
+    recipe = dump_recipe(this.loaded)
     write_json(
         this.folder / "run.json",
         {

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from mmedpo.core.privacy import private
+from mmedpo.core.privacy import private_files
 from mmedpo.errors import BatchPending
-from mmedpo.evaluate.comparison import compare
+from mmedpo.evaluate.comparison import compare_runs
 from mmedpo.events import Event
-from mmedpo.pipeline.stages import RunResult, run
+from mmedpo.pipeline.stages import RunResult, run_recipe
 from mmedpo.recipe.of_run import is_restricted
-from mmedpo.recipe.planning import PlannedRun, plan
+from mmedpo.recipe.planning import PlannedRun
 from mmedpo.store.run_folder import write_json
-
-__all__ = ["TABLE", "PlannedRun", "plan", "run_variants", "table"]
 
 TABLE = "variants.json"
 
@@ -40,7 +38,7 @@ def run_variants(
             continue
         began(one)
         try:
-            results.setdefault(one.variant, []).append(run(one.loaded, see, until=until, limit=limit))
+            results.setdefault(one.variant, []).append(run_recipe(one.loaded, see, until=until, limit=limit))
         except BatchPending as wait:
             waiting.append((one, "; ".join(wait.told)))
     if waiting:
@@ -61,15 +59,15 @@ def table(results: dict[str, list[RunResult]]) -> dict[str, list[dict[str, Any]]
         return {}
     named = [",".join(str(result.folder) for result in found) for found in trained.values()]
     compared = {
-        "against the start": list(_named(compare(named, start=True), list(trained))),
-        "against the first": list(_named(compare(named), list(trained))) if len(named) > 1 else [],
+        "against the start": list(_named(compare_runs(named, start=True), list(trained))),
+        "against the first": list(_named(compare_runs(named), list(trained))) if len(named) > 1 else [],
         "overlap": [
             {"method": name, "run": str(result.folder), **result.measures["overlap"]}
             for name, found in trained.items()
             for result in found
         ],
     }
-    with private(any(is_restricted(result.folder) for found in trained.values() for result in found)):
+    with private_files(any(is_restricted(result.folder) for found in trained.values() for result in found)):
         write_json(page, compared)
     return compared
 

@@ -7,21 +7,22 @@ from hashlib import sha256
 from typing import Any
 
 from mmedpo.core.records import Case, Pair, digest
-from mmedpo.recipe.model import as_written
+from mmedpo.recipe.model import dump_recipe
+from mmedpo.registry.content_hash import hash_path
 from mmedpo.registry.contracts import Part
-from mmedpo.registry.fingerprint import content, part_hash, path_hash
+from mmedpo.registry.fingerprint import content_json, hash_part
 from mmedpo.runtime.context import RunContext
-from mmedpo.store.result_keys import claim
+from mmedpo.store.result_keys import claim_result
 
 
 def lay_out(run: RunContext, records: Sequence[Case | Pair]) -> None:
     """Leave in the run folder the results that belong to its recipe and these records, and set the others aside."""
     folder, recipe = run.folder, run.recipe
-    run.did |= claim(folder, "pairs", pairs_key(run, records))
+    run.did |= claim_result(folder, "pairs", pairs_key(run, records))
     there = (folder / "pairs.jsonl").exists()
-    run.did |= claim(folder, "adapter", adapter_key(run) if there and recipe.train else None)
+    run.did |= claim_result(folder, "adapter", adapter_key(run) if there and recipe.train else None)
     ready = there and (recipe.train is None or (folder / "adapter" / "adapter_config.json").exists())
-    run.did |= claim(folder, "measures", measures_key(run) if ready and recipe.evaluate else None)
+    run.did |= claim_result(folder, "measures", measures_key(run) if ready and recipe.evaluate else None)
 
 
 def pairs_key(run: RunContext, records: Sequence[Case | Pair]) -> str:
@@ -30,11 +31,11 @@ def pairs_key(run: RunContext, records: Sequence[Case | Pair]) -> str:
     parts: list[Part] = [*recipe.localize, *recipe.disprefer, *recipe.score]
     if any(getattr(part, "needs_backbone", False) for part in parts):
         parts.append(recipe.backbone)
-    learned = recipe.detector and as_written(run.loaded)["detector"]
+    learned = recipe.detector and dump_recipe(run.loaded)["detector"]
     if learned:  # its checkpoint is made on the way
         parts = [part for part in parts if part not in recipe.localize]
-    seen = digest([content(record) for record in records])
-    how = [recipe.localized, recipe.unrated, learned, as_written(run.loaded)["localize"]]
+    seen = digest([content_json(record) for record in records])
+    how = [recipe.localized, recipe.unrated, learned, dump_recipe(run.loaded)["localize"]]
     return run.key(recipe.weigh, "pairs", seen, how, _hashes(run, parts))
 
 
@@ -48,8 +49,8 @@ def measures_key(run: RunContext) -> str:
     """Hash what the measures are made from: the adapter and the pairs in the folder, and what is asked."""
     options = run.recipe.evaluate
     assert options is not None
-    adapter = path_hash(str(run.folder / "adapter"), run.journal) if run.recipe.train else None
-    asked = as_written(run.loaded)["evaluate"]
+    adapter = hash_path(str(run.folder / "adapter"), run.journal) if run.recipe.train else None
+    asked = dump_recipe(run.loaded)["evaluate"]
     parts = _hashes(run, [*options.measure, *options.probe])
     return run.key(run.recipe.backbone, "measures", adapter, pairs_hash(run), asked, parts)
 
@@ -60,4 +61,4 @@ def pairs_hash(run: RunContext) -> str:
 
 
 def _hashes(run: RunContext, parts: Sequence[Part]) -> list[Any]:
-    return [part_hash(part, run.found(part), run.journal) for part in parts]
+    return [hash_part(part, run.found(part), run.journal) for part in parts]

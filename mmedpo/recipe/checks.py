@@ -8,7 +8,7 @@ from mmedpo.endpoints.options import endpoints_in
 from mmedpo.recipe.model import LoadedRecipe, Recipe
 from mmedpo.recipe.yaml import Keys
 from mmedpo.registry.contracts import Part
-from mmedpo.registry.path_options import paths_in, unfilled
+from mmedpo.registry.path_options import find_unfilled, paths_in
 
 Mistakes = Iterator[tuple[Keys, str]]
 READY = ("localize", "detector", "disprefer")  # what makes pairs; nothing is left for it where the data are pairs
@@ -18,7 +18,7 @@ def contradictions(loaded: LoadedRecipe) -> Mistakes:
     """Find keys that are right alone and wrong together."""
     recipe = loaded.recipe
     for named in paths_in(recipe):
-        if wrong := unfilled(named.path):
+        if wrong := find_unfilled(named.path):
             yield named.keys, wrong
     yield from _unpriced(recipe)
     yield from _untaught(recipe)

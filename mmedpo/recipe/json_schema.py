@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from mmedpo.recipe.model import DEFAULTS, LISTS, SLOTS, DetectorOptions, EvaluateOptions, Recipe, RecipeSection
-from mmedpo.registry.discovery import PluginInfo, find
+from mmedpo.registry.discovery import PluginInfo, find_parts
 from mmedpo.registry.inspection import probe_all
 
 SECTIONS: dict[str, type[RecipeSection]] = {"evaluate": EvaluateOptions, "detector": DetectorOptions}
@@ -29,7 +29,7 @@ VARIANTS = {
 
 def recipe_schema() -> dict[str, Any]:
     """Return the schema; a part that cannot be imported is listed under `$comment` and left out."""
-    parts = find()
+    parts = find_parts()
     answers = probe_all(parts)
     definitions: dict[str, Any] = {}
     failed = [answer["error"] for answer in answers if "error" in answer]

@@ -14,23 +14,12 @@ from pydantic import BaseModel, ValidationError
 from mmedpo.errors import MmedpoError, PluginError, RecipeError
 from mmedpo.recipe import yaml
 from mmedpo.recipe.checks import contradictions, unused
-from mmedpo.recipe.model import DEFAULTS, HOLDERS, LISTS, PLAN, SLOTS, LoadedRecipe, Recipe, as_written
+from mmedpo.recipe.model import DEFAULTS, HOLDERS, LISTS, PLAN, SLOTS, LoadedRecipe, Recipe
 from mmedpo.recipe.overrides import apply, models_in, put, without_nulls
 from mmedpo.recipe.yaml import Keys, YamlDocument
 from mmedpo.registry.contracts import Part
-from mmedpo.registry.discovery import PluginInfo, load, resolve, suggest
-from mmedpo.registry.path_options import at_home
-
-__all__ = [
-    "LoadedRecipe",
-    "Recipe",
-    "RecipeVariant",
-    "as_written",
-    "load_recipe",
-    "load_variants",
-    "read_recipe",
-    "reload_recipe",
-]
+from mmedpo.registry.discovery import PluginInfo, load_part, resolve_part, suggest
+from mmedpo.registry.path_options import expand_home
 
 
 @dataclass(frozen=True)
@@ -76,7 +65,7 @@ def in_lines(messages: Sequence[str]) -> str:
 
 def read_recipe(path: Path) -> YamlDocument:
     """Read a recipe's file. Raises RecipeError with the place when it is none."""
-    tree = yaml.read(path)
+    tree = yaml.read_yaml(path)
     if not isinstance(tree.values, dict):
         raise RecipeError(f"{tree.place(())}: a recipe is a mapping that starts with 'output:' or 'data:'")
     return tree
@@ -154,7 +143,7 @@ def _at_home(value: Any, path: Keys, mistakes: _MistakeList) -> Any:
     if isinstance(value, list):
         return [_at_home(item, (*path, index), mistakes) for index, item in enumerate(value)]
     try:
-        return at_home(value) if isinstance(value, str) else value
+        return expand_home(value) if isinstance(value, str) else value
     except ValueError as error:
         mistakes.add(path, str(error))
         return value
@@ -237,8 +226,8 @@ def _make_part(
         mistakes.add(path, f"a {kind} is written {{use: NAME, option: value, ...}}")
         return None
     try:
-        part = resolve(kind, item["use"])
-        cls = load(part)
+        part = resolve_part(kind, item["use"])
+        cls = load_part(part)
     except LookupError as error:
         mistakes.add((*path, "use"), str(error))
         return None

@@ -163,7 +163,7 @@ class LoadedRecipe:
                 yield from (((*path, index), part) for index, part in enumerate(held or ()))
 
 
-def as_written(loaded: LoadedRecipe) -> dict[str, Any]:
+def dump_recipe(loaded: LoadedRecipe) -> dict[str, Any]:
     """Return the resolved recipe as the plain values that a YAML file would hold, defaults included."""
     written: dict[str, Any] = _written(loaded.recipe, loaded.found)
     return written

@@ -20,7 +20,7 @@ def apply(text: str, tree: YamlDocument) -> None:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise RecipeError(f"{here}: an override is written key=value, for example train.epochs=1")
-    put(name, yaml.parse(value, here).values, here, tree)
+    put(name, yaml.parse_yaml(value, here).values, here, tree)
 
 
 def put(name: str, value: Any, here: str, tree: YamlDocument) -> None:

@@ -25,7 +25,7 @@ class PlannedRun:
     start: PlannedRun | None = None  # whose adapter it begins with
 
 
-def plan(path: Path, overrides: Sequence[str] = ()) -> list[PlannedRun]:
+def plan_runs(path: Path, overrides: Sequence[str] = ()) -> list[PlannedRun]:
     """Check every variant and return the runs in order, all variants of a seed together; none without variants.
 
     Raises RecipeError that lists the mistakes of all of them.

@@ -47,7 +47,7 @@ class YamlDocument:
         return YamlDocument(deepcopy(self.values), dict(self.keys), dict(self.places), list(self.repeated))
 
 
-def read(path: Path) -> YamlDocument:
+def read_yaml(path: Path) -> YamlDocument:
     """Read a YAML file. Raises RecipeError with file, line and column when it is no YAML."""
     try:
         about = path.stat()
@@ -61,10 +61,10 @@ def read(path: Path) -> YamlDocument:
         raise RecipeError(f"{path}: there is no such file") from None
     except (OSError, ValueError) as error:
         raise RecipeError(f"{path}: cannot be read ({error})") from error
-    return parse(text, str(path))
+    return parse_yaml(text, str(path))
 
 
-def parse(text: str, name: str) -> YamlDocument:
+def parse_yaml(text: str, name: str) -> YamlDocument:
     """Parse YAML text; `name` stands for the file in messages."""
     node = _composed(text, name)
     tree = YamlDocument(None, places={(): f"{name}:1:1"})

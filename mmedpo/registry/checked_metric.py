@@ -9,10 +9,10 @@ from typing import Any
 
 from mmedpo.core import plain
 from mmedpo.core.records import Case
-from mmedpo.registry.conformance import blame, blaming, check_length
+from mmedpo.registry.conformance import blame_part, check_length, make_plugin_error
 from mmedpo.registry.contracts import Metric, Statistics
 from mmedpo.registry.discovery import PluginInfo
-from mmedpo.registry.statistics import totals
+from mmedpo.registry.statistics import sum_statistics
 
 
 class CheckedMetric:
@@ -25,32 +25,34 @@ class CheckedMetric:
 
     def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
         """Return the statistics of each case."""
-        with blaming(self.found, "--limit"):
+        with blame_part(self.found, "--limit"):
             rows = self.metric.measure(cases, answers)
         check_length(self.found, "measure", rows, len(cases))
         return [self._numbers(f"statistics of case {case.id!r}", row) for case, row in zip(cases, rows, strict=True)]
 
     def combine(self, statistics: Sequence[Statistics]) -> dict[str, float]:
         """Return the measures of a set of cases."""
-        with blaming(self.found, "--limit"):
+        with blame_part(self.found, "--limit"):
             measures = self.metric.combine(statistics)
         return self._numbers("what combine returned", measures)
 
     def cautions(self, before: Mapping[str, float], after: Mapping[str, float] | None) -> list[str]:
         """Return what must be said beside its measures."""
-        with blaming(self.found, "--limit"):
+        with blame_part(self.found, "--limit"):
             told = self.metric.cautions(before, after)
         if not isinstance(told, list | tuple) or not all(isinstance(line, str) for line in told):
-            raise blame(self.found, f"cautions returned {plain.shown(told)}, not a list of texts")
+            raise make_plugin_error(self.found, f"cautions returned {plain.describe_value(told)}, not a list of texts")
         return list(told)
 
     def check_additive(self, statistics: Sequence[Statistics]) -> None:
         """Require of a metric that says it is additive that sums of statistics give the measures of their cases."""
         if not self.additive or not statistics:
             return
-        one, other = self.combine(statistics), self.combine([totals(statistics)])
+        one, other = self.combine(statistics), self.combine([sum_statistics(statistics)])
         if one.keys() != other.keys() or not all(math.isclose(one[n], other[n], abs_tol=1e-9) for n in one):
-            raise blame(self.found, "says it is additive, but `combine` of summed statistics gives other measures")
+            raise make_plugin_error(
+                self.found, "says it is additive, but `combine` of summed statistics gives other measures"
+            )
 
     def why_nothing(self, cases: Sequence[Case], statistics: Sequence[Statistics]) -> str:
         """Say why none of the cases has a measure; empty where one has."""
@@ -62,12 +64,14 @@ class CheckedMetric:
 
     def _numbers(self, what: str, row: Any) -> dict[str, float]:
         if not isinstance(row, Mapping):
-            raise blame(self.found, f"{what} is {plain.shown(row)}, not a mapping of names to numbers")
+            raise make_plugin_error(
+                self.found, f"{what} is {plain.describe_value(row)}, not a mapping of names to numbers"
+            )
         made = {}
         for name, value in row.items():
             try:
-                made[plain.text(name)] = plain.number(value)
+                made[plain.require_text(name)] = plain.require_number(value)
             except ValueError as error:
-                message = f"{what}: {plain.shown(name)} is {error}; leave out what is not defined"
-                raise blame(self.found, message) from None
+                message = f"{what}: {plain.describe_value(name)} is {error}; leave out what is not defined"
+                raise make_plugin_error(self.found, message) from None
         return made

@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from mmedpo.core import plain
 from mmedpo.core.answers import Answer, was_cut
-from mmedpo.core.disk import explained
+from mmedpo.core.disk import explain_disk_error
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case, CaseKind, Drop, Pair, PairKind, Region, Remark, Score, Side
 from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError
@@ -24,13 +24,13 @@ from mmedpo.registry.discovery import PluginInfo
 Yielded = Case | Pair | Drop | Remark
 
 
-def blame(found: PluginInfo, message: str) -> PluginError:
+def make_plugin_error(found: PluginInfo, message: str) -> PluginError:
     """Make the error that names the plugin, its package and version."""
     return PluginError(f"{found}: {message}")
 
 
 @contextmanager
-def blaming(found: PluginInfo, lower: str) -> Iterator[None]:
+def blame_part(found: PluginInfo, lower: str) -> Iterator[None]:
     """Say whose error it was; for memory that ran out, say what to lower."""
     try:
         yield
@@ -39,7 +39,7 @@ def blaming(found: PluginInfo, lower: str) -> Iterator[None]:
     except Exception as error:
         if out_of_memory(error):
             raise RecipeError(f"out of memory in {found}: lower {lower}") from error
-        if refused := explained(error):
+        if refused := explain_disk_error(error):
             raise refused from error
         raise PluginError(f"{found} failed: {type(error).__name__}: {error}") from error
 
@@ -58,9 +58,9 @@ def out_of_memory(error: BaseException) -> bool:
 def check_length(found: PluginInfo, verb: str, results: Any, expected: int) -> None:
     """Require a list with one result an item."""
     if not isinstance(results, list | tuple):
-        raise blame(found, f"{verb} returned {type(results).__name__}, not a list")
+        raise make_plugin_error(found, f"{verb} returned {type(results).__name__}, not a list")
     if len(results) != expected:
-        raise blame(found, f"{verb} returned {len(results)} results for {expected} items")
+        raise make_plugin_error(found, f"{verb} returned {len(results)} results for {expected} items")
 
 
 def _plain(found: PluginInfo, what: str, check: Callable[[Any], Any], value: Any) -> Any:
@@ -68,21 +68,21 @@ def _plain(found: PluginInfo, what: str, check: Callable[[Any], Any], value: Any
     try:
         return check(value)
     except ValueError as error:
-        raise blame(found, f"{what} is {error}") from None
+        raise make_plugin_error(found, f"{what} is {error}") from None
 
 
-def as_json(found: PluginInfo, what: str, value: Any) -> dict[str, Any]:
+def check_json(found: PluginInfo, what: str, value: Any) -> dict[str, Any]:
     """Require a mapping of names to JSON values: notes, evidence, a summary."""
     if not isinstance(value, Mapping):
-        raise blame(found, f"{what} is {plain.shown(value)}, not a mapping")
-    made: dict[str, Any] = _plain(found, what, plain.json_value, value)
+        raise make_plugin_error(found, f"{what} is {plain.describe_value(value)}, not a mapping")
+    made: dict[str, Any] = _plain(found, what, plain.require_json, value)
     return made
 
 
 # --- readers -----------------------------------------------------------------------------------------------------
 
 
-def record(found: PluginInfo, item: Any) -> Yielded:
+def check_record(found: PluginInfo, item: Any) -> Yielded:
     """Require a case, a pair, a drop or a remark whose fields are what they say."""
     if isinstance(item, Case):
         return _case(found, item)
@@ -91,62 +91,68 @@ def record(found: PluginInfo, item: Any) -> Yielded:
     if isinstance(item, Drop):
         return _drop(found, item)
     if isinstance(item, Remark):
-        _plain(found, f"remark on case {plain.shown(item.case_id)}", plain.text, item.text)
+        _plain(found, f"remark on case {plain.describe_value(item.case_id)}", plain.require_text, item.text)
         return item
-    raise blame(found, f"read yielded {type(item).__name__}, not Case, Pair, Drop or Remark")
+    raise make_plugin_error(found, f"read yielded {type(item).__name__}, not Case, Pair, Drop or Remark")
 
 
 def _case(found: PluginInfo, case: Case) -> Case:
-    name = f"case {plain.shown(case.id)}" if not isinstance(case.id, str) else f"case {case.id!r}"
+    name = f"case {plain.describe_value(case.id)}" if not isinstance(case.id, str) else f"case {case.id!r}"
     for field in ("id", "question", "answer", "group"):
-        _plain(found, f"{field} of {name}", plain.text, getattr(case, field))
+        _plain(found, f"{field} of {name}", plain.require_text, getattr(case, field))
     if case.kind not in get_args(CaseKind):
-        raise blame(found, f"kind of {name} is {plain.shown(case.kind)}, not one of {', '.join(get_args(CaseKind))}")
+        raise make_plugin_error(
+            found, f"kind of {name} is {plain.describe_value(case.kind)}, not one of {', '.join(get_args(CaseKind))}"
+        )
     if not isinstance(case.restricted, bool):
-        raise blame(found, f"restricted of {name} is {plain.shown(case.restricted)}, not True or False")
+        raise make_plugin_error(
+            found, f"restricted of {name} is {plain.describe_value(case.restricted)}, not True or False"
+        )
     if not isinstance(case.about, list | tuple):
-        raise blame(found, f"about of {name} is {plain.shown(case.about)}, not a tuple of texts")
-    about = tuple(_plain(found, f"about of {name}", plain.text, label) for label in case.about)
+        raise make_plugin_error(found, f"about of {name} is {plain.describe_value(case.about)}, not a tuple of texts")
+    about = tuple(_plain(found, f"about of {name}", plain.require_text, label) for label in case.about)
     _picture(found, f"image of {name}", case.image)
     regions = tuple(check_regions(found, case, case.regions, "read"))
-    return replace(case, about=about, regions=regions, notes=as_json(found, f"notes of {name}", case.notes))
+    return replace(case, about=about, regions=regions, notes=check_json(found, f"notes of {name}", case.notes))
 
 
 def _picture(found: PluginInfo, what: str, picture: Any) -> None:
     if not (isinstance(picture, ImageRef) and isinstance(picture.path, str) and isinstance(picture.sha256, str)):
-        raise blame(found, f"{what} is {plain.shown(picture)}, not an ImageRef")
+        raise make_plugin_error(found, f"{what} is {plain.describe_value(picture)}, not an ImageRef")
 
 
 def _drop(found: PluginInfo, drop: Drop) -> Drop:
-    _plain(found, "case_id of a drop", plain.text, drop.case_id)
-    _plain(found, f"reason of the drop of case {drop.case_id!r}", plain.text, drop.reason)
+    _plain(found, "case_id of a drop", plain.require_text, drop.case_id)
+    _plain(found, f"reason of the drop of case {drop.case_id!r}", plain.require_text, drop.reason)
     return drop
 
 
 def _pair(found: PluginInfo, pair: Pair) -> Pair:
     """Require the types of a pair's own fields; what its sides say is checked when its images are known."""
     if not isinstance(pair.case, Case):
-        raise blame(found, f"case of a pair is {plain.shown(pair.case)}, not a Case")
+        raise make_plugin_error(found, f"case of a pair is {plain.describe_value(pair.case)}, not a Case")
     name = f"a pair of case {pair.case.id!r}"
     for which in ("chosen", "rejected"):
         side = getattr(pair, which)
         if not isinstance(side, Side):
-            raise blame(found, f"{which} side of {name} is {plain.shown(side)}, not a Side")
+            raise make_plugin_error(found, f"{which} side of {name} is {plain.describe_value(side)}, not a Side")
         _picture(found, f"{which} image of {name}", side.image)
-        _plain(found, f"{which} answer of {name}", plain.text, side.answer)
+        _plain(found, f"{which} answer of {name}", plain.require_text, side.answer)
     if pair.kind not in get_args(PairKind):
-        raise blame(found, f"kind of {name} is {plain.shown(pair.kind)}, not text or image")
+        raise make_plugin_error(found, f"kind of {name} is {plain.describe_value(pair.kind)}, not text or image")
     if not isinstance(pair.number, int) or not isinstance(pair.made_by, str):
-        raise blame(found, f"number and made_by of {name} are {pair.number!r} and {pair.made_by!r}: a number, a text")
+        raise make_plugin_error(
+            found, f"number and made_by of {name} are {pair.number!r} and {pair.made_by!r}: a number, a text"
+        )
     relevance = None if pair.relevance is None else _share(found, f"relevance of {name}", pair.relevance)
-    return replace(pair, relevance=relevance, notes=as_json(found, f"notes of {name}", pair.notes))
+    return replace(pair, relevance=relevance, notes=check_json(found, f"notes of {name}", pair.notes))
 
 
 def _share(found: PluginInfo, what: str, value: Any) -> float:
     """Require a number in [0, 1]."""
-    share: float = value if isinstance(value, float) else _plain(found, what, plain.number, value)
+    share: float = value if isinstance(value, float) else _plain(found, what, plain.require_number, value)
     if not 0 <= share <= 1:
-        raise blame(found, f"{what} is {share}, outside [0, 1]")
+        raise make_plugin_error(found, f"{what} is {share}, outside [0, 1]")
     return float(share)
 
 
@@ -154,7 +160,7 @@ def check_read(found: PluginInfo, items: Sequence[Yielded]) -> None:
     """Require cases or pairs, not both, with ids that are unique and texts that are there."""
     records = [item for item in items if isinstance(item, Case | Pair)]
     if len({type(item) for item in records}) > 1:
-        raise blame(found, "read yielded cases and pairs; it must yield one of them")
+        raise make_plugin_error(found, "read yielded cases and pairs; it must yield one of them")
     twice = [name for name, count in Counter(item.id for item in records).items() if count > 1]
     if twice:
         raise DataError(f"{found}: id {twice[0]!r} stands twice; ids must be unique")
@@ -184,21 +190,21 @@ def _check_texts(found: PluginInfo, case: Case) -> None:
 def check_regions(found: PluginInfo, case: Case, regions: Any, verb: str = "localize") -> list[Region]:
     """Require regions with a box in order and a confidence in [0, 1]."""
     if not isinstance(regions, list | tuple) or not all(isinstance(item, Region) for item in regions):
-        raise blame(found, f"{verb} gave no list of Region for case {case.id!r}")
+        raise make_plugin_error(found, f"{verb} gave no list of Region for case {case.id!r}")
     return [_region(found, f"case {case.id!r} has a region", region) for region in regions]
 
 
 def _region(found: PluginInfo, has: str, region: Region) -> Region:
-    _plain(found, f"{has} whose label", plain.text, region.label)
+    _plain(found, f"{has} whose label", plain.require_text, region.label)
     if not isinstance(region.box, list | tuple) or len(region.box) != 4:
-        raise blame(found, f"{has} whose box is {plain.shown(region.box)}, not four numbers")
-    box = [_plain(found, f"{has} with a box that", plain.number, edge) for edge in region.box]
+        raise make_plugin_error(found, f"{has} whose box is {plain.describe_value(region.box)}, not four numbers")
+    box = [_plain(found, f"{has} with a box that", plain.require_number, edge) for edge in region.box]
     left, top, right, bottom = box
     if not (left < right and top < bottom):
-        raise blame(found, f"{has} with the empty box {region.box}")
-    confidence = _plain(found, f"{has} whose confidence", plain.number, region.confidence)
+        raise make_plugin_error(found, f"{has} with the empty box {region.box}")
+    confidence = _plain(found, f"{has} whose confidence", plain.require_number, region.confidence)
     if not 0 <= confidence <= 1:
-        raise blame(found, f"{has} with confidence {confidence}, outside [0, 1]")
+        raise make_plugin_error(found, f"{has} with confidence {confidence}, outside [0, 1]")
     if region.mask is not None:
         _picture(found, f"{has} whose mask", region.mask)
     return replace(region, box=(left, top, right, bottom), confidence=confidence)
@@ -223,23 +229,23 @@ def check_made(
         made = _made(found, part, item, given, adopt)
         name = made.case.id if isinstance(made, Pair) else made.case_id
         if name in dropped or (isinstance(made, Drop) and name in pairs):
-            raise blame(found, f"disprefer yielded a drop of case {name!r} and more beside it")
+            raise make_plugin_error(found, f"disprefer yielded a drop of case {name!r} and more beside it")
         if isinstance(made, Drop):
             dropped.add(name)
         else:
             pairs[name] += 1
         if pairs[name] > part.pairs_a_case:
             says = f"it says pairs_a_case = {part.pairs_a_case}, by which costs are counted"
-            raise blame(found, f"disprefer yielded {pairs[name]} pairs of case {name!r}; {says}")
+            raise make_plugin_error(found, f"disprefer yielded {pairs[name]} pairs of case {name!r}; {says}")
         yield made
     if lost := [name for name in given if not pairs[name] and name not in dropped]:
         some = f"{len(lost)} of {len(given)} cases, the first is {lost[0]!r}"
-        raise blame(found, f"disprefer yielded neither a pair nor a Drop with its reason for {some}")
+        raise make_plugin_error(found, f"disprefer yielded neither a pair nor a Drop with its reason for {some}")
 
 
 def _each(found: PluginInfo, items: Any) -> Iterable[Any]:
     if not isinstance(items, Iterable) or isinstance(items, str | Mapping):
-        raise blame(found, f"disprefer returned {type(items).__name__}, not pairs and drops")
+        raise make_plugin_error(found, f"disprefer returned {type(items).__name__}, not pairs and drops")
     return items
 
 
@@ -247,17 +253,17 @@ def _made(
     found: PluginInfo, part: Dispreference, item: Any, given: Mapping[str, Case], adopt: Callable[[Pair], Pair]
 ) -> Pair | Drop:
     if not isinstance(item, Pair | Drop):
-        raise blame(found, f"disprefer yielded {type(item).__name__}, not Pair or Drop")
+        raise make_plugin_error(found, f"disprefer yielded {type(item).__name__}, not Pair or Drop")
     made = _pair(found, item) if isinstance(item, Pair) else _drop(found, item)
     name = made.case.id if isinstance(made, Pair) else made.case_id
     if name not in given:
-        raise blame(found, f"disprefer yielded case {plain.shown(name)}, which it was not given")
+        raise make_plugin_error(found, f"disprefer yielded case {plain.describe_value(name)}, which it was not given")
     if isinstance(made, Drop):
         return made
     if made.case != given[name]:
-        raise blame(found, f"pair of case {name!r} has another case than it was given; pass it on as it is")
+        raise make_plugin_error(found, f"pair of case {name!r} has another case than it was given; pass it on as it is")
     if made.kind != part.makes:
-        raise blame(found, f"pair of case {name!r} is of kind {made.kind!r}; the part makes {part.makes!r}")
+        raise make_plugin_error(found, f"pair of case {name!r} is of kind {made.kind!r}; the part makes {part.makes!r}")
     pair = adopt(made)
     check_pair(found, pair)
     _check_films(found, pair, given.values())
@@ -268,20 +274,20 @@ def _check_films(found: PluginInfo, pair: Pair, cases: Iterable[Case]) -> None:
     """Require that what is preferred is of this case, and that a text pair changes the answer alone."""
     own, chosen = pair.case.image.sha256, pair.chosen.image.sha256
     if chosen != own and chosen in {case.image.sha256 for case in cases}:
-        raise blame(found, f"pair of case {pair.case.id!r} has the film of another case on its chosen side")
+        raise make_plugin_error(found, f"pair of case {pair.case.id!r} has the film of another case on its chosen side")
     if pair.kind == "text" and pair.rejected.image.sha256 != chosen:
-        raise blame(found, f"pair of case {pair.case.id!r} is a text pair with two images")
+        raise make_plugin_error(found, f"pair of case {pair.case.id!r} is a text pair with two images")
 
 
 def check_pair(found: PluginInfo, pair: Pair) -> None:
     """Require two answers that are there and two sides that differ where their kind says."""
     for name, side in (("chosen", pair.chosen), ("rejected", pair.rejected)):
         if not side.answer.strip():
-            raise blame(found, f"pair {pair.id!r} has an empty {name} answer")
+            raise make_plugin_error(found, f"pair {pair.id!r} has an empty {name} answer")
     same_image = pair.chosen.image.sha256 == pair.rejected.image.sha256
     same_answer = pair.chosen.answer.strip() == pair.rejected.answer.strip()
     if same_image and pair.kind == "image" and same_answer:
-        raise blame(found, f"pair {pair.id!r} is an image pair with an unchanged image")
+        raise make_plugin_error(found, f"pair {pair.id!r} is an image pair with an unchanged image")
 
 
 # --- scorers, weightings, backbones ------------------------------------------------------------------------------
@@ -295,23 +301,27 @@ def check_scores(found: PluginInfo, pairs: Sequence[Pair], scores: Any) -> list[
 
 def _score(found: PluginInfo, pair: Pair, score: Any) -> Score:
     if not isinstance(score, Score):
-        raise blame(found, f"score gave {type(score).__name__}, not Score, for pair {pair.id!r}")
+        raise make_plugin_error(found, f"score gave {type(score).__name__}, not Score, for pair {pair.id!r}")
     what = f"relevance of pair {pair.id!r}"
     relevance = None if score.relevance is None else _share(found, what, score.relevance)
-    return replace(score, relevance=relevance, evidence=as_json(found, f"evidence of pair {pair.id!r}", score.evidence))
+    return replace(
+        score, relevance=relevance, evidence=check_json(found, f"evidence of pair {pair.id!r}", score.evidence)
+    )
 
 
 def check_weights(found: PluginInfo, weights: Any, expected: int) -> list[float]:
     """Require a finite weight of at least 0 for each score, and not 0 for all of them."""
     check_length(found, "weigh", weights, expected)
     made: list[float] = [
-        _plain(found, f"weight of score {index}", plain.number, weight) for index, weight in enumerate(weights)
+        _plain(found, f"weight of score {index}", plain.require_number, weight) for index, weight in enumerate(weights)
     ]
     for index, weight in enumerate(made):
         if weight < 0:
-            raise blame(found, f"weight of score {index} is {weight}; a weight is finite and at least 0")
+            raise make_plugin_error(found, f"weight of score {index} is {weight}; a weight is finite and at least 0")
     if made and not any(made):
-        raise blame(found, f"gives all {len(made)} pairs the weight 0, so that nothing could be learned from any")
+        raise make_plugin_error(
+            found, f"gives all {len(made)} pairs the weight 0, so that nothing could be learned from any"
+        )
     return made
 
 
@@ -319,7 +329,7 @@ def check_answers(found: PluginInfo, cases: Sequence[Case], answers: Any) -> lis
     """Require a text of each case; an empty one, or half a character in it, is the model's doing, not the part's."""
     check_length(found, "answer", answers, len(cases))
     texts = [
-        _plain(found, f"answer to case {case.id!r}", plain.answer, answer)
+        _plain(found, f"answer to case {case.id!r}", plain.require_answer, answer)
         for case, answer in zip(cases, answers, strict=True)
     ]
     return [Answer(text, was_cut(said)) for text, said in zip(texts, answers, strict=True)]
@@ -331,8 +341,10 @@ def check_encoding(encoding: Any) -> None:
 
     ids, start = np.asarray(encoding.ids), encoding.answer_start
     if ids.ndim != 1 or ids.dtype.kind not in "iu" or (ids < 0).any():
-        raise ValueError(f"encode gave {plain.shown(encoding.ids)} for ids, not a list of token ids")
+        raise ValueError(f"encode gave {plain.describe_value(encoding.ids)} for ids, not a list of token ids")
     if not (isinstance(start, int) and 0 < start < len(ids)):
-        raise ValueError(f"encode gave answer_start {plain.shown(start)} of {len(ids)} token ids")
+        raise ValueError(f"encode gave answer_start {plain.describe_value(start)} of {len(ids)} token ids")
     if not isinstance(encoding.vision, Mapping):
-        raise ValueError(f"encode gave {plain.shown(encoding.vision)} for vision, not a mapping of names to tensors")
+        raise ValueError(
+            f"encode gave {plain.describe_value(encoding.vision)} for vision, not a mapping of names to tensors"
+        )

@@ -21,7 +21,7 @@ _SETTLED = 2.0  # seconds: a file that changed just now may change again within 
 FolderListing = list[tuple[str, Path, os.stat_result]]
 
 
-def path_hash(path: str, known: AnswerStore | None = None) -> str:
+def hash_path(path: str, known: AnswerStore | None = None) -> str:
     """Hash the content of a file, or of all files below a folder with their names; a card changes no result.
 
     `known` remembers what a large one came to, under the names, sizes and times of its files. Raises DataError for

@@ -364,7 +364,7 @@ class Metric(Part, ABC):
     additive: ClassVar[bool] = False
     """True when `combine` of any rows equals `combine([totals(rows)])`; intervals then take a fraction of the time.
 
-    `mmedpo.totals` sums each statistic over the rows that have it; one that no row has is not in the sum.
+    `mmedpo.sum_statistics` sums each statistic over the rows that have it; one that no row has is not in the sum.
     """
     better: ClassVar[Mapping[str, int]] = {}  # by measure: 1 where more is better, -1 where less is; others are neither
     counts: ClassVar[str] = ""  # which cases it counts, for the end of a sentence: "cases of kind report"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmedpo.errors import PluginError
 from mmedpo.registry.declarations import check_declared
-from mmedpo.registry.metadata import announced
+from mmedpo.registry.metadata import list_entry_points
 
 if TYPE_CHECKING:
     from mmedpo.registry.contracts import Part
@@ -38,24 +38,24 @@ class PluginInfo:
         return f"{self.kind} {self.name!r} of {self.package} {self.version}"
 
 
-def find(kind: str | None = None) -> list[PluginInfo]:
+def find_parts(kind: str | None = None) -> list[PluginInfo]:
     """List the installed parts, of one kind or all, by kind, name and package. Imports no plugin."""
     kinds = {f"mmedpo.{each}s": each for each in ([kind] if kind else KIND_NAMES)}
     every = [
         PluginInfo(kinds[one.point.group], one.point.name, one.package, one.version, one.point)
-        for one in announced()
+        for one in list_entry_points()
         if one.point.group in kinds
     ]
     return sorted(every, key=lambda part: (KIND_NAMES.index(part.kind), part.name, part.package))
 
 
-def resolve(kind: str, use: str) -> PluginInfo:
+def resolve_part(kind: str, use: str) -> PluginInfo:
     """Return the one part that `use` names, as `name` or `package/name`.
 
     Raises LookupError with what there is when none or several answer to it.
     """
     package, _, name = use.rpartition("/")
-    parts = find(kind)
+    parts = find_parts(kind)
     matches = [part for part in parts if part.name == name and package in ("", part.package)]
     if len(matches) == 1:
         return matches[0]
@@ -68,7 +68,7 @@ def resolve(kind: str, use: str) -> PluginInfo:
 
 def shortest_use(found: PluginInfo) -> str:
     """Return what a recipe writes for a part: its name, qualified where another package has the same one."""
-    alone = sum(part.name == found.name for part in find(found.kind)) == 1
+    alone = sum(part.name == found.name for part in find_parts(found.kind)) == 1
     return found.name if alone else f"{found.package}/{found.name}"
 
 
@@ -80,7 +80,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}? {there_are}" if near else there_are
 
 
-def load(found: PluginInfo) -> type[Part]:
+def load_part(found: PluginInfo) -> type[Part]:
     """Import a found part, once, and return its class. Raises PluginError with plugin, package, version and cause."""
     if found not in _loaded:
         _loaded[found] = _import(found)

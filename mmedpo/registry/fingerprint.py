@@ -13,16 +13,14 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 
 from mmedpo.core.records import digest, to_json
-from mmedpo.registry.content_hash import path_hash
+from mmedpo.registry.content_hash import hash_path
 from mmedpo.registry.contracts import AnswerStore, Part
 from mmedpo.registry.discovery import PluginInfo
-
-__all__ = ["content", "part_hash", "path_hash", "source_hash"]
 
 _NO_NAME = re.compile(r"[./\\~]*")  # a text such as "." or "/" is more often a mark than a folder
 
 
-def part_hash(part: Part, found: PluginInfo, known: AnswerStore | None = None) -> str:
+def hash_part(part: Part, found: PluginInfo, known: AnswerStore | None = None) -> str:
     """Hash what a part's results depend on besides its inputs and the seed; `known` as `path_hash` has it."""
     options = _with_contents(part, part.model_dump(mode="json"), known)
     return digest(found.kind, found.name, found.package, found.version, source_hash(type(part)), options)
@@ -51,7 +49,7 @@ def _with_contents(value: Any, written: Any, known: AnswerStore | None) -> Any:
     if isinstance(written, list):  # a set has another order
         return [_with_contents(item, item, known) for item in written]
     named = isinstance(written, str) and (isinstance(value, Path) or not _NO_NAME.fullmatch(written))
-    return path_hash(written, known) if named and _exists(written) else written
+    return hash_path(written, known) if named and _exists(written) else written
 
 
 def _is_choice(annotation: Any) -> bool:
@@ -85,7 +83,7 @@ def _add_source(name: str, names: dict[str, str]) -> None:
         return
     file = Path(spec.origin)
     folder = file.parent if spec.submodule_search_locations else None
-    names[name] = path_hash(str(folder or file))
+    names[name] = hash_path(str(folder or file))
     for source in sorted(folder.rglob("*.py")) if folder else [file]:
         for other in _imported(source, name.partition(".")[0]):
             if not (folder and other.startswith(f"{name}.")):
@@ -102,7 +100,7 @@ def _imported(source: Path, package: str) -> Iterator[str]:
         yield from (name for name in found if name.startswith(f"{package}."))
 
 
-def content(record: Any) -> Any:
+def content_json(record: Any) -> Any:
     """Return a record's JSON without file paths: what it says, wherever its images lie."""
     return _without_paths(to_json(record))
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mmedpo.errors import PluginError
-from mmedpo.registry.discovery import PluginInfo, find, suggest
+from mmedpo.registry.discovery import PluginInfo, find_parts, suggest
 
 HEAVY = ("torch", "transformers", "trl", "peft", "monai", "datasets", "accelerate", "openai", "pandas", "scipy")
 TIMEOUT = 120  # seconds that a plugin may take to import before it counts as hung
@@ -20,7 +20,7 @@ TIMEOUT = 120  # seconds that a plugin may take to import before it counts as hu
 def named(name: str) -> list[PluginInfo]:
     """Return the installed parts of a name, as `name` or `package/name`, of every kind."""
     package, _, short = name.rpartition("/")
-    every = find()
+    every = find_parts()
     parts = [part for part in every if part.name == short and package in ("", part.package)]
     if not parts:
         raise PluginError(f"there is no part {name!r}; {suggest(short, {part.name for part in every})}")
@@ -51,7 +51,7 @@ def probe_all(parts: Sequence[PluginInfo]) -> list[dict[str, Any]]:
 
 def check_plugins(name: str | None = None) -> list[dict[str, Any]]:
     """Probe one part, or all; a row each, with the line that a person reads."""
-    parts = named(name) if name else find()
+    parts = named(name) if name else find_parts()
     return [_row(part, answer) for part, answer in zip(parts, probe_all(parts), strict=True)]
 
 
@@ -71,7 +71,7 @@ def _row(found: PluginInfo, answer: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def describe(name: str) -> list[dict[str, Any]]:
+def describe_part(name: str) -> list[dict[str, Any]]:
     """Return what `plugins show` says of each part of a name. Raises PluginError when one fails."""
     parts = named(name)
     return [_description(part, answer) for part, answer in zip(parts, probe_all(parts), strict=True)]

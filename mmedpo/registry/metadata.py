@@ -29,7 +29,7 @@ class _MetadataError(Exception):
     """What is wrong with a package's metadata."""
 
 
-def announced() -> tuple[EntryPointInfo, ...]:
+def list_entry_points() -> tuple[EntryPointInfo, ...]:
     """Return every entry point of a group for mmedpo. The first call says on stderr which packages are broken."""
     return _announced(tuple(sys.path))
 

@@ -85,7 +85,7 @@ def _marks(annotation: Any, metadata: Any = ()) -> Iterator[PathRequirement]:
         yield from _marks(inner, getattr(inner, "__metadata__", ()))
 
 
-def at_home(text: str) -> str:
+def expand_home(text: str) -> str:
     """Return a text with the home folder in place of a leading `~/` or `~name/`.
 
     Raises ValueError for a user that there is not, and for a leading `$NAME/`, which no shell will fill in here.
@@ -100,7 +100,7 @@ def at_home(text: str) -> str:
     return text
 
 
-def unfilled(path: str) -> str:
+def find_unfilled(path: str) -> str:
     """Say what is wrong with a path that begins as a shell would fill it in; "" where nothing is."""
     if path.startswith(("$", "~")) and not (_HOME.match(path) or _VARIABLE.match(path)):  # those `at_home` told of
         return (

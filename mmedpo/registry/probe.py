@@ -14,7 +14,7 @@ from typing import Any
 
 from mmedpo.errors import MmedpoError
 from mmedpo.registry.contracts import Part
-from mmedpo.registry.discovery import load, resolve
+from mmedpo.registry.discovery import load_part, resolve_part
 from mmedpo.registry.inspection import HEAVY
 
 KEYS = {"reader": "data", "localizer": "localize", "weighting": "weigh", "backbone": "backbone"}
@@ -28,7 +28,7 @@ def main(kind: str, use: str) -> int:
     before = set(sys.modules)
     start = time.perf_counter()
     try:
-        cls = load(resolve(kind, use))
+        cls = load_part(resolve_part(kind, use))
         seconds = time.perf_counter() - start
         heavy = [name for name in HEAVY if name in sys.modules and name not in before]
         answer: dict[str, Any] = {"seconds": round(seconds, 3), "heavy": heavy, **facts(kind, cls)}

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from mmedpo.registry.contracts import Statistics
 
 
-def totals(statistics: Iterable[Statistics]) -> dict[str, float]:
+def sum_statistics(statistics: Iterable[Statistics]) -> dict[str, float]:
     """Sum each statistic over the cases that have it; names in the order in which they first come."""
     sums: dict[str, float] = {}
     for row in statistics:

@@ -8,9 +8,9 @@ from typing import Any
 
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import digest
-from mmedpo.evaluate.direction import together
+from mmedpo.evaluate.direction import mean_gain
 from mmedpo.report.album import ImageAlbum, ImagePanel
-from mmedpo.report.words import TextPiece, marked
+from mmedpo.report.words import TextPiece, mark_differences
 
 SHOWN = 12  # cases of each sort
 DRAWN = 6  # cases drawn at random, which show what most look like
@@ -41,7 +41,7 @@ class AttentionCase:
 
 def gains(answers: Sequence[AnswerRow]) -> list[tuple[float, AnswerRow]]:
     """Return the cases that a metric compared, each with its mean gain."""
-    return [(together(row["gain"]), row) for row in answers if row.get("gain")]
+    return [(mean_gain(row["gain"]), row) for row in answers if row.get("gain")]
 
 
 def changed(
@@ -59,7 +59,7 @@ def drawn(answers: Sequence[AnswerRow], album: ImageAlbum, most: int = DRAWN) ->
 
 
 def _answered(row: AnswerRow, album: ImageAlbum) -> AnsweredCase:
-    before, after = (marked(row[side] or "", row["truth"])[0] for side in ("before", "after"))
+    before, after = (mark_differences(row[side] or "", row["truth"])[0] for side in ("before", "after"))
     return AnsweredCase(row, album.film(picture_of(row), "image", row.get("regions", ())), before, after)
 
 
@@ -104,5 +104,5 @@ def _seen(row: AnswerRow, answered: AnswerRow, album: ImageAlbum) -> AttentionCa
     panels = [album.film(picture, "image", row["regions"])]
     for heat, caption in zip(heats, captions, strict=True):
         panels.append(album.heated(picture, heat / most, caption, row["regions"]))
-    before, after = (marked(answered[side] or "", answered["truth"])[0] for side in ("before", "after"))
+    before, after = (mark_differences(answered[side] or "", answered["truth"])[0] for side in ("before", "after"))
     return AttentionCase(answered, panels, shares, sides[0]["area"], before, after)

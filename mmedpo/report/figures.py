@@ -14,7 +14,7 @@ from markupsafe import Markup
 from mmedpo.core.records import WeightedPair
 from mmedpo.report.lengths import AnswerLengths
 from mmedpo.report.measures import MeasureRow
-from mmedpo.report.sentences import plain
+from mmedpo.report.sentences import measure_words
 
 # matplotlib draws in these colours; in the page they stand for the style sheet's variables.
 INK, FAINT, RULE, ONE, TWO = "#010203", "#020304", "#030405", "#040506", "#050607"
@@ -153,7 +153,7 @@ def forest(lines: Sequence[MeasureRow]) -> Markup | None:
             colour = {"better": ONE, "worse": TWO}.get(line.verdict, FAINT)
             axes.plot([line.low, line.high], [place, place], color=colour, linewidth=2.2, solid_capstyle="round")
             axes.plot([line.difference], [place], "o", color=colour, markersize=5.5)
-        axes.set_yticks(range(len(shown)), [plain(line.name) for line in shown])
+        axes.set_yticks(range(len(shown)), [measure_words(line.name) for line in shown])
         axes.set(xlabel="after less before", ylim=(-0.7, len(shown) - 0.3))
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.grid(axis="y", visible=False)

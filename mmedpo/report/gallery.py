@@ -10,7 +10,7 @@ from typing import Any
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Pair, Score, WeightedPair, digest
 from mmedpo.report.album import ImageAlbum, ImagePanel
-from mmedpo.report.words import TextPiece, marked
+from mmedpo.report.words import TextPiece, mark_differences
 
 MOST = 60  # pairs that are shown
 APART = 12  # of these, at most so many because their voters disagree
@@ -96,7 +96,7 @@ def cards(pairs: Sequence[WeightedPair], album: ImageAlbum) -> list[PairCard]:
 
 def _card(item: WeightedPair, album: ImageAlbum) -> PairCard:
     pair = item.pair
-    chosen, rejected = marked(pair.chosen.answer, pair.rejected.answer)
+    chosen, rejected = mark_differences(pair.chosen.answer, pair.rejected.answer)
     notes = {name: value for name, value in pair.notes.items() if not isinstance(value, list | dict)}
     return PairCard(
         item,

@@ -47,7 +47,7 @@ class MeasureTable:
     nothing: str  # why there is no line
 
 
-def tables(facts: RunFacts) -> list[MeasureTable]:
+def make_tables(facts: RunFacts) -> list[MeasureTable]:
     """Make a table of each metric."""
     return [
         MeasureTable(measured["use"], list(_lines(measured)), measured.get("cautions", []), measured.get("nothing", ""))

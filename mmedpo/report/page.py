@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.number_format import chance, number
-from mmedpo.core.privacy import private
+from mmedpo.core.number_format import format_number, format_p_value
+from mmedpo.core.privacy import private_files
 from mmedpo.core.records import digest
 from mmedpo.errors import MmedpoError
 from mmedpo.report import facts as known
@@ -36,16 +36,16 @@ def write_report(runs: Sequence[str | Path], out: Path | None = None) -> Path:
         found = [read_facts(folder) for folder in folders]
         text = _without_keys(render(found[0], mark) if one else render_comparison(named, found, mark), found)
         if not (out.exists() and out.read_bytes() == text.encode()):  # as it is while images are missing
-            with private(any(facts.restricted for facts in found)):
+            with private_files(any(facts.restricted for facts in found)):
                 write_text(out, text)
     return out
 
 
 def _source() -> list[str]:
     """Return the hash of the report's own files: another version writes another report."""
-    from mmedpo.registry.fingerprint import path_hash
+    from mmedpo.registry.content_hash import hash_path
 
-    return [path_hash(str(TEMPLATES.parent))]
+    return [hash_path(str(TEMPLATES.parent))]
 
 
 def _holds(path: Path, mark: str) -> bool:
@@ -96,10 +96,10 @@ def render_comparison(named: Sequence[str], found: Sequence[RunFacts], mark: str
 
 def _compared(named: Sequence[str]) -> dict[str, Any]:
     """Compare the runs with the first; what cannot be compared has a reason instead."""
-    from mmedpo.evaluate.comparison import compare, differing
+    from mmedpo.evaluate.comparison import compare_runs, split_by_difference
 
     try:
-        differ, equal = differing(compare(named))
+        differ, equal = split_by_difference(compare_runs(named))
     except MmedpoError as error:
         return {"compared": [], "equal": [], "problem": str(error)}
     first = [row for row in equal if row["method"] == equal[0]["method"]]  # the others have the same
@@ -110,7 +110,7 @@ def _fill(template: str, **values: Any) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    from mmedpo.report.sentences import plain, signed
+    from mmedpo.report.sentences import measure_words, signed
 
     rooms = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -120,10 +120,10 @@ def _fill(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     rooms.filters |= {
-        "number": number,
-        "chance": chance,
+        "number": format_number,
+        "chance": format_p_value,
         "signed": signed,
-        "plain": plain,
+        "plain": measure_words,
         "yaml": as_yaml,
         "about": short,
     }

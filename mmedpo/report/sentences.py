@@ -22,7 +22,7 @@ class SummarySentence:
     warns: bool = False
 
 
-def sentences(
+def write_sentences(
     facts: RunFacts, lines: Sequence[MeasureRow], lengths: AnswerLengths | None, tables: Sequence[MeasureTable] = ()
 ) -> list[SummarySentence]:
     """Say what is sure, what is not, what got worse, and what the numbers rest on; what misleads before all that."""
@@ -73,7 +73,7 @@ def _resolved(lines: Sequence[MeasureRow]) -> Iterator[SummarySentence]:
 
 def _said(line: MeasureRow) -> str:
     difference, low, high = map(signed, (line.difference, line.low, line.high))
-    return f"{line.use} {plain(line.name)} {difference} ({low} to {high})"
+    return f"{line.use} {measure_words(line.name)} {difference} ({low} to {high})"
 
 
 def signed(value: float | None) -> str:
@@ -81,7 +81,7 @@ def signed(value: float | None) -> str:
     return "" if value is None else f"{value:+.3f}".replace("-", "−")
 
 
-def plain(name: str) -> str:
+def measure_words(name: str) -> str:
     """Return a measure's name in words."""
     return name.replace("_", " ")
 

@@ -11,8 +11,8 @@ from mmedpo.report.cases import changed, drawn, gains, seen
 from mmedpo.report.facts import RunFacts
 from mmedpo.report.gallery import cards, choose
 from mmedpo.report.lengths import lengths_of
-from mmedpo.report.measures import main_lines, tables
-from mmedpo.report.sentences import sentences
+from mmedpo.report.measures import main_lines, make_tables
+from mmedpo.report.sentences import write_sentences
 
 # What a stage lost rather than made, by how its counts begin.
 LOST = ("left out", "cases without", "dropped", "unrated", "too long", "images without", "of these")
@@ -21,7 +21,7 @@ LOOKING = ("looks", "attention")  # metrics of whether the model looks, not of h
 
 def summary_of(facts: RunFacts) -> dict[str, Any]:
     """Return what is said of a run even beside others: what was asked, how cases flowed, what was measured."""
-    found, lengths = tables(facts), lengths_of(facts.pairs)
+    found, lengths = make_tables(facts), lengths_of(facts.pairs)
     lines = main_lines(found)
     drawn = [(table, figures.forest(table.lines)) for table in found]
     return {
@@ -29,7 +29,7 @@ def summary_of(facts: RunFacts) -> dict[str, Any]:
         "measured": [one for one in drawn if one[0].use not in LOOKING],
         "looking": [one for one in drawn if one[0].use in LOOKING],
         "main": lines,
-        "said": sentences(facts, lines, lengths, found),
+        "said": write_sentences(facts, lines, lengths, found),
         "lengths": lengths,
         "flow": [(stage, list(_counts(counts))) for stage, counts in facts.run.get("flow", {}).items()],
     }

@@ -19,7 +19,7 @@ class TextPiece:
     differs: bool
 
 
-def marked(one: str, other: str) -> tuple[list[TextPiece], list[TextPiece]]:
+def mark_differences(one: str, other: str) -> tuple[list[TextPiece], list[TextPiece]]:
     """Cut two texts into pieces that they share and pieces that differ; case and spaces are no difference."""
     left, right = _words(one), _words(other)
     matcher = SequenceMatcher(None, _plain(left), _plain(right), autojunk=False)

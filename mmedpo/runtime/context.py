@@ -14,17 +14,17 @@ from typing import Any, TypeVar
 
 from mmedpo.core.privacy import keep_private
 from mmedpo.core.records import digest
-from mmedpo.endpoints.batches.queue import BatchWait, exchange
+from mmedpo.endpoints.batches.queue import BatchWait, exchange_batches
 from mmedpo.endpoints.ledger import FILE as CALLS
 from mmedpo.endpoints.ledger import Budget, SpendingLedger
 from mmedpo.errors import RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted
 from mmedpo.recipe.model import STAGES as STAGES
 from mmedpo.recipe.model import LoadedRecipe, Recipe
-from mmedpo.registry.conformance import blaming
+from mmedpo.registry.conformance import blame_part
 from mmedpo.registry.contracts import Part, Setting
 from mmedpo.registry.discovery import PluginInfo
-from mmedpo.registry.fingerprint import content, part_hash
+from mmedpo.registry.fingerprint import content_json, hash_part
 from mmedpo.runtime.processes import own_device
 from mmedpo.store.journal import Journal
 
@@ -75,7 +75,7 @@ class RunContext:
         """Hash what a part's results depend on, once a run: what its options name is read once."""
         known = self._hashes.get(id(part))
         if known is None:
-            known = self._hashes[id(part)] = (part, part_hash(part, self.found(part), self.journal))
+            known = self._hashes[id(part)] = (part, hash_part(part, self.found(part), self.journal))
         return known[1]
 
     def keep_private(self) -> None:
@@ -117,19 +117,19 @@ class StageParts:
         """Return the part's live object."""
         if id(part) not in self._live:
             found = self._run.found(part)
-            with blaming(found, f"the options of {found.name}"):  # not on whoever needs it
+            with blame_part(found, f"the options of {found.name}"):  # not on whoever needs it
                 self._live[id(part)] = self._stack.enter_context(part.open(self._run.setting))
         return self._live[id(part)]
 
 
 @contextmanager
-def opening(run: RunContext) -> Iterator[StageParts]:
+def open_parts(run: RunContext) -> Iterator[StageParts]:
     """Give a stage its parts and close them all at its end, so that two stages' models never share a GPU."""
     with ExitStack() as stack:
         yield StageParts(run, stack)
 
 
-def by_slice(
+def work_by_slice(
     run: RunContext,
     part: Part,
     items: Sequence[Item],
@@ -150,7 +150,7 @@ def by_slice(
     """
     size = part.slice_size
     slices = [items[start : start + size] for start in range(0, len(items), size)]
-    keys = [run.key(part, stage, *facts, [content(item) for item in some]) for some in slices]
+    keys = [run.key(part, stage, *facts, [content_json(item) for item in some]) for some in slices]
 
     def rebuilt(value: Any, index: int) -> Any:
         return read(run.journal.with_paths(value), slices[index])
@@ -163,7 +163,7 @@ def by_slice(
         waits = []
         for index in left:
             try:
-                with blaming(run.found(part), lower):
+                with blame_part(run.found(part), lower):
                     made = work(slices[index])
             except BatchWait as wait:  # a batch spans the stage: the other slices have requests for it too
                 waits.append(wait)
@@ -174,7 +174,7 @@ def by_slice(
             values[index] = rebuilt(made, index)
             run.see(StageAdvanced(stage, len(slices[index])))
         if waits:
-            exchange(waits)
+            exchange_batches(waits)
     return values
 
 

@@ -10,24 +10,24 @@ from typing import TypeVar
 Value = TypeVar("Value")
 
 
-def rank() -> int:
+def get_rank() -> int:
     """Return the number of this process, as its launcher gave it."""
     return int(os.environ.get("RANK", "0"))
 
 
-def world() -> int:
+def get_world_size() -> int:
     """Return how many processes train together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def own_device(device: str) -> str:
     """Return this process's GPU of the machine, when the recipe means any."""
-    return f"{device}:{os.environ.get('LOCAL_RANK', '0')}" if world() > 1 and device == "cuda" else device
+    return f"{device}:{os.environ.get('LOCAL_RANK', '0')}" if get_world_size() > 1 and device == "cuda" else device
 
 
-def first_says(value: Value) -> Value:
+def broadcast_from_first(value: Value) -> Value:
     """Return the first process's value in all of them."""
-    if world() == 1:
+    if get_world_size() == 1:
         return value
     import torch
 
@@ -36,29 +36,29 @@ def first_says(value: Value) -> Value:
     return values[0]
 
 
-def of_all(value: Value) -> list[Value]:
+def gather_objects(value: Value) -> list[Value]:
     """Return every process's value, in the order of their numbers."""
-    if world() == 1:
+    if get_world_size() == 1:
         return [value]
     import torch
 
-    values: list[Value] = [value] * world()
+    values: list[Value] = [value] * get_world_size()
     torch.distributed.all_gather_object(values, value)
     return values
 
 
-def meet() -> None:
+def barrier() -> None:
     """Wait until all processes are here."""
-    of_all(None)
+    gather_objects(None)
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def end_process_group() -> Iterator[None]:
     """End the group of processes with the work that they did together."""
     try:
         yield
     finally:
-        if world() > 1:
+        if get_world_size() > 1:
             import torch
 
             if torch.distributed.is_initialized():

@@ -17,7 +17,7 @@ SAID = "mmedpo: stopped; what is finished is kept. Run the same command to go on
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
+def handle_signals() -> Iterator[None]:
     """Raise KeyboardInterrupt in the main thread at SIGINT or SIGTERM, and see to it that the process ends.
 
     Somebody else's code may swallow the exception, or the main thread may sit in C code (a matrix product, SQLite that

@@ -17,12 +17,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.disk import refused_by_disk, writing
+from mmedpo.core.disk import guard_writes, refused_by_disk
 from mmedpo.core.images import ImageInMemory, ImageRef, is_even, pixel_hash, read_image, require_file
 from mmedpo.core.png import png_bytes
 from mmedpo.core.records import digest
 from mmedpo.errors import DataError, MmedpoError
-from mmedpo.store.run_folder import sweep, write_whole
+from mmedpo.store.run_folder import remove_leftovers, write_whole
 
 FORMAT = 1  # PRAGMA user_version of the files that this version writes
 PATIENCE = 120  # seconds to wait for a process that writes too
@@ -48,14 +48,14 @@ class Journal:
         """Open or make the journal at `path`. Raises DataError when the file is something else."""
         self.path = path
         self.images = path.with_name(f"{path.stem}-images")
-        with writing(path):
+        with guard_writes(path):
             self._db = _opened(path)
         self._paths: dict[str, str] = {}  # pixel hash -> a file with these pixels
         self._whole: set[str] = set()  # pixel hashes of the images whose files were found to have them
         self._told = False
         self._writers = ThreadPoolExecutor(2)
         self._writing: dict[Path, Future[None]] = {}  # images on their way to the disk, while the next ones are made
-        sweep(self.images)
+        remove_leftovers(self.images)
 
     def get(self, key: str, read: Callable[[Any], Any] = lambda value: value) -> Any:
         """Return what `read` makes of the JSON value kept under a key; None where there is none that it can read."""
@@ -91,7 +91,7 @@ class Journal:
 
     def _asked(self, statement: str, *values: Any) -> Any:
         """Return the first row of a statement. Raises JournalDamageError where the file holds nonsense."""
-        with writing(self.path):
+        with guard_writes(self.path):
             try:
                 return self._db.execute(statement, values).fetchone()
             except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
@@ -159,7 +159,7 @@ class Journal:
     def _write(self, picture: ImageRef) -> str:
         path = self.image_path(picture.sha256)
         if not self.holds(picture.sha256):
-            with writing(self.images):
+            with guard_writes(self.images):
                 self.images.mkdir(mode=0o700, exist_ok=True)
             self._writing[path] = self._writers.submit(_write_png, path, picture.held)
         return str(path)

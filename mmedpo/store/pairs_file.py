@@ -8,7 +8,7 @@ from typing import Any
 
 from mmedpo.core.records import WeightedPair, from_json
 from mmedpo.data.json_files import jsonl_rows
-from mmedpo.data.tables import TableRow, every
+from mmedpo.data.tables import TableRow, collect_rows
 from mmedpo.errors import DataError
 from mmedpo.store.image_places import ImagePlaces
 
@@ -18,7 +18,7 @@ def read_pairs(folder: Path) -> list[WeightedPair]:
     path = folder / "pairs.jsonl"
     if not path.exists():
         raise DataError(f"{path}: there are no pairs yet; run `mmedpo run RECIPE --until weigh` first")
-    return every(map(partial(_weighted, ImagePlaces(folder)), jsonl_rows(path)))
+    return collect_rows(map(partial(_weighted, ImagePlaces(folder)), jsonl_rows(path)))
 
 
 def _weighted(places: ImagePlaces, row: TableRow) -> WeightedPair:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmedpo.core.disk import writing
+from mmedpo.core.disk import guard_writes
 from mmedpo.errors import DataError
 from mmedpo.store.run_folder import read_json, write_json
 
@@ -26,12 +26,12 @@ PAGE = "report.html"  # made of all of them
 TABLE, EARLIER = "results.json", "earlier"
 
 
-def claim(folder: Path, name: str, key: str | None) -> bool:
+def claim_result(folder: Path, name: str, key: str | None) -> bool:
     """Let a result be the one with this key, or none: set another aside with what was made from it, bring it back.
 
     Return whether anything moved. Whatever is written there from now on belongs to the key.
     """
-    with writing(folder):
+    with guard_writes(folder):
         moved = _held(folder).get(name) != key and set_aside(folder, name)
         if key is None:
             return moved

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from mmedpo.core.disk import writing
+from mmedpo.core.disk import guard_writes
 from mmedpo.errors import DataError
 
 
@@ -20,7 +20,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
 
     Raises DataError with the path when the disk takes no more; then nothing of it is left.
     """
-    with writing(path):
+    with guard_writes(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}.{os.getpid()}")
         try:
@@ -34,9 +34,9 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
             raise
 
 
-def append(path: Path, line: str) -> None:
+def append_line(path: Path, line: str) -> None:
     """Add a line to a file, whole or not at all. Raises DataError with the path when the disk takes no more."""
-    with writing(path):
+    with guard_writes(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab", buffering=0) as file:
             size = file.tell()
@@ -49,7 +49,7 @@ def append(path: Path, line: str) -> None:
                 raise
 
 
-def sweep(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Delete what a killed process had begun to write: `.NAME.PID` of one that is no more."""
     for path in folder.glob(".*.*"):
         number = path.name.rpartition(".")[2]
@@ -96,7 +96,7 @@ def read_json(path: Path) -> Any:
 
 
 @contextmanager
-def emerging(out: Path) -> Iterator[Path]:
+def write_folder_whole(out: Path) -> Iterator[Path]:
     """Yield a folder beside `out` to fill; `out` appears only once everything in it is complete.
 
     Raises DataError before anything is done when `out` holds something.
@@ -105,7 +105,7 @@ def emerging(out: Path) -> Iterator[Path]:
         raise DataError(f"{out}: is not empty; name a new folder")
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    with writing(out):
+    with guard_writes(out):
         partial.mkdir(parents=True)
         try:
             yield partial
@@ -119,12 +119,12 @@ _locks: dict[Path, int] = {}
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Hold the run folder. Raises DataError when another run holds it; the lock ends with its process."""
     if os.environ.get(HELD) == str(folder.resolve()):
         yield
         return
-    with writing(folder):
+    with guard_writes(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("a+")
     with lock as file:
@@ -134,11 +134,11 @@ def locked(folder: Path) -> Iterator[None]:
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise DataError(f"{folder}: {holder} is running here; wait for it, or choose another output") from None
-        with writing(folder / ".lock"):
+        with guard_writes(folder / ".lock"):
             file.truncate(0)
             file.write(f"process {os.getpid()} on {os.uname().nodename}")
             file.flush()
-        sweep(folder)
+        remove_leftovers(folder)
         _locks[folder.resolve()] = file.fileno()
         try:
             yield

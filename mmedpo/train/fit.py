@@ -24,29 +24,30 @@ from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, Tra
 from mmedpo.models.adapters import BaseFingerprint
 from mmedpo.recipe.train_options import NO_SAY, TrainOptions
 from mmedpo.registry.contracts import LiveBackbone, Setting
-from mmedpo.runtime.processes import first_says, meet, rank
+from mmedpo.runtime.processes import barrier, broadcast_from_first, get_rank
 from mmedpo.train import resume
-from mmedpo.train.lora import adapted, outermost, publish_adapter
+from mmedpo.train.lora import attach_adapter, outermost, publish_adapter
 from mmedpo.train.malloc import keep_memory
 from mmedpo.train.pair_batches import (
+    KINDS,
     EncodedPair,
     PairCollator,
     PixelCache,
-    encode,
+    encode_pair,
     has_no_say,
     hold_out,
     refuse_twins,
     too_long,
 )
 from mmedpo.train.reference import Logps
-from mmedpo.train.trainer import KINDS, SUMS, PreferenceTrainer
-from mmedpo.train.tree_batches import TreeCollator, why_pairs
+from mmedpo.train.trainer import SUMS, PreferenceTrainer
+from mmedpo.train.tree_batches import TreeCollator, why_no_trees
 from mmedpo.train.vision_cache import TensorStore, VisionCache
 
 EventObserver = Callable[[Event], None]
 
 
-def train(
+def train_adapter(
     pairs: Sequence[WeightedPair],
     backbone: LiveBackbone,
     options: TrainOptions,
@@ -72,7 +73,7 @@ def train(
     if options.loss.kind == "sft":  # no reference has a part in it
         table = {weighted.pair.id: (0.0, 0.0) for weighted in pairs}
     pixels = PixelCache(backbone)
-    with _quiet(), _memory_explained(options), adapted(backbone, options, setting.seed) as model:
+    with _quiet(), _memory_explained(options), attach_adapter(backbone, options, setting.seed) as model:
         encoded, left_out = _encode(pairs, backbone, pixels, options, see)
         kept, held_out = hold_out(encoded, options.validation, setting.seed)
         collator = _collator(model, backbone, encoded, pixels, table, options)
@@ -82,14 +83,14 @@ def train(
         if sight.why_not and options.vision_memory:
             _say(f"the vision tower looks at every image each time: {sight.why_not}")
         see(StageStarted("train", 0))  # steps; known with the first one
-        _fit(trainer, first_says(None if rank() else resume.newest(place)))
+        _fit(trainer, broadcast_from_first(None if get_rank() else resume.find_newest(place)))
         if held_out:
             trainer.evaluate()
         state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if sharded(trainer) else None
-        if rank() == 0:
+        if get_rank() == 0:
             publish_adapter(trainer.model, folder / "adapter", state)
         sight.close()
-        meet()
+        barrier()
     history = [_numbers(entry) for entry in trainer.state.log_history if "loss" in entry]
     kinds = {"trained": Counter(pair.kind for pair in kept), "held out": Counter(pair.kind for pair in held_out)}
     return {
@@ -123,7 +124,7 @@ def _encode(
             silent[weighted.pair.kind] += 1
             see(StageAdvanced("encode", 1))
             continue
-        pair = encode(weighted, backbone, pixels)
+        pair = encode_pair(weighted, backbone, pixels)
         if options.loss.kind == "sft":
             pair = replace(pair, rejected=pair.chosen)  # in a tree this costs nothing
         if too_long(pair, options.max_length):
@@ -165,7 +166,7 @@ def _collator(
     if options.packing == "pairs":
         return PairCollator(backbone, pairs, pixels, table)
     longest = max(len(side.ids) for pair in pairs for side in (pair.chosen, pair.rejected))
-    if why := why_pairs(model.get_base_model(), backbone.causal, longest):
+    if why := why_no_trees(model.get_base_model(), backbone.causal, longest):
         _say(f"training on plain pairs instead of token trees: {type(model.get_base_model()).__name__}: {why}")
         return PairCollator(backbone, pairs, pixels, table)
     return TreeCollator(backbone, pairs, pixels, table, options.row_tokens)
@@ -181,12 +182,12 @@ def _sight(
     found = outermost(base, backbone.projector)
     trained = [name for name in found if any(weight.requires_grad for weight in base.get_submodule(name).parameters())]
     name = digest(BaseFingerprint.of(model).values, setting.dtype, trained)[:16]
-    shelf = TensorStore(place / f"vision-{name}-{rank()}.bin", options.vision_memory * 2**20)
+    shelf = TensorStore(place / f"vision-{name}-{get_rank()}.bin", options.vision_memory * 2**20)
     return VisionCache(backbone, pixels, shelf, trained)
 
 
 def _say(line: str) -> None:
-    if rank() == 0:
+    if get_rank() == 0:
         print(f"mmedpo: {line}", file=sys.stderr, flush=True)
 
 
@@ -212,7 +213,7 @@ def _trainer(
 ) -> PreferenceTrainer:
     index = {pair.id: number for number, pair in enumerate(collator.pairs)}
     try:
-        args = arguments(options, place, setting)
+        args = trl_arguments(options, place, setting)
         trainer = PreferenceTrainer(
             model,
             args,
@@ -235,7 +236,7 @@ def _trainer(
     return trainer
 
 
-def arguments(options: TrainOptions, place: Path, setting: Setting) -> DPOConfig:
+def trl_arguments(options: TrainOptions, place: Path, setting: Setting) -> DPOConfig:
     """Translate the options into TRL's."""
     if setting.dtype == "float16" and not setting.device.startswith("cuda"):
         raise RecipeError(f"dtype: float16 cannot be trained on {setting.device}; use float32 or bfloat16")

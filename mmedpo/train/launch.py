@@ -12,7 +12,7 @@ from mmedpo.recipe.train_options import LaunchOptions
 from mmedpo.store.run_folder import lent
 
 
-def launch(options: LaunchOptions, device: str, folder: Path) -> None:
+def launch_training(options: LaunchOptions, device: str, folder: Path) -> None:
     """Run `mmedpo train` on a folder in several processes. Raises RecipeError when it ends badly.
 
     The first of them writes the adapter and training.json; what they print goes to stderr.

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from mmedpo.core.disk import writing
+from mmedpo.core.disk import guard_writes
 from mmedpo.core.records import seed_for
 from mmedpo.errors import PluginError, RecipeError
 from mmedpo.models.adapters import BaseFingerprint
@@ -22,7 +22,7 @@ from mmedpo.train.resume import to_disk
 
 
 @contextmanager
-def adapted(backbone: LiveBackbone, options: TrainOptions, seed: int) -> Iterator[Any]:
+def attach_adapter(backbone: LiveBackbone, options: TrainOptions, seed: int) -> Iterator[Any]:
     """Yield the backbone's model as a PeftModel with one trainable adapter, "default"; then put it back as it was.
 
     A backbone that was opened with an adapter (its model is a PeftModel) goes on from that adapter.
@@ -161,7 +161,7 @@ def publish_adapter(model: Any, folder: Path, state: dict[str, Any] | None = Non
     """Write the adapter beside its place and rename it, so that it is there whole or not at all."""
     beside = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(beside, ignore_errors=True)
-    with writing(folder):
+    with guard_writes(folder):
         try:
             save_adapter(model, beside, state)
             to_disk(beside)

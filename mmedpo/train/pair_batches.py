@@ -73,7 +73,7 @@ def _size(vision: Mapping[str, Tensor]) -> int:
     return sum(tensor.nbytes for tensor in vision.values())
 
 
-def encode(weighted: WeightedPair, backbone: LiveBackbone, pixels: PixelCache) -> EncodedPair:
+def encode_pair(weighted: WeightedPair, backbone: LiveBackbone, pixels: PixelCache) -> EncodedPair:
     """Encode both sides of a pair."""
     pair = weighted.pair
     sides = []

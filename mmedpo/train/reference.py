@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mmedpo.core.records import WeightedPair, digest
-from mmedpo.registry.fingerprint import content
+from mmedpo.registry.fingerprint import content_json
 from mmedpo.store.journal import Journal
 
 Logps = tuple[float, float]  # of the chosen and of the rejected answer
@@ -47,4 +47,4 @@ def reference_keys(pairs: Sequence[WeightedPair], *facts: object) -> dict[str, s
 def _shown(weighted: WeightedPair) -> tuple[object, ...]:
     """Return what the model is shown of a pair, and no more: neither weight nor scores change a log-probability."""
     pair = weighted.pair
-    return pair.case.question, content(pair.chosen), content(pair.rejected)
+    return pair.case.question, content_json(pair.chosen), content_json(pair.rejected)

@@ -13,7 +13,7 @@ KEPT = 2  # the newest ones
 
 
 @contextmanager
-def whole_or_not(checkpoint: Path) -> Iterator[None]:
+def save_whole(checkpoint: Path) -> Iterator[None]:
     """Leave nothing of a checkpoint that could not be written to its end."""
     try:
         yield
@@ -23,7 +23,7 @@ def whole_or_not(checkpoint: Path) -> Iterator[None]:
         raise
 
 
-def seal(checkpoint: Path) -> None:
+def seal_checkpoint(checkpoint: Path) -> None:
     """Mark a checkpoint as complete once all its files are on disk."""
     to_disk(checkpoint)
     with (checkpoint / MARKER).open("w") as file:
@@ -34,7 +34,7 @@ def seal(checkpoint: Path) -> None:
     _sync_folder(checkpoint.parent)
 
 
-def newest(folder: Path) -> Path | None:
+def find_newest(folder: Path) -> Path | None:
     """Return the newest complete checkpoint of a folder, and delete those that are incomplete."""
     for checkpoint in _all(folder):
         if not (checkpoint / MARKER).exists():

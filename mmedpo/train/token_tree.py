@@ -74,7 +74,7 @@ def share_rows(sizes: Sequence[int], budget: int) -> list[list[int]]:
     return rows
 
 
-def visible(end: Tensor) -> Tensor:
+def visibility_mask(end: Tensor) -> Tensor:
     """Tell which tokens see which: bool (rows, 1, tokens, tokens), query by key, of subtree ends (rows, tokens)."""
     place = torch.arange(end.shape[1], device=end.device)
     before = place[:, None] >= place[None, :]
@@ -107,7 +107,7 @@ class TreeRows:
         return out
 
 
-def pack(sequences: Sequence[np.ndarray], roots: Sequence[Hashable], budget: int, pad: int = 0) -> TreeRows:
+def pack_trees(sequences: Sequence[np.ndarray], roots: Sequence[Hashable], budget: int, pad: int = 0) -> TreeRows:
     """Grow a tree of the sequences of each root, and lay the trees into rows of about `budget` tokens."""
     members: dict[Hashable, list[int]] = {}
     for index, root in enumerate(roots):

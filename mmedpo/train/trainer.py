@@ -16,10 +16,10 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 from trl import DPOConfig, DPOTrainer
 
-from mmedpo.core.disk import writing
+from mmedpo.core.disk import guard_writes
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.recipe.train_options import TrainOptions
-from mmedpo.runtime.processes import first_says, meet, of_all, rank, world
+from mmedpo.runtime.processes import barrier, broadcast_from_first, gather_objects, get_rank, get_world_size
 from mmedpo.train import resume
 from mmedpo.train.logprobs import AnswerPositions, changes_logits, spot_logits, token_logps
 from mmedpo.train.lora import save_adapter
@@ -237,15 +237,15 @@ class PreferenceTrainer(DPOTrainer):
         length go together, so that little is padded. Each process computes every so-many-th slice, and all end with
         what the first one's table holds.
         """
-        known = first_says(dict(table))
-        if rank():
+        known = broadcast_from_first(dict(table))
+        if get_rank():
             table.clear()
             table |= known  # type: ignore[operator]
         slices = self._unknown(pairs, known)
         self.model.eval()
-        for start in range(0, len(slices), world()):
-            mine = slices[start + rank() : start + rank() + 1]
-            for some in of_all(self._reference(mine[0]) if mine else []):
+        for start in range(0, len(slices), get_world_size()):
+            mine = slices[start + get_rank() : start + get_rank() + 1]
+            for some in gather_objects(self._reference(mine[0]) if mine else []):
                 table.update(some)
                 advance(len(some))
 
@@ -305,11 +305,11 @@ class PreferenceTrainer(DPOTrainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         folder = Path(self.args.output_dir)
         checkpoint = folder / f"checkpoint-{self.state.global_step}"
-        with writing(checkpoint), resume.whole_or_not(checkpoint):
+        with guard_writes(checkpoint), resume.save_whole(checkpoint):
             super()._save_checkpoint(model, trial)
-            meet()
+            barrier()
             if self.args.should_save:
-                resume.seal(checkpoint)
+                resume.seal_checkpoint(checkpoint)
                 resume.drop_old(folder)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmedpo.registry.contracts import LiveBackbone
 from mmedpo.train.pair_batches import BatchLayout, EncodedPair, EncodedSide, PairCollator, PixelCache
-from mmedpo.train.token_tree import TreeRows, pack, visible
+from mmedpo.train.token_tree import TreeRows, pack_trees, visibility_mask
 from mmedpo.train.tree_attention import NAME, TreeMask, TreeSpan, spans
 
 MASKED = (
@@ -44,7 +44,7 @@ class TreeCollator(PairCollator):
     def lay(self, sides: Sequence[EncodedSide]) -> BatchLayout:
         """Lay out sides as trees."""
         keys = [token_keys(side.ids, side.token_types) for side in sides]
-        rows = pack(keys, [side.image for side in sides], self.budget, self.pad)
+        rows = pack_trees(keys, [side.image for side in sides], self.budget, self.pad)
         inputs = {
             "input_ids": torch.from_numpy(rows.ids & (2**TYPE - 1)),
             "position_ids": positions(self.backbone.model, rows, self._sequences(sides)),
@@ -74,7 +74,7 @@ class TreeCollator(PairCollator):
         return made
 
 
-def why_pairs(model: Any, causal: bool, longest: int) -> str:
+def why_no_trees(model: Any, causal: bool, longest: int) -> str:
     """Say why a model's pairs, the longest side of `longest` tokens, cannot share trees; "" when they can."""
     text = model.config.get_text_config()
     window = sliding_window(text)
@@ -103,7 +103,7 @@ def attention_mask(end: Tensor, model: Any, trees: list[list[TreeSpan]]) -> Any:
     implementation = getattr(model.config.get_text_config(), "_attn_implementation", "sdpa")
     if implementation == "flex_attention":
         return block_mask(end)
-    seen = visible(end)
+    seen = visibility_mask(end)
     if implementation == NAME:
         seen.tree = TreeMask(seen, trees)  # type: ignore[attr-defined]
     if implementation in ("sdpa", NAME):

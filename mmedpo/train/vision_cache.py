@@ -17,9 +17,9 @@ from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from mmedpo.core.disk import writing
+from mmedpo.core.disk import guard_writes
 from mmedpo.registry.contracts import LiveBackbone
-from mmedpo.store.run_folder import append, write_text
+from mmedpo.store.run_folder import append_line, write_text
 from mmedpo.train.pair_batches import EncodedSide, PixelCache
 
 FeatureRecord = Mapping[str, Tensor]
@@ -52,12 +52,12 @@ class TensorStore:
 
     def __setitem__(self, key: str, record: FeatureRecord) -> None:
         data = to_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in record.items()})
-        with writing(self._file.name):
+        with guard_writes(self._file.name):
             start = self._file.seek(0, os.SEEK_END)
             self._file.write(data)
             self._file.flush()
         self._places[key] = (start, len(data))
-        append(self._index_path, json.dumps([key, start, len(data)]))
+        append_line(self._index_path, json.dumps([key, start, len(data)]))
         self._hold(key, from_bytes(data))
 
     def __getitem__(self, key: str) -> FeatureRecord:

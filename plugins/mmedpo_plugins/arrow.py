@@ -8,13 +8,13 @@ from itertools import starmap
 from pathlib import Path
 from typing import Any
 
-from mmedpo import DataError, ImageRef, TableRow, shown, why_unreadable
+from mmedpo import DataError, ImageRef, TableRow, show_value, why_unreadable
 
 
 def parquet_rows(file: Path) -> Iterator[TableRow]:
     """Yield the rows of a parquet file, a few at a time. Raises DataError when it is none, and for a row that is none.
 
-    The next row can still be asked for after such an error, so that `every` tells all of them.
+    The next row can still be asked for after such an error, so that `collect_rows` tells all of them.
     """
     return starmap(partial(_row, file), enumerate(_slices(file)))
 
@@ -53,5 +53,5 @@ def image_bytes(row: TableRow, key: str) -> bytes:
     value = row.values.get(key)
     content = value.get("bytes") if isinstance(value, Mapping) else value
     if not isinstance(content, bytes):
-        raise row.wrong(f"{key!r} holds no image but {shown(value)}")
+        raise row.wrong(f"{key!r} holds no image but {show_value(value)}")
     return content

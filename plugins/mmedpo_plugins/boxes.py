@@ -21,12 +21,12 @@ from mmedpo import (
     Reader,
     Region,
     TableRow,
+    collect_rows,
     csv_rows,
-    every,
     hookimpl,
     is_number,
     json_value,
-    shown,
+    show_value,
 )
 
 NOTHING = "No finding"  # VinDr's label of a film on which there is nothing
@@ -110,7 +110,7 @@ def _find(images: ImageFolder, name: str, row: TableRow) -> Path | None:
 def _csv(file: Path, agreed: bool) -> dict[str, _BoxFilm]:
     films: dict[str, _BoxFilm] = {}
     drawn: dict[str, dict[str, list[Region]]] = {}  # by film and radiologist
-    for row, (name, who, region, group) in every(map(_told, csv_rows(file, require=_require_columns))):
+    for row, (name, who, region, group) in collect_rows(map(_told, csv_rows(file, require=_require_columns))):
         films.setdefault(name, _BoxFilm(row, group=group))
         if region:
             drawn.setdefault(name, {}).setdefault(who, []).append(region)
@@ -197,7 +197,7 @@ _LISTS = ("images", "annotations", "categories")
 def _coco_region(row: TableRow, label: str) -> Region:
     box = row.values.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
-        raise row.wrong(f"'bbox' must be [left, top, width, height], not {shown(box)}")
+        raise row.wrong(f"'bbox' must be [left, top, width, height], not {show_value(box)}")
     left, top, width, height = map(float, box)
     return _region(row, label, left, top, left + width, top + height)
 
@@ -212,4 +212,4 @@ def _number(row: TableRow, key: str) -> float:
     try:
         return float(row.text(key))
     except ValueError:
-        raise row.wrong(f"{key!r} must be a number, not {shown(row.values[key])}") from None
+        raise row.wrong(f"{key!r} must be a number, not {show_value(row.values[key])}") from None

@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 
 from pydantic import field_validator
 
-from mmedpo import Case, Metric, Statistics, hookimpl, totals
+from mmedpo import Case, Metric, Statistics, hookimpl, sum_statistics
 from mmedpo_plugins.radiology import lexicon
-from mmedpo_plugins.radiology.labels import FindingLabel, labels
-from mmedpo_plugins.radiology.reading import ASKED, read, read_answer
+from mmedpo_plugins.radiology.labels import FindingLabel, label_findings
+from mmedpo_plugins.radiology.reading import ASKED, read_answer, read_mentions
 
 LabelsByFinding = Mapping[str, FindingLabel]
 
@@ -71,7 +71,7 @@ class FindingsMetric(Metric):
 
     def combine(self, statistics: Sequence[Statistics]) -> dict[str, float]:
         """Return the ratios of summed counts; a ratio of nothing is left out."""
-        sums = totals(statistics)
+        sums = sum_statistics(statistics)
         shares = {name: sums.get(part, 0.0) / sums[of] for name, (part, of) in _SHARES.items() if sums.get(of)}
         if sums.get("claimed", 0.0) + sums.get("true", 0.0):
             precision, recall = shares.get("precision", 0.0), shares.get("recall", 0.0)
@@ -90,7 +90,7 @@ class FindingsMetric(Metric):
         return {"report": 1.0, "unread": float(not said), **counts(*self._decided(truth, said), self.only)}
 
     def _labels(self, question: str, text: str) -> LabelsByFinding:
-        found = labels(read_answer(question, text) if question else read(text))
+        found = label_findings(read_answer(question, text) if question else read_mentions(text))
         return {name: label for name, label in found.items() if name != ASKED}
 
     def _decided(self, truth: LabelsByFinding, said: LabelsByFinding) -> tuple[LabelsByFinding, LabelsByFinding]:

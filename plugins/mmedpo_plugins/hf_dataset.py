@@ -26,7 +26,7 @@ from mmedpo import (
     csv_rows,
     first_line,
     hookimpl,
-    shown,
+    show_value,
 )
 from mmedpo_plugins.mapped import ColumnReader
 
@@ -170,7 +170,7 @@ class HfDatasetReader(ColumnReader):
         value = row.values.get(self.columns.image)
         held = value.get("bytes") or value.get("path") if isinstance(value, Mapping) else value
         if not isinstance(held, str | bytes) or not held:
-            raise row.wrong(f"{self.columns.image!r} holds no image but {shown(value)}")
+            raise row.wrong(f"{self.columns.image!r} holds no image but {show_value(value)}")
         return held if isinstance(held, bytes) else _below(held, images)
 
 

@@ -20,7 +20,7 @@ from mmedpo import (
     UniqueIds,
     hookimpl,
     json_value,
-    shown,
+    show_value,
 )
 
 QUESTION = "Write the findings of a radiology report on this chest X-ray."
@@ -96,5 +96,5 @@ class IuXrayReader(Reader):
 def _paths(row: TableRow) -> list[str]:
     value: Any = row.values.get("image_path")
     if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
-        raise row.wrong(f"'image_path' must be a list of files, not {shown(value)}")
+        raise row.wrong(f"'image_path' must be a list of files, not {show_value(value)}")
     return value

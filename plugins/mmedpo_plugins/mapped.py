@@ -22,7 +22,7 @@ from mmedpo import (
     answer_kind,
     is_number,
     jsonl_rows,
-    shown,
+    show_value,
 )
 
 Kind = Literal["closed", "open", "report"]
@@ -128,15 +128,15 @@ class ColumnReader(Reader):
         for kind in get_args(Kind):
             if told == kind:
                 return kind
-        raise row.wrong(f"{self.columns.kind!r} must be closed, open or report, not {shown(told)}")
+        raise row.wrong(f"{self.columns.kind!r} must be closed, open or report, not {show_value(told)}")
 
     def _region(self, row: TableRow, value: Any, images: ImageFolder | None) -> Region:
         if not isinstance(value, Mapping):
-            raise row.wrong(f'a box must be {{"label": ..., "box": [...]}}, not {shown(value)}')
-        inner = TableRow(f"{row.place}: box {shown(value.get('label'))}", value)
+            raise row.wrong(f'a box must be {{"label": ..., "box": [...]}}, not {show_value(value)}')
+        inner = TableRow(f"{row.place}: box {show_value(value.get('label'))}", value)
         confidence = value.get("confidence", 1.0)
         if not is_number(confidence) or not 0 <= confidence <= 1:
-            raise inner.wrong(f"'confidence' must be a number from 0 to 1, not {shown(confidence)}")
+            raise inner.wrong(f"'confidence' must be a number from 0 to 1, not {show_value(confidence)}")
         mask = inner.get("mask")
         path = images.find(mask, inner) if mask and images else None
         if mask and not path:
@@ -149,12 +149,12 @@ def box_of(row: TableRow, value: Any, form: Literal["corners", "size"]) -> tuple
     """Return left, top, right, bottom. Raises DataError when it is no box or an empty one."""
     numbers = value if isinstance(value, list | tuple) and len(value) == 4 else []
     if not numbers or not all(map(is_number, numbers)):
-        raise row.wrong(f"a box must be four numbers, not {shown(value)}")
+        raise row.wrong(f"a box must be four numbers, not {show_value(value)}")
     left, top, right, bottom = map(float, numbers)
     if form == "size":
         right, bottom = left + right, top + bottom
     if not (left < right and top < bottom):
-        raise row.wrong(f"the box {shown(value)} is empty; is it [left, top, width, height]? see data.box_form")
+        raise row.wrong(f"the box {show_value(value)} is empty; is it [left, top, width, height]? see data.box_form")
     return left, top, right, bottom
 
 
@@ -164,7 +164,7 @@ def _list(row: TableRow, key: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise row.wrong(f"{key!r} must be a list, not {shown(value)}")
+        raise row.wrong(f"{key!r} must be a list, not {show_value(value)}")
     return value
 
 
@@ -172,7 +172,7 @@ def _about(row: TableRow, key: str) -> tuple[str, ...]:
     value = row.values.get(key)
     labels = value if isinstance(value, list) else row.get(key).split(";")
     if not all(isinstance(label, str) for label in labels):
-        raise row.wrong(f"{key!r} must be labels, not {shown(value)}")
+        raise row.wrong(f"{key!r} must be labels, not {show_value(value)}")
     return tuple(label.strip() for label in labels if label.strip())
 
 
@@ -182,5 +182,5 @@ def _truth(row: TableRow, key: str) -> bool:
         return value
     told = row.get(key).lower()
     if told not in _TRUTHS:
-        raise row.wrong(f"{key!r} must be true or false, not {shown(value)}")
+        raise row.wrong(f"{key!r} must be true or false, not {show_value(value)}")
     return _TRUTHS[told]

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
-from mmedpo import Case, Metric, Statistics, hookimpl, totals
+from mmedpo import Case, Metric, Statistics, hookimpl, sum_statistics
 
 _YES_NO = re.compile(r"(?<![^\W_])(yes|no)(?![^\W_])", re.IGNORECASE)
 _DROPPED = re.compile(r"""[;/\[\]"{}()=+\\_<>@`,?!:*-]|\.(?!\d)""")
@@ -70,7 +70,7 @@ class MedVqaMetric(Metric):
 
     def combine(self, statistics: Sequence[Statistics]) -> dict[str, float]:
         """Return means over the closed and over the open cases; a kind without cases has no measure."""
-        sums = totals(statistics)
+        sums = sum_statistics(statistics)
         measures: dict[str, float] = {}
         for kind in ("closed", "open"):
             if count := sums.get(kind):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from mmedpo import Case, DataError, Metric, Statistics, first_line, hookimpl, totals
+from mmedpo import Case, DataError, Metric, Statistics, first_line, hookimpl, sum_statistics
 
 Name = Literal["radgraph", "f1chexbert", "ratescore", "green", "radcliq", "bertscore", "bleu", "rouge"]
 
@@ -53,7 +53,7 @@ class RadEvalMetric(Metric):
 
     def combine(self, statistics: Sequence[Statistics]) -> dict[str, float]:
         """Return the means over reports."""
-        sums = totals(statistics)
+        sums = sum_statistics(statistics)
         reports = sums.pop("report", 0.0)
         return {name: value / reports for name, value in sums.items()} | {"report_count": reports} if reports else {}
 

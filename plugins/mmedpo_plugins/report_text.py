@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import field_validator
 
-from mmedpo import Case, Metric, Statistics, hookimpl, totals
+from mmedpo import Case, Metric, Statistics, hookimpl, sum_statistics
 
 ORDERS = range(1, 5)
 
@@ -66,7 +66,7 @@ class ReportTextMetric(Metric):
 
     def combine(self, statistics: Sequence[Statistics]) -> dict[str, float]:
         """Return corpus BLEU of the summed counts, and means of the rest."""
-        sums = totals(statistics)
+        sums = sum_statistics(statistics)
         reports = sums.get("report")
         if not reports:
             return {}

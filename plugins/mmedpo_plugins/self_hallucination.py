@@ -20,7 +20,7 @@ from mmedpo import (
     Side,
     hookimpl,
     seed_for,
-    spoken,
+    strip_thoughts,
     was_cut,
 )
 
@@ -87,7 +87,9 @@ class _LiveSelfHallucination:
             yield self._worst(case, answers[at * count : (at + 1) * count])
 
     def _worst(self, case: Case, answers: Sequence[str]) -> Pair | Drop:
-        said = [((spoken(answer) or "").strip(), was_cut(answer)) for answer in answers]  # of thoughts alone, nothing
+        said = [
+            ((strip_thoughts(answer) or "").strip(), was_cut(answer)) for answer in answers
+        ]  # of thoughts alone, nothing
         rated = [(contradiction(case.question, case.answer, text), text, cut) for text, cut in said]
         wrong = [one for one in rated if one[0] >= self.part.least and one[1]]
         if not wrong:
@@ -104,13 +106,13 @@ def contradiction(question: str, truth: str, answer: str) -> float:
     Where the truth is yes or no, so must the answer be, at its opening or by what it states. Else the findings that
     both state are compared, and where one of them states none, their words.
     """
-    from mmedpo_plugins.med_llm_vote.rules import compare
+    from mmedpo_plugins.med_llm_vote.rules import compare_answers
     from mmedpo_plugins.radiology.reading import yes_or_no
 
     wanted, said = yes_or_no(truth), yes_or_no(answer)
     if wanted and said:
         return float(wanted != said)
-    found = compare(question, truth, answer)
+    found = compare_answers(question, truth, answer)
     if found is not None:
         return found.rating / 10
     return 0.0 if wanted else _missing(truth, answer)

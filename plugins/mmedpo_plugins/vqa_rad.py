@@ -18,7 +18,7 @@ from mmedpo import (
     TableRow,
     UniqueIds,
     answer_kind,
-    every,
+    collect_rows,
     hookimpl,
     json_rows,
 )
@@ -107,7 +107,7 @@ class VqaRadReader(Reader):
                 if not files:
                     raise DataError(f"{self.root}: there is no data/{split}-*.parquet")
                 rows = chain.from_iterable(map(parquet_rows, files))
-                yield from every(map(partial(self._of_row, split, UniqueIds()), rows))
+                yield from collect_rows(map(partial(self._of_row, split, UniqueIds()), rows))
 
     def _of_row(self, split: str, ids: UniqueIds, row: TableRow) -> Case:
         content, question, answer = image_bytes(row, "image"), row.text("question"), row.text("answer")

@@ -49,7 +49,7 @@ def trained(backbone: Any, size: Size, machine: Machine, folder: Path) -> dict[s
     """Train for a step."""
     from mmedpo import Setting
     from mmedpo.recipe.train_options import LoraOptions, ProjectorOptions, TrainOptions
-    from mmedpo.train.fit import train
+    from mmedpo.train.fit import train_adapter
 
     pairs = weighted_pairs(SHAPES["slake"])
     lora = LoraOptions(r=size.rank, alpha=2 * size.rank)
@@ -63,7 +63,7 @@ def trained(backbone: Any, size: Size, machine: Machine, folder: Path) -> dict[s
     )
     stages = Stages(machine)
     machine.forget_peak()
-    done = train(pairs, backbone, options, folder, Setting(machine.device, machine.dtype), stages)
+    done = train_adapter(pairs, backbone, options, folder, Setting(machine.device, machine.dtype), stages)
     stages.end()
     return {
         "seconds": stages.seconds, "steps": done["steps"], "packing": done["packing"], "loss": done["loss"],

@@ -28,7 +28,7 @@ from pydantic import BaseModel, Field
 
 from mmedpo import Case, ChatClient, ChatQuestion, Endpoint, ImageRef
 from mmedpo.endpoints.http.outcome import EndpointAnswer
-from mmedpo.endpoints.structured import asked_shape, strict_schema
+from mmedpo.endpoints.structured import describe_shape, strict_schema
 from mmedpo.store.journal import Journal
 
 LATENCY, AT_ONCE = 0.5, 64
@@ -81,7 +81,7 @@ def bare(url: str, count: int, start: int) -> tuple[float, float]:
     shape: Any = {"type": "json_schema", "json_schema": {"name": "w", "strict": True, "schema": strict_schema(Word)}}
 
     async def one(number: int, slots: asyncio.Semaphore) -> Any:
-        text = f"Say one word about case {number}.\n\n{asked_shape(Word)}"
+        text = f"Say one word about case {number}.\n\n{describe_shape(Word)}"
         async with slots:
             return await client.chat.completions.create(
                 model="m",
@@ -108,7 +108,7 @@ def replay(count: int, journal: Journal) -> tuple[float, float]:
             asked = question(number)
             messages = [
                 {"role": "system", "content": SYSTEM},
-                {"role": "user", "content": f"{asked.text}\n\n{asked_shape(Word)}"},
+                {"role": "user", "content": f"{asked.text}\n\n{describe_shape(Word)}"},
             ]
             journal.put(chat._request_key(messages, asked, 0), answer)
         early = 0.0

@@ -20,8 +20,8 @@ from itertools import islice
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-from mmedpo_plugins.radiology.labels import labels
-from mmedpo_plugins.radiology.reading import read
+from mmedpo_plugins.radiology.labels import label_findings
+from mmedpo_plugins.radiology.reading import read_mentions
 from radlabels_triples import Half
 from radlabels_triples import labels as labelled
 
@@ -75,7 +75,7 @@ def compare(half: Half, wrong: str = "", reports: int | None = None) -> dict[str
     """Count by group the reports in which both, ours alone, theirs alone or neither has it; show the wrong ones."""
     counts: dict[str, Counter[str]] = {" or ".join(ours): Counter() for ours, _ in GROUPS}
     for text, truth in islice(labelled(half), reports):
-        found = {name for name, label in labels(read(text)).items() if label.status != "absent"}
+        found = {name for name, label in label_findings(read_mentions(text)).items() if label.status != "absent"}
         for ours, theirs in GROUPS:
             said, name = {truth.get(label) for label in theirs}, " or ".join(ours)
             there, claimed = "definitely present" in said, bool(found & set(ours))

@@ -15,11 +15,11 @@ from conftest import ROOT
 
 from mmedpo.cli.main import app
 from mmedpo.errors import MmedpoError
+from mmedpo.recipe.model import STAGES
 from mmedpo.registry import hookspecs
 from mmedpo.registry.contracts import CONTRACTS
-from mmedpo.registry.discovery import KIND_NAMES, find
-from mmedpo.registry.inspection import describe, described_as_text
-from mmedpo.runtime.context import STAGES
+from mmedpo.registry.discovery import KIND_NAMES, find_parts
+from mmedpo.registry.inspection import describe_part, described_as_text
 
 DOCS = ROOT / "docs"
 
@@ -52,8 +52,8 @@ def test_the_command_line_page_is_the_commands_own_help() -> None:
 
 
 def test_the_parts_page_describes_every_built_in_part() -> None:
-    names = sorted({part.name for part in find() if part.package == "mmedpo"})
-    descriptions = [item for name in names for item in describe(f"mmedpo/{name}")]
+    names = sorted({part.name for part in find_parts() if part.package == "mmedpo"})
+    descriptions = [item for name in names for item in describe_part(f"mmedpo/{name}")]
     descriptions.sort(key=lambda item: (KIND_NAMES.index(item["kind"]), item["name"]))
     blocks = ["# The built-in parts\nWhat `mmedpo plugins show` prints; a test keeps this page true.\n"]
     for item in descriptions:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from mmedpo import DataError
-from mmedpo.pipeline.stages import run
+from mmedpo.pipeline.stages import run_recipe
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.journal import FORMAT, Journal
 from mmedpo.train.reference import ReferenceJournal
@@ -33,7 +33,7 @@ MADE = ("pairs.jsonl", "measures.json", "answers.jsonl")
 
 def carried_out(place: Path) -> list[bytes]:
     (place / "recipe.yaml").write_text(RECIPE)
-    folder = run(load_recipe(place / "recipe.yaml", [f"output={place}/runs/x"]), lambda event: None).folder
+    folder = run_recipe(load_recipe(place / "recipe.yaml", [f"output={place}/runs/x"]), lambda event: None).folder
     images = sorted(path for path in (folder / "images").iterdir())
     for image in images:
         Image.open(image).load()

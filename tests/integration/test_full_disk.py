@@ -16,12 +16,19 @@ import pytest
 from safetensors import SafetensorError
 
 from mmedpo import DataError
-from mmedpo.core.disk import explained, writing
+from mmedpo.core.disk import explain_disk_error, guard_writes
 from mmedpo.errors import PluginError
-from mmedpo.pipeline.stages import run
+from mmedpo.pipeline.stages import run_recipe
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.journal import Journal
-from mmedpo.store.run_folder import append, emerging, locked, sweep, write_text, write_whole
+from mmedpo.store.run_folder import (
+    append_line,
+    lock_folder,
+    remove_leftovers,
+    write_folder_whole,
+    write_text,
+    write_whole,
+)
 from mmedpo.testing import tiny_cases
 
 Disk = Callable[[str], Path]
@@ -66,7 +73,7 @@ def said(number: int) -> str:
 )
 def test_whoever_says_it_a_full_disk_is_one_line_with_the_path(error: Exception, why: str) -> None:
     told = r"^/runs/x/a: cannot be written \((.*)\); .* run the same command"
-    with pytest.raises(DataError, match=told) as caught, writing("/runs/x/a"):
+    with pytest.raises(DataError, match=told) as caught, guard_writes("/runs/x/a"):
         raise error
     assert why in str(caught.value)
 
@@ -76,13 +83,13 @@ def test_whoever_says_it_a_full_disk_is_one_line_with_the_path(error: Exception,
     [ValueError("no space left"), KeyError("disk is full"), FileNotFoundError(errno.ENOENT, "gone"), PluginError("")],
 )
 def test_another_error_is_left_as_it_is(error: Exception) -> None:
-    assert explained(error) is None
-    with pytest.raises(type(error)), writing("/runs/x/a"):
+    assert explain_disk_error(error) is None
+    with pytest.raises(type(error)), guard_writes("/runs/x/a"):
         raise error
 
 
 def test_a_file_elsewhere_that_may_not_be_opened_is_not_taken_for_the_one_that_is_written() -> None:
-    with pytest.raises(PermissionError), writing("/runs/x"):
+    with pytest.raises(PermissionError), guard_writes("/runs/x"):
         raise PermissionError(errno.EACCES, "Permission denied", "/data/film.png")
 
 
@@ -91,7 +98,7 @@ def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(disk: Disk) ->
     write_text(place / "a.txt", "old")
     with pytest.raises(DataError, match=r"a\.txt: cannot be written \(No space left on device\)"):
         write_text(place / "a.txt", "new" * 100_000)
-    with pytest.raises(DataError, match=r"out: cannot be written"), emerging(place / "out") as partial:
+    with pytest.raises(DataError, match=r"out: cannot be written"), write_folder_whole(place / "out") as partial:
         (partial / "b.bin").write_bytes(b"x" * 100_000)
     with pytest.raises(DataError, match=r"lines\.jsonl: cannot be written"):
         append_many(place / "lines.jsonl")
@@ -102,7 +109,7 @@ def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(disk: Disk) ->
 
 def append_many(path: Path) -> None:
     for number in range(10_000):
-        append(path, f"{number:05}" * 10)
+        append_line(path, f"{number:05}" * 10)
 
 
 def put_many(journal: Journal) -> None:
@@ -139,7 +146,7 @@ def test_a_place_that_may_only_be_read_is_told_with_its_path(disk: Disk) -> None
     disk("ro")
     with pytest.raises(DataError, match=r"journal\.sqlite: cannot be written \(Read-only file system\)"):
         Journal(place / "journal.sqlite")
-    with pytest.raises(DataError, match=r"run.*: cannot be written \(Read-only"), locked(place / "run"):
+    with pytest.raises(DataError, match=r"run.*: cannot be written \(Read-only"), lock_folder(place / "run"):
         pass
     with pytest.raises(DataError, match=r"a: cannot be written \(Read-only"):
         write_whole(place / "run" / "a", lambda file: file.write(b""))
@@ -169,12 +176,12 @@ def test_a_run_on_a_full_disk_stops_in_one_line_and_goes_on_when_there_is_room(d
         place = disk(f"size={size}k")
         where = [f"output={place / 'runs' / 'x'}", f"journal={tmp_path / 'journal.sqlite'}"]
         with noted(told):
-            run(load_recipe(tmp_path / "recipe.yaml", where), lambda event: None)
+            run_recipe(load_recipe(tmp_path / "recipe.yaml", where), lambda event: None)
         assert [path for path in place.rglob(".*") if path.name != ".lock"] == []
     assert all(re.fullmatch(rf"{place}\S*: cannot be written \(No space left on device\); .*", line) for line in told)
     assert len({line.partition(":")[0] for line in told}) > 3, told
     elsewhere = load_recipe(tmp_path / "recipe.yaml", [f"output={tmp_path / 'y'}"])
-    whole = run(elsewhere, lambda event: None, until="train").folder
+    whole = run_recipe(elsewhere, lambda event: None, until="train").folder
     for name in ("adapter/adapter_model.safetensors", "training.json"):
         assert (place / "runs" / "x" / name).exists()
     ours, theirs = (path / "adapter/adapter_model.safetensors" for path in (place / "runs" / "x", whole))
@@ -196,5 +203,5 @@ def test_what_a_dead_process_had_begun_is_swept(tmp_path: Path) -> None:
     mine = [f".a.json.{os.getpid()}", ".b.json.1", ".hidden", "c.json.4711"]
     for name in (*mine, f".pairs.jsonl.{dead.pid}", ".x.png.99999999999999999999"):
         (tmp_path / name).write_text("")
-    sweep(tmp_path)
+    remove_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(mine)

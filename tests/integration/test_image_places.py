@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from mmedpo.exchange.pairs_io import export_run
-from mmedpo.pipeline.stages import run
+from mmedpo.pipeline.stages import run_recipe
 from mmedpo.recipe.loading import load_recipe
-from mmedpo.report import write_report
+from mmedpo.report.page import write_report
 from mmedpo.store.pairs_file import read_pairs
 
 RECIPE = """
@@ -40,7 +40,7 @@ def project(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     (place / "data" / "rows.csv").write_text("\n".join(rows) + "\n")
     (place / "recipe.yaml").write_text(RECIPE.replace("ROOT", request.param))
     monkeypatch.chdir(place)
-    run(load_recipe(Path("recipe.yaml")), lambda event: None)
+    run_recipe(load_recipe(Path("recipe.yaml")), lambda event: None)
     (place / "runs/x/report.html").unlink()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

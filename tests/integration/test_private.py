@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mmedpo.core.privacy import close_to_others, private
+from mmedpo.core.privacy import close_to_others, private_files
 from mmedpo.exchange.model_export import merge_run
 from mmedpo.exchange.pairs_io import export_run
-from mmedpo.pipeline.stages import run
+from mmedpo.pipeline.stages import run_recipe
 from mmedpo.recipe.loading import load_recipe
-from mmedpo.report import write_report
-from mmedpo.store.run_folder import emerging, write_text
+from mmedpo.report.page import write_report
+from mmedpo.store.run_folder import write_folder_whole, write_text
 
 RECIPE = """
 output: runs/x
@@ -38,7 +38,7 @@ def finished(folder: Path, restricted: bool, until: str = "evaluate") -> Path:
     loaded = load_recipe(path, [f"output={folder / 'runs' / 'x'}"])
     before = os.umask(0o022)
     try:
-        made = run(loaded, lambda event: None, until=until).folder
+        made = run_recipe(loaded, lambda event: None, until=until).folder
         for form in ("mmedpo-json", "parquet", *(["peft"] if until == "evaluate" else [])):
             export_run(made, form, folder / form)
         if until == "evaluate":
@@ -76,7 +76,7 @@ def test_a_folder_of_an_open_run_is_closed_by_the_next_run_of_restricted_data(cl
     folder = closed / "runs" / "x"
     for path in (folder, folder / "pairs.jsonl", folder / "adapter"):
         os.chmod(path, 0o755)
-    run(load_recipe(closed / "recipe.yaml", [f"output={folder}"]), lambda event: None, until="read")
+    run_recipe(load_recipe(closed / "recipe.yaml", [f"output={folder}"]), lambda event: None, until="read")
     assert [name for name, mode in modes(closed) if mode & 0o077 and name != "runs"] == []
 
 
@@ -91,7 +91,7 @@ def test_a_record_that_says_it_is_restricted_closes_the_folder_of_an_open_reader
         f"data: {{use: jsonl, file: {tmp_path}/data/rows.jsonl, images: {tmp_path}/data, restricted: false}}\n"
         "backbone: {use: phantom}\n"
     )
-    folder = run(load_recipe(recipe), lambda event: None, until="read").folder
+    folder = run_recipe(load_recipe(recipe), lambda event: None, until="read").folder
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder / "run.json").stat().st_mode & 0o777 == 0o600
 
@@ -104,8 +104,8 @@ def test_links_are_not_followed_and_a_private_time_ends(tmp_path: Path) -> None:
     (tmp_path / "run" / "link").symlink_to(elsewhere)
     close_to_others(tmp_path / "run")
     assert elsewhere.stat().st_mode & 0o777 == 0o644
-    with private():
+    with private_files():
         write_text(tmp_path / "mine", "")
-        with emerging(tmp_path / "out") as partial:
+        with write_folder_whole(tmp_path / "out") as partial:
             (partial / "a").write_text("")
     assert (tmp_path / "mine").stat().st_mode & 0o077 == (tmp_path / "out").stat().st_mode & 0o077 == 0

@@ -11,14 +11,14 @@ import pytest
 
 from mmedpo import DataError
 from mmedpo.cli.ask import answers_of
-from mmedpo.evaluate.comparison import compare
+from mmedpo.evaluate.comparison import compare_runs
 from mmedpo.exchange.model_export import merge_run
 from mmedpo.exchange.pairs_io import export_run
-from mmedpo.pipeline.stages import run, train_again
+from mmedpo.pipeline.stages import run_recipe, train_again
 from mmedpo.recipe.loading import load_recipe
-from mmedpo.report import write_report
 from mmedpo.report.facts import read_facts
-from mmedpo.store.result_keys import claim, set_aside
+from mmedpo.report.page import write_report
+from mmedpo.store.result_keys import claim_result, set_aside
 from mmedpo.store.run_folder import read_json
 from mmedpo.testing import tiny_cases
 
@@ -42,7 +42,7 @@ class Folder:
 
     def run(self, *overrides: str, until: str = "evaluate") -> bool:
         loaded = load_recipe(self.place / "recipe.yaml", [f"output={self.path}", *overrides])
-        return run(loaded, lambda event: None, until=until).did
+        return run_recipe(loaded, lambda event: None, until=until).did
 
     def bytes(self, *names: str) -> list[bytes]:
         return [(self.path / name).read_bytes() for name in names]
@@ -112,7 +112,7 @@ def test_whoever_opens_an_adapter_is_told_that_it_is_of_an_earlier_recipe(folder
         lambda: answers_of(folder.path, tmp_path / "film.png", "Is it?"),
         lambda: merge_run(folder.path, tmp_path / "merged"),
         lambda: export_run(folder.path, "peft", tmp_path / "peft"),
-        lambda: compare([str(folder.path)]),
+        lambda: compare_runs([str(folder.path)]),
     ]
     for opened in opens:
         with pytest.raises(DataError, match=r"of an earlier recipe: .*earlier/(adapter|measures)-"):
@@ -145,13 +145,13 @@ def test_data_that_cannot_be_read_leave_the_folder_as_it_was(folder: Folder) -> 
 
 
 def test_a_stop_in_the_middle_of_setting_aside_is_made_up_for(tmp_path: Path) -> None:
-    claim(tmp_path, "adapter", "a" * 64)
+    claim_result(tmp_path, "adapter", "a" * 64)
     (tmp_path / "adapter").mkdir()
     (tmp_path / "training.json").write_text("{}")
     half = tmp_path / "earlier" / f"adapter-{'a' * 12}"
     half.mkdir(parents=True)
     (tmp_path / "training.json").rename(half / "training.json")
-    claim(tmp_path, "adapter", "a" * 64)
+    claim_result(tmp_path, "adapter", "a" * 64)
     assert (tmp_path / "training.json").exists()
     assert not half.exists()
     set_aside(tmp_path, "pairs")
@@ -161,5 +161,5 @@ def test_a_stop_in_the_middle_of_setting_aside_is_made_up_for(tmp_path: Path) ->
 
 def test_results_that_nobody_vouches_for_are_set_aside(tmp_path: Path) -> None:
     (tmp_path / "measures.json").write_text(json.dumps({}))
-    assert claim(tmp_path, "measures", "b" * 64)
+    assert claim_result(tmp_path, "measures", "b" * 64)
     assert [path.name for path in (tmp_path / "earlier").iterdir()] == ["measures-unknown"]

@@ -22,7 +22,7 @@ from mmedpo.events import StageAdvanced, TrainingLogged
 from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
 from mmedpo.registry.contracts import Setting
 from mmedpo.store.journal import Journal
-from mmedpo.train.fit import train
+from mmedpo.train.fit import train_adapter
 from mmedpo.train.reference import ReferenceJournal, reference_keys
 
 OPTIONS = TrainOptions(
@@ -91,7 +91,9 @@ def work(folder: Path, where: str) -> None:
     arm(where)
     pairs, journal = make_pairs(20), Journal(folder / "journal.sqlite")
     table = ReferenceJournal(journal, reference_keys(pairs))
-    summary = train(pairs, make_backbone(), OPTIONS, folder, Setting(seed=1), see_until(where), precomputed=table)
+    summary = train_adapter(
+        pairs, make_backbone(), OPTIONS, folder, Setting(seed=1), see_until(where), precomputed=table
+    )
     journal.close()
     del summary["seconds"]
     (folder / "summary.json").write_text(json.dumps(summary))

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
-from mmedpo.endpoints.http.failure import blame_for
+from mmedpo.endpoints.http.failure import classify_error
 from mmedpo.endpoints.http.outcome import EndpointRefusal, ResponseTooLongError, TransientError
 from mmedpo.endpoints.retry import OutageNotice
 from mmedpo.errors import DataError, MmedpoError, RecipeError
@@ -177,4 +177,4 @@ def _blame(error: Exception, clean: Callable[[str], str]) -> Any:
 
     if isinstance(error, httpx2.TransportError):
         return TransientError("the connection failed", said=clean(str(error)))
-    return blame_for(error, clean)
+    return classify_error(error, clean)

@@ -30,25 +30,25 @@ UNKNOWN: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-def slip_of(key: str) -> str:
+def request_note_key(key: str) -> str:
     """Return the journal's key of what is known of a request that was in a batch."""
     return digest("batch of", key)
 
 
-def sheet_of(name: str) -> str:
+def batch_note_key(name: str) -> str:
     """Return the journal's key of what is known of a batch."""
     return digest("batch", name)
 
 
-def slip(journal: AnswerStore, key: str) -> dict[str, Any] | None:
+def read_request_note(journal: AnswerStore, key: str) -> dict[str, Any] | None:
     """Return what is known of a request; None where it was in no batch."""
-    known: dict[str, Any] | None = journal.get(slip_of(key), _slip)
+    known: dict[str, Any] | None = journal.get(request_note_key(key), _slip)
     return known
 
 
-def sheet(journal: AnswerStore, name: str) -> Mapping[str, Any]:
+def read_batch_note(journal: AnswerStore, name: str) -> Mapping[str, Any]:
     """Return what is known of a batch; of one that nothing is known of, that only the endpoint can tell."""
-    known: Mapping[str, Any] = journal.get(sheet_of(name), _sheet) or UNKNOWN
+    known: Mapping[str, Any] = journal.get(batch_note_key(name), _sheet) or UNKNOWN
     return known
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from mmedpo.endpoints.batches.notes import slip, slip_of
-from mmedpo.endpoints.http.body import answer_in_line
+from mmedpo.endpoints.batches.notes import read_request_note, request_note_key
+from mmedpo.endpoints.http.body import read_batch_line
 from mmedpo.endpoints.http.dialect import EndpointDialect
 from mmedpo.endpoints.http.outcome import EndpointAnswer, EndpointRefusal, TransientError
 from mmedpo.errors import MmedpoError, RecipeError
@@ -65,8 +65,8 @@ class BatchOutput:
 
     def _take_line(self, batch: str, line: bytes) -> None:
         """Journal the answer that a line holds, or why there is none."""
-        key, got = answer_in_line(line, self._most, self.clean)
-        known = slip(self.journal, key) if key else None
+        key, got = read_batch_line(line, self._most, self.clean)
+        known = read_request_note(self.journal, key) if key else None
         if known is None or known["batch"] != batch:
             return  # a line for nobody; who has none is asked for again
         if isinstance(got, EndpointAnswer):
@@ -95,11 +95,11 @@ class BatchOutput:
 
     def _most(self, key: str) -> tuple[int, int]:
         """Return how many tokens a request and its answer have at most."""
-        most = (slip(self.journal, key) or {}).get("most", (0, 0))
+        most = (read_request_note(self.journal, key) or {}).get("most", (0, 0))
         return most[0], most[1]
 
     def _mark(self, key: str, **facts: Any) -> None:
-        self.journal.put(slip_of(key), {**(slip(self.journal, key) or {}), **facts})
+        self.journal.put(request_note_key(key), {**(read_request_note(self.journal, key) or {}), **facts})
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from mmedpo.core.usage import Usage
 from mmedpo.endpoints.batches.api import BatchApi
-from mmedpo.endpoints.batches.notes import sheet, sheet_of, slip, slip_of
+from mmedpo.endpoints.batches.notes import batch_note_key, read_batch_note, read_request_note, request_note_key
 from mmedpo.endpoints.batches.output import BatchOutput
 from mmedpo.endpoints.http.dialect import EndpointDialect
 from mmedpo.endpoints.http.outcome import EndpointRefusal, NoAnswerError
@@ -48,7 +48,7 @@ class BatchWait(BaseException):
         self.chats, self.made = tuple(chats), made or {}
 
 
-def exchange(waits: Sequence[BatchWait]) -> None:
+def exchange_batches(waits: Sequence[BatchWait]) -> None:
     """Exchange batches with everyone who is waited for. Raises BatchPending when none has anything new."""
     chats = {id(chat): chat for wait in waits for chat in wait.chats}
     waited: list[BatchPending] = []
@@ -104,7 +104,7 @@ class BatchQueue:
     def _settle_others(self) -> None:
         """Settle what this run submitted and a sibling took in."""
         for name in list(self._spending.batches):
-            if (known := sheet(self._journal, name))["state"] in ("taken", "void"):
+            if (known := read_batch_note(self._journal, name))["state"] in ("taken", "void"):
                 self._settle(name, known)
 
     def tries(self, key: str) -> int | None:
@@ -112,11 +112,11 @@ class BatchQueue:
 
         Raises NoAnswerError when it was refused, or when there were too many.
         """
-        known = slip(self._journal, key)
+        known = read_request_note(self._journal, key)
         if known is None:
             return 0
         name, tries = known["batch"], known["tries"]
-        state = sheet(self._journal, name)["state"]
+        state = read_batch_note(self._journal, name)["state"]
         if state in ("doubtful", "sent"):
             self._open.add(name)
             return None
@@ -203,16 +203,18 @@ class BatchQueue:
         """Submit requests in one batch."""
         name, since = uuid.uuid4().hex, int(time.time())
         for one in some:
-            self._journal.put(slip_of(one.key), {"batch": name, "tries": one.tries + 1, "most": list(one.need.tokens)})
+            self._journal.put(
+                request_note_key(one.key), {"batch": name, "tries": one.tries + 1, "most": list(one.need.tokens)}
+            )
         assert self._dialect is not None
         facts = {"state": "doubtful", "since": since, "count": len(some), "dialect": asdict(self._dialect)}
-        self._journal.put(sheet_of(name), facts)
+        self._journal.put(batch_note_key(name), facts)
         need = sum((one.need for one in some), Usage())
         self._spending.set_aside(name, self._endpoint.model, need, self._endpoint.price_share)
         with self._file(some) as lines:
             file = await self._api.upload(lines)
         batch = await self._api.create(file, name, since)
-        self._journal.put(sheet_of(name), {**facts, "state": "sent", "id": batch.id})
+        self._journal.put(batch_note_key(name), {**facts, "state": "sent", "id": batch.id})
         self._open.add(name)
 
     @contextmanager
@@ -241,13 +243,13 @@ class BatchQueue:
 
     async def _look(self, name: str) -> bool:
         """Look after a batch; tell whether requests in it have been answered, or have to be submitted again."""
-        known = sheet(self._journal, name)
+        known = read_batch_note(self._journal, name)
         if known["state"] == "doubtful":
             found = await self._api.find(name, known["since"])
             if found is None:
                 return self._void(name, known)
             known = {**known, "state": "sent", "id": found.id}
-            self._journal.put(sheet_of(name), known)
+            self._journal.put(batch_note_key(name), known)
         if known["state"] in ("taken", "void"):  # by another run
             self._open.discard(name)
             return True
@@ -267,7 +269,7 @@ class BatchQueue:
         return True
 
     def _close(self, name: str, known: Mapping[str, Any]) -> None:
-        self._journal.put(sheet_of(name), known)
+        self._journal.put(batch_note_key(name), known)
         self._open.discard(name)
         self._settle(name, known)
 

@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mmedpo.core.answers import mended
-from mmedpo.endpoints.http.failure import judged, judged_success, one_line
+from mmedpo.core.answers import replace_surrogates
+from mmedpo.endpoints.http.failure import classify_status, judged_success, one_line
 from mmedpo.endpoints.http.outcome import EndpointAnswer, EndpointRefusal, TransientError
 from mmedpo.endpoints.token_bounds import text_tokens
 
@@ -26,7 +26,7 @@ SLACK = 100_000  # tokens by which a count may be beyond what we reckon with: th
 TokenBounds = tuple[int, int]  # how many tokens prompt and answer have at most, for where the endpoint does not say
 
 
-def text_in(raw: bytes) -> str:
+def decode_body(raw: bytes) -> str:
     """Decode a body: UTF-8, or what a byte order mark says; bytes that are no text are replaced."""
     for mark, name in ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
         if raw.startswith(mark):
@@ -34,7 +34,7 @@ def text_in(raw: bytes) -> str:
     return raw.decode(errors="replace")
 
 
-def answer_in(
+def read_response(
     text: str, most: TokenBounds, clean: Callable[[str], str]
 ) -> EndpointAnswer | TransientError | EndpointRefusal:
     """Read a response's body."""
@@ -61,7 +61,7 @@ def _answer_of(
         return judged_success(body, clean)
     thought = _plain(message.get("reasoning_content") or message.get("reasoning")) or ""
     tokens, guessed = _tokens(body.get("usage"), most, said + thought)
-    text = mended(said)
+    text = replace_surrogates(said)
     odd = (*((GUESSED,) if guessed else ()), *((MENDED,) if text != said else ()))
     return EndpointAnswer(text, finish in CUT, refused, tokens, odd)
 
@@ -135,12 +135,12 @@ def _stream(text: str, clean: Callable[[str], str]) -> EndpointAnswer | Transien
     return TransientError("an event stream in place of an answer", said=said, maybe_paid=True, unusable=True)
 
 
-def answer_in_line(
+def read_batch_line(
     line: bytes, most: Callable[[str], TokenBounds], clean: Callable[[str], str]
 ) -> tuple[str, EndpointAnswer | TransientError | EndpointRefusal]:
     """Read a line of a batch's output or error file: the request's id and what became of it."""
     try:
-        entry = json.loads(clean(text_in(line)), parse_int=_whole_number)
+        entry = json.loads(clean(decode_body(line)), parse_int=_whole_number)
         name, response, error = str(entry["custom_id"]), entry.get("response"), entry.get("error")
         if not response:
             code = error.get("code") if isinstance(error, dict) else error
@@ -149,7 +149,7 @@ def answer_in_line(
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError):
         return "", TransientError("a malformed line")
     if status != 200:
-        return name, judged(status, body.get("error", body) if isinstance(body, dict) else body, {}, clean)
+        return name, classify_status(status, body.get("error", body) if isinstance(body, dict) else body, {}, clean)
     if isinstance(body, dict):
         return name, _answer_of(body, most(name), clean)
-    return name, answer_in(str(body), most(name), clean)
+    return name, read_response(str(body), most(name), clean)

@@ -25,7 +25,7 @@ _MEANT = (  # the HTTP status that an error without one stands for, by its words
 )
 
 
-def blame_for(
+def classify_error(
     error: Exception, clean: Callable[[str], str]
 ) -> EndpointAnswer | TransientError | EndpointRefusal | None:
     """Sort what the SDK raised; None for what is no fault of an endpoint. `clean` takes secrets out of a text."""
@@ -34,7 +34,7 @@ def blame_for(
     if isinstance(error, TransientError):
         return error
     if isinstance(error, openai.APIStatusError):
-        return judged(error.status_code, error.body or error.message, error.response.headers, clean)
+        return classify_status(error.status_code, error.body or error.message, error.response.headers, clean)
     causes = list(_causes(error))
     if endless := [cause for cause in causes if isinstance(cause, ResponseTooLongError)]:
         return TransientError("a response without end", said=str(endless[0]), maybe_paid=True, unusable=True)
@@ -68,7 +68,7 @@ def _was_sent(error: Exception) -> bool:
     return type(error.__cause__).__name__ not in never
 
 
-def judged(
+def classify_status(
     status: int, error: Any, headers: Mapping[str, str], clean: Callable[[str], str]
 ) -> EndpointAnswer | TransientError | EndpointRefusal:
     """Sort an HTTP status; `error` is what the response's body has under that name, or a text."""
@@ -92,7 +92,7 @@ def judged_success(
     if error is None:
         return TransientError("a malformed response", said=clean(words_of(body)), maybe_paid=True, unusable=True)
     if status := _status_of(error, body):
-        return judged(status, error, {}, clean)
+        return classify_status(status, error, {}, clean)
     return TransientError("an error in an HTTP 200", said=clean(words_of(error)), teaches=True, unusable=True)
 
 

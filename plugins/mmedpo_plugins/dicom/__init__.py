@@ -22,9 +22,9 @@ from mmedpo import (
     ImageRef,
     Reader,
     TableRow,
+    collect_rows,
     csv_rows,
     digest,
-    every,
     hookimpl,
     json_value,
     require_file,
@@ -72,7 +72,7 @@ class DicomReader(ColumnReader):
     def read(self) -> Iterator[Case | Drop]:
         """Yield the cases in the order of the table. Raise DataError for rows and films that cannot be read."""
         images = ImageFolder([self.root], self.missing)
-        found = every(map(partial(self._found, images), self._rows()))
+        found = collect_rows(map(partial(self._found, images), self._rows()))
         films = {path: read_header(path) for path in dict.fromkeys(path for _, path in found) if path}
         groups = _groups(list(films.values()))
         uses: Counter[str] = Counter()

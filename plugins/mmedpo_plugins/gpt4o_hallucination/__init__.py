@@ -25,11 +25,11 @@ from mmedpo import (
     Setting,
     Side,
     Usage,
-    filler,
+    bound_usage,
     hookimpl,
-    most,
+    make_filler,
     seed_for,
-    spoken,
+    strip_thoughts,
     was_cut,
 )
 
@@ -99,9 +99,9 @@ class Gpt4oHallucination(Endpoint, Dispreference):
     def needs(self, items: Sequence[Case]) -> list[tuple[Endpoint, Usage]]:
         """Return what asking about these cases can take at most, every sample at its token limit."""
         prompts = PromptTemplates(Path(__file__).parent / "prompts", self.prompts)
-        candidates = [filler(self.max_new_tokens)] * self.samples
+        candidates = [make_filler(self.max_new_tokens)] * self.samples
         questions = [_question(self, prompts, case, candidates) for case in items]
-        needs = [most(self, q.system, q.text, q.shape, image=q.picture is not None) for q in questions]
+        needs = [bound_usage(self, q.system, q.text, q.shape, image=q.picture is not None) for q in questions]
         return [(self, sum(needs, Usage()))]
 
     def open(self, setting: Setting) -> AbstractContextManager[_LiveGpt4oHallucination]:
@@ -147,7 +147,9 @@ class _LiveGpt4oHallucination:
         from mmedpo_plugins.gpt4o_hallucination.form import plain
 
         case, samples = item
-        said = [(spoken(sample) or "").strip() for sample in samples]  # of a sample that is all thought, nothing
+        said = [
+            (strip_thoughts(sample) or "").strip() for sample in samples
+        ]  # of a sample that is all thought, nothing
         by_words = {plain(text): text for text in reversed(said)}  # the first of equals
         candidates = [text for words, text in reversed(by_words.items()) if words and words != plain(case.answer)]
         try:

@@ -29,10 +29,10 @@ class HfVlmBackbone(Backbone):
     @contextmanager
     def open(self, setting: Setting) -> Iterator[TransformersBackbone]:
         """Load the model, with its adapter if it has one. Raises DataError, PluginError for a missing library."""
-        from mmedpo import closing
+        from mmedpo import release_backbone
         from mmedpo_plugins.hf_vlm.loading import load
 
-        with closing(load(self.checkpoint, self.adapter, setting)) as live:
+        with release_backbone(load(self.checkpoint, self.adapter, setting)) as live:
             yield live
 
 

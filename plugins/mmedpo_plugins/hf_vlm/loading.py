@@ -10,7 +10,7 @@ from mmedpo import (
     PluginError,
     Setting,
     TransformersBackbone,
-    explained,
+    explain_load_errors,
     load_adapter,
     load_model,
     read_config,
@@ -52,7 +52,7 @@ def load_processor(checkpoint: str) -> Any:
     from transformers import AutoProcessor
 
     try:
-        with explained(checkpoint):
+        with explain_load_errors(checkpoint):
             processor = AutoProcessor.from_pretrained(checkpoint)
     except ImportError as error:
         raise _missing_library(checkpoint, error) from error

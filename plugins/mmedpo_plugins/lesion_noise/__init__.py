@@ -128,10 +128,10 @@ class _DiffusionNoise(_ImageChange):
 
     def change(self, image: Image, mask: Floats, seed: int) -> Image:
         """Return the image with noise inside the mask."""
-        from mmedpo_plugins.lesion_noise.eq2 import add_noise, kept
+        from mmedpo_plugins.lesion_noise.eq2 import add_noise, signal_factor
 
         grain = ceil(max(image.size) / self.resolution)
-        return add_noise(image, mask, kept(self.step, self.schedule), seed, self.mean, self.std, grain)
+        return add_noise(image, mask, signal_factor(self.step, self.schedule), seed, self.mean, self.std, grain)
 
     def facts(self) -> dict[str, Any]:
         """Return step and schedule."""

@@ -15,7 +15,7 @@ STEPS = 1000  # of the diffusion forward process
 Triple = tuple[float, float, float]
 
 
-def kept(step: int, schedule: Literal["sigmoid", "linear"] = "sigmoid") -> float:
+def signal_factor(step: int, schedule: Literal["sigmoid", "linear"] = "sigmoid") -> float:
     """Return xi_k of Eq. 2, the product of 1 - beta over the first `step` of 1000 steps."""
     if schedule == "sigmoid":
         betas = (0.5e-2 - 1e-5) / (1 + np.exp(-np.linspace(-6, 6, STEPS))) + 1e-5

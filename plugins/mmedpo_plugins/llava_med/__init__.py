@@ -35,10 +35,10 @@ class LlavaMedBackbone(Backbone):
     @contextmanager
     def open(self, setting: Setting) -> Iterator[TransformersBackbone]:
         """Load the model, with its adapter if it has one. Raises DataError."""
-        from mmedpo import closing
+        from mmedpo import release_backbone
         from mmedpo_plugins.llava_med.loading import load
 
-        with closing(load(self.checkpoint, self.vision_tower, self.adapter, setting)) as live:
+        with release_backbone(load(self.checkpoint, self.vision_tower, self.adapter, setting)) as live:
             yield live
 
 

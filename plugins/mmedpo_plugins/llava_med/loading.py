@@ -9,7 +9,7 @@ from mmedpo import (
     DataError,
     Setting,
     TransformersBackbone,
-    explained,
+    explain_load_errors,
     first_line,
     load_adapter,
     load_model,
@@ -47,7 +47,7 @@ def _released(checkpoint: str, config: dict[str, Any], override: str | None, set
     original.check(checkpoint, config)
     tokenizer = _released_tokenizer(checkpoint)
     place, clip = original.clip_of(checkpoint, config, override)
-    with explained(checkpoint):
+    with explain_load_errors(checkpoint):
         llava = original.llava_config(config, clip, tokenizer.unk_token_id)
     images = _image_processor(place, clip, pad=config.get("image_aspect_ratio") == "pad")
     model, report = load_model(
@@ -67,7 +67,7 @@ def _converted(checkpoint: str, setting: Setting) -> tuple[Any, Any]:
 
     model, report = load_model(LlavaForConditionalGeneration, checkpoint, setting)
     _complete(checkpoint, report)
-    with explained(checkpoint):
+    with explain_load_errors(checkpoint):
         tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     if tokenizer.convert_ids_to_tokens(model.config.image_token_index) != IMAGE:
         raise DataError(f"{checkpoint}: its tokenizer has no {IMAGE} where its config.json has one; they do not belong")
@@ -79,7 +79,7 @@ def _released_tokenizer(checkpoint: str) -> Any:
     from transformers import LlamaTokenizer
 
     try:
-        with explained(checkpoint):
+        with explain_load_errors(checkpoint):
             # legacy: a space before whatever follows a special token, as in training
             tokenizer = LlamaTokenizer.from_pretrained(checkpoint, legacy=True)
     except (ImportError, DataError) as error:
@@ -101,7 +101,7 @@ def _image_processor(place: str, clip: dict[str, Any], *, pad: bool) -> Any:
     from transformers import LlavaImageProcessorPil
 
     try:
-        with explained(place):
+        with explain_load_errors(place):
             found, _ = LlavaImageProcessorPil.get_image_processor_dict(place)
     except DataError:
         if clip != original.OPENAI_CLIP_CONFIG:

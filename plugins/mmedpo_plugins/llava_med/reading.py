@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mmedpo import EncodedPrompt, plain_ids
+from mmedpo import EncodedPrompt, tokenize_plain
 
 if TYPE_CHECKING:
     import torch
@@ -47,9 +47,9 @@ class LlavaMedPrompter:
     def prompt(self, vision: Mapping[str, torch.Tensor], question: str) -> EncodedPrompt:
         """Tokenize what stands before and after the image by itself, as LLaVA-Med was trained."""
         tokenizer = self.processor.tokenizer
-        before = [tokenizer.bos_token_id, *plain_ids(tokenizer, "[INST] ")]
+        before = [tokenizer.bos_token_id, *tokenize_plain(tokenizer, "[INST] ")]
         # Data made for LLaVA marks the image's place in the question; it has but one here.
-        after = plain_ids(tokenizer, f"\n{question.replace(IMAGE, '').strip()} [/INST]")
+        after = tokenize_plain(tokenizer, f"\n{question.replace(IMAGE, '').strip()} [/INST]")
         return EncodedPrompt([*before, *[self.image_token] * self.patches, *after], vision)
 
 

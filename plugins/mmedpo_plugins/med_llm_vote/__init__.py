@@ -10,7 +10,16 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from mmedpo import BatchWait, Endpoint, Pair, Score, Scorer, Setting, Usage, hookimpl, seed_for
-from mmedpo_plugins.med_llm_vote.consensus import Debate, Vote, agreed, combined, last_vote, order_of, present, settled
+from mmedpo_plugins.med_llm_vote.consensus import (
+    Debate,
+    Vote,
+    combine_votes,
+    has_agreement,
+    last_vote,
+    order_of,
+    present,
+    settle_debate,
+)
 from mmedpo_plugins.med_llm_vote.voters import EndpointVoter, LiveVoter, LocalVoter, RulesVoter, Voter
 
 
@@ -137,11 +146,11 @@ class _VoterPanel:
         evidence: dict[str, Any] = {
             "votes": [vote.to_json() for vote in votes],
             "rounds": -(-len(votes) // count),
-            "agreed": agreed(votes, count),
+            "agreed": has_agreement(votes, count),
         }
         if any(vote.passing for vote in votes):
             evidence["passing"] = True
         if present(votes) < self.part.quorum:
             return Score(None, {**evidence, "why": f"{present(votes)} voters voted, the quorum is {self.part.quorum}"})
         debated = self.part.protocol == "debate"
-        return Score(settled(votes, count) if debated else combined(votes, self.part.combine), evidence)
+        return Score(settle_debate(votes, count) if debated else combine_votes(votes, self.part.combine), evidence)

@@ -37,7 +37,7 @@ class Debate:
     @property
     def speaker(self) -> int | None:
         """The number of the voter whose turn it is; None when the debate is over."""
-        if len(self.votes) >= self.rounds * len(self.order) or agreed(self.votes, len(self.order)):
+        if len(self.votes) >= self.rounds * len(self.order) or has_agreement(self.votes, len(self.order)):
             return None
         return self.order[len(self.votes) % len(self.order)]
 
@@ -53,7 +53,7 @@ def last_vote(votes: Sequence[Vote]) -> Vote | None:
     return next((vote for vote in reversed(votes) if vote.score is not None), None)
 
 
-def agreed(votes: Sequence[Vote], voters: int) -> bool:
+def has_agreement(votes: Sequence[Vote], voters: int) -> bool:
     """Tell whether every voter has had a turn and the last turns of all who voted in them have one score.
 
     A voter adopts the score before it by repeating it, so agreement may fall in the middle of a round.
@@ -62,15 +62,15 @@ def agreed(votes: Sequence[Vote], voters: int) -> bool:
     return len(votes) >= voters and len({score for score in latest if score is not None}) <= 1
 
 
-def settled(votes: Sequence[Vote], voters: int) -> float | None:
+def settle_debate(votes: Sequence[Vote], voters: int) -> float | None:
     """Return the relevance in [0, 1] that a debate ends with: the score agreed on, else the mean of all scores."""
     scores = scores_of(votes)
     if not scores:
         return None
-    return (scores[-1] if agreed(votes, voters) else fmean(scores)) / SCALE
+    return (scores[-1] if has_agreement(votes, voters) else fmean(scores)) / SCALE
 
 
-def combined(votes: Sequence[Vote], how: str) -> float | None:
+def combine_votes(votes: Sequence[Vote], how: str) -> float | None:
     """Return the mean, median or trimmed mean of votes cast apart, as a relevance in [0, 1]."""
     scores = sorted(scores_of(votes))
     if not scores:

@@ -11,9 +11,9 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmedpo import Pair, PromptTemplates, RecipeError, Setting, answering, explained, load_model
+from mmedpo import Pair, PromptTemplates, RecipeError, Setting, close_thinking, explain_load_errors, load_model
 from mmedpo_plugins.med_llm_vote.consensus import SCALE, Vote
-from mmedpo_plugins.med_llm_vote.voters import rendered
+from mmedpo_plugins.med_llm_vote.voters import render_turn
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,7 +40,7 @@ class LiveLocalVoter:
         folder, extra = _place(options)
         with redirect_stderr(StringIO()) if extra else nullcontext():  # a GGUF file's bars know no switch
             model, _ = load_model(AutoModelForCausalLM, folder, setting, **extra)
-            with explained(folder):
+            with explain_load_errors(folder):
                 tokenizer = AutoTokenizer.from_pretrained(folder, **extra)
         tokenizer.padding_side = "left"
         if tokenizer.pad_token is None:
@@ -49,7 +49,7 @@ class LiveLocalVoter:
 
     def vote(self, pairs: Sequence[Pair], seen: Sequence[Vote | None]) -> list[Vote]:
         """Rate each pair by the most probable score; the reason is how probable it was, and the mean."""
-        texts = [self._text(*rendered(self.prompts, pair, before)) for pair, before in zip(pairs, seen, strict=True)]
+        texts = [self._text(*render_turn(self.prompts, pair, before)) for pair, before in zip(pairs, seen, strict=True)]
         order = sorted(range(len(texts)), key=lambda at: len(texts[at]))  # like lengths together: little is padded
         votes: dict[int, Vote] = {}
         for start in range(0, len(order), self.options.batch_size):
@@ -84,7 +84,7 @@ class LiveLocalVoter:
         except Exception:  # some templates know no system turn, and raise what they like
             one = [{"role": "user", "content": f"{system}\n\n{user}"}]
             text = self.tokenizer.apply_chat_template(one, **how)
-        return f"{answering(text)}{self._lead}"  # within a thought, a score would be a draft
+        return f"{close_thinking(text)}{self._lead}"  # within a thought, a score would be a draft
 
     def score_logps(self, texts: Sequence[str]) -> Tensor:
         """Return log p of each score as the text's next tokens (texts, scores), float32 on the CPU.

@@ -8,7 +8,8 @@ from functools import cache
 
 from mmedpo_plugins.med_llm_vote.consensus import SCALE
 from mmedpo_plugins.radiology import lexicon
-from mmedpo_plugins.radiology.reading import ASKED, FindingMention, read_answer
+from mmedpo_plugins.radiology.reading import ASKED, read_answer
+from mmedpo_plugins.radiology.traits import FindingMention
 
 # Ratings, 0 to 10. What is stated wrongly about presence rates by the finding's own harm, 7 to 10.
 OTHER_SIDE, FEWER_SIDES, SIDE_LEFT_OUT = 8, 7, 2
@@ -32,7 +33,7 @@ class AnswerDifference:
 SAME = AnswerDifference(0, "both say the same")
 
 
-def compare(question: str, chosen: str, rejected: str) -> AnswerDifference | None:
+def compare_answers(question: str, chosen: str, rejected: str) -> AnswerDifference | None:
     """Return how much two answers differ, and in what; None when one of them cannot be read."""
     one, other = read_answer(question, chosen), read_answer(question, rejected)
     if not one or not other:

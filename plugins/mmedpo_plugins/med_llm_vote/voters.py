@@ -21,8 +21,8 @@ from mmedpo import (
     PromptTemplates,
     Setting,
     Usage,
-    filler,
-    most,
+    bound_usage,
+    make_filler,
 )
 from mmedpo_plugins.med_llm_vote.consensus import SCALE, Vote
 
@@ -64,9 +64,9 @@ class RulesVoter(BaseModel):
         return [self._vote(pair) for pair in pairs]
 
     def _vote(self, pair: Pair) -> Vote:
-        from mmedpo_plugins.med_llm_vote.rules import compare
+        from mmedpo_plugins.med_llm_vote.rules import compare_answers
 
-        found = compare(pair.case.question, pair.chosen.answer, pair.rejected.answer)
+        found = compare_answers(pair.case.question, pair.chosen.answer, pair.rejected.answer)
         if found is None:
             return Vote(self.name, None, "no known finding, or no English, in one of the answers")
         return Vote(self.name, found.rating, found.reason)
@@ -105,9 +105,9 @@ class EndpointVoter(Endpoint):
     def need(self, pairs: Sequence[Pair], *, debating: bool) -> Usage:
         """Return what one vote on each pair can take at most."""
         prompts = PromptTemplates(PROMPTS, self.prompts)
-        before = Vote("", SCALE, filler(self.max_tokens)) if debating else None
-        texts = [rendered(prompts, pair, before) for pair in pairs]
-        return sum((most(self, *text, VoterOpinion, image=self.show_image) for text in texts), Usage())
+        before = Vote("", SCALE, make_filler(self.max_tokens)) if debating else None
+        texts = [render_turn(prompts, pair, before) for pair in pairs]
+        return sum((bound_usage(self, *text, VoterOpinion, image=self.show_image) for text in texts), Usage())
 
     @contextmanager
     def open(self, setting: Setting) -> Iterator[LiveVoter]:
@@ -132,7 +132,7 @@ class _LiveEndpointVoter:
 
     async def _vote(self, item: tuple[Pair, Vote | None]) -> Vote:
         pair, before = item
-        system, text = rendered(self.prompts, pair, before)
+        system, text = render_turn(self.prompts, pair, before)
         picture = pair.case.image if self.options.show_image else None
         try:
             outcome = await self.chat.ask(ChatQuestion(system, text, VoterOpinion, pair.case, picture), _in_range)
@@ -147,7 +147,7 @@ def _in_range(opinion: VoterOpinion) -> VoterOpinion | AnswerFault:
     return AnswerFault("its score is out of range", f"'score' is a whole number from 0 to {SCALE}.")
 
 
-def rendered(prompts: PromptTemplates, pair: Pair, before: Vote | None) -> tuple[str, str]:
+def render_turn(prompts: PromptTemplates, pair: Pair, before: Vote | None) -> tuple[str, str]:
     """Return the system's and the user's text for one turn."""
     user = prompts.render(
         "user",

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmedpo import DataError, first_line, require_finite, require_whole
 from mmedpo_plugins.monai_detector.grading import ScoreCalibration
-from mmedpo_plugins.monai_detector.network import LesionDetector, NetworkShape, build
+from mmedpo_plugins.monai_detector.network import LesionDetector, NetworkShape, build_detector
 
 KEY = "mmedpo-detector-1"  # the one entry of the metadata: with several, their order in the file is random
 
@@ -70,7 +70,7 @@ def load(path: Path, device: str) -> DetectorCheckpoint:
 
     described = describe(path)
     shape = NetworkShape(**{**described["shape"], "labels": tuple(described["shape"]["labels"])})
-    detector = build(shape, device)
+    detector = build_detector(shape, device)
     stored = load_file(path, device=device)
     require_finite(str(path), iter(stored.items()))
     try:

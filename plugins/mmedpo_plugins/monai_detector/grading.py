@@ -57,7 +57,7 @@ class ScoreCalibration:
         return 1 / (1 + np.exp(-(self.scale * _logit(scores) + self.shift)))
 
 
-def right(found: FilmDetections, truth: Any) -> Array:
+def match_boxes(found: FilmDetections, truth: Any) -> Array:
     """Tell of each detection, surest first, whether it hits a box of its label that no surer one has hit."""
     from monai.data.box_utils import box_iou
 

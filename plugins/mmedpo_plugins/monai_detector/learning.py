@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmedpo_plugins.monai_detector.detecting import detect
 from mmedpo_plugins.monai_detector.grading import average_precision
-from mmedpo_plugins.monai_detector.network import LesionDetector, NetworkShape, build
+from mmedpo_plugins.monai_detector.network import LesionDetector, NetworkShape, build_detector
 from mmedpo_plugins.monai_detector.options import LearningOptions
 
 Example = dict[str, Tensor]  # "image" (1, height, width), "box" (n, 4), "label" (n,)
@@ -31,7 +31,7 @@ def learn(
     shape = NetworkShape(labels, options.size, options.window, options.width)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        detector = build(shape, device)
+        detector = build_detector(shape, device)
         history = _learn(detector, options, train, validation, seed, tell)
     return detector, shape, history
 

@@ -73,7 +73,7 @@ class LesionDetector(RetinaNetDetector):
         return matched
 
 
-def build(shape: NetworkShape, device: str = "cpu") -> LesionDetector:
+def build_detector(shape: NetworkShape, device: str = "cpu") -> LesionDetector:
     """Build the detector, untrained, ready to train and to detect."""
     network = RetinaNet(2, len(shape.labels), len(ANCHORS), ResNetPyramid(shape.width), size_divisible=STRIDE)
     detector = LesionDetector(network, AnchorGeneratorWithAnchorShape((1, 2, 4, 8), ANCHORS)).to(device)

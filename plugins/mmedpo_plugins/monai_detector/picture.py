@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmedpo_plugins.monai_detector.films import FilmDetections
-from mmedpo_plugins.monai_detector.grading import ScoreCalibration, right
+from mmedpo_plugins.monai_detector.grading import ScoreCalibration, match_boxes
 from mmedpo_plugins.monai_detector.learning import Example
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _judged(
     confidences = calibration(found.scores)
     kept = np.flatnonzero(confidences >= threshold)
     mine = found.only(kept)
-    hits = right(mine, film)
+    hits = match_boxes(mine, film)
     drawn: list[tuple[str, Any, int, float | None]] = [
         (HIT if hit else FALSE, box, int(label), float(confidence))
         for hit, box, label, confidence in zip(hits, mine.boxes, mine.labels, confidences[kept], strict=True)
@@ -66,7 +66,7 @@ def _judged(
     sure = mine.only(hits)
     for box, label in zip(film["box"].numpy(), film["label"].numpy(), strict=True):
         one = {"box": box[None], "label": label[None]}
-        if not right(sure, one).any():
+        if not match_boxes(sure, one).any():
             drawn.append((MISSED, box, int(label), None))
     return drawn
 

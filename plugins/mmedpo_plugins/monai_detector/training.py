@@ -19,7 +19,7 @@ from mmedpo_plugins.monai_detector.grading import (
     best_threshold,
     calibrate,
     calibration_error,
-    right,
+    match_boxes,
 )
 from mmedpo_plugins.monai_detector.learning import Example, learn
 from mmedpo_plugins.monai_detector.network import LesionDetector
@@ -78,7 +78,7 @@ def _found(detector: LesionDetector, films: Sequence[Example]) -> list[FilmDetec
 def _pooled(found: Sequence[FilmDetections], films: Sequence[Example]) -> tuple[Any, Any, int]:
     """Return all scores, whether each is a hit, and how many boxes there are."""
     scores = np.concatenate([item.scores for item in found])
-    hits = np.concatenate([right(item, film) for item, film in zip(found, films, strict=True)])
+    hits = np.concatenate([match_boxes(item, film) for item, film in zip(found, films, strict=True)])
     return scores, hits, sum(len(film["label"]) for film in films)
 
 

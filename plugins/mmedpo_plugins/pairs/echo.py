@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from difflib import SequenceMatcher
 
-from mmedpo import folded
+from mmedpo import fold_text
 
 _LABEL = re.compile(r"\W*question\W*[:\uff1a]", re.IGNORECASE)
 _GIVEN = re.compile(r"\W*(original|candidate)\s+answer\s*\d*\s*:", re.IGNORECASE)  # further lines of that prompt
@@ -36,4 +36,4 @@ def _behind(question: str, answer: str) -> str | None:
 
 def _nearly(question: str, line: str) -> bool:
     """Tell whether a line is the question, its spelling mended."""
-    return SequenceMatcher(None, folded(question), folded(line)).ratio() >= 0.8
+    return SequenceMatcher(None, fold_text(question), fold_text(line)).ratio() >= 0.8

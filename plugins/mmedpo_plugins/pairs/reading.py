@@ -23,8 +23,8 @@ from mmedpo import (
     TableRow,
     UniqueIds,
     answer_kind,
-    shown,
-    taught,
+    drop_uninformative,
+    show_value,
 )
 from mmedpo_plugins.arrow import embedded
 from mmedpo_plugins.pairs.echo import without_question
@@ -79,7 +79,7 @@ class _PairBuilder:
         elif not ((chosen or "").strip() and rejected.strip()):
             yield Drop(name, "an answer is empty")
         else:
-            pair = taught(self._pair(row, told, case, (chosen or "", rejected), found))
+            pair = drop_uninformative(self._pair(row, told, case, (chosen or "", rejected), found))
             yield from (Remark(name, text) for text in remarks if isinstance(pair, Pair))
             yield pair
 
@@ -155,7 +155,7 @@ class _PairBuilder:
         """Tell whether a pair must stay here: the reader says so, or the row."""
         said = row.values.get("restricted")
         if said is not None and not isinstance(said, bool):
-            raise row.wrong(f"'restricted' must be true or false, not {shown(said)}")
+            raise row.wrong(f"'restricted' must be true or false, not {show_value(said)}")
         return bool(said) or (self._part.restricted if told.facts.restricted is None else told.facts.restricted)
 
     def _region(self, row: TableRow, value: RegionFacts) -> Region:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmedpo import TableRow, shown
+from mmedpo import TableRow, show_value
 from mmedpo_plugins.pairs.facts import PairFacts, facts_of
 from mmedpo_plugins.pairs.turns import MARK, Conversation, joined, talk_of
 
@@ -185,7 +185,7 @@ def _whole(row: TableRow, key: str) -> Conversation:
     """Return a conversation of one question and its answer."""
     value = row.values.get(key)
     if not isinstance(value, list):
-        raise row.wrong(f"{key!r} must be a list of turns, not {shown(value)}")
+        raise row.wrong(f"{key!r} must be a list of turns, not {show_value(value)}")
     talk = talk_of(row, key, value, "answer")
     if talk.question is None or talk.answer is None:
         raise row.wrong(f"{key!r} must hold one question and one answer, not {len(value)} turns")
@@ -195,7 +195,7 @@ def _whole(row: TableRow, key: str) -> Conversation:
 def _text(row: TableRow, key: str) -> str:
     value = row.values.get(key)
     if not isinstance(value, str):
-        raise row.wrong(f"{key!r} must be a text, not {shown(value)}")
+        raise row.wrong(f"{key!r} must be a text, not {show_value(value)}")
     return value
 
 
@@ -211,5 +211,5 @@ def _json(row: TableRow, key: str) -> Mapping[str, Any]:
     """Return the object that a column holds as JSON."""
     value = row.json(key)
     if not isinstance(value, Mapping):
-        raise row.wrong(f"{key!r} must be a JSON object, not {shown(value)}")
+        raise row.wrong(f"{key!r} must be a JSON object, not {show_value(value)}")
     return value

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mmedpo import TableRow, shown
+from mmedpo import TableRow, show_value
 
 MARK = "<image>"  # where the image stands, in the texts of ms-swift, LLaMA-Factory and LLaVA
 _ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant", "model": "assistant"}
@@ -33,7 +33,7 @@ def talk_of(row: TableRow, key: str, value: Any, text_is: Literal["question", "a
         return Conversation(question=value) if text_is == "question" else Conversation(answer=value)
     turns = [value] if isinstance(value, Mapping) else value
     if not isinstance(turns, list) or not turns or not all(isinstance(turn, Mapping) for turn in turns):
-        raise row.wrong(f"{key!r} must be a text or a list of turns, not {shown(value)}")
+        raise row.wrong(f"{key!r} must be a text or a list of turns, not {show_value(value)}")
     said = [_turn(row, key, turn) for turn in turns]
     roles, texts = [role for role, _ in said], [text for _, text in said]
     first = 1 if roles[0] == "system" else 0
@@ -53,7 +53,9 @@ def joined(
     questions = list(dict.fromkeys(talk.question.strip() for talk in every if talk.question is not None))
     systems = list(dict.fromkeys(talk.system.strip() for talk in every if talk.system is not None))
     if len(questions) > 1:
-        raise row.wrong(f"its two conversations ask different questions: {shown(questions[0])}, {shown(questions[1])}")
+        raise row.wrong(
+            f"its two conversations ask different questions: {show_value(questions[0])}, {show_value(questions[1])}"
+        )
     if len(systems) > 1:
         raise row.wrong("its two conversations have different system turns")
     question = next((talk.question for talk in every if talk.question is not None), None)
@@ -72,7 +74,7 @@ def _turn(row: TableRow, key: str, turn: Mapping[str, Any]) -> tuple[str, str]:
         raise row.wrong(f"a turn of {key!r} does not say whose it is, in 'role' or 'from'")
     role = _ROLES.get(speakers[0])
     if role is None:
-        raise row.wrong(f"{key!r} holds a turn of {shown(speakers[0])}, which has no place in a pair")
+        raise row.wrong(f"{key!r} holds a turn of {show_value(speakers[0])}, which has no place in a pair")
     more = sorted(str(name) for name, value in turn.items() if value and name not in (*_SPEAKER, *_WORDS))
     if more:
         raise row.wrong(f"a turn of {key!r} has {', '.join(more)}, which has no place in a pair")
@@ -86,7 +88,7 @@ def _content(row: TableRow, key: str, role: str, value: Any) -> str:
     """Return a text, or the pieces of a turn as one text with the mark where the image stands."""
     pieces = [{"type": "text", "text": value}] if isinstance(value, str) else value
     if not isinstance(pieces, list) or not all(isinstance(piece, Mapping) for piece in pieces):
-        raise row.wrong(f"{key!r} holds no text but {shown(value)}")
+        raise row.wrong(f"{key!r} holds no text but {show_value(value)}")
     text = "".join(_piece(row, key, piece) for piece in pieces)
     if role != "user" and MARK in text:
         raise row.wrong(f"{key!r} has an image in its {role}'s turn; a pair has it in the question")
@@ -99,6 +101,6 @@ def _piece(row: TableRow, key: str, piece: Mapping[str, Any]) -> str:
     if kind == "image" and not held and not text:
         return MARK
     if kind != "text" or held or not isinstance(text, str):
-        what = f"{', '.join(held)} of its own" if kind == "image" else f"a piece of type {shown(kind)}"
+        what = f"{', '.join(held)} of its own" if kind == "image" else f"a piece of type {show_value(kind)}"
         raise row.wrong(f"a turn of {key!r} has {what}; it may have texts, and the place of the row's one image")
     return text

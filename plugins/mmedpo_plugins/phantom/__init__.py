@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from mmedpo import Backbone, Case, ExistingFolder, Reader, Setting, TransformersBackbone, closing, hookimpl
+from mmedpo import Backbone, Case, ExistingFolder, Reader, Setting, TransformersBackbone, hookimpl, release_backbone
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -78,7 +78,7 @@ class PhantomBackbone(Backbone):
         """Load the model, with its adapter if it has one. Raises DataError."""
         from mmedpo_plugins.phantom.model import load
 
-        with closing(load(self.checkpoint or WEIGHTS, self.adapter, setting)) as live:
+        with release_backbone(load(self.checkpoint or WEIGHTS, self.adapter, setting)) as live:
             yield live
 
 

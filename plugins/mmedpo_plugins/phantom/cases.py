@@ -8,7 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from mmedpo import Case, seed_for
-from mmedpo_plugins.phantom.film import PhantomFilm, draw, film_of, without
+from mmedpo_plugins.phantom.film import PhantomFilm, draw_film, film_of, remove_finding
 from mmedpo_plugins.phantom.findings import WORLDS, PhantomFinding
 from mmedpo_plugins.phantom.language import NO, YES, interview
 
@@ -47,7 +47,7 @@ def twin(case: Case) -> Case:
     """Return the case about the film without its finding. Raises ValueError for a case not answered yes."""
     if case.kind != "closed" or case.answer != YES or "film" not in case.notes:
         raise ValueError(f"{case.id}: only a phantom's closed case answered yes has a twin")
-    film = without(_film(case.notes), case.about[0])
+    film = remove_finding(_film(case.notes), case.about[0])
     return replace(
         case,
         id=f"{case.id}-without",
@@ -64,4 +64,4 @@ def _notes(film: PhantomFilm) -> dict[str, Any]:
 
 
 def _film(notes: Mapping[str, Any]) -> PhantomFilm:
-    return draw(notes["film"], [PhantomFinding(**finding) for finding in notes["findings"]])
+    return draw_film(notes["film"], [PhantomFinding(**finding) for finding in notes["findings"]])

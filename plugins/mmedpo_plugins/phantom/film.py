@@ -33,7 +33,7 @@ class PhantomFilm:
         return tuple(Region(finding.label, _box(mask), 1.0, _picture(mask * np.uint8(255))) for finding, mask in pairs)
 
 
-def draw(seed: int, findings: Iterable[PhantomFinding]) -> PhantomFilm:
+def draw_film(seed: int, findings: Iterable[PhantomFinding]) -> PhantomFilm:
     """Draw the chest of `seed` with these findings.
 
     The chest, each finding and the film have random numbers of their own, so leaving a finding out changes its own
@@ -50,15 +50,15 @@ def draw(seed: int, findings: Iterable[PhantomFinding]) -> PhantomFilm:
     return PhantomFilm(seed, findings, _develop(density, _random(seed, "film")), tuple(masks))
 
 
-def without(film: PhantomFilm, label: str) -> PhantomFilm:
+def remove_finding(film: PhantomFilm, label: str) -> PhantomFilm:
     """Draw the same film without one finding: the true counterfactual."""
-    return draw(film.seed, [finding for finding in film.findings if finding.label != label])
+    return draw_film(film.seed, [finding for finding in film.findings if finding.label != label])
 
 
 def film_of(world: PhantomWorld, seed: int, split: str, number: int) -> PhantomFilm:
     """Draw one image of a split; every split has a stream of random numbers of its own."""
     own = seed_for(seed, "phantom", split, number)
-    return draw(own, world.sample(seed_for(own, "findings")))
+    return draw_film(own, world.sample(seed_for(own, "findings")))
 
 
 def _random(seed: int, name: str) -> Random:

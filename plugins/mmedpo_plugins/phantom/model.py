@@ -10,10 +10,10 @@ from mmedpo import (
     EncodedPrompt,
     Setting,
     TransformersBackbone,
-    explained,
+    explain_load_errors,
     load_adapter,
     load_model,
-    plain_ids,
+    tokenize_plain,
 )
 from mmedpo_plugins.phantom.anatomy import SIZE
 from mmedpo_plugins.phantom.language import words
@@ -99,7 +99,7 @@ def load(checkpoint: Path, adapter: str | None, setting: Setting) -> Transformer
     model, report = load_model(LlavaForConditionalGeneration, folder, setting)
     if missing := sorted(report["missing_keys"]):
         raise DataError(f"{folder}: its files lack {missing[0]} ({len(missing)} tensors in all)")
-    with explained(folder):
+    with explain_load_errors(folder):
         tokenizer = AutoTokenizer.from_pretrained(folder)
     live = TransformersBackbone(
         model if adapter is None else load_adapter(model, adapter),
@@ -118,7 +118,7 @@ def load(checkpoint: Path, adapter: str | None, setting: Setting) -> Transformer
 def prompt_ids(tokenizer: Any, question: str) -> list[int]:
     """Return the tokens before an answer, the image's places included."""
     image, begin, end = tokenizer.convert_tokens_to_ids(["<image>", "[INST]", "[/INST]"])
-    asked = plain_ids(tokenizer, question)
+    asked = tokenize_plain(tokenizer, question)
     return [tokenizer.bos_token_id, begin, *[image] * PATCHES, *asked, end]
 
 

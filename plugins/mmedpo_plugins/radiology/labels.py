@@ -19,7 +19,7 @@ class FindingLabel:
     places: frozenset[str] = frozenset()
 
 
-def labels(mentions: Iterable[FindingMention]) -> dict[str, FindingLabel]:
+def label_findings(mentions: Iterable[FindingMention]) -> dict[str, FindingLabel]:
     """Return the label of each finding that is mentioned, by its name."""
     by_name: dict[str, list[FindingMention]] = {}
     for mention in mentions:

@@ -16,7 +16,7 @@ from mmedpo_plugins.radiology.traits import FindingMention, only_traits, with_tr
 ASKED = "what is asked"  # the finding of an answer that names none: "Left" to "On which side is the mass?"
 
 
-def read(text: str) -> list[FindingMention]:
+def read_mentions(text: str) -> list[FindingMention]:
     """Return what a text states. Empty when it states no finding known here, or is no English."""
     if not text or sum(char.isascii() for char in text) < 0.8 * len(text):
         return []
@@ -26,7 +26,7 @@ def read(text: str) -> list[FindingMention]:
 def read_answer(question: str, answer: str) -> list[FindingMention]:
     """Return what an answer states, with what it leaves to the question: "No", "Left", "Severe"."""
     lead, rest = _lead(answer)
-    stated, asked = read(rest), read(question)
+    stated, asked = read_mentions(rest), read_mentions(question)
     if lead:
         answered = [_answered(mention, lead) for mention in asked]
         told = [mention for mention in stated if not any(_belies(mention, other) for other in answered)]

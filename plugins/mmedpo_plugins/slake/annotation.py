@@ -8,7 +8,7 @@ from math import ceil, floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmedpo import DataError, ImageRef, Region, TableRow, is_number, json_value, shown, text_lines
+from mmedpo import DataError, ImageRef, Region, TableRow, is_number, json_value, show_value, text_lines
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,7 +78,7 @@ def _boxes(file: Path) -> list[Region]:
 
 def _region(row: TableRow, label: str, box: Any) -> Region:
     if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
-        raise row.wrong(f"the box of {label!r} must be [left, top, width, height], not {shown(box)}")
+        raise row.wrong(f"the box of {label!r} must be [left, top, width, height], not {show_value(box)}")
     left, top, width, height = map(float, box)
     return Region(label.strip(), (left, top, left + width, top + height))
 

@@ -34,9 +34,9 @@ def ours(kind: str, shape: Shape, size: Size, machine: Machine, folder: Path) ->
     """Yield this trainer's, over a model of its own."""
     from mmedpo import Setting
     from mmedpo.recipe.train_options import LoraOptions, TrainOptions
-    from mmedpo.train.fit import arguments
-    from mmedpo.train.lora import adapted
-    from mmedpo.train.pair_batches import PairCollator, PixelCache, encode
+    from mmedpo.train.fit import trl_arguments
+    from mmedpo.train.lora import attach_adapter
+    from mmedpo.train.pair_batches import PairCollator, PixelCache, encode_pair
     from mmedpo.train.trainer import PreferenceTrainer
     from mmedpo.train.tree_batches import TreeCollator
     from mmedpo.train.vision_cache import TensorStore, VisionCache
@@ -46,9 +46,9 @@ def ours(kind: str, shape: Shape, size: Size, machine: Machine, folder: Path) ->
         backbone.model.config.get_text_config()._attn_implementation = "flex_attention"
     together = shape.pairs_per_image if kind in ("tree", "flex") else 1  # flex attention is compiled for each length
     options = TrainOptions(lora=LoraOptions(r=size.rank, alpha=2 * size.rank), batch_size=together)
-    with adapted(backbone, options, 0) as model:
+    with attach_adapter(backbone, options, 0) as model:
         pixels = PixelCache(backbone)
-        pairs = [encode(weighted, backbone, pixels) for weighted in weighted_pairs(shape)]
+        pairs = [encode_pair(weighted, backbone, pixels) for weighted in weighted_pairs(shape)]
         table = {pair.id: (0.0, 0.0) for pair in pairs} if kind == "plain" else {}
         collator = PairCollator(backbone, pairs, pixels, table)
         if kind in ("tree", "flex"):
@@ -56,7 +56,7 @@ def ours(kind: str, shape: Shape, size: Size, machine: Machine, folder: Path) ->
         sight = VisionCache(
             backbone, pixels, None if kind == "plain" else TensorStore(folder / f"{kind}.bin", 2**28), []
         )
-        args = arguments(options, folder, Setting(machine.device, machine.dtype))
+        args = trl_arguments(options, folder, Setting(machine.device, machine.dtype))
         every = range(len(pairs))
         trainer = PreferenceTrainer(model, args, collator, every, [], backbone.tokenizer, options, 0, sight=sight)
         with forward_alone() if kind == "flex" and not machine.cuda else nullcontext():

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from mmedpo.cli.main import app
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.recipe.overrides import put
-from mmedpo.recipe.yaml import parse
-from mmedpo.registry.discovery import PluginInfo, find, load
+from mmedpo.recipe.yaml import parse_yaml
+from mmedpo.registry.discovery import PluginInfo, find_parts, load_part
 from mmedpo.registry.probe import snippet
 
 BASE = """\
@@ -29,13 +29,13 @@ unrated: keep
 RECIPE = "output: out-é\ndata: {use: phantom, images: 1}\nbackbone: {use: phantom}\nobserve: []\n"
 
 
-@pytest.mark.parametrize("part", [part for part in find() if part.package == "mmedpo"], ids=str)
+@pytest.mark.parametrize("part", [part for part in find_parts() if part.package == "mmedpo"], ids=str)
 def test_check_takes_the_snippet_that_show_prints(part: PluginInfo, tmp_path: Path) -> None:
     if part.name == "radeval" and find_spec("radeval") is None:
         pytest.skip("radeval is not installed")
-    shown = snippet(part.kind, load(part))
-    tree = parse(BASE, "base")
-    for key, value in parse(shown, "snippet").values.items():
+    shown = snippet(part.kind, load_part(part))
+    tree = parse_yaml(BASE, "base")
+    for key, value in parse_yaml(shown, "snippet").values.items():
         put(key, value, "snippet", tree)
     if part.kind == "reader":
         tree.values.pop("disprefer")  # it may read ready pairs

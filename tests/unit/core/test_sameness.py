@@ -12,10 +12,10 @@ from conftest import Mmedpo
 from mmedpo_plugins.pairs import PairsReader
 from PIL import Image
 
-from mmedpo import Case, Drop, ImageRef, Pair, Remark, Side, folded, taught
+from mmedpo import Case, Drop, ImageRef, Pair, Remark, Side, drop_uninformative, fold_text
 from mmedpo.errors import DataError
 from mmedpo.registry.conformance import check_read
-from mmedpo.registry.discovery import find
+from mmedpo.registry.discovery import find_parts
 from mmedpo.testing import fake_package
 
 FILM, NOISED = ImageRef(sha256="film"), ImageRef(sha256="noised")
@@ -55,25 +55,25 @@ APART = [
 
 @pytest.mark.parametrize(("one", "other"), ALIKE)
 def test_what_only_the_writing_tells_apart_teaches_nothing(one: str, other: str) -> None:
-    assert folded(one) == folded(other)
+    assert fold_text(one) == fold_text(other)
     pair = replace(PAIR, chosen=Side(FILM, one), rejected=Side(FILM, other))
-    assert taught(pair) == Drop("c", "both sides differ only in case, punctuation or space")
+    assert drop_uninformative(pair) == Drop("c", "both sides differ only in case, punctuation or space")
     image_pair = replace(pair, rejected=Side(NOISED, other), kind="image")
-    assert taught(image_pair) is image_pair, "two images are a lesson"
+    assert drop_uninformative(image_pair) is image_pair, "two images are a lesson"
 
 
 @pytest.mark.parametrize(("one", "other"), APART)
 def test_what_means_something_else_is_a_lesson(one: str, other: str) -> None:
     pair = replace(PAIR, chosen=Side(FILM, one), rejected=Side(FILM, other))
-    assert taught(pair) is pair
+    assert drop_uninformative(pair) is pair
 
 
 def test_images_not_looked_at_yet_are_told_apart_by_where_they_come_from() -> None:
     one, other = ImageRef.at("a.png"), ImageRef.at("b.png")
-    assert isinstance(taught(replace(PAIR, chosen=Side(one, "No"), rejected=Side(other, "No"))), Pair)
-    assert isinstance(taught(replace(PAIR, chosen=Side(one, "No"), rejected=Side(one, "No"))), Drop)
+    assert isinstance(drop_uninformative(replace(PAIR, chosen=Side(one, "No"), rejected=Side(other, "No"))), Pair)
+    assert isinstance(drop_uninformative(replace(PAIR, chosen=Side(one, "No"), rejected=Side(one, "No"))), Drop)
     one, other = ImageRef.encoded(b"1", "row 0"), ImageRef.encoded(b"2", "row 0")
-    assert isinstance(taught(replace(PAIR, chosen=Side(one, "No"), rejected=Side(other, "No"))), Pair)
+    assert isinstance(drop_uninformative(replace(PAIR, chosen=Side(one, "No"), rejected=Side(other, "No"))), Pair)
 
 
 def test_the_published_case_is_left_out_and_counted(shared: Path, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_no_dispreference_brings_a_pair_that_teaches_nothing_into_a_run(
 
 
 def test_where_nothing_is_left_the_reasons_are_counted() -> None:
-    reader = next(part for part in find() if part.name == "pairs" and part.kind == "reader")
+    reader = next(part for part in find_parts() if part.name == "pairs" and part.kind == "reader")
     drops = [Drop("1", "an answer is empty"), Drop("2", "an answer is empty"), Drop("3", "both sides are the same")]
     with pytest.raises(DataError, match=r"nothing to read; left out: 2 an answer is empty, 1 both sides are the same"):
         check_read(reader, [*drops, Remark("1", "odd")])

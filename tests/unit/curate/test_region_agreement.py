@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mmedpo.core.records import Region
-from mmedpo.curate.region_agreement import agreement, merge, same
+from mmedpo.curate.region_agreement import count_agreement, merge_regions, same
 
 ONE = Region("nodule", (0, 0, 10, 10), 0.9)
 NEAR = Region("Nodule", (2, 0, 12, 10), 0.6)
@@ -21,13 +21,13 @@ def test_two_regions_are_one_thing_when_they_overlap_and_no_label_contradicts() 
 
 def test_of_several_localizers_all_regions_or_those_that_two_find() -> None:
     found = [(ONE, FAR), (NEAR,), (OTHER,)]
-    assert merge(found, "union") == (ONE, FAR, NEAR, OTHER)
-    assert merge(found, "agreed") == (ONE,)
-    assert merge([(ONE, FAR)], "agreed") == (ONE, FAR)
+    assert merge_regions(found, "union") == (ONE, FAR, NEAR, OTHER)
+    assert merge_regions(found, "agreed") == (ONE,)
+    assert merge_regions([(ONE, FAR)], "agreed") == (ONE, FAR)
 
 
 def test_agreement_is_counted_image_by_image() -> None:
-    counts = agreement(["a", "b"], [[(ONE,), (ONE,), (ONE,), ()], [(NEAR,), (FAR,), (), ()]])
+    counts = count_agreement(["a", "b"], [[(ONE,), (ONE,), (ONE,), ()], [(NEAR,), (FAR,), (), ()]])
     assert counts == {
         "images where a and b agree": 1,
         "images where a and b disagree": 1,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmedpo import Case, ImageRef, Pair, Side
 from mmedpo.curate.stages import sides
-from mmedpo.pipeline.stages import run
+from mmedpo.pipeline.stages import run_recipe
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.pairs_file import read_pairs
 
@@ -32,7 +32,7 @@ MAKERS = ("self-hallucination", "opposite-answer")
 def flow(folder: Path, *overrides: str) -> dict[str, int]:
     path = folder / "recipe.yaml"
     path.write_text(RECIPE.format(folder=folder))
-    run(load_recipe(path, overrides), lambda event: None, until="weigh")
+    run_recipe(load_recipe(path, overrides), lambda event: None, until="weigh")
     return dict(json.loads((folder / "run/run.json").read_text())["flow"]["disprefer"])
 
 
@@ -86,6 +86,6 @@ def test_films_that_show_one_single_grey_are_counted_every_time_the_data_are_rea
     recipe |= {"backbone": {"use": "phantom"}, "disprefer": [{"use": "opposite-answer"}], "unrated": "keep"}
     (tmp_path / "recipe.yaml").write_text(json.dumps(recipe).replace("{folder}", str(tmp_path)))
     for _ in range(2):
-        run(load_recipe(tmp_path / "recipe.yaml"), lambda event: None, until="read")
+        run_recipe(load_recipe(tmp_path / "recipe.yaml"), lambda event: None, until="read")
         counts = json.loads((tmp_path / "run/run.json").read_text())["flow"]["read"]
         assert counts["of these: the image is one single grey"] == 3

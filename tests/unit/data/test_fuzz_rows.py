@@ -20,7 +20,7 @@ from mmedpo_plugins.arrow import parquet_rows
 from mmedpo_plugins.tables import CsvReader, JsonlReader
 from PIL import Image
 
-from mmedpo import Case, DataError, TableRow, csv_rows, every, file_text, json_rows, json_value, jsonl_rows
+from mmedpo import Case, DataError, TableRow, collect_rows, csv_rows, file_text, json_rows, json_value, jsonl_rows
 from mmedpo.core.records import from_json, to_json
 from mmedpo.data.text_files import split_lines
 
@@ -91,8 +91,8 @@ def test_json_is_read_as_it_was_written_or_refused(place: Path, row: dict[str, A
     text = json.dumps(row, ensure_ascii=escaped)
     assume(escaped or not is_bad(row))
     for name, written, read in (
-        ("rows.jsonl", text + "\n", lambda file: every(jsonl_rows(file))[0].values),
-        ("rows.json", f"[{text}]", lambda file: every(json_rows(file))[0].values),
+        ("rows.jsonl", text + "\n", lambda file: collect_rows(jsonl_rows(file))[0].values),
+        ("rows.json", f"[{text}]", lambda file: collect_rows(json_rows(file))[0].values),
         ("value.json", text, json_value),
     ):
         file = place / name
@@ -161,7 +161,7 @@ def test_values_of_parquet_are_read_as_json_holds_them_or_refused(array: Any) ->
             pq.write_table(pa.table({"a": array}), file)
         except pa.ArrowException:
             return
-        for row in outcome(lambda: every(parquet_rows(file)), file) or ():
+        for row in outcome(lambda: collect_rows(parquet_rows(file)), file) or ():
             assert isinstance(row, TableRow)
             outcome(lambda row=row: row.kept("a"), file)  # type: ignore[misc]
             text = outcome(lambda row=row: row.get("a"), file)  # type: ignore[misc]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from mmedpo import Case, ImageRef, Pair, Score, Side, WeightedPair
-from mmedpo.cli.display import Console, _print_overlap
-from mmedpo.data.question_counts import counts_of
+from mmedpo.cli.display import _print_overlap
+from mmedpo.data.question_counts import count_questions
 from mmedpo.evaluate.evaluation import overlap
 
 FILM, OTHER = ImageRef("a.png", "film"), ImageRef("b.png", "other")
@@ -36,4 +37,4 @@ def test_what_was_trained_on_is_counted_by_image_and_by_question(
 
 def test_a_sound_set_has_nothing_odd() -> None:
     cases = [CASE, replace(CASE, id="d", image=OTHER, answer="No"), replace(CASE, id="e", question="Is it left?")]
-    assert counts_of(cases) == {"closed questions": 3}
+    assert count_questions(cases) == {"closed questions": 3}

@@ -12,7 +12,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmedpo import DataError, TableRow, UniqueIds, answer_kind, csv_rows, every, json_rows, json_value, jsonl_rows
+from mmedpo import (
+    DataError,
+    TableRow,
+    UniqueIds,
+    answer_kind,
+    collect_rows,
+    csv_rows,
+    json_rows,
+    json_value,
+    jsonl_rows,
+)
 
 
 @pytest.fixture
@@ -153,7 +163,7 @@ def test_what_json_has_too_much_of_is_said_with_its_line(text: str, why: str, fi
 def test_every_wrong_row_is_told_up_to_ten_and_the_rest_counted(file: Path) -> None:
     file.write_text("a,b\n1,2\n" + "3\n" * 12 + "4,5\n")
     with pytest.raises(DataError) as told:
-        every(map(partial(TableRow.text, key="a"), csv_rows(file)))
+        collect_rows(map(partial(TableRow.text, key="a"), csv_rows(file)))
     lines = str(told.value).split("\n")
     assert lines[0] == f"{file}:3: has 1 cells, but the header names 2; is a quote missing?"
     assert (len(lines), lines[-1]) == (11, "and 2 more rows that are wrong")

@@ -23,18 +23,18 @@ from test_spending import act as answering
 
 from mmedpo import BatchWait, DataError, Endpoint, NoAnswerError, RecipeError, Setting
 from mmedpo.endpoints.batches.api import MARK, BatchApi
-from mmedpo.endpoints.batches.notes import sheet_of, slip_of
-from mmedpo.endpoints.batches.queue import BatchQueue, exchange
+from mmedpo.endpoints.batches.notes import batch_note_key, request_note_key
+from mmedpo.endpoints.batches.queue import BatchQueue, exchange_batches
 from mmedpo.endpoints.http.body import GUESSED
 from mmedpo.endpoints.ledger import Budget, SpendingLedger, TokenPrice
 from mmedpo.errors import BatchPending
 from mmedpo.models.answer_cache import CachedBackbone
-from mmedpo.registry.discovery import resolve
+from mmedpo.registry.discovery import resolve_part
 from mmedpo.store.journal import Journal
 from mmedpo.testing import TinyBackbone, tiny_cases
 
 TEXTS = ["a", "b", "c", "d", "e"]
-FOUND = resolve("backbone", "phantom")
+FOUND = resolve_part("backbone", "phantom")
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,7 @@ def go(
             try:
                 return chat.each(texts, work)
             except BatchWait as wait:
-                exchange([wait])
+                exchange_batches([wait])
 
 
 def until_done(*args: Any, starts: int = 9, **more: Any) -> list[str]:
@@ -221,7 +221,7 @@ def test_a_batch_whose_note_is_damaged_is_found_at_the_endpoint_and_not_paid_twi
         with pytest.raises(BatchPending):
             go(batched(server), journal)
         (name,) = (batch["metadata"][MARK] for batch in server.batches.batches.values())
-        journal.put(sheet_of(name), value)
+        journal.put(batch_note_key(name), value)
         server.batches.done = True
         assert until_done(batched(server), journal) == TEXTS
         assert server.batches.created() == [5]
@@ -239,7 +239,7 @@ def test_a_request_whose_slip_is_damaged_is_asked_again(journal: Journal, monkey
     with batching(done=False) as server:
         with pytest.raises(BatchPending):
             go(batched(server), journal)
-        journal.put(slip_of(keys[0]), {"batch": "b"})
+        journal.put(request_note_key(keys[0]), {"batch": "b"})
         server.batches.done = True
         assert until_done(batched(server), journal) == TEXTS
         assert server.batches.created() == [5, 1]
@@ -506,11 +506,11 @@ def write(folder: Path, server: ChatServer, batch: bool) -> Path:
 
 def start(recipe: Path) -> bool:
     """Start a run as the command does; tell whether it has to be started again."""
-    from mmedpo.pipeline.stages import run
+    from mmedpo.pipeline.stages import run_recipe
     from mmedpo.recipe.loading import load_recipe
 
     try:
-        run(load_recipe(recipe), lambda event: None, until="weigh")
+        run_recipe(load_recipe(recipe), lambda event: None, until="weigh")
     except BatchPending:
         return True
     return False

@@ -23,7 +23,7 @@ from mmedpo import AnswerFault, ChatClient, DataError, RecipeError, Setting
 from mmedpo.endpoints.http.body import GUESSED, MENDED
 from mmedpo.endpoints.ledger import Budget, SpendingLedger
 from mmedpo.endpoints.retry import OutageNotice
-from mmedpo.endpoints.structured import asked_shape, read_reply
+from mmedpo.endpoints.structured import describe_shape, read_reply
 from mmedpo.errors import MmedpoError
 
 CASES = ROOT.parent / "shared" / "cases" / "endpoint" / "answers.json"
@@ -154,7 +154,7 @@ def test_a_model_that_is_asked_again_is_not_shown_its_thoughts() -> None:
 
 # --- several objects --------------------------------------------------------------------------------------------------
 
-FORM = asked_shape(VoterOpinion).split("\n", 1)[1]
+FORM = describe_shape(VoterOpinion).split("\n", 1)[1]
 ECHOES = {
     "the description": '{"score": 0, "reason": "One sentence."}',
     "in other letters": '{"score": 5, "reason": "one sentence"}',

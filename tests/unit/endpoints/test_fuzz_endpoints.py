@@ -19,11 +19,11 @@ from test_client import endpoint, question
 from test_endpoint_answers import DRAFT, THOUGHTS, opinion
 
 from mmedpo import AnswerFault, ChatClient, NoAnswerError, Setting
-from mmedpo.endpoints.http.body import answer_in, answer_in_line, text_in
-from mmedpo.endpoints.http.failure import judged
+from mmedpo.endpoints.http.body import decode_body, read_batch_line, read_response
+from mmedpo.endpoints.http.failure import classify_status
 from mmedpo.endpoints.http.outcome import EndpointAnswer, EndpointRefusal, TransientError
 from mmedpo.endpoints.ledger import Budget, SpendingLedger
-from mmedpo.endpoints.reasoning import answering, spoken
+from mmedpo.endpoints.reasoning import close_thinking, strip_thoughts
 from mmedpo.endpoints.structured import read_reply
 from mmedpo.errors import MmedpoError
 
@@ -74,22 +74,22 @@ def is_sound(got: EndpointAnswer | TransientError | EndpointRefusal) -> None:
 @given(responses() | JSON | BODY)
 def test_any_json_is_an_answer_or_a_fault(body: Any) -> None:
     text = json.dumps(body)
-    is_sound(answer_in(text, MOST, clean))
+    is_sound(read_response(text, MOST, clean))
     line = json.dumps({"custom_id": "x", "response": {"status_code": 200, "body": body}})
-    is_sound(answer_in_line(line.encode(), lambda key: MOST, clean)[1])
+    is_sound(read_batch_line(line.encode(), lambda key: MOST, clean)[1])
 
 
 @BOUNDED
 @given(st.binary(max_size=200) | CONTENT.map(lambda text: text.encode("utf-8", "replace")))
 def test_any_bytes_are_a_fault(raw: bytes) -> None:
-    is_sound(answer_in(text_in(raw), MOST, clean))
-    is_sound(answer_in_line(raw, lambda key: MOST, clean)[1])
+    is_sound(read_response(decode_body(raw), MOST, clean))
+    is_sound(read_batch_line(raw, lambda key: MOST, clean)[1])
 
 
 @BOUNDED
 @given(st.integers(400, 599), JSON | BODY, st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms"]), TEXT))
 def test_any_failure_is_sorted(status: int, error: Any, headers: dict[str, str]) -> None:
-    is_sound(judged(status, error, headers, clean))
+    is_sound(classify_status(status, error, headers, clean))
 
 
 @BOUNDED
@@ -98,13 +98,13 @@ def test_any_text_is_an_answer_or_a_fault_and_never_the_draft(text: str, cut: bo
     read = read_reply(text, VoterOpinion, cut=cut)
     if isinstance(read, VoterOpinion):
         assert read.score in (2, 9)
-        said = spoken(text) if text.strip() not in (DRAFT, opinion(9)) else text
+        said = strip_thoughts(text) if text.strip() not in (DRAFT, opinion(9)) else text
         assert said is not None
         assert f'"score": {read.score}' in said
         assert f'"score": {11 - read.score},' not in said, "the other answer was given as well"
     else:
         assert isinstance(read, AnswerFault)
-    answering(text)
+    close_thinking(text)
 
 
 @BOUNDED
@@ -113,7 +113,7 @@ def test_a_right_answer_is_never_lost_to_what_is_odd_beside_it(marks: str, draft
     content = f"{marks.format(draft + DRAFT)}{opinion(9, 'half ' + draft)}"
     message = {"role": "assistant", "content": content, "tool_calls": other}
     body = {"id": other, "choices": [{"message": message, "finish_reason": "stop", "logprobs": other}], "usage": usage}
-    got = answer_in("\ufeff" + json.dumps(body), MOST, clean)
+    got = read_response("\ufeff" + json.dumps(body), MOST, clean)
     assert isinstance(got, EndpointAnswer)
     read = read_reply(got.text, VoterOpinion)
     assert isinstance(read, VoterOpinion), read

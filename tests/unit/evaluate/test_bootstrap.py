@@ -12,7 +12,7 @@ from mmedpo_plugins.phantom import language
 from mmedpo_plugins.phantom.findings import WORLDS
 from mmedpo_plugins.report_text import ReportTextMetric
 
-from mmedpo import Case, ImageRef, Metric, Statistics, totals
+from mmedpo import Case, ImageRef, Metric, Statistics, sum_statistics
 from mmedpo.errors import PluginError
 from mmedpo.evaluate.bootstrap import pooled_intervals
 from mmedpo.evaluate.image_sensitivity import ImageSensitivityMetric
@@ -91,7 +91,7 @@ def test_intervals_from_sums_are_those_from_rows(metric: Metric, trainings: int)
 def test_the_measures_of_summed_rows_are_those_of_the_rows(metric: Metric) -> None:
     rows = statistics(metric, 3)
     picks = Random(0).choices(rows, k=50)
-    assert metric.combine([totals(picks)]) == pytest.approx(metric.combine(picks))
+    assert metric.combine([sum_statistics(picks)]) == pytest.approx(metric.combine(picks))
 
 
 class Peak(Metric):

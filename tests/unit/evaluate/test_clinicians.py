@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mmedpo import Case, DataError, ImageRef, Pair, Score, Side, WeightedPair
-from mmedpo.evaluate.clinicians import RatedPair, compare_with, kappa, spearman, write_sheet
+from mmedpo.evaluate.clinicians import RatedPair, compare_with_clinicians, kappa, spearman, write_sheet
 
 
 def make_run(folder: Path, relevances: list[float]) -> Path:
@@ -46,7 +46,7 @@ RELEVANCES = [number / 10 for number in range(10)]
 def test_a_consensus_that_says_what_clinicians_say_is_one(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", RELEVANCES)
     table = make_table(tmp_path / "human.csv", [(f"c{n}/m/0", n) for n in range(10)])
-    found = compare_with(run, table)
+    found = compare_with_clinicians(run, table)
     assert (found["pairs"], found["groups"]) == (10, 5)
     assert [found[name]["value"] for name in ("spearman", "weighted kappa")] == pytest.approx([1, 1])
 
@@ -54,14 +54,16 @@ def test_a_consensus_that_says_what_clinicians_say_is_one(tmp_path: Path) -> Non
 def test_several_ratings_of_a_pair_are_averaged(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", RELEVANCES)
     rows = [(f"c{n}/m/0", n + d) for n in range(1, 9) for d in (-1, 1)]
-    assert compare_with(run, make_table(tmp_path / "human.csv", rows))["weighted kappa"]["value"] == pytest.approx(1)
+    assert compare_with_clinicians(run, make_table(tmp_path / "human.csv", rows))["weighted kappa"][
+        "value"
+    ] == pytest.approx(1)
 
 
 def test_the_interval_holds_the_value_and_is_wide_for_few(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     run = make_run(tmp_path / "run", [float(value) for value in draw.integers(0, 11, 40) / 10])
     rows = [(f"c{n}/m/0", int(draw.integers(0, 11))) for n in range(40)]
-    found = compare_with(run, make_table(tmp_path / "human.csv", rows))["spearman"]
+    found = compare_with_clinicians(run, make_table(tmp_path / "human.csv", rows))["spearman"]
     assert found["low"] < found["value"] < found["high"]
     assert found["high"] - found["low"] > 0.3
 
@@ -96,12 +98,12 @@ def test_what_is_all_alike_has_no_correlation() -> None:
 def test_what_is_wrong_with_the_table_is_said_with_its_line(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "human.csv").write_text(text)
     with pytest.raises(DataError, match=said):
-        compare_with(make_run(tmp_path / "run", RELEVANCES), tmp_path / "human.csv")
+        compare_with_clinicians(make_run(tmp_path / "run", RELEVANCES), tmp_path / "human.csv")
 
 
 def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"human\.csv"):
-        compare_with(make_run(tmp_path / "run", RELEVANCES), tmp_path / "human.csv")
+        compare_with_clinicians(make_run(tmp_path / "run", RELEVANCES), tmp_path / "human.csv")
 
 
 def filled_in(sheet: Path, ratings: list[object]) -> None:
@@ -115,7 +117,7 @@ def test_a_sheet_that_clinicians_fill_in_is_read_back(tmp_path: Path) -> None:
     assert write_sheet(run, tmp_path / "human.csv") == 10
     assert (tmp_path / "human.csv").stat().st_mode & 0o077 == 0  # the pairs are restricted
     filled_in(tmp_path / "human.csv", [*range(8), "", ""])
-    found = compare_with(run, tmp_path / "human.csv")
+    found = compare_with_clinicians(run, tmp_path / "human.csv")
     assert (found["pairs"], found["rows not rated"], found["ratings without a hash"]) == (8, 2, 0)
     assert found["spearman"]["value"] == pytest.approx(1)
     with pytest.raises(DataError, match="is there already"):
@@ -129,11 +131,11 @@ def test_ratings_of_pairs_that_have_changed_are_refused_with_their_lines(tmp_pat
     first, *rest = pairs.read_text().split("\n")
     pairs.write_text("\n".join([first.replace('"answer": "no"', '"answer": "none"'), *rest]))
     with pytest.raises(DataError, match=r"human\.csv:2: the pair 'c0/m/0' is not the one that was rated") as told:
-        compare_with(tmp_path / "run", tmp_path / "human.csv")
+        compare_with_clinicians(tmp_path / "run", tmp_path / "human.csv")
     assert len(str(told.value).split("\n")) == 1
 
 
 def test_ratings_without_a_hash_are_counted(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", RELEVANCES)
     table = make_table(tmp_path / "human.csv", [(f"c{n}/m/0", n) for n in range(10)])
-    assert compare_with(run, table)["ratings without a hash"] == 10
+    assert compare_with_clinicians(run, table)["ratings without a hash"] == 10

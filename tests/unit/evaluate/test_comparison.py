@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from mmedpo.cli.main import app
 from mmedpo.errors import DataError
-from mmedpo.evaluate.bootstrap import holm, paired_intervals, pooled_intervals
-from mmedpo.evaluate.comparison import compare, differing
+from mmedpo.evaluate.bootstrap import adjust_holm, paired_intervals, pooled_intervals
+from mmedpo.evaluate.comparison import compare_runs, split_by_difference
 from mmedpo.report.page import render_comparison
 
 CASES = 60
@@ -65,7 +65,7 @@ def rows_of(measure: str, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any
 def test_a_better_run_differs_by_what_it_gets_right_more(tmp_path: Path) -> None:
     worse, better = some_right(0.3, 1), some_right(0.9, 2)
     a, b = make_run(tmp_path / "a", worse, worse), make_run(tmp_path / "b", better, worse)
-    found = rows_of("closed_accuracy", compare([str(a), str(b)]))["b"]
+    found = rows_of("closed_accuracy", compare_runs([str(a), str(b)]))["b"]
     assert found["difference"] == pytest.approx(np.mean(better) - np.mean(worse))
     assert found["low"] < found["difference"] < found["high"]
     assert found["p_holm"] == found["p"] == 1 / 1000
@@ -74,7 +74,7 @@ def test_a_better_run_differs_by_what_it_gets_right_more(tmp_path: Path) -> None
 def test_what_no_draw_contradicts_is_found_among_many_comparisons(tmp_path: Path) -> None:
     worse, better = some_right(0.2, 1), some_right(0.95, 2)
     folders = [make_run(tmp_path / f"{number}", better if number == 1 else worse, worse) for number in range(40)]
-    rows = compare([str(folder) for folder in folders])
+    rows = compare_runs([str(folder) for folder in folders])
     assert len([row for row in rows if "p" in row or row["method"] != "0"]) > 50  # of 1,000 draws the least p is .001
     assert rows_of("closed_accuracy", rows)["1"]["p_holm"] < 0.05
 
@@ -82,7 +82,7 @@ def test_what_no_draw_contradicts_is_found_among_many_comparisons(tmp_path: Path
 def test_a_run_compared_with_its_start_gives_its_own_difference(tmp_path: Path) -> None:
     before, after = some_right(0.5, 1), some_right(0.7, 2)
     run = make_run(tmp_path / "a", after, before)
-    found = rows_of("closed_accuracy", compare([str(run)], start=True))
+    found = rows_of("closed_accuracy", compare_runs([str(run)], start=True))
     assert found["start"]["value"] == pytest.approx(np.mean(before))
     assert found["a"]["difference"] == pytest.approx(np.mean(after) - np.mean(before))
 
@@ -110,14 +110,14 @@ def test_runs_on_other_cases_are_refused(tmp_path: Path) -> None:
     right = some_right(0.5, 1)
     a, b = make_run(tmp_path / "a", right, right), make_run(tmp_path / "b", right, right, truth="no")
     with pytest.raises(DataError, match="evaluate both on the same data"):
-        compare([str(a), str(b)])
+        compare_runs([str(a), str(b)])
 
 
 def test_as_many_runs_are_compared_with_as_many(tmp_path: Path) -> None:
     right = some_right(0.5, 1)
     a, b = (make_run(tmp_path / name, right, right) for name in "ab")
     with pytest.raises(DataError, match="one a seed"):
-        compare([str(a), f"{a},{b}"])
+        compare_runs([str(a), f"{a},{b}"])
 
 
 def test_the_command_prints_a_table_and_the_overlap(tmp_path: Path) -> None:
@@ -130,12 +130,12 @@ def test_the_command_prints_a_table_and_the_overlap(tmp_path: Path) -> None:
 
 
 def test_holm_is_the_published_procedure() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert adjust_holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
 @given(st.lists(st.floats(0, 1), max_size=8))
 def test_holm_keeps_the_order_and_only_raises(values: list[float]) -> None:
-    adjusted = holm(values)
+    adjusted = adjust_holm(values)
     assert all(value <= new <= 1 for value, new in zip(values, adjusted, strict=True))
     order = sorted(range(len(values)), key=lambda index: values[index])
     assert [adjusted[index] for index in order] == sorted(adjusted)
@@ -168,12 +168,12 @@ def test_each_row_names_its_metric_and_metrics_are_not_mixed(tmp_path: Path) -> 
         known["recipe"]["evaluate"]["measure"].append({"use": "findings"})
         (folder / "run.json").write_text(json.dumps(known))
         folders.append(str(folder))
-    rows = compare(folders)
+    rows = compare_runs(folders)
     (count,) = [row for row in rows if row["measure"] == "claimed_count" and row["method"] == "b"]
     assert count["difference"] == -30
     assert not {"p", "p_holm", "low"} & set(count), "a count is told and not tested"
     assert "p_holm" in rows_of("precision", rows)["b"]
-    differ, equal = differing(rows)
+    differ, equal = split_by_difference(rows)
     assert [row["metric"] for row in differ] == sorted((row["metric"] for row in differ), reverse=True)
     assert {row["measure"] for row in equal} >= {"recall", "true_count", "report_count", "closed_count"}
     lines = [line.split() for line in CliRunner().invoke(app, ["compare", *folders]).stdout.splitlines()]
@@ -186,13 +186,13 @@ def test_a_run_that_lacks_a_metric_of_the_first_is_refused(tmp_path: Path) -> No
     a, b = (make_run(tmp_path / name, right, right) for name in "ab")
     (b / "answers.jsonl").write_text((b / "answers.jsonl").read_text().replace("med-vqa", "findings"))
     with pytest.raises(DataError, match=r"b: is not measured by med-vqa, as .*a is"):
-        compare([str(a), str(b)])
+        compare_runs([str(a), str(b)])
 
 
 def test_runs_in_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
     a, b = make_run(tmp_path / "a/run", some_right(0.2, 1), some_right(0.2, 1)), tmp_path / "b/run"
     make_run(b, some_right(0.9, 2), some_right(0.2, 1))
-    found = rows_of("closed_accuracy", compare([str(a), str(b)]))
+    found = rows_of("closed_accuracy", compare_runs([str(a), str(b)]))
     assert set(found) == {str(a), str(b)}
 
 

@@ -9,7 +9,7 @@ import pytest
 from mmedpo_plugins.med_vqa import MedVqaMetric
 
 from mmedpo.core.records import Case
-from mmedpo.evaluate.direction import directions, gain
+from mmedpo.evaluate.direction import case_gain, measure_directions
 from mmedpo.registry.contracts import Metric, Statistics
 from mmedpo.testing import tiny_cases
 
@@ -25,12 +25,14 @@ class Undeclared(Metric):
 
 
 def test_a_metric_says_itself_which_way_is_better() -> None:
-    ways = directions(MedVqaMetric(), ["closed_accuracy", "closed_unparsed", "closed_yes", "closed_count", "open_f1"])
+    ways = measure_directions(
+        MedVqaMetric(), ["closed_accuracy", "closed_unparsed", "closed_yes", "closed_count", "open_f1"]
+    )
     assert ways == {"closed_accuracy": 1, "closed_unparsed": -1, "open_f1": 1}
 
 
 def test_for_one_that_does_not_the_names_of_papers_say_it() -> None:
-    ways = directions(Undeclared(), ["bleu_4", "rouge_l", "false_findings", "words", "recall_count"])
+    ways = measure_directions(Undeclared(), ["bleu_4", "rouge_l", "false_findings", "words", "recall_count"])
     assert ways == {"bleu_4": 1, "rouge_l": 1, "false_findings": -1}
 
 
@@ -38,8 +40,8 @@ def test_for_one_that_does_not_the_names_of_papers_say_it() -> None:
 def test_the_gain_of_a_case_is_that_of_the_measures_that_changed(before: str, after: str, expected: float) -> None:
     cases = tiny_cases(1)
     old, new = (MedVqaMetric().measure(cases, [said])[0] for said in (before, after))
-    assert gain(MedVqaMetric(), old, new) == expected
+    assert case_gain(MedVqaMetric(), old, new) == expected
 
 
 def test_a_case_that_no_measure_applies_to_has_no_gain() -> None:
-    assert gain(MedVqaMetric(), {}, {}) is None
+    assert case_gain(MedVqaMetric(), {}, {}) is None

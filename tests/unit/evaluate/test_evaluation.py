@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmedpo.cli.display import show_result
-from mmedpo.pipeline.stages import RunResult, run
+from mmedpo.pipeline.stages import RunResult, run_recipe
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.pairs_file import read_pairs
 
@@ -34,7 +34,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     rows = ["image,question,answer", "film.png,Is there a nodule?,no", "film.png,Is there an effusion?,yes"]
     (folder / "cases.csv").write_text("\n".join(rows) + "\n")
     (folder / "recipe.yaml").write_text(RECIPE.format(folder=folder))
-    return run(load_recipe(folder / "recipe.yaml"), lambda event: None)
+    return run_recipe(load_recipe(folder / "recipe.yaml"), lambda event: None)
 
 
 def test_a_metric_without_cases_says_so_and_why(done: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,6 +74,6 @@ def test_answers_that_were_cut_are_counted_marked_and_said(done: RunResult, caps
 def test_a_rejected_sample_that_was_cut_is_marked_and_counted(tmp_path: Path) -> None:
     recipe = RECIPE.replace("{{use: opposite-answer}}", "{{use: self-hallucination, max_new_tokens: 1, least: 0.01}}")
     (tmp_path / "recipe.yaml").write_text(recipe.partition("evaluate:")[0].format(folder=tmp_path))
-    found = run(load_recipe(tmp_path / "recipe.yaml"), lambda event: None, until="weigh")
+    found = run_recipe(load_recipe(tmp_path / "recipe.yaml"), lambda event: None, until="weigh")
     marked = [item.pair for item in read_pairs(found.folder) if item.pair.notes.get("cut")]
     assert found.flow["disprefer"]["of these, rejected answers cut at their greatest length"] == len(marked) > 0

@@ -9,9 +9,9 @@ import pytest
 from huggingface_hub import DatasetCard, ModelCard
 
 from mmedpo.exchange.cards import data_card, model_card
-from mmedpo.pipeline.stages import RunResult, run, train_again
+from mmedpo.pipeline.stages import RunResult, run_recipe, train_again
 from mmedpo.recipe.loading import load_recipe
-from mmedpo.registry.fingerprint import path_hash
+from mmedpo.registry.content_hash import hash_path
 from mmedpo.store.pairs_file import read_pairs
 
 RECIPE = """
@@ -29,7 +29,7 @@ evaluate:
 
 def carry_out(folder: Path, until: str = "evaluate") -> RunResult:
     (folder / "recipe.yaml").write_text(RECIPE.format(folder=folder))
-    return run(load_recipe(folder / "recipe.yaml"), lambda event: None, until=until)
+    return run_recipe(load_recipe(folder / "recipe.yaml"), lambda event: None, until=until)
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +140,6 @@ def test_a_base_on_the_hub_is_named_and_a_folder_is_not(tmp_path: Path) -> None:
 
 def test_a_card_in_an_adapters_folder_does_not_make_it_another_adapter(tmp_path: Path) -> None:
     (tmp_path / "adapter_model.safetensors").write_bytes(b"x")
-    before = path_hash(str(tmp_path))
+    before = hash_path(str(tmp_path))
     (tmp_path / "README.md").write_text("a card")
-    assert path_hash(str(tmp_path)) == before
+    assert hash_path(str(tmp_path)) == before

@@ -18,7 +18,7 @@ from PIL import Image
 from mmedpo import GIVEN, Case, Drop, ImageRef, Pair, Region, Remark, Side
 from mmedpo.core.images import pixel_hash
 from mmedpo.core.records import Score, WeightedPair
-from mmedpo.core.sameness import taught
+from mmedpo.core.sameness import drop_uninformative
 from mmedpo.errors import DataError
 from mmedpo.exchange.formats import FORMS
 
@@ -119,7 +119,7 @@ def test_a_pair_comes_back_as_it_left_or_is_counted(use: str, films: list[ImageR
     with scratch() as folder:
         form.write([item], folder)
         back = list(PairsReader(root=folder, restricted=False).read())
-        if isinstance(taught(pair), Drop):
+        if isinstance(drop_uninformative(pair), Drop):
             assert [type(one) for one in back] == [Drop]
             return
         (returned,) = [one for one in back if isinstance(one, Pair)]

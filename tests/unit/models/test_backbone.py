@@ -18,8 +18,8 @@ from mmedpo import (
     EncodedPrompt,
     ImageRef,
     TransformersBackbone,
-    closing,
     load_adapter,
+    release_backbone,
 )
 from mmedpo.core.answers import was_cut
 from mmedpo.models.backbone import SeededNoise
@@ -195,7 +195,7 @@ def test_a_closed_backbone_lets_go_of_its_model() -> None:
 
     live = make_backbone()
     gone = weakref.ref(live.model)
-    with closing(live) as opened:
+    with release_backbone(live) as opened:
         assert opened.model is not None
     gc.collect()
     assert gone() is None

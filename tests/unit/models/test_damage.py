@@ -14,7 +14,7 @@ from mmedpo_plugins.hf_vlm import HfVlmBackbone
 from mmedpo_plugins.llava_med import LlavaMedBackbone
 from mmedpo_plugins.monai_detector.checkpoint import DetectorCheckpoint, load, save
 from mmedpo_plugins.monai_detector.grading import ScoreCalibration
-from mmedpo_plugins.monai_detector.network import NetworkShape, build
+from mmedpo_plugins.monai_detector.network import NetworkShape, build_detector
 from mmedpo_plugins.phantom import WEIGHTS, PhantomBackbone
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
@@ -240,7 +240,7 @@ def test_the_adapter_of_llava_s_own_code_is_told_what_to_do_with(release: Path, 
 def detector(folder: Path, weight: float = 1.0) -> Path:
     """Write the checkpoint of a detector that has learned nothing."""
     shape = NetworkShape(("nodule",), 64, width=8)
-    trained = DetectorCheckpoint(build(shape), shape, ScoreCalibration(), 0.5)
+    trained = DetectorCheckpoint(build_detector(shape), shape, ScoreCalibration(), 0.5)
     with torch.no_grad():
         next(trained.detector.network.parameters()).mul_(weight)
     save(trained, folder / "lesions.safetensors")

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from mmedpo.cli.display import show_variants
 from mmedpo.cli.main import app
 from mmedpo.errors import RecipeError
-from mmedpo.pipeline.variants import plan
+from mmedpo.recipe.planning import plan_runs
 
 RECIPE = """\
 output: out
@@ -41,7 +41,7 @@ def written(folder: Path, variants: str = VARIANTS, more: str = "") -> Path:
 
 
 def test_a_variant_changes_what_it_names_and_has_a_folder_of_its_own(tmp_path: Path) -> None:
-    planned = plan(written(tmp_path), ["data.images=3"])
+    planned = plan_runs(written(tmp_path), ["data.images=3"])
     recipes = {one.variant: one.loaded.recipe for one in planned}
     assert [str(recipe.output) for recipe in recipes.values()] == [
         "out/weighted", "out/uniform", "out/sft", "out/sft+weighted",
@@ -53,14 +53,16 @@ def test_a_variant_changes_what_it_names_and_has_a_folder_of_its_own(tmp_path: P
 
 
 def test_every_variant_is_carried_out_with_every_seed(tmp_path: Path) -> None:
-    planned = plan(written(tmp_path, more="seeds: [0, 7]\n"))
+    planned = plan_runs(written(tmp_path, more="seeds: [0, 7]\n"))
     assert [(one.variant, one.seed) for one in planned[:1] + planned[4:5]] == [("weighted", 0), ("weighted", 7)]
     assert str(planned[7].loaded.recipe.output) == "out/sft+weighted-7"
     assert planned[7].loaded.recipe.backbone.adapter == "out/sft-7/adapter"
 
 
 def test_the_command_line_has_the_last_word_on_variants_and_seeds(tmp_path: Path) -> None:
-    planned = plan(written(tmp_path), ["seeds=[3]", "variants={only: {}, other: {train.epochs: 4}}", "train.epochs=2"])
+    planned = plan_runs(
+        written(tmp_path), ["seeds=[3]", "variants={only: {}, other: {train.epochs: 4}}", "train.epochs=2"]
+    )
     assert [(one.variant, one.seed) for one in planned] == [("only", 3), ("other", 3)]
     assert {one.loaded.recipe.train.epochs for one in planned if one.loaded.recipe.train} == {2}
 
@@ -77,7 +79,7 @@ def test_the_command_line_has_the_last_word_on_variants_and_seeds(tmp_path: Path
 )
 def test_a_mistake_in_a_variant_is_told_with_its_place(tmp_path: Path, variants: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        plan(written(tmp_path, variants))
+        plan_runs(written(tmp_path, variants))
 
 
 def test_check_looks_at_every_variant(tmp_path: Path) -> None:
@@ -143,18 +145,18 @@ def test_a_measure_that_a_variant_lacks_leaves_its_cell_empty(capsys: pytest.Cap
 def test_what_one_variant_does_not_use_another_may_and_what_none_does_is_refused(tmp_path: Path) -> None:
     some = "  text: {disprefer: [{use: opposite-answer}], score: [{use: med-llm-vote}]}\n"
     voter = "  lone: {disprefer: [{use: blank}]}\n"
-    assert len(plan(written(tmp_path, f"  both: {{}}\n{voter}{some}"))) == 3
+    assert len(plan_runs(written(tmp_path, f"  both: {{}}\n{voter}{some}"))) == 3
     with pytest.raises(RecipeError, match=r"recipe\.yaml:6:9: 'med-llm-vote' rates text pairs"):
-        plan(written(tmp_path, voter))
+        plan_runs(written(tmp_path, voter))
 
 
 def test_a_seed_that_stands_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="a seed stands here twice"):
-        plan(written(tmp_path, more="seeds: [0, 1, 0]\n"))
+        plan_runs(written(tmp_path, more="seeds: [0, 1, 0]\n"))
 
 
 @pytest.mark.timeout(60)
 def test_ten_thousand_runs_are_planned_in_seconds(shared: Path) -> None:
-    planned = plan(shared / "cases/recipes/manyseeds.yaml")
+    planned = plan_runs(shared / "cases/recipes/manyseeds.yaml")
     assert len({one.loaded.recipe.output for one in planned}) == 10_000
     assert {one.loaded.recipe.seed for one in planned} == set(range(1000))

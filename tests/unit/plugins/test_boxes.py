@@ -143,9 +143,9 @@ def test_it_keeps_the_contract(tmp_path: Path) -> None:
 
 def write_coco(folder: Path, split: str, count: int, seed: int) -> None:
     """Write films of the phantom with their findings as COCO does."""
-    from mmedpo.registry.discovery import load, resolve
+    from mmedpo.registry.discovery import load_part, resolve_part
 
-    reader: Any = load(resolve("reader", "phantom"))
+    reader: Any = load_part(resolve_part("reader", "phantom"))
     drawn = reader(split=split, images=count, seed=seed, closed_questions=1, open_questions=0, reports=0)
     content: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
     labels: dict[str, int] = {}

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from mmedpo_plugins.findings import FindingsMetric
 from mmedpo_plugins.phantom import language
 from mmedpo_plugins.phantom.findings import LABELS, WORLDS
-from mmedpo_plugins.radiology.labels import labels
-from mmedpo_plugins.radiology.reading import read
+from mmedpo_plugins.radiology.labels import label_findings
+from mmedpo_plugins.radiology.reading import read_mentions
 
-from mmedpo import Case, ImageRef, totals
+from mmedpo import Case, ImageRef, sum_statistics
 
 NAMES = {label: label for label in LABELS} | {"device": "pacemaker"}
 
@@ -34,7 +34,7 @@ def measures(truths: Sequence[str], answers: Sequence[str], **options: Any) -> d
 def test_the_labels_of_a_phantom_report_are_the_drawn_findings(world: str) -> None:
     for seed in range(1000):
         drawn = WORLDS[world].sample(seed)
-        found = labels(read(language.report(drawn)))
+        found = label_findings(read_mentions(language.report(drawn)))
         present = {name: label for name, label in found.items() if label.status == "present"}
         assert {name for name, label in found.items() if label.status == "uncertain"} == set()
         assert set(present) == {NAMES[one.label] for one in drawn}
@@ -158,7 +158,7 @@ def test_the_sum_of_rows_measures_what_the_rows_do() -> None:
     answers = [language.report(WORLDS["usual"].sample(seed)) for seed in range(40)]
     rows = FindingsMetric().measure([report(truth) for truth in truths], answers)
     picks = random.Random(0).choices(rows, k=60)
-    assert FindingsMetric().combine([totals(picks)]) == pytest.approx(FindingsMetric().combine(picks))
+    assert FindingsMetric().combine([sum_statistics(picks)]) == pytest.approx(FindingsMetric().combine(picks))
 
 
 def test_its_place_is_among_the_parts(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mmedpo_plugins.lesion_noise import GlobalNoise, LesionBlackout, LesionBlur, LesionInpainting, LesionNoise
-from mmedpo_plugins.lesion_noise.eq2 import add_noise, kept
+from mmedpo_plugins.lesion_noise.eq2 import add_noise, signal_factor
 from mmedpo_plugins.lesion_noise.masks import regions_to_change
 from PIL import Image
 
@@ -48,14 +48,14 @@ def pixels(picture: ImageRef) -> np.ndarray:
 
 
 def test_half_way_the_noise_has_a_deviation_of_one_half() -> None:
-    assert kept(500) == pytest.approx(0.75, abs=0.01)
-    assert np.sqrt(1 - kept(500)) == pytest.approx(0.5, abs=0.01)
+    assert signal_factor(500) == pytest.approx(0.75, abs=0.01)
+    assert np.sqrt(1 - signal_factor(500)) == pytest.approx(0.5, abs=0.01)
 
 
 def test_what_is_kept_is_the_product_over_the_schedule() -> None:
     betas = [1 / (1 + np.exp(-v)) * (0.5e-2 - 1e-5) + 1e-5 for v in np.linspace(-6, 6, 1000)]
-    assert kept(3) == pytest.approx((1 - betas[0]) * (1 - betas[1]) * (1 - betas[2]), rel=1e-12)
-    assert kept(1000, "linear") == pytest.approx(4e-5, rel=0.02)
+    assert signal_factor(3) == pytest.approx((1 - betas[0]) * (1 - betas[1]) * (1 - betas[2]), rel=1e-12)
+    assert signal_factor(1000, "linear") == pytest.approx(4e-5, rel=0.02)
 
 
 def test_eq_2_holds_pixel_by_pixel_on_a_grey_film() -> None:

@@ -13,12 +13,13 @@ import pytest
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmedpo_plugins.med_llm_vote import MedLlmVoteScorer, RulesVoter, _VoterPanel
+from mmedpo_plugins.med_llm_vote import MedLlmVoteScorer, _VoterPanel
 from mmedpo_plugins.med_llm_vote.agreement import agreement
-from mmedpo_plugins.med_llm_vote.consensus import Vote, agreed, combined, last_vote, order_of, settled
-from mmedpo_plugins.med_llm_vote.rules import compare
+from mmedpo_plugins.med_llm_vote.consensus import Vote, combine_votes, has_agreement, last_vote, order_of, settle_debate
+from mmedpo_plugins.med_llm_vote.rules import compare_answers
+from mmedpo_plugins.med_llm_vote.voters import RulesVoter
 from mmedpo_plugins.radiology.lexicon import BOTH, findings
-from mmedpo_plugins.radiology.reading import read, read_answer, yes_or_no
+from mmedpo_plugins.radiology.reading import read_answer, read_mentions, yes_or_no
 from mmedpo_plugins.radiology.traits import FindingMention
 from pydantic import ValidationError
 from radlabels_triples import Triple, installed, labels, triples
@@ -50,14 +51,14 @@ def votes(*scores: int | None) -> list[Vote]:
     ],
 )
 def test_voters_agree_when_the_last_votes_of_all_are_one(scores: tuple[int | None], voters: int, agree: bool) -> None:
-    assert agreed(votes(*scores), voters) == agree
+    assert has_agreement(votes(*scores), voters) == agree
 
 
 def test_the_verdict_is_the_score_agreed_on_else_the_mean_of_all_that_was_said() -> None:
-    assert settled(votes(8, 6, 6, 6), 3) == 0.6
-    assert settled(votes(8, 6, 8, 6), 2) == pytest.approx(0.7)
-    assert settled(votes(10, None, 4), 3) == pytest.approx(0.7)
-    assert settled(votes(None, None), 2) is None
+    assert settle_debate(votes(8, 6, 6, 6), 3) == 0.6
+    assert settle_debate(votes(8, 6, 8, 6), 2) == pytest.approx(0.7)
+    assert settle_debate(votes(10, None, 4), 3) == pytest.approx(0.7)
+    assert settle_debate(votes(None, None), 2) is None
 
 
 def test_the_next_voter_sees_the_newest_vote_there_is() -> None:
@@ -122,9 +123,9 @@ def test_independent_voters_see_nothing_and_speak_once() -> None:
 
 def test_independent_votes_are_combined_as_asked() -> None:
     cast = [Vote(name, score) for name, score in zip("abcde", (0, 5, 6, 8, 10), strict=True)]
-    assert combined(cast, "mean") == pytest.approx(0.58)
-    assert combined(cast, "trimmed-mean") == pytest.approx(19 / 30)
-    assert combined([Vote("a", None)], "median") is None
+    assert combine_votes(cast, "mean") == pytest.approx(0.58)
+    assert combine_votes(cast, "trimmed-mean") == pytest.approx(19 / 30)
+    assert combine_votes([Vote("a", None)], "median") is None
 
 
 def test_fewer_voters_than_the_quorum_give_no_rating_and_say_so() -> None:
@@ -293,7 +294,7 @@ def test_it_rates_text_pairs_only_and_wants_a_voter() -> None:
 def test_it_reads_findings_negation_doubt_side_place_severity_and_trend(
     text: str, expected: list[FindingMention]
 ) -> None:
-    assert read(text) == expected
+    assert read_mentions(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -347,7 +348,7 @@ def test_yes_or_no_is_what_an_answer_opens_with(answer: str, said: str) -> None:
 )
 def test_the_more_a_difference_matters_the_higher_it_rates(chosen: str, rejected: str, rating: int) -> None:
     for one, other in ((chosen, rejected), (rejected, chosen)):
-        found = compare("Describe the findings.", one, other)
+        found = compare_answers("Describe the findings.", one, other)
         assert found is not None
         assert found.rating == rating, found.reason
 
@@ -356,7 +357,7 @@ def test_the_examples_of_the_documentation_rate_as_it_says() -> None:
     page = (ROOT / "docs" / "relevance.md").read_text()
     rows = re.findall(r"^\| ([^|]+\.) \| ([^|]+\.) \| (\d+) \|$", page, re.MULTILINE)
     assert len(rows) == 18
-    assert {row: compare("", *row[:2]).rating for row in rows} == {row: int(row[2]) for row in rows}  # type: ignore[union-attr]
+    assert {row: compare_answers("", *row[:2]).rating for row in rows} == {row: int(row[2]) for row in rows}  # type: ignore[union-attr]
     assert f"{len(list(findings()))} findings" in page
 
 
@@ -375,9 +376,9 @@ _WORDS = st.lists(st.sampled_from(_SENTENCE.split()), max_size=25)
 @given(_WORDS, _WORDS)
 def test_comparing_is_symmetric_and_an_answer_equals_itself(one: list[str], other: list[str]) -> None:
     first, second = " ".join(one), " ".join(other)
-    ahead, back = compare("", first, second), compare("", second, first)
+    ahead, back = compare_answers("", first, second), compare_answers("", second, first)
     assert (ahead and ahead.rating) == (back and back.rating)
-    same = compare("", first, first)
+    same = compare_answers("", first, first)
     assert same is None or same.rating == 0
 
 
@@ -390,7 +391,7 @@ def test_any_text_is_read_without_complaint(question: str, answer: str) -> None:
 @pytest.mark.parametrize("text", ["No effusion, " * 1000, "x" * 50_000, "pulmonary " * 5000, "left and right " * 3000])
 def test_endless_repetition_is_read_in_a_moment(text: str) -> None:
     started = time.perf_counter()
-    read(text)
+    read_mentions(text)
     assert time.perf_counter() - started < 5
 
 
@@ -399,15 +400,15 @@ def test_all_that_is_said_about_a_phantom_is_read() -> None:
     vocabulary = pytest.importorskip("mmedpo_plugins.phantom.findings")
     for label in vocabulary.LABELS:
         asked = language.is_there(label, True)
-        assert compare(asked.question, "Yes", "No").rating >= 8  # type: ignore[union-attr]
+        assert compare_answers(asked.question, "Yes", "No").rating >= 8  # type: ignore[union-attr]
         small = vocabulary.Finding(label, "left", "upper", "small")
         large = vocabulary.Finding(label, "right", "lower", "large")
         for aspect in language.aspects(small):
             one, other = language.which(small, aspect), language.which(large, aspect)
-            assert compare(one.question, one.answer, other.answer).rating >= 5  # type: ignore[union-attr]
-            assert compare(one.question, one.answer, one.answer).rating == 0  # type: ignore[union-attr]
+            assert compare_answers(one.question, one.answer, other.answer).rating >= 5  # type: ignore[union-attr]
+            assert compare_answers(one.question, one.answer, one.answer).rating == 0  # type: ignore[union-attr]
         told, empty = language.report([small]), language.report([])
-        assert compare("Describe the image.", told, empty).rating >= 8  # type: ignore[union-attr]
+        assert compare_answers("Describe the image.", told, empty).rating >= 8  # type: ignore[union-attr]
 
 
 # ---------------------------------------------------------------- how well it reads, on reports it was not made on
@@ -416,7 +417,7 @@ needs_radlabels = pytest.mark.skipif(not installed(), reason="radlabels is not h
 
 
 def rating(one: str, other: str) -> int:
-    found = compare("", one, other)
+    found = compare_answers("", one, other)
     return -1 if found is None else found.rating
 
 
@@ -447,7 +448,7 @@ def test_what_reports_state_as_present_or_absent_is_read_so() -> None:
     names |= {"atelectasis": "atelectasis", "pulmonary_edema": "edema", "consolidation": "consolidation"}
     read_so: Counter[tuple[str, bool]] = Counter()
     for text, truth in labels("held out"):
-        mentions = read(text)
+        mentions = read_mentions(text)
         for label, name in names.items():
             said = {mention.status for mention in mentions if mention.finding == name}
             if label in truth and said:

@@ -18,9 +18,9 @@ from mmedpo_plugins.monai_detector.grading import (
     best_threshold,
     calibrate,
     calibration_error,
-    right,
+    match_boxes,
 )
-from mmedpo_plugins.monai_detector.network import NetworkShape, build
+from mmedpo_plugins.monai_detector.network import NetworkShape, build_detector
 from mmedpo_plugins.monai_detector.options import LearningOptions
 from PIL import Image
 from typer.testing import CliRunner
@@ -165,7 +165,7 @@ def test_average_precision_is_one_when_all_is_found_and_counts_present_labels_on
 
 def test_a_truth_is_hit_once_and_only_by_its_own_label() -> None:
     found = detection(((0, 0, 10, 10), 0, 0.9), ((0, 0, 10, 9), 0, 0.8), ((20, 20, 40, 40), 0, 0.7))
-    assert list(right(found, TRUTH)) == [True, False, False]
+    assert list(match_boxes(found, TRUTH)) == [True, False, False]
 
 
 def test_calibration_turns_scores_into_shares_of_hits() -> None:
@@ -293,10 +293,10 @@ def test_a_detection_bundle_drops_in(tmp_path: Path) -> None:
         "width": 8,
     }
     config = {
-        "detector": {"_target_": "mmedpo_plugins.monai_detector.network.build", "shape": shape},
+        "detector": {"_target_": "mmedpo_plugins.monai_detector.network.build_detector", "shape": shape},
         "detector_ops": ["$@detector.set_box_selector_parameters(score_thresh=0.0)"],  # it has learned nothing
     }
-    network = build(NetworkShape(("nodule",), 64, width=8)).network
+    network = build_detector(NetworkShape(("nodule",), 64, width=8)).network
     root = bundle(tmp_path / "b", config, network, {"0": "nodule"})
     with MonaiBundle(root=root, threshold=0.0).open(Setting()) as live:
         ((*regions,),) = live.localize(squares(1, 0), None)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from mmedpo_plugins.phantom import WEIGHTS, PhantomBackbone, PhantomReader, counterfactual
 from mmedpo_plugins.phantom.exam import auc, examine, named
-from mmedpo_plugins.phantom.film import draw, film_of, without
+from mmedpo_plugins.phantom.film import draw_film, film_of, remove_finding
 from mmedpo_plugins.phantom.findings import BALANCED, LABELS, PLACED, SIDED, SIZED, USUAL, PhantomFinding
 from mmedpo_plugins.phantom.language import NAMES, NO, YES, is_there, report
 
@@ -47,26 +47,26 @@ def test_a_film_is_grey_and_of_the_promised_size():
 
 def test_the_same_seed_and_findings_give_the_same_pixels():
     for film in FILMS[:10]:
-        assert np.array_equal(draw(film.seed, film.findings).pixels, film.pixels)
+        assert np.array_equal(draw_film(film.seed, film.findings).pixels, film.pixels)
 
 
 def test_removing_a_finding_changes_no_pixel_outside_its_mask():
     for film in FILMS:
         for finding, mask in zip(film.findings, film.masks, strict=True):
-            changed = film.pixels != without(film, finding.label).pixels
+            changed = film.pixels != remove_finding(film, finding.label).pixels
             assert not (changed & ~mask).any()
 
 
 def test_removing_a_finding_changes_nearly_all_pixels_of_its_mask():
     for film in FILMS:
         for finding, mask in zip(film.findings, film.masks, strict=True):
-            changed = film.pixels != without(film, finding.label).pixels
+            changed = film.pixels != remove_finding(film, finding.label).pixels
             assert changed.sum() >= 0.8 * mask.sum(), finding
 
 
 def test_the_order_in_which_findings_are_given_does_not_matter():
     film = next(film for film in FILMS if len(film.findings) == 3)
-    assert np.abs(draw(film.seed, film.findings[::-1]).pixels.astype(int) - film.pixels).max() <= 1
+    assert np.abs(draw_film(film.seed, film.findings[::-1]).pixels.astype(int) - film.pixels).max() <= 1
 
 
 def test_a_box_is_the_tightest_around_its_mask():
@@ -82,21 +82,23 @@ def test_a_box_is_the_tightest_around_its_mask():
 @pytest.mark.parametrize("label", sorted(SIDED))
 def test_the_patients_left_is_on_the_right_of_the_picture(label):
     for seed in range(20):
-        middles = [np.nonzero(draw(seed, [finding(label, side)]).masks[0])[1].mean() for side in ("right", "left")]
+        middles = [np.nonzero(draw_film(seed, [finding(label, side)]).masks[0])[1].mean() for side in ("right", "left")]
         assert middles[0] < 56 < middles[1]
 
 
 @pytest.mark.parametrize("label", sorted(PLACED))
 def test_upper_is_above_lower(label):
     for seed in range(20):
-        heights = [np.nonzero(draw(seed, [finding(label, place=at)]).masks[0])[0].mean() for at in ("upper", "lower")]
+        heights = [
+            np.nonzero(draw_film(seed, [finding(label, place=at)]).masks[0])[0].mean() for at in ("upper", "lower")
+        ]
         assert heights[0] + 15 < heights[1]
 
 
 @pytest.mark.parametrize("label", sorted(SIZED))
 def test_large_covers_more_than_small(label):
     for seed in range(20):
-        sizes = [draw(seed, [finding(label, size=size)]).masks[0].sum() for size in ("small", "large")]
+        sizes = [draw_film(seed, [finding(label, size=size)]).masks[0].sum() for size in ("small", "large")]
         assert sizes[0] * 1.2 < sizes[1]
 
 

@@ -15,7 +15,7 @@ from mmedpo_plugins.med_llm_vote.consensus import Vote
 from mmedpo_plugins.med_llm_vote.local import LiveLocalVoter
 from mmedpo_plugins.med_llm_vote.voters import EndpointVoter, LocalVoter, RulesVoter
 
-from mmedpo import Case, DataError, ImageRef, Pair, RecipeError, Score, Setting, Side, spoken
+from mmedpo import Case, DataError, ImageRef, Pair, RecipeError, Score, Setting, Side, strip_thoughts
 
 
 def text_pair(question: str, chosen: str, rejected: str, *, restricted: bool = False) -> Pair:
@@ -182,7 +182,7 @@ def test_a_local_model_that_would_think_first_is_asked_for_the_score_after_its_t
     tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}" + opened
     voter = LiveLocalVoter(LocalVoter(model="x"), None, None, tokenizer)  # type: ignore[arg-type]
     asked = voter._text("system", "user")
-    assert spoken(asked) is not None, "a score within a thought would be a draft"
+    assert strip_thoughts(asked) is not None, "a score within a thought would be a draft"
     assert asked.endswith(voter._lead)
 
 

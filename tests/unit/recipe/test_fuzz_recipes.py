@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 
 from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.recipe.loading import load_recipe, reload_recipe
-from mmedpo.recipe.model import LoadedRecipe, as_written
-from mmedpo.recipe.planning import plan
+from mmedpo.recipe.model import LoadedRecipe, dump_recipe
+from mmedpo.recipe.planning import plan_runs
 from mmedpo.recipe.preflight import notes_on, require_ready
-from mmedpo.recipe.yaml import read
+from mmedpo.recipe.yaml import read_yaml
 
 EXAMPLES = sorted([*(ROOT / "examples").glob("*.yaml"), *(ROOT / "examples/phantom").glob("*.yaml")])
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in EXAMPLES}
-VALUES = {path.name: read(path).values for path in EXAMPLES}
+VALUES = {path.name: read_yaml(path).values for path in EXAMPLES}
 PIECES = [
     *'[]{}:,&*!|>%@`"\'#-?~\t\n\r', " ", "  ", "\n  ", "- ", ": ", "&a ", "*a", "!!int ", "!!float x", "!x ", "<<: *a",
     "---\n", "...\n", ".nan", ".inf", "1e999", "0x", "_", "9" * 5000, "[" * 500, "{a: " * 200, "- " * 200,
@@ -86,7 +86,7 @@ def _holders(value: Any) -> Any:
 def judge(path: Path, overrides: list[str]) -> list[LoadedRecipe]:
     """Check a recipe as the command does; return what it is, or nothing where it is refused in lines."""
     try:
-        planned = [one.loaded for one in plan(path, overrides)] or [load_recipe(path, overrides)]
+        planned = [one.loaded for one in plan_runs(path, overrides)] or [load_recipe(path, overrides)]
     except (RecipeError, PluginError) as error:
         require_lines(str(error))
         return []
@@ -106,7 +106,7 @@ def require_lines(message: str) -> None:
 def says_what_it_says(loaded: LoadedRecipe, folder: Path) -> None:
     """Require that a recipe, written with all its defaults and read again, is the same."""
     written = folder / "written.json"
-    written.write_text(json.dumps(as_written(loaded), allow_nan=False), encoding="utf-8")
+    written.write_text(json.dumps(dump_recipe(loaded), allow_nan=False), encoding="utf-8")
     assert reload_recipe(written).recipe == loaded.recipe
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from mmedpo.errors import RecipeError
 from mmedpo.recipe.loading import load_recipe
-from mmedpo.recipe.planning import plan
-from mmedpo.recipe.yaml import parse
+from mmedpo.recipe.planning import plan_runs
+from mmedpo.recipe.yaml import parse_yaml
 
 FINE = """
 output: runs/x
@@ -47,7 +47,7 @@ def mistakes(path: Path, *overrides: str) -> list[str]:
     [("1e-7", 1e-7), ("no", "no"), ("yes", "yes"), ("true", True), ("0x10", 16), ("~", None), ("1:30", "1:30")],
 )
 def test_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
-    assert parse(f"key: {text}", "x").values["key"] == value
+    assert parse_yaml(f"key: {text}", "x").values["key"] == value
 
 
 def test_a_fine_recipe_becomes_parts_with_their_options(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_what_no_run_would_use_is_refused_with_the_reason(name: str, tmp_path: P
     data = "{use: mmedpo-json, root: .}" if kind == "pairs" else "{use: phantom, images: 2}"
     path = write(tmp_path, f"output: o\ndata: {data}\nbackbone: {{use: phantom}}\n{added}")
     with pytest.raises(RecipeError, match=re.escape(message)) as caught:
-        load_recipe(path) if name != "seeds without variants" else plan(path)
+        load_recipe(path) if name != "seeds without variants" else plan_runs(path)
     assert len(str(caught.value).splitlines()) == 1
 
 

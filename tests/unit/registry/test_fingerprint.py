@@ -15,9 +15,9 @@ from pydantic import BaseModel, Field
 
 from mmedpo import DataError, Scorer
 from mmedpo.registry import content_hash as contents_module
-from mmedpo.registry.content_hash import path_hash
+from mmedpo.registry.content_hash import hash_path
 from mmedpo.registry.discovery import PluginInfo
-from mmedpo.registry.fingerprint import part_hash
+from mmedpo.registry.fingerprint import hash_part
 
 
 class Inner(BaseModel):
@@ -38,7 +38,7 @@ class Anyones(Scorer):
 
 def hash_of(part: Any, known: Any = None) -> str:
     found = PluginInfo("scorer", part.use, "pkg", "1", EntryPoint("x", "x", "x"))
-    return part_hash(part, found, known)
+    return hash_part(part, found, known)
 
 
 @pytest.fixture
@@ -88,9 +88,9 @@ def test_a_linked_folder_counts_and_one_within_itself_ends(here: Path) -> None:
     (here / "elsewhere/map.npy").write_bytes(b"1")
     (here / "maps/linked").symlink_to(here / "elsewhere")
     (here / "maps/again").symlink_to(here / "maps")
-    first = path_hash("maps")
+    first = hash_path("maps")
     (here / "elsewhere/map.npy").write_bytes(b"2")
-    assert path_hash("maps") != first
+    assert hash_path("maps") != first
 
 
 class Remembered(dict[str, Any]):
@@ -108,20 +108,20 @@ def test_a_large_folder_is_read_again_only_when_a_file_of_it_changed(
     real = contents_module._file_hash
     monkeypatch.setattr(contents_module, "_file_hash", lambda path: read.append(path) or real(path))
     known = Remembered()
-    first = path_hash("maps", known)
-    assert path_hash("maps", known) == first
+    first = hash_path("maps", known)
+    assert hash_path("maps", known) == first
     assert len(read) == 1
     os.utime(here / "maps/system.txt", ns=(1, 1))
-    assert path_hash("maps", known) == first
+    assert hash_path("maps", known) == first
     (here / "maps/system.txt").write_text("six")
-    assert path_hash("maps", known) != first
+    assert hash_path("maps", known) != first
     assert len(read) == 3
 
 
 def test_a_file_that_changed_just_now_is_not_remembered(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contents_module, "_SMALL", 2)
     known = Remembered()
-    path_hash("maps", known)
+    hash_path("maps", known)
     assert not known
 
 
@@ -129,4 +129,4 @@ def test_a_file_that_changed_just_now_is_not_remembered(here: Path, monkeypatch:
 def test_what_cannot_be_read_is_named(here: Path) -> None:
     (here / "maps/system.txt").chmod(0)
     with pytest.raises(DataError, match=r"system\.txt: cannot be read"):
-        path_hash("maps")
+        hash_path("maps")

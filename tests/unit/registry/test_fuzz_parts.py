@@ -38,7 +38,7 @@ from mmedpo.core.records import to_json
 from mmedpo.registry import conformance
 from mmedpo.registry.checked_metric import CheckedMetric
 from mmedpo.registry.contracts import Part
-from mmedpo.registry.discovery import resolve
+from mmedpo.registry.discovery import resolve_part
 from mmedpo.testing import TinyBackbone, check_part, tiny_cases, tiny_pairs
 
 GIVEN: dict[str, Any] = {}  # what the parts below return; options are pickled, and odd things cannot be
@@ -193,7 +193,7 @@ def whole(value: Any) -> None:
 @given(SCORES, odd)
 def test_scores(scores: Any, summary: Any) -> None:
     if outcome(ScorerOf(), what=scores, summary=summary):
-        taken = conformance.check_scores(resolve("scorer", "med-llm-vote"), PAIRS, scores)
+        taken = conformance.check_scores(resolve_part("scorer", "med-llm-vote"), PAIRS, scores)
         whole(taken)
         assert as_given([one.relevance for one in taken], [one.relevance for one in scores])
         assert as_given([one.evidence for one in taken], [one.evidence for one in scores])
@@ -204,7 +204,7 @@ def test_scores(scores: Any, summary: Any) -> None:
 def test_regions(regions: Any) -> None:
     if outcome(LocalizerOf(), what=regions):
         for case, some in zip(CASES, regions, strict=True):
-            taken = conformance.check_regions(resolve("localizer", "annotated"), case, some)
+            taken = conformance.check_regions(resolve_part("localizer", "annotated"), case, some)
             whole(taken)
             assert as_given([list(one.box) for one in taken], [list(one.box) for one in some])
 
@@ -214,7 +214,7 @@ def test_regions(regions: Any) -> None:
 def test_pairs_and_drops(made: Any) -> None:
     if outcome(DispreferenceOf(), what=made):
         part = DispreferenceOf()
-        taken = list(conformance.check_made(resolve("dispreference", "mirror"), part, made, CASES))
+        taken = list(conformance.check_made(resolve_part("dispreference", "mirror"), part, made, CASES))
         whole(taken)
         assert {one.case.id if isinstance(one, Pair) else one.case_id for one in taken} == {case.id for case in CASES}
         assert all(one.chosen == other.chosen for one, other in zip(taken, made, strict=True) if isinstance(one, Pair))
@@ -224,7 +224,7 @@ def test_pairs_and_drops(made: Any) -> None:
 @given(READ)
 def test_cases(read: Any) -> None:
     if isinstance(read, list) and outcome(ReaderOf(), what=read):
-        taken = [conformance.record(resolve("reader", "phantom"), one) for one in read]
+        taken = [conformance.check_record(resolve_part("reader", "phantom"), one) for one in read]
         whole([replace(one, image=replace(one.image, held=None)) for one in taken if isinstance(one, Case)])
         assert [one.id for one in taken if isinstance(one, Case)] == [one.id for one in read if isinstance(one, Case)]
 
@@ -232,7 +232,7 @@ def test_cases(read: Any) -> None:
 @bounded
 @given(NUMBERS)
 def test_weights(weights: Any) -> None:
-    taken, error = tried(lambda: conformance.check_weights(resolve("weighting", "clinical"), weights, 4))
+    taken, error = tried(lambda: conformance.check_weights(resolve_part("weighting", "clinical"), weights, 4))
     if error:
         assert "'clinical'" in error
         return
@@ -244,7 +244,7 @@ def test_weights(weights: Any) -> None:
 @given(ROWS, st.one_of(st.just({"n": 0.5}), odd))
 def test_statistics_and_measures(rows: Any, measures: Any) -> None:
     GIVEN.update(what=rows, measures=measures)
-    metric = CheckedMetric(MetricOf(), resolve("metric", "med-vqa"))
+    metric = CheckedMetric(MetricOf(), resolve_part("metric", "med-vqa"))
     checks = ((lambda: metric.measure(CASES, [""] * 4), rows), (lambda: metric.combine([]), measures))
     for check, returned in checks:
         taken, error = tried(check)
@@ -262,7 +262,7 @@ def test_statistics_and_measures(rows: Any, measures: Any) -> None:
 )
 def test_answers_and_encodings(answers: Any, encoding: Any) -> None:
     if outcome(BackboneOf(), what=answers, encoding=encoding):
-        assert as_given(conformance.check_answers(resolve("backbone", "phantom"), CASES, answers), answers)
+        assert as_given(conformance.check_answers(resolve_part("backbone", "phantom"), CASES, answers), answers)
         assert 0 < encoding.answer_start < len(encoding.ids)
 
 

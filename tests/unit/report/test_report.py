@@ -12,16 +12,15 @@ from run_folder import HOSTILE, weighted, write_run
 from typer.testing import CliRunner
 
 from mmedpo.cli.main import app
-from mmedpo.core.number_format import number
+from mmedpo.core.number_format import format_number
 from mmedpo.errors import DataError
-from mmedpo.report import write_report
 from mmedpo.report.cases import changed, drawn
 from mmedpo.report.facts import read_facts, without_keys
 from mmedpo.report.gallery import choose, disagreement
 from mmedpo.report.lengths import AnswerLengths
-from mmedpo.report.measures import tables
-from mmedpo.report.page import as_yaml, render, short
-from mmedpo.report.sentences import sentences
+from mmedpo.report.measures import make_tables
+from mmedpo.report.page import as_yaml, render, short, write_report
+from mmedpo.report.sentences import write_sentences
 
 MOST = 10_000_000
 
@@ -133,13 +132,13 @@ def test_training_images_in_the_evaluation_are_named_beside_every_table(tmp_path
 
 def test_the_summary_says_what_is_sure_and_what_is_not(tmp_path: Path) -> None:
     facts = read_facts(write_run(tmp_path / "run"))
-    lines = [line for table in tables(facts) for line in table.lines]
+    lines = [line for table in make_tables(facts) for line in table.lines]
     assert [(line.name, line.verdict) for line in lines][:3] == [
         ("sure", "better"),
         ("unsure", "not resolved"),
         ("n_count", ""),
     ]
-    said = [one.text for one in sentences(facts, [line for line in lines if line.better], None)]
+    said = [one.text for one in write_sentences(facts, [line for line in lines if line.better], None)]
     assert any(text.startswith("Better by more than chance") and "med-vqa sure +0.200" in text for text in said)
     assert any(text.startswith("Not resolved") and "unsure +0.100 (−0.100 to +0.300)" in text for text in said)
     assert any("1 are answered better" in text and "1 worse, 2 as well" in text for text in said)
@@ -198,7 +197,7 @@ def test_a_picture_that_there_is_no_room_for_is_left_out_and_said(tmp_path: Path
 
 
 def test_numbers_and_recipes_read_like_those_of_the_command_line() -> None:
-    assert [number(value) for value in (0.5, 40.0, 1.0, None)] == ["0.500", "40", "1.000", ""]
+    assert [format_number(value) for value in (0.5, 40.0, 1.0, None)] == ["0.500", "40", "1.000", ""]
     assert short("word " * 400, 20) == "word word word word…"
     recipe = {"data": {"use": "csv", "root": None}, "train": {"epochs": 2, "lora": {"r": 4}}, "score": [{"use": "a"}]}
     written = as_yaml(recipe)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from run_folder import write_run
 
-from mmedpo.report import write_report
+from mmedpo.report.page import write_report
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), "")

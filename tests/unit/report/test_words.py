@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmedpo.report.words import LONGEST, TextPiece, marked
+from mmedpo.report.words import LONGEST, TextPiece, mark_differences
 
 
 def text(pieces: list[TextPiece]) -> str:
@@ -30,22 +30,22 @@ def differing(pieces: list[TextPiece]) -> list[str]:
     ],
 )
 def test_words_that_only_one_text_has_are_marked(one: str, other: str, ours: list[str], theirs: list[str]) -> None:
-    left, right = marked(one, other)
+    left, right = mark_differences(one, other)
     assert (differing(left), differing(right)) == (ours, theirs)
 
 
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_pieces_together_are_the_text_as_it_was(one: str, other: str) -> None:
-    left, right = marked(one, other)
+    left, right = mark_differences(one, other)
     assert (text(left), text(right)) == (one, other)
 
 
 @given(st.text(max_size=80))
 def test_a_text_does_not_differ_from_itself(one: str) -> None:
-    assert not differing(marked(one, one)[0])
+    assert not differing(mark_differences(one, one)[0])
 
 
 def test_a_very_long_text_is_cut() -> None:
-    left, _ = marked("word " * 5000, "word")
+    left, _ = mark_differences("word " * 5000, "word")
     assert len(text(left).split()) == LONGEST + 1
     assert text(left).endswith("…")

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from mmedpo.errors import DataError, PluginError, RecipeError
-from mmedpo.recipe.loading import LoadedRecipe, as_written, load_recipe
-from mmedpo.registry.conformance import blaming
+from mmedpo.recipe.loading import load_recipe
+from mmedpo.recipe.model import LoadedRecipe, dump_recipe
+from mmedpo.registry.conformance import blame_part
 from mmedpo.registry.discovery import PluginInfo
 from mmedpo.runtime.context import resolve_setting
-from mmedpo.store.run_folder import locked, read_json, write_json
+from mmedpo.store.run_folder import lock_folder, read_json, write_json
 
 FOUND = PluginInfo("scorer", "some", "acme", "1.2", EntryPoint("some", "acme", "mmedpo.scorers"))
 
@@ -27,7 +28,7 @@ FOUND = PluginInfo("scorer", "some", "acme", "1.2", EntryPoint("some", "acme", "
     ],
 )
 def test_memory_that_runs_out_is_one_line_that_says_what_to_lower(error: Exception) -> None:
-    with pytest.raises(RecipeError) as caught, blaming(FOUND, "train.batch_size"):
+    with pytest.raises(RecipeError) as caught, blame_part(FOUND, "train.batch_size"):
         raise error
     assert str(caught.value) == "out of memory in scorer 'some' of acme 1.2: lower train.batch_size"
 
@@ -35,14 +36,14 @@ def test_memory_that_runs_out_is_one_line_that_says_what_to_lower(error: Excepti
 def test_what_a_plugin_raises_is_blamed_on_it_and_keeps_its_cause() -> None:
     with (
         pytest.raises(PluginError, match=r"scorer 'some' of acme 1\.2 failed: KeyError: 'x'") as caught,
-        blaming(FOUND, ""),
+        blame_part(FOUND, ""),
     ):
         raise KeyError("x")
     assert isinstance(caught.value.__cause__, KeyError)
 
 
 def test_an_error_that_explains_itself_passes_unchanged() -> None:
-    with pytest.raises(DataError, match="the film is broken"), blaming(FOUND, ""):
+    with pytest.raises(DataError, match="the film is broken"), blame_part(FOUND, ""):
         raise DataError("the film is broken")
 
 
@@ -67,16 +68,16 @@ def test_a_gpu_that_is_not_there_is_a_mistake_in_the_recipe(tmp_path: Path) -> N
 
 
 def test_a_resolved_recipe_is_a_recipe_that_resolves_to_itself(tmp_path: Path) -> None:
-    first = as_written(recipe(tmp_path, "train={}"))
+    first = dump_recipe(recipe(tmp_path, "train={}"))
     write_json(tmp_path / "again.yaml", first)
-    assert as_written(load_recipe(tmp_path / "again.yaml")) == first
+    assert dump_recipe(load_recipe(tmp_path / "again.yaml")) == first
     assert first["weigh"] == {"use": "clinical", "low": 0.75, "high": 1.25, "over": "scorer"}
 
 
 def test_a_folder_is_held_by_one_and_free_afterwards(tmp_path: Path) -> None:
-    with locked(tmp_path), pytest.raises(DataError, match="is running here"), locked(tmp_path):
+    with lock_folder(tmp_path), pytest.raises(DataError, match="is running here"), lock_folder(tmp_path):
         pass
-    with locked(tmp_path):
+    with lock_folder(tmp_path):
         pass
 
 

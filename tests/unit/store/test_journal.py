@@ -11,7 +11,8 @@ from PIL import Image
 
 from mmedpo import DataError, ImageRef
 from mmedpo.core.records import from_json, to_json
-from mmedpo.registry.fingerprint import content, path_hash, source_hash
+from mmedpo.registry.content_hash import hash_path
+from mmedpo.registry.fingerprint import content_json, source_hash
 from mmedpo.store.journal import Journal
 from mmedpo.testing import tiny_cases, tiny_pairs
 
@@ -77,16 +78,16 @@ def test_records_survive_json_and_content_forgets_paths(journal: Journal) -> Non
     for pair in [*tiny_pairs("text"), *tiny_pairs("image")]:
         value = to_json(pair)
         assert from_json(type(pair), value) == pair
-        assert "path" not in str(content(pair))
+        assert "path" not in str(content_json(pair))
 
 
 def test_a_folders_hash_depends_on_names_and_content_only(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "weights.bin").write_bytes(b"w" * 100)
-    assert path_hash(str(tmp_path / "one")) == path_hash(str(tmp_path / "two"))
+    assert hash_path(str(tmp_path / "one")) == hash_path(str(tmp_path / "two"))
     (tmp_path / "two" / "weights.bin").write_bytes(b"w" * 99 + b"x")
-    assert path_hash(str(tmp_path / "one")) != path_hash(str(tmp_path / "two"))
+    assert hash_path(str(tmp_path / "one")) != hash_path(str(tmp_path / "two"))
 
 
 def test_a_parts_source_includes_what_it_imports_of_its_package(

@@ -12,7 +12,7 @@ from tiny_llava import make_backbone, make_pairs
 from mmedpo.recipe.train_options import LoraOptions, TrainOptions
 from mmedpo.registry.contracts import Setting
 from mmedpo.store.journal import Journal
-from mmedpo.train.fit import train
+from mmedpo.train.fit import train_adapter
 from mmedpo.train.reference import ReferenceJournal, reference_keys
 from mmedpo.train.trainer import PreferenceTrainer
 
@@ -47,5 +47,7 @@ def test_a_sibling_run_computes_no_reference_again(tmp_path: Path, monkeypatch: 
     for name, rate in (("one", 1e-3), ("other", 1e-2)):
         options = TrainOptions(lora=LoraOptions(r=2, alpha=4), epochs=1, validation=0, learning_rate=rate)
         table = ReferenceJournal(journal, reference_keys(pairs, "model"))
-        train(pairs, make_backbone(), options, tmp_path / name, Setting(), lambda event: None, precomputed=table)
+        train_adapter(
+            pairs, make_backbone(), options, tmp_path / name, Setting(), lambda event: None, precomputed=table
+        )
         assert sum(asked) == 6

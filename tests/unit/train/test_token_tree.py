@@ -16,9 +16,9 @@ from tiny_models import IMAGE, MODELS, WORDS, Tiny, llava, make_tiny
 from torch.nn.attention.flex_attention import flex_attention
 
 from mmedpo.train.logprobs import AnswerPositions, NextTokenLogps, changes_logits, token_logps
-from mmedpo.train.token_tree import common_prefix, grow, pack, share_rows, visible
+from mmedpo.train.token_tree import common_prefix, grow, pack_trees, share_rows, visibility_mask
 from mmedpo.train.tree_attention import NAME, TreeSpan, register, spans
-from mmedpo.train.tree_batches import attention_mask, block_mask, positions, why_pairs
+from mmedpo.train.tree_batches import attention_mask, block_mask, positions, why_no_trees
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), min_size=1, max_size=8)
 
@@ -55,7 +55,7 @@ def test_each_sequence_reads_its_tokens_along_its_path(sequences: list[list[int]
 @given(SEQUENCES)
 def test_a_token_sees_the_tokens_before_it_on_its_path_and_no_other(sequences: list[list[int]]) -> None:
     tree = grow(arrays(sequences))
-    seen = visible(torch.from_numpy(tree.end)[None])[0, 0]
+    seen = visibility_mask(torch.from_numpy(tree.end)[None])[0, 0]
     for path in tree.paths:
         for stop, token in enumerate(path):
             assert seen[token].nonzero()[:, 0].tolist() == path[: stop + 1].tolist()
@@ -94,8 +94,8 @@ def test_rows_keep_to_the_budget_unless_one_thing_is_beyond_it(sizes: list[int],
 @given(st.lists(st.tuples(st.lists(st.integers(0, 2), min_size=1, max_size=6), st.integers(0, 2)), min_size=1))
 def test_trees_of_different_images_share_rows_and_nothing_else(chosen: list[tuple[list[int], int]]) -> None:
     sequences, roots = arrays([sequence for sequence, _ in chosen]), [root for _, root in chosen]
-    rows = pack(sequences, roots, budget=12, pad=7)
-    seen = visible(torch.from_numpy(rows.end))[:, 0]
+    rows = pack_trees(sequences, roots, budget=12, pad=7)
+    seen = visibility_mask(torch.from_numpy(rows.end))[:, 0]
     owner = rows.scatter([np.full(len(s), root + 1) for s, root in zip(sequences, roots, strict=True)])
     for sequence, row, columns in zip(sequences, rows.row, rows.columns, strict=True):
         assert rows.ids[row, columns].tolist() == sequence.tolist()
@@ -107,8 +107,8 @@ def test_trees_of_different_images_share_rows_and_nothing_else(chosen: list[tupl
 
 
 def test_a_token_beyond_the_trees_sees_itself_alone() -> None:
-    rows = pack(arrays([[1, 2, 3], [4]]), ["a", "b"], budget=3)
-    seen = visible(torch.from_numpy(rows.end))[:, 0]
+    rows = pack_trees(arrays([[1, 2, 3], [4]]), ["a", "b"], budget=3)
+    seen = visibility_mask(torch.from_numpy(rows.end))[:, 0]
     assert seen[1].tolist() == [[True, False, False], [False, True, False], [False, False, True]]
 
 
@@ -152,7 +152,7 @@ def pairwise(tiny: Tiny, sides: list[Told]) -> list[torch.Tensor]:
 
 
 def by_trees(tiny: Tiny, sides: list[Told], budget: int) -> list[torch.Tensor]:
-    rows = pack([np.array(side.ids(tiny)) for side in sides], [side.image for side in sides], budget)
+    rows = pack_trees([np.array(side.ids(tiny)) for side in sides], [side.image for side in sides], budget)
     vision = [tiny.images[image][1] for image in rows.roots]  # type: ignore[index]
     logits = tiny.model(
         input_ids=torch.from_numpy(rows.ids),
@@ -277,15 +277,17 @@ def test_attention_in_parts_is_exact(name: str, budget: int) -> None:
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 def test_flex_attention_sees_what_the_mask_shows() -> None:
-    end = torch.from_numpy(pack(arrays([[1, 2, 3], [1, 2, 4, 5], [6, 7], [8]]), ["a", "a", "b", "c"], budget=7).end)
+    end = torch.from_numpy(
+        pack_trees(arrays([[1, 2, 3], [1, 2, 4, 5], [6, 7], [8]]), ["a", "a", "b", "c"], budget=7).end
+    )
     query, key, value = torch.rand(3, len(end), 2, end.shape[1], 8).unbind()
     flexed = flex_attention(query, key, value, block_mask=block_mask(end))
-    plain = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=visible(end))
+    plain = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=visibility_mask(end))
     torch.testing.assert_close(flexed, plain)
 
 
 def test_a_trees_trunk_is_what_all_its_sequences_begin_with() -> None:
-    rows = pack(arrays([[1, 2, 3], [1, 2, 4, 5], [6, 7], [8]]), ["a", "a", "b", "c"], budget=7)
+    rows = pack_trees(arrays([[1, 2, 3], [1, 2, 4, 5], [6, 7], [8]]), ["a", "a", "b", "c"], budget=7)
     assert spans(rows.end) == [[TreeSpan(0, 2, 5), TreeSpan(5, 7, 7)], [TreeSpan(0, 1, 7)]]
 
 
@@ -344,18 +346,18 @@ def test_logits_that_are_capped_or_scaled_are_noticed() -> None:
 
 def test_a_causal_model_has_no_reason_against_trees() -> None:
     for name in MODELS:
-        assert why_pairs(make_tiny(name, torch.float32).model, causal=True, longest=400) == ""
+        assert why_no_trees(make_tiny(name, torch.float32).model, causal=True, longest=400) == ""
 
 
 def test_attention_that_is_not_causal_is_a_reason() -> None:
     model = make_tiny("llava-mistral", torch.float32).model
-    assert "not known to be purely causal" in why_pairs(model, causal=False, longest=10)
+    assert "not known to be purely causal" in why_no_trees(model, causal=False, longest=10)
 
 
 def test_a_sliding_window_is_a_reason_once_a_sequence_is_longer() -> None:
     model = llava(sliding_window=16).model
-    assert why_pairs(model, causal=True, longest=16) == ""
-    assert why_pairs(model, causal=True, longest=17) == (
+    assert why_no_trees(model, causal=True, longest=16) == ""
+    assert why_no_trees(model, causal=True, longest=17) == (
         "its attention reaches back 16 tokens and the longest sequence has 17"
     )
 

@@ -22,9 +22,9 @@ from mmedpo.events import StageFinished, TrainingLogged
 from mmedpo.models.adapters import load_adapter
 from mmedpo.recipe.train_options import NO_SAY, LoraOptions, LossOptions, ProjectorOptions, TrainOptions, refusal
 from mmedpo.registry.contracts import Setting
-from mmedpo.train.fit import arguments, train
-from mmedpo.train.lora import adapted, save_adapter
-from mmedpo.train.pair_batches import EncodedPair, PairCollator, PixelCache, encode, hold_out
+from mmedpo.train.fit import train_adapter, trl_arguments
+from mmedpo.train.lora import attach_adapter, save_adapter
+from mmedpo.train.pair_batches import EncodedPair, PairCollator, PixelCache, encode_pair, hold_out
 from mmedpo.train.trainer import PreferenceTrainer
 from mmedpo.train.vision_cache import TensorStore, VisionCache
 
@@ -43,7 +43,7 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def fit(folder: Path, pairs: list[WeightedPair], backbone: Any = None, **options: Any) -> dict[str, Any]:
     chosen = TrainOptions(**{"lora": LORA, "validation": 0.0, "learning_rate": 0.01, "epochs": 1, **options})
-    return train(pairs, backbone or make_backbone(), chosen, folder, Setting(seed=5), lambda event: None)
+    return train_adapter(pairs, backbone or make_backbone(), chosen, folder, Setting(seed=5), lambda event: None)
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -63,11 +63,11 @@ def apart(one: torch.Tensor, other: torch.Tensor) -> float:
 @contextmanager
 def open_trainer(folder: Path, backbone: Any, pairs: list[WeightedPair], options: TrainOptions) -> Iterator[Any]:
     table: dict[str, tuple[float, float]] = {}
-    with adapted(backbone, options, 5) as model:
+    with attach_adapter(backbone, options, 5) as model:
         pixels = PixelCache(backbone)
-        encoded = [encode(weighted, backbone, pixels) for weighted in pairs]
+        encoded = [encode_pair(weighted, backbone, pixels) for weighted in pairs]
         collator = PairCollator(backbone, encoded, pixels, table)
-        args = arguments(options, folder, Setting())
+        args = trl_arguments(options, folder, Setting())
         trainer = PreferenceTrainer(model, args, collator, range(len(pairs)), [], backbone.tokenizer, options, 5)
         trainer.fill_reference(encoded, table, lambda count: None)
         yield trainer
@@ -180,7 +180,7 @@ def test_pairs_that_the_loss_would_multiply_by_zero_are_left_out_and_counted(tmp
     seen: list[Any] = []
     options = TrainOptions(lora=LORA, validation=0, epochs=1, batch_size=2, loss=LossOptions(image=0))
     table: dict[str, Any] = {}
-    result = train(pairs, make_backbone(), options, tmp_path, Setting(), seen.append, precomputed=table)
+    result = train_adapter(pairs, make_backbone(), options, tmp_path, Setting(), seen.append, precomputed=table)
     silent = [weighted for weighted in pairs if weighted.weight == 0 or weighted.pair.kind == "image"]
     assert result["counts"][NO_SAY] == len(silent) == sum(result["kinds"][NO_SAY].values())
     assert result["counts"]["trained"] == 9 - len(silent)
@@ -341,7 +341,7 @@ def test_stock_peft_on_the_stock_model_gives_the_trained_policy(
     make_model().save_pretrained(tmp_path / "base")
     result = fit(tmp_path, make_pairs(12), batch_size=4, validation=0.5, projector=projector)
     backbone = make_backbone()
-    encoded = [encode(weighted, backbone, PixelCache(backbone)) for weighted in make_pairs(12)]
+    encoded = [encode_pair(weighted, backbone, PixelCache(backbone)) for weighted in make_pairs(12)]
     _, held_out = hold_out(encoded, 0.5, 5)
     after = stock_margins(tmp_path / "base", tmp_path / "adapter", held_out, backbone)
     before = stock_margins(tmp_path / "base", None, held_out, backbone)
@@ -368,7 +368,7 @@ def test_in_bfloat16_a_step_goes_where_it_goes_in_float32(
         options = {"packing": packing, "vision_memory": kept, "projector": own, "loss": LossOptions(nll=1.0)}
         options |= {"warmup_ratio": 0, "trl": PLAIN_SGD, "gradient_checkpointing": own is not None}
         chosen = TrainOptions(lora=LORA, validation=0.5, learning_rate=0.01, epochs=1, batch_size=16, **options)
-        done = train(
+        done = train_adapter(
             make_pairs(8), backbone, chosen, tmp_path / dtype, Setting(seed=5, dtype=dtype), lambda event: None
         )
         assert done["validation"]["all"]["pairs"]
@@ -397,7 +397,7 @@ def test_one_seed_gives_one_adapter_bit_for_bit_and_another_seed_another(tmp_pat
         fit(tmp_path / name, pairs, backbone, batch_size=4, epochs=2, lora=LoraOptions(r=4, alpha=8, dropout=0.2))
     assert adapter_bytes(tmp_path / "one") == adapter_bytes(tmp_path / "again")
     options = TrainOptions(lora=LORA, epochs=1, validation=0)
-    train(pairs, backbone, options, tmp_path / "other", Setting(seed=6), lambda event: None)
+    train_adapter(pairs, backbone, options, tmp_path / "other", Setting(seed=6), lambda event: None)
     assert adapter_bytes(tmp_path / "other") != adapter_bytes(tmp_path / "one")
 
 
@@ -439,8 +439,8 @@ def test_the_reference_of_a_run_that_starts_from_an_adapter_is_that_adapter(tmp_
     table: dict[str, tuple[float, float]] = {}
     backbone, pairs = make_started(sft), make_pairs(6)
     options = TrainOptions(lora=LORA, epochs=1, learning_rate=0.01, batch_size=6, validation=0)
-    result = train(pairs, backbone, options, tmp_path, Setting(), lambda event: None, precomputed=table)
-    encoded = [encode(weighted, backbone, PixelCache(backbone)) for weighted in pairs]
+    result = train_adapter(pairs, backbone, options, tmp_path, Setting(), lambda event: None, precomputed=table)
+    encoded = [encode_pair(weighted, backbone, PixelCache(backbone)) for weighted in pairs]
     start = stock_margins(tmp_path / "base", sft, encoded, backbone)
     base = stock_margins(tmp_path / "base", None, encoded, backbone)
     kept = torch.tensor([table[pair.id][0] - table[pair.id][1] for pair in encoded])
@@ -480,7 +480,7 @@ def test_reference_values_that_are_known_are_not_computed_again(tmp_path: Path) 
     pairs = make_pairs(5)
     table = {weighted.pair.id: (-1.0, -2.0) for weighted in pairs}
     options = TrainOptions(lora=LORA, epochs=1, validation=0)
-    train(pairs, make_backbone(), options, tmp_path, Setting(), lambda event: None, precomputed=table)
+    train_adapter(pairs, make_backbone(), options, tmp_path, Setting(), lambda event: None, precomputed=table)
     assert set(table.values()) == {(-1.0, -2.0)}
 
 
@@ -489,7 +489,7 @@ def test_reference_values_that_are_known_are_not_computed_again(tmp_path: Path) 
 
 def test_a_pair_over_the_limit_is_dropped_and_counted_never_cut(tmp_path: Path) -> None:
     backbone, pairs = make_backbone(), make_pairs(10)
-    encoded = [encode(weighted, backbone, PixelCache(backbone)) for weighted in pairs]
+    encoded = [encode_pair(weighted, backbone, PixelCache(backbone)) for weighted in pairs]
     lengths = [max(len(pair.chosen.ids), len(pair.rejected.ids)) for pair in encoded]
     limit = sorted(lengths)[6]
     result = fit(tmp_path, pairs, backbone, max_length=limit)
@@ -505,7 +505,7 @@ def test_no_pair_left_is_an_error_that_says_what_to_raise(tmp_path: Path) -> Non
 
 def test_held_out_pairs_share_no_image_with_trained_ones() -> None:
     backbone = make_backbone()
-    encoded = [encode(weighted, backbone, PixelCache(backbone)) for weighted in make_pairs(60)]
+    encoded = [encode_pair(weighted, backbone, PixelCache(backbone)) for weighted in make_pairs(60)]
     kept, held_out = hold_out(encoded, 0.2, 0)
     assert 6 <= len(held_out) <= 18
     assert len(kept) + len(held_out) == 60
@@ -522,7 +522,7 @@ def test_held_out_pairs_share_no_patient_either() -> None:
         replace(w, pair=replace(w.pair, case=replace(w.pair.case, group=f"patient {i // 10}")))
         for i, w in enumerate(make_pairs(60))
     ]
-    kept, held_out = hold_out([encode(weighted, backbone, PixelCache(backbone)) for weighted in pairs], 0.3, 0)
+    kept, held_out = hold_out([encode_pair(weighted, backbone, PixelCache(backbone)) for weighted in pairs], 0.3, 0)
     assert len(held_out) == 20
     assert not {pair.family for pair in kept} & {pair.family for pair in held_out}
 
@@ -530,7 +530,7 @@ def test_held_out_pairs_share_no_patient_either() -> None:
 def test_each_kind_is_measured_apart_and_the_observer_is_told(tmp_path: Path) -> None:
     events: list[Any] = []
     options = TrainOptions(lora=LORA, epochs=2, batch_size=6, learning_rate=0.01, validation=0)
-    result = train(make_pairs(12), make_backbone(), options, tmp_path, Setting(), events.append)
+    result = train_adapter(make_pairs(12), make_backbone(), options, tmp_path, Setting(), events.append)
     logged = [event for event in events if isinstance(event, TrainingLogged) and "loss" in event.values]
     assert [(event.step, event.total) for event in logged] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     last = logged[-1].values
@@ -543,7 +543,7 @@ def test_each_kind_is_measured_apart_and_the_observer_is_told(tmp_path: Path) ->
 def test_images_beyond_the_memory_limit_are_made_again() -> None:
     backbone = make_backbone()
     tight = PixelCache(backbone, limit=1)
-    sides = [encode(weighted, backbone, tight).chosen for weighted in make_pairs(6)]
+    sides = [encode_pair(weighted, backbone, tight).chosen for weighted in make_pairs(6)]
     roomy = PixelCache(backbone)
     for side in sides:
         assert torch.equal(tight.of(side)["pixel_values"], roomy.of(side)["pixel_values"])
@@ -583,7 +583,7 @@ def test_trl_arguments_are_passed_on(tmp_path: Path) -> None:
 def test_evaluation_during_training_can_be_asked_for(tmp_path: Path) -> None:
     events: list[Any] = []
     options = TrainOptions(lora=LORA, epochs=2, validation=0.3, trl={"eval_strategy": "epoch"})
-    train(make_pairs(12), make_backbone(), options, tmp_path, Setting(), events.append)
+    train_adapter(make_pairs(12), make_backbone(), options, tmp_path, Setting(), events.append)
     told = [event for event in events if isinstance(event, TrainingLogged) and "eval_rewards/margins" in event.values]
     assert len(told) == 3  # after each epoch, and at the end
 

@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 from tiny_llava import adapter_bytes
 
-from mmedpo.train.resume import drop_old, newest, seal
+from mmedpo.train.resume import drop_old, find_newest, seal_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -73,7 +73,7 @@ def make_checkpoint(folder: Path, step: int, *, complete: bool = True) -> Path:
     checkpoint.mkdir(parents=True)
     (checkpoint / "optimizer.pt").write_bytes(b"state")
     if complete:
-        seal(checkpoint)
+        seal_checkpoint(checkpoint)
     return checkpoint
 
 
@@ -82,13 +82,13 @@ def test_the_newest_checkpoint_counts_by_step_and_incomplete_ones_are_deleted(tm
     right = make_checkpoint(tmp_path, 10)
     wrong = make_checkpoint(tmp_path, 11, complete=False)
     (tmp_path / "key.json").write_text("not a checkpoint")
-    assert newest(tmp_path) == right
+    assert find_newest(tmp_path) == right
     assert not wrong.exists()
     assert (tmp_path / "key.json").exists()
 
 
 def test_no_checkpoint_is_no_error(tmp_path: Path) -> None:
-    assert newest(tmp_path) is None
+    assert find_newest(tmp_path) is None
 
 
 def test_two_complete_checkpoints_are_kept_and_one_being_written_is_not_touched(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from tiny_llava import make_backbone, make_model, make_pairs
 import mmedpo.train.tree_attention
 from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
 from mmedpo.registry.contracts import Setting
-from mmedpo.train.fit import train
+from mmedpo.train.fit import train_adapter
 from mmedpo.train.malloc import keep_memory
-from mmedpo.train.pair_batches import PairCollator, PixelCache, encode
+from mmedpo.train.pair_batches import PairCollator, PixelCache, encode_pair
 from mmedpo.train.tree_batches import TreeCollator
 from mmedpo.train.vision_cache import VisionCache
 
@@ -38,7 +38,9 @@ def fit(folder: Path, backbone: Any = None, count: int = 12, **options: Any) -> 
         **{"lora": LORA, "validation": 0.0, "learning_rate": 0.1, "epochs": 1, "batch_size": 12, "warmup_ratio": 0,
            "scheduler": "constant", "trl": SGD, **options}
     )  # fmt: skip
-    return train(make_pairs(count), backbone or make_backbone(), chosen, folder, Setting(seed=5), lambda event: None)
+    return train_adapter(
+        make_pairs(count), backbone or make_backbone(), chosen, folder, Setting(seed=5), lambda event: None
+    )
 
 
 def weights(folder: Path) -> torch.Tensor:
@@ -114,7 +116,7 @@ def test_attention_leaves_out_what_no_token_sees(tmp_path: Path, monkeypatch: py
 
 def test_a_batch_of_trees_has_each_shared_token_once() -> None:
     backbone, pixels = make_backbone(), PixelCache(make_backbone())
-    pairs = [encode(weighted, backbone, pixels) for weighted in make_pairs(2, same_image=True)]
+    pairs = [encode_pair(weighted, backbone, pixels) for weighted in make_pairs(2, same_image=True)]
     batch = TreeCollator(backbone, pairs, pixels, {}, 400).batch(pairs)
     plain = PairCollator(backbone, pairs, pixels, {}).batch(pairs)
     assert batch["inputs"]["input_ids"].shape[0] == 1
