@@ -50,3 +50,9 @@ class RunInterrupt(MmedpoError):
     """The run was told to stop; what it finished is kept."""
 
     exit_code = 130
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error that says something and is no heading, at most 300 characters of it."""
+    lines = [stripped for line in str(error).splitlines() if (stripped := line.strip())] or [type(error).__name__]
+    return next((line for line in lines if not line.endswith(":")), lines[0])[:300]

@@ -33,11 +33,12 @@ def run(
     from mmedpo.cli.display import show_estimate, show_events, show_result
     from mmedpo.pipeline import stages
     from mmedpo.recipe.loading import load_recipe
+    from mmedpo.recipe.model import STAGES
     from mmedpo.recipe.planning import plan_runs
     from mmedpo.recipe.preflight import ASKED, require_ready, sections_until
 
-    if until not in stages.STAGES:
-        raise typer.BadParameter(f"there is no stage {until!r}; there are: {', '.join(stages.STAGES)}")
+    if until not in STAGES:
+        raise typer.BadParameter(f"there is no stage {until!r}; there are: {', '.join(STAGES)}")
     if planned := plan_runs(recipe, overrides or []):
         _run_variants(planned, until, limit, dry_run, json)
         return

@@ -13,9 +13,9 @@ from typing import Any
 from mmedpo.core.answers import CUT, UNREAD
 from mmedpo.core.disk import guard_writes
 from mmedpo.core.records import GIVEN, Case, Drop, Pair, Region, Remark, Score, Side, WeightedPair, from_json, to_json
-from mmedpo.core.sameness import drop_uninformative, fold_text
 from mmedpo.curate.region_agreement import count_agreement, merge_regions
 from mmedpo.data.question_counts import count_questions
+from mmedpo.data.sameness import drop_uninformative, fold_text
 from mmedpo.errors import DataError
 from mmedpo.events import StageStarted
 from mmedpo.models.answer_cache import CachedBackbone

@@ -1,1 +1,9 @@
-"""PUBLIC"""
+"""For readers of data sets: rows that know their place, images looked for in their folder, values as they are meant.
+
+Every name in `__all__` is public; the modules below are private.
+"""
+
+from lazy_loader import attach_stub
+
+# Resolved on first use by the stub beside it, so that `mmedpo --help` pays for none of them.
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

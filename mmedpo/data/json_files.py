@@ -11,9 +11,9 @@ from itertools import starmap
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.values import parse_json, tidy_value
 from mmedpo.data.tables import TableRow, show_value
 from mmedpo.data.text_files import file_text, text_lines
+from mmedpo.data.values import parse_json, tidy_value
 from mmedpo.errors import DataError
 
 _SPACE = re.compile(r"[ \t\r\n]*")

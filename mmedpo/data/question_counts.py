@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from mmedpo.core.records import Case
-from mmedpo.core.sameness import fold_text
+from mmedpo.data.sameness import fold_text
 from mmedpo.data.tables import closed_answer
 
 KINDS = {"closed": "closed questions", "open": "open questions", "report": "reports"}

@@ -12,7 +12,7 @@ from math import inf
 from typing import Any, Literal, TypeVar
 
 from mmedpo.core.records import digest
-from mmedpo.core.values import is_number, parse_json, tidy_value, written
+from mmedpo.data.values import is_number, parse_json, tidy_value, written
 from mmedpo.errors import DataError
 
 TOLD = 10  # wrong rows that one error names; the rest it counts

@@ -74,7 +74,7 @@ def _maps(run: RunContext, model: Backbone, asked: list[tuple[Case, str]], stage
     with open_parts(run) as opened:
 
         def work(some: Sequence[tuple[Case, str]]) -> Any:
-            from mmedpo.models.attention_maps import attention_maps
+            from mmedpo.models.gradient_attention import attention_maps
 
             heats = attention_maps(opened(model), [case for case, _ in some], [said for _, said in some])
             return [[[float(f"{value:.5g}") for value in row] for row in heat] for heat in heats]

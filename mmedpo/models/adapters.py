@@ -10,8 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from mmedpo.errors import DataError
-from mmedpo.models.checkpoints import first_line, public_name
+from mmedpo.errors import DataError, first_line
+from mmedpo.models.checkpoints import public_name
 from mmedpo.models.damage import require_finite, require_whole
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmedpo.errors import DataError, MmedpoError
+from mmedpo.errors import DataError, MmedpoError, first_line
 from mmedpo.models.damage import damage, require_finite, require_no_pointers
 
 if TYPE_CHECKING:
@@ -118,12 +118,6 @@ def _require_layers(checkpoint: str, config: Any) -> None:
         if not isinstance(layer, int) or not -depth - 1 <= layer <= depth:
             name = "vision_feature_layer (mm_vision_select_layer)"
             raise DataError(f"{checkpoint}: {name} is {layer}, but its vision tower has {depth} layers")
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error that says something and is no heading, at most 300 characters of it."""
-    lines = [stripped for line in str(error).splitlines() if (stripped := line.strip())] or [type(error).__name__]
-    return next((line for line in lines if not line.endswith(":")), lines[0])[:300]
 
 
 def _where(checkpoint: str) -> str:

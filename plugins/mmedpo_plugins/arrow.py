@@ -8,7 +8,8 @@ from itertools import starmap
 from pathlib import Path
 from typing import Any
 
-from mmedpo import DataError, ImageRef, TableRow, show_value, why_unreadable
+from mmedpo import DataError, ImageRef
+from mmedpo.data import TableRow, show_value, why_unreadable
 
 
 def parquet_rows(file: Path) -> Iterator[TableRow]:

@@ -10,24 +10,8 @@ from math import isfinite
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from mmedpo import (
-    Case,
-    DataError,
-    Drop,
-    ExistingFile,
-    ExistingFolder,
-    ImageFolder,
-    ImageRef,
-    Reader,
-    Region,
-    TableRow,
-    collect_rows,
-    csv_rows,
-    hookimpl,
-    is_number,
-    json_value,
-    show_value,
-)
+from mmedpo import Case, DataError, Drop, ExistingFile, ExistingFolder, ImageRef, Reader, Region, hookimpl
+from mmedpo.data import ImageFolder, TableRow, collect_rows, csv_rows, is_number, json_value, show_value
 
 NOTHING = "No finding"  # VinDr's label of a film on which there is nothing
 _SUFFIXES = ("", ".png", ".jpg", ".jpeg", ".dicom", ".dcm")  # VinDr names its films without one

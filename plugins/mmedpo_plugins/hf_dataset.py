@@ -12,22 +12,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from mmedpo import (
-    Case,
-    DataError,
-    Drop,
-    ExistingFolder,
-    FolderOrHub,
-    ImageFolder,
-    ImageRef,
-    Reader,
-    TableRow,
-    UniqueIds,
-    csv_rows,
-    first_line,
-    hookimpl,
-    show_value,
-)
+from mmedpo import Case, DataError, Drop, ExistingFolder, FolderOrHub, ImageRef, Reader, first_line, hookimpl
+from mmedpo.data import ImageFolder, TableRow, UniqueIds, csv_rows, show_value
 from mmedpo_plugins.mapped import ColumnReader
 
 _SAVED = ("dataset_dict.json", "state.json")  # a folder that `save_to_disk` wrote has one of them

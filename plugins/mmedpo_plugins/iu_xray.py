@@ -8,20 +8,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from mmedpo import (
-    Case,
-    DataError,
-    Drop,
-    ExistingFolder,
-    ImageFolder,
-    ImageRef,
-    Reader,
-    TableRow,
-    UniqueIds,
-    hookimpl,
-    json_value,
-    show_value,
-)
+from mmedpo import Case, DataError, Drop, ExistingFolder, ImageRef, Reader, hookimpl
+from mmedpo.data import ImageFolder, TableRow, UniqueIds, json_value, show_value
 
 QUESTION = "Write the findings of a radiology report on this chest X-ray."
 

@@ -10,20 +10,8 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from mmedpo import (
-    Case,
-    DataError,
-    ImageFolder,
-    ImageRef,
-    Reader,
-    Region,
-    TableRow,
-    UniqueIds,
-    answer_kind,
-    is_number,
-    jsonl_rows,
-    show_value,
-)
+from mmedpo import Case, DataError, ImageRef, Reader, Region
+from mmedpo.data import ImageFolder, TableRow, UniqueIds, answer_kind, is_number, jsonl_rows, show_value
 
 Kind = Literal["closed", "open", "report"]
 _TRUTHS = {"": False, "true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

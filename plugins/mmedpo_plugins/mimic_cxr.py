@@ -6,20 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from mmedpo import (
-    Case,
-    DataError,
-    Drop,
-    ExistingFolder,
-    ImageFolder,
-    ImageRef,
-    Reader,
-    Remark,
-    TableRow,
-    csv_rows,
-    file_text,
-    hookimpl,
-)
+from mmedpo import Case, DataError, Drop, ExistingFolder, ImageRef, Reader, Remark, hookimpl
+from mmedpo.data import ImageFolder, TableRow, csv_rows, file_text
 from mmedpo_plugins.report_sections import ReportSection, sections, shortened
 
 QUESTION = "Write the findings of a radiology report on this chest X-ray."

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from mmedpo import DataError, Drop, ExistingFolder, Pair, Reader, Remark, hookimpl, json_rows
+from mmedpo import DataError, Drop, ExistingFolder, Pair, Reader, Remark, hookimpl
+from mmedpo.data import json_rows
 from mmedpo_plugins.pairs.reading import ReadyPairReader
 from mmedpo_plugins.pairs.sides import mmedpo_sides
 

@@ -9,20 +9,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from mmedpo import (
-    CUT,
-    Case,
-    Dispreference,
-    Drop,
-    LiveBackbone,
-    Pair,
-    Setting,
-    Side,
-    hookimpl,
-    seed_for,
-    strip_thoughts,
-    was_cut,
-)
+from mmedpo import CUT, Case, Dispreference, Drop, LiveBackbone, Pair, Setting, Side, hookimpl, seed_for, was_cut
+from mmedpo.endpoints import strip_thoughts
 
 
 @hookimpl

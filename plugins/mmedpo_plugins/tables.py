@@ -9,19 +9,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from mmedpo import (
-    Case,
-    Drop,
-    ExistingFile,
-    ExistingFolder,
-    ImageFolder,
-    ImageRef,
-    Reader,
-    TableRow,
-    UniqueIds,
-    csv_rows,
-    hookimpl,
-)
+from mmedpo import Case, Drop, ExistingFile, ExistingFolder, ImageRef, Reader, hookimpl
+from mmedpo.data import ImageFolder, TableRow, UniqueIds, csv_rows
 from mmedpo_plugins.mapped import ColumnReader
 
 LOOKED_AT = 10_000  # rows, to see whether there are boxes

@@ -7,21 +7,8 @@ from functools import partial
 from itertools import chain
 from typing import ClassVar, Literal
 
-from mmedpo import (
-    Case,
-    DataError,
-    Drop,
-    ExistingFolder,
-    ImageFolder,
-    ImageRef,
-    Reader,
-    TableRow,
-    UniqueIds,
-    answer_kind,
-    collect_rows,
-    hookimpl,
-    json_rows,
-)
+from mmedpo import Case, DataError, Drop, ExistingFolder, ImageRef, Reader, hookimpl
+from mmedpo.data import ImageFolder, TableRow, UniqueIds, answer_kind, collect_rows, json_rows
 from mmedpo_plugins.arrow import image_bytes, parquet_rows
 
 _FILE = "VQA_RAD Dataset Public.json"

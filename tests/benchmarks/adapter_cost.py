@@ -73,7 +73,7 @@ def trained(backbone: Any, size: Size, machine: Machine, folder: Path) -> dict[s
 
 def opened(backbone: Any, machine: Machine, adapter: Path) -> dict[str, Any]:
     """Open the adapter, save it again, and answer with it."""
-    from mmedpo import load_adapter
+    from mmedpo.models import load_adapter
     from mmedpo.train.lora import publish_adapter
 
     machine.forget_peak()

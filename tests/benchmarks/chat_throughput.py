@@ -26,7 +26,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from mmedpo import Case, ChatClient, ChatQuestion, Endpoint, ImageRef
+from mmedpo import Case, ImageRef
+from mmedpo.endpoints import ChatClient, ChatQuestion, Endpoint
 from mmedpo.endpoints.http.outcome import EndpointAnswer
 from mmedpo.endpoints.structured import describe_shape, strict_schema
 from mmedpo.store.journal import Journal

@@ -12,23 +12,8 @@ from typing import ClassVar, Literal
 
 from pydantic import PositiveFloat
 
-from mmedpo import (
-    Case,
-    DataError,
-    Drop,
-    ExistingFile,
-    ExistingFolder,
-    ImageFolder,
-    ImageRef,
-    Reader,
-    TableRow,
-    collect_rows,
-    csv_rows,
-    digest,
-    hookimpl,
-    json_value,
-    require_file,
-)
+from mmedpo import Case, DataError, Drop, ExistingFile, ExistingFolder, ImageRef, Reader, digest, hookimpl, require_file
+from mmedpo.data import ImageFolder, TableRow, collect_rows, csv_rows, json_value
 from mmedpo_plugins.dicom.header import DicomFilm, read_header
 from mmedpo_plugins.mapped import ColumnReader
 

@@ -11,30 +11,32 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mmedpo import (
     CUT,
-    AnswerFault,
     Case,
-    ChatQuestion,
     Dispreference,
     Drop,
-    Endpoint,
     ExistingFolder,
     LiveBackbone,
-    NoAnswerError,
     Pair,
-    PromptTemplates,
     Setting,
     Side,
     Usage,
-    bound_usage,
     hookimpl,
-    make_filler,
     seed_for,
-    strip_thoughts,
     was_cut,
+)
+from mmedpo.endpoints import (
+    AnswerFault,
+    ChatQuestion,
+    Endpoint,
+    NoAnswerError,
+    PromptTemplates,
+    bound_usage,
+    make_filler,
+    strip_thoughts,
 )
 
 if TYPE_CHECKING:
-    from mmedpo import ChatClient
+    from mmedpo.endpoints import ChatClient
 
 
 @hookimpl

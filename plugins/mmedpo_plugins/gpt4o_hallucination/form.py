@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mmedpo import AnswerFault
+from mmedpo.endpoints import AnswerFault
 
 SLACK = 2  # words by which an answer may always be longer or shorter
 _LEAK = re.compile(

@@ -110,7 +110,7 @@ class AttentionLocalizer(_HeatLocalizer):
 
     def localize(self, cases: Sequence[Case], backbone: LiveBackbone | None) -> list[list[Region]]:
         """Return the region that the model attended to most, for each case."""
-        from mmedpo import attention_maps
+        from mmedpo.models import attention_maps
         from mmedpo_plugins.heat.maps import region_of
 
         assert backbone is not None

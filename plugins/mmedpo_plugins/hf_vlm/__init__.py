@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from mmedpo import Backbone, FolderOrHub, Setting, hookimpl
 
 if TYPE_CHECKING:
-    from mmedpo import TransformersBackbone
+    from mmedpo.models import TransformersBackbone
 
 
 class HfVlmBackbone(Backbone):
@@ -29,7 +29,7 @@ class HfVlmBackbone(Backbone):
     @contextmanager
     def open(self, setting: Setting) -> Iterator[TransformersBackbone]:
         """Load the model, with its adapter if it has one. Raises DataError, PluginError for a missing library."""
-        from mmedpo import release_backbone
+        from mmedpo.models import release_backbone
         from mmedpo_plugins.hf_vlm.loading import load
 
         with release_backbone(load(self.checkpoint, self.adapter, setting)) as live:

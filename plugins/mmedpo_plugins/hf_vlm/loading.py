@@ -5,16 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mmedpo import (
-    DataError,
-    PluginError,
-    Setting,
-    TransformersBackbone,
-    explain_load_errors,
-    load_adapter,
-    load_model,
-    read_config,
-)
+from mmedpo import DataError, PluginError, Setting
+from mmedpo.models import TransformersBackbone, explain_load_errors, load_adapter, load_model, read_config
 from mmedpo_plugins.hf_vlm.modules import lora_targets, projector
 from mmedpo_plugins.hf_vlm.talking import ChatTemplatePrompter
 

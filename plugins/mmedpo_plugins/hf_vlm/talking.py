@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mmedpo import EncodedPrompt
+from mmedpo.models import EncodedPrompt
 
 if TYPE_CHECKING:
     from PIL.Image import Image

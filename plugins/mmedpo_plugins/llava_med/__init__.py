@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from mmedpo import Backbone, FolderOrHub, Setting, hookimpl
 
 if TYPE_CHECKING:
-    from mmedpo import TransformersBackbone
+    from mmedpo.models import TransformersBackbone
 
 
 class LlavaMedBackbone(Backbone):
@@ -35,7 +35,7 @@ class LlavaMedBackbone(Backbone):
     @contextmanager
     def open(self, setting: Setting) -> Iterator[TransformersBackbone]:
         """Load the model, with its adapter if it has one. Raises DataError."""
-        from mmedpo import release_backbone
+        from mmedpo.models import release_backbone
         from mmedpo_plugins.llava_med.loading import load
 
         with release_backbone(load(self.checkpoint, self.vision_tower, self.adapter, setting)) as live:

@@ -5,16 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mmedpo import (
-    DataError,
-    Setting,
-    TransformersBackbone,
-    explain_load_errors,
-    first_line,
-    load_adapter,
-    load_model,
-    read_config,
-)
+from mmedpo import DataError, Setting, first_line
+from mmedpo.models import TransformersBackbone, explain_load_errors, load_adapter, load_model, read_config
 from mmedpo_plugins.llava_med import original
 from mmedpo_plugins.llava_med.reading import CHAT, IMAGE, LlavaMedPrompter, with_image_token
 

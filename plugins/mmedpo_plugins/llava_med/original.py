@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mmedpo import DataError, read_config
+from mmedpo import DataError
+from mmedpo.models import read_config
 
 # Tensor names of the release, and what llava-hf checkpoints call them.
 NAMES = {

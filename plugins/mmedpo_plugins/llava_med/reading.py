@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mmedpo import EncodedPrompt, tokenize_plain
+from mmedpo.models import EncodedPrompt, tokenize_plain
 
 if TYPE_CHECKING:
     import torch

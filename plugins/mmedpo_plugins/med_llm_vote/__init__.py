@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from mmedpo import BatchWait, Endpoint, Pair, Score, Scorer, Setting, Usage, hookimpl, seed_for
+from mmedpo import Pair, Score, Scorer, Setting, Usage, hookimpl, seed_for
+from mmedpo.endpoints import BatchWait, Endpoint
 from mmedpo_plugins.med_llm_vote.consensus import (
     Debate,
     Vote,

@@ -11,7 +11,9 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmedpo import Pair, PromptTemplates, RecipeError, Setting, close_thinking, explain_load_errors, load_model
+from mmedpo import Pair, RecipeError, Setting
+from mmedpo.endpoints import PromptTemplates, close_thinking
+from mmedpo.models import explain_load_errors, load_model
 from mmedpo_plugins.med_llm_vote.consensus import SCALE, Vote
 from mmedpo_plugins.med_llm_vote.voters import render_turn
 

@@ -11,23 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmedpo import (
+from mmedpo import ExistingFolder, Pair, Setting, Usage
+from mmedpo.endpoints import (
     AnswerFault,
     ChatQuestion,
     Endpoint,
-    ExistingFolder,
     NoAnswerError,
-    Pair,
     PromptTemplates,
-    Setting,
-    Usage,
     bound_usage,
     make_filler,
 )
 from mmedpo_plugins.med_llm_vote.consensus import SCALE, Vote
 
 if TYPE_CHECKING:
-    from mmedpo import ChatClient
+    from mmedpo.endpoints import ChatClient
 
 PROMPTS = Path(__file__).parent / "prompts"
 

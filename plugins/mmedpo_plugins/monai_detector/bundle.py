@@ -11,17 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmedpo import (
-    Case,
-    DataError,
-    ImageRef,
-    LiveBackbone,
-    Region,
-    Setting,
-    first_line,
-    require_finite,
-    require_whole,
-)
+from mmedpo import Case, DataError, ImageRef, LiveBackbone, Region, Setting, first_line
+from mmedpo.models import require_finite, require_whole
 
 if TYPE_CHECKING:
     from mmedpo_plugins.monai_detector import MonaiBundle

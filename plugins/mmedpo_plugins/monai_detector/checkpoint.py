@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmedpo import DataError, first_line, require_finite, require_whole
+from mmedpo import DataError, first_line
+from mmedpo.models import require_finite, require_whole
 from mmedpo_plugins.monai_detector.grading import ScoreCalibration
 from mmedpo_plugins.monai_detector.network import LesionDetector, NetworkShape, build_detector
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from mmedpo import DataError, Drop, ExistingFolder, Pair, Reader, Remark, TableRow, hookimpl, json_rows, jsonl_rows
+from mmedpo import DataError, Drop, ExistingFolder, Pair, Reader, Remark, hookimpl
+from mmedpo.data import TableRow, json_rows, jsonl_rows
 from mmedpo_plugins.arrow import parquet_rows
 from mmedpo_plugins.pairs.reading import ReadyPairReader
 from mmedpo_plugins.pairs.sides import sides_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from difflib import SequenceMatcher
 
-from mmedpo import fold_text
+from mmedpo.data import fold_text
 
 _LABEL = re.compile(r"\W*question\W*[:\uff1a]", re.IGNORECASE)
 _GIVEN = re.compile(r"\W*(original|candidate)\s+answer\s*\d*\s*:", re.IGNORECASE)  # further lines of that prompt

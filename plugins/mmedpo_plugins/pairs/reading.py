@@ -7,25 +7,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-from mmedpo import (
-    GIVEN,
-    Case,
-    Drop,
-    ExistingFile,
-    ExistingFolder,
-    ImageFolder,
-    ImageRef,
-    Pair,
-    Reader,
-    Region,
-    Remark,
-    Side,
-    TableRow,
-    UniqueIds,
-    answer_kind,
-    drop_uninformative,
-    show_value,
-)
+from mmedpo import GIVEN, Case, Drop, ExistingFile, ExistingFolder, ImageRef, Pair, Reader, Region, Remark, Side
+from mmedpo.data import ImageFolder, TableRow, UniqueIds, answer_kind, drop_uninformative, show_value
 from mmedpo_plugins.arrow import embedded
 from mmedpo_plugins.pairs.echo import without_question
 from mmedpo_plugins.pairs.facts import RegionFacts

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmedpo import TableRow, show_value
+from mmedpo.data import TableRow, show_value
 from mmedpo_plugins.pairs.facts import PairFacts, facts_of
 from mmedpo_plugins.pairs.turns import MARK, Conversation, joined, talk_of
 

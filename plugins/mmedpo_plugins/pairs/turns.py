@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mmedpo import TableRow, show_value
+from mmedpo.data import TableRow, show_value
 
 MARK = "<image>"  # where the image stands, in the texts of ms-swift, LLaMA-Factory and LLaVA
 _ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant", "model": "assistant"}

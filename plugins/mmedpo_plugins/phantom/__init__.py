@@ -13,7 +13,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from mmedpo import Backbone, Case, ExistingFolder, Reader, Setting, TransformersBackbone, hookimpl, release_backbone
+from mmedpo import Backbone, Case, ExistingFolder, Reader, Setting, hookimpl
+from mmedpo.models import TransformersBackbone, release_backbone
 
 WEIGHTS = Path(__file__).parent / "weights"
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mmedpo import (
-    DataError,
+from mmedpo import DataError, Setting
+from mmedpo.models import (
     EncodedPrompt,
-    Setting,
     TransformersBackbone,
     explain_load_errors,
     load_adapter,

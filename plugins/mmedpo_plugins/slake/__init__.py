@@ -9,21 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from mmedpo import (
-    Case,
-    DataError,
-    Drop,
-    ExistingFolder,
-    ImageFolder,
-    ImageRef,
-    Reader,
-    Region,
-    TableRow,
-    UniqueIds,
-    answer_kind,
-    hookimpl,
-    json_rows,
-)
+from mmedpo import Case, DataError, Drop, ExistingFolder, ImageRef, Reader, Region, hookimpl
+from mmedpo.data import ImageFolder, TableRow, UniqueIds, answer_kind, json_rows
 from mmedpo_plugins.slake.annotation import SlakeAnnotations
 
 _FILES = {"train": ("train.json",), "validate": ("validate.json", "validation.json"), "test": ("test.json",)}

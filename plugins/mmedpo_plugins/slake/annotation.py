@@ -8,7 +8,8 @@ from math import ceil, floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmedpo import DataError, ImageRef, Region, TableRow, is_number, json_value, show_value, text_lines
+from mmedpo import DataError, ImageRef, Region
+from mmedpo.data import TableRow, is_number, json_value, show_value, text_lines
 
 if TYPE_CHECKING:
     import numpy as np

@@ -92,7 +92,7 @@ def make_backbone(size: Size, machine: Machine) -> Any:
     """Make the live backbone over a model of its own."""
     import torch
 
-    from mmedpo import EncodedPrompt, TransformersBackbone
+    from mmedpo.models import EncodedPrompt, TransformersBackbone
 
     tokenizer, images = make_tokenizer(), make_processor(size).image_processor
     image = [3] * patches(size)

@@ -17,8 +17,9 @@ from mmedpo_plugins.dicom.header import read_header
 from PIL import Image
 from test_dicom import write
 
-from mmedpo import DataError, ImageFolder, ImageRef, TableRow
+from mmedpo import DataError, ImageRef
 from mmedpo.core.images import read_image
+from mmedpo.data import ImageFolder, TableRow
 
 HANG = 5.0  # seconds; a file takes a few milliseconds
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)

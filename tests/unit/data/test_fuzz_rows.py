@@ -20,8 +20,9 @@ from mmedpo_plugins.arrow import parquet_rows
 from mmedpo_plugins.tables import CsvReader, JsonlReader
 from PIL import Image
 
-from mmedpo import Case, DataError, TableRow, collect_rows, csv_rows, file_text, json_rows, json_value, jsonl_rows
+from mmedpo import Case, DataError
 from mmedpo.core.records import from_json, to_json
+from mmedpo.data import TableRow, collect_rows, csv_rows, file_text, json_rows, json_value, jsonl_rows
 from mmedpo.data.text_files import split_lines
 
 bounded = settings(

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmedpo import DataError, Drop, ImageFolder, TableRow
+from mmedpo import DataError, Drop
+from mmedpo.data import ImageFolder, TableRow
 
 ROW = TableRow("vqa.csv:7", {})
 

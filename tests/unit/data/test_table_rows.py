@@ -12,17 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmedpo import (
-    DataError,
-    TableRow,
-    UniqueIds,
-    answer_kind,
-    collect_rows,
-    csv_rows,
-    json_rows,
-    json_value,
-    jsonl_rows,
-)
+from mmedpo import DataError
+from mmedpo.data import TableRow, UniqueIds, answer_kind, collect_rows, csv_rows, json_rows, json_value, jsonl_rows
 
 
 @pytest.fixture

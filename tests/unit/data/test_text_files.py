@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from mmedpo import DataError, csv_rows, file_text, json_value, jsonl_rows, split_lines, text_lines, why_unreadable
+from mmedpo import DataError
+from mmedpo.data import csv_rows, file_text, json_value, jsonl_rows, split_lines, text_lines, why_unreadable
 from mmedpo.data import text_files as limits
 
 BREAKS = "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e\r"

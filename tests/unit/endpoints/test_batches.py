@@ -21,7 +21,8 @@ from test_client import CASE, endpoint, machine_address, question
 from test_gpt4o_hallucination import KEY, Runs, wrong_answer
 from test_spending import act as answering
 
-from mmedpo import BatchWait, DataError, Endpoint, NoAnswerError, RecipeError, Setting
+from mmedpo import DataError, RecipeError, Setting
+from mmedpo.endpoints import BatchWait, Endpoint, NoAnswerError
 from mmedpo.endpoints.batches.api import MARK, BatchApi
 from mmedpo.endpoints.batches.notes import batch_note_key, request_note_key
 from mmedpo.endpoints.batches.queue import BatchQueue, exchange_batches

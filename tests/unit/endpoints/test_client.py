@@ -15,20 +15,9 @@ import pytest
 from chat_server import TRANSPORT, Act, ChatServer, faulty, serving
 from pydantic import BaseModel, ConfigDict
 
-from mmedpo import (
-    AnswerFault,
-    Case,
-    ChatClient,
-    ChatOutcome,
-    ChatQuestion,
-    DataError,
-    Endpoint,
-    ImageRef,
-    NoAnswerError,
-    RecipeError,
-    Setting,
-)
+from mmedpo import Case, DataError, ImageRef, RecipeError, Setting
 from mmedpo.core.usage import Usage
+from mmedpo.endpoints import AnswerFault, ChatClient, ChatOutcome, ChatQuestion, Endpoint, NoAnswerError
 from mmedpo.endpoints.ledger import Budget, SpendingLedger
 from mmedpo.store.journal import Journal
 from mmedpo.testing import tiny_cases

@@ -19,7 +19,8 @@ from test_client import FINE, always, ask, endpoint, in_turn
 from test_spending import write
 from test_voters import NODULE, Memory
 
-from mmedpo import AnswerFault, ChatClient, DataError, RecipeError, Setting
+from mmedpo import DataError, RecipeError, Setting
+from mmedpo.endpoints import AnswerFault, ChatClient
 from mmedpo.endpoints.http.body import GUESSED, MENDED
 from mmedpo.endpoints.ledger import Budget, SpendingLedger
 from mmedpo.endpoints.retry import OutageNotice

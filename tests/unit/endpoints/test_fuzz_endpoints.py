@@ -18,7 +18,8 @@ from mmedpo_plugins.med_llm_vote.voters import VoterOpinion
 from test_client import endpoint, question
 from test_endpoint_answers import DRAFT, THOUGHTS, opinion
 
-from mmedpo import AnswerFault, ChatClient, NoAnswerError, Setting
+from mmedpo import Setting
+from mmedpo.endpoints import AnswerFault, ChatClient, NoAnswerError
 from mmedpo.endpoints.http.body import decode_body, read_batch_line, read_response
 from mmedpo.endpoints.http.failure import classify_status
 from mmedpo.endpoints.http.outcome import EndpointAnswer, EndpointRefusal, TransientError

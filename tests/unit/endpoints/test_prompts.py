@@ -11,7 +11,8 @@ from conftest import Mmedpo
 from mmedpo_plugins.med_llm_vote.voters import PROMPTS
 from test_spending import answer, write
 
-from mmedpo import PromptTemplates, RecipeError
+from mmedpo import RecipeError
+from mmedpo.endpoints import PromptTemplates
 
 
 def rendered(folder: Path, text: str, **values: object) -> str:

@@ -18,7 +18,7 @@ from PIL import Image
 from mmedpo import GIVEN, Case, Drop, ImageRef, Pair, Region, Remark, Side
 from mmedpo.core.images import pixel_hash
 from mmedpo.core.records import Score, WeightedPair
-from mmedpo.core.sameness import drop_uninformative
+from mmedpo.data.sameness import drop_uninformative
 from mmedpo.errors import DataError
 from mmedpo.exchange.formats import FORMS
 

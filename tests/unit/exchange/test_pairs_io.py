@@ -20,11 +20,12 @@ from PIL import Image
 from tiny_llava import make_model, make_tokenizer
 from transformers import AutoModelForImageTextToText
 
-from mmedpo import GIVEN, Pair, load_adapter
+from mmedpo import GIVEN, Pair
 from mmedpo.core.records import WeightedPair
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.exchange.formats import FORMS
 from mmedpo.exchange.pairs_io import export_run, import_pairs
+from mmedpo.models import load_adapter
 from mmedpo.pipeline.stages import run_recipe
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.pairs_file import read_pairs

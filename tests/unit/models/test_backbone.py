@@ -11,17 +11,9 @@ import torch
 from PIL import Image
 from tiny_llava import make_backbone, make_image, make_model
 
-from mmedpo import (
-    BaseFingerprint,
-    Case,
-    DataError,
-    EncodedPrompt,
-    ImageRef,
-    TransformersBackbone,
-    load_adapter,
-    release_backbone,
-)
+from mmedpo import Case, DataError, ImageRef
 from mmedpo.core.answers import was_cut
+from mmedpo.models import BaseFingerprint, EncodedPrompt, TransformersBackbone, load_adapter, release_backbone
 from mmedpo.models.backbone import SeededNoise
 
 WORDS = ["is", "there", "a", "nodule", "in", "the", "left", "lung"]

@@ -15,8 +15,9 @@ from mmedpo_plugins.heat.maps import region_of
 from mmedpo_plugins.phantom import PhantomBackbone, PhantomReader
 from PIL import Image
 
-from mmedpo import Case, DataError, ImageRef, Setting, attention_maps
-from mmedpo.models.attention_maps import _image_tokens
+from mmedpo import Case, DataError, ImageRef, Setting
+from mmedpo.models import attention_maps
+from mmedpo.models.gradient_attention import _image_tokens
 
 
 def spot(side: int = 28) -> np.ndarray:

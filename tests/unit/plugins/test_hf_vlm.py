@@ -13,7 +13,8 @@ from mmedpo_plugins.hf_vlm import HfVlmBackbone
 from mmedpo_plugins.hf_vlm.modules import lora_targets, projector
 from PIL import Image
 
-from mmedpo import Case, DataError, EncodedPrompt, ImageRef, PluginError, Setting, TransformersBackbone
+from mmedpo import Case, DataError, ImageRef, PluginError, Setting
+from mmedpo.models import EncodedPrompt, TransformersBackbone
 from mmedpo.models.saving import export_backbone
 
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<fake_token_around_image>", "<image>", "<end_of_utterance>", "<global-img>"]

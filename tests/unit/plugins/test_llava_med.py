@@ -27,7 +27,8 @@ from tiny_llava_med import (
     write_weights,
 )
 
-from mmedpo import Case, DataError, ImageRef, Setting, TransformersBackbone
+from mmedpo import Case, DataError, ImageRef, Setting
+from mmedpo.models import TransformersBackbone
 from mmedpo.models.saving import export_backbone
 
 CLOSE = 1e-4

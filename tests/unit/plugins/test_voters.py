@@ -15,7 +15,8 @@ from mmedpo_plugins.med_llm_vote.consensus import Vote
 from mmedpo_plugins.med_llm_vote.local import LiveLocalVoter
 from mmedpo_plugins.med_llm_vote.voters import EndpointVoter, LocalVoter, RulesVoter
 
-from mmedpo import Case, DataError, ImageRef, Pair, RecipeError, Score, Setting, Side, strip_thoughts
+from mmedpo import Case, DataError, ImageRef, Pair, RecipeError, Score, Setting, Side
+from mmedpo.endpoints import strip_thoughts
 
 
 def text_pair(question: str, chosen: str, rejected: str, *, restricted: bool = False) -> Pair:

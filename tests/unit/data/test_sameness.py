@@ -12,7 +12,8 @@ from conftest import Mmedpo
 from mmedpo_plugins.pairs import PairsReader
 from PIL import Image
 
-from mmedpo import Case, Drop, ImageRef, Pair, Remark, Side, drop_uninformative, fold_text
+from mmedpo import Case, Drop, ImageRef, Pair, Remark, Side
+from mmedpo.data import drop_uninformative, fold_text
 from mmedpo.errors import DataError
 from mmedpo.registry.conformance import check_read
 from mmedpo.registry.discovery import find_parts

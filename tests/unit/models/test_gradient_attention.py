@@ -13,9 +13,10 @@ from mmedpo_plugins.llava_med.reading import LlavaMedPrompter, padded
 from PIL import Image
 from tiny_llava_med import make_image, make_model, released_tensors, write_release
 
-from mmedpo import Case, ImageRef, Region, Setting, attention_maps
+from mmedpo import Case, ImageRef, Region, Setting
 from mmedpo.evaluate.lesion_attention import inside
-from mmedpo.models.attention_maps import within
+from mmedpo.models import attention_maps
+from mmedpo.models.gradient_attention import within
 
 SIZES = [(512, 256), (256, 512), (400, 300), (301, 300), (300, 300), (1000, 7)]
 

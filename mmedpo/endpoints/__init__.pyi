@@ -1,0 +1,12 @@
+from .batches.queue import BatchWait as BatchWait
+from .client import ChatClient as ChatClient
+from .client import ChatOutcome as ChatOutcome
+from .client import ChatQuestion as ChatQuestion
+from .http.outcome import NoAnswerError as NoAnswerError
+from .options import Endpoint as Endpoint
+from .prompts import PromptTemplates as PromptTemplates
+from .reasoning import close_thinking as close_thinking
+from .reasoning import strip_thoughts as strip_thoughts
+from .structured import AnswerFault as AnswerFault
+from .token_bounds import bound_usage as bound_usage
+from .token_bounds import make_filler as make_filler
