@@ -22,7 +22,7 @@ def compare(
     json: Json = False,
 ) -> None:
     """Compare what runs measure with the first of them, with intervals; the cases must be the same."""
-    from mmedpo.cli.display import show_comparison
+    from mmedpo.cli.display.comparison import show_comparison
     from mmedpo.evaluate.comparison import compare_runs as rows_of
 
     rows = rows_of(runs, start=start, only=measure or [])

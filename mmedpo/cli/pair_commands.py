@@ -19,7 +19,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Write a run's pairs as other tools load them, with images and a data card; or its adapter, to give away."""
-    from mmedpo.cli.display import show_exported
+    from mmedpo.cli.display.exchange import show_exported
     from mmedpo.exchange.pairs_io import export_run
 
     exported = export_run(run, to, out)
@@ -36,7 +36,7 @@ def import_(
     json: Json = False,
 ) -> None:
     """Look at a folder of pairs, and write a recipe that scores, weighs and trains on them."""
-    from mmedpo.cli.display import show_imported
+    from mmedpo.cli.display.exchange import show_imported
     from mmedpo.exchange.pairs_io import import_pairs
 
     found = import_pairs(folder, recipe)
@@ -58,7 +58,7 @@ def score(
     json: Json = False,
 ) -> None:
     """Show how far a run's voters agree, and how far with clinicians."""
-    from mmedpo.cli.display import show_scoring
+    from mmedpo.cli.display.agreement import show_scoring
     from mmedpo.recipe.of_run import load_run
     from mmedpo.store.run_folder import read_json
 

@@ -30,7 +30,9 @@ def run(
     json: Json = False,
 ) -> None:
     """Carry out a recipe; run it again to go on where it stopped."""
-    from mmedpo.cli.display import show_estimate, show_events, show_result
+    from mmedpo.cli.display.cost import show_estimate
+    from mmedpo.cli.display.progress import show_events
+    from mmedpo.cli.display.result import show_result
     from mmedpo.pipeline import stages
     from mmedpo.recipe.loading import load_recipe
     from mmedpo.recipe.model import STAGES
@@ -60,7 +62,9 @@ def run(
 
 def _run_variants(planned: Sequence[PlannedRun], until: str, limit: int | None, dry_run: bool, json: bool) -> None:
     """Carry out a recipe's variants, or say what each can cost; end with one table."""
-    from mmedpo.cli.display import show_estimate, show_events, show_variants, starting
+    from mmedpo.cli.display.comparison import show_variants
+    from mmedpo.cli.display.cost import show_estimate
+    from mmedpo.cli.display.progress import show_events, show_variant_start
     from mmedpo.pipeline.cost import estimate_cost
     from mmedpo.pipeline.stages import run_folder
     from mmedpo.pipeline.variants import run_variants, table
@@ -79,7 +83,7 @@ def _run_variants(planned: Sequence[PlannedRun], until: str, limit: int | None, 
             show_estimate(one)
         return
     with show_events() as see:
-        results = run_variants(planned, see, starting, until=until, limit=limit)
+        results = run_variants(planned, see, show_variant_start, until=until, limit=limit)
     compared = table(results)
     named = [",".join(str(result.folder) for result in found) for found in results.values()]
     page = str(write_report(named, planned[0].loaded.recipe.output.parent / REPORT))
@@ -132,7 +136,7 @@ def _parts_of(loaded: LoadedRecipe) -> str:
 
 def train(run: RunFolder) -> None:
     """Train from a run's finished pairs; nothing is done when they have their adapter."""
-    from mmedpo.cli.display import show_events
+    from mmedpo.cli.display.progress import show_events
     from mmedpo.pipeline.stages import train_again
 
     with show_events() as see:
@@ -141,7 +145,8 @@ def train(run: RunFolder) -> None:
 
 def detector_train(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -> None:
     """Train the localizer of a recipe from its 'detector:' cases, and say how good it is."""
-    from mmedpo.cli.display import show_detector, show_events
+    from mmedpo.cli.display.detector import show_detector
+    from mmedpo.cli.display.progress import show_events
     from mmedpo.pipeline.stages import train_detector
     from mmedpo.recipe.loading import load_recipe
     from mmedpo.recipe.preflight import require_ready

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from mmedpo import Case, ImageRef, Pair, Score, Side, WeightedPair
-from mmedpo.cli.display import _print_overlap
+from mmedpo.cli.display.overlap import print_overlap
 from mmedpo.data.question_counts import count_questions
 from mmedpo.evaluate.evaluation import overlap
 
@@ -31,7 +31,7 @@ def test_what_was_trained_on_is_counted_by_image_and_by_question(
 ) -> None:
     found = overlap([replace(CASE, **change)], TRAINED)  # type: ignore[arg-type]
     assert found == {"images": 1, "trained_on": images, "questions_trained_on": questions}
-    _print_overlap(Console(), found)
+    print_overlap(Console(), found)
     assert ("1 of the questions" in capsys.readouterr().out) == bool(questions)
 
 

@@ -127,7 +127,7 @@ def test_trainings_of_one_base_are_drawn_together() -> None:
 
 
 def test_what_is_the_same_in_every_resample_shows_no_difference() -> None:
-    from mmedpo.cli.display import _before_after
+    from mmedpo.cli.display.result import _before_after
 
     same = {"value": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}
     table = _before_after(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmedpo.cli.display import show_result
+from mmedpo.cli.display.result import show_result
 from mmedpo.pipeline.stages import RunResult, run_recipe
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.pairs_file import read_pairs

@@ -10,7 +10,7 @@ import pytest
 from conftest import Mmedpo
 from typer.testing import CliRunner
 
-from mmedpo.cli.display import show_variants
+from mmedpo.cli.display.comparison import show_variants
 from mmedpo.cli.main import app
 from mmedpo.errors import RecipeError
 from mmedpo.recipe.planning import plan_runs

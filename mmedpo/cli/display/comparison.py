@@ -1,0 +1,83 @@
+"""Runs side by side: those that a person names, and the variants of one recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from mmedpo.cli.display.columns import print_columns
+from mmedpo.cli.display.overlap import print_overlaps
+from mmedpo.cli.display.result import cautions
+from mmedpo.core.number_format import format_number, format_p_value
+
+if TYPE_CHECKING:
+    from mmedpo.pipeline.stages import RunResult
+
+
+def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> None:
+    """Print the comparison of runs, and whether they were measured on what they were trained on."""
+    from mmedpo.evaluate.comparison import count_trained_images, split_by_difference
+
+    console = Console()
+    letters = {name: _letter(at) for at, name in enumerate(dict.fromkeys(row["method"] for row in rows))}
+    differ, equal = split_by_difference(rows)
+    table = [["metric", "measure", "run", "value", "difference", "95 % interval", "p", "p (Holm)"]]
+    for row in differ:
+        table.append([row["metric"], row["measure"], letters[row["method"]], format_number(row["value"]), *_gap(row)])
+    print_columns(console, table)
+    if len(letters) > 1 and not differ:
+        console.print("the runs differ in no measure")
+    if same := [row for row in equal if letters[row["method"]] == "A"]:
+        told = ", ".join(f"{row['metric']} {row['measure']} {format_number(row['value'])}" for row in same)
+        console.print(f"equal in all runs: {told}", highlight=False, soft_wrap=True)
+    for name, letter in letters.items():
+        console.print(f"{letter}: {name}", highlight=False)
+    folders = dict.fromkeys(part for text in runs for part in text.split(","))
+    print_overlaps(console, {folder: count_trained_images(Path(folder)) for folder in folders})
+
+
+def _letter(place: int) -> str:
+    """Name a run by a letter, after Z by two."""
+    return (_letter(place // 26 - 1) if place >= 26 else "") + chr(ord("A") + place % 26)
+
+
+def _gap(row: Mapping[str, Any]) -> list[str]:
+    if "difference" not in row:
+        return [""] * 4
+    p = [format_p_value(row[name]) if name in row else "" for name in ("p", "p_holm")]
+    return [f"{row['difference']:+.3f}", f"{row['low']:+.3f} to {row['high']:+.3f}" if "low" in row else "", *p]
+
+
+def show_variants(results: Mapping[str, Sequence[RunResult]], compared: Mapping[str, Any], page: str) -> None:
+    """Print the measures of all variants, which differ from the first by more than chance, and where the page is."""
+    console = Console(highlight=False)
+    rows = compared.get("against the start", [])
+    shown = list(dict.fromkeys((row["metric"], row["measure"]) for row in rows if "difference" in row))
+    sure = {
+        (row["method"], row["metric"], row["measure"])
+        for row in compared.get("against the first", [])
+        if row.get("p_holm", 1) < 0.05
+    }
+    values = {(row["method"], row["metric"], row["measure"]): row["value"] for row in rows}
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    several = len({metric for metric, _ in shown}) > 1
+    table = [["variant", *(f"{metric} {measure}" if several else measure for metric, measure in shown)]]
+    for method in methods:
+        cells = [format_number(values.get((method, *key))) + ("*" if (method, *key) in sure else "") for key in shown]
+        table.append([method, *cells])
+    if rows:
+        print_columns(console, table)
+        first = methods[1]
+        console.print(f"*: differs from {first}, p below .05 after Holm's correction over all measures and variants")
+    every = {f"{name}: {one.folder}": one.measures for name, found in results.items() for one in found}
+    print_overlaps(console, {name: measures["overlap"] for name, measures in every.items() if measures})
+    for name in (name for name, measures in every.items() if not measures):
+        console.print(name, soft_wrap=True)
+    for name, measures in every.items():
+        for use, caution in cautions(measures):
+            console.print(f"[bold red]caution[/], {escape(name)}, {use}: {escape(caution)}", soft_wrap=True)
+    console.print(f"{page}  all of them to look at: open it in a browser", soft_wrap=True)

@@ -1,0 +1,44 @@
+"""What a recipe can cost at most, as a table of its endpoints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from mmedpo.cli.display.columns import print_columns
+from mmedpo.runtime.heartbeat import counted
+
+if TYPE_CHECKING:
+    from mmedpo.core.usage import Usage
+    from mmedpo.pipeline.cost import CostEstimate
+
+
+def show_estimate(found: CostEstimate) -> None:
+    """Print what a recipe can need at most."""
+    console = Console()
+    table = [["part", "model", "at", "asked about", "calls", "tokens in", "tokens out", "money"]]
+    for line in found.lines:
+        model = f"{line.model}, in batches" if line.batch else line.model
+        table.append([line.part, model, line.host, f"{line.items:,}", *_amounts(line.need)])
+    if len(found.lines) > 1:
+        table.append(["together", "", "", "", *_amounts(found.total)])
+    most = "every repair used, every answer at its limit, nothing answered by an earlier run"
+    console.print(f"{counted(found.counts)}; at most: {most}:", highlight=False)
+    print_columns(console, table)
+    if not found.lines:
+        console.print("no part of it calls an endpoint")
+    elif found.local:
+        console.print(f"in this process, nothing to pay: {', '.join(found.local)}", highlight=False)
+    if found.spent.calls:
+        from mmedpo.endpoints.ledger import format_usage
+
+        console.print(f"spent by this run so far: {format_usage(found.spent)}", highlight=False)
+    for host in found.refused:
+        say = f"the data are restricted: nothing will be sent to {host} unless allow_remote names it"
+        console.print(f"[bold red]{say}[/]", highlight=False)
+
+
+def _amounts(need: Usage) -> list[str]:
+    money = f"{need.money:,.2f}" if need.money else ""
+    return [f"{need.calls:,}", f"{need.tokens[0]:,}", f"{need.tokens[1]:,}", money]
