@@ -41,11 +41,11 @@ DOOR = """
 import sys, time
 from pathlib import Path
 from mmedpo.store import journal
-from mmedpo.runtime.signals import code_of, stoppable
+from mmedpo.runtime.signals import code_of, handle_signals
 {more}
 def ready():
     print("ready", flush=True)
-with stoppable():
+with handle_signals():
     try:
 {body}
     except KeyboardInterrupt as interrupt:
