@@ -19,7 +19,7 @@ class RootGroup(MmedpoGroup):
 
         from mmedpo.errors import MmedpoError
         from mmedpo.registry.metadata import pass_over_broken
-        from mmedpo.runtime.signals import SAID, code_of, handle_signals
+        from mmedpo.runtime.signals import code_of, handle_signals, print_stopped
 
         _quiet_libraries()
         pass_over_broken()
@@ -29,7 +29,7 @@ class RootGroup(MmedpoGroup):
                 _flush_output()
                 return result
             except KeyboardInterrupt as interrupt:
-                _say(f"\n{SAID}")
+                print_stopped()
                 sys.exit(code_of(interrupt))
             except MmedpoError as error:
                 _explain(error)
@@ -73,26 +73,16 @@ def _flush_output() -> None:
         raise
 
 
-def _say(line: str) -> None:
-    """Print a line on the error output, where that is still possible."""
-    import sys
-    from contextlib import suppress
-
-    with suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
-
-
 def _explain(error: Exception) -> None:
     """Print an error's lines; one that a plugin's own code raised keeps its traceback."""
     import traceback
 
+    from mmedpo.core.notes import print_note
     from mmedpo.errors import PluginError
-    from mmedpo.registry.metadata import printable
 
     if isinstance(error, PluginError) and error.__cause__ is not None:
         traceback.print_exception(error.__cause__)
-    for line in str(error).split("\n"):  # what names and texts of others hold is not the terminal's to obey
-        _say(f"mmedpo: {printable(line)}")
+    print_note(str(error))
 
 
 app = typer.Typer(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -105,6 +104,7 @@ def _require_ready(planned: Sequence[PlannedRun], until: str, dry_run: bool = Fa
 
 def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -> None:
     """Check a recipe without running it: every mistake with its place, and what it needs that is not here."""
+    from mmedpo.core.notes import print_note
     from mmedpo.errors import MmedpoError
     from mmedpo.recipe.loading import load_recipe
     from mmedpo.recipe.model import STAGES, dump_recipe
@@ -118,7 +118,7 @@ def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -
     elif json:
         print_json(dump_recipe(loaded))
     for note in notes_on(loaded):
-        print(f"mmedpo: note: {note}", file=sys.stderr)
+        print_note(f"note: {note}")
     told = "fine"
     try:
         _require_ready(planned, STAGES[-1]) if planned else require_ready(loaded)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from mmedpo.core.notes import print_note
 
 OTHERS = 0o077  # what group and others may do
 
@@ -40,8 +41,5 @@ def close_to_others(folder: Path) -> None:
         except FileNotFoundError:
             continue  # of one who works beside us
         except OSError as error:
-            print(
-                f"mmedpo: {path}: cannot be kept from others ({error.strerror}); its data are restricted",
-                file=sys.stderr,
-            )
+            print_note(f"{path}: cannot be kept from others ({error.strerror}); its data are restricted")
             return

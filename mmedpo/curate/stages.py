@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 
 from mmedpo.core.answers import CUT, UNREAD
 from mmedpo.core.disk import guard_writes
+from mmedpo.core.notes import print_note
 from mmedpo.core.records import GIVEN, Case, Drop, Pair, Region, Remark, Score, Side, WeightedPair, from_json, to_json
 from mmedpo.curate.region_agreement import count_agreement, merge_regions
 from mmedpo.data.question_counts import count_questions
@@ -191,7 +191,7 @@ def disprefer_cases(run: RunContext, parts: Sequence[Dispreference], cases: list
     for part in parts:
         if part.use not in makers:
             vain = f"{part.use} made no pair of {len(cases):,} cases{_cure([part], cases)}"
-            print(f"mmedpo: note: {vain}", file=sys.stderr, flush=True)
+            print_note(f"note: {vain}")
     return pairs
 
 

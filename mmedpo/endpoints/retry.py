@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mmedpo.core.notes import print_note
 from mmedpo.endpoints.http.outcome import NoAnswerError, TransientError
 from mmedpo.endpoints.locality import host_of
 from mmedpo.endpoints.rate_limit import RateLimiter
@@ -32,11 +32,6 @@ class RetryState:
     def end(self) -> NoAnswerError:
         """Give the request up."""
         return NoAnswerError(f"the endpoint failed on it time and again, last with: {self.what}", passing=True)
-
-
-def tell(line: str) -> None:
-    """Say something on the screen."""
-    print(f"mmedpo: {line}", file=sys.stderr, flush=True)
 
 
 class OutageNotice:
@@ -75,7 +70,7 @@ class OutageNotice:
         now = time.monotonic()
         if self._known and now - self._told >= self.every:
             self._told = now
-            tell(self._line)
+            print_note(self._line)
 
 
 class RetryPolicy:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
+from mmedpo.core.notes import print_note
 from mmedpo.core.records import digest
 from mmedpo.core.usage import Usage
 from mmedpo.endpoints.http.body import decode_body, read_response
@@ -22,7 +23,6 @@ from mmedpo.endpoints.http.outcome import (
 from mmedpo.endpoints.ledger import SpendingLedger
 from mmedpo.endpoints.locality import host_of
 from mmedpo.endpoints.rate_limit import RateLimiter
-from mmedpo.endpoints.retry import tell
 from mmedpo.endpoints.token_bounds import image_tokens, text_tokens
 from mmedpo.errors import DataError, MmedpoError, RecipeError
 
@@ -166,7 +166,7 @@ class RequestSender:
         known, self.dialect = self.dialect, self.dialect.adapted(said, sure=sure)
         if known != self.dialect:
             host, without = host_of(self._endpoint.base_url), self.dialect.lacks(known)
-            tell(f"{host} does not take {without}, and is asked without it from now on; it says: {said[:200]}")
+            print_note(f"{host} does not take {without}, and is asked without it from now on; it says: {said[:200]}")
         if self._journal:  # or each start of the run would pay a round to learn it again
             self._journal.put(self._dialect_key, asdict(self.dialect))
         return True

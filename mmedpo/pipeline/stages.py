@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo.core.disk import guard_writes
+from mmedpo.core.notes import print_note
 from mmedpo.core.privacy import private_files
 from mmedpo.core.records import Case, Pair, WeightedPair, digest
 from mmedpo.curate import detector, stages
@@ -147,8 +147,8 @@ def _watched(this: RunContext, see: Callable[[Event], None], stack: ExitStack) -
                 observer.see(event)
             except Exception as error:
                 del live[part]
-                warning = f"{this.found(part)} failed and is not told more: {type(error).__name__}: {error}"
-                print(f"mmedpo: {warning}", file=sys.stderr)
+                failure = f"{type(error).__name__}: {error}"
+                print_note(f"{this.found(part)} failed and is not told more: {failure}")
 
     return send
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
+from mmedpo.core.notes import print_note
 from mmedpo.recipe.model import DEFAULTS, LISTS, SLOTS, DetectorOptions, EvaluateOptions, Recipe, RecipeSection
 from mmedpo.registry.discovery import PluginInfo, find_parts
 from mmedpo.registry.inspection import probe_all
@@ -37,7 +37,7 @@ def recipe_schema() -> dict[str, Any]:
         if "error" not in answer:
             definitions |= _part_definitions(part, answer["schema"])
     for line in failed:
-        print(f"mmedpo: {line}", file=sys.stderr)
+        print_note(line)
     properties = {name: _property((name,), field, definitions) for name, field in Recipe.model_fields.items()}
     required = [name for name, field in Recipe.model_fields.items() if field.is_required() and name not in DEFAULTS]
     schema = _object(properties | VARIANTS, required)

@@ -7,13 +7,13 @@ module and returns the class that it offers. So a broken plugin harms only who a
 from __future__ import annotations
 
 import difflib
-import sys
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
+from mmedpo.core.notes import print_note
 from mmedpo.errors import PluginError
 from mmedpo.registry.declarations import check_declared
 from mmedpo.registry.metadata import list_entry_points
@@ -92,7 +92,7 @@ _loaded: dict[PluginInfo, type[Part]] = {}
 
 def _import(found: PluginInfo) -> type[Part]:
     if found.package != "mmedpo":  # if the import takes the whole process down, this line is the last one
-        print(f"mmedpo: importing {found}", file=sys.stderr, flush=True)
+        print_note(f"importing {found}")
     try:
         module = found.entry_point.load()
     except KeyboardInterrupt:

@@ -13,6 +13,8 @@ from functools import cache
 from importlib.metadata import Distribution, EntryPoint, EntryPoints, distributions
 from typing import Any, NamedTuple
 
+from mmedpo.core.notes import print_note, printable
+
 OURS, HOME = "mmedpo", "mmedpo_plugins"  # our package, and where its parts are
 PREFIX = "mmedpo."  # of the groups that are for us
 
@@ -44,7 +46,7 @@ def _announced(path: tuple[str, ...]) -> tuple[EntryPointInfo, ...]:
                 if homes.setdefault(one.package, place) == place or canonical(one.package) == OURS:
                     known.setdefault((one.point.group, one.point.name, one.package), one)
         except _MetadataError as broken:
-            print(f"mmedpo: {printable(place)}: {broken}; its parts are left out", file=sys.stderr, flush=True)
+            print_note(f"{place}: {broken}; its parts are left out")
     return tuple(known.values())
 
 
@@ -139,8 +141,3 @@ def pass_over_broken() -> None:
 def canonical(name: str) -> str:
     """Return a package's name as pip compares it."""
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def printable(text: str) -> str:
-    """Return a text with what a terminal would obey, or could not show, written out."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)

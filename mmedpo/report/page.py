@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmedpo.core.notes import print_note
 from mmedpo.core.number_format import format_number, format_p_value
 from mmedpo.core.privacy import private_files
 from mmedpo.core.records import digest
@@ -70,7 +70,7 @@ def render(facts: RunFacts, mark: str = f'{MARK}"') -> str:
     shown = {**summary_of(facts), **whole(facts)}
     if missing := shown["missing"]:
         mark = f'{MARK}incomplete"'  # so that it is written anew once they are back
-        print(f"mmedpo: {facts.folder}: {said_of_missing(missing)}", file=sys.stderr)
+        print_note(f"{facts.folder}: {said_of_missing(missing)}")
     return _fill("run.html", mark=mark, run={**shown, "gone": said_of_missing(missing)}, title=facts.name)
 
 

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from mmedpo.core.notes import print_note
+
 GRACE = 3.0  # seconds to close what is open; then the process ends all the same, as a kill at any moment may end it
 STOPPING = (signal.SIGINT, signal.SIGTERM)
-SAID = "mmedpo: stopped; what is finished is kept. Run the same command to go on."
+STOPPED = "stopped; what is finished is kept. Run the same command to go on."
 
 
 @contextmanager
@@ -45,6 +47,13 @@ def code_of(interrupt: KeyboardInterrupt) -> int:
     return 128 + number
 
 
+def print_stopped() -> None:
+    """Tell the user that the command was stopped and how it goes on; the terminal's ^C keeps its own line."""
+    with suppress(OSError):
+        print(file=sys.stderr)
+    print_note(STOPPED)
+
+
 def _stop(number: int, frame: Any) -> None:
     signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
     raise KeyboardInterrupt(number)
@@ -55,7 +64,7 @@ def _watch(reading: int) -> None:
     while number := os.read(reading, 1):
         if number[0] in STOPPING:
             time.sleep(GRACE)
-            with suppress(OSError, ValueError):
-                print(f"\n{SAID}", file=sys.stderr, flush=True)
+            with suppress(ValueError):
+                print_stopped()
             os._exit(128 + number[0])
     os.close(reading)

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import sqlite3
-import sys
 import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ from typing import Any
 
 from mmedpo.core.disk import guard_writes, refused_by_disk
 from mmedpo.core.images import ImageInMemory, ImageRef, is_even, pixel_hash, read_image, require_file
+from mmedpo.core.notes import print_note
 from mmedpo.core.png import png_bytes
 from mmedpo.core.records import digest
 from mmedpo.errors import DataError, MmedpoError
@@ -74,7 +74,7 @@ class Journal:
             told = (
                 f"holds something that cannot be read ({why}); that is done again, as is whatever else cannot be read"
             )
-            print(f"mmedpo: {self.path}: {told}", file=sys.stderr)
+            print_note(f"{self.path}: {told}")
 
     def put(self, key: str, value: Any) -> None:
         """Keep a JSON value, and the images adopted before it; both survive the process from here on."""

@@ -8,11 +8,11 @@ folder, we or another tool, takes an old recipe's adapter or measures for the ne
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from mmedpo.core.disk import guard_writes
+from mmedpo.core.notes import print_note
 from mmedpo.errors import DataError
 from mmedpo.store.run_folder import read_json, write_json
 
@@ -54,7 +54,7 @@ def set_aside(folder: Path, name: str) -> bool:
         if there:
             moved = True
             (folder / PAGE).unlink(missing_ok=True)
-            print(f"mmedpo: {folder}: {_called(one)} of an earlier recipe, set aside in {place}", file=sys.stderr)
+            print_note(f"{folder}: {_called(one)} of an earlier recipe, set aside in {place}")
     return moved
 
 
@@ -67,7 +67,7 @@ def _bring_back(folder: Path, name: str, key: str) -> bool:
             _move(place / Path(file).name, folder / file)
     shutil.rmtree(place)
     (folder / PAGE).unlink(missing_ok=True)
-    print(f"mmedpo: {folder}: {_called(name)} of this recipe, brought back from {place}", file=sys.stderr)
+    print_note(f"{folder}: {_called(name)} of this recipe, brought back from {place}")
     return True
 
 

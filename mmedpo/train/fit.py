@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 import warnings
 from collections import Counter
@@ -18,6 +17,7 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import TrainerState
 from trl import DPOConfig
 
+from mmedpo.core.notes import print_note
 from mmedpo.core.records import WeightedPair, digest, seed_for
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
@@ -188,7 +188,7 @@ def _sight(
 
 def _say(line: str) -> None:
     if get_rank() == 0:
-        print(f"mmedpo: {line}", file=sys.stderr, flush=True)
+        print_note(line)
 
 
 def _fill_reference(
