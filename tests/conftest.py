@@ -49,3 +49,10 @@ def shared() -> Path:
     if not folder.exists():
         pytest.skip("the shared folder with real checkpoints and data is not here")
     return folder
+
+
+def generated(path: Path, text: str) -> None:
+    """Require a file to hold a text, or write it when asked to."""
+    if os.environ.get("MMEDPO_WRITE_DOCS"):
+        path.write_text(text)
+    assert path.read_text() == text, f"{path.name} is out of date: MMEDPO_WRITE_DOCS=1 pytest tests/docs"

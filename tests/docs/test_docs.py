@@ -7,11 +7,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import typer
-from conftest import ROOT
+from conftest import ROOT, generated
 
 from mmedpo.cli.main import app
 from mmedpo.errors import MmedpoError
@@ -31,13 +30,6 @@ def commands(app: typer.Typer, words: str = "") -> Iterator[str]:
         yield f"{words} {(one.name or one.callback.__name__).replace('_', '-')}".strip()  # type: ignore[union-attr]
     for group in app.registered_groups:
         yield from commands(group.typer_instance, f"{words} {group.name}".strip())  # type: ignore[arg-type]
-
-
-def generated(path: Path, text: str) -> None:
-    """Require a file to hold a text, or write it when asked to."""
-    if os.environ.get("MMEDPO_WRITE_DOCS"):
-        path.write_text(text)
-    assert path.read_text() == text, f"{path.name} is out of date: MMEDPO_WRITE_DOCS=1 pytest tests/docs/test_docs.py"
 
 
 def test_the_command_line_page_is_the_commands_own_help() -> None:
