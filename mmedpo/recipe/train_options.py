@@ -110,11 +110,16 @@ class LossOptions(OptionGroup):
     image: float = Field(default=1.0, ge=0)
     """Coefficient of image pairs."""
 
+    @property
+    def is_preference(self) -> bool:
+        """Whether two sides are compared, the policy with a reference; sft learns the chosen answers alone."""
+        return self.kind != "sft"
+
     @model_validator(mode="after")
     def _smoothing_fits(self) -> LossOptions:
         if self.label_smoothing and self.kind not in ("sigmoid", "robust"):
             raise ValueError(f"label_smoothing is for kind sigmoid or robust, not {self.kind}")
-        if self.kind == "sft" and (self.nll or self.anchor or self.kl):
+        if not self.is_preference and (self.nll or self.anchor or self.kl):
             raise ValueError("sft is the NLL of the chosen answers; leave nll, anchor and kl out")
         return self
 

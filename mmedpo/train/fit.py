@@ -8,17 +8,16 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainerCallback
 from transformers.trainer_callback import TrainerState
-from trl import DPOConfig
 
 from mmedpo.core.notes import print_note
-from mmedpo.core.records import WeightedPair, digest, seed_for
+from mmedpo.core.records import WeightedPair, digest
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
 from mmedpo.models.adapters import BaseFingerprint
@@ -26,23 +25,27 @@ from mmedpo.recipe.train_options import NO_SAY, TrainOptions
 from mmedpo.registry.contracts import LiveBackbone, Setting
 from mmedpo.runtime.processes import barrier, broadcast_from_first, get_rank
 from mmedpo.train import resume
-from mmedpo.train.lora import attach_adapter, outermost, publish_adapter
-from mmedpo.train.malloc import keep_memory
-from mmedpo.train.pair_batches import (
+from mmedpo.train.batches.encoding import (
     KINDS,
     EncodedPair,
-    PairCollator,
     PixelCache,
     encode_pair,
     has_no_say,
-    hold_out,
+    is_too_long,
     refuse_twins,
-    too_long,
 )
+from mmedpo.train.batches.held_out import hold_out
+from mmedpo.train.batches.pair_collator import PairCollator
+from mmedpo.train.batches.tree_collator import TreeCollator
+from mmedpo.train.lora import attach_adapter, find_outermost, publish_adapter
+from mmedpo.train.malloc import keep_memory
 from mmedpo.train.reference import Logps
-from mmedpo.train.trainer import SUMS, PreferenceTrainer
-from mmedpo.train.tree_batches import TreeCollator, why_no_trees
-from mmedpo.train.vision_cache import TensorStore, VisionCache
+from mmedpo.train.reward_metrics import SUMS
+from mmedpo.train.tensor_store import TensorStore
+from mmedpo.train.trainer import PreferenceTrainer
+from mmedpo.train.tree_attention import why_no_trees
+from mmedpo.train.trl_arguments import trl_arguments
+from mmedpo.train.vision_cache import VisionCache
 
 EventObserver = Callable[[Event], None]
 
@@ -67,29 +70,29 @@ def train_adapter(
     began = time.monotonic()
     if setting.device == "cpu":
         keep_memory()
-    place = folder / "checkpoints"
-    place.mkdir(parents=True, exist_ok=True)
+    checkpoints = folder / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
     table = {} if precomputed is None else precomputed
-    if options.loss.kind == "sft":  # no reference has a part in it
+    if not options.loss.is_preference:  # no reference has a part in it
         table = {weighted.pair.id: (0.0, 0.0) for weighted in pairs}
     pixels = PixelCache(backbone)
-    with _quiet(), _memory_explained(options), attach_adapter(backbone, options, setting.seed) as model:
+    with _quiet(), _explain_memory(options), attach_adapter(backbone, options, setting.seed) as model:
         encoded, left_out = _encode(pairs, backbone, pixels, options, see)
         kept, held_out = hold_out(encoded, options.validation, setting.seed)
-        collator = _collator(model, backbone, encoded, pixels, table, options)
-        sight = _sight(model, backbone, pixels, options, place, setting)
-        trainer = _trainer(model, collator, kept, held_out, options, place, setting, see, sight)
+        collator = _make_collator(model, backbone, encoded, pixels, table, options)
+        vision = _make_vision_cache(model, backbone, pixels, options, checkpoints, setting)
+        trainer = _make_trainer(model, collator, kept, held_out, options, checkpoints, setting, see, vision)
         _fill_reference(trainer, encoded, table, see)
-        if sight.why_not and options.vision_memory:
-            _say(f"the vision tower looks at every image each time: {sight.why_not}")
+        if vision.why_not and options.vision_memory:
+            _warn(f"the vision tower looks at every image each time: {vision.why_not}")
         see(StageStarted("train", 0))  # steps; known with the first one
-        _fit(trainer, broadcast_from_first(None if get_rank() else resume.find_newest(place)))
+        _fit(trainer, broadcast_from_first(None if get_rank() else resume.find_newest(checkpoints)))
         if held_out:
             trainer.evaluate()
-        state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if sharded(trainer) else None
+        state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if trainer.is_sharded else None
         if get_rank() == 0:
             publish_adapter(trainer.model, folder / "adapter", state)
-        sight.close()
+        vision.close()
         barrier()
     history = [_numbers(entry) for entry in trainer.state.log_history if "loss" in entry]
     kinds = {"trained": Counter(pair.kind for pair in kept), "held out": Counter(pair.kind for pair in held_out)}
@@ -100,7 +103,7 @@ def train_adapter(
         "steps": trainer.state.global_step,
         "loss": _first_and_last(history, options.epochs),
         "history": history,
-        "validation": _validation(trainer.evaluated) if options.loss.kind != "sft" else {},
+        "validation": _validation(trainer.eval_sums) if options.loss.is_preference else {},
         "seconds": round(time.monotonic() - began, 1),
     }
 
@@ -125,9 +128,9 @@ def _encode(
             see(StageAdvanced("encode", 1))
             continue
         pair = encode_pair(weighted, backbone, pixels)
-        if options.loss.kind == "sft":
+        if not options.loss.is_preference:
             pair = replace(pair, rejected=pair.chosen)  # in a tree this costs nothing
-        if too_long(pair, options.max_length):
+        if is_too_long(pair, options.max_length):
             dropped[pair.kind] += 1
         else:
             kept.append(pair)
@@ -154,7 +157,7 @@ def _why_none(
         )
 
 
-def _collator(
+def _make_collator(
     model: Any,
     backbone: LiveBackbone,
     pairs: Sequence[EncodedPair],
@@ -167,26 +170,26 @@ def _collator(
         return PairCollator(backbone, pairs, pixels, table)
     longest = max(len(side.ids) for pair in pairs for side in (pair.chosen, pair.rejected))
     if why := why_no_trees(model.get_base_model(), backbone.causal, longest):
-        _say(f"training on plain pairs instead of token trees: {type(model.get_base_model()).__name__}: {why}")
+        _warn(f"training on plain pairs instead of token trees: {type(model.get_base_model()).__name__}: {why}")
         return PairCollator(backbone, pairs, pixels, table)
     return TreeCollator(backbone, pairs, pixels, table, options.row_tokens)
 
 
-def _sight(
-    model: Any, backbone: LiveBackbone, pixels: PixelCache, options: TrainOptions, place: Path, setting: Setting
+def _make_vision_cache(
+    model: Any, backbone: LiveBackbone, pixels: PixelCache, options: TrainOptions, checkpoints: Path, setting: Setting
 ) -> VisionCache:
     """Keep what the vision tower makes of images beside the checkpoints, in a file of this model alone."""
     if not options.vision_memory:
         return VisionCache(backbone, pixels, None, [])
     base = model.get_base_model()
-    found = outermost(base, backbone.projector)
-    trained = [name for name in found if any(weight.requires_grad for weight in base.get_submodule(name).parameters())]
+    weights = {name: base.get_submodule(name).parameters() for name in find_outermost(base, backbone.projector)}
+    trained = [name for name, own in weights.items() if any(weight.requires_grad for weight in own)]
     name = digest(BaseFingerprint.of(model).values, setting.dtype, trained)[:16]
-    shelf = TensorStore(place / f"vision-{name}-{get_rank()}.bin", options.vision_memory * 2**20)
-    return VisionCache(backbone, pixels, shelf, trained)
+    store = TensorStore(checkpoints / f"vision-{name}-{get_rank()}.bin", options.vision_memory * 2**20)
+    return VisionCache(backbone, pixels, store, trained)
 
 
-def _say(line: str) -> None:
+def _warn(line: str) -> None:
     if get_rank() == 0:
         print_note(line)
 
@@ -200,20 +203,20 @@ def _fill_reference(
     see(StageFinished("reference", {"pairs": len(pairs)}))
 
 
-def _trainer(
+def _make_trainer(
     model: Any,
     collator: PairCollator,
     kept: Sequence[EncodedPair],
     held_out: Sequence[EncodedPair],
     options: TrainOptions,
-    place: Path,
+    checkpoints: Path,
     setting: Setting,
     see: EventObserver,
-    sight: VisionCache,
+    vision: VisionCache,
 ) -> PreferenceTrainer:
     index = {pair.id: number for number, pair in enumerate(collator.pairs)}
     try:
-        args = trl_arguments(options, place, setting)
+        args = trl_arguments(options, checkpoints, setting)
         trainer = PreferenceTrainer(
             model,
             args,
@@ -224,7 +227,7 @@ def _trainer(
             options,
             setting.seed,
             [_LogForwarder(see)],
-            sight,
+            vision,
         )
     except (TypeError, ValueError, ImportError, RuntimeError) as error:
         if options.trl or options.report_to:
@@ -232,63 +235,8 @@ def _trainer(
         raise
     for callback in trainer.callback_handler.callbacks:  # checkpoints/ is for the run alone
         if type(callback).__name__ == "TensorBoardCallback" and callback.logging_dir is None:
-            callback.logging_dir = str(place.with_name("tensorboard"))
+            callback.logging_dir = str(checkpoints.with_name("tensorboard"))
     return trainer
-
-
-def trl_arguments(options: TrainOptions, place: Path, setting: Setting) -> DPOConfig:
-    """Translate the options into TRL's."""
-    if setting.dtype == "float16" and not setting.device.startswith("cuda"):
-        raise RecipeError(f"dtype: float16 cannot be trained on {setting.device}; use float32 or bfloat16")
-    rate = {"constant": "constant_with_warmup"}.get(options.scheduler, options.scheduler)
-    known = {field.name for field in fields(DPOConfig)}
-    checkpointing = {"activation_checkpointing", "gradient_checkpointing"} & known  # the second is the older name
-    args = DPOConfig(
-        **{
-            "output_dir": str(place),
-            "num_train_epochs": options.epochs,
-            "learning_rate": options.learning_rate,
-            "beta": options.beta,
-            "per_device_train_batch_size": options.batch_size,
-            "per_device_eval_batch_size": options.batch_size,
-            "gradient_accumulation_steps": options.accumulate,
-            "warmup_steps": options.warmup_ratio,
-            "lr_scheduler_type": rate,
-            "max_length": None,
-            "disable_dropout": False,  # done by us, all but the adapter's
-            "seed": seed_for(setting.seed, "train") % 2**32,
-            "use_cpu": setting.device == "cpu",
-            "bf16": setting.dtype == "bfloat16",
-            "fp16": setting.dtype == "float16",
-            "save_strategy": "steps",
-            "save_steps": options.checkpoint_every,
-            "logging_steps": 1,
-            "logging_nan_inf_filter": False,
-            "report_to": options.report_to or "none",
-            "disable_tqdm": True,
-            "remove_unused_columns": False,
-            "ddp_find_unused_parameters": False,  # each process runs the whole model in every batch
-            "dataloader_pin_memory": setting.device.startswith("cuda"),
-            **dict.fromkeys(checkpointing, options.gradient_checkpointing),
-            **options.trl,
-        }
-    )
-    _stay_on(args, setting.device)
-    return args
-
-
-def _stay_on(args: DPOConfig, device: str) -> None:
-    """Keep a single process on the recipe's GPU; the Trainer would take the first, and split batches over all."""
-    if args.n_gpu >= 1 and args.world_size == 1 and device.startswith("cuda"):
-        chosen = torch.device(device if ":" in device else "cuda:0")
-        torch.cuda.set_device(chosen)
-        args._n_gpu = 1
-        vars(args)["_setup_devices"] = chosen  # where the cached property keeps its value
-
-
-def sharded(trainer: PreferenceTrainer) -> bool:
-    """Tell whether no process holds all weights."""
-    return bool(trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled)
 
 
 def _fit(trainer: PreferenceTrainer, checkpoint: Path | None) -> None:
@@ -351,7 +299,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _memory_explained(options: TrainOptions) -> Iterator[None]:
+def _explain_memory(options: TrainOptions) -> Iterator[None]:
     """Say in one line what to lower when memory runs out."""
     try:
         yield

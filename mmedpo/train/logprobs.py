@@ -11,130 +11,142 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-CHUNK = 2**26  # logits held at once; beyond it they are computed in parts, and again for the gradient
+CHUNK = 2**26  # logits held at once; beyond it they are computed in chunks, and again for the gradient
+Head = Callable[[Tensor], Tensor]  # hidden states (..., width) -> logits (..., vocabulary)
 
 
 @dataclass(frozen=True)
 class AnswerPositions:
-    """Which next tokens are asked for.
+    """Where a batch's answer tokens are predicted.
 
-    Answer token m, `target[m]`, is predicted at row `rows[spot[m]]`, column `columns[spot[m]]`. Tokens that continue
-    the same text share a spot.
+    Answer token m, `target[m]`, is predicted at position p = `index[m]`: row `rows[p]`, column `columns[p]`. Tokens
+    that continue the same text share a position.
     """
 
-    rows: Tensor  # (spots,)
-    columns: Tensor  # (spots,)
-    spot: Tensor  # (answer tokens,)
+    rows: Tensor  # (positions,)
+    columns: Tensor  # (positions,)
+    index: Tensor  # (answer tokens,)
     target: Tensor  # (answer tokens,)
+
+    def gather(self, values: Tensor) -> Tensor:
+        """Return of values (rows, tokens, width) those at the positions (positions, width)."""
+        return values[self.rows, self.columns]
 
 
 def token_logps(
     model: Any,
     inputs: dict[str, Any],
-    asked: AnswerPositions,
+    positions: AnswerPositions,
     head: Any,
-    scaled: bool = False,
-    beside: Tensor | None = None,
+    logits_change: bool = False,
+    reference_logits: Tensor | None = None,
 ) -> Tensor:
     """Run the model and return log p of each answer token (answer tokens,), in float32 or better.
 
-    `head` is the module that makes logits; `scaled` says that the model changes them further, which a head in parts
-    could not follow. With `beside`, the logits (spots, vocabulary) of another policy, return (answer tokens, 2): log p,
-    and the divergence from that policy where the token is predicted.
+    `head` is the module that makes logits; `logits_change` says that the model changes them afterwards, which a head
+    in chunks could not follow. With `reference_logits` (positions, vocabulary), return (answer tokens, 2): log p, and
+    KL(policy || reference) where the token is predicted.
     """
-    size = max(1, CHUNK // head.weight.shape[0])
-    if scaled or len(asked.rows) <= size:
-        return _told(spot_logits(model, inputs, asked, head), asked.spot, asked.target, beside)
-    told: list[Tensor] = []
+    size = max(1, CHUNK // head.weight.shape[0])  # positions in a chunk
+    if logits_change or len(positions.rows) <= size:
+        logits = answer_logits(model, inputs, positions, head)
+        return _gather_logps(logits, positions.index, positions.target, reference_logits)
+    logps: list[Tensor] = []
 
-    def pick(run: Callable[[Tensor], Tensor], hidden: Tensor) -> Tensor:
-        told.append(_in_parts(run, hidden[asked.rows, asked.columns], asked, size, beside))
-        return hidden.new_zeros(1, 1, 1)
+    def run_chunks(own: Head, hidden: Tensor) -> Tensor:
+        logps.append(_chunked_logps(own, positions.gather(hidden), positions, size, reference_logits))
+        return hidden.new_zeros(1, 1, 1)  # the model's loss and logits are not asked for
 
-    with _instead(head, pick):
+    with _replace_forward(head, run_chunks):
         logits = model(**inputs, use_cache=False).logits
-    return told[0] if told else _told(logits[asked.rows, asked.columns], asked.spot, asked.target, beside)
+    if logps:
+        return logps[0]
+    return _gather_logps(positions.gather(logits), positions.index, positions.target, reference_logits)
 
 
-def spot_logits(model: Any, inputs: dict[str, Any], asked: AnswerPositions, head: Any) -> Tensor:
-    """Run the model and return its logits (spots, vocabulary) where answers are predicted."""
+def answer_logits(model: Any, inputs: dict[str, Any], positions: AnswerPositions, head: Any) -> Tensor:
+    """Run the model and return its logits (positions, vocabulary) where answers are predicted."""
     called = False
 
-    def pick(run: Callable[[Tensor], Tensor], hidden: Tensor) -> Tensor:
+    def run_head(own: Head, hidden: Tensor) -> Tensor:
         nonlocal called
         called = True
-        return run(hidden[asked.rows, asked.columns])[None]
+        return own(positions.gather(hidden))[None]
 
-    with _instead(head, pick):
+    with _replace_forward(head, run_head):
         logits = model(**inputs, use_cache=False).logits
-    return logits[0] if called else logits[asked.rows, asked.columns]  # some make logits in a way of their own
+    return logits[0] if called else positions.gather(logits)  # some make logits in a way of their own
 
 
-def divergence(logits: Tensor, beside: Tensor) -> Tensor:
-    """Return KL(policy || other policy) over the vocabulary (spots,), of logits (spots, vocabulary)."""
+def kl_divergence(logits: Tensor, reference_logits: Tensor) -> Tensor:
+    """Return KL(policy || reference) over the vocabulary (positions,), of logits (positions, vocabulary)."""
     exact = torch.promote_types(logits.dtype, torch.float32)
-    own, other = logits.log_softmax(1, dtype=exact), beside.log_softmax(1, dtype=exact)
-    return torch.sum(own.exp() * (own - other), dim=1)
+    policy, reference = logits.log_softmax(1, dtype=exact), reference_logits.log_softmax(1, dtype=exact)
+    return torch.sum(policy.exp() * (policy - reference), dim=1)
 
 
-def _told(logits: Tensor, spot: Tensor, target: Tensor, beside: Tensor | None) -> Tensor:
-    """Return log-probabilities (answer tokens,), beside another policy's logits also divergences (answer tokens, 2)."""
-    logps: Tensor = NextTokenLogps.apply(logits, spot, target)
-    return logps if beside is None else torch.stack([logps, divergence(logits, beside)[spot]], dim=1)
+def _gather_logps(logits: Tensor, index: Tensor, target: Tensor, reference_logits: Tensor | None) -> Tensor:
+    """Return log p (answer tokens,) of logits (positions, vocabulary), with a reference (answer tokens, 2): its KL."""
+    logps: Tensor = NextTokenLogps.apply(logits, index, target)
+    if reference_logits is None:
+        return logps
+    return torch.stack([logps, kl_divergence(logits, reference_logits)[index]], dim=1)
 
 
-def _in_parts(
-    run: Callable[[Tensor], Tensor], picked: Tensor, asked: AnswerPositions, size: int, beside: Tensor | None
+def _chunked_logps(
+    head: Head, hidden: Tensor, positions: AnswerPositions, size: int, reference_logits: Tensor | None
 ) -> Tensor:
-    """Tell the same from hidden states (spots, width), `size` spots at a time."""
-    shape = (len(asked.spot),) if beside is None else (len(asked.spot), 2)
-    told = picked.new_zeros(shape, dtype=torch.promote_types(picked.dtype, torch.float32))
+    """Return the same of hidden states (positions, width), `size` positions at a time."""
+    shape = (len(positions.index),) if reference_logits is None else (len(positions.index), 2)
+    logps = hidden.new_zeros(shape, dtype=torch.promote_types(hidden.dtype, torch.float32))
 
-    def part(hidden: Tensor, spot: Tensor, target: Tensor, other: Tensor | None) -> Tensor:
-        return _told(run(hidden), spot, target, other)
+    def compute_chunk(hidden: Tensor, index: Tensor, target: Tensor, reference_logits: Tensor | None) -> Tensor:
+        return _gather_logps(head(hidden), index, target, reference_logits)
 
-    for start in range(0, len(picked), size):
-        here = ((asked.spot >= start) & (asked.spot < start + size)).nonzero()[:, 0]
-        there = None if beside is None else beside[start : start + size]
-        some = picked[start : start + size], asked.spot[here] - start, asked.target[here], there
-        told = told.index_put((here,), checkpoint(part, *some, use_reentrant=False))
-    return told
+    for start in range(0, len(hidden), size):
+        chunk = slice(start, start + size)
+        tokens = ((positions.index >= start) & (positions.index < start + size)).nonzero()[:, 0]
+        index, target = positions.index[tokens] - start, positions.target[tokens]
+        reference = None if reference_logits is None else reference_logits[chunk]
+        chunk_logps = checkpoint(compute_chunk, hidden[chunk], index, target, reference, use_reentrant=False)
+        logps = logps.index_put((tokens,), chunk_logps)
+    return logps
 
 
 class NextTokenLogps(torch.autograd.Function):
-    """log softmax(logits[spot])[target], in three passes over the logits where autograd would take seven."""
+    """log softmax(logits[index])[target], in three passes over the logits where autograd would take seven."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, spot: Tensor, target: Tensor) -> Tensor:
-        """Take logits (spots, vocabulary), and spot and target (answer tokens,)."""
+    def forward(ctx: Any, logits: Tensor, index: Tensor, target: Tensor) -> Tensor:
+        """Take logits (positions, vocabulary), and index and target (answer tokens,)."""
         exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        total = exact.logsumexp(1)
-        ctx.save_for_backward(logits, total, spot, target)
-        return exact[spot, target] - total[spot]
+        total = exact.logsumexp(1)  # (positions,)
+        ctx.save_for_backward(logits, total, index, target)
+        return exact[index, target] - total[index]
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        """Return the gradient: at each spot, the targets' own minus their sum times the softmax."""
-        logits, total, spot, target = ctx.saved_tensors
-        sums = torch.zeros_like(total).index_put((spot,), grad.to(total.dtype), accumulate=True)
+        """Return the gradient: at each position, the targets' own minus their sum times the softmax."""
+        logits, total, index, target = ctx.saved_tensors
+        sums = torch.zeros_like(total).index_put((index,), grad.to(total.dtype), accumulate=True)
         out = torch.sub(logits.to(total.dtype), total[:, None]).exp_().mul_(-sums[:, None])
-        out.index_put_((spot, target), grad.to(total.dtype), accumulate=True)
+        out.index_put_((index, target), grad.to(total.dtype), accumulate=True)
         return out.to(logits.dtype), None, None
 
 
 @contextmanager
-def _instead(module: Any, pick: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]) -> Iterator[None]:
-    """Put a function before a module's own forward, which it is given."""
+def _replace_forward(module: Any, forward: Callable[[Head, Tensor], Tensor]) -> Iterator[None]:
+    """Put a function in place of a module's forward, which it is given."""
     own = module.forward
-    kept = vars(module).get("forward")
-    module.forward = lambda hidden: pick(own, hidden)
+    instance_forward = vars(module).get("forward")
+    module.forward = lambda hidden: forward(own, hidden)
     try:
         yield
     finally:
-        if kept is None:
+        if instance_forward is None:
             del module.forward
         else:
-            module.forward = kept
+            module.forward = instance_forward
 
 
 def changes_logits(config: Any) -> bool:

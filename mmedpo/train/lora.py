@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from mmedpo.errors import PluginError, RecipeError
 from mmedpo.models.adapters import BaseFingerprint
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts import LiveBackbone
-from mmedpo.train.resume import to_disk
+from mmedpo.train.resume import flush_folder
 
 
 @contextmanager
@@ -29,28 +29,30 @@ def attach_adapter(backbone: LiveBackbone, options: TrainOptions, seed: int) -> 
     """
     from peft import PeftModel
 
-    found, training = backbone.model, backbone.model.training
-    started = isinstance(found, PeftModel)
-    shape = copy.deepcopy(found.peft_config["default"]) if started else None
-    start = _state(found) if started else None
-    config = _fresh(backbone, options) if shape is None else _going_on(shape, options)
+    opened, training = backbone.model, backbone.model.training
+    has_adapter = isinstance(opened, PeftModel)
+    start_config = copy.deepcopy(opened.peft_config["default"]) if has_adapter else None
+    start_state = _adapter_state(opened) if has_adapter else None
+    config = _make_config(backbone, options) if start_config is None else _adopt_config(start_config, options)
     if options.projector is not None:
-        config.modules_to_save = sorted({*(config.modules_to_save or ()), *_projector(backbone)})
-    base = _bare(found) if started else found
-    with _settings_kept(base, backbone.tokenizer):
-        model = _wrapped(base, config, start, seed)
-        _only_lora_dropout(model)
+        config.modules_to_save = sorted({*(config.modules_to_save or ()), *_find_projector(backbone)})
+    base = _unload_adapter(opened) if has_adapter else opened
+    with _keep_settings(base, backbone.tokenizer):
+        model = _wrap_model(base, config, start_state, seed)
+        _disable_other_dropout(model)
         try:
             yield model
         finally:
-            base = _bare(model)
+            base = _unload_adapter(model)
             if options.gradient_checkpointing:
                 base.gradient_checkpointing_disable()
                 base.disable_input_require_grads()
-            backbone.model = (base if shape is None else _wrapped(base, shape, start, seed)).train(training)
+            if start_config is not None:
+                base = _wrap_model(base, start_config, start_state, seed)
+            backbone.model = base.train(training)
 
 
-def _fresh(backbone: LiveBackbone, options: TrainOptions) -> Any:
+def _make_config(backbone: LiveBackbone, options: TrainOptions) -> Any:
     from peft import LoraConfig
 
     lora = options.lora
@@ -63,14 +65,14 @@ def _fresh(backbone: LiveBackbone, options: TrainOptions) -> Any:
     )
 
 
-def _going_on(config: Any, options: TrainOptions) -> Any:
+def _adopt_config(config: Any, options: TrainOptions) -> Any:
     """Take over a starting adapter's shape; refuse options that ask for another."""
     config = copy.deepcopy(config)
     for ours, theirs in (("r", "r"), ("alpha", "lora_alpha")):
-        asked, has = getattr(options.lora, ours), getattr(config, theirs)
-        if ours in options.lora.model_fields_set and asked != has:
+        wanted, has = getattr(options.lora, ours), getattr(config, theirs)
+        if ours in options.lora.model_fields_set and wanted != has:
             raise RecipeError(
-                f"train.lora.{ours} is {asked}, but the starting adapter has {has} and goes on being trained; "
+                f"train.lora.{ours} is {wanted}, but the starting adapter has {has} and goes on being trained; "
                 f"leave train.lora.{ours} out or set it to {has}"
             )
     config.lora_dropout = options.lora.dropout
@@ -78,52 +80,52 @@ def _going_on(config: Any, options: TrainOptions) -> Any:
     return config
 
 
-def _projector(backbone: LiveBackbone) -> list[str]:
+def _find_projector(backbone: LiveBackbone) -> list[str]:
     """Name the projector's outermost modules."""
-    names = outermost(_plain(backbone.model), backbone.projector)
+    names = find_outermost(_unwrap_model(backbone.model), backbone.projector)
     if not names:
         raise PluginError(f"the backbone's projector pattern {backbone.projector!r} matches no module of its model")
     return names
 
 
-def outermost(model: Any, pattern: str) -> list[str]:
+def find_outermost(model: Any, pattern: str) -> list[str]:
     """Name the modules that match a pattern and lie in no other that does."""
     names = [name for name, _ in model.named_modules() if re.fullmatch(pattern, name)]
     return [name for name in names if not any(name.startswith(f"{other}.") for other in names)]
 
 
-def _plain(model: Any) -> Any:
+def _unwrap_model(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "peft_config") and hasattr(model, "get_base_model") else model
 
 
-def _wrapped(base: Any, config: Any, start: dict[str, Any] | None, seed: int) -> Any:
+def _wrap_model(base: Any, config: Any, state: dict[str, Any] | None, seed: int) -> Any:
     """Put an adapter on a model: a fresh one that changes nothing, or one that was trained before."""
     from peft import get_peft_model, set_peft_model_state_dict
 
     with torch.random.fork_rng(devices=[]):
         torch.random.default_generator.manual_seed(seed_for(seed, "lora"))
         model = get_peft_model(base, config)
-    if start is not None:  # a projector that did not train before starts from the model's own
-        set_peft_model_state_dict(model, {**_state(model), **start})
+    if state is not None:  # a projector that did not train before starts from the model's own
+        set_peft_model_state_dict(model, {**_adapter_state(model), **state})
     for parameter in model.parameters():
         if parameter.requires_grad and parameter.dtype in (torch.float16, torch.bfloat16):
             parameter.data = parameter.data.float()  # small steps vanish in 16 bits
     return model
 
 
-def _bare(model: Any) -> Any:
+def _unload_adapter(model: Any) -> Any:
     """Take the adapter off and return the model below, with its own projector."""
     model.delete_adapter("default")
     return model.unload()
 
 
-def _state(model: Any) -> dict[str, Any]:
+def _adapter_state(model: Any) -> dict[str, Any]:
     from peft import get_peft_model_state_dict
 
     return {name: tensor.detach().clone() for name, tensor in get_peft_model_state_dict(model).items()}
 
 
-def _only_lora_dropout(model: Any) -> None:
+def _disable_other_dropout(model: Any) -> None:
     """Switch off every dropout but the adapter's own."""
     for name, module in model.named_modules():
         if "lora_dropout" in name:
@@ -136,18 +138,42 @@ def _only_lora_dropout(model: Any) -> None:
 
 
 @contextmanager
-def _settings_kept(model: Any, tokenizer: Any) -> Iterator[None]:
+def _keep_settings(model: Any, tokenizer: Any) -> Iterator[None]:
     """Undo what trainers write into the configurations of model and tokenizer: padding, caching, end tokens."""
     configs = [model.config, model.config.get_text_config(), model.generation_config]
-    before = [dict(vars(config)) for config in configs]
-    pad = tokenizer.pad_token
+    settings = [dict(vars(config)) for config in configs]
+    pad_token = tokenizer.pad_token
     try:
         yield
     finally:
-        tokenizer.pad_token = pad
-        for config, values in zip(configs, before, strict=True):
+        tokenizer.pad_token = pad_token
+        for config, values in zip(configs, settings, strict=True):
             vars(config).clear()
             vars(config).update(values)
+
+
+def copy_trained_weights(model: Any) -> dict[str, torch.Tensor]:
+    """Return copies of the weights that training changes; small, as an adapter is."""
+    weights = model.named_parameters()
+    return {name: weight.detach().clone() for name, weight in weights if weight.requires_grad}
+
+
+@contextmanager
+def swap_weights(model: Any, weights: Mapping[str, torch.Tensor]) -> Iterator[None]:
+    """Put weights in place of the model's own, in eval mode, and these back."""
+    own: dict[str, torch.Tensor] = {}
+    for name, weight in model.named_parameters():
+        if name in weights:
+            own[name], weight.data = weight.data, weights[name]
+    training = model.training
+    model.eval()  # a reference knows no dropout
+    try:
+        yield
+    finally:
+        model.train(training)
+        for name, weight in model.named_parameters():
+            if name in own:
+                weight.data = own[name]
 
 
 def save_adapter(model: Any, folder: Path, state: dict[str, Any] | None = None) -> None:
@@ -159,13 +185,13 @@ def save_adapter(model: Any, folder: Path, state: dict[str, Any] | None = None) 
 
 def publish_adapter(model: Any, folder: Path, state: dict[str, Any] | None = None) -> None:
     """Write the adapter beside its place and rename it, so that it is there whole or not at all."""
-    beside = folder.with_name(f".{folder.name}.writing")
-    shutil.rmtree(beside, ignore_errors=True)
+    partial = folder.with_name(f".{folder.name}.writing")
+    shutil.rmtree(partial, ignore_errors=True)
     with guard_writes(folder):
         try:
-            save_adapter(model, beside, state)
-            to_disk(beside)
+            save_adapter(model, partial, state)
+            flush_folder(partial)
             shutil.rmtree(folder, ignore_errors=True)
-            beside.rename(folder)
+            partial.rename(folder)
         finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)

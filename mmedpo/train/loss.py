@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +20,7 @@ class PairLogps:
     rejected: Tensor
     chosen_tokens: Tensor  # how many tokens the sum is over, the end token included
     rejected_tokens: Tensor
-    strayed: Tensor | None = None  # KL(policy || reference), a mean over the chosen answer's tokens; of a policy only
+    kl: Tensor | None = None  # KL(policy || reference), a mean over the chosen answer's tokens; of a policy only
 
 
 def sigmoid_loss(margin: Tensor, beta: float, smoothing: float = 0.0) -> Tensor:
@@ -55,32 +56,42 @@ def anchor_loss(chosen_ratio: Tensor, beta: float) -> Tensor:
     return -logsigmoid(beta * chosen_ratio)
 
 
-def preference_loss(policy: PairLogps, reference: PairLogps, beta: float, options: LossOptions) -> Tensor:
-    """Return the preference term of each pair (pairs,)."""
-    chosen, rejected = policy.chosen - reference.chosen, policy.rejected - reference.rejected
-    if options.kind == "ipo":
-        return ipo_loss(chosen / policy.chosen_tokens - rejected / policy.rejected_tokens, beta)
-    if options.kind == "hinge":
-        return hinge_loss(chosen - rejected, beta)
-    loss = robust_loss if options.kind == "robust" else sigmoid_loss
-    return loss(chosen - rejected, beta, options.label_smoothing)
+def nll_loss(policy: PairLogps) -> Tensor:
+    """Return the chosen answer's mean token NLL."""
+    return -policy.chosen / policy.chosen_tokens
+
+
+def margin_of(policy: PairLogps, reference: PairLogps) -> Tensor:
+    """Return the log-ratio of the chosen side minus that of the rejected side (pairs,)."""
+    return (policy.chosen - reference.chosen) - (policy.rejected - reference.rejected)
+
+
+def token_margin_of(policy: PairLogps, reference: PairLogps) -> Tensor:
+    """Return the same of log-ratios that are means over tokens (pairs,)."""
+    chosen = (policy.chosen - reference.chosen) / policy.chosen_tokens
+    return chosen - (policy.rejected - reference.rejected) / policy.rejected_tokens
+
+
+# By `train.loss.kind`: of policy, reference, beta and smoothing, the first term of the loss of each pair (pairs,).
+LOSSES: dict[str, Callable[[PairLogps, PairLogps, float, float], Tensor]] = {
+    "sigmoid": lambda policy, reference, beta, smoothing: sigmoid_loss(margin_of(policy, reference), beta, smoothing),
+    "hinge": lambda policy, reference, beta, smoothing: hinge_loss(margin_of(policy, reference), beta),
+    "ipo": lambda policy, reference, beta, smoothing: ipo_loss(token_margin_of(policy, reference), beta),
+    "robust": lambda policy, reference, beta, smoothing: robust_loss(margin_of(policy, reference), beta, smoothing),
+    "sft": lambda policy, reference, beta, smoothing: nll_loss(policy),  # the rejected side has no part in it
+}
 
 
 def pair_loss(policy: PairLogps, reference: PairLogps, beta: float, options: LossOptions) -> Tensor:
-    """Return the loss of each pair before its weight (pairs,): preference + nll x NLL + anchor x anchor + kl x KL.
-
-    For kind `sft` it is the chosen answer's NLL alone, and the rejected side has no part in it.
-    """
-    if options.kind == "sft":
-        return -policy.chosen / policy.chosen_tokens
-    loss = preference_loss(policy, reference, beta, options)
+    """Return the loss of each pair before its weight (pairs,): kind + nll x NLL + anchor x anchor + kl x KL."""
+    loss = LOSSES[options.kind](policy, reference, beta, options.label_smoothing)
     if options.nll:
-        loss = loss - options.nll * policy.chosen / policy.chosen_tokens
+        loss = loss + options.nll * nll_loss(policy)
     if options.anchor:
         loss = loss + options.anchor * anchor_loss(policy.chosen - reference.chosen, beta)
     if options.kl:
-        assert policy.strayed is not None
-        loss = loss + options.kl * policy.strayed
+        assert policy.kl is not None
+        loss = loss + options.kl * policy.kl
     return loss
 
 

@@ -21,8 +21,8 @@ class ReferenceJournal(dict[str, Logps]):
         super().__init__()
         self._journal, self._keys = journal, keys
         for name, key in keys.items():
-            if (found := journal.get(key, _logps)) is not None:
-                self[name] = found
+            if (logps := journal.get(key, _read_logps)) is not None:
+                self[name] = logps
 
     def update(self, values: Iterable[tuple[str, Logps]]) -> None:  # type: ignore[override]
         """Add pairs, in memory and in the journal."""
@@ -32,7 +32,7 @@ class ReferenceJournal(dict[str, Logps]):
         super().update(added)
 
 
-def _logps(value: Any) -> Logps:
+def _read_logps(value: Any) -> Logps:
     chosen, rejected = map(float, value)
     if not (math.isfinite(chosen) and math.isfinite(rejected)):
         raise ValueError(f"{value!r:.80} are no log-probabilities")
@@ -41,10 +41,10 @@ def _logps(value: Any) -> Logps:
 
 def reference_keys(pairs: Sequence[WeightedPair], *facts: object) -> dict[str, str]:
     """Return the key of each pair's log-probabilities; `facts` say of which model, in which precision."""
-    return {weighted.pair.id: digest("reference", *facts, *_shown(weighted)) for weighted in pairs}
+    return {weighted.pair.id: digest("reference", *facts, *_model_input(weighted)) for weighted in pairs}
 
 
-def _shown(weighted: WeightedPair) -> tuple[object, ...]:
+def _model_input(weighted: WeightedPair) -> tuple[object, ...]:
     """Return what the model is shown of a pair, and no more: neither weight nor scores change a log-probability."""
     pair = weighted.pair
     return pair.case.question, content_json(pair.chosen), content_json(pair.rejected)

@@ -25,7 +25,7 @@ def save_whole(checkpoint: Path) -> Iterator[None]:
 
 def seal_checkpoint(checkpoint: Path) -> None:
     """Mark a checkpoint as complete once all its files are on disk."""
-    to_disk(checkpoint)
+    flush_folder(checkpoint)
     with (checkpoint / MARKER).open("w") as file:
         file.write("every file of this checkpoint was on disk before this one\n")
         file.flush()
@@ -36,21 +36,21 @@ def seal_checkpoint(checkpoint: Path) -> None:
 
 def find_newest(folder: Path) -> Path | None:
     """Return the newest complete checkpoint of a folder, and delete those that are incomplete."""
-    for checkpoint in _all(folder):
+    for checkpoint in _list_checkpoints(folder):
         if not (checkpoint / MARKER).exists():
             shutil.rmtree(checkpoint)
-    return max(_all(folder), key=_step, default=None)
+    return max(_list_checkpoints(folder), key=_step_of, default=None)
 
 
-def drop_old(folder: Path) -> None:
+def delete_old(folder: Path) -> None:
     """Delete all but the newest complete checkpoints."""
-    complete = sorted((path for path in _all(folder) if (path / MARKER).exists()), key=_step)
+    complete = sorted((path for path in _list_checkpoints(folder) if (path / MARKER).exists()), key=_step_of)
     for checkpoint in complete[:-KEPT]:
         (checkpoint / MARKER).unlink()  # first, so that one half deleted does not count
         shutil.rmtree(checkpoint)
 
 
-def to_disk(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Flush every file and folder below to the disk."""
     for place, _, names in os.walk(folder):
         for name in names:
@@ -67,9 +67,9 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _all(folder: Path) -> Iterator[Path]:
+def _list_checkpoints(folder: Path) -> Iterator[Path]:
     return (path for path in list(folder.glob("checkpoint-*")) if path.name.removeprefix("checkpoint-").isdecimal())
 
 
-def _step(checkpoint: Path) -> int:
+def _step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("checkpoint-"))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +19,16 @@ from mmedpo.errors import DataError, RecipeError
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.runtime.processes import barrier, broadcast_from_first, gather_objects, get_rank, get_world_size
 from mmedpo.train import resume
-from mmedpo.train.logprobs import AnswerPositions, changes_logits, spot_logits, token_logps
-from mmedpo.train.lora import save_adapter
+from mmedpo.train.batches.encoding import KINDS, EncodedPair
+from mmedpo.train.batches.pair_collator import PairCollator
+from mmedpo.train.batches.sampler import EpochDataLoader, PairBatchSampler, StepLayout, ordered_batches
+from mmedpo.train.batches.tree_collator import TreeCollator
+from mmedpo.train.logprobs import AnswerPositions, answer_logits, changes_logits, token_logps
+from mmedpo.train.lora import copy_trained_weights, save_adapter, swap_weights
 from mmedpo.train.loss import PairLogps, pair_loss, step_share
-from mmedpo.train.pair_batches import KINDS, EncodedPair, PairCollator
-from mmedpo.train.sampler import EpochDataLoader, PairBatchSampler, StepLayout, in_order
-from mmedpo.train.tree_attention import NAME, register
-from mmedpo.train.tree_batches import TreeCollator, attention_mask
+from mmedpo.train.reward_metrics import SUMS, reward_metrics, sum_rewards
+from mmedpo.train.tree_attention import NAME, attention_mask, register_attention
 from mmedpo.train.vision_cache import VisionCache
-
-# What is summed over the pairs of a kind; every metric is a ratio of two of these.
-SUMS = ("pairs", "margin", "right", "chosen", "rejected", "weight", "weighted_margin", "weighted_right")
 
 
 class PreferenceTrainer(DPOTrainer):
@@ -54,11 +51,11 @@ class PreferenceTrainer(DPOTrainer):
         options: TrainOptions,
         seed: int,
         callbacks: Sequence[TrainerCallback] = (),
-        sight: VisionCache | None = None,
+        vision: VisionCache | None = None,
     ) -> None:
         """Take the pairs of the collator: `train` and `held_out` are indices into them."""
         self.options, self.seed, self.collator = options, seed, collator
-        self.sight = sight or VisionCache(collator.backbone, collator.pixels, None, [])
+        self.vision = vision or VisionCache(collator.backbone, collator.pixels, None, [])
         self.trees = isinstance(collator, TreeCollator)
         forward = vars(model.get_base_model()).get("forward")
         super().__init__(
@@ -70,13 +67,13 @@ class PreferenceTrainer(DPOTrainer):
             processing_class=tokenizer,
             callbacks=[_CheckpointLogger(), *callbacks],
         )
-        self._without_trl_extras(forward)
+        self._remove_trl_extras(forward)
         self.remove_callback(PrinterCallback)
         self.sums = {mode: torch.zeros(len(KINDS), len(SUMS), device=args.device) for mode in ("train", "eval")}
-        self.evaluated = self.sums["eval"]  # of the latest evaluation
-        self.start = self._trained_weights() if options.loss.kl else {}
+        self.eval_sums = self.sums["eval"]  # of the latest evaluation
+        self.reference_weights = self._copy_reference_weights() if options.loss.kl else {}
 
-    def _without_trl_extras(self, forward: Any) -> None:
+    def _remove_trl_extras(self, forward: Any) -> None:
         """Remove TRL's copy of the adapter, its reference, and the forward it puts before the model's."""
         if "ref" in self.model.peft_config:
             self.model.delete_adapter("ref")
@@ -84,20 +81,23 @@ class PreferenceTrainer(DPOTrainer):
         vars(base).pop("forward", None)
         if forward is not None:  # the model came with one of its own, as a model split over devices does
             base.forward = forward
-        self._scaled = changes_logits(base.config)
+        self._logits_change = changes_logits(base.config)
         text = base.config.get_text_config()
         if self.trees and text._attn_implementation == "sdpa":
-            register()
+            register_attention()
             text._attn_implementation = NAME
 
-    def _trained_weights(self) -> dict[str, Tensor]:
-        """Return copies of the weights that training changes; small, as an adapter is."""
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+    @property
+    def is_sharded(self) -> bool:
+        """Whether no process holds all weights."""
+        return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
+
+    def _copy_reference_weights(self) -> dict[str, Tensor]:
+        if self.is_sharded:
             raise RecipeError(
                 "train.loss.kl needs the adapter whole in each process; it does not go with FSDP or DeepSpeed"
             )
-        weights = self.model.named_parameters()
-        return {name: weight.detach().clone() for name, weight in weights if weight.requires_grad}
+        return copy_trained_weights(self.model)
 
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         return dataset  # rows are indices; the collator does the rest
@@ -111,20 +111,20 @@ class PreferenceTrainer(DPOTrainer):
     def get_train_dataloader(self) -> EpochDataLoader:
         """Return this process's batches; accelerate would repeat pairs to make the last ones equal."""
         pairs = [self.collator.pairs[index] for index in self.train_dataset["pair"]]
-        shared = self._shared(self.args.per_device_train_batch_size, self.args.gradient_accumulation_steps)
-        return self._loader(
-            self.train_dataset, PairBatchSampler(pairs, shared, self.seed, self.options.per_image if self.trees else 1)
-        )
+        layout = self._step_layout(self.args.per_device_train_batch_size, self.args.gradient_accumulation_steps)
+        per_image = self.options.per_image if self.trees else 1
+        return self._make_loader(self.train_dataset, PairBatchSampler(pairs, layout, self.seed, per_image))
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> EpochDataLoader:
         """Return this process's batches of held-out pairs."""
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
-        return self._loader(dataset, in_order(len(dataset), self._shared(self.args.per_device_eval_batch_size, 1)))
+        layout = self._step_layout(self.args.per_device_eval_batch_size, 1)
+        return self._make_loader(dataset, ordered_batches(len(dataset), layout))
 
-    def _shared(self, batch: int, accumulate: int) -> StepLayout:
+    def _step_layout(self, batch: int, accumulate: int) -> StepLayout:
         return StepLayout(batch, accumulate, self.args.world_size, self.args.process_index)
 
-    def _loader(self, dataset: Dataset, batches: Any) -> EpochDataLoader:
+    def _make_loader(self, dataset: Dataset, batches: Any) -> EpochDataLoader:
         return EpochDataLoader(
             [{"pair": index} for index in dataset["pair"]],  # type: ignore[arg-type]
             batch_sampler=batches,
@@ -144,12 +144,12 @@ class PreferenceTrainer(DPOTrainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """Return these pairs' share of the step's loss."""
-        policy = self.answers(model, inputs, strayed=bool(self.options.loss.kl))
-        chosen, rejected = inputs["reference"].unbind(1)
+        policy = self.pair_logps(model, inputs, with_kl=bool(self.options.loss.kl))
+        chosen, rejected = inputs["reference"].unbind(1)  # (pairs,)
         reference = PairLogps(chosen, rejected, policy.chosen_tokens, policy.rejected_tokens)
-        losses = pair_loss(policy, reference, self.options.beta, self.options.loss)
-        self._add_up(policy, reference, inputs)
-        coefficients = torch.tensor([self.options.loss.text, self.options.loss.image], device=losses.device)
+        losses = pair_loss(policy, reference, self.options.beta, self.options.loss)  # (pairs,)
+        self._add_rewards(policy, reference, inputs)
+        coefficients = torch.tensor([self.options.loss.text, self.options.loss.image], device=losses.device)  # of KINDS
         weights = inputs["weights"] * coefficients[inputs["kinds"]]
         if num_items_in_batch is None:
             loss = step_share(losses, weights, len(losses))
@@ -173,60 +173,43 @@ class PreferenceTrainer(DPOTrainer):
         metrics = {f"{metric_key_prefix}_loss": loss / max(count, 1)}
         return EvalLoopOutput(predictions=(), label_ids=None, metrics=metrics, num_samples=int(count))
 
-    def answers(self, model: Any, batch: dict[str, Any], strayed: bool = False) -> PairLogps:
+    def pair_logps(self, model: Any, batch: dict[str, Any], with_kl: bool = False) -> PairLogps:
         """Run the model and return the log-probabilities of both sides' answers.
 
-        `strayed` asks also how far the policy is from where it started, for which it runs twice.
+        `with_kl` asks also for the divergence of the policy from where it started, for which it runs twice.
         """
         base = self.accelerator.unwrap_model(model).get_base_model()
-        inputs = {**batch["inputs"], **self._shown(base, batch["images"])}
+        inputs = {**batch["inputs"], **self._vision_inputs(base, batch["images"])}
         if "end" in inputs:
             inputs["attention_mask"] = attention_mask(inputs.pop("end"), base, batch["trees"])
-        asked = AnswerPositions(batch["rows"], batch["columns"], batch["spot"], batch["target"])
+        positions = AnswerPositions(**batch["positions"])
         head = base.get_output_embeddings()
-        beside = self._at_the_start(model, inputs, batch["images"], asked, head) if strayed else None
-        told = token_logps(model, inputs, asked, head, self._scaled, beside)
-        # (sides, longest answer), or with divergences (sides, longest answer, 2)
-        table = told.new_zeros(len(batch["tokens"]), int(batch["place"].max()) + 1, *told.shape[1:])
-        # Each place is written once, so that no order of additions can change the result.
-        sums = table.index_put((batch["side"], batch["place"]), told).sum(1)
-        if not strayed:
-            return PairLogps(*sums.chunk(2), *batch["tokens"].chunk(2))
-        logps, distance = sums.unbind(1)
-        found = PairLogps(*logps.chunk(2), *batch["tokens"].chunk(2))
-        return replace(found, strayed=distance.chunk(2)[0] / found.chosen_tokens)
+        reference = self._reference_logits(model, inputs, batch["images"], positions, head) if with_kl else None
+        # (answer tokens,), with KL (answer tokens, 2)
+        logps = token_logps(model, inputs, positions, head, self._logits_change, reference)
+        # (sides, longest answer), with KL (sides, longest answer, 2); each place is written once, so that no order of
+        # additions can change the result.
+        table = logps.new_zeros(len(batch["lengths"]), int(batch["offset"].max()) + 1, *logps.shape[1:])
+        sums = table.index_put((batch["side"], batch["offset"]), logps).sum(1)
+        side_logps, side_kl = sums.unbind(1) if with_kl else (sums, None)  # (sides,)
+        chosen, rejected = side_logps.chunk(2)  # (pairs,), as are those below
+        chosen_tokens, rejected_tokens = batch["lengths"].chunk(2)
+        kl = None if side_kl is None else side_kl.chunk(2)[0] / chosen_tokens
+        return PairLogps(chosen, rejected, chosen_tokens, rejected_tokens, kl)
 
-    def _shown(self, base: Any, images: Sequence[Any]) -> dict[str, Any]:
+    def _vision_inputs(self, base: Any, images: Sequence[Any]) -> dict[str, Any]:
         with self.accelerator.autocast():  # a projector that trains is in float32, what it reads in the model's dtype
-            return self._prepare_inputs(self.sight.inputs(base, images))
+            return self._prepare_inputs(self.vision.forward_inputs(base, images))
 
-    def _at_the_start(
-        self, model: Any, inputs: dict[str, Any], images: Sequence[Any], asked: AnswerPositions, head: Any
+    def _reference_logits(
+        self, model: Any, inputs: dict[str, Any], images: Sequence[Any], positions: AnswerPositions, head: Any
     ) -> Tensor:
-        """Return the logits (spots, vocabulary) of the policy before the first step."""
-        start = self.accelerator.unwrap_model(model)
-        with torch.no_grad(), self._as_started():
+        """Return the logits (positions, vocabulary) of the policy before the first step."""
+        policy = self.accelerator.unwrap_model(model)
+        with torch.no_grad(), swap_weights(policy, self.reference_weights):
             if self.options.projector is not None:  # features that are ready came from the projector of now
-                inputs = {**inputs, **self._shown(start.get_base_model(), images)}
-            return spot_logits(start, inputs, asked, head)
-
-    @contextmanager
-    def _as_started(self) -> Iterator[None]:
-        """Put the weights that training began with in place of those it changed."""
-        model = self.accelerator.unwrap_model(self.model)
-        now: dict[str, Tensor] = {}
-        for name, weight in model.named_parameters():
-            if name in self.start:
-                now[name], weight.data = weight.data, self.start[name]
-        training = model.training
-        model.eval()  # the reference knows no dropout
-        try:
-            yield
-        finally:
-            model.train(training)
-            for name, weight in model.named_parameters():
-                if name in now:
-                    weight.data = now[name]
+                inputs = {**inputs, **self._vision_inputs(policy.get_base_model(), images)}
+            return answer_logits(policy, inputs, positions, head)
 
     def fill_reference(
         self, pairs: Sequence[EncodedPair], table: MutableMapping[str, tuple[float, float]], advance: Any
@@ -241,38 +224,33 @@ class PreferenceTrainer(DPOTrainer):
         if get_rank():
             table.clear()
             table |= known  # type: ignore[operator]
-        slices = self._unknown(pairs, known)
+        slices = self._missing_slices(pairs, known)
         self.model.eval()
         for start in range(0, len(slices), get_world_size()):
-            mine = slices[start + get_rank() : start + get_rank() + 1]
-            for some in gather_objects(self._reference(mine[0]) if mine else []):
-                table.update(some)
-                advance(len(some))
+            own = slices[start + get_rank() : start + get_rank() + 1]
+            for logps in gather_objects(self._reference_logps(own[0]) if own else []):
+                table.update(logps)
+                advance(len(logps))
 
-    def _unknown(self, pairs: Sequence[EncodedPair], known: Mapping[str, Any]) -> list[list[EncodedPair]]:
+    def _missing_slices(self, pairs: Sequence[EncodedPair], known: Mapping[str, Any]) -> list[list[EncodedPair]]:
         size = self.args.per_device_eval_batch_size
         ordered = sorted(pairs, key=lambda pair: (max(len(pair.chosen.ids), len(pair.rejected.ids)), pair.id))
         slices = [ordered[start : start + size] for start in range(0, len(ordered), size)]
         return [some for some in slices if any(pair.id not in known for pair in some)]
 
-    def _reference(self, some: Sequence[EncodedPair]) -> list[tuple[str, tuple[float, float]]]:
-        batch = self._prepare_inputs(self.collator.batch(some))
+    def _reference_logps(self, pairs: Sequence[EncodedPair]) -> list[tuple[str, tuple[float, float]]]:
+        batch = self._prepare_inputs(self.collator.make_batch(pairs))
         with torch.no_grad(), self.accelerator.autocast():
-            found = self.answers(self.model, batch)
-        sides = zip(found.chosen.tolist(), found.rejected.tolist(), strict=True)
-        return list(zip((pair.id for pair in some), sides, strict=True))
+            logps = self.pair_logps(self.model, batch)
+        sides = zip(logps.chosen.tolist(), logps.rejected.tolist(), strict=True)
+        return list(zip((pair.id for pair in pairs), sides, strict=True))
 
-    def _add_up(self, policy: PairLogps, reference: PairLogps, inputs: dict[str, Any]) -> None:
+    def _add_rewards(self, policy: PairLogps, reference: PairLogps, batch: dict[str, Any]) -> None:
         """Add these pairs to the sums that the metrics are made of."""
-        with torch.no_grad():
-            chosen = self.options.beta * (policy.chosen - reference.chosen)
-            rejected = self.options.beta * (policy.rejected - reference.rejected)
-            margin, weight = chosen - rejected, inputs["weights"]
-            right = (margin > 0).to(margin.dtype)
-            facts = [torch.ones_like(margin), margin, right, chosen, rejected, weight, weight * margin, weight * right]
-            table = torch.stack(facts, dim=1).float() * inputs["counted"][:, None]
-            for kind, sums in enumerate(self.sums["train" if self.model.training else "eval"]):
-                sums += (table * (inputs["kinds"] == kind)[:, None]).sum(0)
+        facts = batch["weights"], batch["kinds"], batch["counted"]
+        self.sums["train" if self.model.training else "eval"] += sum_rewards(
+            policy, reference, self.options.beta, *facts
+        )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log what the Trainer logs, and the metrics of the pairs seen since the last time."""
@@ -280,19 +258,19 @@ class PreferenceTrainer(DPOTrainer):
         sums = self.accelerator.reduce(self.sums[mode].clone())
         self.sums[mode].zero_()
         if mode == "eval":
-            self.evaluated = sums
+            self.eval_sums = sums
         prefix = "eval_" if mode == "eval" else ""
-        metrics = {f"{prefix}{name}": value for name, value in measures(sums).items()}
-        if self.options.loss.kind == "sft":  # one side has no margin
+        metrics = {f"{prefix}{name}": value for name, value in reward_metrics(sums).items()}
+        if not self.options.loss.is_preference:  # one side has no margin
             metrics = {name: value for name, value in metrics.items() if "rewards/" not in name}
-        _check_number(logs.get("loss", 0.0), self.state.global_step)
+        _require_finite_loss(logs.get("loss", 0.0), self.state.global_step)
         Trainer.log(self, {**logs, **metrics}, start_time)
 
     def create_optimizer(self, model: Any = None) -> Any:
         """Give the projector a learning rate of its own."""
-        made = self.optimizer is None
+        is_new = self.optimizer is None
         optimizer = super().create_optimizer(model)
-        if made and self.options.projector is not None:
+        if is_new and self.options.projector is not None:
             named = (self.model if model is None else model).named_parameters()
             projector = {id(parameter) for name, parameter in named if ".modules_to_save." in name}
             for group in list(optimizer.param_groups):
@@ -310,7 +288,7 @@ class PreferenceTrainer(DPOTrainer):
             barrier()
             if self.args.should_save:
                 resume.seal_checkpoint(checkpoint)
-                resume.drop_old(folder)
+                resume.delete_old(folder)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         save_adapter(self.model, Path(output_dir or self.args.output_dir), state_dict)
@@ -325,28 +303,7 @@ class _CheckpointLogger(TrainerCallback):
         return control
 
 
-def measures(sums: Tensor) -> dict[str, float]:
-    """Turn sums (kinds, SUMS) into reward margins and accuracies: all pairs, weighted, and each kind's own."""
-    metrics: dict[str, float] = {}
-    total = dict(zip(SUMS, sums.sum(0).tolist(), strict=True))
-    if total["pairs"]:
-        metrics["pairs"] = total["pairs"]
-        metrics |= {f"rewards/{side}": total[side] / total["pairs"] for side in ("chosen", "rejected")}
-        metrics |= _margin_and_accuracy(total, "pairs", "margin", "right", "")
-    if total["weight"]:
-        metrics |= _margin_and_accuracy(total, "weight", "weighted_margin", "weighted_right", "/weighted")
-    for kind, row in zip(KINDS, sums.tolist(), strict=True):
-        own = dict(zip(SUMS, row, strict=True))
-        if own["pairs"]:
-            metrics |= _margin_and_accuracy(own, "pairs", "margin", "right", f"/{kind}")
-    return metrics
-
-
-def _margin_and_accuracy(sums: dict[str, float], per: str, margin: str, right: str, name: str) -> dict[str, float]:
-    return {f"rewards/margins{name}": sums[margin] / sums[per], f"rewards/accuracies{name}": sums[right] / sums[per]}
-
-
-def _check_number(loss: float, step: int) -> None:
+def _require_finite_loss(loss: float, step: int) -> None:
     if not math.isfinite(loss):
         raise DataError(
             f"the training loss is {loss} at step {step}; lower train.learning_rate, or use dtype: float32 or bfloat16"

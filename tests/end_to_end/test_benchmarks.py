@@ -50,7 +50,8 @@ def test_a_benchmark_prints_its_figures_as_json(name: str, words: list[str], tmp
 def test_a_contender_that_fails_is_named_the_others_go_on_and_the_status_is_1(tmp_path: Path) -> None:
     code = (
         "import sys; sys.argv[1:] = '--json --size tiny --shapes report --contenders plain,tree --together "
-        "--no-scaling'.split(); import mmedpo.train.pair_batches; mmedpo.train.pair_batches.Collator.batch = None; "
+        "--no-scaling'.split(); from mmedpo.train.batches.pair_collator import PairCollator; "
+        "PairCollator.make_batch = None; "
         "import training_speed; training_speed.main()"
     )
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(BENCHMARKS)}

@@ -59,7 +59,7 @@ def see_until(where: str) -> Any:
 
 def arm(where: str) -> None:
     """Make the process die amid writing: half an optimizer file, an unsealed checkpoint, a half-written adapter."""
-    save, to_disk, saves = torch.save, mmedpo.train.resume.to_disk, []
+    save, flush_folder, saves = torch.save, mmedpo.train.resume.flush_folder, []
 
     def half_save(value: Any, path: Any, *args: Any, **kwargs: Any) -> None:
         save(value, path, *args, **kwargs)
@@ -71,7 +71,7 @@ def arm(where: str) -> None:
     def no_seal(folder: Path) -> None:
         if folder.name == "checkpoint-6":
             die()
-        to_disk(folder)
+        flush_folder(folder)
 
     def no_adapter(folder: Path) -> None:
         weights = folder / "adapter_model.safetensors"
@@ -81,9 +81,9 @@ def arm(where: str) -> None:
     if where == "half-a-checkpoint":
         torch.save = half_save
     elif where == "unsealed-checkpoint":
-        mmedpo.train.resume.to_disk = no_seal
+        mmedpo.train.resume.flush_folder = no_seal
     elif where == "half-an-adapter":
-        mmedpo.train.lora.to_disk = no_adapter
+        mmedpo.train.lora.flush_folder = no_adapter
 
 
 def work(folder: Path, where: str) -> None:

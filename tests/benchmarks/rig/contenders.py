@@ -34,12 +34,14 @@ def ours(kind: str, shape: Shape, size: Size, machine: Machine, folder: Path) ->
     """Yield this trainer's, over a model of its own."""
     from mmedpo import Setting
     from mmedpo.recipe.train_options import LoraOptions, TrainOptions
-    from mmedpo.train.fit import trl_arguments
+    from mmedpo.train.batches.encoding import PixelCache, encode_pair
+    from mmedpo.train.batches.pair_collator import PairCollator
+    from mmedpo.train.batches.tree_collator import TreeCollator
     from mmedpo.train.lora import attach_adapter
-    from mmedpo.train.pair_batches import PairCollator, PixelCache, encode_pair
+    from mmedpo.train.tensor_store import TensorStore
     from mmedpo.train.trainer import PreferenceTrainer
-    from mmedpo.train.tree_batches import TreeCollator
-    from mmedpo.train.vision_cache import TensorStore, VisionCache
+    from mmedpo.train.trl_arguments import trl_arguments
+    from mmedpo.train.vision_cache import VisionCache
 
     backbone = make_backbone(size, machine)
     if kind == "flex":
@@ -53,17 +55,17 @@ def ours(kind: str, shape: Shape, size: Size, machine: Machine, folder: Path) ->
         collator = PairCollator(backbone, pairs, pixels, table)
         if kind in ("tree", "flex"):
             collator = TreeCollator(backbone, pairs, pixels, table, options.row_tokens)
-        sight = VisionCache(
+        vision = VisionCache(
             backbone, pixels, None if kind == "plain" else TensorStore(folder / f"{kind}.bin", 2**28), []
         )
         args = trl_arguments(options, folder, Setting(machine.device, machine.dtype))
         every = range(len(pairs))
-        trainer = PreferenceTrainer(model, args, collator, every, [], backbone.tokenizer, options, 0, sight=sight)
+        trainer = PreferenceTrainer(model, args, collator, every, [], backbone.tokenizer, options, 0, vision=vision)
         with forward_alone() if kind == "flex" and not machine.cuda else nullcontext():
             trainer.fill_reference(pairs, table, lambda count: None)
             stir(model)
             yield (lambda chosen: _step(kind, trainer, model, chosen)), trainer
-        sight.close()
+        vision.close()
 
 
 def _step(kind: str, trainer: Any, model: Any, chosen: Sequence[int]) -> None:
@@ -74,7 +76,7 @@ def _step(kind: str, trainer: Any, model: Any, chosen: Sequence[int]) -> None:
         if kind == "plain":
             model.eval()
             with torch.no_grad(), model.disable_adapter():
-                found = trainer.answers(model, batch)
+                found = trainer.pair_logps(model, batch)
             batch["reference"] = torch.stack([found.chosen, found.rejected], dim=1)
         model.train()
         loss = trainer.compute_loss(model, batch, num_items_in_batch=len(trainer.collator.pairs))

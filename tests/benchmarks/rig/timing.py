@@ -39,7 +39,7 @@ def measure(
             "texts": source(shape), **tiled,
         }  # fmt: skip
         if kind in ("tree", "flex"):
-            found |= flops(trainer, size) | {"tower_calls": trainer.sight.calls}
+            found |= flops(trainer, size) | {"tower_calls": trainer.vision.calls}
         left = gradients(trainer.model)
         if not left:
             found["forward_alone"] = True
@@ -52,7 +52,7 @@ def many_images(shape: Shape, size: Size, machine: Machine, folder: Path) -> dic
         batches = cut(shape.count, shape.pairs_per_image)
         run(batches[0])
         took = seconds(run, trainer.model, machine, batches)
-        return {"s_per_pair": took / shape.count, "tower_calls": trainer.sight.calls, **machine.memory()}
+        return {"s_per_pair": took / shape.count, "tower_calls": trainer.vision.calls, **machine.memory()}
 
 
 def cut(count: int, batch: int) -> list[range]:
@@ -93,7 +93,7 @@ def _tried(
 
 def flops(trainer: Any, size: Size) -> dict[str, float]:
     """Count what one pass over the pairs needs: linear layers, head, visible attention; once a distinct token."""
-    batch = trainer.collator.batch(trainer.collator.pairs)
+    batch = trainer.collator.make_batch(trainer.collator.pairs)
     used = int((batch["inputs"]["end"] > 0).sum())
     ends = batch["inputs"]["end"]
     seen = int((ends - ends.new_tensor(range(ends.shape[1]))).sum())  # every token is seen by its subtree

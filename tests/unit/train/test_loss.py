@@ -16,7 +16,6 @@ from mmedpo.train.loss import (
     hinge_loss,
     ipo_loss,
     pair_loss,
-    preference_loss,
     robust_loss,
     sigmoid_loss,
     step_share,
@@ -77,9 +76,9 @@ def test_anchor_holds_the_chosen_reward_above_zero() -> None:
     assert loss(anchor=0.7) == pytest.approx(loss() + 0.7 * math.log(1 + math.exp(-1)))
 
 
-def test_kl_adds_how_far_the_policy_strayed() -> None:
-    strayed = replace(POLICY, strayed=t(0.4))
-    found = pair_loss(strayed, REFERENCE, BETA, LossOptions(kl=0.5)).item()
+def test_kl_adds_the_divergence_from_the_reference() -> None:
+    policy = replace(POLICY, kl=t(0.4))
+    found = pair_loss(policy, REFERENCE, BETA, LossOptions(kl=0.5)).item()
     assert found == pytest.approx(loss() + 0.5 * 0.4)
 
 
@@ -93,7 +92,7 @@ def test_a_wider_margin_never_costs_more_up_to_the_target(kind: str) -> None:
     margins = torch.linspace(-1.9, 1.9, 20, dtype=torch.float64)
     policy = PairLogps(margins, torch.zeros_like(margins), torch.ones_like(margins), torch.ones_like(margins))
     zero = PairLogps(torch.zeros_like(margins), torch.zeros_like(margins), policy.chosen_tokens, policy.rejected_tokens)
-    values = preference_loss(policy, zero, 0.25, LossOptions(kind=kind))  # type: ignore[arg-type]
+    values = pair_loss(policy, zero, 0.25, LossOptions(kind=kind))  # type: ignore[arg-type]
     assert (values.diff() < 0).all()
 
 

@@ -36,13 +36,13 @@ def test_the_key_is_what_the_model_is_shown_and_which_model() -> None:
 
 def test_a_sibling_run_computes_no_reference_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    own = PreferenceTrainer.answers
+    own = PreferenceTrainer.pair_logps
 
     def counted(self: PreferenceTrainer, model: torch.nn.Module, batch: dict, **more: bool) -> object:
         asked.append(len(batch["weights"]) if not torch.is_grad_enabled() else 0)
         return own(self, model, batch, **more)
 
-    monkeypatch.setattr(PreferenceTrainer, "answers", counted)
+    monkeypatch.setattr(PreferenceTrainer, "pair_logps", counted)
     pairs, journal = make_pairs(6), Journal(tmp_path / "journal.sqlite")
     for name, rate in (("one", 1e-3), ("other", 1e-2)):
         options = TrainOptions(lora=LoraOptions(r=2, alpha=4), epochs=1, validation=0, learning_rate=rate)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmedpo.train.pair_batches import EncodedPair, EncodedSide
-from mmedpo.train.sampler import PairBatchSampler, StepLayout, in_order
+from mmedpo.train.batches.encoding import EncodedPair, EncodedSide
+from mmedpo.train.batches.sampler import PairBatchSampler, StepLayout, ordered_batches
 
 
 def make_pair(number: int, image: int, length: int = 5, noised: bool = False) -> EncodedPair:
@@ -80,7 +80,7 @@ def test_steps_are_the_same_however_batches_and_processes_share_them(images: lis
 
 @given(st.integers(1, 30), st.integers(1, 4), st.integers(1, 4))
 def test_processes_look_at_every_pair_once_in_equally_many_batches(count: int, batch: int, processes: int) -> None:
-    found = [in_order(count, StepLayout(batch, 1, processes, process)) for process in range(processes)]
+    found = [ordered_batches(count, StepLayout(batch, 1, processes, process)) for process in range(processes)]
     assert sorted(pair for own in found for some in own for pair in some) == list(range(count))
     assert len({len(own) for own in found}) == 1
 

@@ -15,10 +15,17 @@ from hypothesis import strategies as st
 from tiny_models import IMAGE, MODELS, WORDS, Tiny, llava, make_tiny
 from torch.nn.attention.flex_attention import flex_attention
 
+from mmedpo.train.batches.token_tree import TreeSpan, common_prefix, find_spans, grow_tree, pack_rows, pack_trees
+from mmedpo.train.batches.tree_collator import make_position_ids
 from mmedpo.train.logprobs import AnswerPositions, NextTokenLogps, changes_logits, token_logps
-from mmedpo.train.token_tree import common_prefix, grow, pack_trees, share_rows, visibility_mask
-from mmedpo.train.tree_attention import NAME, TreeSpan, register, spans
-from mmedpo.train.tree_batches import attention_mask, block_mask, positions, why_no_trees
+from mmedpo.train.tree_attention import (
+    NAME,
+    attention_mask,
+    block_mask,
+    register_attention,
+    visibility_mask,
+    why_no_trees,
+)
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), min_size=1, max_size=8)
 
@@ -41,12 +48,12 @@ def arrays(sequences: list[list[int]]) -> list[np.ndarray]:
 @given(SEQUENCES)
 def test_every_common_prefix_is_stored_once(sequences: list[list[int]]) -> None:
     prefixes = {tuple(sequence[: stop + 1]) for sequence in sequences for stop in range(len(sequence))}
-    assert len(grow(arrays(sequences))) == len(prefixes)
+    assert len(grow_tree(arrays(sequences))) == len(prefixes)
 
 
 @given(SEQUENCES)
 def test_each_sequence_reads_its_tokens_along_its_path(sequences: list[list[int]]) -> None:
-    tree = grow(arrays(sequences))
+    tree = grow_tree(arrays(sequences))
     for sequence, path in zip(sequences, tree.paths, strict=True):
         assert tree.ids[path].tolist() == sequence
         assert tree.depth[path].tolist() == list(range(len(sequence)))
@@ -54,7 +61,7 @@ def test_each_sequence_reads_its_tokens_along_its_path(sequences: list[list[int]
 
 @given(SEQUENCES)
 def test_a_token_sees_the_tokens_before_it_on_its_path_and_no_other(sequences: list[list[int]]) -> None:
-    tree = grow(arrays(sequences))
+    tree = grow_tree(arrays(sequences))
     seen = visibility_mask(torch.from_numpy(tree.end)[None])[0, 0]
     for path in tree.paths:
         for stop, token in enumerate(path):
@@ -64,13 +71,13 @@ def test_a_token_sees_the_tokens_before_it_on_its_path_and_no_other(sequences: l
 @given(SEQUENCES, st.randoms(use_true_random=False))
 def test_the_tree_does_not_depend_on_the_order_of_sequences(sequences: list[list[int]], random: Any) -> None:
     shuffled = random.sample(sequences, len(sequences))
-    one, other = grow(arrays(sequences)), grow(arrays(shuffled))
+    one, other = grow_tree(arrays(sequences)), grow_tree(arrays(shuffled))
     assert one.ids.tolist() == other.ids.tolist()
     assert one.end.tolist() == other.end.tolist()
 
 
 def test_tokens_compare_as_numbers_and_not_as_bytes() -> None:
-    tree = grow(arrays([[1, 256], [1, 2], [1, 40000]]))
+    tree = grow_tree(arrays([[1, 256], [1, 2], [1, 40000]]))
     assert tree.ids.tolist() == [1, 2, 256, 40000]
 
 
@@ -85,7 +92,7 @@ def test_common_prefix_ends_with_the_shorter_sequence() -> None:
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=20), st.integers(1, 40))
 def test_rows_keep_to_the_budget_unless_one_thing_is_beyond_it(sizes: list[int], budget: int) -> None:
-    rows = share_rows(sizes, budget)
+    rows = pack_rows(sizes, budget)
     assert sorted(index for row in rows for index in row) == list(range(len(sizes)))
     for row in rows:
         assert len(row) == 1 or sum(sizes[index] for index in row) <= budget
@@ -156,8 +163,8 @@ def by_trees(tiny: Tiny, sides: list[Told], budget: int) -> list[torch.Tensor]:
     vision = [tiny.images[image][1] for image in rows.roots]  # type: ignore[index]
     logits = tiny.model(
         input_ids=torch.from_numpy(rows.ids),
-        position_ids=positions(tiny.model, rows, [side.inputs(tiny) for side in sides]),
-        attention_mask=attention_mask(torch.from_numpy(rows.end), tiny.model, spans(rows.end)),
+        position_ids=make_position_ids(tiny.model, rows, [side.inputs(tiny) for side in sides]),
+        attention_mask=attention_mask(torch.from_numpy(rows.end), tiny.model, find_spans(rows.end)),
         **{key: torch.cat([part[key] for part in vision]) for key in vision[0]},
     ).logits
     return [
@@ -169,7 +176,7 @@ def by_trees(tiny: Tiny, sides: list[Told], budget: int) -> list[torch.Tensor]:
 @contextmanager
 def in_parts(model: Any) -> Iterator[None]:
     """Attend to trunks and branches apart."""
-    register()
+    register_attention()
     text = model.config.get_text_config()
     text._attn_implementation = NAME
     yield
@@ -288,7 +295,7 @@ def test_flex_attention_sees_what_the_mask_shows() -> None:
 
 def test_a_trees_trunk_is_what_all_its_sequences_begin_with() -> None:
     rows = pack_trees(arrays([[1, 2, 3], [1, 2, 4, 5], [6, 7], [8]]), ["a", "a", "b", "c"], budget=7)
-    assert spans(rows.end) == [[TreeSpan(0, 2, 5), TreeSpan(5, 7, 7)], [TreeSpan(0, 1, 7)]]
+    assert find_spans(rows.end) == [[TreeSpan(0, 2, 5), TreeSpan(5, 7, 7)], [TreeSpan(0, 1, 7)]]
 
 
 # --- answers -----------------------------------------------------------------------------------------------------
@@ -296,9 +303,9 @@ def test_a_trees_trunk_is_what_all_its_sequences_begin_with() -> None:
 
 def test_log_probabilities_of_next_tokens_are_those_of_log_softmax_with_their_gradients() -> None:
     logits = torch.randn(5, 11, dtype=torch.float64, requires_grad=True)
-    spot, target = torch.tensor([0, 0, 3, 3, 3, 4]), torch.tensor([1, 10, 2, 2, 0, 5])
-    assert torch.allclose(NextTokenLogps.apply(logits, spot, target), logits.log_softmax(1)[spot, target])
-    assert torch.autograd.gradcheck(lambda x: NextTokenLogps.apply(x, spot, target), logits)
+    index, target = torch.tensor([0, 0, 3, 3, 3, 4]), torch.tensor([1, 10, 2, 2, 0, 5])
+    assert torch.allclose(NextTokenLogps.apply(logits, index, target), logits.log_softmax(1)[index, target])
+    assert torch.autograd.gradcheck(lambda x: NextTokenLogps.apply(x, index, target), logits)
 
 
 @pytest.mark.parametrize("chunk", [1, 3 * 40, 2**26], ids=["one at a time", "three", "at once"])
@@ -310,10 +317,15 @@ def test_the_head_in_parts_is_the_head_at_once(monkeypatch: pytest.MonkeyPatch, 
         "input_ids": ids,
         "pixel_values": torch.cat([tiny.images[number][1]["pixel_values"] for number in (0, 1)]),
     }
-    asked = AnswerPositions(*(torch.tensor(x) for x in ([0, 0, 1, 1], [5, 6, 5, 7], [0, 1, 1, 2, 3], [8, 9, 4, 6, 3])))
-    plain = tiny.model(**inputs).logits.log_softmax(-1)[asked.rows[asked.spot], asked.columns[asked.spot], asked.target]
+    positions = AnswerPositions(
+        rows=torch.tensor([0, 0, 1, 1]),
+        columns=torch.tensor([5, 6, 5, 7]),
+        index=torch.tensor([0, 1, 1, 2, 3]),
+        target=torch.tensor([8, 9, 4, 6, 3]),
+    )
+    plain = positions.gather(tiny.model(**inputs).logits.log_softmax(-1))[positions.index, positions.target]
     grads = []
-    for logps in (plain, token_logps(tiny.model, inputs, asked, tiny.model.get_output_embeddings())):
+    for logps in (plain, token_logps(tiny.model, inputs, positions, tiny.model.get_output_embeddings())):
         assert torch.allclose(logps, plain, atol=1e-12)
         tiny.model.zero_grad()
         (logps * torch.arange(1, 6)).sum().backward()
@@ -321,13 +333,13 @@ def test_the_head_in_parts_is_the_head_at_once(monkeypatch: pytest.MonkeyPatch, 
     trained = [name for name in grads[0] if "vision" not in name]
     assert max(apart(grads[1][name], grads[0][name]) for name in trained) < 1e-10
     other = torch.randn(4, len(tiny.model.get_output_embeddings().weight), dtype=torch.float64)
-    told = token_logps(tiny.model, inputs, asked, tiny.model.get_output_embeddings(), beside=other)
-    own = tiny.model(**inputs).logits[asked.rows, asked.columns].log_softmax(-1)
+    found = token_logps(tiny.model, inputs, positions, tiny.model.get_output_embeddings(), reference_logits=other)
+    own = positions.gather(tiny.model(**inputs).logits).log_softmax(-1)
     wanted = torch.nn.functional.kl_div(other.log_softmax(-1), own, log_target=True, reduction="none").sum(-1)
-    assert torch.allclose(told, torch.stack([plain, wanted[asked.spot]], dim=1), atol=1e-12)
+    assert torch.allclose(found, torch.stack([plain, wanted[positions.index]], dim=1), atol=1e-12)
     one, two = (
         torch.autograd.grad(value.sum(), tiny.model.get_output_embeddings().weight)[0]
-        for value in (told[:, 1], wanted[asked.spot])
+        for value in (found[:, 1], wanted[positions.index])
     )
     assert apart(one, two) < 1e-10
 
@@ -365,13 +377,13 @@ def test_a_sliding_window_is_a_reason_once_a_sequence_is_longer() -> None:
 def test_gemma_3_is_no_candidate_whoever_calls_it_causal() -> None:
     from transformers import Gemma3TextConfig
 
-    from mmedpo.train.tree_batches import sliding_window
+    from mmedpo.train.tree_attention import sliding_window
 
     assert sliding_window(Gemma3TextConfig(num_hidden_layers=6, sliding_window=64)) == 64
 
 
 def test_a_recurrent_layer_is_a_reason() -> None:
-    from mmedpo.train.tree_batches import sliding_window
+    from mmedpo.train.tree_attention import sliding_window
 
     class Text:
         layer_types = ("linear_attention", "full_attention")

@@ -22,11 +22,15 @@ from mmedpo.events import StageFinished, TrainingLogged
 from mmedpo.models.adapters import load_adapter
 from mmedpo.recipe.train_options import NO_SAY, LoraOptions, LossOptions, ProjectorOptions, TrainOptions, refusal
 from mmedpo.registry.contracts import Setting
-from mmedpo.train.fit import train_adapter, trl_arguments
+from mmedpo.train.batches.encoding import EncodedPair, PixelCache, encode_pair
+from mmedpo.train.batches.held_out import hold_out
+from mmedpo.train.batches.pair_collator import PairCollator
+from mmedpo.train.fit import train_adapter
 from mmedpo.train.lora import attach_adapter, save_adapter
-from mmedpo.train.pair_batches import EncodedPair, PairCollator, PixelCache, encode_pair, hold_out
+from mmedpo.train.tensor_store import TensorStore
 from mmedpo.train.trainer import PreferenceTrainer
-from mmedpo.train.vision_cache import TensorStore, VisionCache
+from mmedpo.train.trl_arguments import trl_arguments
+from mmedpo.train.vision_cache import VisionCache
 
 LORA = LoraOptions(r=4, alpha=8)
 PLAIN_SGD = {"optim": "sgd", "max_grad_norm": 0.0}  # so that a step's change is the gradient of its loss
@@ -239,7 +243,7 @@ def test_an_image_pair_learns_from_the_image_alone(tmp_path: Path) -> None:
 # --- the KL term -------------------------------------------------------------------------------------------------
 
 
-def straying(base: Path, start: Path | None, adapter: Path, pair: EncodedPair, backbone: Any) -> float:
+def divergence(base: Path, start: Path | None, adapter: Path, pair: EncodedPair, backbone: Any) -> float:
     """Compute KL(policy || start), a mean over the chosen answer's tokens, with stock transformers and stock PEFT."""
     from peft import PeftModel
     from transformers import LlavaForConditionalGeneration
@@ -264,16 +268,16 @@ def test_kl_is_the_divergence_from_the_starting_policy_over_the_chosen_answers_t
     options = TrainOptions(lora=LORA, loss=LossOptions(kl=1.0), projector=ProjectorOptions())
     with open_trainer(tmp_path, backbone, pairs, options) as trainer:
         batch = trainer._prepare_inputs(trainer.collator([{"pair": index} for index in range(6)]))
-        assert trainer.answers(trainer.model, batch, strayed=True).strayed.abs().max() < 1e-6
+        assert trainer.pair_logps(trainer.model, batch, with_kl=True).kl.abs().max() < 1e-6
         stir(trainer.model)
         before = {name: weight.clone() for name, weight in trainer.model.named_parameters()}
-        found = trainer.answers(trainer.model, batch, strayed=True)
+        found = trainer.pair_logps(trainer.model, batch, with_kl=True)
         assert all(torch.equal(weight, before[name]) for name, weight in trainer.model.named_parameters())
         save_adapter(trainer.model, tmp_path / "stirred")
         encoded = trainer.collator.pairs
     start = sft if goes_on else None
-    wanted = [straying(tmp_path / "base", start, tmp_path / "stirred", pair, backbone) for pair in encoded]
-    assert found.strayed.tolist() == pytest.approx(wanted, rel=1e-4)
+    wanted = [divergence(tmp_path / "base", start, tmp_path / "stirred", pair, backbone) for pair in encoded]
+    assert found.kl.tolist() == pytest.approx(wanted, rel=1e-4)
     assert min(wanted) > 0.01
 
 
@@ -282,14 +286,14 @@ def test_kl_is_from_the_projector_that_training_began_with_where_image_features_
     with open_trainer(tmp_path, make_backbone(), make_pairs(6), options) as trainer:
         batch = trainer._prepare_inputs(trainer.collator([{"pair": index} for index in range(6)]))
         stir(trainer.model)
-        looking = trainer.answers(trainer.model, batch, strayed=True).strayed
-        shelf = TensorStore(tmp_path / "vision.bin", 2**20)
-        trainer.sight = VisionCache(
-            trainer.collator.backbone, trainer.collator.pixels, shelf, ["model.multi_modal_projector"]
+        from_pixels = trainer.pair_logps(trainer.model, batch, with_kl=True).kl
+        store = TensorStore(tmp_path / "vision.bin", 2**20)
+        trainer.vision = VisionCache(
+            trainer.collator.backbone, trainer.collator.pixels, store, ["model.multi_modal_projector"]
         )
-        kept = trainer.answers(trainer.model, batch, strayed=True).strayed
-    assert len(shelf)
-    torch.testing.assert_close(kept, looking, rtol=1e-4, atol=1e-6)
+        kept = trainer.pair_logps(trainer.model, batch, with_kl=True).kl
+    assert len(store)
+    torch.testing.assert_close(kept, from_pixels, rtol=1e-4, atol=1e-6)
 
 
 def test_kl_trains_alike_on_trees_and_on_plain_pairs_and_holds_back(tmp_path: Path) -> None:
@@ -308,7 +312,7 @@ def test_kl_is_refused_where_no_process_holds_the_whole_adapter(tmp_path: Path) 
     with open_trainer(tmp_path, make_backbone(), make_pairs(2), options) as trainer:
         trainer.is_fsdp_enabled = True
         with pytest.raises(RecipeError, match=r"train\.loss\.kl .* FSDP"):
-            trainer._trained_weights()
+            trainer._copy_reference_weights()
 
 
 # --- the adapter -------------------------------------------------------------------------------------------------
@@ -567,7 +571,7 @@ def test_running_out_of_memory_says_what_to_lower(
     def full(*args: Any, **kwargs: Any) -> None:
         raise error
 
-    monkeypatch.setattr(PreferenceTrainer, "answers", full)
+    monkeypatch.setattr(PreferenceTrainer, "pair_logps", full)
     with pytest.raises(RecipeError, match=r"out of memory .* train.batch_size \(now 4.*gradient_checkpointing"):
         fit(tmp_path, make_pairs(3))
 

@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 from tiny_llava import adapter_bytes
 
-from mmedpo.train.resume import drop_old, find_newest, seal_checkpoint
+from mmedpo.train.resume import delete_old, find_newest, seal_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -95,5 +95,5 @@ def test_two_complete_checkpoints_are_kept_and_one_being_written_is_not_touched(
     for step in (2, 4, 10):
         make_checkpoint(tmp_path, step)
     make_checkpoint(tmp_path, 12, complete=False)
-    drop_old(tmp_path)
+    delete_old(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-12", "checkpoint-4"]

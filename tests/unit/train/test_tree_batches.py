@@ -14,10 +14,11 @@ from tiny_llava import make_backbone, make_model, make_pairs
 import mmedpo.train.tree_attention
 from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
 from mmedpo.registry.contracts import Setting
+from mmedpo.train.batches.encoding import PixelCache, encode_pair
+from mmedpo.train.batches.pair_collator import PairCollator
+from mmedpo.train.batches.tree_collator import TreeCollator
 from mmedpo.train.fit import train_adapter
 from mmedpo.train.malloc import keep_memory
-from mmedpo.train.pair_batches import PairCollator, PixelCache, encode_pair
-from mmedpo.train.tree_batches import TreeCollator
 from mmedpo.train.vision_cache import VisionCache
 
 LORA = LoraOptions(r=4, alpha=8)
@@ -49,7 +50,7 @@ def weights(folder: Path) -> torch.Tensor:
 
 
 @pytest.fixture
-def looked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def tower_images(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count the images that vision towers see."""
     from transformers import CLIPVisionModel
 
@@ -93,21 +94,21 @@ def test_a_step_on_trees_is_a_step_on_pairs(tmp_path: Path, options: dict[str, A
 @pytest.mark.parametrize("packing", ["tree", "pairs"])
 @pytest.mark.parametrize("projector", [None, ProjectorOptions()], ids=["frozen", "projector trains"])
 def test_the_tower_looks_at_each_distinct_image_once(
-    tmp_path: Path, looked: list[int], packing: str, projector: ProjectorOptions | None
+    tmp_path: Path, tower_images: list[int], packing: str, projector: ProjectorOptions | None
 ) -> None:
     fit(tmp_path, epochs=3, batch_size=4, packing=packing, projector=projector)
-    assert sum(looked) == 10  # 6 images, and 4 noised ones
+    assert sum(tower_images) == 10  # 6 images, and 4 noised ones
 
 
-def test_without_memory_for_features_it_looks_each_time(tmp_path: Path, looked: list[int]) -> None:
+def test_without_memory_for_features_it_looks_each_time(tmp_path: Path, tower_images: list[int]) -> None:
     fit(tmp_path, epochs=3, batch_size=4, packing="pairs", vision_memory=0)
-    assert sum(looked) == (3 + 1) * 24  # each side, in three epochs and for the reference
+    assert sum(tower_images) == (3 + 1) * 24  # each side, in three epochs and for the reference
 
 
 def test_attention_leaves_out_what_no_token_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts: list[int] = []
-    own = mmedpo.train.tree_attention._tree
-    monkeypatch.setattr(mmedpo.train.tree_attention, "_tree", lambda *args: parts.append(1) or own(*args))
+    own = mmedpo.train.tree_attention._attend_tree
+    monkeypatch.setattr(mmedpo.train.tree_attention, "_attend_tree", lambda *args: parts.append(1) or own(*args))
     backbone = make_backbone()
     fit(tmp_path, backbone)
     assert parts
@@ -117,8 +118,8 @@ def test_attention_leaves_out_what_no_token_sees(tmp_path: Path, monkeypatch: py
 def test_a_batch_of_trees_has_each_shared_token_once() -> None:
     backbone, pixels = make_backbone(), PixelCache(make_backbone())
     pairs = [encode_pair(weighted, backbone, pixels) for weighted in make_pairs(2, same_image=True)]
-    batch = TreeCollator(backbone, pairs, pixels, {}, 400).batch(pairs)
-    plain = PairCollator(backbone, pairs, pixels, {}).batch(pairs)
+    batch = TreeCollator(backbone, pairs, pixels, {}, 400).make_batch(pairs)
+    plain = PairCollator(backbone, pairs, pixels, {}).make_batch(pairs)
     assert batch["inputs"]["input_ids"].shape[0] == 1
     assert (batch["inputs"]["input_ids"] == 3).sum() == 4  # one image
     assert (plain["inputs"]["input_ids"] == 3).sum() == 16
@@ -142,7 +143,7 @@ def test_a_model_that_takes_no_features_is_trained_on_pixels_and_one_line_says_w
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "mmedpo.train.vision_cache.why_not", lambda model, projectors: "it takes no ready image features"
+        "mmedpo.train.vision_cache.why_no_features", lambda model, projectors: "it takes no ready image features"
     )
     fit(tmp_path / "pixels")
     assert capsys.readouterr().err == (
@@ -160,7 +161,7 @@ def test_validation_and_every_epoch_work_on_trees(tmp_path: Path) -> None:
     assert sum(entry["pairs"] for entry in result["history"]) == 2 * result["counts"]["trained"]
 
 
-def test_a_sight_without_a_shelf_says_so() -> None:
+def test_a_vision_cache_without_memory_says_so() -> None:
     assert VisionCache(make_backbone(), PixelCache(make_backbone()), None, []).why_not == "train.vision_memory is 0"
 
 

@@ -13,8 +13,9 @@ import torch
 from tiny_models import IMAGE, MODELS, Tiny, make_tiny
 
 from mmedpo.registry.contracts import LiveBackbone
-from mmedpo.train.pair_batches import EncodedSide
-from mmedpo.train.vision_cache import TensorStore, VisionCache, why_not
+from mmedpo.train.batches.encoding import EncodedSide
+from mmedpo.train.tensor_store import TensorStore
+from mmedpo.train.vision_cache import VisionCache, why_no_features
 
 PROJECTORS = {
     "llava-mistral": "model.multi_modal_projector",
@@ -40,10 +41,10 @@ def frozen(name: str, *trained: str) -> Tiny:
     return tiny
 
 
-def make_sight(tiny: Tiny, shelf: TensorStore | None, projectors: Sequence[str] = ()) -> VisionCache:
+def make_cache(tiny: Tiny, store: TensorStore | None, projectors: Sequence[str] = ()) -> VisionCache:
     backbone = SimpleNamespace(collate=lambda encodings: LiveBackbone.collate(None, encodings))  # type: ignore[arg-type]
     pixels = SimpleNamespace(of=lambda side: tiny.images[int(side.image)][1])
-    return VisionCache(backbone, pixels, shelf, projectors)  # type: ignore[arg-type]
+    return VisionCache(backbone, pixels, store, projectors)  # type: ignore[arg-type]
 
 
 def side(number: int) -> EncodedSide:
@@ -71,47 +72,50 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
 def test_kept_features_give_the_gradients_of_pixels(tmp_path: Path, name: str, trains: bool) -> None:
     projector = [PROJECTORS[name]] if trains else []
     tiny = frozen(name, *projector)
-    shelf = TensorStore(tmp_path / "features.bin", 2**20)
-    sight, plain = make_sight(tiny, shelf, projector), make_sight(tiny, None)
+    store = TensorStore(tmp_path / "features.bin", 2**20)
+    cache, plain = make_cache(tiny, store, projector), make_cache(tiny, None)
     for number in (0, 1, 0, 1):
-        kept = gradients(tiny, sight.inputs(tiny.model, [side(number)]), number)
-        assert not sight.why_not
-        assert_equal(kept, gradients(tiny, plain.inputs(tiny.model, [side(number)]), number))
+        kept = gradients(tiny, cache.forward_inputs(tiny.model, [side(number)]), number)
+        assert not cache.why_not
+        assert_equal(kept, gradients(tiny, plain.forward_inputs(tiny.model, [side(number)]), number))
         assert any("merger" in key or "connector" in key or "projector" in key for key in kept) == trains
-    assert sight.calls == 2
+    assert cache.calls == 2
     assert plain.calls == 4
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_features_of_several_images_stand_in_the_order_asked(tmp_path: Path, name: str) -> None:
     tiny = frozen(name)
-    sight, plain = make_sight(tiny, TensorStore(tmp_path / "f.bin", 2**20)), make_sight(tiny, None)
+    cache, plain = make_cache(tiny, TensorStore(tmp_path / "f.bin", 2**20)), make_cache(tiny, None)
     rows = [[*tiny.images[number][0]] for number in (2, 0, 2)]
     ids = torch.tensor([[token for row in rows for token in row]])
     positions = torch.arange(ids.shape[1])[None]
     seen = [
-        tiny.model(input_ids=ids, position_ids=positions, **made.inputs(tiny.model, [side(2), side(0), side(2)])).logits
-        for made in (sight, plain)
+        tiny.model(
+            input_ids=ids, position_ids=positions, **made.forward_inputs(tiny.model, [side(2), side(0), side(2)])
+        ).logits
+        for made in (cache, plain)
     ]
     assert torch.allclose(*seen, atol=1e-9)
-    assert sight.calls == 2
+    assert cache.calls == 2
 
 
 def test_another_process_finds_what_was_kept(tmp_path: Path) -> None:
     tiny = frozen("llava-mistral")
-    first = make_sight(tiny, TensorStore(tmp_path / "f.bin", 2**20))
-    want = first.inputs(tiny.model, [side(1)])["mm_encoder_outputs"]["image"].pooler_output[0]
-    again = make_sight(tiny, TensorStore(tmp_path / "f.bin", 2**20))
-    assert torch.equal(again.inputs(tiny.model, [side(1)])["mm_encoder_outputs"]["image"].pooler_output[0], want)
+    first = make_cache(tiny, TensorStore(tmp_path / "f.bin", 2**20))
+    kept = first.forward_inputs(tiny.model, [side(1)])["mm_encoder_outputs"]["image"].pooler_output[0]
+    again = make_cache(tiny, TensorStore(tmp_path / "f.bin", 2**20))
+    found = again.forward_inputs(tiny.model, [side(1)])["mm_encoder_outputs"]["image"].pooler_output[0]
+    assert torch.equal(found, kept)
     assert again.calls == 0
 
 
 def test_a_model_without_room_for_ready_features_gets_pixels_and_a_reason(tmp_path: Path) -> None:
     tiny = frozen("llava-mistral", "model.vision_tower")
-    sight = make_sight(tiny, TensorStore(tmp_path / "f.bin", 2**20))
-    assert set(sight.inputs(tiny.model, [side(0)])) == {"pixel_values"}
-    assert sight.why_not.startswith("its vision tower trains (model.vision_tower.")
-    assert "takes no ready image features" in why_not(torch.nn.Linear(1, 1), [])
+    cache = make_cache(tiny, TensorStore(tmp_path / "f.bin", 2**20))
+    assert set(cache.forward_inputs(tiny.model, [side(0)])) == {"pixel_values"}
+    assert cache.why_not.startswith("its vision tower trains (model.vision_tower.")
+    assert "takes no ready image features" in why_no_features(torch.nn.Linear(1, 1), [])
 
 
 def test_a_projector_whose_output_is_changed_further_is_a_reason(tmp_path: Path) -> None:
@@ -125,57 +129,6 @@ def test_a_projector_whose_output_is_changed_further_is_a_reason(tmp_path: Path)
         return output
 
     tiny.model.model.get_image_features = doubled
-    sight = make_sight(tiny, TensorStore(tmp_path / "f.bin", 2**20), [name])
-    assert set(sight.inputs(tiny.model, [side(0)])) == {"pixel_values"}
-    assert "changed further" in sight.why_not
-
-
-# --- the shelf ---------------------------------------------------------------------------------------------------
-
-
-def test_memory_is_bounded_and_the_file_has_the_rest(tmp_path: Path) -> None:
-    shelf = TensorStore(tmp_path / "f.bin", 3 * 400)
-    made = {str(number): torch.full((100,), float(number)) for number in range(20)}
-    for key, value in made.items():
-        shelf[key] = {"x": value}
-    assert shelf._bytes <= 3 * 400
-    for key in [*made, *reversed(made)]:
-        assert torch.equal(shelf[key]["x"], made[key])
-        assert shelf._bytes <= 3 * 400
-        assert shelf._bytes == sum(record["x"].nbytes for record in shelf._held.values())
-
-
-def test_any_dtype_comes_back_bit_for_bit(tmp_path: Path) -> None:
-    shelf = TensorStore(tmp_path / "f.bin", 0)
-    record = {"a": torch.randn(3, 4).bfloat16(), "b": torch.arange(4), "c": torch.randn(2, dtype=torch.float64)}
-    shelf["one"], shelf["two"] = record, {"d": torch.zeros(1)}
-    assert all(torch.equal(shelf["one"][name], value) for name, value in record.items())
-
-
-@pytest.mark.parametrize("cut", [1, 40, 150])
-def test_a_file_cut_short_is_used_up_to_its_last_whole_entry(tmp_path: Path, cut: int) -> None:
-    shelf = TensorStore(tmp_path / "f.bin", 0)
-    for number in range(3):
-        shelf[str(number)] = {"x": torch.full((8,), float(number))}
-    shelf.close()
-    data = (tmp_path / "f.bin").read_bytes()
-    (tmp_path / "f.bin").write_bytes(data[:-cut])
-    again = TensorStore(tmp_path / "f.bin", 0)
-    assert "2" not in again
-    again["3"] = {"x": torch.full((8,), 3.0)}
-    for key in [key for key in ("0", "1", "3") if key in again]:
-        assert torch.equal(again[key]["x"], torch.full((8,), float(key)))
-    assert len(TensorStore(tmp_path / "f.bin", 0)) == len(again)
-
-
-def test_an_index_cut_short_forgets_its_last_entry(tmp_path: Path) -> None:
-    shelf = TensorStore(tmp_path / "f.bin", 0)
-    for number in range(2):
-        shelf[str(number)] = {"x": torch.full((8,), float(number))}
-    index = tmp_path / "f.jsonl"
-    index.write_text(index.read_text()[:-3])
-    again = TensorStore(tmp_path / "f.bin", 0)
-    assert "0" in again
-    assert "1" not in again
-    again["1"] = {"x": torch.ones(8)}
-    assert torch.equal(TensorStore(tmp_path / "f.bin", 0)["1"]["x"], torch.ones(8))
+    cache = make_cache(tiny, TensorStore(tmp_path / "f.bin", 2**20), [name])
+    assert set(cache.forward_inputs(tiny.model, [side(0)])) == {"pixel_values"}
+    assert "changed further" in cache.why_not

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from mmedpo.core.records import seed_for
-from mmedpo.train.pair_batches import EncodedPair, EncodedSide
-from mmedpo.train.token_tree import common_prefix
+from mmedpo.train.batches.encoding import EncodedPair, EncodedSide
+from mmedpo.train.batches.token_tree import common_prefix
 
 WINDOW = 16  # steps among which tokens are balanced; what comes together is otherwise left to chance
 
@@ -27,7 +27,7 @@ class PairBin:
 
 @dataclass(frozen=True)
 class StepLayout:
-    """Who works on a step: so many processes, each on so many batches of at most so many pairs."""
+    """How a step is shared: so many processes, each with so many batches of at most so many pairs."""
 
     batch: int
     accumulate: int = 1
@@ -49,12 +49,12 @@ class PairBatchSampler(torch.utils.data.Sampler[list[int]]):
     batches as the others; one for which no pair is left gets an empty one.
     """
 
-    def __init__(self, pairs: Sequence[EncodedPair], shared: StepLayout, seed: int, per_image: int = 0) -> None:
-        self.shared, self.step, self.seed, self.epoch = shared, shared.step, seed, 0
-        self._most = min(self.step, per_image or self.step)
-        self._groups = _groups(pairs)
-        self._group = {pair: number for number, group in enumerate(self._groups) for pair in group}
-        self._shared, self._own = _costs(pairs, self._groups)
+    def __init__(self, pairs: Sequence[EncodedPair], layout: StepLayout, seed: int, per_image: int = 0) -> None:
+        self.layout, self.step, self.seed, self.epoch = layout, layout.step, seed, 0
+        self._per_image = min(self.step, per_image or self.step)
+        self._groups = _group_by_image(pairs)
+        self._group_of = {pair: number for number, group in enumerate(self._groups) for pair in group}
+        self._prefix, self._own = _count_tokens(pairs, self._groups)
         self._count = len(pairs)
 
     def set_epoch(self, epoch: int) -> None:
@@ -64,67 +64,67 @@ class PairBatchSampler(torch.utils.data.Sampler[list[int]]):
     def __len__(self) -> int:
         """Count the batches of an epoch for this process."""
         full, rest = divmod(self._count, self.step)
-        return full * self.shared.accumulate + -(-rest // (self.shared.batch * self.shared.processes))
+        return full * self.layout.accumulate + -(-rest // (self.layout.batch * self.layout.processes))
 
     def __iter__(self) -> Iterator[list[int]]:
-        draw = np.random.default_rng(seed_for(self.seed, "order", self.epoch))
-        for step in self._steps(draw):
-            batches = self._batches(step)
-            yield from batches[self.shared.process :: self.shared.processes]
+        generator = np.random.default_rng(seed_for(self.seed, "order", self.epoch))
+        for step in self._cut_steps(generator):
+            batches = self._cut_batches(step)
+            yield from batches[self.layout.process :: self.layout.processes]
 
-    def _steps(self, draw: np.random.Generator) -> Iterator[list[int]]:
-        if self._most == 1:
-            order = draw.permutation(self._count).tolist()
+    def _cut_steps(self, generator: np.random.Generator) -> Iterator[list[int]]:
+        if self._per_image == 1:
+            order = generator.permutation(self._count).tolist()
             yield from (order[start : start + self.step] for start in range(0, self._count, self.step))
             return
-        pieces = self._pieces(draw)
-        mixed = [pieces[index] for index in draw.permutation(len(pieces))]
-        for window in _windows(mixed, WINDOW * self.step):
-            steps = self._filled(window, self.step)
+        pieces = self._cut_pieces(generator)
+        shuffled = [pieces[index] for index in generator.permutation(len(pieces))]
+        for window in _cut_windows(shuffled, WINDOW * self.step):
+            steps = self._fill_bins(window, self.step)
             full = sum(map(len, window)) // self.step  # one that is not is the epoch's last
-            yield from (steps[index] for index in [*draw.permutation(full), *range(full, len(steps))])
+            yield from (steps[index] for index in [*generator.permutation(full), *range(full, len(steps))])
 
-    def _pieces(self, draw: np.random.Generator) -> list[list[int]]:
+    def _cut_pieces(self, generator: np.random.Generator) -> list[list[int]]:
         """Cut each group, in random order, into pieces that may stay together."""
         pieces = []
         for group in self._groups:
-            mixed = [group[index] for index in draw.permutation(len(group))]
-            count = -(-len(mixed) // self._most)
-            pieces += [part.tolist() for part in np.array_split(np.array(mixed), count)]
+            shuffled = [group[index] for index in generator.permutation(len(group))]
+            count = -(-len(shuffled) // self._per_image)
+            pieces += [part.tolist() for part in np.array_split(np.array(shuffled), count)]
         return pieces
 
-    def _batches(self, step: Sequence[int]) -> list[list[int]]:
+    def _cut_batches(self, step: Sequence[int]) -> list[list[int]]:
         """Put the pairs of one image that meet in a step into as few of its batches as can be."""
-        met: dict[int, list[int]] = {}
+        of_group: dict[int, list[int]] = {}
         for pair in step:
-            met.setdefault(self._group[pair], []).append(pair)
-        batches = self._filled(list(met.values()), self.shared.batch)
-        return batches + [[] for _ in range(-len(batches) % self.shared.processes)]
+            of_group.setdefault(self._group_of[pair], []).append(pair)
+        batches = self._fill_bins(list(of_group.values()), self.layout.batch)
+        return batches + [[] for _ in range(-len(batches) % self.layout.processes)]
 
-    def _filled(self, pieces: Sequence[list[int]], size: int) -> list[list[int]]:
+    def _fill_bins(self, pieces: Sequence[list[int]], size: int) -> list[list[int]]:
         """Fill bins of `size` pairs with pieces, the longest first, each where the fewest tokens are and room is."""
         count = sum(map(len, pieces))
         bins = [PairBin(min(size, count - start)) for start in range(0, count, size)]
-        for piece in sorted(pieces, key=lambda piece: (-len(piece), -self._tokens(piece))):
+        for piece in sorted(pieces, key=lambda piece: (-len(piece), -self._estimate_tokens(piece))):
             while piece:  # where no bin has room for all of it, it is split
                 fits = [bin for bin in bins if bin.room >= len(piece)]
                 chosen = min(fits, key=lambda bin: bin.tokens) if fits else max(bins, key=lambda bin: bin.room)
                 part, piece = piece[: chosen.room], piece[chosen.room :]
                 chosen.pairs += part
                 chosen.room -= len(part)
-                chosen.tokens += self._tokens(part)
+                chosen.tokens += self._estimate_tokens(part)
         return [bin.pairs for bin in bins]
 
-    def _tokens(self, piece: Sequence[int]) -> int:
+    def _estimate_tokens(self, piece: Sequence[int]) -> int:
         """Estimate the tokens of a tree of these pairs."""
-        return int(self._shared[piece[0]] + sum(self._own[pair] for pair in piece)) if piece else 0
+        return int(self._prefix[piece[0]] + sum(self._own[pair] for pair in piece)) if piece else 0
 
 
-def in_order(count: int, shared: StepLayout) -> list[list[int]]:
-    """Cut pairs that are only looked at into one process's batches, as many as every other process has."""
-    batches = [list(range(start, min(start + shared.batch, count))) for start in range(0, count, shared.batch)]
-    batches += [[] for _ in range(-len(batches) % shared.processes)]
-    return batches[shared.process :: shared.processes]
+def ordered_batches(count: int, layout: StepLayout) -> list[list[int]]:
+    """Cut pairs that are only measured into one process's batches, as many as every other process has."""
+    batches = [list(range(start, min(start + layout.batch, count))) for start in range(0, count, layout.batch)]
+    batches += [[] for _ in range(-len(batches) % layout.processes)]
+    return batches[layout.process :: layout.processes]
 
 
 class EpochDataLoader(torch.utils.data.DataLoader[Any]):
@@ -136,7 +136,7 @@ class EpochDataLoader(torch.utils.data.DataLoader[Any]):
             self.batch_sampler.set_epoch(epoch)
 
 
-def _windows(pieces: Sequence[list[int]], size: int) -> Iterator[list[list[int]]]:
+def _cut_windows(pieces: Sequence[list[int]], size: int) -> Iterator[list[list[int]]]:
     """Cut a list of pieces into parts of `size` pairs each, splitting pieces where need be."""
     part: list[list[int]] = []
     room = size
@@ -151,26 +151,26 @@ def _windows(pieces: Sequence[list[int]], size: int) -> Iterator[list[list[int]]
         yield part
 
 
-def _groups(pairs: Sequence[EncodedPair]) -> list[list[int]]:
+def _group_by_image(pairs: Sequence[EncodedPair]) -> list[list[int]]:
     groups: dict[str, list[int]] = {}
     for index, pair in enumerate(pairs):
         groups.setdefault(pair.chosen.image, []).append(index)
     return list(groups.values())
 
 
-def _costs(pairs: Sequence[EncodedPair], groups: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+def _count_tokens(pairs: Sequence[EncodedPair], groups: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     """Return of each pair the tokens that its group shares, and those that it adds."""
-    shared, own = np.zeros(len(pairs)), np.zeros(len(pairs))
+    prefix_tokens, own = np.zeros(len(pairs)), np.zeros(len(pairs))
     for group in groups:
         image, first = pairs[group[0]].chosen.image, pairs[group[0]].chosen.ids
         sides = {index: [pairs[index].chosen, pairs[index].rejected] for index in group}
-        here = [side.ids for both in sides.values() for side in both if side.image == image]
-        prefix = min(common_prefix(first, ids) for ids in here)
+        of_image = [side.ids for both in sides.values() for side in both if side.image == image]
+        prefix = min(common_prefix(first, ids) for ids in of_image)
         for index, both in sides.items():
-            shared[index] = prefix
-            own[index] = sum(_added(side, image, prefix) for side in both)
-    return shared, own
+            prefix_tokens[index] = prefix
+            own[index] = sum(_own_tokens(side, image, prefix) for side in both)
+    return prefix_tokens, own
 
 
-def _added(side: EncodedSide, image: str, prefix: int) -> int:
+def _own_tokens(side: EncodedSide, image: str, prefix: int) -> int:
     return len(side.ids) - prefix if side.image == image else len(side.ids)

@@ -12,8 +12,6 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class TokenTree:
         return len(self.ids)
 
 
-def grow(sequences: Sequence[np.ndarray]) -> TokenTree:
+def grow_tree(sequences: Sequence[np.ndarray]) -> TokenTree:
     """Merge sequences of non-negative integers (tokens,), none of them empty; equal ones have one path."""
     # In lexical order, what a sequence shares with any earlier one it shares with the one before it: new tokens can
     # only hang from that one's path, and appending them writes the trie in preorder.
@@ -37,16 +35,16 @@ def grow(sequences: Sequence[np.ndarray]) -> TokenTree:
     paths: dict[int, np.ndarray] = {}
     ids, depth = [], []
     end = np.zeros(sum(map(len, sequences)), dtype=np.int64)
-    size, path, before = 0, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    size, path, previous = 0, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     for index in order:
         sequence = sequences[index]
-        shared = common_prefix(before, sequence)
+        shared = common_prefix(previous, sequence)
         end[path[shared:]] = size
         fresh = len(sequence) - shared
         path = np.concatenate([path[:shared], np.arange(size, size + fresh)])
         ids.append(sequence[shared:])
         depth.append(np.arange(shared, len(sequence)))
-        paths[index], before, size = path, sequence, size + fresh
+        paths[index], previous, size = path, sequence, size + fresh
     end[path] = size
     tokens = np.concatenate(ids).astype(np.int64)
     return TokenTree(tokens, np.concatenate(depth), end[:size], tuple(paths[index] for index in range(len(sequences))))
@@ -59,8 +57,8 @@ def common_prefix(one: np.ndarray, other: np.ndarray) -> int:
     return int(differ.argmax()) if differ.any() else length
 
 
-def share_rows(sizes: Sequence[int], budget: int) -> list[list[int]]:
-    """Put things of these sizes into rows of at most `budget`, the largest first; one beyond it has its own row."""
+def pack_rows(sizes: Sequence[int], budget: int) -> list[list[int]]:
+    """Put trees of these sizes into rows of at most `budget`, the largest first; one beyond it has its own row."""
     rows: list[list[int]] = []
     room: list[int] = []
     for index in sorted(range(len(sizes)), key=lambda index: (-sizes[index], index)):
@@ -72,13 +70,6 @@ def share_rows(sizes: Sequence[int], budget: int) -> list[list[int]]:
             rows.append([index])
             room.append(budget - sizes[index])
     return rows
-
-
-def visibility_mask(end: Tensor) -> Tensor:
-    """Tell which tokens see which: bool (rows, 1, tokens, tokens), query by key, of subtree ends (rows, tokens)."""
-    place = torch.arange(end.shape[1], device=end.device)
-    before = place[:, None] >= place[None, :]
-    return (before & (place[None, :, None] < end[:, None, :]))[:, None]
 
 
 @dataclass(frozen=True)
@@ -113,21 +104,49 @@ def pack_trees(sequences: Sequence[np.ndarray], roots: Sequence[Hashable], budge
     for index, root in enumerate(roots):
         members.setdefault(root, []).append(index)
     names = list(members)
-    trees = [grow([sequences[index] for index in members[name]]) for name in names]
-    layout = share_rows([len(tree) for tree in trees], budget)
-    width = max(sum(len(trees[number]) for number in numbers) for numbers in layout)
-    ids = np.full((len(layout), width), pad, dtype=np.int64)
+    trees = [grow_tree([sequences[index] for index in members[name]]) for name in names]
+    packed = pack_rows([len(tree) for tree in trees], budget)
+    width = max(sum(len(trees[number]) for number in numbers) for numbers in packed)
+    ids = np.full((len(packed), width), pad, dtype=np.int64)  # (rows, tokens), as are depth and end
     depth = np.zeros_like(ids)
-    end = np.tile(np.arange(1, width + 1), (len(layout), 1))
-    row = np.zeros(len(sequences), dtype=np.int64)
-    columns: list[np.ndarray] = [row] * len(sequences)
-    for at, numbers in enumerate(layout):
+    end = np.tile(np.arange(1, width + 1), (len(packed), 1))
+    row_of = np.zeros(len(sequences), dtype=np.int64)
+    columns: list[np.ndarray] = [row_of] * len(sequences)
+    for row, numbers in enumerate(packed):
         start = 0
         for number in numbers:
-            tree, part = trees[number], slice(start, start + len(trees[number]))
-            ids[at, part], depth[at, part], end[at, part] = tree.ids, tree.depth, tree.end + start
+            tree, place = trees[number], slice(start, start + len(trees[number]))
+            ids[row, place], depth[row, place], end[row, place] = tree.ids, tree.depth, tree.end + start
             for index, path in zip(members[names[number]], tree.paths, strict=True):
-                row[index], columns[index] = at, path + start
+                row_of[index], columns[index] = row, path + start
             start += len(tree)
-    ordered = tuple(names[number] for numbers in layout for number in numbers)
-    return TreeRows(ids, depth, end, row, tuple(columns), ordered, sum(map(len, trees)))
+    ordered = tuple(names[number] for numbers in packed for number in numbers)
+    return TreeRows(ids, depth, end, row_of, tuple(columns), ordered, sum(map(len, trees)))
+
+
+@dataclass(frozen=True)
+class TreeSpan:
+    """Where a tree lies in its row: the trunk is [start, fork), the branches are [fork, end)."""
+
+    start: int
+    fork: int
+    end: int
+
+
+def find_spans(end: np.ndarray) -> list[list[TreeSpan]]:
+    """Find the trees in rows of subtree ends (rows, tokens); a token beyond the trees is one of its own."""
+    return [_find_row_spans(row) for row in end]
+
+
+def _find_row_spans(end: np.ndarray) -> list[TreeSpan]:
+    found: list[TreeSpan] = []
+    start = 0
+    while start < len(end):
+        stop = int(end[start])
+        if found and stop == start + 1:  # padding: with the tree before it, where the mask keeps it to itself
+            found[-1] = TreeSpan(found[-1].start, found[-1].fork, stop)
+        else:
+            forked = end[start:stop] != stop  # the trunk's subtrees are all the rest of the tree
+            found.append(TreeSpan(start, start + int(forked.argmax()) if forked.any() else stop, stop))
+        start = stop
+    return found

@@ -1,0 +1,109 @@
+"""Weighted pairs as token ids; the vision tensors that they share are held apart, by image."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from mmedpo.core.images import ImageRef
+from mmedpo.core.records import PairKind, WeightedPair
+from mmedpo.errors import DataError
+from mmedpo.recipe.train_options import LossOptions
+from mmedpo.registry.conformance import check_encoding
+from mmedpo.registry.contracts import LiveBackbone
+
+KINDS: tuple[PairKind, ...] = ("text", "image")
+PIXEL_BYTES = 2**30  # of vision tensors held in memory; beyond it, the least recently used are made again
+
+
+@dataclass(frozen=True)
+class EncodedSide:
+    """One side of a pair as token ids; its vision tensors are in `PixelCache`."""
+
+    ids: np.ndarray  # int32 (tokens,): prompt, image placeholders expanded, then the answer
+    answer_start: int
+    image: str  # equal strings, equal vision tensors
+    token_types: np.ndarray | None
+    source: tuple[ImageRef, str, str]  # image, question, answer: to encode it again
+
+
+@dataclass(frozen=True)
+class EncodedPair:
+    """A weighted pair as the trainer reads it."""
+
+    id: str
+    kind: PairKind
+    weight: float
+    family: frozenset[str]  # images and group it shows: pairs that share one stay on one side of the split
+    chosen: EncodedSide
+    rejected: EncodedSide
+
+
+class PixelCache:
+    """Vision tensors by image, as many as fit in memory."""
+
+    def __init__(self, backbone: LiveBackbone, limit: int = PIXEL_BYTES) -> None:
+        self._backbone, self._limit, self._bytes = backbone, limit, 0
+        self._held: OrderedDict[str, Mapping[str, Tensor]] = OrderedDict()
+
+    def keep(self, image: str, vision: Mapping[str, Tensor]) -> None:
+        """Hold an image's tensors; let go of the least recently used beyond the limit."""
+        if image not in self._held:
+            self._held[image] = vision
+            self._bytes += _count_bytes(vision)
+        self._held.move_to_end(image)
+        while self._bytes > self._limit and len(self._held) > 1:
+            self._bytes -= _count_bytes(self._held.popitem(last=False)[1])
+
+    def of(self, side: EncodedSide) -> Mapping[str, Tensor]:
+        """Return a side's vision tensors."""
+        if side.image not in self._held:
+            self.keep(side.image, self._backbone.encode(*side.source).vision)
+        self._held.move_to_end(side.image)
+        return self._held[side.image]
+
+
+def _count_bytes(vision: Mapping[str, Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in vision.values())
+
+
+def encode_pair(weighted: WeightedPair, backbone: LiveBackbone, pixels: PixelCache) -> EncodedPair:
+    """Encode both sides of a pair."""
+    pair = weighted.pair
+    sides = []
+    for name, side in (("chosen", pair.chosen), ("rejected", pair.rejected)):
+        source = (side.image, pair.case.question, side.answer)
+        encoding = backbone.encode(*source)
+        check_encoding(encoding)
+        image = encoding.image or side.image.sha256 or f"{pair.id} {name}"
+        pixels.keep(image, encoding.vision)
+        types = None if encoding.token_types is None else np.asarray(encoding.token_types, dtype=np.int32)
+        ids = np.asarray(encoding.ids, dtype=np.int32)
+        sides.append(EncodedSide(ids, encoding.answer_start, image, types, source))
+    pictures = {picture.sha256 or picture.path for picture in (pair.case.image, pair.chosen.image, pair.rejected.image)}
+    family = pictures | ({f"group {pair.case.group}"} if pair.case.group else set())
+    return EncodedPair(pair.id, pair.kind, weighted.weight, frozenset(family), sides[0], sides[1])
+
+
+def is_too_long(pair: EncodedPair, limit: int) -> bool:
+    """Tell whether a side has more tokens than the limit."""
+    return max(len(pair.chosen.ids), len(pair.rejected.ids)) > limit
+
+
+def has_no_say(weighted: WeightedPair, loss: LossOptions) -> bool:
+    """Tell whether a pair has no part in the loss: its weight or its kind's coefficient is 0."""
+    coefficients = {"text": loss.text, "image": loss.image}
+    return weighted.weight * coefficients[weighted.pair.kind] == 0
+
+
+def refuse_twins(pairs: Sequence[WeightedPair]) -> None:
+    """Raise DataError when two pairs have one id: reference log-probabilities are kept by id."""
+    twins = [name for name, count in Counter(weighted.pair.id for weighted in pairs).items() if count > 1]
+    if twins:
+        raise DataError(
+            f"{len(twins)} pair ids occur more than once, the first is {twins[0]!r}; case ids must be unique"
+        )

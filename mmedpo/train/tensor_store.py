@@ -1,0 +1,98 @@
+"""Tensors by key on disk, the latest of them in memory."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from safetensors.torch import load as from_bytes
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from mmedpo.core.disk import guard_writes
+from mmedpo.store.run_folder import append_line, write_text
+
+TensorRecord = Mapping[str, Tensor]
+
+
+class TensorStore:
+    """Named tensors by key: appended to a file, read back through a memory map, the latest held in memory.
+
+    A file that a kill cut short is used up to its last whole entry.
+    """
+
+    def __init__(self, path: Path, memory: int) -> None:
+        """Open or begin the file; hold at most `memory` bytes of tensors."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._memory, self._bytes = memory, 0
+        self._held: OrderedDict[str, TensorRecord] = OrderedDict()
+        self._index_path = path.with_suffix(".jsonl")
+        path.touch()
+        self._file = path.open("r+b")
+        self._map: mmap.mmap | None = None
+        self._places = dict(_read_index(self._index_path, path.stat().st_size))
+        write_text(self._index_path, "".join(json.dumps([key, *at]) + "\n" for key, at in self._places.items()))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __setitem__(self, key: str, record: TensorRecord) -> None:
+        data = to_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in record.items()})
+        with guard_writes(self._file.name):
+            start = self._file.seek(0, os.SEEK_END)
+            self._file.write(data)
+            self._file.flush()
+        self._places[key] = (start, len(data))
+        append_line(self._index_path, json.dumps([key, start, len(data)]))
+        self._hold(key, from_bytes(data))
+
+    def __getitem__(self, key: str) -> TensorRecord:
+        if key not in self._held:
+            start, length = self._places[key]
+            self._hold(key, from_bytes(self._map_file(start + length)[start : start + length]))
+        self._held.move_to_end(key)
+        return self._held[key]
+
+    def close(self) -> None:
+        """Let go of file and memory."""
+        if self._map is not None:
+            self._map.close()
+        self._file.close()
+        self._held.clear()
+
+    def _hold(self, key: str, record: TensorRecord) -> None:
+        self._held[key] = record
+        self._bytes += _count_bytes(record)
+        while self._bytes > self._memory and len(self._held) > 1:
+            self._bytes -= _count_bytes(self._held.popitem(last=False)[1])
+
+    def _map_file(self, until: int) -> mmap.mmap:
+        """Map the file anew once it has grown."""
+        if self._map is None or len(self._map) < until:
+            if self._map is not None:
+                self._map.close()
+            self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        return self._map
+
+
+def _count_bytes(record: TensorRecord) -> int:
+    return sum(tensor.nbytes for tensor in record.values())
+
+
+def _read_index(index: Path, size: int) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield the index's entries up to one that is cut short or lies beyond the data."""
+    for line in index.read_bytes().split(b"\n")[:-1] if index.exists() else ():  # what follows the last \n is cut short
+        try:
+            key, start, length = json.loads(line)
+        except ValueError:
+            return
+        if start + length > size:
+            return
+        yield key, (start, length)

@@ -1,0 +1,58 @@
+"""The tensor store: bounded in memory, whole on disk, and what a kill cut short costs one entry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmedpo.train.tensor_store import TensorStore
+
+
+def test_memory_is_bounded_and_the_file_has_the_rest(tmp_path: Path) -> None:
+    store = TensorStore(tmp_path / "f.bin", 3 * 400)
+    made = {str(number): torch.full((100,), float(number)) for number in range(20)}
+    for key, value in made.items():
+        store[key] = {"x": value}
+    assert store._bytes <= 3 * 400
+    for key in [*made, *reversed(made)]:
+        assert torch.equal(store[key]["x"], made[key])
+        assert store._bytes <= 3 * 400
+        assert store._bytes == sum(record["x"].nbytes for record in store._held.values())
+
+
+def test_any_dtype_comes_back_bit_for_bit(tmp_path: Path) -> None:
+    store = TensorStore(tmp_path / "f.bin", 0)
+    record = {"a": torch.randn(3, 4).bfloat16(), "b": torch.arange(4), "c": torch.randn(2, dtype=torch.float64)}
+    store["one"], store["two"] = record, {"d": torch.zeros(1)}
+    assert all(torch.equal(store["one"][name], value) for name, value in record.items())
+
+
+@pytest.mark.parametrize("cut", [1, 40, 150])
+def test_a_file_cut_short_is_used_up_to_its_last_whole_entry(tmp_path: Path, cut: int) -> None:
+    store = TensorStore(tmp_path / "f.bin", 0)
+    for number in range(3):
+        store[str(number)] = {"x": torch.full((8,), float(number))}
+    store.close()
+    data = (tmp_path / "f.bin").read_bytes()
+    (tmp_path / "f.bin").write_bytes(data[:-cut])
+    again = TensorStore(tmp_path / "f.bin", 0)
+    assert "2" not in again
+    again["3"] = {"x": torch.full((8,), 3.0)}
+    for key in [key for key in ("0", "1", "3") if key in again]:
+        assert torch.equal(again[key]["x"], torch.full((8,), float(key)))
+    assert len(TensorStore(tmp_path / "f.bin", 0)) == len(again)
+
+
+def test_an_index_cut_short_forgets_its_last_entry(tmp_path: Path) -> None:
+    store = TensorStore(tmp_path / "f.bin", 0)
+    for number in range(2):
+        store[str(number)] = {"x": torch.full((8,), float(number))}
+    index = tmp_path / "f.jsonl"
+    index.write_text(index.read_text()[:-3])
+    again = TensorStore(tmp_path / "f.bin", 0)
+    assert "0" in again
+    assert "1" not in again
+    again["1"] = {"x": torch.ones(8)}
+    assert torch.equal(TensorStore(tmp_path / "f.bin", 0)["1"]["x"], torch.ones(8))
