@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tomllib
 from collections.abc import Callable, Iterator
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,14 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of several workers spin against each other for the same cores
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 Mmedpo = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_configure() -> None:
+    """Stop at once where the installed entry points are older than pyproject.toml: every part would seem broken."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    installed = {(point.group, point.name, point.value) for point in distribution("mmedpo").entry_points}
+    if not {(group, name, at) for group, points in groups.items() for name, at in points.items()} <= installed:
+        raise pytest.UsageError("pyproject.toml names parts otherwise than installed: pip install --no-deps -e .")
 
 
 def environment(packages: Path | None = None) -> dict[str, str]:

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from mmedpo_plugins.lesion_noise import GlobalNoise, LesionInpainting, LesionNoise
-from mmedpo_plugins.phantom import PhantomBackbone, PhantomReader, counterfactual
+from mmedpo_plugins.dispreferences.lesion_noise.lesion_noise import GlobalNoise, LesionInpainting, LesionNoise
+from mmedpo_plugins.phantom.backbone import PhantomBackbone
+from mmedpo_plugins.phantom.cases import counterfactual
 from mmedpo_plugins.phantom.exam import leanings, mean, presence
+from mmedpo_plugins.phantom.reader import PhantomReader
 
 from mmedpo import Case, Dispreference, ImageRef, Pair, Setting
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmedpo_plugins.phantom import WEIGHTS
+from mmedpo_plugins.phantom.backbone import WEIGHTS
 from mmedpo_plugins.phantom.exam import mean
 
 from mmedpo.evaluate.bootstrap import adjust_holm

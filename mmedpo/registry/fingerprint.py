@@ -23,7 +23,8 @@ _NO_NAME = re.compile(r"[./\\~]*")  # a text such as "." or "/" is more often a 
 def hash_part(part: Part, found: PluginInfo, known: AnswerStore | None = None) -> str:
     """Hash what a part's results depend on besides its inputs and the seed; `known` as `path_hash` has it."""
     options = _with_contents(part, part.model_dump(mode="json"), known)
-    return digest(found.kind, found.name, found.package, found.version, source_hash(type(part)), options)
+    source = source_hash(found.entry_point.module, type(part).__module__)
+    return digest(found.kind, found.name, found.package, found.version, source, options)
 
 
 def _with_contents(value: Any, written: Any, known: AnswerStore | None) -> Any:
@@ -66,13 +67,14 @@ def _exists(text: str) -> bool:
 
 
 @cache
-def source_hash(cls: type[Part]) -> str:
-    """Hash the part's module and what it imports of its own distribution's package, down to the last.
+def source_hash(*modules: str) -> str:
+    """Hash the modules of a part and what they import of their distribution's package, down to the last.
 
     A package counts with all its files, weights and prompts that it ships included.
     """
     names: dict[str, str] = {}
-    _add_source(cls.__module__, names)
+    for module in modules:
+        _add_source(module, names)
     return digest(sorted(names.items()))
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from mmedpo_plugins.radiology.labels import label_findings
-from mmedpo_plugins.radiology.reading import read_mentions
+from mmedpo_plugins.radiology.mentions import read_mentions
 from radlabels_triples import Half
 from radlabels_triples import labels as labelled
 

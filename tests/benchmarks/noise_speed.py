@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmedpo_plugins.lesion_noise import LesionNoise
+from mmedpo_plugins.dispreferences.lesion_noise.lesion_noise import LesionNoise
 from PIL import Image
 
 from mmedpo import Case, ImageRef, Pair, Region, Setting

@@ -19,8 +19,8 @@ from pathlib import Path
 from random import Random
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-from mmedpo_plugins.med_llm_vote import MedLlmVoteScorer
-from mmedpo_plugins.med_llm_vote.voters import LocalVoter, RulesVoter, Voter
+from mmedpo_plugins.scorers.med_llm_vote.med_llm_vote import MedLlmVoteScorer
+from mmedpo_plugins.scorers.med_llm_vote.voters import LocalVoter, RulesVoter, Voter
 from radlabels_triples import Triple, triples
 
 from mmedpo import Case, ImageRef, Pair, Setting, Side

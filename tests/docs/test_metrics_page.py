@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from mmedpo_plugins.findings import FindingsMetric
-from mmedpo_plugins.med_vqa import MedVqaMetric
+from mmedpo_plugins.metrics.findings import FindingsMetric
+from mmedpo_plugins.metrics.med_vqa import MedVqaMetric
+from mmedpo_plugins.metrics.report_text import ReportTextMetric
 from mmedpo_plugins.radiology.lexicon import findings
-from mmedpo_plugins.report_text import ReportTextMetric
 from radlabels_triples import installed
 from ruamel.yaml import YAML
 

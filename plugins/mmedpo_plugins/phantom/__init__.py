@@ -6,88 +6,9 @@ answers out of habit all the same. Both are offline and small. Neither says anyt
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import ClassVar, Literal
-
-from pydantic import Field
-
-from mmedpo import Backbone, Case, ExistingFolder, Reader, Setting, hookimpl
-from mmedpo.models import TransformersBackbone, release_backbone
-
-WEIGHTS = Path(__file__).parent / "weights"
-
-
-class PhantomReader(Reader):
-    """Draw phantom chest films and ask about them; offline, and the truth about every pixel is known.
-
-        data: {use: phantom, split: train, images: 200}
-
-    Each image has none to three of six findings: nodule, consolidation, effusion, pneumothorax, cardiomegaly, device.
-    The regions of a case are the exact masks of all of them. Left and right are the patient's, as on real films.
-    """
-
-    use: ClassVar[str] = "phantom"
-    public: ClassVar[bool] = True
-    license: ClassVar[str] = "apache-2.0"
-
-    restricted: bool = False
-    """Whether the data must not leave this machine."""
-    split: Literal["train", "validation", "test", "detector", "base", "base-validation"] = "train"
-    """Which images; no two splits share one. The backbone was made from `base` and `base-validation`."""
-    images: int = Field(default=200, ge=1)
-    """How many images; more keep those that fewer have."""
-    seed: int = Field(default=0, ge=0)
-    """Another seed, other images."""
-    world: Literal["balanced", "usual"] = "balanced"
-    """How findings are spread: all alike, or with the habits that the backbone picked up."""
-    closed_questions: int = Field(default=4, ge=0, le=6)
-    """Yes-or-no questions an image; up to 4, half of the answers are yes in the balanced world."""
-    sides: bool = False
-    """Whether closed questions name a side; half of the answers no are then about the other side of what is there."""
-    open_questions: int = Field(default=2, ge=0)
-    """Questions an image for side, place or size of what is there; an image without findings has none."""
-    reports: int = Field(default=1, ge=0, le=2)
-    """Reports asked for an image."""
-    twins: bool = False
-    """Whether each case answered yes is followed by its twin: the same image without the finding, answered no."""
-
-    def read(self) -> Iterator[Case]:
-        """Yield the cases, image by image."""
-        from mmedpo_plugins.phantom.cases import cases_of
-
-        for number in range(self.images):
-            yield from cases_of(self, number)
-
-
-class PhantomBackbone(Backbone):
-    """A LLaVA of 1.7 million parameters that sees phantom films well but leans on what is usual.
-
-        backbone: {use: phantom}
-
-    It reads any image as 112 x 112 grey, and knows the words of the phantom's questions and answers only.
-    """
-
-    use: ClassVar[str] = "phantom"
-
-    checkpoint: ExistingFolder | None = None
-    """A folder that `python -m mmedpo_plugins.phantom.make` wrote; by default the one that comes with mmedpo."""
-
-    @contextmanager
-    def open(self, setting: Setting) -> Iterator[TransformersBackbone]:
-        """Load the model, with its adapter if it has one. Raises DataError."""
-        from mmedpo_plugins.phantom.model import load
-
-        with release_backbone(load(self.checkpoint or WEIGHTS, self.adapter, setting)) as live:
-            yield live
-
-
-def counterfactual(case: Case) -> Case:
-    """Return the twin of a phantom case answered yes: the same image without that finding, answered no."""
-    from mmedpo_plugins.phantom.cases import twin
-
-    return twin(case)
+from mmedpo import Backbone, Reader, hookimpl
+from mmedpo_plugins.phantom.backbone import PhantomBackbone
+from mmedpo_plugins.phantom.reader import PhantomReader
 
 
 @hookimpl

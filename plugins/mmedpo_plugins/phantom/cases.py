@@ -8,12 +8,17 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from mmedpo import Case, seed_for
-from mmedpo_plugins.phantom.film import PhantomFilm, draw_film, film_of, remove_finding
+from mmedpo_plugins.phantom.film import (
+    PhantomFilm,
+    draw_film,
+    film_of,
+    remove_finding,
+)
 from mmedpo_plugins.phantom.findings import WORLDS, PhantomFinding
 from mmedpo_plugins.phantom.language import NO, YES, interview
 
 if TYPE_CHECKING:
-    from mmedpo_plugins.phantom import PhantomReader
+    from mmedpo_plugins.phantom.reader import PhantomReader
 
 
 def cases_of(reader: PhantomReader, number: int) -> Iterator[Case]:
@@ -40,11 +45,11 @@ def cases_of(reader: PhantomReader, number: int) -> Iterator[Case]:
         )
         yield case
         if reader.twins and one.answer == YES:
-            yield twin(case)
+            yield counterfactual(case)
 
 
-def twin(case: Case) -> Case:
-    """Return the case about the film without its finding. Raises ValueError for a case not answered yes."""
+def counterfactual(case: Case) -> Case:
+    """Return a case answered yes on its film without that finding, answered no. Raises ValueError for another case."""
     if case.kind != "closed" or case.answer != YES or "film" not in case.notes:
         raise ValueError(f"{case.id}: only a phantom's closed case answered yes has a twin")
     film = remove_finding(_film(case.notes), case.about[0])

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from mmedpo import Case, LiveBackbone
-from mmedpo_plugins.phantom import PhantomReader
 from mmedpo_plugins.phantom.findings import LABELS
 from mmedpo_plugins.phantom.language import NAMES, NO, YES
+from mmedpo_plugins.phantom.reader import PhantomReader
 
 
 def examine(live: LiveBackbone, split: str = "test", images: int = 500, seed: int = 0) -> dict[str, Any]:

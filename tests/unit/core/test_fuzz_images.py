@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mmedpo_plugins.dicom import DicomReader
 from mmedpo_plugins.dicom.header import read_header
+from mmedpo_plugins.readers.dicom import DicomReader
 from PIL import Image
 from test_dicom import write
 

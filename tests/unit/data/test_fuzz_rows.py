@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from mmedpo_plugins.arrow import parquet_rows
-from mmedpo_plugins.tables import CsvReader, JsonlReader
+from mmedpo_plugins.readers.tables import CsvReader, JsonlReader
+from mmedpo_plugins.tabular.parquet import parquet_rows
 from PIL import Image
 
 from mmedpo import Case, DataError

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import Mmedpo
-from mmedpo_plugins.pairs import PairsReader
+from mmedpo_plugins.readers.pairs.pairs import PairsReader
 from PIL import Image
 
 from mmedpo import Case, Drop, ImageRef, Pair, Remark, Side

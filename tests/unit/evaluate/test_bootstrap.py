@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from random import Random
 
 import pytest
-from mmedpo_plugins.findings import FindingsMetric
-from mmedpo_plugins.med_vqa import MedVqaMetric
+from mmedpo_plugins.metrics.findings import FindingsMetric
+from mmedpo_plugins.metrics.med_vqa import MedVqaMetric
+from mmedpo_plugins.metrics.report_text import ReportTextMetric
 from mmedpo_plugins.phantom import language
 from mmedpo_plugins.phantom.findings import WORLDS
-from mmedpo_plugins.report_text import ReportTextMetric
 
 from mmedpo import Case, ImageRef, Metric, Statistics, sum_statistics
 from mmedpo.errors import PluginError

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Mmedpo
-from mmedpo_plugins.lesion_noise import LesionNoise
-from mmedpo_plugins.other_images import BlankImage, ImageSwap
+from mmedpo_plugins.dispreferences.lesion_noise.lesion_noise import LesionNoise
+from mmedpo_plugins.dispreferences.other_images import BlankImage, ImageSwap
 from typer.testing import CliRunner
 
 from mmedpo import Drop, Pair

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mmedpo_plugins.pairs import PairsReader
+from mmedpo_plugins.readers.pairs.pairs import PairsReader
 from PIL import Image
 
 from mmedpo import GIVEN, Case, Drop, ImageRef, Pair, Region, Remark, Side

@@ -13,8 +13,8 @@ import datasets
 import pytest
 from conftest import Mmedpo
 from huggingface_hub import DatasetCard
-from mmedpo_plugins.mmedpo_json import MmedpoJsonReader
-from mmedpo_plugins.phantom import WEIGHTS
+from mmedpo_plugins.phantom.backbone import WEIGHTS
+from mmedpo_plugins.readers.pairs.mmedpo_json import MmedpoJsonReader
 from peft import PeftModel, get_peft_model_state_dict
 from PIL import Image
 from tiny_llava import make_model, make_tokenizer

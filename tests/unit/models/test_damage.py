@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from mmedpo_plugins.hf_vlm import HfVlmBackbone
-from mmedpo_plugins.llava_med import LlavaMedBackbone
-from mmedpo_plugins.monai_detector.checkpoint import DetectorCheckpoint, load, save
-from mmedpo_plugins.monai_detector.grading import ScoreCalibration
-from mmedpo_plugins.monai_detector.network import NetworkShape, build_detector
-from mmedpo_plugins.phantom import WEIGHTS, PhantomBackbone
+from mmedpo_plugins.backbones.hf_vlm.hf_vlm import HfVlmBackbone
+from mmedpo_plugins.backbones.llava_med.llava_med import LlavaMedBackbone
+from mmedpo_plugins.localizers.monai_detector.checkpoint import DetectorCheckpoint, load, save
+from mmedpo_plugins.localizers.monai_detector.detection_metrics import ScoreCalibration
+from mmedpo_plugins.localizers.monai_detector.network import NetworkShape, build_detector
+from mmedpo_plugins.phantom.backbone import WEIGHTS, PhantomBackbone
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from tiny_llava_med import MISTRAL, make_model, released_tensors, write_json, write_release

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from mmedpo_plugins.hf_vlm.talking import ChatTemplatePrompter
-from mmedpo_plugins.llava_med import LlavaMedBackbone
-from mmedpo_plugins.llava_med.reading import LlavaMedPrompter, padded
+from mmedpo_plugins.backbones.hf_vlm.chat_template import ChatTemplatePrompter
+from mmedpo_plugins.backbones.llava_med.llava_med import LlavaMedBackbone
+from mmedpo_plugins.backbones.llava_med.prompter import LlavaMedPrompter, padded
 from PIL import Image
 from tiny_llava_med import make_image, make_model, released_tensors, write_release
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmedpo_plugins.annotated import AnnotationLocalizer
+from mmedpo_plugins.localizers.annotated import AnnotationLocalizer
 
 from mmedpo import Case, ImageRef, Region, Setting
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Mmedpo
-from mmedpo_plugins.boxes import BoxesReader
+from mmedpo_plugins.readers.boxes import BoxesReader
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmedpo_plugins.detector_confidence import DetectorConfidenceScorer
+from mmedpo_plugins.scorers.detector_confidence import DetectorConfidenceScorer
 
 from mmedpo import Case, ImageRef, Pair, Setting, Side
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import ROOT, Mmedpo
-from mmedpo_plugins.boxes import BoxesReader
-from mmedpo_plugins.dicom import DicomReader
-from mmedpo_plugins.tables import CsvReader
+from mmedpo_plugins.readers.boxes import BoxesReader
+from mmedpo_plugins.readers.dicom import DicomReader
+from mmedpo_plugins.readers.tables import CsvReader
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop

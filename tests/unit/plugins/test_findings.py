@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmedpo_plugins.findings import FindingsMetric
+from mmedpo_plugins.metrics.findings import FindingsMetric
 from mmedpo_plugins.phantom import language
 from mmedpo_plugins.phantom.findings import LABELS, WORLDS
 from mmedpo_plugins.radiology.labels import label_findings
-from mmedpo_plugins.radiology.reading import read_mentions
+from mmedpo_plugins.radiology.mentions import read_mentions
 
 from mmedpo import Case, ImageRef, sum_statistics
 

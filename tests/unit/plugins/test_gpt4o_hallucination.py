@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from chat_server import TRANSPORT, Act, ChatServer, faulty, serving
 from conftest import environment
-from mmedpo_plugins.gpt4o_hallucination import Gpt4oHallucination
-from mmedpo_plugins.gpt4o_hallucination.form import fault_of, in_style, word_range
-from mmedpo_plugins.opposite_answer import OppositeAnswer, opposite
+from mmedpo_plugins.dispreferences.gpt4o_hallucination.answer_checks import fault_of, in_style, word_range
+from mmedpo_plugins.dispreferences.gpt4o_hallucination.gpt4o_hallucination import Gpt4oHallucination
+from mmedpo_plugins.dispreferences.opposite_answer import OppositeAnswer, opposite
 
 from mmedpo import Case, Drop, Pair, RecipeError, Setting
 from mmedpo.testing import TinyBackbone, check_part, tiny_cases

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import Mmedpo
-from mmedpo_plugins.heat import AttentionLocalizer, HeatMapLocalizer
-from mmedpo_plugins.heat.maps import region_of
-from mmedpo_plugins.phantom import PhantomBackbone, PhantomReader
+from mmedpo_plugins.localizers.heat.heatmap import AttentionLocalizer, HeatMapLocalizer
+from mmedpo_plugins.localizers.heat.maps import region_of
+from mmedpo_plugins.phantom.backbone import PhantomBackbone
+from mmedpo_plugins.phantom.reader import PhantomReader
 from PIL import Image
 
 from mmedpo import Case, DataError, ImageRef, Setting

@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 import pandas as pd
 import pytest
-from mmedpo_plugins.hf_dataset import HfDatasetReader
+from mmedpo_plugins.readers.hf_dataset import HfDatasetReader
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop

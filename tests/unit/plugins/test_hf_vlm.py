@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from mmedpo_plugins.hf_vlm import HfVlmBackbone
-from mmedpo_plugins.hf_vlm.modules import lora_targets, projector
+from mmedpo_plugins.backbones.hf_vlm.hf_vlm import HfVlmBackbone
+from mmedpo_plugins.backbones.hf_vlm.target_modules import lora_targets, projector
 from PIL import Image
 
 from mmedpo import Case, DataError, ImageRef, PluginError, Setting

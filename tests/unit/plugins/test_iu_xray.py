@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mmedpo_plugins.iu_xray import IuXrayReader
+from mmedpo_plugins.readers.iu_xray import IuXrayReader
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop

@@ -8,9 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mmedpo_plugins.lesion_noise import GlobalNoise, LesionBlackout, LesionBlur, LesionInpainting, LesionNoise
-from mmedpo_plugins.lesion_noise.eq2 import add_noise, signal_factor
-from mmedpo_plugins.lesion_noise.masks import regions_to_change
+from mmedpo_plugins.dispreferences.lesion_noise.diffusion import add_noise, signal_factor
+from mmedpo_plugins.dispreferences.lesion_noise.lesion_noise import (
+    GlobalNoise,
+    LesionBlackout,
+    LesionBlur,
+    LesionInpainting,
+    LesionNoise,
+)
+from mmedpo_plugins.dispreferences.lesion_noise.masks import regions_to_change
 from PIL import Image
 
 from mmedpo import Case, DataError, Dispreference, Drop, ImageRef, Pair, Region, Setting, Side

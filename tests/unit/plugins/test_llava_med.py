@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 from conftest import ROOT
-from mmedpo_plugins.llava_med import LlavaMedBackbone
-from mmedpo_plugins.llava_med.original import OPENAI_CLIP, clip_of
-from mmedpo_plugins.llava_med.reading import padded
+from mmedpo_plugins.backbones.llava_med.llava_med import LlavaMedBackbone
+from mmedpo_plugins.backbones.llava_med.prompter import padded
+from mmedpo_plugins.backbones.llava_med.release import OPENAI_CLIP, clip_of
 from safetensors.torch import load_file
 from tiny_llava_med import (
     WORDS,

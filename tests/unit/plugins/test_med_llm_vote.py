@@ -13,14 +13,21 @@ import pytest
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmedpo_plugins.med_llm_vote import MedLlmVoteScorer, _VoterPanel
-from mmedpo_plugins.med_llm_vote.agreement import agreement
-from mmedpo_plugins.med_llm_vote.consensus import Vote, combine_votes, has_agreement, last_vote, order_of, settle_debate
-from mmedpo_plugins.med_llm_vote.rules import compare_answers
-from mmedpo_plugins.med_llm_vote.voters import RulesVoter
+from mmedpo_plugins.radiology.answer_difference import compare_answers
 from mmedpo_plugins.radiology.lexicon import BOTH, findings
-from mmedpo_plugins.radiology.reading import read_answer, read_mentions, yes_or_no
+from mmedpo_plugins.radiology.mentions import read_answer, read_mentions, yes_or_no
 from mmedpo_plugins.radiology.traits import FindingMention
+from mmedpo_plugins.scorers.med_llm_vote.agreement import agreement
+from mmedpo_plugins.scorers.med_llm_vote.consensus import (
+    Vote,
+    combine_votes,
+    has_agreement,
+    last_vote,
+    order_of,
+    settle_debate,
+)
+from mmedpo_plugins.scorers.med_llm_vote.med_llm_vote import MedLlmVoteScorer, _VoterPanel
+from mmedpo_plugins.scorers.med_llm_vote.voters import RulesVoter
 from pydantic import ValidationError
 from radlabels_triples import Triple, installed, labels, triples
 

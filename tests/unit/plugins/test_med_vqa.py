@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from mmedpo_plugins.med_vqa import MedVqaMetric, f1, llava_med_words, recall, tokens, yes_or_no
+from mmedpo_plugins.metrics.med_vqa import (
+    MedVqaMetric,
+    f1,
+    llava_med_words,
+    recall,
+    tokens,
+    yes_or_no,
+)
 
 from mmedpo import Case, ImageRef
 

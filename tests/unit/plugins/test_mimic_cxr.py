@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mmedpo_plugins.mimic_cxr import MimicCxrReader
-from mmedpo_plugins.report_sections import sections
+from mmedpo_plugins.radiology.report_sections import sections
+from mmedpo_plugins.readers.mimic_cxr import MimicCxrReader
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop, Remark

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mmedpo_plugins.mirror import ImageMirror, mirrored
+from mmedpo_plugins.dispreferences.mirror import ImageMirror, mirrored
 from PIL import Image
 
 from mmedpo import Case, CaseKind, Drop, ImageRef, Pair, Region

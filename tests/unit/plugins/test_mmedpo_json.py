@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from mmedpo_plugins.mmedpo_json import MmedpoJsonReader
+from mmedpo_plugins.readers.pairs.mmedpo_json import MmedpoJsonReader
 from PIL import Image
 
 from mmedpo import DataError, Drop, Pair

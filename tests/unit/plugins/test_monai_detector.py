@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mmedpo_plugins.monai_detector import MonaiBundle, MonaiDetector
-from mmedpo_plugins.monai_detector.checkpoint import describe
-from mmedpo_plugins.monai_detector.films import FilmDetections, read_annotated
-from mmedpo_plugins.monai_detector.grading import (
+from mmedpo_plugins.localizers.monai_detector.checkpoint import describe
+from mmedpo_plugins.localizers.monai_detector.detection_metrics import (
     average_precision,
     best_threshold,
     calibrate,
     calibration_error,
     match_boxes,
 )
-from mmedpo_plugins.monai_detector.network import NetworkShape, build_detector
-from mmedpo_plugins.monai_detector.options import LearningOptions
+from mmedpo_plugins.localizers.monai_detector.films import FilmDetections, read_annotated
+from mmedpo_plugins.localizers.monai_detector.learning_options import LearningOptions
+from mmedpo_plugins.localizers.monai_detector.monai_detector import MonaiBundle, MonaiDetector
+from mmedpo_plugins.localizers.monai_detector.network import NetworkShape, build_detector
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -287,13 +287,13 @@ def test_a_segmentation_bundle_gives_a_region_with_a_mask_for_each_patch(tmp_pat
 def test_a_detection_bundle_drops_in(tmp_path: Path) -> None:
     torch.manual_seed(0)
     shape = {
-        "_target_": "mmedpo_plugins.monai_detector.network.NetworkShape",
+        "_target_": "mmedpo_plugins.localizers.monai_detector.network.NetworkShape",
         "labels": ["nodule"],
         "size": 64,
         "width": 8,
     }
     config = {
-        "detector": {"_target_": "mmedpo_plugins.monai_detector.network.build_detector", "shape": shape},
+        "detector": {"_target_": "mmedpo_plugins.localizers.monai_detector.network.build_detector", "shape": shape},
         "detector_ops": ["$@detector.set_box_selector_parameters(score_thresh=0.0)"],  # it has learned nothing
     }
     network = build_detector(NetworkShape(("nodule",), 64, width=8)).network

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mmedpo_plugins.mmedpo_json import MmedpoJsonReader
-from mmedpo_plugins.pairs import PairsReader
-from mmedpo_plugins.pairs.echo import without_question
+from mmedpo_plugins.readers.pairs.mmedpo_json import MmedpoJsonReader
+from mmedpo_plugins.readers.pairs.pairs import PairsReader
+from mmedpo_plugins.readers.pairs.repeated_question import without_question
 from PIL import Image
 
 from mmedpo import DataError, Drop, Pair, Remark

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from datasets import Dataset, Features, List
 from datasets import Image as ImageFeature
-from mmedpo_plugins.pairs import PairsReader
+from mmedpo_plugins.readers.pairs.pairs import PairsReader
 from PIL import Image
 
 from mmedpo import GIVEN, DataError, Drop, Pair

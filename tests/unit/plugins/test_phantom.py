@@ -14,11 +14,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmedpo_plugins.phantom import WEIGHTS, PhantomBackbone, PhantomReader, counterfactual
+from mmedpo_plugins.phantom.backbone import WEIGHTS, PhantomBackbone
+from mmedpo_plugins.phantom.cases import counterfactual
 from mmedpo_plugins.phantom.exam import auc, examine, named
 from mmedpo_plugins.phantom.film import draw_film, film_of, remove_finding
-from mmedpo_plugins.phantom.findings import BALANCED, LABELS, PLACED, SIDED, SIZED, USUAL, PhantomFinding
-from mmedpo_plugins.phantom.language import NAMES, NO, YES, is_there, report
+from mmedpo_plugins.phantom.findings import (
+    BALANCED,
+    LABELS,
+    PLACED,
+    SIDED,
+    SIZED,
+    USUAL,
+    PhantomFinding,
+)
+from mmedpo_plugins.phantom.language import (
+    NAMES,
+    NO,
+    YES,
+    is_there,
+    report,
+)
+from mmedpo_plugins.phantom.reader import PhantomReader
 
 from mmedpo import Case, DataError, Setting
 from mmedpo.core.records import from_json, to_json
@@ -249,7 +265,7 @@ def test_only_a_case_answered_yes_has_a_twin():
 
 def test_importing_the_plugin_brings_in_neither_numpy_nor_torch():
     heavy = "('numpy', 'torch', 'PIL', 'transformers')"
-    code = f"import sys, mmedpo_plugins.phantom; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, mmedpo_plugins.phantom.reader; print([name for name in {heavy} if name in sys.modules])"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )

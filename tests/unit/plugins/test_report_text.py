@@ -9,8 +9,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from mmedpo_plugins.radeval_scores import RadEvalMetric
-from mmedpo_plugins.report_text import ReportTextMetric
+from mmedpo_plugins.metrics.radeval_scores import RadEvalMetric
+from mmedpo_plugins.metrics.report_text import ReportTextMetric
 from pydantic import ValidationError
 
 from mmedpo import Case, DataError, ImageRef
@@ -67,7 +67,7 @@ def test_meteor_without_synonyms_has_a_name_of_its_own_and_knows_stems() -> None
 
 
 def test_meteor_proper_is_refused_in_the_recipe_where_wordnet_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmedpo_plugins.report_text._wordnet", lambda: False)
+    monkeypatch.setattr("mmedpo_plugins.metrics.report_text._wordnet", lambda: False)
     with pytest.raises(ValidationError, match=r"python -m nltk\.downloader wordnet"):
         ReportTextMetric(meteor="wordnet")
 
@@ -95,7 +95,7 @@ def radeval(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = ModuleType("radeval")
     module.RadEval = RadEval  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "radeval", module)
-    monkeypatch.setattr("mmedpo_plugins.radeval_scores.find_spec", lambda name: module)
+    monkeypatch.setattr("mmedpo_plugins.metrics.radeval_scores.find_spec", lambda name: module)
     return module
 
 
@@ -115,7 +115,7 @@ def test_missing_weights_are_a_mistake_that_says_what_to_do(radeval: ModuleType)
 
 
 def test_without_radeval_the_recipe_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmedpo_plugins.radeval_scores.find_spec", lambda name: None)
+    monkeypatch.setattr("mmedpo_plugins.metrics.radeval_scores.find_spec", lambda name: None)
     with pytest.raises(ValidationError, match="needs the package radeval"):
         RadEvalMetric()
     with pytest.raises(ValidationError, match="needs the package radeval"):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from mmedpo_plugins.self_hallucination import SelfHallucination, contradiction
+from mmedpo_plugins.dispreferences.self_hallucination import SelfHallucination, contradiction
 
 from mmedpo import Case, Drop, ImageRef, LiveBackbone, Pair, Setting, seed_for
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mmedpo_plugins.slake import SlakeReader
+from mmedpo_plugins.readers.slake.slake import SlakeReader
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, Mmedpo
-from mmedpo_plugins.tables import CsvReader, JsonlReader
+from mmedpo_plugins.readers.tables import CsvReader, JsonlReader
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 from chat_server import Act, serving
-from mmedpo_plugins.med_llm_vote import MedLlmVoteScorer
-from mmedpo_plugins.med_llm_vote.consensus import Vote
-from mmedpo_plugins.med_llm_vote.local import LiveLocalVoter
-from mmedpo_plugins.med_llm_vote.voters import EndpointVoter, LocalVoter, RulesVoter
+from mmedpo_plugins.scorers.med_llm_vote.consensus import Vote
+from mmedpo_plugins.scorers.med_llm_vote.local import LiveLocalVoter
+from mmedpo_plugins.scorers.med_llm_vote.med_llm_vote import MedLlmVoteScorer
+from mmedpo_plugins.scorers.med_llm_vote.voters import EndpointVoter, LocalVoter, RulesVoter
 
 from mmedpo import Case, DataError, ImageRef, Pair, RecipeError, Score, Setting, Side
 from mmedpo.endpoints import strip_thoughts

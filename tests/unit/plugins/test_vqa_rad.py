@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
-from mmedpo_plugins.vqa_rad import VqaRadReader
+from mmedpo_plugins.readers.vqa_rad import VqaRadReader
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop

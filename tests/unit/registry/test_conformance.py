@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mmedpo_plugins.lesion_noise import LesionNoise
-from mmedpo_plugins.mirror import ImageMirror
-from mmedpo_plugins.opposite_answer import OppositeAnswer
-from mmedpo_plugins.other_images import BlankImage, ImageSwap
-from mmedpo_plugins.phantom import PhantomBackbone
-from mmedpo_plugins.self_hallucination import SelfHallucination
+from mmedpo_plugins.dispreferences.lesion_noise.lesion_noise import LesionNoise
+from mmedpo_plugins.dispreferences.mirror import ImageMirror
+from mmedpo_plugins.dispreferences.opposite_answer import OppositeAnswer
+from mmedpo_plugins.dispreferences.other_images import BlankImage, ImageSwap
+from mmedpo_plugins.dispreferences.self_hallucination import SelfHallucination
+from mmedpo_plugins.phantom.backbone import PhantomBackbone
 
 from mmedpo import (
     Answer,

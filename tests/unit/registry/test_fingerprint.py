@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pytest
-from mmedpo_plugins.heat import HeatMapLocalizer
-from mmedpo_plugins.med_llm_vote import MedLlmVoteScorer
-from mmedpo_plugins.phantom import PhantomBackbone
+from mmedpo_plugins.localizers.heat.heatmap import HeatMapLocalizer
+from mmedpo_plugins.phantom.backbone import PhantomBackbone
+from mmedpo_plugins.scorers.med_llm_vote.med_llm_vote import MedLlmVoteScorer
 from pydantic import BaseModel, Field
 
 from mmedpo import DataError, Scorer
 from mmedpo.registry import content_hash as contents_module
 from mmedpo.registry.content_hash import hash_path
 from mmedpo.registry.discovery import PluginInfo
-from mmedpo.registry.fingerprint import hash_part
+from mmedpo.registry.fingerprint import hash_part, source_hash
 
 
 class Inner(BaseModel):
@@ -91,6 +91,20 @@ def test_a_linked_folder_counts_and_one_within_itself_ends(here: Path) -> None:
     first = hash_path("maps")
     (here / "elsewhere/map.npy").write_bytes(b"2")
     assert hash_path("maps") != first
+
+
+def test_a_part_in_a_module_counts_with_the_package_that_its_entry_point_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "shipped"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "part.py").write_text("")
+    (package / "weights.txt").write_text("one")
+    monkeypatch.syspath_prepend(tmp_path)
+    first = source_hash.__wrapped__("shipped", "shipped.part")
+    (package / "weights.txt").write_text("two")
+    assert source_hash.__wrapped__("shipped", "shipped.part") != first
 
 
 class Remembered(dict[str, Any]):

@@ -1,0 +1,1 @@
+"""Backbones: the vision-language models that are aligned."""

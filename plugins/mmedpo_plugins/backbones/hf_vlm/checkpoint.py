@@ -1,0 +1,88 @@
+"""Load a model and its processor, and make sure that they answer questions about images."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from mmedpo import DataError, PluginError, Setting
+from mmedpo.models import TransformersBackbone, explain_load_errors, load_adapter, load_model, read_config
+from mmedpo_plugins.backbones.hf_vlm.chat_template import ChatTemplatePrompter
+from mmedpo_plugins.backbones.hf_vlm.target_modules import lora_targets, projector
+
+# Families whose language model is causal attention and nothing else, so that pairs may share a token tree. Others may
+# let an image's tokens see each other, or carry a state past the mask; they train on plain pairs.
+CAUSAL = frozenset({
+    "aya_vision", "glm4v", "idefics2", "idefics3", "internvl", "llava", "llava_next", "llava_onevision", "mistral3",
+    "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "smolvlm", "vipllava",
+})  # fmt: skip
+
+
+def load(checkpoint: str, adapter: str | None, setting: Setting) -> TransformersBackbone:
+    """Return the live backbone. Raises DataError, or PluginError when a library is missing."""
+    kind = read_config(checkpoint).get("model_type")
+    if kind == "llava_mistral":
+        raise DataError(f"{checkpoint}: is LLaVA-Med as Microsoft released it; say use: llava-med")
+    talk = ChatTemplatePrompter(load_processor(checkpoint))
+    return live(checkpoint, load_weights(checkpoint, setting), talk, adapter)
+
+
+def load_weights(checkpoint: str, setting: Setting) -> Any:
+    """Return the model. Raises DataError when it is no such model or its files are incomplete."""
+    from transformers import AutoModelForImageTextToText
+
+    model, report = load_model(AutoModelForImageTextToText, checkpoint, setting)
+    if missing := sorted(report["missing_keys"]):
+        raise DataError(f"{checkpoint}: its files lack {missing[0]} ({len(missing)} tensors in all)")
+    if model.config.is_encoder_decoder:
+        raise DataError(f"{checkpoint}: is an encoder-decoder; hf-vlm trains decoders only")
+    return model
+
+
+def load_processor(checkpoint: str) -> Any:
+    """Return the processor. Raises DataError when it cannot talk, PluginError when it needs a library."""
+    from transformers import AutoProcessor
+
+    try:
+        with explain_load_errors(checkpoint):
+            processor = AutoProcessor.from_pretrained(checkpoint)
+    except ImportError as error:
+        raise _missing_library(checkpoint, error) from error
+    for part in ("image_processor", "tokenizer", "chat_template"):
+        if not getattr(processor, part, None):
+            kind = type(processor).__name__
+            raise DataError(f"{checkpoint}: its processor ({kind}) has no {part}; hf-vlm needs one to ask about images")
+    return processor
+
+
+def live(checkpoint: str, model: Any, talk: ChatTemplatePrompter, adapter: str | None) -> TransformersBackbone:
+    """Put model and talk together."""
+    try:
+        sample = talk.rehearse()
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise DataError(f"{checkpoint}: its processor cannot read an image and a question ({error})") from error
+    if "cross_attention_mask" in sample.vision:
+        raise DataError(f"{checkpoint}: shows its image through cross-attention, which hf-vlm cannot train")
+    stop = model.generation_config.eos_token_id
+    return TransformersBackbone(
+        model if adapter is None else load_adapter(model, adapter),
+        talk.processor.tokenizer,
+        look=lambda image: image.convert("RGB"),
+        prompt=talk.prompt,
+        frame=talk.frame,
+        end=talk.end,
+        stop=[stop] if isinstance(stop, int) else stop or [],
+        lead=talk.lead,
+        lora_targets=lora_targets(checkpoint, model),
+        projector=projector(model),
+        processor=talk.processor,
+        types_key=talk.types_key,
+        causal=model.config.model_type in CAUSAL,
+    )
+
+
+def _missing_library(checkpoint: str, error: ImportError) -> PluginError:
+    found = re.search(r"requires the (\w+) library", str(error))
+    library = found.group(1).lower() if found else error.name or "what it names"
+    extra = f'pip install "mmedpo[{library}]"' if library == "torchvision" else f"pip install {library}"
+    return PluginError(f"hf-vlm: the processor of {checkpoint} needs {library}, which is not installed; {extra}")

@@ -1,0 +1,1 @@
+"""Dispreferences: the answers and films that are made to be rejected."""

@@ -1,0 +1,217 @@
+"""The dispreference that lets a large model pick or write the wrong answer (paper, section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mmedpo import (
+    CUT,
+    Case,
+    Dispreference,
+    Drop,
+    ExistingFolder,
+    LiveBackbone,
+    Pair,
+    Setting,
+    Side,
+    Usage,
+    seed_for,
+    was_cut,
+)
+from mmedpo.endpoints import (
+    AnswerFault,
+    ChatQuestion,
+    Endpoint,
+    NoAnswerError,
+    PromptTemplates,
+    bound_usage,
+    make_filler,
+    strip_thoughts,
+)
+
+if TYPE_CHECKING:
+    from mmedpo.endpoints import ChatClient
+
+
+class AnswerChoice(BaseModel):
+    """What the model answers."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    picked: int
+    """The number of the candidate picked, or 0."""
+    answer: str
+    """The wrong answer."""
+    change: Literal["finding", "side", "place", "severity", "presence", "other"]
+    """What it changes."""
+
+
+class Gpt4oHallucination(Endpoint, Dispreference):
+    """Let GPT-4o, or any model that sees images, pick the worst of the backbone's answers or write one (section 3.1).
+
+        disprefer:
+          - {use: gpt4o-hallucination, model: gpt-4o, samples: 4}
+
+    The backbone answers several times. The model picks the answer that contradicts the clinician's most, and where
+    none does, writes a wrong one. Its answer is checked; it is told what is wrong with it, and after `repairs` such
+    turns the case gives no pair. What is asked for is that only the content tells the wrong answer from the right
+    one; `verbatim` gives the paper's own procedure, in which a picked answer stays as the backbone gave it.
+    """
+
+    use: ClassVar[str] = "gpt4o-hallucination"
+    makes = "text"
+    needs_backbone = True
+    slice_size: ClassVar[int] = 128
+
+    samples: int = Field(default=4, ge=1)
+    """How often the backbone answers each question."""
+    sample_temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """How freely the backbone answers; higher is freer."""
+    max_new_tokens: int = Field(default=64, ge=1)
+    """The backbone's longest answer, in tokens."""
+    verbatim: bool = False
+    """Take a picked answer as it is, whatever its length and style."""
+    length: float | None = Field(default=1.5, ge=1)
+    """The wrong answer is at most so many times as long, or as short, as the right one; null: any length."""
+    same_style: bool = True
+    """Ask for the right answer's style, and give it its final stop and first letter."""
+    one_change: bool = True
+    """Ask for one clinically meaningful change: a finding, side, place, severity, or presence."""
+    show_image: bool = True
+    """Send the image along."""
+    prompts: ExistingFolder | None = None
+    """A folder with system.txt or user.txt, Jinja templates, in place of ours."""
+
+    @property
+    def longest_answer(self) -> int:
+        """The tokens that a rejected answer has at most."""
+        return max(self.max_tokens, self.max_new_tokens)
+
+    def needs(self, items: Sequence[Case]) -> list[tuple[Endpoint, Usage]]:
+        """Return what asking about these cases can take at most, every sample at its token limit."""
+        prompts = PromptTemplates(Path(__file__).parent / "prompts", self.prompts)
+        candidates = [make_filler(self.max_new_tokens)] * self.samples
+        questions = [_question(self, prompts, case, candidates) for case in items]
+        needs = [bound_usage(self, q.system, q.text, q.shape, image=q.picture is not None) for q in questions]
+        return [(self, sum(needs, Usage()))]
+
+    def open(self, setting: Setting) -> AbstractContextManager[_LiveGpt4oHallucination]:
+        """Connect to the endpoint. Raises RecipeError when its key or a prompt is missing."""
+        return self._opened(setting)
+
+    @contextmanager
+    def _opened(self, setting: Setting) -> Iterator[_LiveGpt4oHallucination]:
+        prompts = PromptTemplates(Path(__file__).parent / "prompts", self.prompts)
+        with self.chat(setting) as chat:
+            yield _LiveGpt4oHallucination(self, chat, prompts, setting.seed)
+
+
+class _LiveGpt4oHallucination:
+    """The open dispreference."""
+
+    def __init__(self, part: Gpt4oHallucination, chat: ChatClient, prompts: PromptTemplates, seed: int) -> None:
+        self._part, self._chat, self._prompts, self._seed = part, chat, prompts, seed
+
+    def disprefer(
+        self, cases: Sequence[Case], backbone: LiveBackbone | None, earlier: Sequence[Sequence[Pair]]
+    ) -> Iterator[Pair | Drop]:
+        """Yield for each case the true answer over the wrong one. Raises RecipeError for data that must not leave."""
+        self._chat.admit(cases)  # before the backbone works for nothing
+        if backbone is None:
+            raise ValueError("gpt4o-hallucination was given no backbone")
+        sampled = self._sampled(cases, backbone)
+        yield from self._chat.each(list(zip(cases, sampled, strict=True)), self._made)
+
+    def _sampled(self, cases: Sequence[Case], backbone: LiveBackbone) -> list[list[str]]:
+        """Let the backbone answer each case so many times."""
+        part, count = self._part, self._part.samples
+        answers = backbone.answer(
+            [case for case in cases for _ in range(count)],
+            max_new_tokens=part.max_new_tokens,
+            temperature=part.sample_temperature,
+            seeds=[seed_for(self._seed, case.id, number) for case in cases for number in range(count)],
+        )
+        return [answers[at * count : (at + 1) * count] for at in range(len(cases))]
+
+    async def _made(self, item: tuple[Case, list[str]]) -> Pair | Drop:
+        """Make a case's pair."""
+        from mmedpo_plugins.dispreferences.gpt4o_hallucination.answer_checks import plain
+
+        case, samples = item
+        said = [
+            (strip_thoughts(sample) or "").strip() for sample in samples
+        ]  # of a sample that is all thought, nothing
+        by_words = {plain(text): text for text in reversed(said)}  # the first of equals
+        candidates = [text for words, text in reversed(by_words.items()) if words and words != plain(case.answer)]
+        try:
+            outcome = await self._chat.ask(
+                _question(self._part, self._prompts, case, candidates),
+                lambda choice: self._checked(case, candidates, choice),
+            )
+        except NoAnswerError as end:
+            return Drop(case.id, end.reason, passing=end.passing)
+        answer, choice = outcome.made
+        notes = {
+            "model": self._part.model,
+            "samples": samples,
+            "picked": candidates[choice.picked - 1] if choice.picked else None,
+            "change": choice.change,
+            "calls": outcome.calls,
+            "tokens": list(outcome.tokens),
+        }
+        cut = {text for text, sample in zip(said, samples, strict=True) if was_cut(sample)}
+        notes |= {CUT: True} if self._part.verbatim and answer == notes["picked"] and answer in cut else {}
+        return Pair(case, Side(case.image, case.answer), Side(case.image, answer), kind="text", notes=notes)
+
+    def _checked(
+        self, case: Case, candidates: list[str], choice: AnswerChoice
+    ) -> tuple[str, AnswerChoice] | AnswerFault:
+        """Return the wrong answer in its final form, or what is wrong with it."""
+        from mmedpo_plugins.dispreferences.gpt4o_hallucination.answer_checks import fault_of, in_style
+
+        part = self._part
+        if not 0 <= choice.picked <= len(candidates):
+            return AnswerFault("it picked what is not there", f"'picked' is 0 to {len(candidates)}.")
+        as_it_is = part.verbatim and choice.picked > 0
+        answer = candidates[choice.picked - 1] if as_it_is else " ".join(choice.answer.split())
+        if part.same_style and not as_it_is:
+            answer = in_style(case.answer, answer)
+        fault = fault_of(case.answer, answer, opposite_of(case), None if as_it_is else part.length)
+        return fault or (answer, choice)
+
+
+def _question(
+    part: Gpt4oHallucination, prompts: PromptTemplates, case: Case, candidates: Sequence[str]
+) -> ChatQuestion:
+    """Ask about one case."""
+    from mmedpo_plugins.dispreferences.gpt4o_hallucination.answer_checks import word_range
+
+    least, most = word_range(case.answer, part.length) if part.length else (0, 0)
+    text = prompts.render(
+        "user",
+        question=case.question,
+        truth=case.answer,
+        candidates=candidates,
+        verbatim=part.verbatim,
+        opposite=opposite_of(case),
+        one_change=part.one_change,
+        same_style=part.same_style,
+        least=least,
+        most=most,
+        words=len(case.answer.split()),
+    )
+    system = prompts.render("system")
+    return ChatQuestion(system, text, AnswerChoice, case, case.image if part.show_image else None)
+
+
+def opposite_of(case: Case) -> str:
+    """Return the yes or no that a wrong answer must open with; empty where the truth is neither."""
+    from mmedpo_plugins.radiology.mentions import yes_or_no
+
+    opposites: dict[str, Any] = {"yes": "No", "no": "Yes"}
+    return str(opposites.get(yes_or_no(case.answer), "")) if case.kind == "closed" else ""

@@ -1,0 +1,17 @@
+"""Dispreferences that change the image: noise in the lesion (paper, Eq. 2), and what it is to be compared with."""
+
+from __future__ import annotations
+
+from mmedpo import Dispreference, hookimpl
+from mmedpo_plugins.dispreferences.lesion_noise.lesion_noise import (
+    GlobalNoise,
+    LesionBlackout,
+    LesionBlur,
+    LesionInpainting,
+    LesionNoise,
+)
+
+
+@hookimpl
+def mmedpo_dispreferences() -> list[type[Dispreference]]:
+    return [LesionNoise, GlobalNoise, LesionInpainting, LesionBlur, LesionBlackout]

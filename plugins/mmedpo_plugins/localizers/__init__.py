@@ -1,0 +1,1 @@
+"""Localizers: where on a film the lesion is."""

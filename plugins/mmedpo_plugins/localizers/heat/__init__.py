@@ -1,0 +1,11 @@
+"""Localizers from heat maps: of files made elsewhere, and of where the backbone itself looked while it answered."""
+
+from __future__ import annotations
+
+from mmedpo import Localizer, hookimpl
+from mmedpo_plugins.localizers.heat.heatmap import AttentionLocalizer, HeatMapLocalizer
+
+
+@hookimpl
+def mmedpo_localizers() -> list[type[Localizer]]:
+    return [HeatMapLocalizer, AttentionLocalizer]

@@ -1,0 +1,125 @@
+"""Localizers from heat maps: of files made elsewhere, and of where the backbone itself looked while it answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from mmedpo import Case, DataError, ExistingFolder, LiveBackbone, Localizer, Region, Setting
+
+
+class _HeatLocalizer(Localizer):
+    quantile: float = Field(default=0.9, gt=0, lt=1)
+    """The share of the image's pixels that are too cool to count; what is hotter is the region, as a soft mask."""
+
+    def open(self, setting: Setting) -> Any:
+        """Yield the object that localizes."""
+        raise NotImplementedError
+
+
+class HeatMapLocalizer(_HeatLocalizer):
+    """Take heat maps that another program made, MedKLIP's for one.
+
+        localize: {use: heatmap, root: maps, quantile: 0.95}
+
+    The map of an image lies in `root` with the ending .npy (numbers, two dimensions) or .png (greys): where the image
+    lies below the folder of the images (CXR1/0.npy for CXR1/0.png), else under the case's id, else under the image's
+    mere name where no other image has it. A map that two images claim is an error. It may be smaller than the image.
+    The threshold is a quantile of the map, so the region never covers the whole image, as a threshold of mean less
+    deviation does with a peaked map.
+    """
+
+    use: ClassVar[str] = "heatmap"
+
+    root: ExistingFolder
+    """The folder of the maps."""
+    label: str = ""
+    """The finding that the maps are of; by default none."""
+    confidence: Literal["peak", "share"] = "peak"
+    """A region's confidence: the map's greatest value (for maps of probabilities), or the share of its heat inside."""
+    missing: Literal["error", "none"] = "error"
+    """What to do about an image without a map: stop, or find no region in it."""
+
+    def open(self, setting: Setting) -> Any:
+        """Yield the part itself."""
+        from contextlib import nullcontext
+
+        if not self.root.is_dir():
+            raise DataError(f"{self.root}: there is no such folder; localize.root is the folder of the heat maps")
+        return nullcontext(self)
+
+    def localize(self, cases: Sequence[Case], backbone: LiveBackbone | None) -> list[list[Region]]:
+        """Return the hottest region of each case's image."""
+        return [self._regions(case, file) for case, file in zip(cases, self._files(cases), strict=True)]
+
+    def sources(self, cases: Sequence[Case]) -> list[str]:
+        """Return the map of each case, relative to the folder."""
+        return [file.relative_to(self.root).as_posix() if file else "" for file in self._files(cases)]
+
+    def _files(self, cases: Sequence[Case]) -> list[Path | None]:
+        from mmedpo_plugins.localizers.heat.map_files import ENDINGS, map_files, names_of
+
+        files = map_files(self.root, cases)
+        for case, file in zip(cases, files, strict=True):
+            if file is None and self.missing == "error":
+                *_, near, last = ["", *names_of(case)]
+                names = " or ".join(f"{name}{ENDINGS[0]}" for name in dict.fromkeys((near, last)) if name)
+                told = f"has no map {names}, nor with {ENDINGS[1]}"
+                raise DataError(f"case {case.id!r}: {self.root} {told}, for {case.image.path}; see localize.missing")
+        return files
+
+    def _regions(self, case: Case, file: Path | None) -> list[Region]:
+        from mmedpo_plugins.localizers.heat.maps import read_map, region_of
+
+        if file is None:
+            return []
+        region = region_of(read_map(file), case.image.load().size, self.quantile, self.label, self.confidence)
+        return [region] if region else []
+
+
+class AttentionLocalizer(_HeatLocalizer):
+    """Take where the backbone itself looked while it answered.
+
+        localize: {use: attention, quantile: 0.9}
+
+    The attention of the answer's tokens to the image's, weighted by the gradient of the answer's log-probability and
+    averaged over heads and layers (Chefer et al., arXiv 2103.15679). The grid of image tokens is laid over what the
+    backbone was shown: a square around the image where it pads, its middle where it crops. Where a model looks need not
+    be where the lesion is: compare with other localizers before you noise it. The confidence is the share of the
+    attention inside.
+    """
+
+    use: ClassVar[str] = "attention"
+    reads_question: ClassVar[bool] = True
+    needs_backbone: ClassVar[bool] = True
+    slice_size: ClassVar[int] = 16
+
+    answer: Literal["own", "truth"] = "own"
+    """Whose words the attention is of: the model's own answer, or the clinician's."""
+    max_new_tokens: int = Field(default=32, ge=1)
+    """The longest answer of its own, in tokens."""
+
+    @contextmanager
+    def open(self, setting: Setting) -> Iterator[AttentionLocalizer]:
+        """Yield the part itself."""
+        yield self
+
+    def localize(self, cases: Sequence[Case], backbone: LiveBackbone | None) -> list[list[Region]]:
+        """Return the region that the model attended to most, for each case."""
+        from mmedpo.models import attention_maps
+        from mmedpo_plugins.localizers.heat.maps import region_of
+
+        assert backbone is not None
+        words = [case.answer for case in cases]
+        if self.answer == "own":
+            words = backbone.answer(cases, max_new_tokens=self.max_new_tokens)
+        heats = attention_maps(backbone, cases, words)
+        regions = [
+            region_of(heat, case.image.load().size, self.quantile, case.about[0] if case.about else "", "share")
+            for case, heat in zip(cases, heats, strict=True)
+        ]
+        return [[region] if region else [] for region in regions]

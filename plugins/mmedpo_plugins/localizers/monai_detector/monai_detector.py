@@ -1,0 +1,124 @@
+"""Localizers on MONAI: a RetinaNet that learns from boxes, and a network of one's own in a MONAI bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from mmedpo import Case, ExistingFolder, LiveBackbone, Localizer, Region, Setting
+from mmedpo_plugins.localizers.monai_detector.learning_options import LearningOptions
+
+
+class MonaiDetector(Localizer):
+    """Find lesions with a RetinaNet on MONAI's parts; no torchvision is needed.
+
+        localize: {use: monai-detector, checkpoint: weights/lesions.safetensors, learning: {size: 512}}
+        detector:                                  # what it learns from, while there is no checkpoint
+          train: {use: slake, root: data/slake, split: train}
+          validation: {use: slake, root: data/slake, split: validate}
+
+    `mmedpo detector train RECIPE` trains it, and `mmedpo run` does so by itself while the checkpoint is missing. A
+    region's confidence is the probability that the box is right, fitted on the validation films; boxes below a
+    threshold chosen there are left out. A detector knows the kind of films it learned from, and no other.
+    """
+
+    use: ClassVar[str] = "monai-detector"
+
+    checkpoint: Path
+    """The safetensors file that training writes; it carries labels, threshold and calibration."""
+    learning: LearningOptions = LearningOptions()
+    """How it learns; without meaning once there is a checkpoint."""
+    threshold: float | None = Field(default=None, ge=0, le=1)
+    """Leave out boxes of a lower confidence; by default what was best (F1) on the validation films."""
+    most: int = Field(default=5, ge=1)
+    """Boxes an image at most, the surest."""
+    batch_size: int = Field(default=16, ge=1)
+    """Films at once."""
+
+    @property
+    def learnt(self) -> Path:
+        """The checkpoint."""
+        return self.checkpoint
+
+    def learn(
+        self, cases: dict[str, Sequence[Case]], setting: Setting, tell: Callable[[int, int], None]
+    ) -> dict[str, Any]:
+        """Train on cases["train"], choose by cases["validation"], measure on cases["test"]; write the checkpoint."""
+        from mmedpo_plugins.localizers.monai_detector.training import train
+
+        steps = self.learning.steps
+        return train(self.learning, cases, self.checkpoint, setting, lambda step, look: tell(step, steps))
+
+    @contextmanager
+    def open(self, setting: Setting) -> Iterator[_LiveMonaiDetector]:
+        """Load the checkpoint. Raises DataError."""
+        from mmedpo_plugins.localizers.monai_detector.checkpoint import load
+
+        yield _LiveMonaiDetector(self, load(self.checkpoint, setting.device))
+
+
+class _LiveMonaiDetector:
+    """An open detector."""
+
+    def __init__(self, part: MonaiDetector, trained: Any) -> None:
+        self._part, self._trained = part, trained
+
+    def localize(self, cases: Sequence[Case], backbone: LiveBackbone | None) -> list[list[Region]]:
+        """Return the regions of each case's image, surest first."""
+        from mmedpo_plugins.localizers.monai_detector.films import read_film, regions_of
+        from mmedpo_plugins.localizers.monai_detector.inference import detect
+
+        shape = self._trained.shape
+        films = [read_film(case.image, shape.size) for case in cases]
+        found = detect(self._trained.detector, [film for film, _ in films], self._part.batch_size)
+        rows = zip(cases, films, found, strict=True)
+        return [regions_of(self._kept(one), shape.labels, film[1], case.image.load().size) for case, film, one in rows]
+
+    def _kept(self, found: Any) -> Any:
+        """Calibrate the scores and keep what is sure enough."""
+        from dataclasses import replace
+
+        import numpy as np
+
+        confidences = self._trained.calibration(found.scores)
+        threshold = self._part.threshold if self._part.threshold is not None else self._trained.threshold
+        return replace(found, scores=confidences).only(np.flatnonzero(confidences >= threshold)[: self._part.most])
+
+
+class MonaiBundle(Localizer):
+    """Find lesions with a network of one's own, in a MONAI bundle for detection or segmentation.
+
+        localize: {use: monai-bundle, root: bundles/lung_nodules, labels: [nodule], size: 512}
+
+    The folder holds `configs/inference.json` (or .yaml) and `models/model.pt`. From the configuration come
+    `detector` with `detector_ops`, or else `network_def` (or `network`); `preprocessing`, less what loads files, if
+    it says so; `inferer` if there is one. The network gets grey films (1, height, width); its boxes or masks are scaled
+    back to the image. **A bundle's configuration is code**: open none that you would not run.
+    """
+
+    use: ClassVar[str] = "monai-bundle"
+
+    root: ExistingFolder
+    """The bundle's folder."""
+    labels: tuple[str, ...] = ()
+    """The findings in the order of the network's classes or channels, background left out; by default the bundle's."""
+    size: int | None = Field(default=None, ge=16)
+    """The longer side, in pixels, at which the network reads films; by default as they are."""
+    threshold: float = Field(default=0.5, ge=0, le=1)
+    """Leave out boxes, and pixels of masks, of a lower probability."""
+    most: int = Field(default=5, ge=1)
+    """Regions an image at most, the surest."""
+    smallest: float = Field(default=0.0005, ge=0, le=1)
+    """Leave out patches of a mask that cover a smaller share of the image."""
+
+    def open(self, setting: Setting) -> AbstractContextManager[Any]:
+        """Build the network and load its weights. Raises DataError."""
+        from contextlib import nullcontext
+
+        from mmedpo_plugins.localizers.monai_detector.live_bundle import opened
+
+        return nullcontext(opened(self, setting))

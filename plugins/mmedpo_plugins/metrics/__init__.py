@@ -1,0 +1,1 @@
+"""Metrics: how good answers and reports are."""

@@ -1,0 +1,1 @@
+"""Readers: from a data set's files to cases or ready pairs."""

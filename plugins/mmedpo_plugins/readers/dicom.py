@@ -1,0 +1,124 @@
+"""The reader of a folder of DICOM films with questions in a table or beside each film."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import PositiveFloat
+
+from mmedpo import Case, DataError, Drop, ExistingFile, ExistingFolder, ImageRef, Reader, digest, hookimpl, require_file
+from mmedpo.data import ImageFolder, TableRow, collect_rows, csv_rows, json_value
+from mmedpo_plugins.dicom.header import DicomFilm, read_header
+from mmedpo_plugins.tabular.columns import ColumnReader
+
+ENDINGS = (".dcm", ".dicom")  # in any case
+
+
+@hookimpl
+def mmedpo_readers() -> list[type[Reader]]:
+    return [DicomReader]
+
+
+class DicomReader(ColumnReader):
+    """Read DICOM films: pixels, and questions from a table or from a file beside each film.
+
+        data: {use: dicom, root: data/pacs, table: data/pacs/questions.csv, columns: {image: file}}
+
+    Without a table, `film.json` beside `film.dcm` holds {"question": ..., "answer": ...} or a list of them. Grey films
+    are rescaled and windowed to 8 bits; MONOCHROME1 is inverted. Of the header, only modality, body part and view go
+    into the run: ids derive from the file's content, the films of one patient are one group under such an id, and no
+    file name, name, number, date or UID is kept. Overlays are not drawn. Files of several frames are refused.
+    """
+
+    use: ClassVar[str] = "dicom"
+
+    root: ExistingFolder
+    """The folder of the films, however deep."""
+    table: ExistingFile | None = None
+    """A .csv or .jsonl table whose column of images names the films; else each film has its .json beside it."""
+    window: Literal["stored", "full"] | tuple[float, PositiveFloat] = "stored"
+    """The file's first valid window (else the full range), the full range, or [centre, width]."""
+    burnt_in: Literal["error", "skip"] = "error"
+    """What to do about a film whose header says that text is burnt into it: stop, or drop and count it."""
+    missing: Literal["error", "skip"] = "error"
+    """What to do about films that are not there: stop and name the first, or drop their rows and count them."""
+
+    def lacking(self) -> Iterator[str]:
+        """Yield the package that reads films, where it is not installed."""
+        if find_spec("pydicom") is None:
+            yield 'DICOM files are read by pydicom: pip install "mmedpo[dicom]"'
+
+    def read(self) -> Iterator[Case | Drop]:
+        """Yield the cases in the order of the table. Raise DataError for rows and films that cannot be read."""
+        images = ImageFolder([self.root], self.missing)
+        found = collect_rows(map(partial(self._found, images), self._rows()))
+        films = {path: read_header(path) for path in dict.fromkeys(path for _, path in found) if path}
+        groups = _groups(list(films.values()))
+        uses: Counter[str] = Counter()
+        yield from images.complete(
+            self._item(row, films[path], groups, uses) if path else images.drop(row.place) for row, path in found
+        )
+
+    def _found(self, images: ImageFolder, row: TableRow) -> tuple[TableRow, Path | None]:
+        return row, images.find(row.text(self.columns.image), row)
+
+    def _rows(self) -> Iterator[TableRow]:
+        if self.table is None:
+            return self._beside()
+        if self.table.suffix not in (".csv", ".jsonl"):
+            raise DataError(f"{self.table}: is neither .csv nor .jsonl")
+        is_csv = self.table.suffix == ".csv"
+        return csv_rows(self.table, require=self.require_columns) if is_csv else self.objects(self.table)
+
+    def _beside(self) -> Iterator[TableRow]:
+        """Yield the questions beside the films; a film without any is an error unless missing ones are skipped."""
+        films = sorted(path for path in self.root.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
+        if not films:
+            raise DataError(f"{self.root}: holds no *.dcm or *.dicom; name the films in a table with data.table")
+        for film in films:
+            file = film.with_suffix(".json")
+            if file.is_file() or self.missing == "error":
+                value = json_value(file)
+                for number, entry in enumerate(value if isinstance(value, list) else [value]):
+                    place = f"{file}: entry {number}"
+                    if not isinstance(entry, dict):
+                        raise DataError(f"{place}: is no object with a question and an answer")
+                    yield TableRow(place, {**entry, self.columns.image: str(film.relative_to(self.root))})
+
+    def _item(self, row: TableRow, film: DicomFilm, groups: dict[str, str], uses: Counter[str]) -> Case | Drop:
+        named = self.columns.model_fields_set  # a column called id or group may hold a patient's number
+        number = uses[film.content]
+        uses[film.content] += 1
+        name = row.text(self.columns.id) if "id" in named else f"{film.content}-{number}"
+        if film.burnt_in and self.burnt_in == "skip":
+            return Drop(name, "the header says that text is burnt in")
+        if film.burnt_in:
+            raise DataError(f"{film.path}: its header says that text is burnt in; drop such films: data.burnt_in=skip")
+        group = row.text(self.columns.group) if "group" in named else groups.get(film.patient, film.content)
+        case = self.case(row, name, self.picture(film.path))
+        told = {"modality": film.modality, "body_part": film.body_part, "view": film.view}
+        return replace(case, group=group, notes={key: value for key, value in told.items() if value} | dict(case.notes))
+
+    def picture(self, path: Path) -> ImageRef:
+        """Name a film; its pixels are read when they are wanted."""
+        from mmedpo_plugins.dicom.pixels import film_image
+
+        require_file(path, str(path))
+        stat = path.stat()
+        source = digest("dicom: 2", str(path.absolute()), stat.st_size, stat.st_mtime_ns, self.window)
+        return ImageRef.deferred(partial(film_image, path, self.window), source)
+
+
+def _groups(films: list[DicomFilm]) -> dict[str, str]:
+    """Return a name for each patient: the first of the content ids of his films, which no patient's number gives."""
+    groups: dict[str, str] = {}
+    for film in films:
+        if film.patient:
+            groups[film.patient] = min(film.content, groups.get(film.patient, film.content))
+    return groups

@@ -1,0 +1,185 @@
+"""The reader of any data set that the Hugging Face library `datasets` can load."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain, starmap
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from mmedpo import Case, DataError, Drop, ExistingFolder, FolderOrHub, ImageRef, Reader, first_line, hookimpl
+from mmedpo.data import ImageFolder, TableRow, UniqueIds, csv_rows, show_value
+from mmedpo_plugins.tabular.columns import ColumnReader
+
+_SAVED = ("dataset_dict.json", "state.json")  # a folder that `save_to_disk` wrote has one of them
+_BESIDE = "metadata.csv"  # lies beside the images that it names; their column is then called "image"
+
+
+@hookimpl
+def mmedpo_readers() -> list[type[Reader]]:
+    return [HfDatasetReader]
+
+
+class HfDatasetReader(ColumnReader):
+    """Read a data set of the Hugging Face library `datasets`.
+
+        data: {use: hf-dataset, path: data/my_set, split: train, columns: {answer: finding}}
+
+    A folder is one that `save_to_disk` wrote, or one with parquet, JSON Lines or CSV files, or images with a
+    `metadata.csv`; nothing of it is copied to a cache. Anything else is taken for a name on the Hub and downloaded to
+    the library's cache. An image is within its row, or named there as a file below the folder or below `images`.
+    """
+
+    use: ClassVar[str] = "hf-dataset"
+
+    path: FolderOrHub
+    """A folder, or a name on the Hub."""
+    split: str = Field(default="train", min_length=1)
+    """Which part."""
+    name: str | None = None
+    """The configuration, where the set has several."""
+    revision: str | None = None
+    """The version of a set on the Hub: a tag or commit."""
+    images: ExistingFolder | None = None
+    """The folder of images that the rows name."""
+    missing: Literal["error", "skip"] = "error"
+    """What to do about images that are not there: stop and name the first, or drop their rows and count them."""
+
+    def read(self) -> Iterator[Case | Drop]:
+        """Yield the cases in the order of the set. Raise DataError with the row's number for what cannot be read."""
+        images = ImageFolder(self._roots(), self.missing)
+        yield from images.complete(map(partial(self._item, images=images, ids=UniqueIds()), self._rows()))
+
+    def _roots(self) -> list[Path]:
+        if self.images:
+            return [self.images]
+        if Path(self.path).is_dir():
+            return [Path(self.path)]
+        from datasets import config
+
+        cache = Path(config.HF_CACHE_HOME)
+        cache.mkdir(parents=True, exist_ok=True)
+        return [cache]
+
+    def _rows(self) -> Iterator[TableRow]:
+        tables = self._tables()
+        return chain.from_iterable(map(self._in_table, tables)) if tables else self._loaded()
+
+    def _tables(self) -> list[Path]:
+        """Return a folder's CSV and JSON Lines files; the library would make 7 of "007" and nothing of "NA"."""
+        import datasets
+
+        folder = Path(self.path)
+        if not folder.is_dir() or any((folder / name).is_file() for name in _SAVED):
+            return []
+        with self._explained():
+            files = datasets.load_dataset_builder(self.path, self.name).config.data_files or {}
+        found = [Path(file) for file in files.get(self.split, ())]
+        beside = [file for file in found if file.name == _BESIDE]
+        return beside or (found if all(file.suffix in (".csv", ".jsonl") for file in found) else [])
+
+    def _in_table(self, file: Path) -> Iterator[TableRow]:
+        if file.name == _BESIDE:
+            rows = csv_rows(file, require=lambda names, place: self.require_columns([*names, "image"], place))
+            return map(partial(_named_beside, Path(self.path).absolute()), rows)
+        return csv_rows(file, require=self.require_columns) if file.suffix == ".csv" else self.objects(file)
+
+    def _loaded(self) -> Iterator[TableRow]:
+        with self._explained():
+            data = self._load()
+        if data.column_names:
+            self.require_columns(data.column_names, f"{self.path}: {self.split}")
+        return starmap(partial(self._row, _class_names(data)), enumerate(self._values(data)))
+
+    def _values(self, data: Any) -> Iterator[Mapping[str, Any]]:
+        with self._explained():
+            yield from data
+
+    def _row(self, names: Mapping[str, list[str]], number: int, values: Mapping[str, Any]) -> TableRow:
+        told = {key: _named(names[key], value) if key in names else value for key, value in values.items()}
+        return TableRow(f"{self.path}: {self.split}: row {number}", told)
+
+    def _load(self) -> Any:
+        import datasets
+
+        folder = Path(self.path)
+        if any((folder / name).is_file() for name in _SAVED):
+            data = datasets.load_from_disk(self.path)
+            if isinstance(data, datasets.DatasetDict):
+                if self.split not in data:
+                    raise ValueError(f"there is no split {self.split!r}; there are: {', '.join(data)}")
+                data = data[self.split]
+        else:
+            options = {"split": self.split, "revision": self.revision, "streaming": folder.is_dir()}
+            data = datasets.load_dataset(self.path, self.name, **options)
+        return self._narrowed(data)
+
+    def _narrowed(self, data: Any) -> Any:
+        """Leave out columns that are not asked for, and images undecoded."""
+        import datasets
+
+        if not data.column_names:
+            return data  # JSON Lines, whose columns show themselves in the rows
+        wanted = {*self.columns.model_dump().values(), *self.notes}
+        data = data.select_columns([name for name in data.column_names if name in wanted])
+        if isinstance((data.features or {}).get(self.columns.image), datasets.Image):
+            data = data.cast_column(self.columns.image, datasets.Image(decode=False))
+        return data
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what `datasets` raises into a DataError."""
+        import pyarrow as pa
+        from datasets.exceptions import DatasetsError
+
+        try:
+            yield
+        except (OSError, ValueError, KeyError, pa.ArrowException, DatasetsError) as error:
+            where = self.path if Path(self.path).exists() else f"{self.path} (no folder here, so taken for a Hub name)"
+            raise DataError(f"{where}: cannot be loaded ({first_line(error)})") from error
+
+    def _item(self, row: TableRow, images: ImageFolder, ids: UniqueIds) -> Case | Drop:
+        image = self._image(row, images)
+        name = self.id_of(row, ids, image)
+        if isinstance(image, bytes):
+            return self.case(row, name, ImageRef.encoded(image, row.place), images)
+        path = images.find(image, row)
+        return self.case(row, name, ImageRef.at(path), images) if path else images.drop(name)
+
+    def _image(self, row: TableRow, images: ImageFolder) -> str | bytes:
+        """Return the image that a row holds, or the name of its file."""
+        value = row.values.get(self.columns.image)
+        held = value.get("bytes") or value.get("path") if isinstance(value, Mapping) else value
+        if not isinstance(held, str | bytes) or not held:
+            raise row.wrong(f"{self.columns.image!r} holds no image but {show_value(value)}")
+        return held if isinstance(held, bytes) else _below(held, images)
+
+
+def _named_beside(folder: Path, row: TableRow) -> TableRow:
+    """Name an image from the folder of the set, where its row does from that of the table."""
+    table = Path(row.place.rpartition(":")[0]).absolute()
+    return TableRow(row.place, {**row.values, "image": os.path.relpath(table.parent / row.text("file_name"), folder)})
+
+
+def _below(file: str, images: ImageFolder) -> str:
+    """Return a file's name relative to the folder that it is in; as it is when it is in none."""
+    for folder in images.folders:
+        if Path(file).is_absolute() and Path(file).is_relative_to(folder.absolute()):
+            return str(Path(file).relative_to(folder.absolute()))
+    return file
+
+
+def _named(names: list[str], number: int | None) -> str | None:
+    """Return the name of a class; the library writes -1 where there is none."""
+    return None if number is None or number < 0 else names[number]
+
+
+def _class_names(data: Any) -> dict[str, list[str]]:
+    """Return the names of the classes by column, for columns that hold their numbers."""
+    features = data.features or {}
+    return {name: feature.names for name, feature in features.items() if type(feature).__name__ == "ClassLabel"}

@@ -1,0 +1,133 @@
+"""The reader of MIMIC-CXR: the JPEG images, the official split, and the reports' sections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from mmedpo import Case, DataError, Drop, ExistingFolder, ImageRef, Reader, Remark, hookimpl
+from mmedpo.data import ImageFolder, TableRow, csv_rows, file_text
+from mmedpo_plugins.radiology.report_sections import ReportSection, sections, shortened
+
+QUESTION = "Write the findings of a radiology report on this chest X-ray."
+
+
+@hookimpl
+def mmedpo_readers() -> list[type[Reader]]:
+    return [MimicCxrReader]
+
+
+class MimicCxrReader(Reader):
+    """Read MIMIC-CXR: chest films with reports; restricted, as PhysioNet's data use agreement demands.
+
+        data: {use: mimic-cxr, root: data/mimic-cxr-jpg, reports: data/mimic-cxr-reports, split: train}
+
+    `root` is MIMIC-CXR-JPG: `mimic-cxr-2.0.0-split.csv`, `mimic-cxr-2.0.0-metadata.csv` (both also as .csv.gz) and
+    `files/p10/p10000032/s50414267/*.jpg`; `reports` holds `files/p10/p10000032/s50414267.txt`. Cases of one patient
+    are one group. A section ends at the headings that the data set's own parser knows, so that "PA VIEW:" within the
+    findings ends nothing. A report without the section is dropped and counted; one whose findings end at a heading
+    such as COMPARISON, or that has the section twice, is counted.
+    """
+
+    use: ClassVar[str] = "mimic-cxr"
+
+    root: ExistingFolder
+    """The folder of MIMIC-CXR-JPG."""
+    reports: ExistingFolder | None = None
+    """The folder of the unpacked mimic-cxr-reports.zip, where it is not root."""
+    split: Literal["train", "validate", "test"] = "train"
+    """Which patients, in the official split."""
+    section: Literal["findings", "impression", "both"] = "findings"
+    """The part of the report that is the answer."""
+    views: tuple[str, ...] = ("PA", "AP")
+    """The view positions to take, the best first; none takes every film."""
+    films: Literal["first", "each"] = "first"
+    """One case a study with the film of its best view, or a case for each of its films with the same report."""
+    question: str = QUESTION
+    """What is asked of every film."""
+    missing: Literal["error", "skip"] = "error"
+    """What to do about an image or report that is not there: stop and name it, or drop its cases and count them."""
+
+    def has_regions(self) -> bool:
+        """Tell that the data set has none."""
+        return False
+
+    def read(self) -> Iterator[Case | Drop | Remark]:
+        """Yield the films, study by study, in the order of the split file. Raise DataError for what cannot be read."""
+        images = ImageFolder([self.root / "files"], self.missing)
+        for films in self._studies().values():
+            yield from self._items(films, images)
+
+    def _studies(self) -> dict[str, list[TableRow]]:
+        """Return the films of each study of the split, best view first."""
+        positions = {row.text("dicom_id"): row.get("ViewPosition") for row in self._csv("metadata")}
+        studies: dict[str, list[tuple[int, TableRow]]] = {}
+        for row in self._csv("split"):
+            position = positions.get(row.text("dicom_id"), "")
+            if row.text("split") == self.split and (not self.views or position in self.views):
+                rank = self.views.index(position) if self.views else 0
+                film = TableRow(row.place, {**row.values, "view": position})
+                studies.setdefault(row.text("study_id"), []).append((rank, film))
+        ordered = {study: sorted(films, key=lambda film: film[0]) for study, films in studies.items()}
+        return {study: [film for _, film in films] for study, films in ordered.items()}
+
+    def _csv(self, kind: str) -> Iterator[TableRow]:
+        name = f"mimic-cxr-2.0.0-{kind}.csv"
+        found = [self.root / form for form in (name, f"{name}.gz") if (self.root / form).is_file()]
+        if not found:
+            raise DataError(f"{self.root}: there is neither {name} nor {name}.gz; see docs/data.md")
+        return csv_rows(found[0])
+
+    def _items(self, films: list[TableRow], images: ImageFolder) -> Iterator[Case | Drop | Remark]:
+        text = self._report(films[0])
+        report = None if text is None else self._answer(text)
+        for row in films if self.films == "each" else films[:1]:
+            name = row.text("dicom_id")
+            path = images.find(f"{_folder(row)}/{name}.jpg", row)
+            if path is None and self.missing == "error":  # at once: to look at all 377,110 first would take long
+                raise images.absent()
+            if path is None:
+                yield images.drop(name)
+            elif report is None:
+                yield Drop(name, "the report is missing")
+            elif not report:
+                yield Drop(name, f"the report has no section {self.section}")
+            else:
+                yield from (Remark(name, why) for one in self._wanted() if (why := shortened(text or "", one)))
+                yield self._case(row, path, report)
+
+    def _wanted(self) -> tuple[ReportSection, ...]:
+        return ("findings", "impression") if self.section == "both" else (self.section,)
+
+    def _answer(self, report: str) -> str:
+        """Return the section of a report that is asked for, "" when it has none."""
+        found = sections(report)
+        return "\n".join(found[name] for name in self._wanted() if found[name])
+
+    def _report(self, row: TableRow) -> str | None:
+        """Return a study's report, None when there is none."""
+        file = (self.reports or self.root) / "files" / f"{_folder(row)}.txt"
+        if not file.is_file() and self.missing == "skip":
+            return None
+        return file_text(file)
+
+    def _case(self, row: TableRow, path: Path, report: str) -> Case:
+        return Case(
+            row.text("dicom_id"),
+            ImageRef.at(path, row.place),
+            self.question,
+            report,
+            kind="report",
+            group=row.text("subject_id"),
+            restricted=self.restricted,
+            notes={"study_id": row.text("study_id"), "view": row.get("view")},
+        )
+
+
+def _folder(row: TableRow) -> str:
+    """Return where a study lies: p10/p10000032/s50414267. Raises DataError for what is no number."""
+    subject, study = row.text("subject_id"), row.text("study_id")
+    if not (subject.isdigit() and study.isdigit()):
+        raise row.wrong(f"subject_id and study_id must be numbers, not {subject!r} and {study!r}")
+    return f"p{subject[:2]}/p{subject}/s{study}"

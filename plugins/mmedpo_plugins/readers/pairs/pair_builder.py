@@ -1,0 +1,173 @@
+"""Make pairs of rows, one data set's, whatever their form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+from mmedpo import GIVEN, Case, Drop, ExistingFile, ExistingFolder, ImageRef, Pair, Reader, Region, Remark, Side
+from mmedpo.data import ImageFolder, TableRow, UniqueIds, answer_kind, drop_uninformative, show_value
+from mmedpo_plugins.readers.pairs.export_facts import RegionFacts
+from mmedpo_plugins.readers.pairs.repeated_question import without_question
+from mmedpo_plugins.readers.pairs.row_formats import PairRow
+from mmedpo_plugins.tabular.parquet import embedded
+
+
+class ReadyPairReader(Reader):
+    """What the readers of ready pairs share."""
+
+    yields = "pairs"
+
+    root: ExistingFolder
+    """The folder with one file of pairs and the images."""
+    file: ExistingFile | None = None
+    """The file of pairs, where root has none or several."""
+    images: ExistingFolder | None = None
+    """The folder that images are named in, where it is not root's."""
+    missing: Literal["error", "skip"] = "error"
+    """What to do about images that are not there: stop and name the first, or drop their pairs and count them."""
+    repeated_question: Literal["keep", "strip"] = "keep"
+    """What to do with the question where an answer begins with it: keep it and count the pairs, or take it off."""
+
+    def pairs(
+        self, rows: Callable[[], Iterable[TableRow]], folders: list[Path], sides: Callable[[TableRow], PairRow]
+    ) -> Iterator[Pair | Drop | Remark]:
+        """Yield the pairs of rows. Raise DataError with the place of what cannot be read."""
+        reading = _PairBuilder(ImageFolder(folders, self.missing), self, sides)
+        yield from chain.from_iterable(reading.images.complete(map(reading.items, rows())))
+
+
+class _PairBuilder:
+    def __init__(self, images: ImageFolder, part: ReadyPairReader, sides: Callable[[TableRow], PairRow]) -> None:
+        self.images, self._part, self._sides = images, part, sides
+        self._ids = UniqueIds()
+        self._places: dict[str, str] = {}  # of the pairs whose ids the data give
+        self._cases: dict[str, tuple[str, str, str]] = {}
+
+    def items(self, row: TableRow) -> list[Pair | Drop | Remark]:
+        """Return the pair of a row and what is odd about it, or why it is none."""
+        return list(self._items(row, self._sides(row)))
+
+    def _items(self, row: TableRow, told: PairRow) -> Iterator[Pair | Drop | Remark]:
+        name, remarks = told.facts.id or self._name(row, told), list(told.remarks)
+        chosen, rejected = (self._answer(told, side, remarks) for side in ("chosen", "rejected"))
+        found = [self._picture(row, value) for value in told.images]
+        case = None if None in found else self._case(row, name, told, chosen or "", found[0])
+        if case is None:
+            yield self.images.drop(name)
+        elif rejected is None:
+            yield Drop(name, "there is no rejected answer")
+        elif not ((chosen or "").strip() and rejected.strip()):
+            yield Drop(name, "an answer is empty")
+        else:
+            pair = drop_uninformative(self._pair(row, told, case, (chosen or "", rejected), found))
+            yield from (Remark(name, text) for text in remarks if isinstance(pair, Pair))
+            yield pair
+
+    def _name(self, row: TableRow, told: PairRow) -> str:
+        """Return the id that a row gives, or one made of what it says; either is made distinct."""
+        if name := row.get("id"):
+            return self._ids.distinct(name)
+        held = (one.get("bytes") or one.get("path") if isinstance(one, Mapping) else one for one in told.images)
+        images = [one for one in held if isinstance(one, str | bytes)]
+        return self._ids.of(*images, told.question, told.chosen, told.rejected or "")
+
+    def _answer(self, told: PairRow, side: str, remarks: list[str]) -> str | None:
+        """Return a side's answer, without the question that it repeats where the recipe says so."""
+        answer: str | None = getattr(told, side)
+        rest = without_question(told.question, answer) if answer else None
+        if rest is None:
+            return answer
+        if self._part.repeated_question == "strip":
+            remarks.append(f"the {side} answer repeated the question, which is taken off")
+            return rest
+        remarks.append(f"the {side} answer repeats the question; data.repeated_question=strip takes it off")
+        return answer
+
+    def _pair(
+        self, row: TableRow, told: PairRow, case: Case, answers: tuple[str, str], found: list[ImageRef | None]
+    ) -> Pair:
+        facts, (first, second) = told.facts, (picture or case.image for picture in found)
+        pair = Pair(
+            case,
+            Side(first, answers[0]),
+            Side(first if told.same_image else second, answers[1]),
+            kind=facts.kind or ("text" if told.same_image else "image"),
+            made_by=facts.made_by or self._part.use,
+            number=facts.number,
+            relevance=row.number(told.relevance, most=1.0),
+            notes=_notes(row, told),
+        )
+        if facts.id:
+            self._require_own(row, pair)
+        return pair
+
+    def _require_own(self, row: TableRow, pair: Pair) -> None:
+        """Raise DataError when a pair, or another case under its case's id, stands already elsewhere."""
+        case, place = pair.case, self._places.setdefault(pair.id, row.place)
+        if place != row.place:
+            raise row.wrong(f"the pair {pair.id!r} stands already at {place}; are two exports in one file?")
+        about = (case.question, case.answer, case.kind)
+        if self._cases.setdefault(case.id, about) != about:
+            raise row.wrong(f"the case {case.id!r} has another question or answer elsewhere; are two exports in one?")
+
+    def _case(
+        self, row: TableRow, name: str, told: PairRow, chosen: str, shown_to_chosen: ImageRef | None
+    ) -> Case | None:
+        facts = told.facts
+        image = self._picture(row, facts.image) if facts.image else shown_to_chosen
+        if image is None:
+            return None
+        answer = facts.answer or chosen
+        return Case(
+            name,
+            image,
+            told.question,
+            answer,
+            kind=facts.case_kind or answer_kind(answer),
+            group=facts.group or (told.images[0] if isinstance(told.images[0], str) else ""),
+            about=tuple(facts.about),
+            regions=tuple(self._region(row, one) for one in facts.regions),
+            restricted=self._restricted(row, told),
+            notes=facts.case_notes,
+        )
+
+    def _restricted(self, row: TableRow, told: PairRow) -> bool:
+        """Tell whether a pair must stay here: the reader says so, or the row."""
+        said = row.values.get("restricted")
+        if said is not None and not isinstance(said, bool):
+            raise row.wrong(f"'restricted' must be true or false, not {show_value(said)}")
+        return bool(said) or (self._part.restricted if told.facts.restricted is None else told.facts.restricted)
+
+    def _region(self, row: TableRow, value: RegionFacts) -> Region:
+        mask = self._picture(row, value.mask) if value.mask else None
+        return Region(value.label, value.box, value.confidence, mask)
+
+    def _picture(self, row: TableRow, value: Any) -> ImageRef | None:
+        """Return the image that a row holds or names, or None when the file is missing."""
+        if isinstance(value, Mapping) and not value.get("bytes"):
+            value = value.get("path")
+        if not isinstance(value, str):
+            return embedded(TableRow(row.place, {"image": value}), "image")
+        path = self.images.find(self._below(value), row)
+        return ImageRef.at(path, row.place) if path else None
+
+    def _below(self, name: str) -> str:
+        """Return an absolute name relative to the folder that it is in; ms-swift advises to write such names."""
+        for folder in self.images.folders if Path(name).is_absolute() else ():
+            if Path(name).is_relative_to(folder.absolute()):
+                return str(Path(name).relative_to(folder.absolute()))
+        return name
+
+
+def _notes(row: TableRow, told: PairRow) -> dict[str, Any]:
+    """Return how a pair was made, and with it what came with its score."""
+    facts = told.facts
+    given: dict[str, Any] = {"scorer": facts.scorer} if facts.scorer else {}
+    given |= {"evidence": facts.evidence} if facts.evidence else {}
+    weight = row.number("weight")
+    if weight is not None:
+        given["weight"] = weight
+    return {**facts.notes, **({GIVEN: given} if given else {})}

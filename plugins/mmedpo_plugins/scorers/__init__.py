@@ -1,0 +1,1 @@
+"""Scorers: how clinically relevant a pair is."""

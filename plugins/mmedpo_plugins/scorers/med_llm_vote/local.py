@@ -1,0 +1,176 @@
+"""A language model that can answer with nothing but a score: the probabilities of the numbers from 0 to 10."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stderr
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmedpo import Pair, RecipeError, Setting
+from mmedpo.endpoints import PromptTemplates, close_thinking
+from mmedpo.models import explain_load_errors, load_model
+from mmedpo_plugins.scorers.med_llm_vote.consensus import SCALE, Vote
+from mmedpo_plugins.scorers.med_llm_vote.voters import render_turn
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mmedpo_plugins.scorers.med_llm_vote.voters import LocalVoter
+
+LEAD = "Score:"  # what the model's answer begins with
+
+
+@dataclass
+class LiveLocalVoter:
+    """A local voter in use."""
+
+    options: LocalVoter
+    prompts: PromptTemplates
+    model: Any
+    tokenizer: Any
+
+    @classmethod
+    def load(cls, options: LocalVoter, prompts: PromptTemplates, setting: Setting) -> LiveLocalVoter:
+        """Load model and tokenizer onto the setting's device."""
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        folder, extra = _place(options)
+        with redirect_stderr(StringIO()) if extra else nullcontext():  # a GGUF file's bars know no switch
+            model, _ = load_model(AutoModelForCausalLM, folder, setting, **extra)
+            with explain_load_errors(folder):
+                tokenizer = AutoTokenizer.from_pretrained(folder, **extra)
+        tokenizer.padding_side = "left"
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        return cls(options, prompts, model, tokenizer)
+
+    def vote(self, pairs: Sequence[Pair], seen: Sequence[Vote | None]) -> list[Vote]:
+        """Rate each pair by the most probable score; the reason is how probable it was, and the mean."""
+        texts = [self._text(*render_turn(self.prompts, pair, before)) for pair, before in zip(pairs, seen, strict=True)]
+        order = sorted(range(len(texts)), key=lambda at: len(texts[at]))  # like lengths together: little is padded
+        votes: dict[int, Vote] = {}
+        for start in range(0, len(order), self.options.batch_size):
+            some = order[start : start + self.options.batch_size]
+            votes |= dict(zip(some, self._votes(self.score_logps([texts[at] for at in some])), strict=True))
+        return [votes[at] for at in range(len(texts))]
+
+    def _votes(self, logps: Tensor) -> list[Vote]:
+        """Make votes of log-probabilities (pairs, scores)."""
+        import torch
+
+        shares = (logps - self._liking if self.options.calibrate else logps).softmax(1)
+        means = shares @ torch.arange(SCALE + 1, dtype=shares.dtype)
+        best, chosen = shares.max(1)
+        rows = zip(chosen.tolist(), best.tolist(), means.tolist(), strict=True)
+        return [Vote(self.options.called, score, f"p {p:.2f}, mean {mean:.1f}") for score, p, mean in rows]
+
+    @cached_property
+    def _liking(self) -> Tensor:
+        """The log-probabilities of the scores (1, scores) for a pair without content."""
+        nothing = {"question": "N/A", "truth": "N/A", "wrong": "N/A", "score": None, "reason": ""}
+        return self.score_logps([self._text(self.prompts.render("system"), self.prompts.render("user", **nothing))])
+
+    def _text(self, system: str, user: str) -> str:
+        """Write the turns as the model was trained to read them, up to where the number comes."""
+        turns = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+        if not self.tokenizer.chat_template:
+            return f"{system}\n\n{user}\n\n{self._lead}"
+        how = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
+        try:
+            text = self.tokenizer.apply_chat_template(turns, **how)
+        except Exception:  # some templates know no system turn, and raise what they like
+            one = [{"role": "user", "content": f"{system}\n\n{user}"}]
+            text = self.tokenizer.apply_chat_template(one, **how)
+        return f"{close_thinking(text)}{self._lead}"  # within a thought, a score would be a draft
+
+    def score_logps(self, texts: Sequence[str]) -> Tensor:
+        """Return log p of each score as the text's next tokens (texts, scores), float32 on the CPU.
+
+        The texts run once; scores that begin with the same token (1 and 10) are told apart one token further on.
+        """
+        import torch
+
+        special = not self.tokenizer.chat_template  # a template writes them itself
+        encoded = self.tokenizer(list(texts), return_tensors="pt", padding=True, add_special_tokens=special)
+        encoded = {name: encoded[name].to(self.model.device) for name in ("input_ids", "attention_mask")}
+        places = (encoded["attention_mask"].cumsum(1) - 1).clamp_min(0)
+        with torch.no_grad():
+            output = self.model(**encoded, position_ids=places, use_cache=True, logits_to_keep=1)
+            first = output.logits[:, -1].float().log_softmax(1)
+            table = first.new_zeros(len(texts), SCALE + 1)
+            for head, scores in self._by_head.items():
+                table[:, scores] = first[:, [head]]
+                if len(scores) > 1:
+                    table[:, scores] += self._apart(encoded["attention_mask"], output.past_key_values, head, scores)
+        return table.cpu()
+
+    def _apart(self, mask: Tensor, cache: Any, head: int, scores: Sequence[int]) -> Tensor:
+        """Return log p of how each score goes on after their common first token (texts, scores)."""
+        import copy
+
+        import torch
+
+        step = mask.new_full((len(mask), 1), head)
+        longer = torch.cat([mask, torch.ones_like(step)], dim=1)
+        places = mask.sum(1, keepdim=True)
+        output = self.model(
+            input_ids=step, attention_mask=longer, position_ids=places, past_key_values=copy.deepcopy(cache)
+        )
+        going_on = output.logits[:, -1].float().log_softmax(1)
+        seconds = [tokens[1] for score in scores if len(tokens := self._tokens[score]) > 1]
+        ending = 1 - going_on[:, seconds].exp().sum(1)
+        parts = [
+            going_on[:, tokens[1]] if len(tokens := self._tokens[score]) > 1 else ending.clamp_min(1e-12).log()
+            for score in scores
+        ]
+        return torch.stack(parts, dim=1)
+
+    @cached_property
+    def _tails(self) -> list[list[int]]:
+        """The tokens of each score after the lead, its blank included."""
+        lead = self.tokenizer(LEAD, add_special_tokens=False).input_ids
+        both = [self.tokenizer(f"{LEAD} {score}", add_special_tokens=False).input_ids for score in range(SCALE + 1)]
+        return [ids[len(lead) :] for ids in both]
+
+    @cached_property
+    def _blank(self) -> bool:
+        """Whether the blank before a number is a token of its own, and so belongs to the question."""
+        return len({tail[0] for tail in self._tails}) == 1
+
+    @cached_property
+    def _lead(self) -> str:
+        return f"{LEAD} " if self._blank else LEAD
+
+    @cached_property
+    def _tokens(self) -> list[list[int]]:
+        """The tokens of each score."""
+        return [tail[1:] if self._blank else tail for tail in self._tails]
+
+    @cached_property
+    def _by_head(self) -> dict[int, list[int]]:
+        """The scores by their first token."""
+        heads: dict[int, list[int]] = {}
+        for score, tokens in enumerate(self._tokens):
+            heads.setdefault(tokens[0], []).append(score)
+        return heads
+
+
+def _place(options: LocalVoter) -> tuple[str, dict[str, Any]]:
+    """Return the folder or hub name, and the GGUF file in it if the model is one. Raises RecipeError when missing."""
+    place = Path(options.model)
+    if options.package is not None:
+        found = find_spec(options.package)
+        if found is None or not found.submodule_search_locations:
+            say = f"med-llm-vote: voter {options.called}: there is no package {options.package!r}; pip install it"
+            raise RecipeError(say)
+        place = Path(found.submodule_search_locations[0]) / options.model
+        if not place.exists():
+            raise RecipeError(f"med-llm-vote: voter {options.called}: {place}: there is no such file")
+    if place.suffix == ".gguf":
+        return str(place.parent), {"gguf_file": place.name}
+    return str(place) if options.package else options.model, {}

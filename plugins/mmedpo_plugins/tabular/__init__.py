@@ -1,0 +1,1 @@
+"""What readers of tables share: which column holds what, and rows of parquet files."""
