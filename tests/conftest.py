@@ -22,9 +22,14 @@ Mmedpo = Callable[..., "subprocess.CompletedProcess[str]"]
 def pytest_configure() -> None:
     """Stop at once where the installed entry points are older than pyproject.toml: every part would seem broken."""
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
-    installed = {(point.group, point.name, point.value) for point in distribution("mmedpo").entry_points}
-    if not {(group, name, at) for group, points in groups.items() for name, at in points.items()} <= installed:
-        raise pytest.UsageError("pyproject.toml names parts otherwise than installed: pip install --no-deps -e .")
+    written = {(group, name, place) for group, points in groups.items() for name, place in points.items()}
+    installed = distribution("mmedpo")
+    if not written <= {(point.group, point.name, point.value) for point in installed.entry_points}:
+        where = installed.locate_file("")
+        raise pytest.UsageError(
+            f"the entry points of mmedpo in {where} are not those of pyproject.toml: pip install --no-deps -e ."
+            " (and delete mmedpo.egg-info, if there is one)"
+        )
 
 
 def environment(packages: Path | None = None) -> dict[str, str]:

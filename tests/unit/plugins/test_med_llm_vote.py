@@ -408,8 +408,8 @@ def test_all_that_is_said_about_a_phantom_is_read() -> None:
     for label in vocabulary.LABELS:
         asked = language.is_there(label, True)
         assert compare_answers(asked.question, "Yes", "No").rating >= 8  # type: ignore[union-attr]
-        small = vocabulary.Finding(label, "left", "upper", "small")
-        large = vocabulary.Finding(label, "right", "lower", "large")
+        small = vocabulary.PhantomFinding(label, "left", "upper", "small")
+        large = vocabulary.PhantomFinding(label, "right", "lower", "large")
         for aspect in language.aspects(small):
             one, other = language.which(small, aspect), language.which(large, aspect)
             assert compare_answers(one.question, one.answer, other.answer).rating >= 5  # type: ignore[union-attr]
