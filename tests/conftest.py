@@ -52,7 +52,7 @@ def mmedpo(tmp_path: Path, forks: Forks) -> Mmedpo:
     def command(
         *args: str | Path, packages: Path | None = None, cwd: Path = tmp_path
     ) -> subprocess.CompletedProcess[str]:
-        return forks.run(list(map(str, args)), cwd, environment(packages))
+        return forks.run(["-m", "mmedpo", *map(str, args)], cwd, environment(packages))
 
     return command
 

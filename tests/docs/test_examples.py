@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, Mmedpo
+from conftest import ROOT, Mmedpo, environment
 
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.recipe.planning import plan_runs
@@ -146,7 +145,7 @@ def test_without_skip_missing_images_are_an_error_that_names_them(mmedpo: Mmedpo
 
 
 @pytest.mark.slow
-def test_the_example_plugin_is_installed_by_pip_and_works_in_a_recipe(tmp_path: Path) -> None:
+def test_the_example_plugin_is_installed_by_pip_and_works_in_a_recipe(mmedpo: Mmedpo, tmp_path: Path) -> None:
     site, plugin = tmp_path / "site", tmp_path / "plugin"
     plugin.mkdir()
     for name in ("pyproject.toml", "README.md", "mmedpo_laterality"):
@@ -164,23 +163,21 @@ def test_the_example_plugin_is_installed_by_pip_and_works_in_a_recipe(tmp_path: 
         plugin,
     ]
     subprocess.run(list(map(str, install)), check=True)
-    environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
 
-    def mmedpo(*args: str | Path) -> str:
-        line = [sys.executable, "-m", "mmedpo", *map(str, args)]
-        done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    def said(*words: str | Path) -> str:
+        done = mmedpo(*words, packages=site)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "laterality           mmedpo-laterality  0.1.0" in mmedpo("plugins", "list")
-    assert "otherwise: number (default 0.3)" in mmedpo("plugins", "show", "laterality")
+    assert "laterality           mmedpo-laterality  0.1.0" in said("plugins", "list")
+    assert "otherwise: number (default 0.3)" in said("plugins", "show", "laterality")
     small = ["data.images=6", "output=out", "disprefer=[{use: self-hallucination}]", "score=[{use: laterality}]"]
-    mmedpo("run", EXAMPLES / "quickstart.yaml", *small, "unrated=keep", "--until", "weigh")
+    said("run", EXAMPLES / "quickstart.yaml", *small, "unrated=keep", "--until", "weigh")
     pairs = [json.loads(line) for line in (tmp_path / "out/pairs.jsonl").read_text().splitlines()]
     assert {pair["score"]["scorer"] for pair in pairs} == {"laterality"}
     subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", EXAMPLES / "plugin"],
-        check=True, env=environment, cwd=tmp_path,
+        check=True, env=environment(site), cwd=tmp_path,
     )  # fmt: skip
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, environment
+from forks import Forks
 from radlabels_triples import installed
 
 BENCHMARKS = ROOT / "tests" / "benchmarks"
@@ -34,28 +32,26 @@ def test_every_benchmark_is_run_here() -> None:
     assert {path.stem for path in BENCHMARKS.glob("*.py")} == set(SMALL)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("name", "words"), [(name, words) for name, lines in SMALL.items() for words in lines])
-def test_a_benchmark_prints_its_figures_as_json(name: str, words: list[str], tmp_path: Path) -> None:
+def test_a_benchmark_prints_its_figures_as_json(name: str, words: list[str], forks: Forks, tmp_path: Path) -> None:
     if name in READS_REPORTS and not installed():
         pytest.skip("the labelled reports of radlabels are not installed")
-    line = [sys.executable, str(BENCHMARKS / f"{name}.py"), *words]
-    done = subprocess.run(
-        line, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    done = forks.run([str(BENCHMARKS / f"{name}.py"), *words], tmp_path, environment())
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(done.stdout)
 
 
-def test_a_contender_that_fails_is_named_the_others_go_on_and_the_status_is_1(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_contender_that_fails_is_named_the_others_go_on_and_the_status_is_1(forks: Forks, tmp_path: Path) -> None:
     code = (
         "import sys; sys.argv[1:] = '--json --size tiny --shapes report --contenders plain,tree --together "
         "--no-scaling'.split(); from mmedpo.train.batches.pair_collator import PairCollator; "
         "PairCollator.make_batch = None; "
         "import training_speed; training_speed.main()"
     )
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(BENCHMARKS)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=env)
+    done = forks.run(["-c", code], tmp_path, environment(BENCHMARKS))
     found = json.loads(done.stdout)["shapes"]["report"]["contenders"]
     assert done.returncode == 1
     assert {name: "TypeError" in row["failed"] for name, row in found.items()} == {"plain": True, "tree": True}

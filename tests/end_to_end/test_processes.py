@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Mmedpo, environment
+from forks import Forks
 from safetensors.torch import load_file
 
 from mmedpo.recipe.train_options import LaunchOptions
 from mmedpo.train.launch import command
 
+Trained = tuple[dict[str, Any], dict[str, Any]]  # the adapter's weights, what the training came to
 RECIPE = ROOT / "examples" / "quickstart.yaml"
 SMALL = [
     "data.images=8",
@@ -27,33 +28,49 @@ SMALL = [
 ]
 
 
-def mmedpo(*words: str, code: int = 0, **environment: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "mmedpo", *words],
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == code, done.stderr
-    return done.stderr
+@pytest.fixture
+def train(mmedpo: Mmedpo, forks: Forks, tmp_path: Path) -> Callable[..., Trained]:
+    """Return what trains in one process or more, and gives the adapter and what the training came to."""
+
+    def train(name: str, *words: str, processes: int = 1) -> Trained:
+        whole = processes == 1 or f"train.launch={{processes: {processes}}}" in words
+        until = [] if whole else ["--until", "weigh"]
+        done = mmedpo("run", RECIPE, *SMALL, f"output={name}", f"journal={name}.sqlite", *words, *until)
+        assert done.returncode == 0, done.stderr
+        if not whole:
+            group = [forks.start(["-m", "mmedpo", "train", name], tmp_path, env) for env in of_a_group(processes)]
+            for process in group:
+                said = process.communicate()
+                assert process.returncode == 0, said
+        return trained(tmp_path / name)
+
+    return train
 
 
-def run(folder: Path, *words: str) -> None:
-    mmedpo("run", str(RECIPE), *SMALL, f"output={folder}", f"journal={folder}.sqlite", *words)
+def of_a_group(count: int) -> list[dict[str, str]]:
+    """Return what a launcher puts into the environments of processes that are to work together."""
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return [environment() | shared | {"RANK": str(number), "LOCAL_RANK": str(number)} for number in range(count)]
 
 
-def trained(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def trained(folder: Path) -> Trained:
     weights = load_file(folder / "adapter" / "adapter_model.safetensors")
     return weights, json.loads((folder / "training.json").read_text())["summary"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("packing", "batch"), [("tree", 3), ("pairs", 2)])
-def test_two_processes_give_the_adapter_of_one(tmp_path: Path, packing: str, batch: int) -> None:
-    run(tmp_path / "one", f"train.batch_size={2 * batch}", f"train.packing={packing}")
-    run(tmp_path / "two", f"train.batch_size={batch}", f"train.packing={packing}", "train.launch={processes: 2}")
-    (one, alone), (two, both) = trained(tmp_path / "one"), trained(tmp_path / "two")
+@pytest.mark.parametrize(
+    ("packing", "batch", "how"), [("tree", 3, ["train.launch={processes: 2}"]), ("pairs", 2, [])], ids=["run", "train"]
+)
+def test_two_processes_give_the_adapter_of_one(
+    train: Callable[..., Trained], tmp_path: Path, packing: str, batch: int, how: list[str]
+) -> None:
+    packed = f"train.packing={packing}"
+    one, alone = train("one", packed, f"train.batch_size={2 * batch}")
+    two, both = train("two", packed, f"train.batch_size={batch}", *how, processes=2)
     apart = sum(float((one[name] - two[name]).square().sum()) for name in one) ** 0.5
     assert one.keys() == two.keys()
     assert apart < 1e-5 * sum(float(tensor.square().sum()) for tensor in one.values()) ** 0.5
@@ -65,10 +82,15 @@ def test_two_processes_give_the_adapter_of_one(tmp_path: Path, packing: str, bat
     assert not (tmp_path / "two" / "checkpoints").exists()
 
 
-def test_a_run_in_several_processes_is_refused_and_says_what_to_launch(tmp_path: Path) -> None:
-    said = mmedpo("run", str(RECIPE), f"output={tmp_path}/run", code=2, WORLD_SIZE="2", RANK="0")
-    assert "train.launch" in said
-    assert "-m mmedpo train" in said
+def test_a_run_in_several_processes_is_refused_and_says_what_to_launch(
+    mmedpo: Mmedpo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    done = mmedpo("run", RECIPE, "output=run")
+    assert done.returncode == 2
+    assert "train.launch" in done.stderr
+    assert "-m mmedpo train" in done.stderr
 
 
 def test_what_is_launched_is_named_with_its_configuration() -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Mmedpo
+from conftest import ROOT, Mmedpo, environment
+from forks import Forks
 
 STUDY = ROOT / "examples/phantom"
 
@@ -21,10 +20,10 @@ def test_what_was_tried_is_a_recipe_whose_variants_are_fine(mmedpo: Mmedpo) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize(("questions", "methods"), [("presence", {"dpo", "mmedpo"}), ("sides", {"sft-of-best"})])
 def test_the_confirmation_ends_with_table_contrasts_and_controls(
-    tmp_path: Path, questions: str, methods: set[str]
+    questions: str, methods: set[str], forks: Forks, tmp_path: Path
 ) -> None:
-    line = [sys.executable, str(STUDY / "study.py"), "confirm", questions, "--small", "--out", str(tmp_path)]
-    done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path)
+    line = [str(STUDY / "study.py"), "confirm", questions, "--small", "--out", str(tmp_path)]
+    done = forks.run(line, tmp_path, environment())
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / questions / "confirm.json").read_text())
     assert {row["method"] for row in found["contrasts"]} == {"best"}

@@ -17,6 +17,7 @@ import pytest
 from batch_service import BatchService
 from chat_server import Act, ChatServer, serving
 from conftest import Mmedpo
+from forks import Forks
 from test_client import CASE, endpoint, machine_address, question
 from test_gpt4o_hallucination import KEY, Runs, wrong_answer
 from test_spending import act as answering
@@ -598,21 +599,19 @@ def test_a_dry_run_counts_batches_at_their_price(mmedpo: Mmedpo, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_run_killed_while_it_submits_does_not_submit_twice(tmp_path: Path) -> None:
+def test_a_run_killed_while_it_submits_does_not_submit_twice(tmp_path: Path, forks: Forks) -> None:
     with batching(lambda request, before: wrong_answer(request), created_delay=20.0) as server:
-        runs = Runs(tmp_path, server.url)
+        runs = Runs(tmp_path, server.url, forks)
         batch = "disprefer.0.batch=true"
         process = runs.start(batch)
-        stop_at = time.monotonic() + 120
         while not server.batches.batches:
             assert process.poll() is None, process.communicate()
-            assert time.monotonic() < stop_at
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
         process.wait()
         server.batches.created_delay, server.batches.done = 0.0, False
         process = runs.start(batch)
-        told = "".join(process.communicate(timeout=120))
+        told = "".join(process.communicate())
         assert process.returncode == 75
         assert "run the same command again to collect" in told
         server.batches.done = True

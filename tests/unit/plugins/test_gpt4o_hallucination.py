@@ -6,8 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,6 +15,7 @@ from typing import Any
 import pytest
 from chat_server import TRANSPORT, Act, ChatServer, faulty, serving
 from conftest import environment
+from forks import Fork, Forks
 from mmedpo_plugins.dispreferences.gpt4o_hallucination.answer_checks import fault_of, in_style, word_range
 from mmedpo_plugins.dispreferences.gpt4o_hallucination.gpt4o_hallucination import Gpt4oHallucination
 from mmedpo_plugins.dispreferences.opposite_answer import OppositeAnswer, opposite
@@ -252,24 +251,22 @@ KEY = "sk-planted-9876543210"
 class Runs:
     """A recipe and a folder; runs in processes that can be killed."""
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str, forks: Forks) -> None:
         from mmedpo.testing import fake_package
 
-        self.folder, site = folder, folder / "site"
+        self.folder, self.forks, site = folder, forks, folder / "site"
         site.mkdir(parents=True)
         points = {"mmedpo.backbones": {"chatter": "chatter_parts"}, "mmedpo.scorers": {"half": "chatter_parts"}}
         fake_package(site, "chatter-parts", {"chatter_parts": PARTS}, points)
         (folder / "recipe.yaml").write_text(RECIPE.format(url=url).lstrip())
         self.environment = {**environment(site), "PLANTED": KEY}
 
-    def start(self, *more: str) -> subprocess.Popen[str]:
-        line = [sys.executable, "-m", "mmedpo", "run", "recipe.yaml", *more]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(line, cwd=self.folder, env=self.environment, text=True, stdout=pipe, stderr=pipe)
+    def start(self, *more: str) -> Fork:
+        return self.forks.start(["-m", "mmedpo", "run", "recipe.yaml", *more], self.folder, self.environment)
 
     def finish(self, *more: str) -> str:
         process = self.start(*more)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate()
         assert process.returncode == 0, err
         return out + err
 
@@ -289,20 +286,20 @@ def wrong_answer(request: dict[str, Any]) -> Act:
 
 
 @pytest.mark.slow
-def test_a_killed_run_asks_again_at_most_what_was_in_flight_and_ends_the_same_and_tells_no_key(tmp_path: Path) -> None:
+def test_a_killed_run_asks_again_at_most_what_was_in_flight_and_ends_the_same_and_tells_no_key(
+    tmp_path: Path, forks: Forks
+) -> None:
     with serving(faulty(wrong_answer, 0.2, TRANSPORT)) as server:
-        whole = Runs(tmp_path / "whole", server.url)
+        whole = Runs(tmp_path / "whole", server.url, forks)
         told = whole.finish()
         asked = {key for key, answered in server.seen if answered}
         assert server.answered_twice() == []
         assert len(asked) > 80
         server.seen.clear()
-        killed = Runs(tmp_path / "killed", server.url)
+        killed = Runs(tmp_path / "killed", server.url, forks)
         process = killed.start()
-        stop_at = time.monotonic() + 120
         while len(server.seen) < 60:
             assert process.poll() is None, process.communicate()
-            assert time.monotonic() < stop_at
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -321,10 +318,10 @@ def test_a_killed_run_asks_again_at_most_what_was_in_flight_and_ends_the_same_an
 
 
 @pytest.mark.slow
-def test_restricted_data_stop_a_run_before_the_backbone_opens_a_connection(tmp_path: Path) -> None:
-    runs = Runs(tmp_path / "x", "http://10.1.2.3:9/v1")
+def test_restricted_data_stop_a_run_before_the_backbone_opens_a_connection(tmp_path: Path, forks: Forks) -> None:
+    runs = Runs(tmp_path / "x", "http://10.1.2.3:9/v1", forks)
     process = runs.start("data.restricted=true", "data.images=2")
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate()
     assert process.returncode == 2
     assert "is restricted and would be sent to 10.1.2.3" in err
     assert "allow_remote: [10.1.2.3]" in err
