@@ -1,7 +1,8 @@
-from .batches.queue import BatchWait as BatchWait
+from .batches.waiting import BatchWait as BatchWait
 from .client import ChatClient as ChatClient
 from .client import ChatOutcome as ChatOutcome
 from .client import ChatQuestion as ChatQuestion
+from .client import open_chat as open_chat
 from .http.outcome import NoAnswerError as NoAnswerError
 from .options import Endpoint as Endpoint
 from .prompts import PromptTemplates as PromptTemplates

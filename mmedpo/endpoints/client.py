@@ -1,6 +1,6 @@
 """One client for every OpenAI-compatible endpoint: paced, retried, journalled, and careful with restricted data.
 
-    with endpoint.chat(setting) as chat:
+    with open_chat(endpoint, setting) as chat:
         chat.admit(cases)
         results = chat.each(cases, work)      # `work` is a coroutine function that asks: await chat.ask(...)
 
@@ -15,12 +15,13 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 from mmedpo.core.images import ImageRef, pixel_hash
 from mmedpo.core.records import Case, digest
 from mmedpo.endpoints.batches.api import BatchApi
-from mmedpo.endpoints.batches.queue import BatchQueue, BatchWait
+from mmedpo.endpoints.batches.queue import BatchQueue
+from mmedpo.endpoints.batches.waiting import BatchWait
 from mmedpo.endpoints.http.outcome import EndpointAnswer, NoAnswerError, TransientError
 from mmedpo.endpoints.image_urls import DataUrlCache
 from mmedpo.endpoints.ledger import Budget, SpendingLedger
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from mmedpo.endpoints.options import Endpoint
-    from mmedpo.registry.contracts import AnswerStore
+    from mmedpo.registry.contracts import AnswerStore, Setting
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -64,6 +65,12 @@ class ChatOutcome(Generic[Made]):
     tokens: tuple[int, int]  # of the prompts and of the answers, as the endpoint counts them
 
 
+def open_chat(endpoint: Endpoint, setting: Setting) -> ChatClient:
+    """Make the client of an endpoint, to be used in a `with`; it raises RecipeError there when its key is missing."""
+    ledger = cast("SpendingLedger | None", setting.ledger)  # a run has no other
+    return ChatClient(endpoint, setting.journal, setting.allow_remote, ledger)
+
+
 class ChatClient:
     """An endpoint in use."""
 
@@ -74,13 +81,13 @@ class ChatClient:
         endpoint: Endpoint,
         journal: AnswerStore | None,
         allow_remote: Sequence[str] = (),
-        spending: SpendingLedger | None = None,
+        ledger: SpendingLedger | None = None,
     ) -> None:
-        """Take the options, what was answered before, the hosts that restricted data may go to, and the purse."""
+        """Take the options, what was answered before, the hosts that restricted data may go to, and the ledger."""
         self.endpoint, self._journal, self._allowed = endpoint, journal, tuple(allow_remote)
-        self._spending = spending or SpendingLedger(Budget())
+        self._ledger = ledger or SpendingLedger(Budget())
         self._pace = RateLimiter(endpoint.requests_per_minute, endpoint.tokens_per_minute)
-        self._sending = RequestSender(endpoint, journal, self._spending, self._pace)
+        self._sending = RequestSender(endpoint, journal, self._ledger, self._pace)
         self._urls = DataUrlCache(endpoint.longest_side)
         self._going: dict[str, asyncio.Future[EndpointAnswer]] = {}
         self._outage = OutageNotice(endpoint.base_url)
@@ -93,7 +100,7 @@ class ChatClient:
         self._runner = asyncio.Runner()
         if end.batch:
             api = BatchApi(self._client, end, sending.clean, self._outage)
-            self._batched = BatchQueue(api, end, self._journal, self._spending, sending.learn, sending.verdict)
+            self._batched = BatchQueue(api, end, self._journal, self._ledger, sending.learn, sending.verdict)
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -5,19 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from mmedpo.endpoints.locality import can_be_connected_to, host_of, is_this_machine
+from mmedpo.endpoints.locality import can_be_connected_to, host_of
 from mmedpo.errors import RecipeError
-
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
-
-    from mmedpo.endpoints.client import ChatClient
-    from mmedpo.endpoints.ledger import SpendingLedger
-    from mmedpo.registry.contracts import Setting
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -79,13 +72,6 @@ class Endpoint(BaseModel):
             raise ValueError("an address is http(s)://host[:port]/path, with a host's name and a port from 1 to 65535")
         return url
 
-    def chat(self, setting: Setting) -> ChatClient:
-        """Make the client. Raises RecipeError when the key that the endpoint needs is not in the environment."""
-        from mmedpo.endpoints.client import ChatClient
-
-        spending = cast("SpendingLedger | None", setting.spending)  # a run has no other
-        return ChatClient(self, setting.journal, setting.allow_remote, spending)
-
     @property
     def price_share(self) -> float:
         """What a request costs, as a share of the model's price."""
@@ -104,29 +90,6 @@ class Endpoint(BaseModel):
         if self.azure:
             return "AZURE_OPENAI_API_KEY"
         return "OPENAI_API_KEY" if host_of(self.base_url) == host_of(OPENAI) else ""
-
-    def connect(self, key: str) -> AsyncOpenAI:
-        """Make the SDK's client: it neither retries, which we do, nor follows anyone to another host."""
-        import openai
-
-        from mmedpo.endpoints.http.bounded import BoundedClient
-
-        http = BoundedClient(
-            follow_redirects=False,
-            trust_env=not is_this_machine(host_of(self.base_url)),  # a proxy is no part of this machine
-            timeout=openai.Timeout(self.timeout, connect=min(self.timeout, 10.0)),
-            limits=_connections(self.concurrency),
-        )
-        shared: dict[str, Any] = {"api_key": key or "none", "max_retries": 0, "http_client": http}
-        if self.azure:
-            return openai.AsyncAzureOpenAI(azure_endpoint=self.base_url, api_version=self.azure, **shared)
-        return openai.AsyncOpenAI(base_url=self.base_url, **shared)
-
-
-def _connections(count: int) -> Any:
-    import httpx2  # the SDK's own
-
-    return httpx2.Limits(max_connections=count, max_keepalive_connections=count)
 
 
 def endpoints_in(value: Any) -> Iterator[Endpoint]:

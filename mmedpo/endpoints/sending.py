@@ -43,10 +43,10 @@ class RequestSender:
     """The one way to an endpoint: what it takes, what it may cost, and what its refusals mean."""
 
     def __init__(
-        self, endpoint: Endpoint, journal: AnswerStore | None, spending: SpendingLedger, pace: RateLimiter
+        self, endpoint: Endpoint, journal: AnswerStore | None, ledger: SpendingLedger, pace: RateLimiter
     ) -> None:
-        """Take the options, where the dialect is kept for batches, the purse, and the limits."""
-        self._endpoint, self._spending, self._pace = endpoint, spending, pace
+        """Take the options, where the dialect is kept for batches, the ledger, and the limits."""
+        self._endpoint, self._ledger, self._pace = endpoint, ledger, pace
         self._journal = journal if endpoint.batch else None
         self._slots = asyncio.Semaphore(endpoint.concurrency)
         self._answered = self._rejected = self._unusable = 0
@@ -60,8 +60,10 @@ class RequestSender:
 
     def connect(self) -> AsyncOpenAI:
         """Make the SDK's client. Raises RecipeError when the key that the endpoint needs is not in the environment."""
+        from mmedpo.endpoints.http.connection import connect_to  # the SDK takes half a second
+
         self._key = self._endpoint.key()
-        self._client = self._endpoint.connect(self._key)
+        self._client = connect_to(self._endpoint, self._key)
         return self._client
 
     async def send(self, messages: Messages, image: str | None, schema: Mapping[str, Any]) -> EndpointAnswer | None:
@@ -76,11 +78,11 @@ class RequestSender:
                 raise self.stop
             dialect = self.dialect
             body, need = self.body(messages, image, schema), self.most(messages, image is not None)
-            await self._spending.hold(need)
+            await self._ledger.hold(need)
             try:
                 got = await self._got(body, need)
             except BaseException:  # stopped while it was in flight
-                self._spending.settle(self._endpoint.model, need, None, lost=True)
+                self._ledger.settle(self._endpoint.model, need, None, lost=True)
                 raise
             self._note(got, expected, need)
         return self._judged(got, dialect)
@@ -104,7 +106,7 @@ class RequestSender:
         self._pace.correct(expected, sum(answer.tokens) if answer else 0)
         odd = answer.odd if answer else ()
         tokens = answer.tokens if answer else None
-        self._spending.settle(self._endpoint.model, need, tokens, lost=lost, odd=odd)
+        self._ledger.settle(self._endpoint.model, need, tokens, lost=lost, odd=odd)
 
     async def _post(self, body: dict[str, Any]) -> httpx2.Response:
         """Send a body as it is: the SDK's walk over every field of a typed request takes several milliseconds."""
@@ -117,7 +119,7 @@ class RequestSender:
         """Return what a request can take at most."""
         prompt = sum(text_tokens(message["content"]) for message in messages)
         tokens = (prompt + (image_tokens(self._endpoint) if image else 0), self._endpoint.max_tokens)
-        return self._spending.priced(self._endpoint.model, tokens, self._endpoint.price_share)
+        return self._ledger.priced(self._endpoint.model, tokens, self._endpoint.price_share)
 
     def body(self, messages: Messages, image: str | None, schema: Mapping[str, Any]) -> dict[str, Any]:
         """Return a request's body, with the image beside the question."""

@@ -94,15 +94,15 @@ def estimate_cost(loaded: LoadedRecipe, folder: Path, limit: int | None = None) 
 def _lines(found: PluginInfo, part: Any, items: Sequence[Any], budget: Budget | None) -> Iterator[CostLine]:
     if not items:
         return
-    spending = SpendingLedger(budget or Budget())
+    ledger = SpendingLedger(budget or Budget())
     with blame_part(found, "--limit"):
-        needs = list(part.needs(items))
-    for endpoint, need in needs:
-        money = spending.priced(endpoint.model, need.tokens, endpoint.price_share).money
+        usages = list(part.estimate_usage(items))
+    for endpoint, usage in usages:
+        money = ledger.priced(endpoint.model, usage.tokens, endpoint.price_share).money
         host = host_of(endpoint.base_url)
         restricted = any((item.case if isinstance(item, Pair) else item).restricted for item in items)
         yield CostLine(
-            part.use, endpoint.model, host, len(items), replace(need, money=money), endpoint.batch, restricted
+            part.use, endpoint.model, host, len(items), replace(usage, money=money), endpoint.batch, restricted
         )
 
 

@@ -91,7 +91,7 @@ def _carry_out(this: RunContext, records: list[Case | Pair], until: str) -> RunR
         this.did,
         this.flow,
         this.scoring,
-        this.spending.to_json(),
+        this.ledger.to_json(),
         stages.kind_means(weighted),
         training,
         measures,
@@ -332,6 +332,6 @@ def write_run_file(this: RunContext, state: str) -> None:
             "flow": this.flow,
             "detector": this.detector,
             "scoring": this.scoring,
-            "spent": this.spending.to_json(),
+            "spent": this.ledger.to_json(),
         },
     )

@@ -113,9 +113,9 @@ def _idle_budget(loaded: LoadedRecipe) -> Mistakes:
 
 def _may_call(part: Part) -> bool:
     """Tell whether a part may call an endpoint that none of its options shows."""
-    if any(endpoints_in(part)) or type(part).needs is Part.needs:
+    if any(endpoints_in(part)) or type(part).estimate_usage is Part.estimate_usage:
         return False
     try:
-        return bool(part.needs([]))
+        return bool(part.estimate_usage([]))
     except Exception:  # it cannot tell without items
         return True

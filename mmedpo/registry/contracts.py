@@ -58,8 +58,8 @@ class PaidModel(Protocol):
         ...
 
 
-class Purse(Protocol):
-    """What a run's calls are paid from, within its budget. `Endpoint.chat` pays by itself; other clients call it."""
+class CallLedger(Protocol):
+    """What a run's calls are noted in, within its budget. A `ChatClient` calls it by itself; other clients must."""
 
     async def hold(self, need: Usage) -> None:
         """Set a call's most aside, and wait for others where it does not fit. Raises RecipeError when it never will."""
@@ -79,7 +79,7 @@ class Setting:
     seed: int = 0  # of the run; derive an item's own with mmedpo.seed_for(setting.seed, case.id, ...)
     journal: AnswerStore | None = None  # of the run; for answers that cost something
     allow_remote: tuple[str, ...] = ()  # the other machines that restricted data may go to
-    spending: Purse | None = None  # of the run; keeps calls within its budget
+    ledger: CallLedger | None = None  # of the run; keeps calls within its budget
 
 
 class Part(BaseModel):
@@ -98,11 +98,11 @@ class Part(BaseModel):
         """Yield the live object with the kind's verb; free what it holds on exit. By default the part itself."""
         return nullcontext(self)
 
-    def needs(self, items: Sequence[Any]) -> Sequence[tuple[PaidModel, Usage]]:
+    def estimate_usage(self, items: Sequence[Any]) -> Sequence[tuple[PaidModel, Usage]]:
         """Return what its calls for these cases (a dispreference) or pairs (a scorer) can take at most, by endpoint.
 
         Called before any model is loaded; a pair not made yet has a rejected answer of the greatest length. A part
-        that calls no endpoint has no needs.
+        that calls no endpoint returns nothing.
         """
         return []
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from mmedpo.core.privacy import keep_private
 from mmedpo.core.records import digest
-from mmedpo.endpoints.batches.queue import BatchWait, exchange_batches
+from mmedpo.endpoints.batches.waiting import BatchWait, exchange_batches
 from mmedpo.endpoints.ledger import FILE as CALLS
 from mmedpo.endpoints.ledger import Budget, SpendingLedger
 from mmedpo.errors import RecipeError
@@ -55,10 +55,10 @@ class RunContext:
     @cached_property
     def setting(self) -> Setting:
         """Device, dtype and seed, resolved on this machine; asks torch, so not before something must run."""
-        return replace(resolve_setting(self.recipe), journal=self.journal, spending=self.spending)
+        return replace(resolve_setting(self.recipe), journal=self.journal, ledger=self.ledger)
 
     @cached_property
-    def spending(self) -> SpendingLedger:
+    def ledger(self) -> SpendingLedger:
         """What the run has paid endpoints, and may."""
         return SpendingLedger(self.recipe.budget or Budget(), self.folder / CALLS)
 

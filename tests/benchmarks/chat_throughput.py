@@ -28,6 +28,7 @@ from pydantic import BaseModel, Field
 
 from mmedpo import Case, ImageRef
 from mmedpo.endpoints import ChatClient, ChatQuestion, Endpoint
+from mmedpo.endpoints.http.connection import connect_to
 from mmedpo.endpoints.http.outcome import EndpointAnswer
 from mmedpo.endpoints.structured import describe_shape, strict_schema
 from mmedpo.store.journal import Journal
@@ -78,7 +79,7 @@ def ours(url: str, count: int, start: int, journal: Journal) -> tuple[float, flo
 
 def bare(url: str, count: int, start: int) -> tuple[float, float]:
     """Ask the same with the SDK alone, typed, as its documentation shows."""
-    client = Endpoint(model="m", base_url=url, concurrency=AT_ONCE).connect("none")
+    client = connect_to(Endpoint(model="m", base_url=url, concurrency=AT_ONCE), "none")
     shape: Any = {"type": "json_schema", "json_schema": {"name": "w", "strict": True, "schema": strict_schema(Word)}}
 
     async def one(number: int, slots: asyncio.Semaphore) -> Any:

@@ -202,16 +202,16 @@ def test_a_run_that_has_to_stop_says_what_it_spent(mmedpo: Mmedpo, tmp_path: Pat
 
 
 def test_what_batches_are_to_cost_at_most_is_known_to_the_next_run_until_they_are_settled(tmp_path: Path) -> None:
-    def purse() -> SpendingLedger:
+    def ledger() -> SpendingLedger:
         return SpendingLedger(Budget(prices={"m": TokenPrice(input=10, output=30)}), tmp_path / "calls.jsonl")
 
-    first = purse()
+    first = ledger()
     need = first.priced("m", (1000, 100), 0.5, calls=3)
     first.set_aside("x", "m", need, 0.5)
-    assert purse().aside == need
-    purse().settle_batch("x", 2, (500, 20), 1)
-    last = purse()
+    assert ledger().aside == need
+    ledger().settle_batch("x", 2, (500, 20), 1)
+    last = ledger()
     assert (last.aside, last.total) == (Usage(), Usage(2, (500, 20), (500 * 10 + 20 * 30) / 1e6 / 2))
     assert last.to_json()["m"]["possibly paid in vain"] == 1
     last.settle_batch("another run's", 2, (500, 20), 0)
-    assert purse().total.calls == 2
+    assert ledger().total.calls == 2

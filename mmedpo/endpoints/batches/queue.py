@@ -32,33 +32,10 @@ from mmedpo.errors import BatchPending, DataError, MmedpoError
 if TYPE_CHECKING:
     from openai.types import Batch
 
-    from mmedpo.endpoints.client import ChatClient
     from mmedpo.endpoints.options import Endpoint
     from mmedpo.registry.contracts import AnswerStore
 
 OVER = ("completed", "expired", "cancelled")
-
-
-class BatchWait(BaseException):
-    """Not an error, so that no part mistakes it for one: an answer is not there yet."""
-
-    def __init__(self, chats: Sequence[ChatClient], made: Mapping[int, Any] | None = None) -> None:
-        """Take whom to exchange batches with, and what of `ChatClient.each` is done, by the item's number."""
-        super().__init__("waiting for a batch")
-        self.chats, self.made = tuple(chats), made or {}
-
-
-def exchange_batches(waits: Sequence[BatchWait]) -> None:
-    """Exchange batches with everyone who is waited for. Raises BatchPending when none has anything new."""
-    chats = {id(chat): chat for wait in waits for chat in wait.chats}
-    waited: list[BatchPending] = []
-    for chat in chats.values():
-        try:
-            chat.exchange()
-        except BatchPending as wait:
-            waited.append(wait)
-    if len(waited) == len(chats):
-        raise BatchPending(*(line for wait in waited for line in wait.told))
 
 
 @dataclass(frozen=True)
@@ -84,14 +61,14 @@ class BatchQueue:
         api: BatchApi,
         endpoint: Endpoint,
         journal: AnswerStore | None,
-        spending: SpendingLedger,
+        ledger: SpendingLedger,
         learn: Callable[[EndpointDialect, str], bool],
         verdict: Callable[[EndpointRefusal], Exception],
     ) -> None:
-        """Take the endpoint, what outlives the process, the purse, and what the chat makes of refusals."""
+        """Take the endpoint, what outlives the process, the ledger, and what the chat makes of refusals."""
         if journal is None:
             raise ValueError("batches need a journal: their answers come when this process is long over")
-        self._api, self._endpoint, self._journal, self._spending = api, endpoint, journal, spending
+        self._api, self._endpoint, self._journal, self._ledger = api, endpoint, journal, ledger
         self._learn, self._verdict = learn, verdict
         self._spool: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._wanted: dict[str, BatchRequest] = {}
@@ -103,7 +80,7 @@ class BatchQueue:
 
     def _settle_others(self) -> None:
         """Settle what this run submitted and a sibling took in."""
-        for name in list(self._spending.batches):
+        for name in list(self._ledger.batches):
             if (known := read_batch_note(self._journal, name))["state"] in ("taken", "void"):
                 self._settle(name, known)
 
@@ -173,7 +150,7 @@ class BatchQueue:
         self._left = len(self._wanted)
         if self._wanted and not self._open:
             need = next(iter(self._wanted.values())).need
-            raise self._spending.spent_out(self._spending.beyond(need), need)
+            raise self._ledger.spent_out(self._ledger.beyond(need), need)
         self._wanted.clear()  # what still waits is collected again, in the dialect of then
         self._spool.truncate(0)
         return count
@@ -184,7 +161,7 @@ class BatchQueue:
         taken, size, room = Usage(), 0, self._room()
         for one in list(self._wanted.values()):
             full = taken.tokens[0] + one.need.tokens[0] > room and (self._open or load)
-            if full or self._spending.beyond(taken + one.need):
+            if full or self._ledger.beyond(taken + one.need):
                 break
             if load and (len(load) == self.most_requests or size + one.size > self.most_bytes):
                 yield load
@@ -196,7 +173,7 @@ class BatchQueue:
 
     def _room(self) -> float:
         """Return how many tokens of prompts may be submitted beside what is."""
-        there = sum(need.tokens[0] for name, (_, need, _) in self._spending.batches.items() if name in self._open)
+        there = sum(need.tokens[0] for name, (_, need, _) in self._ledger.batches.items() if name in self._open)
         return (self._endpoint.batch_tokens or float("inf")) - there
 
     async def _send(self, some: Sequence[BatchRequest]) -> None:
@@ -210,7 +187,7 @@ class BatchQueue:
         facts = {"state": "doubtful", "since": since, "count": len(some), "dialect": asdict(self._dialect)}
         self._journal.put(batch_note_key(name), facts)
         need = sum((one.need for one in some), Usage())
-        self._spending.set_aside(name, self._endpoint.model, need, self._endpoint.price_share)
+        self._ledger.set_aside(name, self._endpoint.model, need, self._endpoint.price_share)
         with self._file(some) as lines:
             file = await self._api.upload(lines)
         batch = await self._api.create(file, name, since)
@@ -277,7 +254,7 @@ class BatchQueue:
         """Let go what was set aside for a batch, and note what it took."""
         tokens = known.get("tokens", (0, 0))
         taken = (known.get("answered", 0), (tokens[0], tokens[1]), known.get("lost", 0))
-        self._spending.settle_batch(name, *taken, known.get("odd"))
+        self._ledger.settle_batch(name, *taken, known.get("odd"))
 
     def _failed(self, batch: Batch) -> DataError:
         """Say why the endpoint took no request of a batch."""

@@ -23,10 +23,11 @@ from test_gpt4o_hallucination import KEY, Runs, wrong_answer
 from test_spending import act as answering
 
 from mmedpo import DataError, RecipeError, Setting
-from mmedpo.endpoints import BatchWait, Endpoint, NoAnswerError
+from mmedpo.endpoints import BatchWait, Endpoint, NoAnswerError, open_chat
 from mmedpo.endpoints.batches.api import MARK, BatchApi
 from mmedpo.endpoints.batches.notes import batch_note_key, request_note_key
-from mmedpo.endpoints.batches.queue import BatchQueue, exchange_batches
+from mmedpo.endpoints.batches.queue import BatchQueue
+from mmedpo.endpoints.batches.waiting import exchange_batches
 from mmedpo.endpoints.http.body import GUESSED
 from mmedpo.endpoints.ledger import Budget, SpendingLedger, TokenPrice
 from mmedpo.errors import BatchPending
@@ -67,11 +68,9 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     opened.close()
 
 
-def go(
-    where: Endpoint, journal: Journal, texts: list[str] = TEXTS, spending: SpendingLedger | None = None
-) -> list[str]:
+def go(where: Endpoint, journal: Journal, texts: list[str] = TEXTS, ledger: SpendingLedger | None = None) -> list[str]:
     """Do what one start of a run does: ask each text; return the words, or why there is none."""
-    with where.chat(Setting(journal=journal, spending=spending)) as chat:
+    with open_chat(where, Setting(journal=journal, ledger=ledger)) as chat:
 
         async def work(text: str) -> str:
             try:
@@ -172,14 +171,14 @@ def replace_batch(where: Endpoint) -> Endpoint:
 
 def test_a_batch_that_is_not_accepted_stops_the_run_with_the_reason_and_is_submitted_again(journal: Journal) -> None:
     with batching(validates=False) as server:
-        spending = SpendingLedger(Budget())
+        ledger = SpendingLedger(Budget())
         said = r"took no request of batch-2: token_limit_exceeded: Enqueued token limit reached.. See batch_tokens"
         with pytest.raises(DataError, match=said):
-            go(batched(server), journal, spending=spending)
-        assert spending.to_json()["m"]["calls"] == 0
+            go(batched(server), journal, ledger=ledger)
+        assert ledger.to_json()["m"]["calls"] == 0
         server.batches.validates = True
-        assert until_done(batched(server), journal, spending=spending) == TEXTS
-        assert spending.to_json()["m"]["calls"] == 5
+        assert until_done(batched(server), journal, ledger=ledger) == TEXTS
+        assert ledger.to_json()["m"]["calls"] == 5
 
 
 def test_a_batch_whose_answer_was_lost_on_the_way_is_found_and_not_made_twice(journal: Journal) -> None:
@@ -331,19 +330,19 @@ PRICES = {"m": TokenPrice(input=10, output=30)}
 
 
 def test_a_batch_counts_at_its_price_and_is_set_aside_until_it_is_collected(journal: Journal, tmp_path: Path) -> None:
-    def spending() -> SpendingLedger:
+    def ledger() -> SpendingLedger:
         return SpendingLedger(Budget(prices=PRICES), tmp_path / "calls.jsonl")
 
     with batching(done=False) as server:
         with pytest.raises(BatchPending):
-            go(batched(server), journal, spending=spending())
-        waiting = spending()
+            go(batched(server), journal, ledger=ledger())
+        waiting = ledger()
         assert waiting.total.calls == 0
         assert waiting.aside.calls == 5
         assert waiting.to_json()["m"]["calls in batches"] == 5
         server.batches.done = True
-        go(batched(server), journal, spending=spending())
-    taken = spending()
+        go(batched(server), journal, ledger=ledger())
+    taken = ledger()
     assert (taken.total.calls, taken.aside.calls) == (5, 0)
     tokens = taken.total.tokens
     assert taken.total.money == pytest.approx(PRICES["m"].of(tokens) / 2)
@@ -352,14 +351,14 @@ def test_a_batch_counts_at_its_price_and_is_set_aside_until_it_is_collected(jour
 
 def test_only_what_the_budget_allows_is_submitted_and_a_larger_one_goes_on(journal: Journal) -> None:
     with batching(done=False) as server:
-        spending = SpendingLedger(Budget(calls=3))
+        ledger = SpendingLedger(Budget(calls=3))
         with pytest.raises(BatchPending, match=r"2 more requests"):
-            go(batched(server), journal, spending=spending)
+            go(batched(server), journal, ledger=ledger)
         assert server.batches.created() == [3]
         server.batches.done = True
         with pytest.raises(RecipeError, match=r"budget\.calls is spent: 3 calls"):
-            until_done(batched(server), journal, spending=spending)
-        assert until_done(batched(server), journal, spending=replace(spending, budget=Budget(calls=5))) == TEXTS
+            until_done(batched(server), journal, ledger=ledger)
+        assert until_done(batched(server), journal, ledger=replace(ledger, budget=Budget(calls=5))) == TEXTS
         assert server.batches.created() == [3, 2]
 
 
@@ -367,12 +366,12 @@ def test_who_submitted_a_batch_pays_for_it_whoever_collects_it(journal: Journal,
     mine, theirs = SpendingLedger(Budget(), tmp_path / "a.jsonl"), SpendingLedger(Budget(), tmp_path / "b.jsonl")
     with batching(done=False) as server:
         with pytest.raises(BatchPending):
-            go(batched(server), journal, spending=mine)
+            go(batched(server), journal, ledger=mine)
         server.batches.done = True
-        assert go(batched(server), journal, spending=theirs) == TEXTS
+        assert go(batched(server), journal, ledger=theirs) == TEXTS
         assert theirs.total.calls == 0
         again = SpendingLedger(Budget(), tmp_path / "a.jsonl")
-        assert go(batched(server), journal, spending=again) == TEXTS
+        assert go(batched(server), journal, ledger=again) == TEXTS
         assert (again.total.calls, again.batches) == (5, {})
 
 
@@ -382,7 +381,7 @@ def test_restricted_data_are_refused_before_a_file_is_uploaded(journal: Journal)
         pytest.skip("this machine has no address besides loopback")
     with batching(host="0.0.0.0") as server:
         where = Endpoint(model="m", base_url=f"http://{host}:{server.port}/v1", batch=True)
-        with where.chat(Setting(journal=journal)) as chat, pytest.raises(RecipeError, match="nothing was sent"):
+        with open_chat(where, Setting(journal=journal)) as chat, pytest.raises(RecipeError, match="nothing was sent"):
             chat.each([question(case=replace(CASE, restricted=True))], chat.ask)
         assert server.connections == 0
 
@@ -440,7 +439,7 @@ def test_a_key_is_never_told_through_batches(journal: Journal, tmp_path: Path, m
 
 
 def test_batches_need_a_journal() -> None:
-    with batching() as server, pytest.raises(ValueError, match="need a journal"), batched(server).chat(Setting()):
+    with batching() as server, pytest.raises(ValueError, match="need a journal"), open_chat(batched(server), Setting()):
         pass
 
 
@@ -638,7 +637,7 @@ def test_an_odd_usage_in_a_batch_costs_no_answer_and_is_counted_at_most_and_said
         message = {"content": json.loads(json.dumps(word(request).text))}
         return Act(body=json.dumps({"choices": [{"message": message}], "usage": "USAGE"}))
 
-    spending = SpendingLedger(Budget())
+    ledger = SpendingLedger(Budget())
     with batching(act) as server:
         finish = server.batches._finish
 
@@ -649,9 +648,9 @@ def test_an_odd_usage_in_a_batch_costs_no_answer_and_is_counted_at_most_and_said
             server.batches.files[name] = b"\xef\xbb\xbf" + marked
 
         server.batches._finish = finished
-        assert until_done(batched(server), journal, spending=spending) == TEXTS
+        assert until_done(batched(server), journal, ledger=ledger) == TEXTS
         assert server.batches.created() == [5]
-    spent = spending.to_json()["m"]
+    spent = ledger.to_json()["m"]
     assert spent[GUESSED] == 5
     assert 0 < spent["tokens in"] < 5000
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mmedpo import Case, DataError, ImageRef, RecipeError, Setting
 from mmedpo.core.usage import Usage
-from mmedpo.endpoints import AnswerFault, ChatClient, ChatOutcome, ChatQuestion, Endpoint, NoAnswerError
+from mmedpo.endpoints import AnswerFault, ChatClient, ChatOutcome, ChatQuestion, Endpoint, NoAnswerError, open_chat
 from mmedpo.endpoints.ledger import Budget, SpendingLedger
 from mmedpo.store.journal import Journal
 from mmedpo.testing import tiny_cases
@@ -59,7 +59,7 @@ def ask(
     where: Endpoint, texts: list[str], journal: Journal | None = None, accept: Callable[..., Any] = lambda reply: reply
 ) -> list[str]:
     """Ask each text; return the words, or why there is none."""
-    with where.chat(Setting(journal=journal)) as chat:
+    with open_chat(where, Setting(journal=journal)) as chat:
 
         async def work(text: str) -> str:
             try:
@@ -183,12 +183,12 @@ def test_a_reply_lost_on_the_way_is_counted_as_possibly_paid(journal: Journal) -
     lost = [Act(drop="within"), Act(drop="before"), Act(body="garbage"), Act(delay=2.0)]
     with serving(in_turn(*lost, Act(500, "oops"), Act(429, "slow"), Act(text=FINE))) as server:
         where = endpoint(server, timeout=0.3)
-        spending = SpendingLedger(Budget())
-        with where.chat(Setting(journal=journal, spending=spending)) as chat:
+        ledger = SpendingLedger(Budget())
+        with open_chat(where, Setting(journal=journal, ledger=ledger)) as chat:
             chat.each(["a"], lambda text: chat.ask(question(text)))
-        assert spending.lost == {where.model: len(lost)}
-        assert spending.total.calls == 1
-        assert spending.held == Usage()
+        assert ledger.lost == {where.model: len(lost)}
+        assert ledger.total.calls == 1
+        assert ledger.held == Usage()
 
 
 def test_retry_after_is_honoured_by_all() -> None:
@@ -316,7 +316,7 @@ def test_an_image_is_downscaled_and_carries_nothing_but_pixels(tmp_path: Path) -
     notes = PngImagePlugin.PngInfo()
     notes.add_text("Patient", "Jane Roe")
     Image.new("RGB", (300, 150), (9, 99, 200)).save(tmp_path / "x.png", pnginfo=notes)
-    with serving(always(text=FINE)) as server, endpoint(server, longest_side=100).chat(Setting()) as chat:
+    with serving(always(text=FINE)) as server, open_chat(endpoint(server, longest_side=100), Setting()) as chat:
         shown = question(picture=ImageRef.at(tmp_path / "x.png"))
         chat.each([shown], chat.ask)
         text, image = server.bodies[0]["messages"][1]["content"]
@@ -330,7 +330,7 @@ RESTRICTED = replace(CASE, restricted=True)
 
 
 def test_restricted_data_reach_this_machine_alone() -> None:
-    with serving(always(text=FINE)) as server, endpoint(server).chat(Setting()) as chat:
+    with serving(always(text=FINE)) as server, open_chat(endpoint(server), Setting()) as chat:
         chat.admit([RESTRICTED])
         assert chat.each([question(case=RESTRICTED)], chat.ask)[0].made.word == "fine"
 
@@ -353,13 +353,13 @@ def test_restricted_data_are_refused_before_the_first_connection_unless_the_host
         pytest.skip("this machine has no address besides loopback")
     with serving(always(text=FINE), host="0.0.0.0") as server:
         where = Endpoint(model="m", base_url=f"http://{host}:{server.port}/v1")
-        with where.chat(Setting()) as chat:
+        with open_chat(where, Setting()) as chat:
             with pytest.raises(RecipeError, match=rf"sent to {host}.*allow_remote: \[{host}\]"):
                 chat.admit([RESTRICTED])
             with pytest.raises(RecipeError, match="nothing was sent"):
                 chat.each([question(case=RESTRICTED)], chat.ask)
         assert server.connections == 0
-        with where.chat(Setting(allow_remote=(host,))) as chat:
+        with open_chat(where, Setting(allow_remote=(host,))) as chat:
             assert chat.each([question(case=RESTRICTED)], chat.ask)[0].made.word == "fine"
         assert server.connections == 1
 
@@ -385,7 +385,7 @@ def test_a_missing_key_is_said_before_anything_is_sent(monkeypatch: pytest.Monke
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with (
         pytest.raises(RecipeError, match=r"api\.openai\.com needs a key: .* OPENAI_API_KEY"),
-        Endpoint().chat(Setting()),
+        open_chat(Endpoint(), Setting()),
     ):
         pass
 
@@ -441,7 +441,7 @@ def test_with_a_fifth_of_all_calls_going_wrong_no_item_is_lost_and_no_answered_c
 
 def test_an_interrupt_ends_at_once_and_leaves_nothing_running(journal: Journal) -> None:
     with serving(always(text=FINE, delay=0.3)) as server:
-        chat = endpoint(server).chat(Setting(journal=journal))
+        chat = open_chat(endpoint(server), Setting(journal=journal))
 
         async def work(text: str) -> Any:
             if text == "3":

@@ -20,7 +20,7 @@ from test_spending import write
 from test_voters import NODULE, Memory
 
 from mmedpo import DataError, RecipeError, Setting
-from mmedpo.endpoints import AnswerFault, ChatClient
+from mmedpo.endpoints import AnswerFault, ChatClient, open_chat
 from mmedpo.endpoints.http.body import GUESSED, MENDED
 from mmedpo.endpoints.ledger import Budget, SpendingLedger
 from mmedpo.endpoints.retry import OutageNotice
@@ -37,12 +37,12 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def voted(act: Callable[[dict[str, Any], int], Act], **options: Any) -> tuple[dict[str, Any], int, SpendingLedger]:
     """Let one voter vote on one pair; return its vote, how often it was asked, and what was spent."""
-    spending = SpendingLedger(Budget())
+    ledger = SpendingLedger(Budget())
     with serving(act) as server:
         remote = EndpointVoter(model="m", base_url=server.url, timeout=1.0, patience=1.0, **options)
-        with MedLlmVoteScorer(voters=(remote,)).open(Setting(journal=Memory(), spending=spending)) as live:  # type: ignore[arg-type]
+        with MedLlmVoteScorer(voters=(remote,)).open(Setting(journal=Memory(), ledger=ledger)) as live:  # type: ignore[arg-type]
             (score,) = live.score([NODULE])
-    return score.evidence["votes"][0], len(server.bodies), spending
+    return score.evidence["votes"][0], len(server.bodies), ledger
 
 
 def completion(content: Any, finish: str = "stop", usage: Any = None, **message: Any) -> str:
@@ -380,9 +380,9 @@ RAW = [
 @pytest.mark.parametrize("usage", [*map(json.dumps, USAGES), *RAW])
 def test_an_odd_usage_costs_no_answer_and_is_counted_at_most_and_said(usage: str) -> None:
     body = completion(opinion(9), usage="USAGE").replace('"USAGE"', usage)
-    vote, asked, spending = voted(always(body=body))
+    vote, asked, ledger = voted(always(body=body))
     assert (vote["score"], asked) == (9, 1)
-    spent = spending.to_json()["m"]
+    spent = ledger.to_json()["m"]
     assert spent[GUESSED] == 1
     assert 0 < spent["tokens in"] < 5000
     assert 0 < spent["tokens out"] <= 256
@@ -390,9 +390,9 @@ def test_an_odd_usage_costs_no_answer_and_is_counted_at_most_and_said(usage: str
 
 @pytest.mark.parametrize("count", ["10", 10.0])
 def test_a_count_in_another_way_of_writing_is_one(count: Any) -> None:
-    _, _, spending = voted(always(body=completion(opinion(9), usage={"prompt_tokens": count, "completion_tokens": 5})))
-    assert spending.total.tokens == (10, 5)
-    assert GUESSED not in spending.to_json()["m"]
+    _, _, ledger = voted(always(body=completion(opinion(9), usage={"prompt_tokens": count, "completion_tokens": 5})))
+    assert ledger.total.tokens == (10, 5)
+    assert GUESSED not in ledger.to_json()["m"]
 
 
 @pytest.mark.parametrize("mark", ["utf-8-sig", "utf-16"])
@@ -405,10 +405,10 @@ def test_a_mark_before_the_json_costs_no_answer(mark: str) -> None:
 @pytest.mark.parametrize("within", [False, True])
 def test_half_a_character_is_replaced_and_noted(reason: str, within: bool) -> None:
     body = completion(opinion(9, reason) if within else f'{{"score": 9, "reason": "{reason}"}}')
-    vote, asked, spending = voted(always(body=body))
+    vote, asked, ledger = voted(always(body=body))
     assert (vote["score"], asked) == (9, 1)
     vote["reason"].encode()
-    assert spending.to_json()["m"].get(MENDED, 0) == (not within and "\ude00" not in reason)
+    assert ledger.to_json()["m"].get(MENDED, 0) == (not within and "\ude00" not in reason)
 
 
 def test_bytes_that_are_no_text_cost_no_answer() -> None:
@@ -513,7 +513,7 @@ def test_a_dry_run_and_the_run_have_one_rule_of_what_this_machine_is(host: str, 
     text = recipe.read_text().replace(server.url, url).replace("images: 3}", "images: 2, restricted: true}")
     recipe.write_text(text)
     dry = json.loads(mmedpo("run", recipe, "--dry-run", "--json").stdout)
-    with EndpointVoter(base_url=url).chat(Setting()) as chat:
+    with open_chat(EndpointVoter(base_url=url), Setting()) as chat:
         try:
             from test_client import RESTRICTED
 

@@ -19,7 +19,7 @@ from test_client import endpoint, question
 from test_endpoint_answers import DRAFT, THOUGHTS, opinion
 
 from mmedpo import Setting
-from mmedpo.endpoints import AnswerFault, ChatClient, NoAnswerError
+from mmedpo.endpoints import AnswerFault, ChatClient, NoAnswerError, open_chat
 from mmedpo.endpoints.http.body import decode_body, read_batch_line, read_response
 from mmedpo.endpoints.http.failure import classify_status
 from mmedpo.endpoints.http.outcome import EndpointAnswer, EndpointRefusal, TransientError
@@ -138,8 +138,8 @@ def test_a_client_ends_with_answers_reasons_or_one_line_and_pays_once(acts: list
     def act(request: dict[str, Any], before: int) -> Act:
         return left.pop(0) if left else Act(text='{"word": "fine"}')
 
-    spending = SpendingLedger(Budget())
-    with serving(act) as server, endpoint(server, patience=20, repairs=1).chat(Setting(spending=spending)) as chat:
+    ledger = SpendingLedger(Budget())
+    with serving(act) as server, open_chat(endpoint(server, patience=20, repairs=1), Setting(ledger=ledger)) as chat:
 
         async def work(text: str) -> str:
             try:
@@ -154,6 +154,6 @@ def test_a_client_ends_with_answers_reasons_or_one_line_and_pays_once(acts: list
         except MmedpoError as error:
             said = str(error)
         assert said.isprintable()
-    assert spending.held.calls == 0
-    assert all(tokens >= 0 for tokens in spending.total.tokens)
-    assert spending.total.calls + sum(spending.lost.values()) <= len(server.seen)
+    assert ledger.held.calls == 0
+    assert all(tokens >= 0 for tokens in ledger.total.tokens)
+    assert ledger.total.calls + sum(ledger.lost.values()) <= len(server.seen)

@@ -31,6 +31,7 @@ from mmedpo.endpoints import (
     PromptTemplates,
     bound_usage,
     make_filler,
+    open_chat,
     strip_thoughts,
 )
 
@@ -92,13 +93,13 @@ class Gpt4oHallucination(Endpoint, Dispreference):
         """The tokens that a rejected answer has at most."""
         return max(self.max_tokens, self.max_new_tokens)
 
-    def needs(self, items: Sequence[Case]) -> list[tuple[Endpoint, Usage]]:
+    def estimate_usage(self, items: Sequence[Case]) -> list[tuple[Endpoint, Usage]]:
         """Return what asking about these cases can take at most, every sample at its token limit."""
         prompts = PromptTemplates(Path(__file__).parent / "prompts", self.prompts)
         candidates = [make_filler(self.max_new_tokens)] * self.samples
         questions = [_question(self, prompts, case, candidates) for case in items]
-        needs = [bound_usage(self, q.system, q.text, q.shape, image=q.picture is not None) for q in questions]
-        return [(self, sum(needs, Usage()))]
+        bounds = [bound_usage(self, q.system, q.text, q.shape, image=q.picture is not None) for q in questions]
+        return [(self, sum(bounds, Usage()))]
 
     def open(self, setting: Setting) -> AbstractContextManager[_LiveGpt4oHallucination]:
         """Connect to the endpoint. Raises RecipeError when its key or a prompt is missing."""
@@ -107,7 +108,7 @@ class Gpt4oHallucination(Endpoint, Dispreference):
     @contextmanager
     def _opened(self, setting: Setting) -> Iterator[_LiveGpt4oHallucination]:
         prompts = PromptTemplates(Path(__file__).parent / "prompts", self.prompts)
-        with self.chat(setting) as chat:
+        with open_chat(self, setting) as chat:
             yield _LiveGpt4oHallucination(self, chat, prompts, setting.seed)
 
 

@@ -76,11 +76,11 @@ class MedLlmVoteScorer(Scorer):
         """Yield the packages of voters that are not installed."""
         yield from (line for voter in self.voters if isinstance(voter, LocalVoter) for line in voter.lacking())
 
-    def needs(self, items: Sequence[Pair]) -> list[tuple[Endpoint, Usage]]:
+    def estimate_usage(self, items: Sequence[Pair]) -> list[tuple[Endpoint, Usage]]:
         """Return what voting on these pairs can take at most, debates at their round limit."""
         rounds = self.rounds if self.protocol == "debate" else 1
         remote = [voter for voter in self.voters if isinstance(voter, EndpointVoter)]
-        return [(voter, voter.need(items, debating=rounds > 1).times(rounds)) for voter in remote]
+        return [(voter, voter.estimate_usage(items, debating=rounds > 1).times(rounds)) for voter in remote]
 
     def open(self, setting: Setting) -> AbstractContextManager[_VoterPanel]:
         """Open the voters and yield their panel."""

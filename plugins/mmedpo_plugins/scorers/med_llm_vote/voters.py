@@ -20,6 +20,7 @@ from mmedpo.endpoints import (
     PromptTemplates,
     bound_usage,
     make_filler,
+    open_chat,
 )
 from mmedpo_plugins.scorers.med_llm_vote.consensus import SCALE, Vote
 
@@ -99,7 +100,7 @@ class EndpointVoter(Endpoint):
         """What the evidence calls it."""
         return self.name or self.model
 
-    def need(self, pairs: Sequence[Pair], *, debating: bool) -> Usage:
+    def estimate_usage(self, pairs: Sequence[Pair], *, debating: bool) -> Usage:
         """Return what one vote on each pair can take at most."""
         prompts = PromptTemplates(PROMPTS, self.prompts)
         before = Vote("", SCALE, make_filler(self.max_tokens)) if debating else None
@@ -110,7 +111,7 @@ class EndpointVoter(Endpoint):
     def open(self, setting: Setting) -> Iterator[LiveVoter]:
         """Connect to the endpoint. Raises RecipeError when its key or a prompt is missing."""
         prompts = PromptTemplates(PROMPTS, self.prompts)
-        with self.chat(setting) as chat:
+        with open_chat(self, setting) as chat:
             yield _LiveEndpointVoter(self, chat, prompts)
 
 

@@ -1,16 +1,34 @@
-"""An HTTP client that reads a response up to a limit: what has no end ends here."""
+"""A connection to one endpoint: the SDK's client, which reads a response up to a limit and follows nobody elsewhere."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2  # the SDK's own
 import openai
 
 from mmedpo.endpoints.http.outcome import ResponseTooLongError
+from mmedpo.endpoints.locality import host_of, is_this_machine
+
+if TYPE_CHECKING:
+    from mmedpo.endpoints.options import Endpoint
 
 MOST = 4 * 2**20  # bytes of a response; answers have some thousands
 ENCODED = ("content-encoding", "content-length", "transfer-encoding")  # what is no longer true of a body that was read
+
+
+def connect_to(endpoint: Endpoint, key: str) -> openai.AsyncOpenAI:
+    """Make the SDK's client: it neither retries, which we do, nor follows anyone to another host."""
+    http = BoundedClient(
+        follow_redirects=False,
+        trust_env=not is_this_machine(host_of(endpoint.base_url)),  # a proxy is no part of this machine
+        timeout=openai.Timeout(endpoint.timeout, connect=min(endpoint.timeout, 10.0)),
+        limits=httpx2.Limits(max_connections=endpoint.concurrency, max_keepalive_connections=endpoint.concurrency),
+    )
+    shared: dict[str, Any] = {"api_key": key or "none", "max_retries": 0, "http_client": http}
+    if endpoint.azure:
+        return openai.AsyncAzureOpenAI(azure_endpoint=endpoint.base_url, api_version=endpoint.azure, **shared)
+    return openai.AsyncOpenAI(base_url=endpoint.base_url, **shared)
 
 
 class BoundedClient(openai.DefaultAsyncHttpxClient):
