@@ -1,7 +1,8 @@
-"""What every command has in common: a quick --help, the arguments that many take, JSON for scripts."""
+"""What every command has in common: a quick --help, -v, the arguments that many take, JSON for scripts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +10,45 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 
-class _QuickHelpMixin:
-    """Give --help a default, or typer would import pydantic to find out that it is not asked for."""
+def _show_log(ctx: typer.Context, verbosity: int) -> None:
+    if verbosity:
+        from mmedpo.cli.log import show_log
+
+        ctx.with_resource(show_log(verbosity))
+
+
+def _common(
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            expose_value=False,
+            callback=_show_log,
+            show_default=False,
+            help="Log to the error output what is done; -vv: and why.",
+        ),
+    ] = 0,
+) -> None:
+    """Take what every command takes."""
+
+
+def options_of(function: Callable[..., None]) -> list[Any]:
+    """Return the options that a function declares, to be put beside another's."""
+    app = typer.Typer(add_completion=False)
+    app.command(cls=TyperCommand)(function)
+    return typer.main.get_command(app).params
+
+
+COMMON = options_of(_common)
+
+
+class _CommonMixin:
+    """Take -v; and give --help a default, or typer would import pydantic to find out that it is not asked for."""
+
+    def __init__(self, *args: Any, params: Sequence[Any] | None = None, **options: Any) -> None:
+        super().__init__(*args, params=[*(params or ()), *COMMON], **options)  # type: ignore[call-arg]
 
     def get_help_option(self, ctx: Any) -> Any:
         option = super().get_help_option(ctx)  # type: ignore[misc]
@@ -19,11 +57,11 @@ class _QuickHelpMixin:
         return option
 
 
-class MmedpoCommand(_QuickHelpMixin, TyperCommand):
+class MmedpoCommand(_CommonMixin, TyperCommand):
     """A command."""
 
 
-class MmedpoGroup(_QuickHelpMixin, TyperGroup):
+class MmedpoGroup(_CommonMixin, TyperGroup):
     """A group of commands."""
 
 

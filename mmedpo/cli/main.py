@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from mmedpo.cli import measure_commands, model_commands, pair_commands, plugin_commands, run_commands
-from mmedpo.cli.command import MmedpoCommand, MmedpoGroup
+from mmedpo.cli.command import MmedpoCommand, MmedpoGroup, options_of
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from mmedpo import __version__
+
+        print(f"mmedpo {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, expose_value=False, callback=_print_version, help="Print mmedpo's version."
+        ),
+    ] = False,
+) -> None:
+    """Take what stands before a command alone."""
 
 
 class RootGroup(MmedpoGroup):
     """Turn what went wrong into a line and an exit code; a bug keeps its traceback."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.params += options_of(_root)
 
     def invoke(self, ctx: Any) -> Any:
         """Carry out the command."""

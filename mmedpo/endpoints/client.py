@@ -11,6 +11,7 @@ stops the run, which then goes on with the same command. An answer is journalled
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
     from mmedpo.endpoints.options import Endpoint
     from mmedpo.registry.contracts import AnswerStore, Setting
+
+logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -210,6 +213,8 @@ class ChatClient:
         """Return the answer that the journal knows, or that is on its way, or get it."""
         key = self._request_key(messages, question, attempt)
         known: EndpointAnswer | None = self._journal.get(key, EndpointAnswer.from_json) if self._journal else None
+        if known is not None:
+            logger.debug("a request to %s is answered from the journal", self.endpoint.model)
         if known is None:
             if self._batched:
                 await self._leave(self._batched, key, messages, question)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -17,6 +18,8 @@ from mmedpo.errors import DataError
 
 if TYPE_CHECKING:
     from mmedpo.endpoints.options import Endpoint
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -109,6 +112,7 @@ class RetryPolicy:
                 f"{self._endpoint.base_url} has answered nobody for {silent:.0f} s ({fault}); "
                 f"what is answered is kept, run the same command to go on"
             )
+        logger.info("%s: try %d failed and is made again: %s", host_of(self._endpoint.base_url), trouble.tries, fault)
         self._outage.failed(fault, alive + self._endpoint.patience)
         if fault.wait:
             self._pace.be_silent(fault.wait)

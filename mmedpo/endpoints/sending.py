@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from mmedpo.endpoints.options import Endpoint
     from mmedpo.registry.contracts import AnswerStore
+
+logger = logging.getLogger(__name__)
 
 Messages = list[dict[str, Any]]
 IMAGE_TOKENS = 1500  # what an image costs at most, roughly, for keeping to a limit of tokens a minute
@@ -107,6 +110,8 @@ class RequestSender:
         odd = answer.odd if answer else ()
         tokens = answer.tokens if answer else None
         self._ledger.settle(self._endpoint.model, need, tokens, lost=lost, odd=odd)
+        host, took = host_of(self._endpoint.base_url), f"{tokens[0]} + {tokens[1]} tokens" if tokens else "no answer"
+        logger.debug("%s: a request to %s: %s", host, self._endpoint.model, took)
 
     async def _post(self, body: dict[str, Any]) -> httpx2.Response:
         """Send a body as it is: the SDK's walk over every field of a typed request takes several milliseconds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -12,6 +13,8 @@ from mmedpo.registry.conformance import check_answers
 from mmedpo.registry.contracts import AnswerStore, Encoding, LiveBackbone
 from mmedpo.registry.discovery import PluginInfo
 from mmedpo.registry.fingerprint import content_json
+
+logger = logging.getLogger(__name__)
 
 
 def _of_the_model(name: str) -> Any:
@@ -56,6 +59,7 @@ class CachedBackbone(LiveBackbone):
         ]
         known = [self._journal.get(key, read_answer) for key in keys]
         new = [at for at, text in enumerate(known) if text is None]
+        logger.debug("%d of %d answers are in the journal", len(cases) - len(new), len(cases))
         if new:
             picked = [seeds[at] for at in new] if seeds else None
             some = [cases[at] for at in new]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from mmedpo.models.damage import damage, require_finite, require_no_pointers
 
 if TYPE_CHECKING:
     from mmedpo.registry.contracts import Setting
+
+logger = logging.getLogger(__name__)
 
 SHORT_DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp64": "float64"}
 HUB_ID = re.compile(r"[\w.-]*\w(/[\w.-]+)?")
@@ -52,6 +55,7 @@ def load_model(kind: Any, checkpoint: str, setting: Setting, **options: Any) -> 
 
     disable_progress_bar()  # theirs would go through the middle of ours
     require_no_pointers(checkpoint)
+    logger.info("loading %s onto %s in %s", checkpoint, setting.device, setting.dtype)
     options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # named below, transformers names none
     with explain_load_errors(checkpoint):
         model, report = kind.from_pretrained(

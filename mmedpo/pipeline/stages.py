@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,8 @@ from mmedpo.store.result_keys import claim_result, set_aside
 from mmedpo.store.run_folder import lock_folder, read_json, write_json, write_text
 from mmedpo.train.launch import launch_training
 from mmedpo.train.reference import ReferenceJournal, reference_keys
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -231,6 +234,7 @@ def train(this: RunContext, weighted: list[WeightedPair]) -> Path:
         claim_result(folder, "adapter", key)
     done = read_json(folder / "training.json")
     if done and done["key"] == key and (folder / "adapter" / "adapter_config.json").exists():
+        logger.info("%s is of these pairs and options: nothing to train", folder / "adapter")
         this.finish("train", Counter(done["summary"].get("counts", {})))
         return folder / "adapter"
     this.did = True

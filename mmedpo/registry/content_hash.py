@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from mmedpo.errors import DataError
 
 if TYPE_CHECKING:
     from mmedpo.registry.contracts import AnswerStore
+
+logger = logging.getLogger(__name__)
 
 _WHOLE = 64 * 2**20  # files up to this size are hashed whole, larger ones by size and samples
 _SMALL = 8 * 2**20  # together; so much is read each time, which takes no longer than to be sure that it did not change
@@ -43,6 +46,7 @@ def _remembered(root: Path, known: AnswerStore | None) -> str:
     key = digest("contents", str(root.absolute()), times)
     found: Any = known.get(key)
     if not isinstance(found, str):
+        logger.info("reading %s for its hash, which is kept while sizes and times stay as they are", root)
         found = _hashed(root, files)
         known.put(key, found)
     return found

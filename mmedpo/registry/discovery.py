@@ -7,6 +7,7 @@ module and returns the class that it offers. So a broken plugin harms only who a
 from __future__ import annotations
 
 import difflib
+import logging
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from mmedpo.registry.metadata import list_entry_points
 
 if TYPE_CHECKING:
     from mmedpo.registry.contracts import Part
+
+logger = logging.getLogger(__name__)
 
 KIND_NAMES = ("reader", "backbone", "localizer", "dispreference", "scorer", "weighting", "metric", "observer")
 
@@ -93,6 +96,7 @@ _loaded: dict[PluginInfo, type[Part]] = {}
 def _import(found: PluginInfo) -> type[Part]:
     if found.package != "mmedpo":  # if the import takes the whole process down, this line is the last one
         print_note(f"importing {found}")
+    logger.debug("importing %s from %s", found, found.entry_point.value)
     try:
         module = found.entry_point.load()
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from mmedpo.errors import MmedpoError
 from mmedpo.report import facts as known
 from mmedpo.report.facts import RunFacts, read_facts
 from mmedpo.store.run_folder import write_text
+
+logger = logging.getLogger(__name__)
 
 REPORT, COMPARISON = "report.html", "comparison.html"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -38,6 +41,7 @@ def write_report(runs: Sequence[str | Path], out: Path | None = None) -> Path:
         if not (out.exists() and out.read_bytes() == text.encode()):  # as it is while images are missing
             with private_files(any(facts.restricted for facts in found)):
                 write_text(out, text)
+                logger.info("wrote %s", out)
     return out
 
 

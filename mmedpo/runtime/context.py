@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import sys
 from collections import Counter
@@ -27,6 +28,8 @@ from mmedpo.registry.discovery import PluginInfo
 from mmedpo.registry.fingerprint import content_json, hash_part
 from mmedpo.runtime.processes import own_device
 from mmedpo.store.journal import Journal
+
+logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
@@ -103,6 +106,7 @@ def resolve_setting(recipe: Recipe) -> Setting:
         raise RecipeError("device: mps: torch sees none here; use device=cpu or auto")
     if dtype == "auto":
         dtype = "bfloat16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "float32"
+    logger.info("device %s, dtype %s (in the recipe: %s, %s)", device, dtype, recipe.device, recipe.dtype)
     return Setting(device=own_device(device), dtype=dtype, seed=recipe.seed, allow_remote=tuple(recipe.allow_remote))
 
 
@@ -117,6 +121,7 @@ class StageParts:
         """Return the part's live object."""
         if id(part) not in self._live:
             found = self._run.found(part)
+            logger.info("opening %s", found)
             with blame_part(found, f"the options of {found.name}"):  # not on whoever needs it
                 self._live[id(part)] = self._stack.enter_context(part.open(self._run.setting))
         return self._live[id(part)]
@@ -157,6 +162,7 @@ def work_by_slice(
 
     values = [run.journal.get(key, partial(rebuilt, index=index)) for index, key in enumerate(keys)]
     ready = sum(len(some) for some, value in zip(slices, values, strict=True) if value is not None)
+    logger.info("%s: %d of %d items are in the journal", stage, ready, len(items))
     run.see(StageStarted(stage, len(items), ready))
     while left := [index for index, value in enumerate(values) if value is None]:
         run.did = True
@@ -169,6 +175,7 @@ def work_by_slice(
                 waits.append(wait)
                 continue
             run.journal.settle()
+            logger.debug("%s: slice %d of %d is done", stage, index + 1, len(slices))
             if final(made):
                 run.journal.put(keys[index], made)
             values[index] = rebuilt(made, index)

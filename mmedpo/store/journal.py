@@ -7,6 +7,7 @@ ever out of date. Several processes may write. The journal holds what the data h
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import sqlite3
@@ -23,6 +24,8 @@ from mmedpo.core.png import png_bytes
 from mmedpo.core.records import digest
 from mmedpo.errors import DataError, MmedpoError
 from mmedpo.store.run_folder import remove_leftovers, write_whole
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1  # PRAGMA user_version of the files that this version writes
 PATIENCE = 120  # seconds to wait for a process that writes too
@@ -50,6 +53,7 @@ class Journal:
         self.images = path.with_name(f"{path.stem}-images")
         with guard_writes(path):
             self._db = _opened(path)
+        logger.debug("opened the journal %s", path)
         self._paths: dict[str, str] = {}  # pixel hash -> a file with these pixels
         self._whole: set[str] = set()  # pixel hashes of the images whose files were found to have them
         self._told = False

@@ -7,6 +7,7 @@ folder, we or another tool, takes an old recipe's adapter or measures for the ne
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from mmedpo.core.disk import guard_writes
 from mmedpo.core.notes import print_note
 from mmedpo.errors import DataError
 from mmedpo.store.run_folder import read_json, write_json
+
+logger = logging.getLogger(__name__)
 
 ORDER = ("pairs", "adapter", "measures")  # each is made from those before it
 FILES = {
@@ -35,6 +38,7 @@ def claim_result(folder: Path, name: str, key: str | None) -> bool:
         moved = _held(folder).get(name) != key and set_aside(folder, name)
         if key is None:
             return moved
+        logger.debug("%s: this recipe's %s: key %s", folder, name, key)
         if _held(folder).get(name) != key:
             write_json(folder / TABLE, {**_held(folder), name: key})
         return _bring_back(folder, name, key) or moved

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 import warnings
@@ -46,6 +47,8 @@ from mmedpo.train.trainer import PreferenceTrainer
 from mmedpo.train.tree_attention import why_no_trees
 from mmedpo.train.trl_arguments import trl_arguments
 from mmedpo.train.vision_cache import VisionCache
+
+logger = logging.getLogger(__name__)
 
 EventObserver = Callable[[Event], None]
 
@@ -172,6 +175,7 @@ def _make_collator(
     if why := why_no_trees(model.get_base_model(), backbone.causal, longest):
         _warn(f"training on plain pairs instead of token trees: {type(model.get_base_model()).__name__}: {why}")
         return PairCollator(backbone, pairs, pixels, table)
+    logger.info("training on token trees, rows of %d tokens", options.row_tokens)
     return TreeCollator(backbone, pairs, pixels, table, options.row_tokens)
 
 
@@ -245,6 +249,7 @@ def _fit(trainer: PreferenceTrainer, checkpoint: Path | None) -> None:
         trainer.train()
         return
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    logger.info("going on from %s, step %d of %d", checkpoint, state.global_step, state.max_steps)
     if state.global_step < state.max_steps:
         trainer.train(resume_from_checkpoint=str(checkpoint))
     else:  # the Trainer would take one step more

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,8 @@ from pathlib import Path
 from mmedpo.errors import RecipeError
 from mmedpo.recipe.train_options import LaunchOptions
 from mmedpo.store.run_folder import lent
+
+logger = logging.getLogger(__name__)
 
 
 def launch_training(options: LaunchOptions, device: str, folder: Path) -> None:
@@ -19,6 +23,7 @@ def launch_training(options: LaunchOptions, device: str, folder: Path) -> None:
     """
     here = command(options, device, folder)
     held, lock = lent(folder)
+    logger.info("starting %s", shlex.join(here))
     threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // (options.processes or 1)))}
     started = subprocess.Popen(here, env=threads | os.environ | lock, stdout=sys.stderr.fileno(), pass_fds=[held])
     try:
@@ -36,10 +41,15 @@ def launch_training(options: LaunchOptions, device: str, folder: Path) -> None:
 
 def command(options: LaunchOptions, device: str, folder: Path) -> list[str]:
     """Return the command that trains in several processes; accelerate starts several on a CPU through MPI alone."""
-    job = ["-m", "mmedpo", "train", str(folder)]
+    job = ["-m", "mmedpo", "train", str(folder), *_verbosity()]
     if device == "cpu" and options.config is None:
         each = f"--nproc_per_node={options.processes or 1}"
         return [sys.executable, "-m", "torch.distributed.run", "--standalone", each, *job]
     config = [] if options.config is None else ["--config_file", str(options.config)]
     count = [] if options.processes is None else ["--num_processes", str(options.processes)]
     return [sys.executable, "-m", "accelerate.commands.launch", *config, *count, *job]
+
+
+def _verbosity() -> list[str]:
+    """Return what lets another process log as this one does."""
+    return {logging.INFO: ["-v"], logging.DEBUG: ["-vv"]}.get(logging.getLogger("mmedpo").level, [])

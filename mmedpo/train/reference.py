@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from mmedpo.core.records import WeightedPair, digest
 from mmedpo.registry.fingerprint import content_json
 from mmedpo.store.journal import Journal
+
+logger = logging.getLogger(__name__)
 
 Logps = tuple[float, float]  # of the chosen and of the rejected answer
 
@@ -23,6 +26,7 @@ class ReferenceJournal(dict[str, Logps]):
         for name, key in keys.items():
             if (logps := journal.get(key, _read_logps)) is not None:
                 self[name] = logps
+        logger.info("the reference of %d of %d pairs is in the journal", len(self), len(keys))
 
     def update(self, values: Iterable[tuple[str, Logps]]) -> None:  # type: ignore[override]
         """Add pairs, in memory and in the journal."""

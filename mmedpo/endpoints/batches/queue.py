@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import tempfile
 import time
 import uuid
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
     from mmedpo.endpoints.options import Endpoint
     from mmedpo.registry.contracts import AnswerStore
+
+logger = logging.getLogger(__name__)
 
 OVER = ("completed", "expired", "cancelled")
 
@@ -192,6 +195,7 @@ class BatchQueue:
             file = await self._api.upload(lines)
         batch = await self._api.create(file, name, since)
         self._journal.put(batch_note_key(name), {**facts, "state": "sent", "id": batch.id})
+        logger.info("submitted %d requests for %s as %s", len(some), self._endpoint.model, batch.id)
         self._open.add(name)
 
     @contextmanager
@@ -231,6 +235,7 @@ class BatchQueue:
             self._open.discard(name)
             return True
         batch = await self._api.look(known["id"])
+        logger.info("%s is %s", batch.id, batch.status)
         if batch.status in OVER:
             await self._take(name, known, batch)
             return True

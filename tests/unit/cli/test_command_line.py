@@ -112,3 +112,12 @@ def test_no_error_can_command_the_terminal(mmedpo: Mmedpo, tmp_path: Path) -> No
     assert done.returncode == 2
     assert "\x1b" not in done.stderr
     assert "\\x1b[2J.yaml: there is no such file" in done.stderr
+
+
+def test_the_version_is_that_of_the_package(mmedpo: Mmedpo) -> None:
+    from importlib.metadata import version
+
+    import mmedpo as package
+
+    assert mmedpo("--version").stdout == f"mmedpo {package.__version__}\n"
+    assert version("mmedpo") == package.__version__
