@@ -11,31 +11,36 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import singledispatch
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case, Pair, Region, Score, Side
-from mmedpo.registry import conformance
-from mmedpo.registry.checked_metric import CheckedMetric
-from mmedpo.registry.conformance import blame_part
-from mmedpo.registry.contracts import (
-    CONTRACTS,
-    Backbone,
-    Dispreference,
-    LiveBackbone,
-    Localizer,
-    Metric,
-    Observer,
-    Part,
-    Reader,
-    Scorer,
-    Setting,
-    Weighting,
-)
+from mmedpo.registry.conformance.backbone import check_answers, check_encoding
+from mmedpo.registry.conformance.blame import blame_part, make_plugin_error
+from mmedpo.registry.conformance.dispreference import check_made
+from mmedpo.registry.conformance.localizer import check_regions
+from mmedpo.registry.conformance.metric import CheckedMetric
+from mmedpo.registry.conformance.reader import check_read
+from mmedpo.registry.conformance.records import check_record
+from mmedpo.registry.conformance.scorer import check_scores
+from mmedpo.registry.conformance.values import check_json, check_length
+from mmedpo.registry.conformance.weighting import check_weights
+from mmedpo.registry.contracts.backbone import Backbone, LiveBackbone
+from mmedpo.registry.contracts.dispreference import Dispreference
+from mmedpo.registry.contracts.localizer import Localizer
+from mmedpo.registry.contracts.metric import Metric
+from mmedpo.registry.contracts.observer import Observer
+from mmedpo.registry.contracts.part import Part
+from mmedpo.registry.contracts.reader import Reader
+from mmedpo.registry.contracts.scorer import Scorer
+from mmedpo.registry.contracts.setting import Setting
+from mmedpo.registry.contracts.weighting import Weighting
 from mmedpo.registry.declarations import check_declared
 from mmedpo.registry.discovery import PluginInfo
+from mmedpo.registry.kinds import kind_of
 
 
 def tiny_cases(count: int = 4) -> list[Case]:
@@ -109,80 +114,83 @@ def check_part(part: Part) -> None:
     Raises PluginError that names the breach. A reader is read, a localizer, dispreference, scorer, weighting or
     metric gets tiny cases or pairs; a backbone is opened on the CPU, so give it a small checkpoint.
     """
-    kind = next(name for name, contract in CONTRACTS.items() if isinstance(part, contract))
-    found = PluginInfo(kind, getattr(part, "use", "?"), "the plugin under test", "0", EntryPoint("", "", ""))
-    if not getattr(type(part), "use", ""):
-        raise conformance.make_plugin_error(found, f"{type(part).__name__} has no `use`")
-    check_declared(found, type(part))
-    with blame_part(found, "the options"):
+    name = getattr(type(part), "use", "")
+    plugin = PluginInfo(kind_of(type(part)), name or "?", "the plugin under test", "0", EntryPoint("", "", ""))
+    if not name:
+        raise make_plugin_error(plugin, f"{type(part).__name__} has no `use`")
+    check_declared(plugin, type(part))
+    with blame_part(plugin, "the options"):
         same = pickle.loads(pickle.dumps(part)) == part
     if not same:
-        raise conformance.make_plugin_error(found, "changes when it is pickled; keep options only in its fields")
-    check = {
-        Backbone: _check_backbone,
-        Reader: _check_reader,
-        Localizer: _check_localizer,
-        Dispreference: _check_dispreference,
-        Scorer: _check_scorer,
-        Weighting: _check_weighting,
-        Metric: _check_metric,
-        Observer: _check_observer,
-    }.get(CONTRACTS[kind])
-    if check:
-        with blame_part(found, "the options"):
-            check(found, part)
+        raise make_plugin_error(plugin, "changes when it is pickled; keep options only in its fields")
+    with blame_part(plugin, "the options"):
+        _try_part(part, plugin)
 
 
-def _check_reader(found: PluginInfo, part: Any) -> None:
-    conformance.check_read(found, [conformance.check_record(found, item) for item in part.read()])
+@singledispatch
+def _try_part(part: Part, plugin: PluginInfo) -> None:
+    """Open and close a part; what else is asked of a kind is registered below, by its contract."""
+    with part.open(Setting()):
+        pass
 
 
-def _check_backbone(found: PluginInfo, part: Any) -> None:
+@_try_part.register
+def _try_reader(part: Reader, plugin: PluginInfo) -> None:
+    check_read(plugin, [check_record(plugin, item) for item in part.read()])
+
+
+@_try_part.register
+def _try_backbone(part: Backbone, plugin: PluginInfo) -> None:
     cases = tiny_cases()
     with part.open(Setting()) as live:
         if not isinstance(live, LiveBackbone):
-            raise conformance.make_plugin_error(found, f"open gave {type(live).__name__}, not a LiveBackbone")
-        conformance.check_answers(found, cases, live.answer(cases, max_new_tokens=4))
+            raise make_plugin_error(plugin, f"open gave {type(live).__name__}, not a LiveBackbone")
+        check_answers(plugin, cases, live.answer(cases, max_new_tokens=4))
         seeds = list(range(len(cases)))
-        conformance.check_answers(found, cases, live.answer(cases, max_new_tokens=4, temperature=1.0, seeds=seeds))
-        conformance.check_encoding(live.encode(cases[0].image, cases[0].question, cases[0].answer))
+        check_answers(plugin, cases, live.answer(cases, max_new_tokens=4, temperature=1.0, seeds=seeds))
+        check_encoding(live.encode(cases[0].image, cases[0].question, cases[0].answer))
 
 
-def _check_localizer(found: PluginInfo, part: Any) -> None:
+@_try_part.register
+def _try_localizer(part: Localizer, plugin: PluginInfo) -> None:
     cases = tiny_cases()
     with part.open(Setting()) as live:
         answers = live.localize(cases, TinyBackbone() if part.needs_backbone else None)
-    conformance.check_length(found, "sources", part.sources(cases), len(cases))
-    conformance.check_length(found, "localize", answers, len(cases))
+    check_length(plugin, "sources", part.sources(cases), len(cases))
+    check_length(plugin, "localize", answers, len(cases))
     for case, regions in zip(cases, answers, strict=True):
-        conformance.check_regions(found, case, regions)
+        check_regions(plugin, case, regions)
 
 
-def _check_dispreference(found: PluginInfo, part: Any) -> None:
+@_try_part.register
+def _try_dispreference(part: Dispreference, plugin: PluginInfo) -> None:
     cases = tiny_cases()
     earlier = [[_tiny_pair(case, "text")] for case in cases]
     with part.open(Setting()) as live:
         items = live.disprefer(cases, TinyBackbone() if part.needs_backbone else None, earlier)
-        list(conformance.check_made(found, part, items, cases))
+        list(check_made(plugin, part, items, cases))
 
 
-def _check_scorer(found: PluginInfo, part: Any) -> None:
+@_try_part.register
+def _try_scorer(part: Scorer, plugin: PluginInfo) -> None:
     for kind in sorted(part.rates):
         pairs = tiny_pairs(kind)
         with part.open(Setting()) as live:
-            scores = conformance.check_scores(found, pairs, live.score(pairs))
-        conformance.check_json(found, "summary", part.summary(pairs, scores))
+            scores = check_scores(plugin, pairs, live.score(pairs))
+        check_json(plugin, "summary", part.summary(pairs, scores))
 
 
-def _check_weighting(found: PluginInfo, part: Any) -> None:
+@_try_part.register
+def _try_weighting(part: Weighting, plugin: PluginInfo) -> None:
     scores = [Score(relevance, scorer="tiny") for relevance in (0.0, 0.3, 0.3, 1.0)]
     for some in (scores, scores[3:], scores[::-1]):
-        conformance.check_weights(found, part.weigh(some), len(some))
+        check_weights(plugin, part.weigh(some), len(some))
 
 
-def _check_metric(found: PluginInfo, part: Any) -> None:
+@_try_part.register
+def _try_metric(part: Metric, plugin: PluginInfo) -> None:
     cases = [*tiny_cases(), replace(tiny_cases(1)[0], id="tiny-report", kind="report")]
-    metric = CheckedMetric(part, found)
+    metric = CheckedMetric(part, plugin)
     for answers in ([case.answer for case in cases], [""] * len(cases)):
         rows = metric.measure(cases, answers)
         for some in (rows, rows[:1] * 3, rows[1:], []):  # any resample
@@ -192,7 +200,8 @@ def _check_metric(found: PluginInfo, part: Any) -> None:
             metric.cautions(measures, measures)
 
 
-def _check_observer(found: PluginInfo, part: Any) -> None:
+@_try_part.register
+def _try_observer(part: Observer, plugin: PluginInfo) -> None:
     from mmedpo.events import StageStarted
 
     with part.open(Setting()) as live:

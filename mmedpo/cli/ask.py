@@ -11,8 +11,8 @@ from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case
 from mmedpo.errors import DataError
 from mmedpo.recipe.of_run import load_run
-from mmedpo.registry.conformance import check_answers
-from mmedpo.registry.contracts import Reader
+from mmedpo.registry.conformance.backbone import check_answers
+from mmedpo.registry.contracts.reader import Reader
 from mmedpo.runtime.context import resolve_setting
 from mmedpo.store.result_keys import adapter_of
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def answers_of(folder: Path, image: Path, question: str) -> dict[str, Answer]:
     """Return the answers by model. Raises DataError when the run has no adapter or the image cannot be read."""
     loaded = load_run(folder)
-    recipe, found = loaded.recipe, loaded.found[type(loaded.recipe.backbone)]
+    recipe, plugin = loaded.recipe, loaded.plugins[type(loaded.recipe.backbone)]
     adapter = adapter_of(folder)
     pixels = _pixels(image, [recipe.data, *([recipe.evaluate.data] if recipe.evaluate else [])])
     case = Case("asked", ImageRef.drawn(pixels), question, "")
@@ -31,7 +31,7 @@ def answers_of(folder: Path, image: Path, question: str) -> dict[str, Answer]:
     answers = {}
     for name, backbone in (("before", recipe.backbone), ("after", aligned)):
         with backbone.open(resolve_setting(recipe)) as live:
-            (answers[name],) = check_answers(found, [case], live.answer([case]))
+            (answers[name],) = check_answers(plugin, [case], live.answer([case]))
     return answers
 
 

@@ -20,7 +20,7 @@ def plugins_list(json: Json = False) -> None:
     """List the installed parts: kind, name, package, version. Imports none of them."""
     from mmedpo.registry.discovery import find_parts
 
-    rows = [{"kind": p.kind, "name": p.name, "package": p.package, "version": p.version} for p in find_parts()]
+    rows = [plugin.to_json() for plugin in find_parts()]
     if json:
         print_json(rows)
         return
@@ -32,13 +32,13 @@ def plugins_list(json: Json = False) -> None:
 
 def plugins_show(name: Annotated[str, typer.Argument(help="A part, as in `use:`.")], json: Json = False) -> None:
     """Show a part: what it does, its options, how a recipe names it."""
-    from mmedpo.registry.inspection import describe_part, described_as_text
+    from mmedpo.registry.inspection import describe_part
 
     descriptions = describe_part(name)
     if json:
-        print_json(descriptions)
+        print_json([description.to_json() for description in descriptions])
     else:
-        print("\n\n".join(described_as_text(item) for item in descriptions))
+        print("\n\n".join(description.to_text() for description in descriptions))
 
 
 def plugins_check(
@@ -47,11 +47,10 @@ def plugins_check(
     """Import each part in a process of its own and say what it costs or why it fails."""
     from mmedpo.registry.inspection import check_plugins
 
-    rows = check_plugins(name)
+    probes = check_plugins(name)
     if json:
-        print_json(rows)
+        print_json([probe.to_json() for probe in probes])
     else:
-        for row in rows:
-            print(row["line"])
-    if any(row["error"] for row in rows):
+        print("\n".join(probe.line for probe in probes))
+    if any(probe.failed for probe in probes):
         raise typer.Exit(3)

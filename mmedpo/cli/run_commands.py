@@ -131,7 +131,7 @@ def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -
 
 
 def _parts_of(loaded: LoadedRecipe) -> str:
-    return ", ".join(f"{part.name} ({part.package} {part.version})" for part in loaded.found.values())
+    return ", ".join(f"{part.name} ({part.package} {part.version})" for part in loaded.plugins.values())
 
 
 def train(run: RunFolder) -> None:

@@ -11,9 +11,10 @@ from mmedpo.core.records import Case
 from mmedpo.curate import stages
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import StageAdvanced, StageStarted
-from mmedpo.registry import conformance
-from mmedpo.registry.conformance import blame_part
-from mmedpo.registry.contracts import Localizer, Reader
+from mmedpo.registry.conformance.blame import blame_part
+from mmedpo.registry.conformance.values import check_json
+from mmedpo.registry.contracts.localizer import Localizer
+from mmedpo.registry.contracts.reader import Reader
 from mmedpo.runtime.context import RunContext
 from mmedpo.store.run_folder import read_json, write_json
 
@@ -59,9 +60,9 @@ def train_localizer(run: RunContext) -> dict[str, Any]:
         run.see(StageAdvanced(STAGE, step - before))
         before = step
 
-    with blame_part(run.found(part), "localize.learning"), guard_writes(part.learnt):
+    with blame_part(run.plugin_of(part), "localize.learning"), guard_writes(part.learnt):
         facts = part.learn(cases, run.setting, tell)
-    facts = conformance.check_json(run.found(part), "what learn returned", facts)
+    facts = check_json(run.plugin_of(part), "what learn returned", facts)
     write_json(facts_file(part.learnt), {"key": key, **facts})
     return {"key": key, **facts}
 
@@ -79,7 +80,9 @@ def _key(run: RunContext, part: Localizer) -> str:
 
     name = next(name for name in type(part).model_fields if getattr(part, name) == part.learnt)
     elsewhere = part.model_copy(update={name: Path()})
-    return run.key(elsewhere, [hash_part(reader, run.found(reader), run.journal) for reader in _readers(run).values()])
+    return run.key(
+        elsewhere, [hash_part(reader, run.plugin_of(reader), run.journal) for reader in _readers(run).values()]
+    )
 
 
 def _annotated(run: RunContext, reader: Reader, name: str) -> list[Case]:

@@ -19,9 +19,18 @@ from mmedpo.data.sameness import drop_uninformative, fold_text
 from mmedpo.errors import DataError
 from mmedpo.events import StageStarted
 from mmedpo.models.answer_cache import CachedBackbone
-from mmedpo.registry import conformance
-from mmedpo.registry.conformance import blame_part
-from mmedpo.registry.contracts import Dispreference, Localizer, Reader, Scorer
+from mmedpo.registry.conformance.blame import blame_part
+from mmedpo.registry.conformance.dispreference import check_made
+from mmedpo.registry.conformance.localizer import check_regions
+from mmedpo.registry.conformance.reader import check_read
+from mmedpo.registry.conformance.records import check_record
+from mmedpo.registry.conformance.scorer import check_scores
+from mmedpo.registry.conformance.values import check_json, check_length
+from mmedpo.registry.conformance.weighting import check_weights
+from mmedpo.registry.contracts.dispreference import Dispreference
+from mmedpo.registry.contracts.localizer import Localizer
+from mmedpo.registry.contracts.reader import Reader
+from mmedpo.registry.contracts.scorer import Scorer
 from mmedpo.runtime.context import RunContext, StageParts, open_parts, work_by_slice
 from mmedpo.store.journal import Journal
 from mmedpo.store.result_keys import set_aside
@@ -33,11 +42,11 @@ Item = Case | Pair | Drop | Remark  # what a reader yields
 def read_records(run: RunContext, part: Reader, stage: str = "read") -> list[Case | Pair]:
     """Read the data set and look at its images; this is done every time, so changed data are noticed."""
     run.see(StageStarted(stage, 0))
-    found = run.found(part)
-    with blame_part(found, "--limit"):
+    plugin = run.plugin_of(part)
+    with blame_part(plugin, "--limit"):
         taken = (_taken(run, part, item) for item in part.read())
         items = list(_first(taken, run.limit))
-    conformance.check_read(found, items)
+    check_read(plugin, items)
     records = [item for item in items if isinstance(item, Case | Pair)]
     run.journal.settle()
     if any(_case_of(item).restricted for item in records):
@@ -80,7 +89,7 @@ def only_pairs(records: Sequence[Case | Pair]) -> list[Pair]:
 
 def _taken(run: RunContext, part: Reader, item: Any) -> Item:
     """Check and adopt a record as it is read, so that no more than one image is in memory."""
-    read = conformance.check_record(run.found(part), item)
+    read = check_record(run.plugin_of(part), item)
     if not isinstance(read, Case | Pair):
         return read
     record = _adopted(run.journal, read, part.restricted)
@@ -128,26 +137,26 @@ def localize_cases(run: RunContext, parts: Sequence[Localizer], cases: list[Case
 def _found_by(run: RunContext, part: Localizer, cases: list[Case]) -> dict[str, tuple[Region, ...]]:
     """Return the regions that a localizer finds, by case."""
     asked = cases if part.reads_question else list({case.image.sha256: case for case in cases}.values())
-    found, backbone = run.found(part), run.recipe.backbone
+    plugin, backbone = run.plugin_of(part), run.recipe.backbone
     facts: list[Any] = [run.key(backbone)] if part.needs_backbone else []
-    with blame_part(found, "--limit"):
+    with blame_part(plugin, "--limit"):
         sources = part.sources(asked)
-    conformance.check_length(found, "sources", sources, len(asked))
+    check_length(plugin, "sources", sources, len(asked))
     facts += [sources] if any(sources) else []
     with open_parts(run) as opened:
 
         def work(some: Sequence[Case]) -> Any:
             live = opened(backbone) if part.needs_backbone else None
             answers = opened(part).localize(some, live)
-            conformance.check_length(found, "localize", answers, len(some))
-            checked = [conformance.check_regions(found, *both) for both in zip(some, answers, strict=True)]
+            check_length(plugin, "localize", answers, len(some))
+            checked = [check_regions(plugin, *both) for both in zip(some, answers, strict=True)]
             return [[to_json(_adopted_region(run.journal, region)) for region in regions] for regions in checked]
 
         def read(value: Any, some: Sequence[Case]) -> list[tuple[Region, ...]]:
             answers = [tuple(from_json(Region, region) for region in regions) for regions in value]
-            conformance.check_length(found, "localize", answers, len(some))
+            check_length(plugin, "localize", answers, len(some))
             for case, regions in zip(some, answers, strict=True):
-                conformance.check_regions(found, case, regions)
+                check_regions(plugin, case, regions)
             return answers
 
         slices = work_by_slice(run, part, asked, work, read, stage=f"localize: {part.use}", facts=facts)
@@ -217,11 +226,11 @@ def disprefer_with(
     stage: str,
 ) -> list[Pair | Drop]:
     """Return what a dispreference makes of the cases; `made` are the pairs there are already, by case."""
-    found, backbone = run.found(part), run.recipe.backbone
+    plugin, backbone = run.plugin_of(part), run.recipe.backbone
     facts = [run.key(backbone)] if part.needs_backbone else []
 
     def remembering() -> CachedBackbone:
-        return CachedBackbone(lambda: opened(backbone), run.journal, run.key(backbone), run.found(backbone))
+        return CachedBackbone(lambda: opened(backbone), run.journal, run.key(backbone), run.plugin_of(backbone))
 
     live = remembering() if part.needs_backbone else None
 
@@ -232,11 +241,11 @@ def disprefer_with(
     # A backbone's batch takes as long as its longest answer, so cases of a kind go together.
     together = sorted(cases, key=lambda case: case.kind) if part.needs_backbone else cases
     with_earlier = [(case, tuple(made[case.id])) for case in together]
-    lower = f"the options of {found.name}"
+    lower = f"the options of {plugin.name}"
 
     def read(value: Any, some: Sequence[tuple[Case, Any]]) -> list[Pair | Drop]:
         items = [_pair_or_drop(kind, item) for kind, item in value]
-        return list(conformance.check_made(found, part, items, [case for case, _ in some]))
+        return list(check_made(plugin, part, items, [case for case, _ in some]))
 
     slices = work_by_slice(run, part, with_earlier, work, read, stage=stage, facts=facts, lower=lower, final=_is_final)
     return [drop_uninformative(item) if isinstance(item, Pair) else item for some in slices for item in some]
@@ -261,7 +270,7 @@ def _checked(
         number = numbers[pair.case.id] - 1
         return _adopted_sides(run.journal, replace(pair, made_by=part.use, number=number))
 
-    for item in conformance.check_made(run.found(part), part, items, [case for case, _ in cases], adopted):
+    for item in check_made(run.plugin_of(part), part, items, [case for case, _ in cases], adopted):
         yield ["pair" if isinstance(item, Pair) else "drop", to_json(item)]
 
 
@@ -289,25 +298,25 @@ def _published(pair: Pair) -> Score:
 
 
 def _scored_by(run: RunContext, part: Scorer, pairs: list[Pair]) -> dict[str, Score]:
-    found = run.found(part)
+    plugin = run.plugin_of(part)
     with open_parts(run) as opened:
 
         def work(some: Sequence[Pair]) -> Any:
-            scores = conformance.check_scores(found, some, opened(part).score(some))
+            scores = check_scores(plugin, some, opened(part).score(some))
             return [to_json(replace(given, scorer=part.use)) for given in scores]
 
-        lower = f"the options of {found.name}"
+        lower = f"the options of {plugin.name}"
 
         def read(value: Any, some: Sequence[Pair]) -> list[Score]:
-            return conformance.check_scores(found, some, [from_json(Score, one) for one in value])
+            return check_scores(plugin, some, [from_json(Score, one) for one in value])
 
         slices = work_by_slice(
             run, part, pairs, work, read, stage=f"score: {part.use}", lower=lower, final=_has_every_vote
         )
     scores = [given for some in slices for given in some]
-    with blame_part(found, "--limit"):
+    with blame_part(plugin, "--limit"):
         summary = part.summary(pairs, scores)
-    if told := conformance.check_json(found, "summary", summary):
+    if told := check_json(plugin, "summary", summary):
         run.scoring[part.use] = told
     return {pair.id: given for pair, given in zip(pairs, scores, strict=True)}
 
@@ -319,12 +328,12 @@ def _has_every_vote(scores: Sequence[Mapping[str, Any]]) -> bool:
 def weigh_pairs(run: RunContext, rated: list[tuple[Pair, Score]]) -> list[WeightedPair]:
     """Make weights of the relevances of the whole set, and write pairs.jsonl and the images it names."""
     part = run.recipe.weigh
-    found = run.found(part)
+    plugin = run.plugin_of(part)
     scores = [given for _, given in rated if given.relevance is not None]
     run.see(StageStarted("weigh", len(rated)))
-    with blame_part(found, "--limit"):
+    with blame_part(plugin, "--limit"):
         weights = part.weigh(scores) if scores else []
-    rest = iter(conformance.check_weights(found, weights, len(scores)))
+    rest = iter(check_weights(plugin, weights, len(scores)))
     keep = run.recipe.unrated == "keep"
     every = [WeightedPair(p, s, _unrated(p) if s.relevance is None else next(rest)) for p, s in rated]
     weighted = [item for item in every if keep or item.score.relevance is not None]

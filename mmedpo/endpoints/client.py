@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from mmedpo.endpoints.options import Endpoint
-    from mmedpo.registry.contracts import AnswerStore, Setting
+    from mmedpo.registry.contracts.setting import AnswerStore, Setting
 
 logger = logging.getLogger(__name__)
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
     from mmedpo.endpoints.options import Endpoint
-    from mmedpo.registry.contracts import AnswerStore
+    from mmedpo.registry.contracts.setting import AnswerStore
 
 logger = logging.getLogger(__name__)
 

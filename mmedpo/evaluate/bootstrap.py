@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
-from mmedpo.registry.contracts import MeasureCombiner, Statistics
+from mmedpo.registry.contracts.metric import MeasureCombiner, Statistics
 
 DRAWS = 1000  # at least
 PER_TEST = 25  # so that of many comparisons one that no draw contradicts is below .05 after Holm: 1 / 25 = .04

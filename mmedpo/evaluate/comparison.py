@@ -14,7 +14,7 @@ from mmedpo.evaluate.bootstrap import adjust_holm, gaps, resampled
 from mmedpo.evaluate.direction import is_count
 from mmedpo.evaluate.evaluation import EvaluationMetric, metrics_of
 from mmedpo.recipe.of_run import load_run
-from mmedpo.registry.contracts import Statistics
+from mmedpo.registry.contracts.metric import Statistics
 from mmedpo.store.result_keys import other
 from mmedpo.store.run_folder import read_json
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from mmedpo.registry.contracts import MeasureCombiner, Statistics
+from mmedpo.registry.contracts.metric import MeasureCombiner, Statistics
 
 # How papers name measures of which more is better, or less; for a metric that does not say so itself.
 MORE = ("accuracy", "recall", "precision", "f1", "bleu", "rouge", "meteor", "cider", "bertscore", "exact", "auc")

@@ -18,9 +18,10 @@ from mmedpo.evaluate.direction import case_gain, measure_directions
 from mmedpo.evaluate.image_sensitivity import ImageSensitivityMetric, count, probes_of
 from mmedpo.evaluate.lesion_attention import LesionAttentionMetric, look, statistics_of, to_lines
 from mmedpo.recipe.model import EvaluateOptions, LoadedRecipe
-from mmedpo.registry import conformance
-from mmedpo.registry.checked_metric import CheckedMetric
-from mmedpo.registry.contracts import Backbone, Statistics
+from mmedpo.registry.conformance.backbone import check_answers
+from mmedpo.registry.conformance.metric import CheckedMetric
+from mmedpo.registry.contracts.backbone import Backbone
+from mmedpo.registry.contracts.metric import Statistics
 from mmedpo.runtime.context import RunContext, open_parts, work_by_slice
 from mmedpo.store.run_folder import json_line, write_text
 
@@ -58,7 +59,7 @@ def evaluate_models(
     """Measure the starting model, and the trained adapter if there is one; write answers and measures."""
     held_out = only_cases(read_records(run, options.data, "evaluate: read"))
     if not held_out:
-        raise DataError(f"{run.found(options.data)} yields pairs; evaluation needs cases")
+        raise DataError(f"{run.plugin_of(options.data)} yields pairs; evaluation needs cases")
     backbone = run.recipe.backbone
     before = answers(run, backbone, held_out, options, "evaluate: before")
     after = None
@@ -108,7 +109,7 @@ def check_overlap(run: RunContext, options: EvaluateOptions, records: Sequence[C
     if shared:
         first, images = shared[0], {case.image.sha256 for case in cases}
         raise DataError(
-            f"evaluate.strict_split: {len(images & trained)} of {len(images)} images that {run.found(options.data)}"
+            f"evaluate.strict_split: {len(images & trained)} of {len(images)} images that {run.plugin_of(options.data)}"
             f" yields are also in the training data, the first is that of case {first.id!r} ({first.image.path});"
             " choose other splits or files, or set strict_split: false to have such images counted"
         )
@@ -116,16 +117,16 @@ def check_overlap(run: RunContext, options: EvaluateOptions, records: Sequence[C
 
 def answers(run: RunContext, backbone: Backbone, cases: list[Case], options: EvaluateOptions, stage: str) -> list[str]:
     """Let a model answer each case greedily; one kind after another, as a batch takes as long as its longest."""
-    found = run.found(backbone)
+    plugin = run.plugin_of(backbone)
     order = sorted(range(len(cases)), key=lambda at: cases[at].kind)
     with open_parts(run) as opened:
 
         def checked(value: Any, some: Sequence[Case]) -> Any:
-            return conformance.check_answers(found, some, [read_answer(one) for one in value])
+            return check_answers(plugin, some, [read_answer(one) for one in value])
 
         def work(some: Sequence[Case]) -> Any:
             said = opened(backbone).answer(some, max_new_tokens=options.max_new_tokens)
-            return [answer_json(answer) for answer in conformance.check_answers(found, some, said)]
+            return [answer_json(answer) for answer in check_answers(plugin, some, said)]
 
         lower = "evaluate.max_new_tokens"
         together = [cases[at] for at in order]
@@ -139,7 +140,7 @@ def metrics_of(loaded: LoadedRecipe) -> list[EvaluationMetric]:
     """Return the metrics of a recipe's evaluation, with those of its probes and of the model's attention."""
     options = loaded.recipe.evaluate
     assert options is not None
-    checked = [CheckedMetric(metric, loaded.found[type(metric)]) for metric in options.measure]
+    checked = [CheckedMetric(metric, loaded.plugins[type(metric)]) for metric in options.measure]
     return [
         *checked,
         *([ImageSensitivityMetric()] if options.probe else []),

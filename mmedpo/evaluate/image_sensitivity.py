@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from mmedpo.core.records import Case, Pair
 from mmedpo.curate import stages
-from mmedpo.registry.contracts import Dispreference, Metric, Statistics
+from mmedpo.registry.contracts.dispreference import Dispreference
+from mmedpo.registry.contracts.metric import Metric, Statistics
 from mmedpo.runtime.context import RunContext, open_parts
 
 

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case, Region, seed_for
 from mmedpo.errors import DataError
-from mmedpo.registry.contracts import Backbone, Metric, Statistics
+from mmedpo.registry.contracts.backbone import Backbone
+from mmedpo.registry.contracts.metric import Metric, Statistics
 from mmedpo.runtime.context import RunContext, open_parts, work_by_slice
 
 Map = list[list[float]]  # rows, columns of image tokens

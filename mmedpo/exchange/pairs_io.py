@@ -16,9 +16,10 @@ from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.exchange.cards import data_card
 from mmedpo.exchange.formats import FORMS
 from mmedpo.models.adapters import forget_places
-from mmedpo.registry.conformance import left_out
-from mmedpo.registry.contracts import Reader
+from mmedpo.registry.conformance.reader import left_out
+from mmedpo.registry.contracts.reader import Reader
 from mmedpo.registry.discovery import load_part, resolve_part, suggest
+from mmedpo.registry.kinds import kind_of
 from mmedpo.store.pairs_file import read_pairs
 from mmedpo.store.result_keys import adapter_of
 from mmedpo.store.run_folder import json_line, read_json, write_folder_whole, write_text
@@ -88,7 +89,7 @@ def _export_adapter(run: Path, out: Path) -> ExportResult:
 def _license(reader: str) -> str:
     """Return the licence of what a reader reads, or "" where it depends or the reader is not installed here."""
     try:
-        return cast(type[Reader], load_part(resolve_part("reader", reader))).license
+        return cast(type[Reader], load_part(resolve_part(kind_of(Reader), reader))).license
     except (LookupError, PluginError):
         return ""
 
@@ -117,7 +118,7 @@ def import_pairs(root: Path, recipe: Path) -> ImportResult:
     """
     if recipe.exists():
         raise RecipeError(f"{recipe}: is there already; name a new file")
-    cls = cast(type[Reader], load_part(resolve_part("reader", "pairs")))
+    cls = cast(type[Reader], load_part(resolve_part(kind_of(Reader), "pairs")))
     options: dict[str, Any] = {"root": root}
     items = list(cls.model_validate(options).read())
     pairs = [item for item in items if isinstance(item, Pair)]

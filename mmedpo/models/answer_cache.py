@@ -9,8 +9,9 @@ from typing import Any, cast
 from mmedpo.core.answers import answer_json, read_answer
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case, digest
-from mmedpo.registry.conformance import check_answers
-from mmedpo.registry.contracts import AnswerStore, Encoding, LiveBackbone
+from mmedpo.registry.conformance.backbone import check_answers
+from mmedpo.registry.contracts.backbone import Encoding, LiveBackbone
+from mmedpo.registry.contracts.setting import AnswerStore
 from mmedpo.registry.discovery import PluginInfo
 from mmedpo.registry.fingerprint import content_json
 
@@ -32,9 +33,9 @@ class CachedBackbone(LiveBackbone):
     types_key = _of_the_model("types_key")
     causal = _of_the_model("causal")
 
-    def __init__(self, opened: Callable[[], LiveBackbone], journal: AnswerStore, key: str, found: PluginInfo) -> None:
+    def __init__(self, opened: Callable[[], LiveBackbone], journal: AnswerStore, key: str, plugin: PluginInfo) -> None:
         """Take what opens the backbone, the journal, the hash of all that its answers depend on, and whose it is."""
-        self._opened, self._journal, self._key, self._found = opened, journal, key, found
+        self._opened, self._journal, self._key, self._found = opened, journal, key, plugin
 
     @property
     def live(self) -> LiveBackbone:

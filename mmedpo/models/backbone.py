@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mmedpo.core.answers import Answer
 from mmedpo.core.images import ImageRef, pixel_hash
 from mmedpo.models.adapters import BaseFingerprint
-from mmedpo.registry.contracts import Encoding, Frame, LiveBackbone
+from mmedpo.registry.contracts.backbone import Encoding, Frame, LiveBackbone
 
 if TYPE_CHECKING:
     import torch

@@ -15,7 +15,7 @@ from mmedpo.errors import DataError, MmedpoError, first_line
 from mmedpo.models.damage import damage, require_finite, require_no_pointers
 
 if TYPE_CHECKING:
-    from mmedpo.registry.contracts import Setting
+    from mmedpo.registry.contracts.setting import Setting
 
 logger = logging.getLogger(__name__)
 

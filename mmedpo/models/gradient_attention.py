@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmedpo.core.records import Case
 from mmedpo.errors import DataError
-from mmedpo.registry.contracts import Encoding, Frame, LiveBackbone
+from mmedpo.registry.contracts.backbone import Encoding, Frame, LiveBackbone
 
 Array = np.ndarray[Any, Any]
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmedpo.registry.contracts import Backbone, LiveBackbone, Setting
+from mmedpo.registry.contracts.backbone import Backbone, LiveBackbone
+from mmedpo.registry.contracts.setting import Setting
 from mmedpo.store.run_folder import write_folder_whole
 
 

@@ -16,8 +16,9 @@ from mmedpo.endpoints.ledger import FILE, Budget, SpendingLedger, as_json
 from mmedpo.endpoints.locality import host_of, may_go
 from mmedpo.endpoints.token_bounds import make_filler
 from mmedpo.recipe.model import LoadedRecipe
-from mmedpo.registry.conformance import blame_part
-from mmedpo.registry.contracts import Dispreference, Part
+from mmedpo.registry.conformance.blame import blame_part
+from mmedpo.registry.contracts.dispreference import Dispreference
+from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.discovery import PluginInfo
 from mmedpo.runtime.context import RunContext
 from mmedpo.store.journal import Journal
@@ -77,11 +78,11 @@ def estimate_cost(loaded: LoadedRecipe, folder: Path, limit: int | None = None) 
     cases, pairs = stages.only_cases(records), stages.only_pairs(records)
     lines: list[CostLine] = []
     for maker in recipe.disprefer if cases else []:
-        lines += _lines(loaded.found[type(maker)], maker, cases, recipe.budget)
+        lines += _lines(loaded.plugins[type(maker)], maker, cases, recipe.budget)
         pairs += [pair for case in cases for pair in _placeholders(maker, case)]
     for scorer in recipe.score:
         mine = [pair for pair in pairs if pair.kind in scorer.rates and pair.relevance is None]
-        lines += _lines(loaded.found[type(scorer)], scorer, mine, recipe.budget)
+        lines += _lines(loaded.plugins[type(scorer)], scorer, mine, recipe.budget)
     callers = {line.part for line in lines}
     parts: Sequence[Part] = [*recipe.disprefer, *recipe.score]
     refused = [line.host for line in lines if line.restricted and not may_go(line.host, recipe.allow_remote)]
@@ -91,11 +92,11 @@ def estimate_cost(loaded: LoadedRecipe, folder: Path, limit: int | None = None) 
     return CostEstimate(counts, lines, list(dict.fromkeys(refused)), local, spent)
 
 
-def _lines(found: PluginInfo, part: Any, items: Sequence[Any], budget: Budget | None) -> Iterator[CostLine]:
+def _lines(plugin: PluginInfo, part: Any, items: Sequence[Any], budget: Budget | None) -> Iterator[CostLine]:
     if not items:
         return
     ledger = SpendingLedger(budget or Budget())
-    with blame_part(found, "--limit"):
+    with blame_part(plugin, "--limit"):
         usages = list(part.estimate_usage(items))
     for endpoint, usage in usages:
         money = ledger.priced(endpoint.model, usage.tokens, endpoint.price_share).money

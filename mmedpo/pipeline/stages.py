@@ -23,8 +23,8 @@ from mmedpo.pipeline.wanted import adapter_key, lay_out, measures_key
 from mmedpo.recipe.checks import READY
 from mmedpo.recipe.model import STAGES, EvaluateOptions, LoadedRecipe, Recipe, dump_recipe
 from mmedpo.recipe.of_run import is_restricted, load_run
-from mmedpo.registry.conformance import blame_part
-from mmedpo.registry.contracts import Observer
+from mmedpo.registry.conformance.blame import blame_part
+from mmedpo.registry.contracts.observer import Observer
 from mmedpo.report.page import write_report
 from mmedpo.runtime.context import RunContext, open_parts, provenance
 from mmedpo.runtime.processes import end_process_group, get_rank, get_world_size
@@ -151,7 +151,7 @@ def _watched(this: RunContext, see: Callable[[Event], None], stack: ExitStack) -
             except Exception as error:
                 del live[part]
                 failure = f"{type(error).__name__}: {error}"
-                print_note(f"{this.found(part)} failed and is not told more: {failure}")
+                print_note(f"{this.plugin_of(part)} failed and is not told more: {failure}")
 
     return send
 
@@ -166,7 +166,7 @@ def _curate(this: RunContext, records: list[Case | Pair], last: int) -> list[Wei
         check_overlap(this, recipe.evaluate, records)
     cases, pairs = stages.only_cases(records), stages.only_pairs(records)
     if pairs and (idle := [key for key in READY if getattr(recipe, key)]):  # a reader that does not say what it yields
-        ready = f"{this.found(recipe.data)} reads ready pairs"
+        ready = f"{this.plugin_of(recipe.data)} reads ready pairs"
         raise RecipeError(f"{this.loaded.name}: {ready}, so {', '.join(idle)} would not be used; leave it out")
     if cases:
         if recipe.detector:
@@ -258,7 +258,7 @@ def _fit(this: RunContext, weighted: list[WeightedPair], key: str) -> None:
     if get_rank() == 0:
         _forget_other_training(folder, f"{key} in {get_world_size()}")  # a step of more processes has more pairs
     lower = "train.batch_size"
-    with open_parts(this) as opened, blame_part(this.found(recipe.backbone), lower), guard_writes(folder):
+    with open_parts(this) as opened, blame_part(this.plugin_of(recipe.backbone), lower), guard_writes(folder):
         table = _reference(this, weighted) if get_rank() == 0 else {}
         summary = fit(
             weighted, opened(recipe.backbone), recipe.train, folder, this.setting, this.see, precomputed=table

@@ -9,7 +9,7 @@ from typing import Any
 from mmedpo.core.records import Case, Pair, digest
 from mmedpo.recipe.model import dump_recipe
 from mmedpo.registry.content_hash import hash_path
-from mmedpo.registry.contracts import Part
+from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.fingerprint import content_json, hash_part
 from mmedpo.runtime.context import RunContext
 from mmedpo.store.result_keys import claim_result
@@ -61,4 +61,4 @@ def pairs_hash(run: RunContext) -> str:
 
 
 def _hashes(run: RunContext, parts: Sequence[Part]) -> list[Any]:
-    return [hash_part(part, run.found(part), run.journal) for part in parts]
+    return [hash_part(part, run.plugin_of(part), run.journal) for part in parts]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from mmedpo.endpoints.options import endpoints_in
 from mmedpo.recipe.model import LoadedRecipe, Recipe
 from mmedpo.recipe.yaml import Keys
-from mmedpo.registry.contracts import Part
+from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.path_options import find_unfilled, paths_in
 
 Mistakes = Iterator[tuple[Keys, str]]

@@ -8,11 +8,11 @@ from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from mmedpo.core.notes import print_note
-from mmedpo.recipe.model import DEFAULTS, LISTS, SLOTS, DetectorOptions, EvaluateOptions, Recipe, RecipeSection
+from mmedpo.recipe.model import DEFAULTS, SLOTS, Recipe
+from mmedpo.recipe.overrides import models_in
 from mmedpo.registry.discovery import PluginInfo, find_parts
-from mmedpo.registry.inspection import probe_all
+from mmedpo.registry.inspection import ProbeFailure, probe_plugins
 
-SECTIONS: dict[str, type[RecipeSection]] = {"evaluate": EvaluateOptions, "detector": DetectorOptions}
 VARIANTS = {
     "variants": {
         "description": "Several ways to carry this out: a name, and the keys that it changes.",
@@ -29,13 +29,13 @@ VARIANTS = {
 
 def recipe_schema() -> dict[str, Any]:
     """Return the schema; a part that cannot be imported is listed under `$comment` and left out."""
-    parts = find_parts()
-    answers = probe_all(parts)
     definitions: dict[str, Any] = {}
-    failed = [answer["error"] for answer in answers if "error" in answer]
-    for part, answer in zip(parts, answers, strict=True):
-        if "error" not in answer:
-            definitions |= _part_definitions(part, answer["schema"])
+    failed: list[str] = []
+    for probe in probe_plugins(find_parts()):
+        if isinstance(probe.result, ProbeFailure):
+            failed.append(probe.result.error)
+        else:
+            definitions |= _part_definitions(probe.plugin, probe.result.schema)
     for line in failed:
         print_note(line)
     properties = {name: _property((name,), field, definitions) for name, field in Recipe.model_fields.items()}
@@ -45,11 +45,11 @@ def recipe_schema() -> dict[str, Any]:
     return head | schema | {"$defs": definitions} | ({"$comment": "\n".join(failed)} if failed else {})
 
 
-def _part_definitions(part: PluginInfo, schema: dict[str, Any]) -> dict[str, Any]:
+def _part_definitions(plugin: PluginInfo, schema: dict[str, Any]) -> dict[str, Any]:
     """Return the definition of a part, `use` included, and those that it refers to."""
-    name = f"{part.kind}.{part.name}"
+    name = f"{plugin.kind}.{plugin.name}"
     inner = {f"{name}.{key}": value for key, value in schema.pop("$defs", {}).items()}
-    use = {"enum": [part.name, f"{part.package}/{part.name}"]}
+    use = {"enum": [plugin.name, f"{plugin.package}/{plugin.name}"]}
     schema["properties"] = {"use": use, **schema.get("properties", {})}
     schema["required"] = ["use", *schema.get("required", [])]
     return {name: schema, **inner}
@@ -57,16 +57,16 @@ def _part_definitions(part: PluginInfo, schema: dict[str, Any]) -> dict[str, Any
 
 def _property(path: tuple[str, ...], field: FieldInfo, definitions: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of one recipe key."""
-    if path in SLOTS:
-        prefix = f"{SLOTS[path]}."
+    if slot := SLOTS.get(path):
+        prefix = f"{slot.kind}."
         names = [name for name in definitions if name.startswith(prefix) and name.count(".") == 1]
         one: dict[str, Any] = {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in names]}
         several = {"type": "array", "items": one}
-        return {"description": field.description or "", **({"anyOf": [several, one]} if path in LISTS else one)}
-    if len(path) == 1 and path[0] in SECTIONS:
-        fields = SECTIONS[path[0]].model_fields
-        inner = {name: _property((*path, name), item, definitions) for name, item in fields.items()}
-        return _object(inner, [name for name, item in fields.items() if item.is_required()])
+        return {"description": field.description or "", **({"anyOf": [several, one]} if slot.several else one)}
+    if any(place[: len(path)] == path for place in SLOTS):  # a section that names parts
+        (section,) = models_in(field.annotation)
+        inner = {name: _property((*path, name), item, definitions) for name, item in section.model_fields.items()}
+        return _object(inner, [name for name, item in section.model_fields.items() if item.is_required()])
     annotation: Any = field.annotation
     schema = TypeAdapter(annotation).json_schema(ref_template="#/$defs/core.{model}")
     definitions |= {f"core.{name}": value for name, value in schema.pop("$defs", {}).items()}

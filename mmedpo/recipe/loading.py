@@ -14,11 +14,12 @@ from pydantic import BaseModel, ValidationError
 from mmedpo.errors import MmedpoError, PluginError, RecipeError
 from mmedpo.recipe import yaml
 from mmedpo.recipe.checks import contradictions, unused
-from mmedpo.recipe.model import DEFAULTS, HOLDERS, LISTS, PLAN, SLOTS, LoadedRecipe, Recipe
+from mmedpo.recipe.model import DEFAULTS, PLAN, SLOTS, LoadedRecipe, Recipe
 from mmedpo.recipe.overrides import apply, models_in, put, without_nulls
 from mmedpo.recipe.yaml import Keys, YamlDocument
-from mmedpo.registry.contracts import Part
+from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.discovery import PluginInfo, load_part, resolve_part, suggest
+from mmedpo.registry.kinds import Kind
 from mmedpo.registry.path_options import expand_home
 
 
@@ -90,8 +91,8 @@ def load_tree(
     """Check a recipe that was read, or one of its variants; unless `all_used`, it may name what no run would use."""
     loaded, mistakes = _resolved(source, name, overrides, variant)
     if loaded is not None:
-        found = [*contradictions(loaded), *(unused(loaded) if all_used else ())]
-        mistakes.messages += [f"{loaded.place(place)}: {message}" for place, message in found]
+        wrong = [*contradictions(loaded), *(unused(loaded) if all_used else ())]
+        mistakes.messages += [f"{loaded.place(place)}: {message}" for place, message in wrong]
     mistakes.end()
     assert loaded is not None
     return loaded
@@ -114,10 +115,10 @@ def _resolved(
     _change(tree, overrides, variant, mistakes)
     values = _at_home(tree.values, (), mistakes)
     values = {**DEFAULTS, **{key: value for key, value in values.items() if value is not None or key not in DEFAULTS}}
-    found: dict[type[Part], PluginInfo] = {}
-    filled, doubtful = _fill_slots(values, mistakes, found)
+    plugins: dict[type[Part], PluginInfo] = {}
+    filled, doubtful = _fill_slots(values, mistakes, plugins)
     recipe = _validate_core(without_nulls(filled, Recipe), doubtful, mistakes)
-    return (LoadedRecipe(recipe, found, name, tree) if recipe is not None else None), mistakes
+    return (LoadedRecipe(recipe, plugins, name, tree) if recipe is not None else None), mistakes
 
 
 def _change(
@@ -195,53 +196,56 @@ def _seeds(tree: YamlDocument) -> list[int]:
 
 
 def _fill_slots(
-    values: dict[str, Any], mistakes: _MistakeList, found: dict[type[Part], PluginInfo]
+    values: dict[str, Any], mistakes: _MistakeList, plugins: dict[type[Part], PluginInfo]
 ) -> tuple[dict[str, Any], set[Keys]]:
     """Replace what the slots hold by parts; also return the slots whose parts could not be made."""
-    filled = {
-        key: dict(value) if key in HOLDERS and isinstance(value, dict) else value for key, value in values.items()
-    }
+    filled = _copied(values)
     doubtful: set[Keys] = set()
-    for path, kind in SLOTS.items():
+    for path, slot in SLOTS.items():
         holder: Any = filled
         for key in path[:-1]:
-            holder = holder.get(key)
+            holder = holder.get(key) if isinstance(holder, dict) else None
         if not isinstance(holder, dict) or holder.get(path[-1]) is None:
             continue
         written = holder[path[-1]]
-        several = path in LISTS and isinstance(written, list)
-        items = [((*path, i), item) for i, item in enumerate(written)] if several else [(path, written)]
-        parts = [_make_part(kind, place, item, mistakes, found) for place, item in items]
+        listed = slot.several and isinstance(written, list)
+        items = [((*path, i), item) for i, item in enumerate(written)] if listed else [(path, written)]
+        parts = [_make_part(slot.kind, place, item, mistakes, plugins) for place, item in items]
         if None in parts:
             doubtful.add(path)
-        holder[path[-1]] = parts if path in LISTS else parts[0]
+        holder[path[-1]] = parts if slot.several else parts[0]
     return filled, doubtful
 
 
+def _copied(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the mappings within mappings anew, since slots in them are filled."""
+    return {key: _copied(value) if isinstance(value, dict) else value for key, value in values.items()}
+
+
 def _make_part(
-    kind: str, path: Keys, item: Any, mistakes: _MistakeList, found: dict[type[Part], PluginInfo]
+    kind: Kind, path: Keys, item: Any, mistakes: _MistakeList, plugins: dict[type[Part], PluginInfo]
 ) -> Part | None:
     """Make the part that a slot names, or note what is wrong with it."""
     if not isinstance(item, dict) or not isinstance(item.get("use"), str):
         mistakes.add(path, f"a {kind} is written {{use: NAME, option: value, ...}}")
         return None
     try:
-        part = resolve_part(kind, item["use"])
-        cls = load_part(part)
+        plugin = resolve_part(kind, item["use"])
+        cls = load_part(plugin)
     except LookupError as error:
         mistakes.add((*path, "use"), str(error))
         return None
     except PluginError as error:
         mistakes.plugin_errors.append(f"{mistakes.tree.place((*path, 'use'))}: {error}")
         return None
-    found[cls] = part
+    plugins[cls] = plugin
     try:
         return cls.model_validate(without_nulls({key: value for key, value in item.items() if key != "use"}, cls))
     except ValidationError as error:
         for place, message, of_key in _explain(error, path, cls):
             mistakes.add(place, message, of_key=of_key)
     except Exception as error:  # a plugin's own check may raise anything
-        why = f"{part} failed over its options: {type(error).__name__}: {error}"
+        why = f"{plugin} failed over its options: {type(error).__name__}: {error}"
         mistakes.plugin_errors.append(f"{mistakes.tree.place((*path, 'use'))}: {why}")
     return None
 

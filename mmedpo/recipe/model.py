@@ -10,19 +10,18 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
 from mmedpo.endpoints.ledger import Budget
+from mmedpo.recipe.slots import find_slots
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.recipe.yaml import Keys, YamlDocument
-from mmedpo.registry.contracts import (
-    Backbone,
-    Dispreference,
-    Localizer,
-    Metric,
-    Observer,
-    Part,
-    Reader,
-    Scorer,
-    Weighting,
-)
+from mmedpo.registry.contracts.backbone import Backbone
+from mmedpo.registry.contracts.dispreference import Dispreference
+from mmedpo.registry.contracts.localizer import Localizer
+from mmedpo.registry.contracts.metric import Metric
+from mmedpo.registry.contracts.observer import Observer
+from mmedpo.registry.contracts.part import Part
+from mmedpo.registry.contracts.reader import Reader
+from mmedpo.registry.contracts.scorer import Scorer
+from mmedpo.registry.contracts.weighting import Weighting
 from mmedpo.registry.discovery import PluginInfo, shortest_use
 
 STAGES = ("read", "localize", "disprefer", "score", "weigh", "train", "evaluate")
@@ -106,30 +105,7 @@ class Recipe(RecipeSection):
     """Who else watches the run."""
 
 
-SLOTS: dict[Keys, str] = {  # where a recipe names parts, and of which kind
-    ("data",): "reader",
-    ("backbone",): "backbone",
-    ("localize",): "localizer",
-    ("disprefer",): "dispreference",
-    ("score",): "scorer",
-    ("weigh",): "weighting",
-    ("detector", "train"): "reader",
-    ("detector", "validation"): "reader",
-    ("detector", "test"): "reader",
-    ("evaluate", "data"): "reader",
-    ("evaluate", "measure"): "metric",
-    ("evaluate", "probe"): "dispreference",
-    ("observe",): "observer",
-}
-LISTS: set[Keys] = {
-    ("localize",),
-    ("disprefer",),
-    ("score",),
-    ("observe",),
-    ("evaluate", "measure"),
-    ("evaluate", "probe"),
-}
-HOLDERS = {path[0] for path in SLOTS if len(path) > 1}  # sections with slots in them
+SLOTS = {slot.path: slot for slot in find_slots(Recipe)}
 PLAN = ("variants", "seeds")  # keys of a recipe of several runs; no single run has them
 DEFAULTS = {"weigh": {"use": "clinical"}}
 
@@ -139,13 +115,13 @@ class LoadedRecipe:
     """A checked recipe, and where its parts come from."""
 
     recipe: Recipe
-    found: dict[type[Part], PluginInfo]
+    plugins: dict[type[Part], PluginInfo]
     name: str
     tree: YamlDocument  # as written, overrides applied
 
     def place(self, path: Keys, *, of_key: bool = False) -> str:
         """Return where something stands in the recipe; a list of one may be written without brackets."""
-        for slot in LISTS:
+        for slot in (slot.path for slot in SLOTS.values() if slot.several):
             inside = path[: len(slot)] == slot and len(path) > len(slot)
             if inside and (*slot, 0) not in self.tree.places and path[: len(slot) + 1] not in self.tree.places:
                 path = (*slot, *path[len(slot) + 1 :])
@@ -165,16 +141,16 @@ class LoadedRecipe:
 
 def dump_recipe(loaded: LoadedRecipe) -> dict[str, Any]:
     """Return the resolved recipe as the plain values that a YAML file would hold, defaults included."""
-    written: dict[str, Any] = _written(loaded.recipe, loaded.found)
+    written: dict[str, Any] = _written(loaded.recipe, loaded.plugins)
     return written
 
 
-def _written(value: Any, found: dict[type[Part], PluginInfo]) -> Any:
+def _written(value: Any, plugins: dict[type[Part], PluginInfo]) -> Any:
     if isinstance(value, BaseModel):
-        use = {"use": shortest_use(found[type(value)])} if isinstance(value, Part) else {}
-        return use | {name: _written(getattr(value, name), found) for name in type(value).model_fields}
+        use = {"use": shortest_use(plugins[type(value)])} if isinstance(value, Part) else {}
+        return use | {name: _written(getattr(value, name), plugins) for name in type(value).model_fields}
     if isinstance(value, dict):
-        return {str(key): _written(item, found) for key, item in value.items()}
+        return {str(key): _written(item, plugins) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_written(item, found) for item in value]
+        return [_written(item, plugins) for item in value]
     return str(value) if isinstance(value, Path) else value

@@ -14,7 +14,9 @@ from pathlib import Path
 from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.recipe.model import STAGES, LoadedRecipe, Recipe
 from mmedpo.recipe.yaml import Keys
-from mmedpo.registry.contracts import Dispreference, Part, Reader
+from mmedpo.registry.contracts.dispreference import Dispreference
+from mmedpo.registry.contracts.part import Part
+from mmedpo.registry.contracts.reader import Reader
 from mmedpo.registry.path_options import paths_in
 
 SECTIONS = {  # of a recipe, by the first stage that needs them
@@ -79,7 +81,7 @@ def _lacking(loaded: LoadedRecipe, part: Part) -> list[str]:
     try:
         return list(part.lacking())
     except Exception as error:
-        raise PluginError(f"{loaded.found[type(part)]} failed: {type(error).__name__}: {error}") from error
+        raise PluginError(f"{loaded.plugins[type(part)]} failed: {type(error).__name__}: {error}") from error
 
 
 def _places(loaded: LoadedRecipe) -> Iterator[MissingRequirement]:
@@ -154,7 +156,7 @@ def notes_on(loaded: LoadedRecipe) -> Iterator[str]:
     """Yield what is no mistake and may not be meant."""
     recipe = loaded.recipe
     for named in paths_in(recipe):
-        hub = named.needed and named.needed.kind == "hub" and not named.needed.lacking(named.path)
+        hub = named.needed and named.needed.or_hub and not named.needed.lacking(named.path)
         if hub and not os.path.exists(named.path):
             keys = ".".join(map(str, named.keys))
             yield f"{keys}: there is no folder {named.path} here, so it is taken for a name on the Hugging Face Hub"

@@ -14,7 +14,7 @@ from mmedpo.core.records import digest
 from mmedpo.errors import DataError
 
 if TYPE_CHECKING:
-    from mmedpo.registry.contracts import AnswerStore
+    from mmedpo.registry.contracts.setting import AnswerStore
 
 logger = logging.getLogger(__name__)
 

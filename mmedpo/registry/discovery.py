@@ -17,21 +17,20 @@ from typing import TYPE_CHECKING, Any
 from mmedpo.core.notes import print_note
 from mmedpo.errors import PluginError
 from mmedpo.registry.declarations import check_declared
+from mmedpo.registry.kinds import KINDS, Kind
 from mmedpo.registry.metadata import list_entry_points
 
 if TYPE_CHECKING:
-    from mmedpo.registry.contracts import Part
+    from mmedpo.registry.contracts.part import Part
 
 logger = logging.getLogger(__name__)
-
-KIND_NAMES = ("reader", "backbone", "localizer", "dispreference", "scorer", "weighting", "metric", "observer")
 
 
 @dataclass(frozen=True)
 class PluginInfo:
     """A part as its package's metadata announces it; nothing of it is imported."""
 
-    kind: str
+    kind: Kind
     name: str
     package: str
     version: str
@@ -40,39 +39,44 @@ class PluginInfo:
     def __str__(self) -> str:
         return f"{self.kind} {self.name!r} of {self.package} {self.version}"
 
+    def to_json(self) -> dict[str, str]:
+        """Return what it is called and whose it is."""
+        return {"kind": self.kind.name, "name": self.name, "package": self.package, "version": self.version}
 
-def find_parts(kind: str | None = None) -> list[PluginInfo]:
+
+def find_parts(kind: Kind | None = None) -> list[PluginInfo]:
     """List the installed parts, of one kind or all, by kind, name and package. Imports no plugin."""
-    kinds = {f"mmedpo.{each}s": each for each in ([kind] if kind else KIND_NAMES)}
-    every = [
+    order = [kind] if kind else list(KINDS.values())
+    kinds = {each.group: each for each in order}
+    plugins = [
         PluginInfo(kinds[one.point.group], one.point.name, one.package, one.version, one.point)
         for one in list_entry_points()
         if one.point.group in kinds
     ]
-    return sorted(every, key=lambda part: (KIND_NAMES.index(part.kind), part.name, part.package))
+    return sorted(plugins, key=lambda plugin: (order.index(plugin.kind), plugin.name, plugin.package))
 
 
-def resolve_part(kind: str, use: str) -> PluginInfo:
+def resolve_part(kind: Kind, use: str) -> PluginInfo:
     """Return the one part that `use` names, as `name` or `package/name`.
 
     Raises LookupError with what there is when none or several answer to it.
     """
     package, _, name = use.rpartition("/")
-    parts = find_parts(kind)
-    matches = [part for part in parts if part.name == name and package in ("", part.package)]
+    plugins = find_parts(kind)
+    matches = [plugin for plugin in plugins if plugin.name == name and package in ("", plugin.package)]
     if len(matches) == 1:
         return matches[0]
     if matches:
-        owners = " and ".join(f"{part.package} {part.version}" for part in matches)
-        choices = " or ".join(f"'{part.package}/{part.name}'" for part in matches)
+        owners = " and ".join(f"{plugin.package} {plugin.version}" for plugin in matches)
+        choices = " or ".join(f"'{plugin.package}/{plugin.name}'" for plugin in matches)
         raise LookupError(f"{kind} {name!r} is provided by {owners}; write {choices}")
-    raise LookupError(f"there is no {kind} {use!r}; {suggest(name, {part.name for part in parts})}")
+    raise LookupError(f"there is no {kind} {use!r}; {suggest(name, {plugin.name for plugin in plugins})}")
 
 
-def shortest_use(found: PluginInfo) -> str:
+def shortest_use(plugin: PluginInfo) -> str:
     """Return what a recipe writes for a part: its name, qualified where another package has the same one."""
-    alone = sum(part.name == found.name for part in find_parts(found.kind)) == 1
-    return found.name if alone else f"{found.package}/{found.name}"
+    alone = sum(other.name == plugin.name for other in find_parts(plugin.kind)) == 1
+    return plugin.name if alone else f"{plugin.package}/{plugin.name}"
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
@@ -83,28 +87,28 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}? {there_are}" if near else there_are
 
 
-def load_part(found: PluginInfo) -> type[Part]:
+def load_part(plugin: PluginInfo) -> type[Part]:
     """Import a found part, once, and return its class. Raises PluginError with plugin, package, version and cause."""
-    if found not in _loaded:
-        _loaded[found] = _import(found)
-    return _loaded[found]
+    if plugin not in _loaded:
+        _loaded[plugin] = _import(plugin)
+    return _loaded[plugin]
 
 
 _loaded: dict[PluginInfo, type[Part]] = {}
 
 
-def _import(found: PluginInfo) -> type[Part]:
-    if found.package != "mmedpo":  # if the import takes the whole process down, this line is the last one
-        print_note(f"importing {found}")
-    logger.debug("importing %s from %s", found, found.entry_point.value)
+def _import(plugin: PluginInfo) -> type[Part]:
+    if plugin.package != "mmedpo":  # if the import takes the whole process down, this line is the last one
+        print_note(f"importing {plugin}")
+    logger.debug("importing %s from %s", plugin, plugin.entry_point.value)
     try:
-        module = found.entry_point.load()
+        module = plugin.entry_point.load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may raise anything, SystemExit too
-        raise PluginError(f"{found} cannot be imported: {_cause(error)}") from error
-    cls = _pick(found, _offered(found, module))
-    check_declared(found, cls)
+        raise PluginError(f"{plugin} cannot be imported: {_cause(error)}") from error
+    cls = _pick(plugin, _offered(plugin, module))
+    check_declared(plugin, cls)
     return cls
 
 
@@ -118,43 +122,42 @@ def _cause(error: BaseException) -> str:
     return what + where
 
 
-def _offered(found: PluginInfo, module: Any) -> list[Any]:
+def _offered(plugin: PluginInfo, module: Any) -> list[Any]:
     """Call the plugin's hook for its kind and return all that it offers."""
     import pluggy
 
-    from mmedpo.registry import hookspecs
+    from mmedpo.registry.hookspecs import make_hookspecs
 
     manager = pluggy.PluginManager("mmedpo")
-    manager.add_hookspecs(hookspecs)
-    hook = f"mmedpo_{found.kind}s"
+    manager.add_hookspecs(make_hookspecs())
+    hook = plugin.kind.hook
     try:
-        manager.register(module, name=found.name)
+        manager.register(module, name=plugin.name)
         manager.check_pending()
         answers = getattr(manager.hook, hook)()
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise PluginError(f"{found} is broken: {_cause(error)}") from error
+        raise PluginError(f"{plugin} is broken: {_cause(error)}") from error
     if not answers:
-        raise PluginError(f"{found} implements no hook {hook}; add @hookimpl def {hook}() that returns its classes")
+        raise PluginError(f"{plugin} implements no hook {hook}; add @hookimpl def {hook}() that returns its classes")
     if not isinstance(answers[0], list | tuple):
-        raise PluginError(f"{found}: {hook} returned {type(answers[0]).__name__}, not a list of classes")
+        raise PluginError(f"{plugin}: {hook} returned {type(answers[0]).__name__}, not a list of classes")
     return list(answers[0])
 
 
-def _pick(found: PluginInfo, offered: list[Any]) -> type[Part]:
+def _pick(plugin: PluginInfo, offered: list[Any]) -> type[Part]:
     """Return the offered class whose `use` is the entry point's name."""
-    from mmedpo.registry.contracts import CONTRACTS
-
-    contract = CONTRACTS[found.kind]
+    contract = plugin.kind.contract
     wrong = [item for item in offered if not (isinstance(item, type) and issubclass(item, contract))]
     if wrong:
-        raise PluginError(f"{found}: mmedpo_{found.kind}s returned {wrong[0]!r}, not a subclass of {contract.__name__}")
-    named = [item for item in offered if getattr(item, "use", None) == found.name]
+        said = f"{plugin.kind.hook} returned {wrong[0]!r}"
+        raise PluginError(f"{plugin}: {said}, not a subclass of {contract.__name__}")
+    named = [item for item in offered if getattr(item, "use", None) == plugin.name]
     if not named:
         uses = ", ".join(repr(getattr(item, "use", None)) for item in offered) or "nothing"
-        raise PluginError(f"{found} offers no class with use = {found.name!r}; it offers {uses}")
+        raise PluginError(f"{plugin} offers no class with use = {plugin.name!r}; it offers {uses}")
     left = sorted(getattr(named[0], "__abstractmethods__", ()))
     if left:
-        raise PluginError(f"{found}: class {named[0].__name__} lacks {', '.join(left)}()")
+        raise PluginError(f"{plugin}: class {named[0].__name__} lacks {', '.join(left)}()")
     return named[0]

@@ -14,17 +14,18 @@ from pydantic import BaseModel
 
 from mmedpo.core.records import digest, to_json
 from mmedpo.registry.content_hash import hash_path
-from mmedpo.registry.contracts import AnswerStore, Part
+from mmedpo.registry.contracts.part import Part
+from mmedpo.registry.contracts.setting import AnswerStore
 from mmedpo.registry.discovery import PluginInfo
 
 _NO_NAME = re.compile(r"[./\\~]*")  # a text such as "." or "/" is more often a mark than a folder
 
 
-def hash_part(part: Part, found: PluginInfo, known: AnswerStore | None = None) -> str:
+def hash_part(part: Part, plugin: PluginInfo, known: AnswerStore | None = None) -> str:
     """Hash what a part's results depend on besides its inputs and the seed; `known` as `path_hash` has it."""
     options = _with_contents(part, part.model_dump(mode="json"), known)
-    source = source_hash(found.entry_point.module, type(part).__module__)
-    return digest(found.kind, found.name, found.package, found.version, source, options)
+    source = source_hash(plugin.entry_point.module, type(part).__module__)
+    return digest(plugin.kind.name, plugin.name, plugin.package, plugin.version, source, options)
 
 
 def _with_contents(value: Any, written: Any, known: AnswerStore | None) -> Any:

@@ -1,4 +1,4 @@
-"""The hooks. Each takes no argument and returns classes, so that a new version of mmedpo can break no plugin.
+"""The hooks, one a kind. Each takes no argument and returns classes, so that no new version of mmedpo breaks a plugin.
 
     from mmedpo import Scorer, hookimpl
 
@@ -15,61 +15,40 @@ writes after `use:` and equals the class's `use`:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from types import ModuleType
 
 import pluggy
 
-if TYPE_CHECKING:
-    from mmedpo.registry.contracts import (
-        Backbone,
-        Dispreference,
-        Localizer,
-        Metric,
-        Observer,
-        Reader,
-        Scorer,
-        Weighting,
-    )
+from mmedpo.registry.kinds import KINDS, Kind
 
 hookspec = pluggy.HookspecMarker("mmedpo")
 hookimpl = pluggy.HookimplMarker("mmedpo")
 
 
-@hookspec
-def mmedpo_readers() -> list[type[Reader]]:  # type: ignore[empty-body]
-    """Return the classes of this module that read a data set."""
+def make_hookspecs() -> ModuleType:
+    """Return the hook of every kind, for `PluginManager.add_hookspecs`."""
+    hooks = ModuleType("mmedpo_hooks")
+    vars(hooks).update({kind.hook: make_hookspec(kind) for kind in KINDS.values()})
+    return hooks
 
 
-@hookspec
-def mmedpo_backbones() -> list[type[Backbone]]:  # type: ignore[empty-body]
-    """Return the classes of this module that bring a medical vision-language model."""
+def make_hookspec(kind: Kind) -> Callable[[], object]:
+    """Return the hook of a kind, with a docstring that tells a plugin's writer what to implement."""
+
+    def spec() -> None: ...
+
+    spec.__name__ = spec.__qualname__ = kind.hook
+    spec.__doc__ = DOC.format(kind=kind, contract=kind.home.partition(":")[2])
+    return hookspec(spec)
 
 
-@hookspec
-def mmedpo_localizers() -> list[type[Localizer]]:  # type: ignore[empty-body]
-    """Return the classes of this module that find lesions."""
+DOC = """Return the classes of this module that {kind.does}.
 
+Called when a recipe or a `plugins` command names a part of the entry-point group ``{kind.group}`` in whose module
+this hook is implemented; no other module is imported for it.
 
-@hookspec
-def mmedpo_dispreferences() -> list[type[Dispreference]]:  # type: ignore[empty-body]
-    """Return the classes of this module that make rejected sides."""
-
-
-@hookspec
-def mmedpo_scorers() -> list[type[Scorer]]:  # type: ignore[empty-body]
-    """Return the classes of this module that rate clinical relevance."""
-
-
-@hookspec
-def mmedpo_weightings() -> list[type[Weighting]]:  # type: ignore[empty-body]
-    """Return the classes of this module that turn relevances into weights."""
-
-
-@hookspec
-def mmedpo_metrics() -> list[type[Metric]]:  # type: ignore[empty-body]
-    """Return the classes of this module that measure answers."""
-
-
-@hookspec
-def mmedpo_observers() -> list[type[Observer]]:  # type: ignore[empty-body]
-    """Return the classes of this module that watch a run."""
+:returns:
+    A list of subclasses of :class:`mmedpo.{contract}`. The one whose ``use`` is the entry point's name is taken;
+    a recipe names it at ``{kind.key}``.
+"""

@@ -8,88 +8,125 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from mmedpo.errors import PluginError
 from mmedpo.registry.discovery import PluginInfo, find_parts, suggest
+from mmedpo.registry.facts import OptionFacts, PartFacts, read_facts
 
-HEAVY = ("torch", "transformers", "trl", "peft", "monai", "datasets", "accelerate", "openai", "pandas", "scipy")
 TIMEOUT = 120  # seconds that a plugin may take to import before it counts as hung
 
 
-def named(name: str) -> list[PluginInfo]:
-    """Return the installed parts of a name, as `name` or `package/name`, of every kind."""
+@dataclass(frozen=True)
+class ProbeFailure:
+    """Why a part could not be imported."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class PluginProbe:
+    """An installed part, and what came of importing it in a process of its own."""
+
+    plugin: PluginInfo
+    result: PartFacts | ProbeFailure
+
+    @property
+    def failed(self) -> bool:
+        """Whether the part could not be imported."""
+        return isinstance(self.result, ProbeFailure)
+
+    @property
+    def line(self) -> str:
+        """What `plugins check` says of it."""
+        if isinstance(self.result, ProbeFailure):
+            return f"FAILED  {self.result.error}"
+        heavy = self.result.heavy
+        note = f"  imports {', '.join(heavy)}: import them inside functions" if heavy else ""
+        return f"fine    {self.plugin}  {self.result.seconds:.2f} s{note}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `plugins check --json` prints of it."""
+        match self.result:
+            case ProbeFailure(error):
+                told: dict[str, Any] = {"error": error, "seconds": None, "heavy": []}
+            case PartFacts(seconds, heavy):
+                told = {"error": None, "seconds": seconds, "heavy": heavy}
+        return {**self.plugin.to_json(), **told, "line": self.line}
+
+
+@dataclass(frozen=True)
+class PartDescription:
+    """What `plugins show` says of a part."""
+
+    plugin: PluginInfo
+    facts: PartFacts
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `plugins show --json` prints of it."""
+        options = [asdict(option) for option in self.facts.options]
+        return {**self.plugin.to_json(), "doc": self.facts.doc, "options": options, "snippet": self.facts.snippet}
+
+    def to_text(self) -> str:
+        """Lay it out for a terminal."""
+        plugin = self.plugin
+        head = f"{plugin.name}: a {plugin.kind} of {plugin.package} {plugin.version}"
+        options = [line for option in self.facts.options for line in _option_lines(option)]
+        lines = [head, "", self.facts.doc, "", *options, "", "In a recipe:", "", self.facts.snippet]
+        return "\n".join(lines)
+
+
+def _option_lines(option: OptionFacts) -> list[str]:
+    default = "required" if option.required else f"default {json.dumps(option.default, ensure_ascii=False)}"
+    return [f"  {option.name}: {option.type} ({default})", f"      {option.description}".rstrip()]
+
+
+def find_named(name: str) -> list[PluginInfo]:
+    """Return the installed parts of a name, as `name` or `package/name`, of every kind. Raises PluginError for none."""
     package, _, short = name.rpartition("/")
     every = find_parts()
-    parts = [part for part in every if part.name == short and package in ("", part.package)]
-    if not parts:
-        raise PluginError(f"there is no part {name!r}; {suggest(short, {part.name for part in every})}")
-    return parts
+    plugins = [plugin for plugin in every if plugin.name == short and package in ("", plugin.package)]
+    if not plugins:
+        raise PluginError(f"there is no part {name!r}; {suggest(short, {plugin.name for plugin in every})}")
+    return plugins
 
 
-def probe(found: PluginInfo) -> dict[str, Any]:
-    """Import a part in a process of its own; return seconds, heavy imports, doc and schema, or an `error`."""
-    command = [sys.executable, "-m", "mmedpo.registry.probe", found.kind, f"{found.package}/{found.name}"]
+def probe_plugins(plugins: Sequence[PluginInfo]) -> list[PluginProbe]:
+    """Import several parts, each in a process of its own, a few at a time."""
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        results = list(pool.map(probe_plugin, plugins))
+    return [PluginProbe(plugin, result) for plugin, result in zip(plugins, results, strict=True)]
+
+
+def probe_plugin(plugin: PluginInfo) -> PartFacts | ProbeFailure:
+    """Import a part in a process of its own; return its facts, or why there are none."""
+    name = f"{plugin.package}/{plugin.name}"
+    command = [sys.executable, "-m", "mmedpo.registry.probe", plugin.kind.name, name]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
-        return {"error": f"{found} took more than {TIMEOUT} s to import"}
+        return ProbeFailure(f"{plugin} took more than {TIMEOUT} s to import")
     if done.returncode < 0:
-        return {"error": f"{found} crashed the process: {signal.Signals(-done.returncode).name}"}
+        return ProbeFailure(f"{plugin} crashed the process: {signal.Signals(-done.returncode).name}")
     try:
-        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    except (IndexError, ValueError):
-        return {"error": f"{found} ended the process (exit code {done.returncode}) without a word"}
-    return answer
+        answer = json.loads(done.stdout.splitlines()[-1])
+        return ProbeFailure(answer) if done.returncode == PluginError.exit_code else read_facts(answer)
+    except (IndexError, ValueError, TypeError):
+        return ProbeFailure(f"{plugin} ended the process (exit code {done.returncode}) without a word")
 
 
-def probe_all(parts: Sequence[PluginInfo]) -> list[dict[str, Any]]:
-    """Probe several parts, a few at a time."""
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        return list(pool.map(probe, parts))
+def check_plugins(name: str | None = None) -> list[PluginProbe]:
+    """Probe the parts of one name, or all."""
+    return probe_plugins(find_named(name) if name else find_parts())
 
 
-def check_plugins(name: str | None = None) -> list[dict[str, Any]]:
-    """Probe one part, or all; a row each, with the line that a person reads."""
-    parts = named(name) if name else find_parts()
-    return [_row(part, answer) for part, answer in zip(parts, probe_all(parts), strict=True)]
-
-
-def _row(found: PluginInfo, answer: dict[str, Any]) -> dict[str, Any]:
-    error, seconds, heavy = answer.get("error"), answer.get("seconds"), answer.get("heavy", [])
-    note = f"  imports {', '.join(heavy)}: import them inside functions" if heavy else ""
-    line = f"FAILED  {error}" if error else f"fine    {found}  {seconds:.2f} s{note}"
-    return {
-        "kind": found.kind,
-        "name": found.name,
-        "package": found.package,
-        "version": found.version,
-        "error": error,
-        "seconds": seconds,
-        "heavy": heavy,
-        "line": line,
-    }
-
-
-def describe_part(name: str) -> list[dict[str, Any]]:
+def describe_part(name: str) -> list[PartDescription]:
     """Return what `plugins show` says of each part of a name. Raises PluginError when one fails."""
-    parts = named(name)
-    return [_description(part, answer) for part, answer in zip(parts, probe_all(parts), strict=True)]
+    return [_description(probe) for probe in probe_plugins(find_named(name))]
 
 
-def _description(found: PluginInfo, answer: dict[str, Any]) -> dict[str, Any]:
-    if "error" in answer:
-        raise PluginError(answer["error"])
-    facts = {"kind": found.kind, "name": found.name, "package": found.package, "version": found.version}
-    return facts | {key: answer[key] for key in ("doc", "options", "snippet")}
-
-
-def described_as_text(description: dict[str, Any]) -> str:
-    """Lay a description out for a terminal."""
-    head = "{name}: a {kind} of {package} {version}".format(**description)
-    lines = [head, "", description["doc"], ""]
-    for option in description["options"]:
-        default = "required" if option["required"] else f"default {json.dumps(option['default'], ensure_ascii=False)}"
-        lines += [f"  {option['name']}: {option['type']} ({default})", f"      {option['description']}".rstrip()]
-    lines += ["", "In a recipe:", "", description["snippet"]]
-    return "\n".join(line for line in lines)
+def _description(probe: PluginProbe) -> PartDescription:
+    if isinstance(probe.result, ProbeFailure):
+        raise PluginError(probe.result.error)
+    return PartDescription(probe.plugin, probe.result)

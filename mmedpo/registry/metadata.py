@@ -14,9 +14,9 @@ from importlib.metadata import Distribution, EntryPoint, EntryPoints, distributi
 from typing import Any, NamedTuple
 
 from mmedpo.core.notes import print_note, printable
+from mmedpo.registry.kinds import PREFIX
 
 OURS, HOME = "mmedpo", "mmedpo_plugins"  # our package, and where its parts are
-PREFIX = "mmedpo."  # of the groups that are for us
 
 
 class EntryPointInfo(NamedTuple):

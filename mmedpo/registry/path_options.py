@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel
 
@@ -25,27 +25,22 @@ _VARIABLE = re.compile(r"\$(\w+|\{\w+\})/")
 class PathRequirement:
     """Marks an option that names what must be there before a run."""
 
-    kind: Literal["file", "folder", "path", "hub"]
+    what: str  # it must be, in a word
+    is_there: Callable[[str], bool]
+    or_hub: bool = False  # whether a name on the Hugging Face Hub will do
 
     def lacking(self, path: str) -> str:
         """Say what is wrong with what a path names; "" where it is as it should be."""
-        there = {"file": os.path.isfile, "folder": os.path.isdir}.get(self.kind, os.path.exists)
-        if there(path) or (self.kind == "hub" and HUB_NAME.fullmatch(path)):
+        if self.is_there(path) or (self.or_hub and HUB_NAME.fullmatch(path)):
             return ""
-        if os.path.exists(path):
-            return f"is no {self.what}"
-        return f"there is no such {self.what}"
-
-    @property
-    def what(self) -> str:
-        """What it must be, in a word."""
-        return {"path": "file or folder", "hub": "folder"}.get(self.kind, self.kind)
+        return f"is no {self.what}" if os.path.exists(path) else f"there is no such {self.what}"
 
 
-ExistingFile = Annotated[Path, PathRequirement("file")]
-ExistingFolder = Annotated[Path, PathRequirement("folder")]
-ExistingPath = Annotated[Path, PathRequirement("path")]
-FolderOrHub = Annotated[str, PathRequirement("hub")]
+FOLDER = PathRequirement("folder", os.path.isdir)
+ExistingFile = Annotated[Path, PathRequirement("file", os.path.isfile)]
+ExistingFolder = Annotated[Path, FOLDER]
+ExistingPath = Annotated[Path, PathRequirement("file or folder", os.path.exists)]
+FolderOrHub = Annotated[str, PathRequirement("folder", os.path.exists, or_hub=True)]
 
 
 @dataclass(frozen=True)

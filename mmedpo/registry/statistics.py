@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mmedpo.registry.contracts import Statistics
+from mmedpo.registry.contracts.metric import Statistics
 
 
 def sum_statistics(statistics: Iterable[Statistics]) -> dict[str, float]:

@@ -22,8 +22,9 @@ from mmedpo.errors import RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted
 from mmedpo.recipe.model import STAGES as STAGES
 from mmedpo.recipe.model import LoadedRecipe, Recipe
-from mmedpo.registry.conformance import blame_part
-from mmedpo.registry.contracts import Part, Setting
+from mmedpo.registry.conformance.blame import blame_part
+from mmedpo.registry.contracts.part import Part
+from mmedpo.registry.contracts.setting import Setting
 from mmedpo.registry.discovery import PluginInfo
 from mmedpo.registry.fingerprint import content_json, hash_part
 from mmedpo.runtime.processes import own_device
@@ -65,9 +66,9 @@ class RunContext:
         """What the run has paid endpoints, and may."""
         return SpendingLedger(self.recipe.budget or Budget(), self.folder / CALLS)
 
-    def found(self, part: Part) -> PluginInfo:
+    def plugin_of(self, part: Part) -> PluginInfo:
         """Return which package a part comes from."""
-        return self.loaded.found[type(part)]
+        return self.loaded.plugins[type(part)]
 
     def key(self, part: Part, *facts: Any) -> str:
         """Hash all that a result of a part depends on."""
@@ -78,7 +79,7 @@ class RunContext:
         """Hash what a part's results depend on, once a run: what its options name is read once."""
         known = self._hashes.get(id(part))
         if known is None:
-            known = self._hashes[id(part)] = (part, hash_part(part, self.found(part), self.journal))
+            known = self._hashes[id(part)] = (part, hash_part(part, self.plugin_of(part), self.journal))
         return known[1]
 
     def keep_private(self) -> None:
@@ -120,9 +121,9 @@ class StageParts:
     def __call__(self, part: Part) -> Any:
         """Return the part's live object."""
         if id(part) not in self._live:
-            found = self._run.found(part)
-            logger.info("opening %s", found)
-            with blame_part(found, f"the options of {found.name}"):  # not on whoever needs it
+            plugin = self._run.plugin_of(part)
+            logger.info("opening %s", plugin)
+            with blame_part(plugin, f"the options of {plugin.name}"):  # not on whoever needs it
                 self._live[id(part)] = self._stack.enter_context(part.open(self._run.setting))
         return self._live[id(part)]
 
@@ -169,7 +170,7 @@ def work_by_slice(
         waits = []
         for index in left:
             try:
-                with blame_part(run.found(part), lower):
+                with blame_part(run.plugin_of(part), lower):
                     made = work(slices[index])
             except BatchWait as wait:  # a batch spans the stage: the other slices have requests for it too
                 waits.append(wait)
@@ -190,7 +191,7 @@ def provenance(loaded: LoadedRecipe) -> dict[str, Any]:
     from importlib.metadata import PackageNotFoundError, version
 
     names = ["mmedpo", "torch", "transformers", "peft", "trl", "accelerate", "monai", "numpy", "pillow", "pydantic"]
-    names += sorted({part.package for part in loaded.found.values()} - set(names))
+    names += sorted({part.package for part in loaded.plugins.values()} - set(names))
     versions = {}
     for name in names:
         try:
@@ -198,8 +199,8 @@ def provenance(loaded: LoadedRecipe) -> dict[str, Any]:
         except PackageNotFoundError:
             versions[name] = "not installed"
     plugins = [
-        {"kind": part.kind, "use": part.name, "package": part.package, "version": part.version}
-        for part in loaded.found.values()
+        {"kind": plugin.kind.name, "use": plugin.name, "package": plugin.package, "version": plugin.version}
+        for plugin in loaded.plugins.values()
     ]
     host = {"name": platform.node(), "system": platform.platform(), "python": sys.version.split()[0]}
     return {"packages": versions, "plugins": plugins, "host": host}

@@ -23,7 +23,8 @@ from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
 from mmedpo.models.adapters import BaseFingerprint
 from mmedpo.recipe.train_options import NO_SAY, TrainOptions
-from mmedpo.registry.contracts import LiveBackbone, Setting
+from mmedpo.registry.contracts.backbone import LiveBackbone
+from mmedpo.registry.contracts.setting import Setting
 from mmedpo.runtime.processes import barrier, broadcast_from_first, get_rank
 from mmedpo.train import resume
 from mmedpo.train.batches.encoding import (

@@ -17,7 +17,7 @@ from mmedpo.core.records import seed_for
 from mmedpo.errors import PluginError, RecipeError
 from mmedpo.models.adapters import BaseFingerprint
 from mmedpo.recipe.train_options import TrainOptions
-from mmedpo.registry.contracts import LiveBackbone
+from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.train.resume import flush_folder
 
 

@@ -11,7 +11,7 @@ from trl import DPOConfig
 from mmedpo.core.records import seed_for
 from mmedpo.errors import RecipeError
 from mmedpo.recipe.train_options import TrainOptions
-from mmedpo.registry.contracts import Setting
+from mmedpo.registry.contracts.setting import Setting
 
 SCHEDULERS = {"constant": "constant_with_warmup"}  # ours -> TRL's, where they differ
 

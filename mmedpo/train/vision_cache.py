@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmedpo.registry.contracts import Encoding, LiveBackbone
+from mmedpo.registry.contracts.backbone import Encoding, LiveBackbone
 from mmedpo.train.batches.encoding import EncodedSide, PixelCache
 from mmedpo.train.tensor_store import TensorRecord, TensorStore
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.registry.discovery import find_parts
+from mmedpo.registry.kinds import KINDS
 
 PAGE = (ROOT / "docs" / "data.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
@@ -40,7 +41,7 @@ def slake(tmp_path: Path) -> Path:
 
 
 def test_every_reader_has_its_place_on_the_page() -> None:
-    names = {part.name for part in find_parts() if part.kind == "reader" and part.package == "mmedpo"}
+    names = {part.name for part in find_parts() if part.kind is KINDS["reader"] and part.package == "mmedpo"}
     assert names == {name for name in names if f"`{name}`" in PAGE}
     assert names <= set(re.findall(r"use: ([\w-]+)", PAGE)) | {"phantom"}
 

@@ -15,10 +15,10 @@ from conftest import ROOT, generated
 from mmedpo.cli.main import app
 from mmedpo.errors import MmedpoError
 from mmedpo.recipe.model import STAGES
-from mmedpo.registry import hookspecs
-from mmedpo.registry.contracts import CONTRACTS
-from mmedpo.registry.discovery import KIND_NAMES, find_parts
-from mmedpo.registry.inspection import describe_part, described_as_text
+from mmedpo.registry.discovery import find_parts
+from mmedpo.registry.hookspecs import make_hookspec
+from mmedpo.registry.inspection import describe_part
+from mmedpo.registry.kinds import KINDS, Kind
 
 DOCS = ROOT / "docs"
 
@@ -46,20 +46,33 @@ def test_the_command_line_page_is_the_commands_own_help() -> None:
 def test_the_parts_page_describes_every_built_in_part() -> None:
     names = sorted({part.name for part in find_parts() if part.package == "mmedpo"})
     descriptions = [item for name in names for item in describe_part(f"mmedpo/{name}")]
-    descriptions.sort(key=lambda item: (KIND_NAMES.index(item["kind"]), item["name"]))
+    order = list(KINDS.values())
+    descriptions.sort(key=lambda item: (order.index(item.plugin.kind), item.plugin.name))
     blocks = ["# The built-in parts\nWhat `mmedpo plugins show` prints; a test keeps this page true.\n"]
     for item in descriptions:
-        blocks.append(f"## {item['kind']} {item['name']}\n```\n{described_as_text(item).strip()}\n```\n")
+        blocks.append(f"## {item.plugin.kind} {item.plugin.name}\n```\n{item.to_text().strip()}\n```\n")
     version = re.compile(r" of mmedpo [\w.]+\n")
     generated(DOCS / "parts.md", version.sub(" of mmedpo\n", "\n".join(blocks)))
 
 
-@pytest.mark.parametrize("kind", KIND_NAMES)
-def test_every_hook_has_a_heading_a_docstring_and_its_entry_point_group(kind: str) -> None:
+def test_the_plugins_page_lists_every_kind() -> None:
+    names = ("kind", "hook", "entry-point group", "its classes are subclasses of", "and", "a recipe names them at")
+    rows = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    for kind in KINDS.values():
+        contract, does = kind.contract.__name__, f"{kind.does} ([{kind.page}]({kind.page}))"
+        rows.append(f"| {kind} | `{kind.hook}` | `{kind.group}` | `{contract}` | {does} | `{kind.key}` |")
+    start, end = "<!-- kinds -->", "<!-- end of kinds -->"
     page = (DOCS / "plugins.md").read_text()
-    assert f"### mmedpo_{kind}s\n`mmedpo.{kind}s`, recipe key " in page
-    assert getattr(hookspecs, f"mmedpo_{kind}s").__doc__
-    assert kind in CONTRACTS
+    head, tail = page.partition(start)[0], page.partition(end)[2]
+    generated(DOCS / "plugins.md", "\n".join([head + start, *rows, end + tail]))
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=str)
+def test_every_hook_has_a_heading_and_a_docstring_that_names_its_group_and_contract(kind: Kind) -> None:
+    assert f"\n### {kind.hook}\n" in (DOCS / "plugins.md").read_text()
+    doc = make_hookspec(kind).__doc__ or ""
+    assert kind.group in doc
+    assert f"mmedpo.{kind.contract.__name__}`" in doc
 
 
 def test_every_stage_and_exit_code_is_on_the_page_about_runs() -> None:

@@ -20,7 +20,7 @@ import mmedpo.train.lora
 import mmedpo.train.resume
 from mmedpo.events import StageAdvanced, TrainingLogged
 from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
-from mmedpo.registry.contracts import Setting
+from mmedpo.registry.contracts.setting import Setting
 from mmedpo.store.journal import Journal
 from mmedpo.train.fit import train_adapter
 from mmedpo.train.reference import ReferenceJournal, reference_keys

@@ -22,7 +22,7 @@ from mmedpo.core.records import digest
 from mmedpo.endpoints.http.dialect import EndpointDialect
 
 if TYPE_CHECKING:
-    from mmedpo.registry.contracts import AnswerStore
+    from mmedpo.registry.contracts.setting import AnswerStore
 
 STATES = ("doubtful", "sent", "taken", "void")
 UNKNOWN: Mapping[str, Any] = {

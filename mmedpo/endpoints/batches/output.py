@@ -14,7 +14,7 @@ from mmedpo.endpoints.http.outcome import EndpointAnswer, EndpointRefusal, Trans
 from mmedpo.errors import MmedpoError, RecipeError
 
 if TYPE_CHECKING:
-    from mmedpo.registry.contracts import AnswerStore
+    from mmedpo.registry.contracts.setting import AnswerStore
 
 LONGEST = 4 * 2**20  # bytes of a line; answers have some thousands
 NONE_OF = 8  # requests of a batch, none of them answered, after which something is wrong with all

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from openai.types import Batch
 
     from mmedpo.endpoints.options import Endpoint
-    from mmedpo.registry.contracts import AnswerStore
+    from mmedpo.registry.contracts.setting import AnswerStore
 
 logger = logging.getLogger(__name__)
 

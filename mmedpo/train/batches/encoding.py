@@ -13,8 +13,8 @@ from mmedpo.core.images import ImageRef
 from mmedpo.core.records import PairKind, WeightedPair
 from mmedpo.errors import DataError
 from mmedpo.recipe.train_options import LossOptions
-from mmedpo.registry.conformance import check_encoding
-from mmedpo.registry.contracts import LiveBackbone
+from mmedpo.registry.conformance.backbone import check_encoding
+from mmedpo.registry.contracts.backbone import LiveBackbone
 
 KINDS: tuple[PairKind, ...] = ("text", "image")
 PIXEL_BYTES = 2**30  # of vision tensors held in memory; beyond it, the least recently used are made again

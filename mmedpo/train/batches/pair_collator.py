@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmedpo.registry.contracts import LiveBackbone
+from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.train.batches.encoding import KINDS, EncodedPair, EncodedSide, PixelCache
 
 

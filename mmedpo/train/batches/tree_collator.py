@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmedpo.registry.contracts import LiveBackbone
+from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.train.batches.encoding import EncodedPair, EncodedSide, PixelCache
 from mmedpo.train.batches.pair_collator import BatchLayout, PairCollator
 from mmedpo.train.batches.token_tree import TreeRows, find_spans, pack_trees

@@ -17,7 +17,8 @@ from mmedpo.recipe.loading import load_recipe
 from mmedpo.recipe.overrides import put
 from mmedpo.recipe.yaml import parse_yaml
 from mmedpo.registry.discovery import PluginInfo, find_parts, load_part
-from mmedpo.registry.probe import snippet
+from mmedpo.registry.facts import write_snippet
+from mmedpo.registry.kinds import KINDS
 
 BASE = """\
 output: out
@@ -33,14 +34,14 @@ RECIPE = "output: out-é\ndata: {use: phantom, images: 1}\nbackbone: {use: phant
 def test_check_takes_the_snippet_that_show_prints(part: PluginInfo, tmp_path: Path) -> None:
     if part.name == "radeval" and find_spec("radeval") is None:
         pytest.skip("radeval is not installed")
-    shown = snippet(part.kind, load_part(part))
+    shown = write_snippet(part.kind, load_part(part))
     tree = parse_yaml(BASE, "base")
     for key, value in parse_yaml(shown, "snippet").values.items():
         put(key, value, "snippet", tree)
-    if part.kind == "reader":
+    if part.kind is KINDS["reader"]:
         tree.values.pop("disprefer")  # it may read ready pairs
-    if "checkpoint" in shown and part.kind == "localizer":
-        tree.values["localize"]["checkpoint"] = str(tmp_path)  # one that is there
+    if "checkpoint" in shown and part.kind is KINDS["localizer"]:
+        tree.values["localize"][0]["checkpoint"] = str(tmp_path)  # one that is there
     path = tmp_path / "recipe.json"
     path.write_text(json.dumps(tree.values))
     load_recipe(path)

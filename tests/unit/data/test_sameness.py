@@ -15,8 +15,9 @@ from PIL import Image
 from mmedpo import Case, Drop, ImageRef, Pair, Remark, Side
 from mmedpo.data import drop_uninformative, fold_text
 from mmedpo.errors import DataError
-from mmedpo.registry.conformance import check_read
+from mmedpo.registry.conformance.reader import check_read
 from mmedpo.registry.discovery import find_parts
+from mmedpo.registry.kinds import KINDS
 from mmedpo.testing import fake_package
 
 FILM, NOISED = ImageRef(sha256="film"), ImageRef(sha256="noised")
@@ -161,7 +162,7 @@ def test_no_dispreference_brings_a_pair_that_teaches_nothing_into_a_run(
 
 
 def test_where_nothing_is_left_the_reasons_are_counted() -> None:
-    reader = next(part for part in find_parts() if part.name == "pairs" and part.kind == "reader")
+    reader = next(part for part in find_parts() if part.name == "pairs" and part.kind is KINDS["reader"])
     drops = [Drop("1", "an answer is empty"), Drop("2", "an answer is empty"), Drop("3", "both sides are the same")]
     with pytest.raises(DataError, match=r"nothing to read; left out: 2 an answer is empty, 1 both sides are the same"):
         check_read(reader, [*drops, Remark("1", "odd")])

@@ -33,11 +33,12 @@ from mmedpo.endpoints.ledger import Budget, SpendingLedger, TokenPrice
 from mmedpo.errors import BatchPending
 from mmedpo.models.answer_cache import CachedBackbone
 from mmedpo.registry.discovery import resolve_part
+from mmedpo.registry.kinds import KINDS
 from mmedpo.store.journal import Journal
 from mmedpo.testing import TinyBackbone, tiny_cases
 
 TEXTS = ["a", "b", "c", "d", "e"]
-FOUND = resolve_part("backbone", "phantom")
+FOUND = resolve_part(KINDS["backbone"], "phantom")
 
 
 @pytest.fixture(autouse=True)

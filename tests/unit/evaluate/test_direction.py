@@ -10,7 +10,7 @@ from mmedpo_plugins.metrics.med_vqa import MedVqaMetric
 
 from mmedpo.core.records import Case
 from mmedpo.evaluate.direction import case_gain, measure_directions
-from mmedpo.registry.contracts import Metric, Statistics
+from mmedpo.registry.contracts.metric import Metric, Statistics
 from mmedpo.testing import tiny_cases
 
 

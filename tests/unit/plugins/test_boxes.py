@@ -144,8 +144,9 @@ def test_it_keeps_the_contract(tmp_path: Path) -> None:
 def write_coco(folder: Path, split: str, count: int, seed: int) -> None:
     """Write films of the phantom with their findings as COCO does."""
     from mmedpo.registry.discovery import load_part, resolve_part
+    from mmedpo.registry.kinds import KINDS
 
-    reader: Any = load_part(resolve_part("reader", "phantom"))
+    reader: Any = load_part(resolve_part(KINDS["reader"], "phantom"))
     drawn = reader(split=split, images=count, seed=seed, closed_questions=1, open_questions=0, reports=0)
     content: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
     labels: dict[str, int] = {}

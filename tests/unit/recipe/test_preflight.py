@@ -18,6 +18,7 @@ from mmedpo.errors import DataError, RecipeError
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.recipe.preflight import notes_on, require_ready, sections_until
 from mmedpo.registry.discovery import PluginInfo
+from mmedpo.registry.kinds import KINDS
 
 BASE = """\
 output: out
@@ -168,7 +169,7 @@ def test_a_third_partys_types_say_what_must_be_there(recipe: Path) -> None:
     part = Anyones(table="no.csv", folders=("table.csv", "."), either="no", model="/no")  # type: ignore[arg-type]
     loaded = load_recipe(recipe)
     loaded.recipe = loaded.recipe.model_copy(update={"data": part})
-    loaded.found[Anyones] = PluginInfo("reader", "anyones", "pkg", "1", EntryPoint("x", "x", "x"))
+    loaded.plugins[Anyones] = PluginInfo(KINDS["reader"], "anyones", "pkg", "1", EntryPoint("x", "x", "x"))
     with pytest.raises(DataError) as caught:
         require_ready(loaded)
     told = [line.partition("data")[2].partition(" (")[0] for line in str(caught.value).splitlines()]

@@ -40,9 +40,11 @@ from mmedpo import (
     Weighting,
 )
 from mmedpo.errors import DataError
-from mmedpo.registry import conformance
-from mmedpo.registry.checked_metric import CheckedMetric
+from mmedpo.registry.conformance.backbone import check_answers
+from mmedpo.registry.conformance.metric import CheckedMetric
+from mmedpo.registry.conformance.scorer import check_scores
 from mmedpo.registry.discovery import PluginInfo, find_parts, load_part, resolve_part
+from mmedpo.registry.kinds import KINDS
 from mmedpo.store.run_folder import write_json
 from mmedpo.testing import TinyBackbone, check_part, tiny_cases, tiny_pairs
 
@@ -266,12 +268,12 @@ def test_a_metric_returns_lists_and_mappings(options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("number", [np.float32(0.5), np.int64(1), np.bool_(True), np.array(0.5), True, Fraction(1, 2)])
 def test_numbers_of_numpy_are_taken_and_become_pythons_own(number: Any) -> None:
-    found = resolve_part("metric", "med-vqa")
+    plugin = resolve_part(KINDS["metric"], "med-vqa")
     ODD["number"] = number
-    metric = CheckedMetric(Recalls(statistic="number", measured="number"), found)
+    metric = CheckedMetric(Recalls(statistic="number", measured="number"), plugin)
     (row,) = metric.measure(tiny_cases(1), ["Yes"])
     assert {type(value) for value in (*row.values(), *metric.combine([row]).values())} == {float}
-    (score,) = conformance.check_scores(found, tiny_pairs("text", 1), [Score(number, {"votes": [number]})])
+    (score,) = check_scores(plugin, tiny_pairs("text", 1), [Score(number, {"votes": [number]})])
     assert json.dumps(score.evidence, allow_nan=False)
     assert type(score.relevance) is float
 
@@ -443,7 +445,7 @@ def test_evidence_that_nests_within_itself_is_refused() -> None:
     evidence: dict[str, Any] = {}
     evidence["again"] = evidence
     with pytest.raises(PluginError, match="nested too deep"):
-        conformance.check_scores(resolve_part("scorer", "med-llm-vote"), tiny_pairs("text", 1), [Score(0.5, evidence)])
+        check_scores(resolve_part(KINDS["scorer"], "med-llm-vote"), tiny_pairs("text", 1), [Score(0.5, evidence)])
 
 
 def test_no_json_file_holds_a_bare_nan(tmp_path: Path) -> None:
@@ -452,11 +454,11 @@ def test_no_json_file_holds_a_bare_nan(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("found", [one for one in find_parts() if one.kind in ("weighting", "metric")], ids=str)
-def test_built_in_weightings_and_metrics_keep_the_contract(found: PluginInfo) -> None:
-    if found.name == "radeval":
+@pytest.mark.parametrize("plugin", [one for one in find_parts() if one.kind.name in ("weighting", "metric")], ids=str)
+def test_built_in_weightings_and_metrics_keep_the_contract(plugin: PluginInfo) -> None:
+    if plugin.name == "radeval":
         pytest.skip("needs the package radeval")
-    check_part(load_part(found)())
+    check_part(load_part(plugin)())
 
 
 @pytest.mark.parametrize(
@@ -507,6 +509,6 @@ def test_a_metric_says_which_way_is_better(said: dict[str, Any], monkeypatch: py
 
 def test_half_a_character_in_a_models_answer_is_replaced_and_its_cut_is_kept() -> None:
     said = [Answer("a nodule \ud83d", cut=True), "No"]
-    answers = conformance.check_answers(resolve_part("backbone", "phantom"), tiny_cases(2), said)
+    answers = check_answers(resolve_part(KINDS["backbone"], "phantom"), tiny_cases(2), said)
     assert answers == ["a nodule \ufffd", "No"]
     assert [answer.cut for answer in answers] == [True, False]

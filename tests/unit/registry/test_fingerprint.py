@@ -18,6 +18,7 @@ from mmedpo.registry import content_hash as contents_module
 from mmedpo.registry.content_hash import hash_path
 from mmedpo.registry.discovery import PluginInfo
 from mmedpo.registry.fingerprint import hash_part, source_hash
+from mmedpo.registry.kinds import KINDS
 
 
 class Inner(BaseModel):
@@ -37,8 +38,8 @@ class Anyones(Scorer):
 
 
 def hash_of(part: Any, known: Any = None) -> str:
-    found = PluginInfo("scorer", part.use, "pkg", "1", EntryPoint("x", "x", "x"))
-    return hash_part(part, found, known)
+    plugin = PluginInfo(KINDS["scorer"], part.use, "pkg", "1", EntryPoint("x", "x", "x"))
+    return hash_part(part, plugin, known)
 
 
 @pytest.fixture

@@ -35,10 +35,16 @@ from mmedpo import (
     Weighting,
 )
 from mmedpo.core.records import to_json
-from mmedpo.registry import conformance
-from mmedpo.registry.checked_metric import CheckedMetric
-from mmedpo.registry.contracts import Part
+from mmedpo.registry.conformance.backbone import check_answers
+from mmedpo.registry.conformance.dispreference import check_made
+from mmedpo.registry.conformance.localizer import check_regions
+from mmedpo.registry.conformance.metric import CheckedMetric
+from mmedpo.registry.conformance.records import check_record
+from mmedpo.registry.conformance.scorer import check_scores
+from mmedpo.registry.conformance.weighting import check_weights
+from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.discovery import resolve_part
+from mmedpo.registry.kinds import KINDS
 from mmedpo.testing import TinyBackbone, check_part, tiny_cases, tiny_pairs
 
 GIVEN: dict[str, Any] = {}  # what the parts below return; options are pickled, and odd things cannot be
@@ -193,7 +199,7 @@ def whole(value: Any) -> None:
 @given(SCORES, odd)
 def test_scores(scores: Any, summary: Any) -> None:
     if outcome(ScorerOf(), what=scores, summary=summary):
-        taken = conformance.check_scores(resolve_part("scorer", "med-llm-vote"), PAIRS, scores)
+        taken = check_scores(resolve_part(KINDS["scorer"], "med-llm-vote"), PAIRS, scores)
         whole(taken)
         assert as_given([one.relevance for one in taken], [one.relevance for one in scores])
         assert as_given([one.evidence for one in taken], [one.evidence for one in scores])
@@ -204,7 +210,7 @@ def test_scores(scores: Any, summary: Any) -> None:
 def test_regions(regions: Any) -> None:
     if outcome(LocalizerOf(), what=regions):
         for case, some in zip(CASES, regions, strict=True):
-            taken = conformance.check_regions(resolve_part("localizer", "annotated"), case, some)
+            taken = check_regions(resolve_part(KINDS["localizer"], "annotated"), case, some)
             whole(taken)
             assert as_given([list(one.box) for one in taken], [list(one.box) for one in some])
 
@@ -214,7 +220,7 @@ def test_regions(regions: Any) -> None:
 def test_pairs_and_drops(made: Any) -> None:
     if outcome(DispreferenceOf(), what=made):
         part = DispreferenceOf()
-        taken = list(conformance.check_made(resolve_part("dispreference", "mirror"), part, made, CASES))
+        taken = list(check_made(resolve_part(KINDS["dispreference"], "mirror"), part, made, CASES))
         whole(taken)
         assert {one.case.id if isinstance(one, Pair) else one.case_id for one in taken} == {case.id for case in CASES}
         assert all(one.chosen == other.chosen for one, other in zip(taken, made, strict=True) if isinstance(one, Pair))
@@ -224,7 +230,7 @@ def test_pairs_and_drops(made: Any) -> None:
 @given(READ)
 def test_cases(read: Any) -> None:
     if isinstance(read, list) and outcome(ReaderOf(), what=read):
-        taken = [conformance.check_record(resolve_part("reader", "phantom"), one) for one in read]
+        taken = [check_record(resolve_part(KINDS["reader"], "phantom"), one) for one in read]
         whole([replace(one, image=replace(one.image, held=None)) for one in taken if isinstance(one, Case)])
         assert [one.id for one in taken if isinstance(one, Case)] == [one.id for one in read if isinstance(one, Case)]
 
@@ -232,7 +238,7 @@ def test_cases(read: Any) -> None:
 @bounded
 @given(NUMBERS)
 def test_weights(weights: Any) -> None:
-    taken, error = tried(lambda: conformance.check_weights(resolve_part("weighting", "clinical"), weights, 4))
+    taken, error = tried(lambda: check_weights(resolve_part(KINDS["weighting"], "clinical"), weights, 4))
     if error:
         assert "'clinical'" in error
         return
@@ -244,7 +250,7 @@ def test_weights(weights: Any) -> None:
 @given(ROWS, st.one_of(st.just({"n": 0.5}), odd))
 def test_statistics_and_measures(rows: Any, measures: Any) -> None:
     GIVEN.update(what=rows, measures=measures)
-    metric = CheckedMetric(MetricOf(), resolve_part("metric", "med-vqa"))
+    metric = CheckedMetric(MetricOf(), resolve_part(KINDS["metric"], "med-vqa"))
     checks = ((lambda: metric.measure(CASES, [""] * 4), rows), (lambda: metric.combine([]), measures))
     for check, returned in checks:
         taken, error = tried(check)
@@ -262,7 +268,7 @@ def test_statistics_and_measures(rows: Any, measures: Any) -> None:
 )
 def test_answers_and_encodings(answers: Any, encoding: Any) -> None:
     if outcome(BackboneOf(), what=answers, encoding=encoding):
-        assert as_given(conformance.check_answers(resolve_part("backbone", "phantom"), CASES, answers), answers)
+        assert as_given(check_answers(resolve_part(KINDS["backbone"], "phantom"), CASES, answers), answers)
         assert 0 < encoding.answer_start < len(encoding.ids)
 
 

@@ -11,12 +11,13 @@ import torch
 from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.recipe.model import LoadedRecipe, dump_recipe
-from mmedpo.registry.conformance import blame_part
+from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.registry.discovery import PluginInfo
+from mmedpo.registry.kinds import KINDS
 from mmedpo.runtime.context import resolve_setting
 from mmedpo.store.run_folder import lock_folder, read_json, write_json
 
-FOUND = PluginInfo("scorer", "some", "acme", "1.2", EntryPoint("some", "acme", "mmedpo.scorers"))
+FOUND = PluginInfo(KINDS["scorer"], "some", "acme", "1.2", EntryPoint("some", "acme", "mmedpo.scorers"))
 
 
 @pytest.mark.parametrize(

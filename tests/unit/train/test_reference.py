@@ -10,7 +10,7 @@ import torch
 from tiny_llava import make_backbone, make_pairs
 
 from mmedpo.recipe.train_options import LoraOptions, TrainOptions
-from mmedpo.registry.contracts import Setting
+from mmedpo.registry.contracts.setting import Setting
 from mmedpo.store.journal import Journal
 from mmedpo.train.fit import train_adapter
 from mmedpo.train.reference import ReferenceJournal, reference_keys

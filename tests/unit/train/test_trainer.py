@@ -21,7 +21,7 @@ from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import StageFinished, TrainingLogged
 from mmedpo.models.adapters import load_adapter
 from mmedpo.recipe.train_options import NO_SAY, LoraOptions, LossOptions, ProjectorOptions, TrainOptions, refusal
-from mmedpo.registry.contracts import Setting
+from mmedpo.registry.contracts.setting import Setting
 from mmedpo.train.batches.encoding import EncodedPair, PixelCache, encode_pair
 from mmedpo.train.batches.held_out import hold_out
 from mmedpo.train.batches.pair_collator import PairCollator

@@ -13,7 +13,7 @@ from tiny_llava import make_backbone, make_model, make_pairs
 
 import mmedpo.train.tree_attention
 from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
-from mmedpo.registry.contracts import Setting
+from mmedpo.registry.contracts.setting import Setting
 from mmedpo.train.batches.encoding import PixelCache, encode_pair
 from mmedpo.train.batches.pair_collator import PairCollator
 from mmedpo.train.batches.tree_collator import TreeCollator

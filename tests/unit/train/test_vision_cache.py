@@ -12,7 +12,7 @@ import pytest
 import torch
 from tiny_models import IMAGE, MODELS, Tiny, make_tiny
 
-from mmedpo.registry.contracts import LiveBackbone
+from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.train.batches.encoding import EncodedSide
 from mmedpo.train.tensor_store import TensorStore
 from mmedpo.train.vision_cache import VisionCache, why_no_features

@@ -9,8 +9,9 @@ from typing import Any
 
 from mmedpo.core import plain
 from mmedpo.core.records import Case
-from mmedpo.registry.conformance import blame_part, check_length, make_plugin_error
-from mmedpo.registry.contracts import Metric, Statistics
+from mmedpo.registry.conformance.blame import blame_part, make_plugin_error
+from mmedpo.registry.conformance.values import check_length
+from mmedpo.registry.contracts.metric import Metric, Statistics
 from mmedpo.registry.discovery import PluginInfo
 from mmedpo.registry.statistics import sum_statistics
 
@@ -18,30 +19,30 @@ from mmedpo.registry.statistics import sum_statistics
 class CheckedMetric:
     """Measure with a metric, and believe nothing of it: counts and measures are finite numbers with a name."""
 
-    def __init__(self, metric: Metric, found: PluginInfo) -> None:
+    def __init__(self, metric: Metric, plugin: PluginInfo) -> None:
         """Take a metric and where it comes from."""
-        self.metric, self.found, self.use = metric, found, metric.use
+        self.metric, self.plugin, self.use = metric, plugin, metric.use
         self.additive, self.better = metric.additive, metric.better
 
     def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
         """Return the statistics of each case."""
-        with blame_part(self.found, "--limit"):
+        with blame_part(self.plugin, "--limit"):
             rows = self.metric.measure(cases, answers)
-        check_length(self.found, "measure", rows, len(cases))
+        check_length(self.plugin, "measure", rows, len(cases))
         return [self._numbers(f"statistics of case {case.id!r}", row) for case, row in zip(cases, rows, strict=True)]
 
     def combine(self, statistics: Sequence[Statistics]) -> dict[str, float]:
         """Return the measures of a set of cases."""
-        with blame_part(self.found, "--limit"):
+        with blame_part(self.plugin, "--limit"):
             measures = self.metric.combine(statistics)
         return self._numbers("what combine returned", measures)
 
     def cautions(self, before: Mapping[str, float], after: Mapping[str, float] | None) -> list[str]:
         """Return what must be said beside its measures."""
-        with blame_part(self.found, "--limit"):
+        with blame_part(self.plugin, "--limit"):
             told = self.metric.cautions(before, after)
         if not isinstance(told, list | tuple) or not all(isinstance(line, str) for line in told):
-            raise make_plugin_error(self.found, f"cautions returned {plain.describe_value(told)}, not a list of texts")
+            raise make_plugin_error(self.plugin, f"cautions returned {plain.describe_value(told)}, not a list of texts")
         return list(told)
 
     def check_additive(self, statistics: Sequence[Statistics]) -> None:
@@ -51,7 +52,7 @@ class CheckedMetric:
         one, other = self.combine(statistics), self.combine([sum_statistics(statistics)])
         if one.keys() != other.keys() or not all(math.isclose(one[n], other[n], abs_tol=1e-9) for n in one):
             raise make_plugin_error(
-                self.found, "says it is additive, but `combine` of summed statistics gives other measures"
+                self.plugin, "says it is additive, but `combine` of summed statistics gives other measures"
             )
 
     def why_nothing(self, cases: Sequence[Case], statistics: Sequence[Statistics]) -> str:
@@ -65,7 +66,7 @@ class CheckedMetric:
     def _numbers(self, what: str, row: Any) -> dict[str, float]:
         if not isinstance(row, Mapping):
             raise make_plugin_error(
-                self.found, f"{what} is {plain.describe_value(row)}, not a mapping of names to numbers"
+                self.plugin, f"{what} is {plain.describe_value(row)}, not a mapping of names to numbers"
             )
         made = {}
         for name, value in row.items():
@@ -73,5 +74,5 @@ class CheckedMetric:
                 made[plain.require_text(name)] = plain.require_number(value)
             except ValueError as error:
                 message = f"{what}: {plain.describe_value(name)} is {error}; leave out what is not defined"
-                raise make_plugin_error(self.found, message) from None
+                raise make_plugin_error(self.plugin, message) from None
         return made

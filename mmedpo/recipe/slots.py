@@ -1,0 +1,33 @@
+"""Where a recipe names parts: the fields of its model, and of its sections' models, whose type is a contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import get_origin
+
+from pydantic import BaseModel
+
+from mmedpo.recipe.overrides import models_in
+from mmedpo.recipe.yaml import Keys
+from mmedpo.registry.contracts.part import Part
+from mmedpo.registry.kinds import Kind, kind_of
+
+
+@dataclass(frozen=True)
+class RecipeSlot:
+    """A place in a recipe that names a part, or several, of one kind."""
+
+    path: Keys
+    kind: Kind
+    several: bool
+
+
+def find_slots(section: type[BaseModel], path: Keys = ()) -> Iterator[RecipeSlot]:
+    """Yield the slots of a section's model and of those within it, in the order of their fields."""
+    for name, field in section.model_fields.items():
+        for model in models_in(field.annotation):
+            if issubclass(model, Part):
+                yield RecipeSlot((*path, name), kind_of(model), get_origin(field.annotation) is list)
+            else:
+                yield from find_slots(model, (*path, name))

@@ -1,0 +1,41 @@
+"""Blame what goes wrong in a part on its plugin, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mmedpo.core.disk import explain_disk_error
+from mmedpo.errors import MmedpoError, PluginError, RecipeError
+from mmedpo.registry.discovery import PluginInfo
+
+
+def make_plugin_error(plugin: PluginInfo, message: str) -> PluginError:
+    """Make the error that names the plugin, its package and version."""
+    return PluginError(f"{plugin}: {message}")
+
+
+@contextmanager
+def blame_part(plugin: PluginInfo, lower: str) -> Iterator[None]:
+    """Say whose error it was; for memory that ran out, say what to lower."""
+    try:
+        yield
+    except (MmedpoError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            raise RecipeError(f"out of memory in {plugin}: lower {lower}") from error
+        if refused := explain_disk_error(error):
+            raise refused from error
+        raise PluginError(f"{plugin} failed: {type(error).__name__}: {error}") from error
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether torch or the system had no memory left."""
+    text = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "not enough memory" in text
+        or "can't allocate memory" in text
+    )

@@ -1,0 +1,35 @@
+"""Check the regions that a localizer, or a reader, gives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from mmedpo.core import plain
+from mmedpo.core.records import Case, Region
+from mmedpo.registry.conformance.blame import make_plugin_error
+from mmedpo.registry.conformance.values import check_image, check_plain
+from mmedpo.registry.discovery import PluginInfo
+
+
+def check_regions(plugin: PluginInfo, case: Case, regions: Any, verb: str = "localize") -> list[Region]:
+    """Require regions with a box in order and a confidence in [0, 1]."""
+    if not isinstance(regions, list | tuple) or not all(isinstance(item, Region) for item in regions):
+        raise make_plugin_error(plugin, f"{verb} gave no list of Region for case {case.id!r}")
+    return [_region(plugin, f"case {case.id!r} has a region", region) for region in regions]
+
+
+def _region(plugin: PluginInfo, has: str, region: Region) -> Region:
+    check_plain(plugin, f"{has} whose label", plain.require_text, region.label)
+    if not isinstance(region.box, list | tuple) or len(region.box) != 4:
+        raise make_plugin_error(plugin, f"{has} whose box is {plain.describe_value(region.box)}, not four numbers")
+    box = [check_plain(plugin, f"{has} with a box that", plain.require_number, edge) for edge in region.box]
+    left, top, right, bottom = box
+    if not (left < right and top < bottom):
+        raise make_plugin_error(plugin, f"{has} with the empty box {region.box}")
+    confidence = check_plain(plugin, f"{has} whose confidence", plain.require_number, region.confidence)
+    if not 0 <= confidence <= 1:
+        raise make_plugin_error(plugin, f"{has} with confidence {confidence}, outside [0, 1]")
+    if region.mask is not None:
+        check_image(plugin, f"{has} whose mask", region.mask)
+    return replace(region, box=(left, top, right, bottom), confidence=confidence)

@@ -1,0 +1,93 @@
+"""The contract of backbones, the medical vision-language models that answer and are trained."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import PositiveInt
+
+from mmedpo.core.records import Case
+from mmedpo.registry.contracts.part import Part
+from mmedpo.registry.contracts.setting import Setting
+from mmedpo.registry.path_options import FOLDER
+
+if TYPE_CHECKING:
+    import torch
+
+    from mmedpo.core.images import ImageRef
+
+Frame = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """One side as the model reads it."""
+
+    ids: Sequence[int]  # prompt with image placeholders expanded, then the answer, then the end token
+    answer_start: int  # index in ids of the answer's first token
+    vision: Mapping[str, torch.Tensor]  # what forward() takes beside ids, e.g. pixel_values (1, 3, H, W)
+    image: str = ""  # identifies the image's content: equal strings, equal vision
+    token_types: Sequence[int] | None = None  # what forward() takes as `LiveBackbone.types_key`, where it wants that
+
+
+class LiveBackbone(ABC):
+    """An open backbone: the model, in place, with the words around it."""
+
+    model: Any  # a transformers ...ForConditionalGeneration, in eval mode; the trainer wraps it in PEFT
+    tokenizer: Any  # a transformers tokenizer (PreTrainedTokenizerBase)
+    lora_targets: str  # a regular expression over module names: the language model's linear layers, not the head
+    projector: str  # a regular expression over module names: the vision-to-language projector
+    processor: Any = None  # a transformers processor, exported beside model and tokenizer where there is one
+    types_key: str = "mm_token_type_ids"
+    causal: bool = True  # False: tokens of an image see later ones, so branches of a token tree would differ from pairs
+
+    @abstractmethod
+    def answer(
+        self,
+        cases: Sequence[Case],
+        *,
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        seeds: Sequence[int] | None = None,
+    ) -> list[str]:
+        """Answer each case's question about its image.
+
+        Temperature 0 is greedy. Otherwise each case is sampled with its own seed, whatever else is in the batch. An
+        answer that had to end at `max_new_tokens` is `Answer(text, cut=True)`; a plain text counts as finished.
+        """
+
+    @abstractmethod
+    def encode(self, image: ImageRef, question: str, answer: str) -> Encoding:
+        """Encode one side for training."""
+
+    def frame(self, size: tuple[int, int]) -> Frame:
+        """Return what the grid of the tokens of an image of this width and height covers, in the image's pixels.
+
+        Beyond the image where it is padded before the model sees it, within it where it is cropped; by default just it.
+        """
+        return 0.0, 0.0, float(size[0]), float(size[1])
+
+    def collate(self, encodings: Sequence[Encoding]) -> dict[str, torch.Tensor]:
+        """Concatenate the vision tensors of several encodings along their first dimension."""
+        import torch
+
+        keys = encodings[0].vision
+        return {key: torch.cat([encoding.vision[key] for encoding in encodings]) for key in keys}
+
+
+class Backbone(Part, ABC):
+    """A medical vision-language model that answers and is trained."""
+
+    slice_size: ClassVar[PositiveInt] = 64
+    export_dtype: ClassVar[str] = "float32"  # what `open` is asked for when the model is to be exported
+
+    adapter: Annotated[str, FOLDER] | None = None
+    """A folder with a PEFT adapter to start from; it is then the reference policy."""
+
+    @abstractmethod
+    def open(self, setting: Setting) -> AbstractContextManager[LiveBackbone]:
+        """Load the model onto the device in the dtype, with its starting adapter if it has one."""

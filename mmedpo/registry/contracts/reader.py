@@ -1,0 +1,47 @@
+"""The contract of readers, which read a data set."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from mmedpo.core.records import Case, Drop, Pair, Remark
+from mmedpo.registry.contracts.part import Part
+
+if TYPE_CHECKING:
+    from mmedpo.core.images import ImageRef
+
+
+class Reader(Part, ABC):
+    """Read a data set.
+
+    A reader of cases yields `Case`; one of ready preference data yields `Pair`, which skips localize and disprefer.
+    """
+
+    yields: ClassVar[Literal["cases", "pairs"]] = "cases"  # what `read` yields, beside drops
+    public: ClassVar[bool] = False  # True only for a data set that anyone may have
+    license: ClassVar[str] = ""  # of the data set, by the Hub's name for it; "" where it depends
+    restricted: bool = Field(default=True, description="Whether the data must not leave this machine.")
+
+    def has_regions(self) -> bool | None:
+        """Tell whether its cases come with regions; None where that is not known before they are read."""
+        return None
+
+    @abstractmethod
+    def read(self) -> Iterator[Case | Pair | Drop | Remark]:
+        """Yield every case or pair, in an order that does not change, and a drop for each left out on purpose.
+
+        What the user should know of one that is read all the same is a remark; remarks are counted by their text.
+
+        Raise DataError with file and line for what cannot be read.
+        """
+
+    def picture(self, path: Path) -> ImageRef:
+        """Name an image file as this reader reads them: a film in DICOM form takes more than another."""
+        from mmedpo.core.images import ImageRef
+
+        return ImageRef.at(path)

@@ -1,0 +1,75 @@
+"""The kinds of part, a row each: hooks, discovery, schema, checks, snippets and pages are made from this table.
+
+Another kind is another row here and its contract in `mmedpo.registry.contracts`; the recipe names its parts where a
+section's model has a field of that contract.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmedpo.registry.contracts.part import Part
+
+HOME = "mmedpo.registry.contracts"
+PREFIX = "mmedpo."  # of the entry-point groups that are for us
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of part: how plugins offer it, and where a recipe names it."""
+
+    name: str  # as messages, run folders and the recipe's schema say it
+    plural: str  # hook and entry-point group are named by it
+    home: str  # "module:class" of the contract, which is imported only when asked for: a list of parts needs none
+    does: str  # what its parts do, for the end of a sentence
+    key: str  # where a recipe names it, dotted
+    page: str  # of the docs, where a user reads on
+    several: bool = False  # whether the recipe may name several there
+    beside: str = ""  # what the recipe's section wants beside it, in YAML, so that a snippet is whole
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def group(self) -> str:
+        """The entry-point group in which packages announce their parts of this kind."""
+        return f"{PREFIX}{self.plural}"
+
+    @property
+    def hook(self) -> str:
+        """The hook that returns a module's classes of this kind."""
+        return f"mmedpo_{self.plural}"
+
+    @cached_property
+    def contract(self) -> type[Part]:
+        """The class that parts of this kind are subclasses of."""
+        contract: type[Part] = resolve_name(self.home)
+        return contract
+
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (
+    Kind("reader", "readers", f"{HOME}.reader:Reader", "read a data set", "data", "data.md"),
+    Kind("backbone", "backbones", f"{HOME}.backbone:Backbone", "bring a medical vision-language model", "backbone",
+         "backbones.md"),
+    Kind("localizer", "localizers", f"{HOME}.localizer:Localizer", "find lesions", "localize", "localizing.md",
+         several=True),
+    Kind("dispreference", "dispreferences", f"{HOME}.dispreference:Dispreference", "make the rejected side of a pair",
+         "disprefer", "hallucination.md", several=True),
+    Kind("scorer", "scorers", f"{HOME}.scorer:Scorer", "rate the clinical relevance of a pair", "score",
+         "relevance.md", several=True),
+    Kind("weighting", "weightings", f"{HOME}.weighting:Weighting", "turn relevances into weights", "weigh",
+         "relevance.md"),
+    Kind("metric", "metrics", f"{HOME}.metric:Metric", "measure answers", "evaluate.measure", "metrics.md",
+         several=True, beside="data: {use: phantom, split: test}"),
+    Kind("observer", "observers", f"{HOME}.observer:Observer", "watch a run", "observe", "recipe.md", several=True),
+)}  # fmt: skip
+
+
+def kind_of(part: type[Part]) -> Kind:
+    """Return the kind of a part's class, or of a contract."""
+    homes = {f"{base.__module__}:{base.__qualname__}" for base in part.__mro__}
+    return next(kind for kind in KINDS.values() if kind.home in homes)
