@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from mmedpo_plugins.dispreferences.lesion_noise.lesion_noise import GlobalNoise, LesionInpainting, LesionNoise
+from mmedpo_plugins.dispreferences.lesion_noise.lesion_noise import GlobalNoise, LesionNoise
+from mmedpo_plugins.dispreferences.lesion_noise.lesion_removal import LesionInpainting
 from mmedpo_plugins.phantom.backbone import PhantomBackbone
 from mmedpo_plugins.phantom.cases import counterfactual
 from mmedpo_plugins.phantom.exam import leanings, mean, presence

@@ -19,8 +19,10 @@ from pathlib import Path
 from random import Random
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+from mmedpo_plugins.scorers.med_llm_vote.local_voter import LocalVoter
 from mmedpo_plugins.scorers.med_llm_vote.med_llm_vote import MedLlmVoteScorer
-from mmedpo_plugins.scorers.med_llm_vote.voters import LocalVoter, RulesVoter, Voter
+from mmedpo_plugins.scorers.med_llm_vote.rules_voter import RulesVoter
+from mmedpo_plugins.scorers.med_llm_vote.voters import Voter
 from radlabels_triples import Triple, triples
 
 from mmedpo import Case, ImageRef, Pair, Setting, Side

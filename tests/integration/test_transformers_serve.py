@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 import torch
+from mmedpo_plugins.scorers.med_llm_vote.endpoint_voter import EndpointVoter
 from mmedpo_plugins.scorers.med_llm_vote.med_llm_vote import MedLlmVoteScorer
-from mmedpo_plugins.scorers.med_llm_vote.voters import EndpointVoter
 
 from mmedpo import Case, ImageRef, Pair, Setting, Side
 

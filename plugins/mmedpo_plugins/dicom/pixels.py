@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from mmedpo import MOST_PIXELS, DataError, first_line
 from mmedpo_plugins.dicom.bits import in_place
 from mmedpo_plugins.dicom.header import read_dataset
-from mmedpo_plugins.dicom.window import stored_window
+from mmedpo_plugins.dicom.window import Window, stored_window
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     Values = np.ndarray[Any, Any]
-
-Window = Literal["stored", "full"] | tuple[float, float]
 
 
 def film_image(path: Path, window: Window) -> Image:

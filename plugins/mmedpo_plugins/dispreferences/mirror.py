@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 from mmedpo import Case, CaseKind, Dispreference, Drop, ImageRef, LiveBackbone, Pair, Side, hookimpl
-from mmedpo_plugins.dispreferences.lesion_noise.masks import regions_to_change
-from mmedpo_plugins.dispreferences.opposite_answer import opposite
+from mmedpo_plugins.radiology.opposites import opposite
+from mmedpo_plugins.radiology.question_regions import NoRegion, is_denial, question_regions, region_note
 
 SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 OTHER = {"left": "right", "right": "left"}
@@ -52,10 +52,9 @@ class ImageMirror(Dispreference):
                 yield Drop(case.id, "the answer names no side that a mirror makes wrong")
 
     def _pair(self, case: Case, picture: ImageRef, other: str) -> Pair:
-        regions = regions_to_change(case)
-        named = [] if isinstance(regions, str) else regions
+        regions = question_regions(case)
         notes = {
-            "regions": [{"label": item.label, "box": list(item.box), "confidence": item.confidence} for item in named],
+            "regions": [] if isinstance(regions, NoRegion) else [region_note(one) for one in regions],
             "moved": True,  # the regions are those of the film itself
         }
         wrong = Side(picture, case.answer)
@@ -69,8 +68,7 @@ def mirrored(case: Case) -> str:
     if SIDES.search(case.answer):
         return SIDES.sub(_other, case.answer)
     sides = {side.lower() for side in SIDES.findall(case.question)}
-    denied = re.match(r"\W*no\b", case.answer, re.IGNORECASE)
-    if case.kind != "closed" or len(sides) != 1 or denied:
+    if case.kind != "closed" or len(sides) != 1 or is_denial(case.answer):
         return ""
     return opposite(case.question, case.answer)
 

@@ -108,7 +108,7 @@ def contradiction(question: str, truth: str, answer: str) -> float:
 
 def _missing(truth: str, answer: str) -> float:
     """Return the share of the truth's words that the answer lacks."""
-    from mmedpo_plugins.metrics.med_vqa import tokens
+    from mmedpo_plugins.radiology.answer_words import answer_words
 
-    wanted = set(tokens(truth))
-    return len(wanted - set(tokens(answer))) / len(wanted) if wanted else 0.0
+    wanted = set(answer_words(truth))
+    return len(wanted - set(answer_words(answer))) / len(wanted) if wanted else 0.0

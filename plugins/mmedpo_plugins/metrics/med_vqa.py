@@ -9,12 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from mmedpo import Case, Metric, Statistics, hookimpl, sum_statistics
+from mmedpo_plugins.radiology.answer_words import answer_words, normalize_words
 
 _YES_NO = re.compile(r"(?<![^\W_])(yes|no)(?![^\W_])", re.IGNORECASE)
-_DROPPED = re.compile(r"""[;/\[\]"{}()=+\\_<>@`,?!:*-]|\.(?!\d)""")
-_ARTICLES = frozenset({"a", "an", "the"})
-_NUMBERS = {"none": "0", "zero": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6"}
-_NUMBERS |= {"seven": "7", "eight": "8", "nine": "9", "ten": "10"}
 
 
 @hookimpl
@@ -94,7 +91,7 @@ class MedVqaMetric(Metric):
             "open": 1.0,
             "open_recall": recall(answer, truth),
             "open_f1": f1(answer, truth),
-            "open_exact": float(tokens(answer) == tokens(truth)),
+            "open_exact": float(answer_words(answer) == answer_words(truth)),
         }
         if self.legacy:
             sums["open_recall_llava_med_legacy"] = recall(answer, truth, llava_med_words)
@@ -215,7 +212,7 @@ def llava_med_words(text: str) -> list[str]:
         beside = f"{mark} " in text or f" {mark}" in text
         kept = kept.replace(mark, "" if beside or grouped else " ")
     words = re.sub(r"\.(?!\d)", "", kept).split()
-    return [_NUMBERS.get(word, word) for word in words if word not in _ARTICLES]
+    return normalize_words(words)
 
 
 _MARKS = ';/[]"{}()=+\\_-><@`,?!'
@@ -229,19 +226,13 @@ def yes_or_no(answer: str) -> str | None:
 
 def chosen_among(question: str, truth: str, answer: str) -> bool:
     """Tell whether an answer names the truth and no other alternative of an "or" in the question."""
-    said, wanted = tokens(answer), tokens(truth)
-    offered = {word for both in re.findall(r"(\S+) or (?=(\S+))", " ".join(tokens(question))) for word in both}
+    said, wanted = answer_words(answer), answer_words(truth)
+    offered = {word for both in re.findall(r"(\S+) or (?=(\S+))", " ".join(answer_words(question))) for word in both}
     stands = f" {' '.join(wanted)} " in f" {' '.join(said)} "
     return stands and not (offered - set(wanted)) & set(said)
 
 
-def tokens(text: str) -> list[str]:
-    """Split a text into words: lower case, numbers up to ten as digits, without articles and punctuation."""
-    words = _DROPPED.sub(" ", text.lower()).split()
-    return [_NUMBERS.get(word, word) for word in words if word not in _ARTICLES]
-
-
-def recall(answer: str, truth: str, words: Callable[[str], list[str]] = tokens) -> float:
+def recall(answer: str, truth: str, words: Callable[[str], list[str]] = answer_words) -> float:
     """Return hits / (hits + missed), in which a truth's word counts as a hit as often as the answer says it.
 
     This is how LLaVA-Med computes the recall that papers report; an answer that repeats a right word gains by it.
@@ -254,6 +245,6 @@ def recall(answer: str, truth: str, words: Callable[[str], list[str]] = tokens) 
 
 def f1(answer: str, truth: str) -> float:
     """Return the harmonic mean of precision and recall over bags of words, where repeating a word gains nothing."""
-    said, wanted = Counter(tokens(answer)), Counter(tokens(truth))
+    said, wanted = Counter(answer_words(answer)), Counter(answer_words(truth))
     common = (said & wanted).total()
     return 2 * common / (said.total() + wanted.total()) if common else 0.0

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
-from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mmedpo import Case, seed_for
-from mmedpo_plugins.phantom.film import (
-    PhantomFilm,
-    draw_film,
-    film_of,
-    remove_finding,
-)
-from mmedpo_plugins.phantom.findings import WORLDS, PhantomFinding
-from mmedpo_plugins.phantom.language import NO, YES, interview
-
-if TYPE_CHECKING:
-    from mmedpo_plugins.phantom.reader import PhantomReader
+from mmedpo import Case
+from mmedpo_plugins.phantom.film import PhantomFilm, draw_film, remove_finding
+from mmedpo_plugins.phantom.findings import PhantomFinding
+from mmedpo_plugins.phantom.language import NO, YES, PhantomQuestion
 
 
-def cases_of(reader: PhantomReader, number: int) -> Iterator[Case]:
-    """Draw one image and yield what is asked about it."""
-    film = film_of(WORLDS[reader.world], reader.seed, reader.split, number)
+def cases_of(film: PhantomFilm, group: str, questions: Iterable[PhantomQuestion], restricted: bool) -> Iterator[Case]:
+    """Yield what is asked about one film."""
     picture, regions = film.picture(), film.regions()
-    group = f"phantom-{reader.split}-{number:05d}"
-    random = Random(seed_for(film.seed, "questions"))
-    asked = interview(
-        film.findings, random, reader.closed_questions, reader.open_questions, reader.reports, reader.sides
-    )
-    for place, one in enumerate(asked):
-        case = Case(
+    for place, one in enumerate(questions):
+        yield Case(
             id=f"{group}-q{place}",
             image=picture,
             question=one.question,
@@ -40,12 +25,9 @@ def cases_of(reader: PhantomReader, number: int) -> Iterator[Case]:
             group=group,
             about=(one.label,) if one.label else (),
             regions=regions,
-            restricted=reader.restricted,
+            restricted=restricted,
             notes={**_notes(film), **({"aspect": one.aspect} if one.aspect else {})},
         )
-        yield case
-        if reader.twins and one.answer == YES:
-            yield counterfactual(case)
 
 
 def counterfactual(case: Case) -> Case:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from random import Random
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from mmedpo import Case, Reader
+from mmedpo import Case, Reader, seed_for
+
+if TYPE_CHECKING:
+    from mmedpo_plugins.phantom.film import PhantomFilm
+    from mmedpo_plugins.phantom.language import PhantomQuestion
 
 
 class PhantomReader(Reader):
@@ -46,7 +51,21 @@ class PhantomReader(Reader):
 
     def read(self) -> Iterator[Case]:
         """Yield the cases, image by image."""
-        from mmedpo_plugins.phantom.cases import cases_of
+        from mmedpo_plugins.phantom.cases import cases_of, counterfactual
+        from mmedpo_plugins.phantom.film import film_of
+        from mmedpo_plugins.phantom.findings import WORLDS
+        from mmedpo_plugins.phantom.language import YES
 
         for number in range(self.images):
-            yield from cases_of(self, number)
+            film = film_of(WORLDS[self.world], self.seed, self.split, number)
+            name = f"phantom-{self.split}-{number:05d}"
+            for case in cases_of(film, name, self._questions(film), self.restricted):
+                yield case
+                if self.twins and case.answer == YES:
+                    yield counterfactual(case)
+
+    def _questions(self, film: PhantomFilm) -> Iterator[PhantomQuestion]:
+        from mmedpo_plugins.phantom.language import interview
+
+        random = Random(seed_for(film.seed, "questions"))
+        return interview(film.findings, random, self.closed_questions, self.open_questions, self.reports, self.sides)

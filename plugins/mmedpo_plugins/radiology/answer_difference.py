@@ -9,8 +9,8 @@ from functools import cache
 from mmedpo_plugins.radiology import lexicon
 from mmedpo_plugins.radiology.mentions import ASKED, read_answer
 from mmedpo_plugins.radiology.traits import FindingMention
-from mmedpo_plugins.scorers.med_llm_vote.consensus import SCALE
 
+MOST = 10  # the greatest rating
 # Ratings, 0 to 10. What is stated wrongly about presence rates by the finding's own harm, 7 to 10.
 OTHER_SIDE, FEWER_SIDES, SIDE_LEFT_OUT = 8, 7, 2
 OTHER_PLACE, PLACE_SHIFTED, PLACE_LEFT_OUT = 6, 2, 1
@@ -46,7 +46,7 @@ def _together(found: Sequence[AnswerDifference]) -> AnswerDifference:
     serious = sorted((one for one in found if one.rating >= SERIOUS), key=lambda one: -one.rating)
     if not serious:
         return max(found, key=lambda one: one.rating, default=SAME)
-    rating = min(SCALE, serious[0].rating + FURTHER * (len(serious) - 1))
+    rating = min(MOST, serious[0].rating + FURTHER * (len(serious) - 1))
     return AnswerDifference(rating, "; ".join(dict.fromkeys(one.reason for one in serious)))
 
 

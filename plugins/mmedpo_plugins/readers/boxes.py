@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 
 from mmedpo import Case, DataError, Drop, ExistingFile, ExistingFolder, ImageRef, Reader, Region, hookimpl
 from mmedpo.data import ImageFolder, TableRow, collect_rows, csv_rows, is_number, json_value, show_value
+from mmedpo_plugins.dicom.film import ENDINGS, film_ref
 
 NOTHING = "No finding"  # VinDr's label of a film on which there is nothing
 _SUFFIXES = ("", ".png", ".jpg", ".jpeg", ".dicom", ".dcm")  # VinDr names its films without one
@@ -81,9 +82,7 @@ class BoxesReader(Reader):
 
     def picture(self, path: Path) -> ImageRef:
         """Name an image; a DICOM film is read as the reader dicom reads it."""
-        from mmedpo_plugins.readers.dicom import ENDINGS, DicomReader
-
-        return DicomReader(root=path.parent).picture(path) if path.suffix.lower() in ENDINGS else ImageRef.at(path)
+        return film_ref(path) if path.suffix.lower() in ENDINGS else ImageRef.at(path)
 
 
 def _find(images: ImageFolder, name: str, row: TableRow) -> Path | None:

@@ -12,12 +12,11 @@ from typing import ClassVar, Literal
 
 from pydantic import PositiveFloat
 
-from mmedpo import Case, DataError, Drop, ExistingFile, ExistingFolder, ImageRef, Reader, digest, hookimpl, require_file
+from mmedpo import Case, DataError, Drop, ExistingFile, ExistingFolder, ImageRef, Reader, hookimpl
 from mmedpo.data import ImageFolder, TableRow, collect_rows, csv_rows, json_value
+from mmedpo_plugins.dicom.film import ENDINGS, film_ref
 from mmedpo_plugins.dicom.header import DicomFilm, read_header
 from mmedpo_plugins.tabular.columns import ColumnReader
-
-ENDINGS = (".dcm", ".dicom")  # in any case
 
 
 @hookimpl
@@ -107,12 +106,7 @@ class DicomReader(ColumnReader):
 
     def picture(self, path: Path) -> ImageRef:
         """Name a film; its pixels are read when they are wanted."""
-        from mmedpo_plugins.dicom.pixels import film_image
-
-        require_file(path, str(path))
-        stat = path.stat()
-        source = digest("dicom: 2", str(path.absolute()), stat.st_size, stat.st_mtime_ns, self.window)
-        return ImageRef.deferred(partial(film_image, path, self.window), source)
+        return film_ref(path, self.window)
 
 
 def _groups(films: list[DicomFilm]) -> dict[str, str]:

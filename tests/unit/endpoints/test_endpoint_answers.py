@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from chat_server import Act, serving
 from conftest import ROOT, Mmedpo
+from mmedpo_plugins.scorers.med_llm_vote.endpoint_voter import EndpointVoter, VoterOpinion
 from mmedpo_plugins.scorers.med_llm_vote.med_llm_vote import MedLlmVoteScorer
-from mmedpo_plugins.scorers.med_llm_vote.voters import EndpointVoter, VoterOpinion
 from test_client import FINE, always, ask, endpoint, in_turn
 from test_spending import write
 from test_voters import NODULE, Memory

@@ -14,7 +14,7 @@ import pytest
 from chat_server import Act, serving
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mmedpo_plugins.scorers.med_llm_vote.voters import VoterOpinion
+from mmedpo_plugins.scorers.med_llm_vote.endpoint_voter import VoterOpinion
 from test_client import endpoint, question
 from test_endpoint_answers import DRAFT, THOUGHTS, opinion
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from chat_server import Act, serving
 from conftest import Mmedpo
-from mmedpo_plugins.scorers.med_llm_vote.voters import PROMPTS
+from mmedpo_plugins.scorers.med_llm_vote.voter_turn import PROMPTS
 from test_spending import answer, write
 
 from mmedpo import RecipeError

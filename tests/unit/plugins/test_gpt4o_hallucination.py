@@ -18,7 +18,8 @@ from conftest import environment
 from forks import Fork, Forks
 from mmedpo_plugins.dispreferences.gpt4o_hallucination.answer_checks import fault_of, in_style, word_range
 from mmedpo_plugins.dispreferences.gpt4o_hallucination.gpt4o_hallucination import Gpt4oHallucination
-from mmedpo_plugins.dispreferences.opposite_answer import OppositeAnswer, opposite
+from mmedpo_plugins.dispreferences.opposite_answer import OppositeAnswer
+from mmedpo_plugins.radiology.opposites import opposite
 
 from mmedpo import Case, Drop, Pair, RecipeError, Setting
 from mmedpo.testing import TinyBackbone, check_part, tiny_cases

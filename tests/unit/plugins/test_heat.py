@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import Mmedpo
-from mmedpo_plugins.localizers.heat.heatmap import AttentionLocalizer, HeatMapLocalizer
+from mmedpo_plugins.localizers.heat.attention import AttentionLocalizer
+from mmedpo_plugins.localizers.heat.heatmap import HeatMapLocalizer
 from mmedpo_plugins.localizers.heat.maps import region_of
 from mmedpo_plugins.phantom.backbone import PhantomBackbone
 from mmedpo_plugins.phantom.reader import PhantomReader

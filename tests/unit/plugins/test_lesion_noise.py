@@ -9,14 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from mmedpo_plugins.dispreferences.lesion_noise.diffusion import add_noise, signal_factor
-from mmedpo_plugins.dispreferences.lesion_noise.lesion_noise import (
-    GlobalNoise,
-    LesionBlackout,
-    LesionBlur,
-    LesionInpainting,
-    LesionNoise,
-)
-from mmedpo_plugins.dispreferences.lesion_noise.masks import regions_to_change
+from mmedpo_plugins.dispreferences.lesion_noise.lesion_noise import GlobalNoise, LesionNoise
+from mmedpo_plugins.dispreferences.lesion_noise.lesion_removal import LesionBlackout, LesionBlur, LesionInpainting
+from mmedpo_plugins.radiology.question_regions import question_regions
 from PIL import Image
 
 from mmedpo import Case, DataError, Dispreference, Drop, ImageRef, Pair, Region, Setting, Side
@@ -198,10 +193,10 @@ def test_both_sides_have_the_true_answer_and_the_notes_say_what_was_noised() -> 
 
 def test_only_the_regions_that_the_question_is_about_are_noised() -> None:
     both = case(NODULE, EFFUSION, about=("Nodule",))
-    assert regions_to_change(both) == (NODULE,)
-    assert regions_to_change(both, "all") == (NODULE, EFFUSION)
-    assert regions_to_change(replace(both, kind="report")) == (NODULE, EFFUSION)
-    assert regions_to_change(replace(both, about=())) == (NODULE, EFFUSION)
+    assert question_regions(both) == (NODULE,)
+    assert question_regions(both, "all") == (NODULE, EFFUSION)
+    assert question_regions(replace(both, kind="report")) == (NODULE, EFFUSION)
+    assert question_regions(replace(both, about=())) == (NODULE, EFFUSION)
 
 
 def test_a_case_with_nothing_to_noise_is_dropped_with_a_reason() -> None:

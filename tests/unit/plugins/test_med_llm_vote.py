@@ -26,8 +26,8 @@ from mmedpo_plugins.scorers.med_llm_vote.consensus import (
     order_of,
     settle_debate,
 )
-from mmedpo_plugins.scorers.med_llm_vote.med_llm_vote import MedLlmVoteScorer, _VoterPanel
-from mmedpo_plugins.scorers.med_llm_vote.voters import RulesVoter
+from mmedpo_plugins.scorers.med_llm_vote.med_llm_vote import MedLlmVoteScorer, VoterPanel
+from mmedpo_plugins.scorers.med_llm_vote.rules_voter import RulesVoter
 from pydantic import ValidationError
 from radlabels_triples import Triple, installed, labels, triples
 
@@ -86,9 +86,9 @@ class Scripted:
         return [Vote(self.name, self.scores[len(self.saw) - len(pairs) + at]) for at in range(len(pairs))]
 
 
-def panel(*voters: Scripted, **options: Any) -> _VoterPanel:
+def panel(*voters: Scripted, **options: Any) -> VoterPanel:
     rules = tuple(RulesVoter(name=voter.name) for voter in voters)
-    return _VoterPanel(MedLlmVoteScorer(**{"voters": rules, "order": "fixed", **options}), voters)
+    return VoterPanel(MedLlmVoteScorer(**{"voters": rules, "order": "fixed", **options}), voters)
 
 
 def text_pair(question: str, chosen: str, rejected: str) -> Pair:

@@ -9,14 +9,8 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from mmedpo_plugins.metrics.med_vqa import (
-    MedVqaMetric,
-    f1,
-    llava_med_words,
-    recall,
-    tokens,
-    yes_or_no,
-)
+from mmedpo_plugins.metrics.med_vqa import MedVqaMetric, f1, llava_med_words, recall, yes_or_no
+from mmedpo_plugins.radiology.answer_words import answer_words
 
 from mmedpo import Case, ImageRef
 
@@ -84,7 +78,7 @@ def test_a_closed_question_between_alternatives_wants_the_true_one_alone(truth: 
 
 
 def test_words_are_lower_case_without_articles_and_punctuation_and_with_digits() -> None:
-    words = tokens("The X-ray, (AP) shows two 3.5 cm nodules.")
+    words = answer_words("The X-ray, (AP) shows two 3.5 cm nodules.")
     assert words == ["x", "ray", "ap", "shows", "2", "3.5", "cm", "nodules"]
 
 

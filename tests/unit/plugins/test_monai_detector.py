@@ -20,7 +20,8 @@ from mmedpo_plugins.localizers.monai_detector.detection_metrics import (
 )
 from mmedpo_plugins.localizers.monai_detector.films import FilmDetections, read_annotated
 from mmedpo_plugins.localizers.monai_detector.learning_options import LearningOptions
-from mmedpo_plugins.localizers.monai_detector.monai_detector import MonaiBundle, MonaiDetector
+from mmedpo_plugins.localizers.monai_detector.monai_bundle import MonaiBundle
+from mmedpo_plugins.localizers.monai_detector.monai_detector import MonaiDetector
 from mmedpo_plugins.localizers.monai_detector.network import NetworkShape, build_detector
 from PIL import Image
 from typer.testing import CliRunner

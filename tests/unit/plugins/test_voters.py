@@ -11,9 +11,11 @@ import pytest
 import torch
 from chat_server import Act, serving
 from mmedpo_plugins.scorers.med_llm_vote.consensus import Vote
-from mmedpo_plugins.scorers.med_llm_vote.local import LiveLocalVoter
+from mmedpo_plugins.scorers.med_llm_vote.endpoint_voter import EndpointVoter
+from mmedpo_plugins.scorers.med_llm_vote.live_local_voter import LiveLocalVoter
+from mmedpo_plugins.scorers.med_llm_vote.local_voter import LocalVoter
 from mmedpo_plugins.scorers.med_llm_vote.med_llm_vote import MedLlmVoteScorer
-from mmedpo_plugins.scorers.med_llm_vote.voters import EndpointVoter, LocalVoter, RulesVoter
+from mmedpo_plugins.scorers.med_llm_vote.rules_voter import RulesVoter
 
 from mmedpo import Case, DataError, ImageRef, Pair, RecipeError, Score, Setting, Side
 from mmedpo.endpoints import strip_thoughts
@@ -181,7 +183,7 @@ OPENED = ["<think>\n", "<thinking>", "[THINK]", "◁think▷", "<|start|>assista
 def test_a_local_model_that_would_think_first_is_asked_for_the_score_after_its_thoughts(opened: str) -> None:
     tokenizer = make_tokenizer(True)
     tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}" + opened
-    voter = LiveLocalVoter(LocalVoter(model="x"), None, None, tokenizer)  # type: ignore[arg-type]
+    voter = LiveLocalVoter("x", None, None, tokenizer)  # type: ignore[arg-type]
     asked = voter._text("system", "user")
     assert strip_thoughts(asked) is not None, "a score within a thought would be a draft"
     assert asked.endswith(voter._lead)
@@ -204,7 +206,7 @@ def test_a_tokenizer_with_a_blank_of_its_own_before_a_number_is_asked_after_the_
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>")
-    voter = LiveLocalVoter(LocalVoter(model="x"), None, None, tokenizer)  # type: ignore[arg-type]
+    voter = LiveLocalVoter("x", None, None, tokenizer)  # type: ignore[arg-type]
     assert voter._lead == "Score: "
     assert voter._tokens == [[words[digit] for digit in str(score)] for score in range(11)]
 

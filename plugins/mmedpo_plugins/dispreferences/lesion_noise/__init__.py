@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from mmedpo import Dispreference, hookimpl
-from mmedpo_plugins.dispreferences.lesion_noise.lesion_noise import (
-    GlobalNoise,
-    LesionBlackout,
-    LesionBlur,
-    LesionInpainting,
-    LesionNoise,
-)
+from mmedpo_plugins.dispreferences.lesion_noise.lesion_noise import GlobalNoise, LesionNoise
+from mmedpo_plugins.dispreferences.lesion_noise.lesion_removal import LesionBlackout, LesionBlur, LesionInpainting
 
 
 @hookimpl

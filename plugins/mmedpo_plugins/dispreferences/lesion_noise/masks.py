@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from mmedpo import Case, DataError, Region
+from mmedpo import DataError, Region
 
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
-
-
-def regions_to_change(case: Case, which: Literal["about", "all"] = "about") -> tuple[Region, ...] | str:
-    """Return the regions that hold what the question is about, or the reason why there are none."""
-    if not case.regions:
-        return "the image has no region"
-    if which == "all" or case.kind == "report":
-        return case.regions
-    if not case.about:
-        denied = case.kind == "closed" and re.match(r"\W*no\b", case.answer, re.IGNORECASE)
-        return "the answer is no, about no known region" if denied else case.regions
-    about = {label.casefold() for label in case.about}
-    matching = tuple(region for region in case.regions if region.label.casefold() in about or not region.label)
-    return matching or "no region shows what the question is about"
 
 
 def union(regions: Sequence[Region], size: tuple[int, int], edge: Literal["soft", "hard"], feather: int) -> Floats:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mmedpo import Localizer, hookimpl
-from mmedpo_plugins.localizers.heat.heatmap import AttentionLocalizer, HeatMapLocalizer
+from mmedpo_plugins.localizers.heat.attention import AttentionLocalizer
+from mmedpo_plugins.localizers.heat.heatmap import HeatMapLocalizer
 
 
 @hookimpl

@@ -1,9 +1,8 @@
-"""Localizers from heat maps: of files made elsewhere, and of where the backbone itself looked while it answered."""
+"""The localizer that takes heat maps from files, made elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -12,16 +11,7 @@ from pydantic import Field
 from mmedpo import Case, DataError, ExistingFolder, LiveBackbone, Localizer, Region, Setting
 
 
-class _HeatLocalizer(Localizer):
-    quantile: float = Field(default=0.9, gt=0, lt=1)
-    """The share of the image's pixels that are too cool to count; what is hotter is the region, as a soft mask."""
-
-    def open(self, setting: Setting) -> Any:
-        """Yield the object that localizes."""
-        raise NotImplementedError
-
-
-class HeatMapLocalizer(_HeatLocalizer):
+class HeatMapLocalizer(Localizer):
     """Take heat maps that another program made, MedKLIP's for one.
 
         localize: {use: heatmap, root: maps, quantile: 0.95}
@@ -35,6 +25,8 @@ class HeatMapLocalizer(_HeatLocalizer):
 
     use: ClassVar[str] = "heatmap"
 
+    quantile: float = Field(default=0.9, gt=0, lt=1)
+    """The share of the image's pixels that are too cool to count; what is hotter is the region, as a soft mask."""
     root: ExistingFolder
     """The folder of the maps."""
     label: str = ""
@@ -79,47 +71,3 @@ class HeatMapLocalizer(_HeatLocalizer):
             return []
         region = region_of(read_map(file), case.image.load().size, self.quantile, self.label, self.confidence)
         return [region] if region else []
-
-
-class AttentionLocalizer(_HeatLocalizer):
-    """Take where the backbone itself looked while it answered.
-
-        localize: {use: attention, quantile: 0.9}
-
-    The attention of the answer's tokens to the image's, weighted by the gradient of the answer's log-probability and
-    averaged over heads and layers (Chefer et al., arXiv 2103.15679). The grid of image tokens is laid over what the
-    backbone was shown: a square around the image where it pads, its middle where it crops. Where a model looks need not
-    be where the lesion is: compare with other localizers before you noise it. The confidence is the share of the
-    attention inside.
-    """
-
-    use: ClassVar[str] = "attention"
-    reads_question: ClassVar[bool] = True
-    needs_backbone: ClassVar[bool] = True
-    slice_size: ClassVar[int] = 16
-
-    answer: Literal["own", "truth"] = "own"
-    """Whose words the attention is of: the model's own answer, or the clinician's."""
-    max_new_tokens: int = Field(default=32, ge=1)
-    """The longest answer of its own, in tokens."""
-
-    @contextmanager
-    def open(self, setting: Setting) -> Iterator[AttentionLocalizer]:
-        """Yield the part itself."""
-        yield self
-
-    def localize(self, cases: Sequence[Case], backbone: LiveBackbone | None) -> list[list[Region]]:
-        """Return the region that the model attended to most, for each case."""
-        from mmedpo.models import attention_maps
-        from mmedpo_plugins.localizers.heat.maps import region_of
-
-        assert backbone is not None
-        words = [case.answer for case in cases]
-        if self.answer == "own":
-            words = backbone.answer(cases, max_new_tokens=self.max_new_tokens)
-        heats = attention_maps(backbone, cases, words)
-        regions = [
-            region_of(heat, case.image.load().size, self.quantile, case.about[0] if case.about else "", "share")
-            for case, heat in zip(cases, heats, strict=True)
-        ]
-        return [[region] if region else [] for region in regions]

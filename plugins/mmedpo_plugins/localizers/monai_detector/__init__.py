@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mmedpo import Localizer, hookimpl
-from mmedpo_plugins.localizers.monai_detector.monai_detector import MonaiBundle, MonaiDetector
+from mmedpo_plugins.localizers.monai_detector.monai_bundle import MonaiBundle
+from mmedpo_plugins.localizers.monai_detector.monai_detector import MonaiDetector
 
 
 @hookimpl

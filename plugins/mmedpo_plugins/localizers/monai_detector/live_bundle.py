@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,23 +15,32 @@ from torch import Tensor
 from mmedpo import Case, DataError, ImageRef, LiveBackbone, Region, Setting, first_line
 from mmedpo.models import require_finite, require_whole
 
-if TYPE_CHECKING:
-    from mmedpo_plugins.localizers.monai_detector.monai_detector import MonaiBundle
-
 Array = np.ndarray[Any, Any]
 
 
-def opened(part: MonaiBundle, setting: Setting) -> _LiveMonaiBundle:
+@dataclass(frozen=True)
+class BundleOptions:
+    """What the recipe says of a bundle."""
+
+    root: Path
+    labels: tuple[str, ...]
+    size: int | None
+    threshold: float
+    most: int
+    smallest: float
+
+
+def open_bundle(options: BundleOptions, setting: Setting) -> LiveMonaiBundle:
     """Build what the bundle describes. Raises DataError that names the bundle and what is wrong with it."""
     from monai.bundle import ConfigParser
 
-    files = [part.root / "configs" / f"inference.{ending}" for ending in ("json", "yaml", "yml")]
+    files = [options.root / "configs" / f"inference.{ending}" for ending in ("json", "yaml", "yml")]
     found = [file for file in files if file.exists()]
     if not found:
-        raise DataError(f"{part.root}: is no MONAI bundle; it has no configs/inference.json or .yaml")
+        raise DataError(f"{options.root}: is no MONAI bundle; it has no configs/inference.json or .yaml")
     parser = ConfigParser()
     parser.read_config(str(found[0]))
-    parser["bundle_root"] = str(part.root)
+    parser["bundle_root"] = str(options.root)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MONAI's notices of its own deprecations
         try:
@@ -39,9 +49,9 @@ def opened(part: MonaiBundle, setting: Setting) -> _LiveMonaiBundle:
             inferer = parser.get_parsed_content("inferer") if "inferer" in parser and detector is None else None
         except Exception as error:  # the configuration is code; it may raise anything
             raise DataError(f"{found[0]}: cannot be built ({type(error).__name__}: {error})") from error
-    _load(network, part, setting)
-    return _LiveMonaiBundle(
-        part, detector or network.eval(), detector is not None, prepare, inferer, _labels(part), setting
+    _load(network, options, setting)
+    return LiveMonaiBundle(
+        options, detector or network.eval(), detector is not None, prepare, inferer, _labels(options), setting
     )
 
 
@@ -66,8 +76,8 @@ def _preprocessing(parser: Any) -> Any:
     return Compose(kept)
 
 
-def _load(network: Any, part: MonaiBundle, setting: Setting) -> None:
-    path = part.root / "models" / "model.pt"
+def _load(network: Any, options: BundleOptions, setting: Setting) -> None:
+    path = options.root / "models" / "model.pt"
     require_whole(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -80,26 +90,28 @@ def _load(network: Any, part: MonaiBundle, setting: Setting) -> None:
     network.to(setting.device)
 
 
-def _labels(part: MonaiBundle) -> tuple[str, ...]:
+def _labels(options: BundleOptions) -> tuple[str, ...]:
     """Return the findings by class: those of the recipe, else those of the bundle's metadata."""
     import json
 
-    if part.labels:
-        return part.labels
+    if options.labels:
+        return options.labels
     try:
-        known = json.loads((part.root / "configs" / "metadata.json").read_text(encoding="utf-8"))
+        known = json.loads((options.root / "configs" / "metadata.json").read_text(encoding="utf-8"))
         names = known["network_data_format"]["outputs"]["pred"]["channel_def"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise DataError(f"{part.root}: its metadata names no classes; name them with localize.labels=[...]") from None
+        raise DataError(
+            f"{options.root}: its metadata names no classes; name them with localize.labels=[...]"
+        ) from None
     named = [names[number] for number in sorted(names, key=int)]
     return tuple(name for name in named if name.casefold() != "background")
 
 
 @dataclass(frozen=True)
-class _LiveMonaiBundle:
+class LiveMonaiBundle:
     """An open bundle."""
 
-    part: MonaiBundle
+    options: BundleOptions
     model: Any
     detects: bool
     prepare: Any
@@ -117,12 +129,12 @@ class _LiveMonaiBundle:
         from mmedpo_plugins.localizers.monai_detector.films import read_film
 
         size = picture.load().size
-        film = read_film(picture, self.part.size or max(size))[0]
+        film = read_film(picture, self.options.size or max(size))[0]
         if self.prepare is not None:  # it scales intensities its own way, from grey values
-            film = self.prepare({"image": _grey(picture, self.part.size or max(size))})["image"]
+            film = self.prepare({"image": _grey(picture, self.options.size or max(size))})["image"]
         film = torch.as_tensor(film).as_subclass(Tensor).to(self.setting.device)
         regions = self._boxes(film, size) if self.detects else self._patches(film, size)
-        return sorted(regions, key=lambda region: -region.confidence)[: self.part.most]
+        return sorted(regions, key=lambda region: -region.confidence)[: self.options.most]
 
     def _boxes(self, film: Tensor, size: tuple[int, int]) -> list[Region]:
         from mmedpo_plugins.localizers.monai_detector.films import regions_of
@@ -130,7 +142,7 @@ class _LiveMonaiBundle:
 
         found = detect(self.model, [film])[0]
         regions = regions_of(found, self.labels, film.shape[-1] / size[0], size)
-        return [region for region in regions if region.confidence >= self.part.threshold]
+        return [region for region in regions if region.confidence >= self.options.threshold]
 
     def _patches(self, film: Tensor, size: tuple[int, int]) -> list[Region]:
         """Cut each channel's probabilities into connected patches."""
@@ -138,10 +150,10 @@ class _LiveMonaiBundle:
 
         regions = []
         for label, chances in zip(self.labels, self._chances(film, size), strict=False):
-            patches, count = ndimage.label(chances >= self.part.threshold)
+            patches, count = ndimage.label(chances >= self.options.threshold)
             for number in range(1, count + 1):
                 inside = patches == number
-                if inside.mean() >= self.part.smallest:
+                if inside.mean() >= self.options.smallest:
                     regions.append(_region(label, inside, chances))
         return regions
 

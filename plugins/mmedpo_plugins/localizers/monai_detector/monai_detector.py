@@ -1,15 +1,15 @@
-"""Localizers on MONAI: a RetinaNet that learns from boxes, and a network of one's own in a MONAI bundle."""
+"""The localizer on MONAI that learns from boxes: a RetinaNet."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
 
-from mmedpo import Case, ExistingFolder, LiveBackbone, Localizer, Region, Setting
+from mmedpo import Case, LiveBackbone, Localizer, Region, Setting
 from mmedpo_plugins.localizers.monai_detector.learning_options import LearningOptions
 
 
@@ -87,38 +87,3 @@ class _LiveMonaiDetector:
         confidences = self._trained.calibration(found.scores)
         threshold = self._part.threshold if self._part.threshold is not None else self._trained.threshold
         return replace(found, scores=confidences).only(np.flatnonzero(confidences >= threshold)[: self._part.most])
-
-
-class MonaiBundle(Localizer):
-    """Find lesions with a network of one's own, in a MONAI bundle for detection or segmentation.
-
-        localize: {use: monai-bundle, root: bundles/lung_nodules, labels: [nodule], size: 512}
-
-    The folder holds `configs/inference.json` (or .yaml) and `models/model.pt`. From the configuration come
-    `detector` with `detector_ops`, or else `network_def` (or `network`); `preprocessing`, less what loads files, if
-    it says so; `inferer` if there is one. The network gets grey films (1, height, width); its boxes or masks are scaled
-    back to the image. **A bundle's configuration is code**: open none that you would not run.
-    """
-
-    use: ClassVar[str] = "monai-bundle"
-
-    root: ExistingFolder
-    """The bundle's folder."""
-    labels: tuple[str, ...] = ()
-    """The findings in the order of the network's classes or channels, background left out; by default the bundle's."""
-    size: int | None = Field(default=None, ge=16)
-    """The longer side, in pixels, at which the network reads films; by default as they are."""
-    threshold: float = Field(default=0.5, ge=0, le=1)
-    """Leave out boxes, and pixels of masks, of a lower probability."""
-    most: int = Field(default=5, ge=1)
-    """Regions an image at most, the surest."""
-    smallest: float = Field(default=0.0005, ge=0, le=1)
-    """Leave out patches of a mask that cover a smaller share of the image."""
-
-    def open(self, setting: Setting) -> AbstractContextManager[Any]:
-        """Build the network and load its weights. Raises DataError."""
-        from contextlib import nullcontext
-
-        from mmedpo_plugins.localizers.monai_detector.live_bundle import opened
-
-        return nullcontext(opened(self, setting))

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from statistics import fmean, median
-from typing import Any
+from typing import Any, ClassVar, Literal, Protocol
 
 SCALE = 10  # votes are whole numbers from 0 to this
+VoteAverage = Literal["mean", "median", "trimmed-mean"]
 TRIMMED = 0.2  # of the votes, the share left out at each end by a trimmed mean
 
 
@@ -70,7 +71,7 @@ def settle_debate(votes: Sequence[Vote], voters: int) -> float | None:
     return (scores[-1] if has_agreement(votes, voters) else fmean(scores)) / SCALE
 
 
-def combine_votes(votes: Sequence[Vote], how: str) -> float | None:
+def combine_votes(votes: Sequence[Vote], how: VoteAverage) -> float | None:
     """Return the mean, median or trimmed mean of votes cast apart, as a relevance in [0, 1]."""
     scores = sorted(scores_of(votes))
     if not scores:
@@ -89,3 +90,51 @@ def scores_of(votes: Sequence[Vote]) -> list[int]:
 def present(votes: Sequence[Vote]) -> int:
     """Count the voters who voted at least once."""
     return len({vote.voter for vote in votes if vote.score is not None})
+
+
+class VotingTurns(Protocol):
+    """How votes are cast and what they come to."""
+
+    @property
+    def rounds(self) -> int:
+        """How often each voter may speak."""
+        ...
+
+    def heard(self, votes: Sequence[Vote]) -> Vote | None:
+        """Return the vote that the next voter is told of."""
+        ...
+
+    def outcome(self, votes: Sequence[Vote], voters: int) -> float | None:
+        """Return the relevance in [0, 1] that all votes on a pair come to; None where nobody voted."""
+        ...
+
+
+@dataclass(frozen=True)
+class DebateTurns:
+    """Voters speak in turn, and each hears the vote before its own."""
+
+    rounds: int
+
+    def heard(self, votes: Sequence[Vote]) -> Vote | None:
+        """Return the newest vote with a score."""
+        return last_vote(votes)
+
+    def outcome(self, votes: Sequence[Vote], voters: int) -> float | None:
+        """Return the score agreed on, else the mean."""
+        return settle_debate(votes, voters)
+
+
+@dataclass(frozen=True)
+class IndependentTurns:
+    """Each voter speaks once and hears nothing."""
+
+    combine: VoteAverage
+    rounds: ClassVar[int] = 1
+
+    def heard(self, votes: Sequence[Vote]) -> Vote | None:
+        """Return none."""
+        return None
+
+    def outcome(self, votes: Sequence[Vote], voters: int) -> float | None:
+        """Return the average that was asked for."""
+        return combine_votes(votes, self.combine)

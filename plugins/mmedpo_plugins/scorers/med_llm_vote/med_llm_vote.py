@@ -13,21 +13,20 @@ from mmedpo import Pair, Score, Scorer, Setting, Usage, seed_for
 from mmedpo.endpoints import BatchWait, Endpoint
 from mmedpo_plugins.scorers.med_llm_vote.consensus import (
     Debate,
+    DebateTurns,
+    IndependentTurns,
     Vote,
-    combine_votes,
+    VoteAverage,
+    VotingTurns,
     has_agreement,
-    last_vote,
     order_of,
     present,
-    settle_debate,
 )
-from mmedpo_plugins.scorers.med_llm_vote.voters import (
-    EndpointVoter,
-    LiveVoter,
-    LocalVoter,
-    RulesVoter,
-    Voter,
-)
+from mmedpo_plugins.scorers.med_llm_vote.endpoint_voter import EndpointVoter
+from mmedpo_plugins.scorers.med_llm_vote.local_voter import LocalVoter
+from mmedpo_plugins.scorers.med_llm_vote.rules_voter import RulesVoter
+from mmedpo_plugins.scorers.med_llm_vote.voter_turn import LiveVoter
+from mmedpo_plugins.scorers.med_llm_vote.voters import Voter
 
 
 class MedLlmVoteScorer(Scorer):
@@ -58,7 +57,7 @@ class MedLlmVoteScorer(Scorer):
     """How often each voter may speak in a debate."""
     order: Literal["shuffled", "fixed"] = "shuffled"
     """Who speaks first: drawn for each pair by the recipe's seed, or as the voters are listed."""
-    combine: Literal["mean", "median", "trimmed-mean"] = "mean"
+    combine: VoteAverage = "mean"
     """What becomes of independent votes; trimmed-mean leaves out the fifth at each end."""
     quorum: int = Field(default=1, ge=1)
     """How many voters must have voted for a pair to be rated."""
@@ -78,18 +77,23 @@ class MedLlmVoteScorer(Scorer):
 
     def estimate_usage(self, items: Sequence[Pair]) -> list[tuple[Endpoint, Usage]]:
         """Return what voting on these pairs can take at most, debates at their round limit."""
-        rounds = self.rounds if self.protocol == "debate" else 1
+        rounds = self.turns.rounds
         remote = [voter for voter in self.voters if isinstance(voter, EndpointVoter)]
         return [(voter, voter.estimate_usage(items, debating=rounds > 1).times(rounds)) for voter in remote]
 
-    def open(self, setting: Setting) -> AbstractContextManager[_VoterPanel]:
+    @property
+    def turns(self) -> VotingTurns:
+        """How votes are cast and what they come to."""
+        return DebateTurns(self.rounds) if self.protocol == "debate" else IndependentTurns(self.combine)
+
+    def open(self, setting: Setting) -> AbstractContextManager[VoterPanel]:
         """Open the voters and yield their panel."""
         return self._panel(setting)
 
     @contextmanager
-    def _panel(self, setting: Setting) -> Iterator[_VoterPanel]:
+    def _panel(self, setting: Setting) -> Iterator[VoterPanel]:
         with ExitStack() as stack:
-            yield _VoterPanel(self, [stack.enter_context(voter.open(setting)) for voter in self.voters], setting.seed)
+            yield VoterPanel(self, [stack.enter_context(voter.open(setting)) for voter in self.voters], setting.seed)
 
     def summary(self, pairs: Sequence[Pair], scores: Sequence[Score]) -> dict[str, Any]:
         """Return how far the voters agree, and on which pairs they do not."""
@@ -99,7 +103,7 @@ class MedLlmVoteScorer(Scorer):
 
 
 @dataclass(frozen=True)
-class _VoterPanel:
+class VoterPanel:
     """The open voters."""
 
     part: MedLlmVoteScorer
@@ -108,7 +112,7 @@ class _VoterPanel:
 
     def score(self, pairs: Sequence[Pair]) -> list[Score]:
         """Let the voters speak on each pair, all pairs at once, so that they can batch them."""
-        debates = [Debate(self._order(pair), self._rounds) for pair in pairs]
+        debates = [Debate(self._order(pair), self.part.turns.rounds) for pair in pairs]
         waits: dict[int, BatchWait] = {}  # of the pairs whose next vote comes with a batch
         while turns := {at: d.speaker for at, d in enumerate(debates) if d.speaker is not None and at not in waits}:
             for number, voter in enumerate(self.voters):
@@ -117,10 +121,6 @@ class _VoterPanel:
         if waits:
             raise BatchWait([chat for wait in waits.values() for chat in wait.chats])
         return [self._score(debate.votes) for debate in debates]
-
-    @property
-    def _rounds(self) -> int:
-        return self.part.rounds if self.part.protocol == "debate" else 1
 
     def _order(self, pair: Pair) -> list[int]:
         return order_of(len(self.voters), seed_for(self.seed, pair.id) if self.part.order == "shuffled" else None)
@@ -131,8 +131,7 @@ class _VoterPanel:
         """Give one voter its turn in the debates that wait for it; return those whose vote comes with a batch."""
         if not going:
             return {}
-        debating = self.part.protocol == "debate"
-        seen = [last_vote(debates[at].votes) if debating else None for at in going]
+        seen = [self.part.turns.heard(debates[at].votes) for at in going]
         waits: dict[int, BatchWait] = {}
         try:
             votes: Mapping[int, Vote] = dict(enumerate(voter.vote([pairs[at] for at in going], seen)))
@@ -154,5 +153,4 @@ class _VoterPanel:
             evidence["passing"] = True
         if present(votes) < self.part.quorum:
             return Score(None, {**evidence, "why": f"{present(votes)} voters voted, the quorum is {self.part.quorum}"})
-        debated = self.part.protocol == "debate"
-        return Score(settle_debate(votes, count) if debated else combine_votes(votes, self.part.combine), evidence)
+        return Score(self.part.turns.outcome(votes, count), evidence)

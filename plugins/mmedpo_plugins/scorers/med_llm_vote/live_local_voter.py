@@ -6,56 +6,62 @@ from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stderr
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from io import StringIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmedpo import Pair, RecipeError, Setting
+from mmedpo import Pair, Setting
 from mmedpo.endpoints import PromptTemplates, close_thinking
 from mmedpo.models import explain_load_errors, load_model
 from mmedpo_plugins.scorers.med_llm_vote.consensus import SCALE, Vote
-from mmedpo_plugins.scorers.med_llm_vote.voters import render_turn
+from mmedpo_plugins.scorers.med_llm_vote.voter_turn import render_turn
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mmedpo_plugins.scorers.med_llm_vote.voters import LocalVoter
-
 LEAD = "Score:"  # what the model's answer begins with
+
+
+@dataclass(frozen=True)
+class ModelPlace:
+    """Where a model lies."""
+
+    folder: str  # or its name on the hub
+    gguf_file: str = ""  # the file in it, of a model in GGUF form
 
 
 @dataclass
 class LiveLocalVoter:
     """A local voter in use."""
 
-    options: LocalVoter
+    name: str  # what the evidence calls it
     prompts: PromptTemplates
     model: Any
     tokenizer: Any
+    batch_size: int = 8
+    calibrate: bool = False
 
     @classmethod
-    def load(cls, options: LocalVoter, prompts: PromptTemplates, setting: Setting) -> LiveLocalVoter:
+    def load(cls, name: str, place: ModelPlace, prompts: PromptTemplates, setting: Setting) -> LiveLocalVoter:
         """Load model and tokenizer onto the setting's device."""
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        folder, extra = _place(options)
+        extra = {"gguf_file": place.gguf_file} if place.gguf_file else {}
         with redirect_stderr(StringIO()) if extra else nullcontext():  # a GGUF file's bars know no switch
-            model, _ = load_model(AutoModelForCausalLM, folder, setting, **extra)
-            with explain_load_errors(folder):
-                tokenizer = AutoTokenizer.from_pretrained(folder, **extra)
+            model, _ = load_model(AutoModelForCausalLM, place.folder, setting, **extra)
+            with explain_load_errors(place.folder):
+                tokenizer = AutoTokenizer.from_pretrained(place.folder, **extra)
         tokenizer.padding_side = "left"
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
-        return cls(options, prompts, model, tokenizer)
+        return cls(name, prompts, model, tokenizer)
 
     def vote(self, pairs: Sequence[Pair], seen: Sequence[Vote | None]) -> list[Vote]:
         """Rate each pair by the most probable score; the reason is how probable it was, and the mean."""
         texts = [self._text(*render_turn(self.prompts, pair, before)) for pair, before in zip(pairs, seen, strict=True)]
         order = sorted(range(len(texts)), key=lambda at: len(texts[at]))  # like lengths together: little is padded
         votes: dict[int, Vote] = {}
-        for start in range(0, len(order), self.options.batch_size):
-            some = order[start : start + self.options.batch_size]
+        for start in range(0, len(order), self.batch_size):
+            some = order[start : start + self.batch_size]
             votes |= dict(zip(some, self._votes(self.score_logps([texts[at] for at in some])), strict=True))
         return [votes[at] for at in range(len(texts))]
 
@@ -63,11 +69,11 @@ class LiveLocalVoter:
         """Make votes of log-probabilities (pairs, scores)."""
         import torch
 
-        shares = (logps - self._liking if self.options.calibrate else logps).softmax(1)
+        shares = (logps - self._liking if self.calibrate else logps).softmax(1)
         means = shares @ torch.arange(SCALE + 1, dtype=shares.dtype)
         best, chosen = shares.max(1)
         rows = zip(chosen.tolist(), best.tolist(), means.tolist(), strict=True)
-        return [Vote(self.options.called, score, f"p {p:.2f}, mean {mean:.1f}") for score, p, mean in rows]
+        return [Vote(self.name, score, f"p {p:.2f}, mean {mean:.1f}") for score, p, mean in rows]
 
     @cached_property
     def _liking(self) -> Tensor:
@@ -158,19 +164,3 @@ class LiveLocalVoter:
         for score, tokens in enumerate(self._tokens):
             heads.setdefault(tokens[0], []).append(score)
         return heads
-
-
-def _place(options: LocalVoter) -> tuple[str, dict[str, Any]]:
-    """Return the folder or hub name, and the GGUF file in it if the model is one. Raises RecipeError when missing."""
-    place = Path(options.model)
-    if options.package is not None:
-        found = find_spec(options.package)
-        if found is None or not found.submodule_search_locations:
-            say = f"med-llm-vote: voter {options.called}: there is no package {options.package!r}; pip install it"
-            raise RecipeError(say)
-        place = Path(found.submodule_search_locations[0]) / options.model
-        if not place.exists():
-            raise RecipeError(f"med-llm-vote: voter {options.called}: {place}: there is no such file")
-    if place.suffix == ".gguf":
-        return str(place.parent), {"gguf_file": place.name}
-    return str(place) if options.package else options.model, {}
