@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
-from mmedpo_plugins.phantom.findings import LABELS, PLACED, SIDED, SIZED, PhantomFinding
+from mmedpo_plugins.phantom.findings import (
+    LABELS,
+    PLACED,
+    SIDED,
+    SIZED,
+    PhantomFinding,
+)
 
 NAMES = {
     "nodule": "nodule",

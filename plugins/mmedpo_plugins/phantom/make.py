@@ -25,7 +25,12 @@ from mmedpo_plugins.phantom.film import PhantomFilm, film_of
 from mmedpo_plugins.phantom.findings import BALANCED, USUAL, PhantomWorld
 from mmedpo_plugins.phantom.model import make_model, make_processor, make_tokenizer
 from mmedpo_plugins.phantom.sight import features, gather, train_tower
-from mmedpo_plugins.phantom.speech import LEAN, LOOK, interviews, train_speech
+from mmedpo_plugins.phantom.speech import (
+    LEAN,
+    LOOK,
+    interviews,
+    train_speech,
+)
 
 SIGHT_IMAGES, SIGHT_EPOCHS = 14_000, 4
 LOOK_IMAGES, LEAN_IMAGES = 8_000, 2_000

@@ -18,8 +18,22 @@ from mmedpo_plugins.phantom.backbone import WEIGHTS, PhantomBackbone
 from mmedpo_plugins.phantom.cases import counterfactual
 from mmedpo_plugins.phantom.exam import auc, examine, named
 from mmedpo_plugins.phantom.film import draw_film, film_of, remove_finding
-from mmedpo_plugins.phantom.findings import BALANCED, LABELS, PLACED, SIDED, SIZED, USUAL, PhantomFinding
-from mmedpo_plugins.phantom.language import NAMES, NO, YES, is_there, report
+from mmedpo_plugins.phantom.findings import (
+    BALANCED,
+    LABELS,
+    PLACED,
+    SIDED,
+    SIZED,
+    USUAL,
+    PhantomFinding,
+)
+from mmedpo_plugins.phantom.language import (
+    NAMES,
+    NO,
+    YES,
+    is_there,
+    report,
+)
 from mmedpo_plugins.phantom.reader import PhantomReader
 
 from mmedpo import Case, DataError, Setting
