@@ -47,5 +47,7 @@ from .registry.path_options import ExistingFolder as ExistingFolder
 from .registry.path_options import ExistingPath as ExistingPath
 from .registry.path_options import FolderOrHub as FolderOrHub
 from .registry.statistics import sum_statistics as sum_statistics
+from .store.run_files.reader import RunFiles as RunFiles
+from .store.run_files.reader import read_run as read_run
 
 __version__: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -25,11 +25,23 @@ class StageAdvanced:
 
 
 @dataclass(frozen=True)
+class StageCount:
+    """How many of one thing came out of a stage, or were left behind."""
+
+    what: str  # the key of what was counted
+    count: int
+    part: str = ""  # the part that made, rated or left it
+    other: str = ""  # the part that `part` is compared with
+    kind: str = ""  # of the pairs: text or image
+    reason: str = ""  # why it was left, in the part's own words
+
+
+@dataclass(frozen=True)
 class StageFinished:
-    """A stage is complete; `counts` says what came out and what was dropped why."""
+    """A stage is complete; `counts` says what came out, and what was left behind and why."""
 
     stage: str
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: tuple[StageCount, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -59,16 +59,14 @@ def score(
 ) -> None:
     """Show how far a run's voters agree, and how far with clinicians."""
     from mmedpo.cli.display.agreement import show_scoring
-    from mmedpo.recipe.of_run import load_run
-    from mmedpo.store.run_folder import read_json
+    from mmedpo.store.run_files.reader import read_run
 
-    load_run(run)
+    found = dict(read_run(run).run.scoring)
     if sheet is not None:
         from mmedpo.evaluate.clinicians import write_sheet
 
         print(f"{sheet}: {write_sheet(run, sheet):,} pairs to rate from 0 to 10")
         return
-    found = dict(read_json(run / "run.json").get("scoring", {}))
     if against is not None:
         from mmedpo.evaluate.clinicians import compare_with_clinicians
 

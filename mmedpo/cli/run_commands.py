@@ -54,7 +54,7 @@ def run(
     with show_events() as see:
         result = stages.run_recipe(loaded, see, until=until, limit=limit)
     if json:
-        print_json({**vars(result), "folder": str(result.folder)})
+        print_json(result.to_json())
     else:
         show_result(result)
 
@@ -68,6 +68,7 @@ def _run_variants(planned: Sequence[PlannedRun], until: str, limit: int | None, 
     from mmedpo.pipeline.stages import run_folder
     from mmedpo.pipeline.variants import run_variants, table
     from mmedpo.report.page import REPORT, write_report
+    from mmedpo.store.run_files.format import dump_model
 
     _require_ready(planned, until, dry_run)
     if dry_run:
@@ -87,8 +88,8 @@ def _run_variants(planned: Sequence[PlannedRun], until: str, limit: int | None, 
     named = [",".join(str(result.folder) for result in found) for found in results.values()]
     page = str(write_report(named, planned[0].loaded.recipe.output.parent / REPORT))
     if json:
-        runs = {name: [{**vars(one), "folder": str(one.folder)} for one in found] for name, found in results.items()}
-        print_json({"runs": runs, **compared, "report": page})
+        runs = {name: [one.to_json() for one in found] for name, found in results.items()}
+        print_json({"runs": runs, **(dump_model(compared) if compared else {}), "report": page})
     else:
         show_variants(results, compared, page)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Literal
 
 from mmedpo.core.records import Region
+from mmedpo.events import StageCount
 
 Regions = tuple[Region, ...]
 SAME = 0.3  # the overlap (IoU) from which on two boxes are about the same place
@@ -43,18 +44,20 @@ def merge_regions(found: Sequence[Regions], which: Literal["union", "agreed"]) -
     return tuple(kept)
 
 
-def count_agreement(names: Sequence[str], found: Sequence[Sequence[Regions]]) -> Counter[str]:
-    """Count, for each two localizers, the images where both, one or none has regions, and where they meet.
+def count_agreement(names: Sequence[str], found: Sequence[Sequence[Regions]]) -> Iterator[StageCount]:
+    """Yield, for each two localizers, the number of images where both, one or none has regions, and where they meet.
 
     `found[i][j]` are the regions of localizer i on image j.
     """
-    counts: Counter[str] = Counter()
     for one, other in combinations(range(len(names)), 2):
-        pair = f"{names[one]} and {names[other]}"
-        for some, others in zip(found[one], found[other], strict=True):
-            meet = any(same(region, there) for region in some for there in others)
-            if some and others:
-                counts[f"images where {pair} {'agree' if meet else 'disagree'}"] += 1
-            elif some or others:
-                counts[f"images where only one of {pair} finds a region"] += 1
-    return counts
+        counts = Counter(_compared(*both) for both in zip(found[one], found[other], strict=True))
+        del counts[""]
+        yield from (StageCount(what, count, names[one], names[other]) for what, count in counts.items())
+
+
+def _compared(some: Regions, others: Regions) -> str:
+    """Return what two localizers' regions on one image count as; "" where neither has any."""
+    if not (some and others):
+        return "images_found_by_one" if some or others else ""
+    meet = any(same(region, there) for region in some for there in others)
+    return "images_agreed" if meet else "images_disagreed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from mmedpo.curate.region_agreement import count_agreement, merge_regions
 from mmedpo.data.question_counts import count_questions
 from mmedpo.data.sameness import drop_uninformative, fold_text
 from mmedpo.errors import DataError
-from mmedpo.events import StageStarted
+from mmedpo.events import StageCount, StageStarted
 from mmedpo.models.answer_cache import CachedBackbone
 from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.registry.conformance.dispreference import check_made
@@ -34,9 +34,12 @@ from mmedpo.registry.contracts.scorer import Scorer
 from mmedpo.runtime.context import RunContext, StageParts, open_parts, work_by_slice
 from mmedpo.store.journal import Journal
 from mmedpo.store.result_keys import set_aside
+from mmedpo.store.run_files.counts import describe_counts, merge_counts
+from mmedpo.store.run_files.format import PAIRS
 from mmedpo.store.run_folder import json_line, write_text, write_whole
 
 Item = Case | Pair | Drop | Remark  # what a reader yields
+Sides = tuple[str, ...]
 
 
 def read_records(run: RunContext, part: Reader, stage: str = "read") -> list[Case | Pair]:
@@ -51,16 +54,23 @@ def read_records(run: RunContext, part: Reader, stage: str = "read") -> list[Cas
     run.journal.settle()
     if any(_case_of(item).restricted for item in records):
         run.keep_private()
-    counts = Counter({"cases" if isinstance(records[0], Case) else "pairs": len(records)})
-    counts.update(count_questions(only_cases(records)))
-    if run.recipe.evaluate and part is run.recipe.data and part == run.recipe.evaluate.data:
-        counts["of these: the case is also evaluated on, as evaluate.data is data"] = len(records)
-    counts.update(f"of these: {item.text}" for item in items if isinstance(item, Remark))
-    if blank := sum(run.journal.even(_case_of(item).image.sha256) for item in records):
-        counts["of these: the image is one single grey"] = blank
-    counts.update(f"left out: {item.reason}" for item in items if isinstance(item, Drop))
-    run.finish(stage, counts)
+    run.finish(stage, [*_counts_of_records(run, part, records), *merge_counts(_counts_of_remarks(items))])
     return records
+
+
+def _counts_of_records(run: RunContext, part: Reader, records: Sequence[Case | Pair]) -> Iterator[StageCount]:
+    yield StageCount("cases" if isinstance(records[0], Case) else "pairs", len(records))
+    yield from count_questions(only_cases(records))
+    if run.recipe.evaluate and part is run.recipe.data and part == run.recipe.evaluate.data:
+        yield StageCount("evaluated_cases", len(records))
+    if blank := sum(run.journal.even(_case_of(item).image.sha256) for item in records):
+        yield StageCount("blank_images", blank)
+
+
+def _counts_of_remarks(items: Sequence[Item]) -> Iterator[StageCount]:
+    """Yield what the reader says of single items, those that it left out last."""
+    yield from (StageCount("remarks", 1, reason=item.text) for item in items if isinstance(item, Remark))
+    yield from (StageCount("left_out", 1, reason=item.reason) for item in items if isinstance(item, Drop))
 
 
 def _first(items: Iterable[Item], limit: int | None) -> Iterator[Item]:
@@ -122,14 +132,13 @@ def localize_cases(run: RunContext, parts: Sequence[Localizer], cases: list[Case
     if not parts:
         return cases
     found = [_found_by(run, part, cases) for part in parts]
-    ids, several = [case.id for case in cases], len(parts) > 1
-    merged = {name: merge_regions([one[name] for one in found], run.recipe.localized) for name in ids}
+    merged = {case.id: merge_regions([one[case.id] for one in found], run.recipe.localized) for case in cases}
     localized = [replace(case, regions=merged[case.id]) for case in cases]
     once = list({case.image.sha256: case for case in localized}.values())
-    counts = Counter({"images": len(once), "regions": sum(len(case.regions) for case in once)})
-    counts["images without a region"] = sum(not case.regions for case in once)
-    if several:
-        counts.update(count_agreement([part.use for part in parts], [[one[case.id] for case in once] for one in found]))
+    counts = [StageCount("images", len(once)), StageCount("regions", sum(len(case.regions) for case in once))]
+    counts.append(StageCount("images_without_region", sum(not case.regions for case in once)))
+    if len(parts) > 1:
+        counts += count_agreement([part.use for part in parts], [[one[case.id] for case in once] for one in found])
     run.finish("localize", counts)
     return localized
 
@@ -172,36 +181,41 @@ def _asked_as(part: Localizer, case: Case) -> str:
 def disprefer_cases(run: RunContext, parts: Sequence[Dispreference], cases: list[Case]) -> list[Pair]:
     """Make pairs of the cases, dispreference by dispreference; each sees what the earlier ones made."""
     made: dict[str, list[Pair]] = {case.id: [] for case in cases}
-    counts: Counter[str] = Counter()
-    again: Counter[str] = Counter()
+    counts: list[StageCount] = []
     with open_parts(run) as opened:
         for part in parts:
             before = {sides(pair) for pairs in made.values() for pair in pairs}
             for item in disprefer_with(run, part, cases, made, opened, f"disprefer: {part.use}"):
-                if isinstance(item, Drop):
-                    counts[f"cases without {part.makes} pair by {part.use}: {item.reason}"] += 1
-                else:
+                counts += _counts_of_made(part, item, before)
+                if isinstance(item, Pair):
                     made[item.case.id].append(item)
-                    counts[f"{item.kind} pairs by {part.use}"] += 1
-                    if reason := item.notes.get("fallback"):
-                        counts[f"of these, fallen back: {reason}"] += 1
-                    if item.notes.get(CUT):
-                        counts["of these, rejected answers cut at their greatest length"] += 1
-                    if UNREAD in item.rejected.answer and UNREAD not in item.case.answer:
-                        counts["of these, rejected answers with what is no character"] += 1
-                    if sides(item) in before:  # it counts twice in the loss
-                        again[f"{item.kind} pairs that an earlier dispreference made as well"] += 1
     pairs = [pair for case in cases for pair in made[case.id]]
-    run.finish("disprefer", counts + again)
+    counts = merge_counts(counts)
+    run.finish("disprefer", counts)
     if not pairs:
-        told = "; ".join(f"{count:,} {what}" for what, count in counts.items())
-        raise DataError(f"no pair could be made of {len(cases)} cases: {told}{_cure(parts, cases)}")
+        raise DataError(f"no pair could be made of {len(cases)} cases: {describe_counts(counts)}{_cure(parts, cases)}")
     makers = {pair.made_by for pair in pairs}
     for part in parts:
         if part.use not in makers:
             vain = f"{part.use} made no pair of {len(cases):,} cases{_cure([part], cases)}"
             print_note(f"note: {vain}")
     return pairs
+
+
+def _counts_of_made(part: Dispreference, item: Pair | Drop, before: Collection[Sides]) -> Iterator[StageCount]:
+    """Yield what a dispreference's pair or drop counts as; `before` are the pairs of those before it."""
+    if isinstance(item, Drop):
+        yield StageCount("cases_without_pair", 1, part.use, kind=part.makes, reason=item.reason)
+        return
+    yield StageCount("pairs", 1, part.use, kind=item.kind)
+    if reason := item.notes.get("fallback"):
+        yield StageCount("fallback_pairs", 1, part.use, kind=item.kind, reason=str(reason))
+    if item.notes.get(CUT):
+        yield StageCount("cut_answers", 1, part.use)
+    if UNREAD in item.rejected.answer and UNREAD not in item.case.answer:
+        yield StageCount("unreadable_answers", 1, part.use)
+    if sides(item) in before:  # it counts twice in the loss
+        yield StageCount("repeated_pairs", 1, part.use, kind=item.kind)
 
 
 def _cure(parts: Sequence[Dispreference], cases: Sequence[Case]) -> str:
@@ -211,7 +225,7 @@ def _cure(parts: Sequence[Dispreference], cases: Sequence[Case]) -> str:
     return "; no image has a region: name a localizer in 'localize:', or give the data boxes (docs/localizing.md)"
 
 
-def sides(pair: Pair) -> tuple[str, ...]:
+def sides(pair: Pair) -> Sides:
     """Return what two pairs have in common that teach the same: answers count as they are folded."""
     both = [(side.image.sha256, fold_text(side.answer)) for side in (pair.chosen, pair.rejected)]
     return pair.case.id, pair.kind, *both[0], *both[1]
@@ -282,11 +296,11 @@ def score_pairs(run: RunContext, parts: Sequence[Scorer], pairs: list[Pair]) -> 
         scores |= _scored_by(run, part, mine) if mine else {}
     abstained = Score(None, {"why": "no scorer rates this kind of pair"})
     rated = [(pair, scores.get(pair.id, abstained)) for pair in pairs]
-    counts: Counter[str] = Counter()
-    for pair, given in rated:
-        who = given.scorer or "nobody"
-        counts[f"{pair.kind} pairs rated by {who}" if given.relevance is not None else f"unrated by {who}"] += 1
-    run.finish("score", counts)
+    counts = (
+        StageCount("unrated_pairs" if given.relevance is None else "rated_pairs", 1, given.scorer, kind=pair.kind)
+        for pair, given in rated
+    )
+    run.finish("score", merge_counts(counts))
     return rated
 
 
@@ -337,7 +351,8 @@ def weigh_pairs(run: RunContext, rated: list[tuple[Pair, Score]]) -> list[Weight
     keep = run.recipe.unrated == "keep"
     every = [WeightedPair(p, s, _unrated(p) if s.relevance is None else next(rest)) for p, s in rated]
     weighted = [item for item in every if keep or item.score.relevance is not None]
-    run.finish("weigh", Counter({"weighted pairs": len(weighted), "dropped unrated": len(every) - len(weighted)}))
+    dropped = StageCount("dropped_pairs", len(every) - len(weighted))
+    run.finish("weigh", [StageCount("weighted_pairs", len(weighted)), dropped])
     if not weighted:
         raise DataError(f"none of {len(rated)} pairs has a relevance; see 'unrated:' and the scorers' evidence")
     write_pairs(run, weighted)
@@ -352,7 +367,7 @@ def _unrated(pair: Pair) -> float:
 def write_pairs(run: RunContext, weighted: Sequence[WeightedPair]) -> None:
     """Write pairs.jsonl, with every image that a part made under images/."""
     lines = [json_line(portable(run, to_json(item))) for item in weighted]
-    path, text = run.folder / "pairs.jsonl", "\n".join(lines) + "\n"
+    path, text = run.folder / PAIRS, "\n".join(lines) + "\n"
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         run.did = True
         set_aside(run.folder, "adapter")  # trained from other pairs

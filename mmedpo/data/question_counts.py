@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from mmedpo.core.records import Case
 from mmedpo.data.sameness import fold_text
 from mmedpo.data.tables import closed_answer
+from mmedpo.events import StageCount
 
-KINDS = {"closed": "closed questions", "open": "open questions", "report": "reports"}
+KINDS = {"closed": "closed_questions", "open": "open_questions", "report": "reports"}
 PARAGRAPH = 30  # words: a longer answer to an open question may be a report whose kind nobody gave
 
 QuestionKey = tuple[str, str]  # pixels and question
@@ -20,17 +21,14 @@ def question_key(case: Case) -> QuestionKey:
     return case.image.sha256, fold_text(case.question)
 
 
-def count_questions(cases: Sequence[Case]) -> Counter[str]:
+def count_questions(cases: Sequence[Case]) -> list[StageCount]:
     """Count the kinds of questions, and what is odd about them."""
     kinds: Counter[str] = Counter(case.kind for case in cases)
-    counts = Counter({name: kinds[kind] for kind, name in KINDS.items() if kinds[kind]})
-    odd = {
-        f"the answer to an open question has over {PARAGRAPH} words; reports need `kind: report`": _paragraphs(cases),
-        "another case has the same image and question, and yes for no": _contradictions(cases),
-        "another case before it has the same image, question and answer": _repeats(cases),
-    }
-    counts.update({f"of these: {what}": count for what, count in odd.items() if count})
-    return counts
+    counts = [StageCount(what, kinds[kind]) for kind, what in KINDS.items()]
+    counts.append(StageCount("long_open_answers", _paragraphs(cases)))
+    counts.append(StageCount("contradictions", _contradictions(cases)))
+    counts.append(StageCount("repeated_cases", _repeats(cases)))
+    return [count for count in counts if count.count]
 
 
 def _paragraphs(cases: Sequence[Case]) -> int:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mmedpo.core.usage import Usage
 from mmedpo.data.text_files import split_lines
 from mmedpo.errors import RecipeError
+from mmedpo.store.run_files.format import format_row
+from mmedpo.store.run_files.record import EndpointCall, ModelSpending
 from mmedpo.store.run_folder import append_line
-
-FILE = "calls.jsonl"
 
 
 class TokenPrice(BaseModel):
@@ -65,11 +64,8 @@ class SpendingLedger:
     def __post_init__(self) -> None:
         lines = split_lines(self.path.read_text(encoding="utf-8")) if self.path and self.path.exists() else []
         for line in lines:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue  # cut short by a kill
-            self._count(entry)
+            with suppress(ValidationError):  # cut short by a kill
+                self._count(EndpointCall.model_validate_json(line))
 
     @property
     def total(self) -> Usage:
@@ -111,13 +107,13 @@ class SpendingLedger:
         """Let a call's hold go, and note what it took; None: nothing came. `odd` is what was odd about the answer."""
         self.held += need.times(-1)
         if tokens is not None or lost:
-            strange = {"odd": dict.fromkeys(odd, 1)} if odd else {}
-            self._note({"model": model, **({"lost": 1} if tokens is None else {"tokens": list(tokens)}), **strange})
+            odds = dict.fromkeys(odd, 1)
+            self._note(EndpointCall(model=model, tokens=tokens, lost=int(tokens is None), odd=odds))
 
     def set_aside(self, batch: str, model: str, need: Usage, share: float) -> None:
         """Set a batch's most aside until it is collected, by this process or a later one."""
-        most = {"calls": need.calls, "tokens": list(need.tokens), "share": share}
-        self._note({"model": model, "batch": batch, "submitted": most})
+        most = {"calls": need.calls, "tokens": need.tokens, "share": share}
+        self._note(EndpointCall(model=model, batch=batch, submitted=True, **most))
 
     def settle_batch(
         self, batch: str, calls: int, tokens: tuple[int, int], lost: int, odd: Mapping[str, int] | None = None
@@ -125,29 +121,25 @@ class SpendingLedger:
         """Note what a batch took, which may be nothing; one that another run submitted is that run's to pay."""
         if batch in self.batches:
             model, _, share = self.batches[batch]
-            taken = {"calls": calls, "tokens": list(tokens), "lost": lost, "share": share, "odd": dict(odd or {})}
-            self._note({"model": model, "batch": batch, **taken})
+            taken = {"calls": calls, "tokens": tokens, "lost": lost, "share": share, "odd": dict(odd or {})}
+            self._note(EndpointCall(model=model, batch=batch, **taken))
 
-    def _note(self, entry: Mapping[str, Any]) -> None:
-        self._count(entry)
+    def _note(self, call: EndpointCall) -> None:
+        self._count(call)
         if self.path is not None:
-            append_line(self.path, json.dumps(entry))
+            append_line(self.path, format_row(call))
 
-    def _count(self, entry: Mapping[str, Any]) -> None:
-        model, most = entry["model"], entry.get("submitted")
-        if most:
-            self.batches[entry["batch"]] = model, self._need(model, most), most["share"]
+    def _count(self, call: EndpointCall) -> None:
+        model = call.model
+        need = self.priced(model, call.tokens, call.share, call.calls) if call.tokens else Usage()
+        if call.submitted:
+            self.batches[call.batch] = model, need, call.share
             return
-        self.batches.pop(entry.get("batch", ""), None)
-        if entry.get("lost"):
-            self.lost[model] += int(entry["lost"])
-        self.odd.setdefault(model, Counter()).update(entry.get("odd", {}))
-        if "tokens" in entry:
-            self.by_model[model] = self.by_model.get(model, Usage()) + self._need(model, entry)
-
-    def _need(self, model: str, entry: Mapping[str, Any]) -> Usage:
-        tokens = (entry["tokens"][0], entry["tokens"][1])
-        return self.priced(model, tokens, entry.get("share", 1.0), entry.get("calls", 1))
+        self.batches.pop(call.batch, None)
+        self.lost[model] += call.lost
+        self.odd.setdefault(model, Counter()).update(call.odd)
+        if call.tokens:
+            self.by_model[model] = self.by_model.get(model, Usage()) + need
 
     def _beyond(self, need: Usage) -> str:
         """Name the limit that a need is beyond; "" when it is within all."""
@@ -158,28 +150,29 @@ class SpendingLedger:
                 return name
         return ""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what run.json says."""
-        in_batches: Counter[str] = Counter()
+    def summary(self) -> dict[str, ModelSpending]:
+        """Return what was spent, by model."""
+        return {name: self._of_model(name) for name in sorted({*self.by_model, *self.lost, *self._in_batches})}
+
+    @property
+    def _in_batches(self) -> Counter[str]:
+        counts: Counter[str] = Counter()
         for model, need, _ in self.batches.values():
-            in_batches[model] += need.calls
-        return {
-            name: as_json(self.by_model.get(name, Usage()), self.lost[name])
-            | ({"calls in batches": in_batches[name]} if in_batches[name] else {})
-            | self.odd.get(name, {})
-            for name in sorted({*self.by_model, *self.lost, *in_batches})
-        }
+            counts[model] += need.calls
+        return counts
+
+    def _of_model(self, model: str) -> ModelSpending:
+        waiting, odd = self._in_batches[model], self.odd.get(model, Counter())
+        return to_spending(
+            self.by_model.get(model, Usage()), lost_replies=self.lost[model], calls_in_batches=waiting, **odd
+        )
 
 
-def as_json(need: Usage, lost: int = 0) -> dict[str, Any]:
+def to_spending(need: Usage, **more: int) -> ModelSpending:
     """Return a need as run.json has it."""
-    return {
-        "calls": need.calls,
-        "tokens in": need.tokens[0],
-        "tokens out": need.tokens[1],
-        "money": round(need.money, 6),
-        "possibly paid in vain": lost,
-    }
+    tokens_in, tokens_out = need.tokens
+    money = round(need.money, 6)
+    return ModelSpending(calls=need.calls, tokens_in=tokens_in, tokens_out=tokens_out, money=money, **more)
 
 
 def format_usage(need: Usage) -> str:

@@ -18,7 +18,7 @@ from mmedpo.data.csv_files import csv_rows
 from mmedpo.data.tables import TableRow, collect_rows
 from mmedpo.errors import DataError
 from mmedpo.evaluate.bootstrap import DRAWS
-from mmedpo.store.pairs_file import read_pairs
+from mmedpo.store.run_files.reader import read_pairs
 from mmedpo.store.run_folder import write_text
 
 SCALE = 10  # ratings are from 0 to this
@@ -78,11 +78,11 @@ def compare_with_clinicians(folder: Path, table: Path) -> dict[str, Any]:
     ratings = collect_rows(map(partial(_rating, ours), csv_rows(table, require=_require_columns)))
     given = [rating for rating in ratings if rating.value is not None]
     rated = list(_rated(ours, given, table))
-    measures: dict[str, Callable[[Sequence[RatedPair]], float | None]] = {"spearman": spearman, "weighted kappa": kappa}
+    measures: dict[str, Callable[[Sequence[RatedPair]], float | None]] = {"spearman": spearman, "weighted_kappa": kappa}
     result: dict[str, Any] = {"pairs": len(rated), "groups": len({one.group for one in rated})}
     result |= {
-        "rows not rated": len(ratings) - len(given),
-        "ratings without a hash": sum(not one.hash for one in given),
+        "rows_not_rated": len(ratings) - len(given),
+        "ratings_without_hash": sum(not one.hash for one in given),
     }
     return result | {name: _with_interval(measure, rated) for name, measure in measures.items()}
 

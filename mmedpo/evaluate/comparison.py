@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo.core.records import digest, seed_for
-from mmedpo.data.json_files import jsonl_rows
 from mmedpo.errors import DataError
 from mmedpo.evaluate.bootstrap import adjust_holm, gaps, resampled
 from mmedpo.evaluate.direction import is_count
@@ -16,7 +15,8 @@ from mmedpo.evaluate.evaluation import EvaluationMetric, metrics_of
 from mmedpo.recipe.of_run import load_run
 from mmedpo.registry.contracts.metric import Statistics
 from mmedpo.store.result_keys import other
-from mmedpo.store.run_folder import read_json
+from mmedpo.store.run_files.measures import AnsweredCase, TrainingOverlap
+from mmedpo.store.run_files.reader import read_run
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,18 @@ class MethodRuns:
 
     name: str
     runs: tuple[Path, ...]
-    rows: tuple[tuple[Mapping[str, Any], ...], ...]  # of each run, the lines of its answers.jsonl
+    rows: tuple[tuple[AnsweredCase, ...], ...]  # of each run
     side: int  # 0: its answers before training, 1: after
 
     @property
     def bases(self) -> list[str]:
         """Return what each run's model was before any adapter; trainings of one base are alike."""
-        backbones = [read_json(run / "run.json")["recipe"]["backbone"] for run in self.runs]
+        backbones = [read_run(run).run.recipe["backbone"] for run in self.runs]
         return [digest({**backbone, "adapter": None}) for backbone in backbones]
 
     def statistics(self, use: str) -> list[list[Statistics]]:
         """Return each run's statistics of a metric, by case."""
-        return [[row["statistics"][use][self.side] for row in rows] for rows in self.rows]
+        return [[row.statistics[use][self.side] for row in rows] for rows in self.rows]
 
 
 def compare_runs(named: Sequence[str], *, start: bool = False, only: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -79,15 +79,12 @@ def _method(text: str) -> MethodRuns:
     return MethodRuns(", ".join(folder.name for folder in folders), folders, rows, 1)
 
 
-def _answers(folder: Path) -> tuple[Mapping[str, Any], ...]:
-    path = folder / "answers.jsonl"
-    if not path.exists():
+def _answers(folder: Path) -> tuple[AnsweredCase, ...]:
+    rows = tuple(read_run(folder).answers())
+    if not rows:
         earlier = other(folder, "measures")
-        raise DataError(
-            f"{folder}: has no answers.jsonl; finish it with `mmedpo run` and an 'evaluate:' section{earlier}"
-        )
-    rows = tuple(row.values for row in jsonl_rows(path))
-    if rows and any(len(both) < 2 for both in rows[0]["statistics"].values()):
+        raise DataError(f"{folder}: has no answers; finish it with `mmedpo run` and an 'evaluate:' section{earlier}")
+    if any(len(both) < 2 for both in rows[0].statistics.values()):
         raise DataError(f"{folder}: trained nothing, so there is no after to compare")
     return rows
 
@@ -110,7 +107,7 @@ def _rows(
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield the rows of one metric for each method, which is paired with the first one."""
     first = methods[0]
-    groups = [row["group"] for row in first.rows[0]]
+    groups = [row.group for row in first.rows[0]]
 
     def drawn(method: MethodRuns) -> list[dict[str, float]]:
         seed = seed_for(0, "compare", metric.use)
@@ -168,18 +165,18 @@ def _same_metrics(methods: Sequence[MethodRuns], metrics: Sequence[EvaluationMet
     """Require of each run the statistics of the first one's metrics."""
     for method in methods:
         for folder, rows in zip(method.runs, method.rows, strict=True):
-            missing = [metric.use for metric in metrics if rows and metric.use not in rows[0]["statistics"]]
+            missing = [metric.use for metric in metrics if metric.use not in rows[0].statistics]
             if missing:
                 first = methods[0].runs[0]
                 told = f"is not measured by {', '.join(missing)}, as {first} is"
                 raise DataError(f"{folder}: {told}; evaluate both by the same metrics")
 
 
-def _shown(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return row["id"], row["image"], row["truth"]
+def _shown(row: AnsweredCase) -> tuple[str, ...]:
+    return row.id, row.image.sha256, row.truth
 
 
-def count_trained_images(folder: Path) -> Mapping[str, int]:
-    """Return how many evaluation images a run has, and how many of them it was trained on."""
-    overlap: Mapping[str, int] = read_json(folder / "measures.json")["overlap"]
-    return overlap
+def count_trained_images(folder: Path) -> TrainingOverlap | None:
+    """Return how many evaluation images a run has, and how many of them it was trained on; None before it measured."""
+    measures = read_run(folder).measures
+    return measures.overlap if measures else None

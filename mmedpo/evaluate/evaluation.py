@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +15,26 @@ from mmedpo.errors import DataError
 from mmedpo.evaluate.bootstrap import paired_intervals
 from mmedpo.evaluate.direction import case_gain, measure_directions
 from mmedpo.evaluate.image_sensitivity import ImageSensitivityMetric, count, probes_of
-from mmedpo.evaluate.lesion_attention import LesionAttentionMetric, look, statistics_of, to_lines
+from mmedpo.evaluate.lesion_attention import LesionAttentionMetric, attended_cases, look, statistics_of
+from mmedpo.events import StageCount
 from mmedpo.recipe.model import EvaluateOptions, LoadedRecipe
 from mmedpo.registry.conformance.backbone import check_answers
 from mmedpo.registry.conformance.metric import CheckedMetric
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.metric import Statistics
 from mmedpo.runtime.context import RunContext, open_parts, work_by_slice
-from mmedpo.store.run_folder import json_line, write_text
+from mmedpo.store.run_files.format import write_rows
+from mmedpo.store.run_files.measures import (
+    AnsweredCase,
+    AttendedCase,
+    ImageFile,
+    MeasureChange,
+    MeasureRecord,
+    MetricResult,
+    TrainingOverlap,
+    list_boxes,
+)
 
-ATTENTION = "attention.jsonl"
 EvaluationMetric = CheckedMetric | ImageSensitivityMetric | LesionAttentionMetric
 StatisticsBeforeAfter = Sequence[Sequence[Statistics]]  # before, and after where there is an after; by case
 
@@ -55,7 +64,7 @@ class EvaluationAnswers:
 
 def evaluate_models(
     run: RunContext, options: EvaluateOptions, trained: Path | None, pairs: Sequence[WeightedPair]
-) -> dict[str, Any]:
+) -> MeasureRecord:
     """Measure the starting model, and the trained adapter if there is one; write answers and measures."""
     held_out = only_cases(read_records(run, options.data, "evaluate: read"))
     if not held_out:
@@ -74,31 +83,21 @@ def evaluate_models(
     if options.attention:
         statistics.append(_attended(run, options, answered, trained))
     else:
-        (run.folder / ATTENTION).unlink(missing_ok=True)  # of an earlier recipe
+        (run.folder / AttendedCase.file).unlink(missing_ok=True)  # of an earlier recipe
     _write_answers(run, answered, list(zip(metrics, statistics, strict=True)))
-    result = {
-        "cases": len(held_out),
-        "groups": len({case.group for case in held_out}),
-        "overlap": overlap(held_out, pairs),
-    }
+    odd = [StageCount(f"cut_{side}", count) for side, count in answered.cut.items()]
+    odd += [StageCount(f"unreadable_{side}", count) for side, count in answered.unread.items()]
+    run.finish("evaluate", [StageCount("answered_cases", len(held_out)), *(count for count in odd if count.count)])
     measured = zip(metrics, statistics, strict=True)
-    result["measures"] = [_measure(run, metric, answered, rows) for metric, rows in measured]
-    result["cut"] = answered.cut
-    result["cautions"] = list(_cut_short(answered, options.max_new_tokens))
-    told = {f"of these, cut at max_new_tokens {side}": count for side, count in answered.cut.items() if count}
-    told |= {f"of these, with what is no character {side}": count for side, count in answered.unread.items() if count}
-    run.finish("evaluate", Counter({"cases answered": len(held_out), **told}))
-    return result
-
-
-def _cut_short(answered: EvaluationAnswers, most: int) -> Iterator[str]:
-    """Say how many answers are measured that the models were not done with."""
-    if any(answered.cut.values()):
-        counts = ", ".join(f"{count:,} {side}" for side, count in answered.cut.items())
-        yield (
-            f"of {len(answered.cases):,} answers each were cut at evaluate.max_new_tokens={most}: {counts}; they are"
-            " measured as far as they go: raise it, or see whether the model still ends its answers"
-        )
+    return MeasureRecord(
+        cases=len(held_out),
+        groups=len({case.group for case in held_out}),
+        overlap=overlap(held_out, pairs),
+        training_images=len(trained_images(pairs)),
+        max_new_tokens=options.max_new_tokens,
+        cut=answered.cut,
+        measures=tuple(_measure(run, metric, answered, rows) for metric, rows in measured),
+    )
 
 
 def check_overlap(run: RunContext, options: EvaluateOptions, records: Sequence[Case | Pair]) -> None:
@@ -165,8 +164,7 @@ def _attended(
 ) -> list[list[Statistics]]:
     """See where the models look while they give their answers, and write the maps."""
     looked = look(run, options.attention, answered.cases, _sides(run, answered, trained))
-    lines = [json_line(line) for line in to_lines(looked, answered.cases)]
-    write_text(run.folder / ATTENTION, "\n".join(lines) + "\n")
+    write_rows(run.folder, AttendedCase, attended_cases(looked, answered.cases))
     return statistics_of(looked, answered.cases)
 
 
@@ -188,28 +186,39 @@ def _statistics(metric: CheckedMetric, answered: EvaluationAnswers) -> list[list
 
 def _measure(
     run: RunContext, metric: EvaluationMetric, answered: EvaluationAnswers, statistics: StatisticsBeforeAfter
-) -> dict[str, Any]:
+) -> MetricResult:
     """Return a metric's measures before and after, the interval of each difference, and what must be said beside."""
-    result: dict[str, Any] = {"use": metric.use, "before": metric.combine(statistics[0])}
-    result["better"] = measure_directions(metric, result["before"])
-    if len(statistics) == 2:
-        result["after"] = metric.combine(statistics[1])
-        groups = [case.group for case in answered.cases]
-        seed = seed_for(run.recipe.seed, "bootstrap", metric.use)
-        result["difference"] = paired_intervals(metric, statistics[0], statistics[1], groups, seed)
-    if isinstance(metric, CheckedMetric):
-        result["cautions"] = metric.cautions(result["before"], result.get("after"))
-        if nothing := metric.why_nothing(answered.cases, [row for rows in statistics for row in rows]):
-            result["nothing"] = nothing
-    return result
+    before, *others = [metric.combine(rows) for rows in statistics]
+    after = others[0] if others else None
+    checked = metric if isinstance(metric, CheckedMetric) else None
+    every = [row for rows in statistics for row in rows]
+    return MetricResult(
+        use=metric.use,
+        better=measure_directions(metric, before),
+        before=before,
+        after=after,
+        difference=_differences(run, metric, answered, statistics) if others else {},
+        cautions=tuple(checked.cautions(before, after)) if checked else (),
+        nothing=checked.why_nothing(answered.cases, every) if checked else "",
+    )
 
 
-def overlap(cases: Sequence[Case], pairs: Sequence[WeightedPair]) -> dict[str, int]:
+def _differences(
+    run: RunContext, metric: EvaluationMetric, answered: EvaluationAnswers, statistics: StatisticsBeforeAfter
+) -> dict[str, MeasureChange]:
+    groups = [case.group for case in answered.cases]
+    seed = seed_for(run.recipe.seed, "bootstrap", metric.use)
+    found = paired_intervals(metric, statistics[0], statistics[1], groups, seed)
+    return {name: MeasureChange(**gap) for name, gap in found.items()}
+
+
+def overlap(cases: Sequence[Case], pairs: Sequence[WeightedPair]) -> TrainingOverlap:
     """Count the evaluation images whose pixels were trained on, and the cases whose question about them was, too."""
     images = {case.image.sha256 for case in cases}
     learned = {question_key(item.pair.case) for item in pairs}
     again = sum(question_key(case) in learned for case in cases)
-    return {"images": len(images), "trained_on": len(images & trained_images(pairs)), "questions_trained_on": again}
+    shared = len(images & trained_images(pairs))
+    return TrainingOverlap(images=len(images), trained_on=shared, questions_trained_on=again)
 
 
 def trained_images(pairs: Sequence[WeightedPair]) -> set[str]:
@@ -228,26 +237,25 @@ def _write_answers(
     """Write a line a case: question, truth, answers, what each metric counted of them, and what got better by it."""
     after: Sequence[str | None] = answered.after or [None] * len(answered.cases)
     sides = zip(answered.cases, answered.before, after, strict=True)
-    lines = [
-        {
-            "id": case.id,
-            "group": case.group,
-            "kind": case.kind,
-            "question": case.question,
-            "truth": case.answer,
-            "before": old,
-            "after": new,
-            "cut": [was_cut(text) for text in (old, new) if text is not None],
-            "image": case.image.sha256,
-            "path": portable(run, to_json(case.image))["path"],
-            "regions": [{"label": region.label, "box": list(region.box)} for region in case.regions],
-            "restricted": case.restricted,
-            "statistics": {metric.use: [dict(rows[index]) for rows in both] for metric, both in measured},
-            "gain": dict(_gains(measured, index)),
-        }
+    rows = (
+        AnsweredCase(
+            id=case.id,
+            group=case.group,
+            kind=case.kind,
+            question=case.question,
+            truth=case.answer,
+            before=old,
+            after=new,
+            cut=tuple(was_cut(text) for text in (old, new) if text is not None),
+            image=ImageFile(**portable(run, to_json(case.image))),
+            regions=list_boxes(case.regions),
+            restricted=case.restricted,
+            statistics={metric.use: tuple(dict(some[index]) for some in both) for metric, both in measured},
+            gain=dict(_gains(measured, index)),
+        )
         for index, (case, old, new) in enumerate(sides)
-    ]
-    write_text(run.folder / "answers.jsonl", "\n".join(map(json_line, lines)) + "\n")
+    )
+    write_rows(run.folder, AnsweredCase, rows)
 
 
 def _gains(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,6 +12,7 @@ from mmedpo.errors import DataError
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.metric import Metric, Statistics
 from mmedpo.runtime.context import RunContext, open_parts, work_by_slice
+from mmedpo.store.run_files.measures import AttendedCase, AttentionSide, list_boxes
 
 Map = list[list[float]]  # rows, columns of image tokens
 
@@ -131,17 +132,10 @@ def coverage(regions: Sequence[Region], image: ImageRef, shape: tuple[int, ...])
     return np.asarray(covered.resize((shape[1], shape[0]), Image.Resampling.BOX), dtype=float) / 255
 
 
-def to_lines(looked: AttentionMaps, cases: Sequence[Case]) -> list[dict[str, Any]]:
-    """Return a JSON value for each case that was looked at: its maps, and the share inside the lesion."""
-    lines = []
+def attended_cases(looked: AttentionMaps, cases: Sequence[Case]) -> Iterator[AttendedCase]:
+    """Yield each case that was looked at: its maps, and the share inside the lesion."""
     for at, place in enumerate(looked.places):
         case = cases[place]
-        sides = [{"map": maps[at], **inside(maps[at], case)} for maps in looked.maps]
-        lines.append(
-            {
-                "id": case.id,
-                "regions": [{"label": region.label, "box": list(region.box)} for region in lesions(case)],
-                **dict(zip(("before", "after"), sides, strict=False)),
-            }
-        )
-    return lines
+        before, *after = [AttentionSide(map=maps[at], **inside(maps[at], case)) for maps in looked.maps]
+        aligned = after[0] if after else None
+        yield AttendedCase(id=case.id, regions=list_boxes(lesions(case)), before=before, after=aligned)

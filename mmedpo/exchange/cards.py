@@ -16,6 +16,9 @@ from typing import Any
 from mmedpo.core.records import GIVEN, WeightedPair
 from mmedpo.evaluate.direction import is_count
 from mmedpo.models.checkpoints import public_name
+from mmedpo.store.run_files.counts import describe_count, describe_counts, is_lost
+from mmedpo.store.run_files.measures import MeasureChange, MeasureRecord, TrainingRecord
+from mmedpo.store.run_files.record import RunRecord
 
 PAPER = "[MMedPO](https://arxiv.org/abs/2412.06141)"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -23,17 +26,11 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def data_card(
-    pairs: Sequence[WeightedPair],
-    run: Mapping[str, Any],
-    *,
-    license: str = "",
-    table: str = "",
-    lost: Sequence[str] = (),
+    pairs: Sequence[WeightedPair], run: RunRecord, *, license: str = "", table: str = "", lost: Sequence[str] = ()
 ) -> str:
     """Return the card of a set of pairs.
 
-    `run` is what run.json says (recipe, flow, scoring, packages); `table` the file that `datasets` loads; `lost` what
-    the form they are in does not hold.
+    `table` is the file that `datasets` loads, `lost` what the form they are in does not hold.
     """
     from huggingface_hub import DatasetCardData
 
@@ -41,7 +38,7 @@ def data_card(
     more: dict[str, Any] = {"configs": [config]} if table else {}
     data = DatasetCardData(
         license=license or "unknown",
-        pretty_name=f"Preference pairs from {run['recipe']['data']['use']}",
+        pretty_name=f"Preference pairs from {run.recipe['data']['use']}",
         task_categories=["visual-question-answering"],
         size_categories=[next((name for most, name in _SIZES if len(pairs) < most), "n>1M")],
         tags=["mmedpo", "medical", "preference", "dpo", "image"],
@@ -53,14 +50,11 @@ def data_card(
 def model_card(
     name: str,
     pairs: Sequence[WeightedPair],
-    run: Mapping[str, Any],
-    training: Mapping[str, Any],
-    measures: Mapping[str, Any],
+    run: RunRecord,
+    training: TrainingRecord,
+    measures: MeasureRecord | None,
 ) -> str:
-    """Return the card of the adapter that was trained on the pairs.
-
-    `run` is what run.json says, `training` the summary in training.json; `measures` may be empty.
-    """
+    """Return the card of the adapter that was trained on the pairs."""
     from huggingface_hub import ModelCardData
 
     base = _base(run)
@@ -84,15 +78,13 @@ def _card(metadata: str, lines: Iterable[str]) -> str:
 # --- pairs -------------------------------------------------------------------------------------------------------
 
 
-def _about_pairs(
-    pairs: Sequence[WeightedPair], run: Mapping[str, Any], license: str, lost: Sequence[str]
-) -> Iterator[str]:
-    recipe = run["recipe"]
+def _about_pairs(pairs: Sequence[WeightedPair], run: RunRecord, license: str, lost: Sequence[str]) -> Iterator[str]:
+    recipe = run.recipe
     yield f"# Preference pairs from {recipe['data']['use']}"
     yield ""
     yield (
         f"{len(pairs):,} preference pairs for medical visual questions, made by the method of {PAPER} with mmedpo "
-        f"{run['packages']['mmedpo']}. In each, for one question, the chosen side (an image and an answer) is to be "
+        f"{run.packages['mmedpo']}. In each, for one question, the chosen side (an image and an answer) is to be "
         "preferred to the rejected side. Rejected sides are made to be wrong: take none for a statement about an image."
     )
     yield from _restrictions(pairs, license)
@@ -100,12 +92,12 @@ def _about_pairs(
         yield from ("", "## What this form does not hold", *(f"- {sentence}." for sentence in lost))
     yield from ("", "## How they were made", *_making(recipe), "")
     yield from _table(("kind", "made by", "pairs", "mean weight"), _counts(pairs))
-    if dropped := list(_dropped(run["flow"])):
+    if dropped := list(_dropped(run)):
         yield from ("", "Left out on the way:", "", *dropped)
     yield from ("", "## Lengths of the answers, in words", "")
     yield from _table(("kind", "chosen, mean", "chosen, median", "rejected, mean", "rejected, median"), _lengths(pairs))
     yield from _longer(pairs)
-    yield from ("", "## Who rated them", *_raters(pairs, run["scoring"]))
+    yield from ("", "## Who rated them", *_raters(pairs, run.scoring))
 
 
 def _restrictions(pairs: Sequence[WeightedPair], license: str) -> Iterator[str]:
@@ -160,12 +152,11 @@ def _counts(pairs: Sequence[WeightedPair]) -> Iterator[tuple[str, ...]]:
         yield kind, maker, f"{len(mine):,}", f"{fmean(mine):.3f}"
 
 
-def _dropped(flow: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
-    marks = ("left out", "without", "dropped", "unrated", "of these")
+def _dropped(run: RunRecord) -> Iterator[str]:
     for stage in ("read", "localize", "disprefer", "score", "weigh"):
-        for what, count in flow.get(stage, {}).items():
-            if count and any(mark in what for mark in marks):
-                yield f"- {stage}: {count:,} {what}"
+        for count in run.stage(stage).counts:
+            if count.count and is_lost(count):
+                yield f"- {stage}: {count.count:,} {describe_count(count)}"
 
 
 def _lengths(pairs: Sequence[WeightedPair]) -> Iterator[tuple[str, ...]]:
@@ -208,12 +199,12 @@ def _agreement(name: str, summary: Mapping[str, Any]) -> Iterator[str]:
     if "votes" in summary:
         votes = [f"{voter} on {count:,} pairs" for voter, count in summary["votes"].items()]
         yield f"- {name}: votes by {', '.join(votes)}"
-    for key in ("alpha", "ordinal alpha"):
+    for key, called in (("alpha", "alpha"), ("ordinal_alpha", "ordinal alpha")):
         if key in summary:
             values = ", ".join(f"{which} votes {_number(value)}" for which, value in summary[key].items())
-            yield f"- {name}: Krippendorff's {key}: {values}"
-    for voters, value in summary.get("rank correlation", {}).items():
-        yield f"- {name}: rank correlation of {voters}: {_number(value)}"
+            yield f"- {name}: Krippendorff's {called}: {values}"
+    for one in summary.get("rank_correlation", ()):
+        yield f"- {name}: rank correlation of {', '.join(one['voters'])}: {_number(one['value'])}"
     if "votes" in summary and len(summary["votes"]) == 1:
         yield f"- {name}: one voter alone, so there is no agreement to tell of"
 
@@ -221,20 +212,20 @@ def _agreement(name: str, summary: Mapping[str, Any]) -> Iterator[str]:
 # --- the adapter -------------------------------------------------------------------------------------------------
 
 
-def _base(run: Mapping[str, Any]) -> str:
+def _base(run: RunRecord) -> str:
     """Return the base's name on the Hub, or "" for one that is a folder here."""
-    checkpoint = str(run["recipe"]["backbone"].get("checkpoint") or "")
+    checkpoint = str(run.recipe["backbone"].get("checkpoint") or "")
     return checkpoint if _on_hub(checkpoint) else ""
 
 
-def _results(run: Mapping[str, Any], measures: Mapping[str, Any]) -> Iterator[Any]:
+def _results(run: RunRecord, measures: MeasureRecord | None) -> Iterator[Any]:
     """Yield the measures after training as the Hub's metadata has them; before and interval stand as arguments."""
     from huggingface_hub import EvalResult
 
-    data = (run["recipe"]["evaluate"] or {}).get("data", {})
+    data = (run.recipe["evaluate"] or {}).get("data", {})
     split = str(data.get("split") or "")
     for use, measure, before, after, gap in _measured(measures):
-        bounds = {key: gap[key] for key in ("low", "high") if key in gap}
+        bounds = {"low": gap.low, "high": gap.high} if gap.low is not None else {}
         yield EvalResult(
             task_type="visual-question-answering",
             dataset_type=str(data["use"]),
@@ -243,38 +234,40 @@ def _results(run: Mapping[str, Any], measures: Mapping[str, Any]) -> Iterator[An
             metric_type=measure,
             metric_name=f"{use} {measure}",
             metric_value=after,
-            metric_args={"before": before, "difference": gap.get("value", after - before), **bounds},
+            metric_args={"before": before, "difference": gap.value, **bounds},
         )
 
 
-def _measured(measures: Mapping[str, Any]) -> Iterator[tuple[str, str, float, float, Mapping[str, float]]]:
-    """Yield metric, measure, value before, value after and the difference's interval; counts are no measures."""
-    for one in measures.get("measures", ()):
-        for name, before in one["before"].items():
-            if name in one.get("after", {}) and not is_count(name):
-                yield one["use"], name, before, one["after"][name], one.get("difference", {}).get(name, {})
+def _measured(measures: MeasureRecord | None) -> Iterator[tuple[str, str, float, float, MeasureChange]]:
+    """Yield metric, measure, value before, value after and the difference; counts are no measures."""
+    for one in measures.measures if measures else ():
+        after = one.after or {}
+        for name, before in one.before.items():
+            if name in after and not is_count(name):
+                gap = one.difference.get(name, MeasureChange(value=after[name] - before))
+                yield one.use, name, before, after[name], gap
 
 
 def _about_adapter(
     name: str,
     base: str,
     restricted: int,
-    run: Mapping[str, Any],
-    training: Mapping[str, Any],
-    measures: Mapping[str, Any],
+    run: RunRecord,
+    training: TrainingRecord,
+    measures: MeasureRecord | None,
 ) -> Iterator[str]:
-    recipe = run["recipe"]
+    recipe = run.recipe
     yield f"# {name}"
     yield ""
     yield (
         f"An adapter (PEFT) for the medical vision-language model {_model(recipe['backbone'])}, trained on clinically "
-        f"weighted preference pairs by the method of {PAPER} with mmedpo {run['packages']['mmedpo']}."
+        f"weighted preference pairs by the method of {PAPER} with mmedpo {run.packages['mmedpo']}."
     )
     yield from ("", "## What it must not be used for", *_limits(recipe, restricted))
     yield from ("", "## Before and after", *_before_after(recipe, measures))
-    yield from ("", "## What it was trained on", *_trained_on(recipe, run["flow"], training))
+    yield from ("", "## What it was trained on", *_trained_on(run, training))
     yield from ("", "## How to load it", *_loading(base))
-    yield from ("", "## Versions", ", ".join(f"{key} {run['packages'][key]}" for key in _VERSIONS))
+    yield from ("", "## Versions", ", ".join(f"{key} {run.packages[key]}" for key in _VERSIONS))
 
 
 _VERSIONS = ("mmedpo", "torch", "transformers", "peft", "trl")
@@ -292,53 +285,46 @@ def _limits(recipe: Mapping[str, Any], restricted: int) -> Iterator[str]:
         yield f"- Sharing: {restricted:,} of its pairs are of restricted data, and a model can repeat what it has seen."
 
 
-def _before_after(recipe: Mapping[str, Any], measures: Mapping[str, Any]) -> Iterator[str]:
+def _before_after(recipe: Mapping[str, Any], measures: MeasureRecord | None) -> Iterator[str]:
     rows = [_measure_row(*one) for one in _measured(measures)]
-    if not rows:
+    if not rows or measures is None:
         yield "It has not been measured."
         return
     data = recipe["evaluate"]["data"]
     yield (
-        f"{measures['cases']:,} cases of {measures['groups']:,} patients or images, read by `{data['use']}`; the "
+        f"{measures.cases:,} cases of {measures.groups:,} patients or images, read by `{data['use']}`; the "
         "intervals of the differences resample whole patients or images. A difference whose interval holds zero is "
         "none."
     )
     yield ""
     yield from _table(("metric", "measure", "before", "after", "difference", "95 % interval"), rows)
-    images = measures["overlap"]
     yield ""
-    yield f"Of the {images['images']:,} images, {images['trained_on']:,} were trained on."
+    yield f"Of the {measures.overlap.images:,} images, {measures.overlap.trained_on:,} were trained on."
 
 
-def _measure_row(use: str, name: str, before: float, after: float, gap: Mapping[str, float]) -> tuple[str, ...]:
-    interval = f"{gap['low']:+.3f} to {gap['high']:+.3f}" if "low" in gap else ""
-    return use, name, f"{before:.3f}", f"{after:.3f}", f"{gap.get('value', after - before):+.3f}", interval
+def _measure_row(use: str, name: str, before: float, after: float, gap: MeasureChange) -> tuple[str, ...]:
+    interval = f"{gap.low:+.3f} to {gap.high:+.3f}" if gap.low is not None else ""
+    return use, name, f"{before:.3f}", f"{after:.3f}", f"{gap.value:+.3f}", interval
 
 
-def _trained_on(
-    recipe: Mapping[str, Any], flow: Mapping[str, Mapping[str, int]], training: Mapping[str, Any]
-) -> Iterator[str]:
+def _trained_on(run: RunRecord, training: TrainingRecord) -> Iterator[str]:
+    recipe = run.recipe
     yield from _making(recipe)
-    counts = training.get("counts", {})
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in training.get("kinds", {}).get("trained", {}).items())
-    yield (
-        f"- {counts.get('trained', 0):,} pairs trained on ({kinds}), {counts.get('held out', 0):,} held out, "
-        + ", ".join(f"{count:,} {what}" for what, count in counts.items() if what not in ("trained", "held out"))
-    )
+    yield f"- {describe_counts(training.counts)}"
     options = recipe["train"]
     loss = ", ".join(f"{key} {value}" for key, value in options["loss"].items())
     lora = ", ".join(f"{key} {value}" for key, value in options["lora"].items())
     projector = "trained too" if options["projector"] else "not trained"
     yield (
-        f"- {training.get('steps', 0):,} steps, {options['epochs']:g} epochs, a step of "
+        f"- {training.steps:,} steps, {options['epochs']:g} epochs, a step of "
         f"{options['batch_size'] * options['accumulate']} pairs, learning rate {options['learning_rate']:g}, "
         f"beta {options['beta']:g}"
     )
     yield f"- loss: {loss}; LoRA: {lora}; the projector was {projector}"
-    for kind, held in training.get("validation", {}).items():
-        ranked = f"{held['accuracy']:.0%} ranked right, reward margin {held['margin']:+.3f}"
-        yield f"- held-out pairs, {kind} ({held['pairs']:,}): {ranked}"
-    yield from _dropped(flow)
+    for kind, held in training.validation.items():
+        ranked = f"{held.accuracy:.0%} ranked right, reward margin {held.margin:+.3f}"
+        yield f"- held-out pairs, {kind} ({held.pairs:,}): {ranked}"
+    yield from _dropped(run)
 
 
 def _loading(base: str) -> Iterator[str]:

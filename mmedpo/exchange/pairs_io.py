@@ -20,9 +20,9 @@ from mmedpo.registry.conformance.reader import left_out
 from mmedpo.registry.contracts.reader import Reader
 from mmedpo.registry.discovery import load_part, resolve_part, suggest
 from mmedpo.registry.kinds import kind_of
-from mmedpo.store.pairs_file import read_pairs
 from mmedpo.store.result_keys import adapter_of
-from mmedpo.store.run_folder import json_line, read_json, write_folder_whole, write_text
+from mmedpo.store.run_files.reader import read_pairs, read_run
+from mmedpo.store.run_folder import json_line, write_folder_whole, write_text
 
 ADAPTER = "peft"  # beside the forms of pairs
 
@@ -48,20 +48,17 @@ def export_run(run: Path, use: str, out: Path) -> ExportResult:
         return _export_adapter(run, out)
     if use not in FORMS:
         raise RecipeError(f"--to: there is no form {use!r}; {suggest(use, [*FORMS, ADAPTER])}")
-    form, every = FORMS[use], read_pairs(run)
+    form, record, every = FORMS[use], read_run(run).run, read_pairs(run)
     kept, lost = [item for item in every if form.takes(item.pair)], list(form.lost(every))
     if not kept:
         raise DataError(f"{run}: nothing is left to export; {'; '.join(lost)}")
     for item in kept:
         _require_writable(run, item)
-    known = read_json(run / "run.json")
-    if not known:
-        raise DataError(f"{run}: is no run folder; it has no run.json")
     restricted = sum(item.pair.case.restricted for item in kept)
     with private_files(bool(restricted)), write_folder_whole(out) as folder:
         form.write(kept, folder)
-        license = _license(known["recipe"]["data"]["use"])
-        card = data_card(kept, known, license=license, table=form.table, lost=lost)
+        license = _license(record.recipe["data"]["use"])
+        card = data_card(kept, record, license=license, table=form.table, lost=lost)
         write_text(folder / "README.md", card)
     return ExportResult(out, use, _kinds(kept), len(every) - len(kept), restricted, lost)
 

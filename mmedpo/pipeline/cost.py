@@ -12,7 +12,7 @@ from mmedpo.core.privacy import private_files
 from mmedpo.core.records import Case, Pair, Side
 from mmedpo.core.usage import Usage
 from mmedpo.curate import stages
-from mmedpo.endpoints.ledger import FILE, Budget, SpendingLedger, as_json
+from mmedpo.endpoints.ledger import Budget, SpendingLedger, to_spending
 from mmedpo.endpoints.locality import host_of, may_go
 from mmedpo.endpoints.token_bounds import make_filler
 from mmedpo.recipe.model import LoadedRecipe
@@ -22,6 +22,8 @@ from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.discovery import PluginInfo
 from mmedpo.runtime.context import RunContext
 from mmedpo.store.journal import Journal
+from mmedpo.store.run_files.format import dump_model
+from mmedpo.store.run_files.record import EndpointCall, require_readable
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class CostLine:
 class CostEstimate:
     """What a recipe can need at most."""
 
-    counts: dict[str, int]
+    cases: int
+    pairs: int  # at most
     lines: list[CostLine]
     refused: list[str]  # hosts that the data must not go to
     local: list[str]  # parts that call nobody
@@ -50,12 +53,13 @@ class CostEstimate:
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
         return {
-            "counts": self.counts,
-            "parts": [vars(line) | {"need": as_json(line.need)} for line in self.lines],
-            "at most": as_json(self.total),
+            "cases": self.cases,
+            "pairs": self.pairs,
+            "parts": [vars(line) | {"need": dump_model(to_spending(line.need))} for line in self.lines],
+            "at_most": dump_model(to_spending(self.total)),
             "refused": self.refused,
             "local": self.local,
-            "spent": as_json(self.spent),
+            "spent": dump_model(to_spending(self.spent)),
         }
 
     @property
@@ -67,6 +71,7 @@ class CostEstimate:
 def estimate_cost(loaded: LoadedRecipe, folder: Path, limit: int | None = None) -> CostEstimate:
     """Count the calls, tokens and money that a recipe can need at most. Loads no model and needs no key."""
     recipe = loaded.recipe
+    require_readable(folder)
     with tempfile.TemporaryDirectory() as place, private_files(wanted=False):
         journal = Journal(Path(place) / "journal.sqlite")
         try:
@@ -86,10 +91,9 @@ def estimate_cost(loaded: LoadedRecipe, folder: Path, limit: int | None = None) 
     callers = {line.part for line in lines}
     parts: Sequence[Part] = [*recipe.disprefer, *recipe.score]
     refused = [line.host for line in lines if line.restricted and not may_go(line.host, recipe.allow_remote)]
-    spent = SpendingLedger(recipe.budget or Budget(), folder / FILE).total
+    spent = SpendingLedger(recipe.budget or Budget(), folder / EndpointCall.file).total
     local = [part.use for part in parts if part.use not in callers]
-    counts = {"cases": len(cases), "pairs at most": len(pairs)}
-    return CostEstimate(counts, lines, list(dict.fromkeys(refused)), local, spent)
+    return CostEstimate(len(cases), len(pairs), lines, list(dict.fromkeys(refused)), local, spent)
 
 
 def _lines(plugin: PluginInfo, part: Any, items: Sequence[Any], budget: Budget | None) -> Iterator[CostLine]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from mmedpo.core.privacy import private_files
 from mmedpo.core.records import Case, Pair, WeightedPair, digest
 from mmedpo.curate import detector, stages
 from mmedpo.errors import BatchPending, DataError, MmedpoError, RecipeError
-from mmedpo.evaluate.evaluation import check_overlap, evaluate_models, trained_images
+from mmedpo.evaluate.evaluation import check_overlap, evaluate_models
 from mmedpo.events import Event, RunFinished
 from mmedpo.pipeline.wanted import adapter_key, lay_out, measures_key
 from mmedpo.recipe.checks import READY
@@ -26,12 +25,15 @@ from mmedpo.recipe.of_run import is_restricted, load_run
 from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.registry.contracts.observer import Observer
 from mmedpo.report.page import write_report
-from mmedpo.runtime.context import RunContext, open_parts, provenance
+from mmedpo.runtime.context import RunContext, describe_host, list_packages, list_plugins, open_parts
 from mmedpo.runtime.processes import end_process_group, get_rank, get_world_size
-from mmedpo.store.image_places import STARTED_IN, started_in
+from mmedpo.store.image_places import started_in
 from mmedpo.store.journal import Journal
-from mmedpo.store.pairs_file import read_pairs
 from mmedpo.store.result_keys import claim_result, set_aside
+from mmedpo.store.run_files.format import dump_model, read_file, write_file
+from mmedpo.store.run_files.measures import MeasureRecord, TrainingRecord
+from mmedpo.store.run_files.reader import read_pairs, read_run
+from mmedpo.store.run_files.record import RunRecord, State, require_readable
 from mmedpo.store.run_folder import lock_folder, read_json, write_json, write_text
 from mmedpo.train.launch import launch_training
 from mmedpo.train.reference import ReferenceJournal, reference_keys
@@ -45,13 +47,21 @@ class RunResult:
 
     folder: Path
     did: bool
-    flow: dict[str, dict[str, int]]
-    scoring: dict[str, Any]  # the scorers' own summaries
-    spent: dict[str, Any]  # on endpoints, by model
+    run: RunRecord
     mean_weights: dict[str, float]  # by pair kind
-    training: dict[str, Any]
-    measures: dict[str, Any]
+    training: TrainingRecord | None
+    measures: MeasureRecord | None
     report: str  # the path of the page
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON, as the run's files have it."""
+        return {
+            **vars(self),
+            "folder": str(self.folder),
+            "run": dump_model(self.run),
+            "training": self.training and dump_model(self.training),
+            "measures": self.measures and dump_model(self.measures),
+        }
 
 
 def run_folder(loaded: LoadedRecipe, limit: int | None = None) -> Path:
@@ -71,45 +81,39 @@ def run_recipe(
     with working(loaded, see, run_folder(loaded, limit), limit) as this:
         records = stages.read_records(this, this.recipe.data)
         lay_out(this, records)  # before run.json says that it is this recipe's folder
-        with _telling_why_it_stops(this):
+        with _telling_why_it_stops(this, until):
             return _carry_out(this, records, until)
 
 
 def _carry_out(this: RunContext, records: list[Case | Pair], until: str) -> RunResult:
     """Do the stages after reading, as far as asked."""
     folder, last = this.folder, STAGES.index(until)
-    write_run_file(this, "running")
+    write_file(folder, make_record(this, "running", until))
     weighted = _curate(this, records, last)
     lay_out(this, records)
     trained = train(this, weighted) if last >= STAGES.index("train") and this.recipe.train else None
-    training = read_json(folder / "training.json")["summary"] if trained else {}
+    training = read_file(folder, TrainingRecord) if trained else None
     options = this.recipe.evaluate if last >= STAGES.index("evaluate") else None
-    measures = _evaluate(this, options, trained, weighted) if options else {}
-    _write_cards(this, weighted, training, measures or read_json(folder / "measures.json") or {})
-    write_run_file(this, "finished" if until == STAGES[-1] else f"finished up to {until}")
+    measures = _evaluate(this, options, trained, weighted) if options else None
+    record = make_record(this, "finished", until)
+    _write_cards(this, weighted, record, training, measures or read_file(folder, MeasureRecord))
+    write_file(folder, record)
     report = write_report([folder])
-    this.see(RunFinished(str(folder), measures, this.did))
-    return RunResult(
-        folder,
-        this.did,
-        this.flow,
-        this.scoring,
-        this.ledger.to_json(),
-        stages.kind_means(weighted),
-        training,
-        measures,
-        str(report),
-    )
+    this.see(RunFinished(str(folder), dump_model(measures) if measures else {}, this.did))
+    means = stages.kind_means(weighted)
+    return RunResult(folder, this.did, record, means, training, measures, str(report))
 
 
 @contextmanager
-def _telling_why_it_stops(this: RunContext) -> Iterator[None]:
+def _telling_why_it_stops(this: RunContext, until: str) -> Iterator[None]:
     """Leave a run.json that knows what was spent when the run has to stop."""
     try:
         yield
     except (MmedpoError, KeyboardInterrupt) as error:
         with suppress(DataError):  # of a full disk; then what it stops for is told
-            write_run_file(this, "waiting for a batch" if isinstance(error, BatchPending) else "stopped")
+            write_file(
+                this.folder, make_record(this, "waiting" if isinstance(error, BatchPending) else "stopped", until)
+            )
         raise
 
 
@@ -123,6 +127,7 @@ def working(
             folder.parent.mkdir(parents=True, exist_ok=True)
         stack.enter_context(private_files(wanted=restricted_by(loaded.recipe)))
         stack.enter_context(lock_folder(folder))
+        require_readable(folder)
         journal = Journal(loaded.recipe.journal or folder.parent / "journal.sqlite")
         stack.callback(journal.close)
         this = RunContext(loaded, folder, journal, see, limit)
@@ -197,10 +202,10 @@ def train_again(folder: Path, see: Callable[[Event], None]) -> Path:
 
     Raises RecipeError when its recipe trains nothing.
     """
-    loaded = load_run(folder)
+    loaded, record = load_run(folder), read_run(folder).run
     if loaded.recipe.train is None:
         raise RecipeError(f"{folder}: its recipe has no 'train:'")
-    limit = read_json(folder / "run.json")["limit"]
+    limit = record.limit
     with (
         end_process_group(),
         working(loaded, see, folder, limit) if get_rank() == 0 else following(loaded, folder, limit) as this,
@@ -210,7 +215,8 @@ def train_again(folder: Path, see: Callable[[Event], None]) -> Path:
             this.keep_private()
         adapter = train(this, weighted)
         if get_rank() == 0 and not (adapter / "README.md").exists():  # nobody has measured this one yet
-            _write_cards(this, weighted, read_json(folder / "training.json")["summary"], {})
+            record = record.model_copy(update={"packages": list_packages(loaded)})  # those that trained
+            _write_cards(this, weighted, record, read_file(folder, TrainingRecord), None)
         return adapter
 
 
@@ -232,10 +238,10 @@ def train(this: RunContext, weighted: list[WeightedPair]) -> Path:
     key = adapter_key(this)
     if get_rank() == 0:
         claim_result(folder, "adapter", key)
-    done = read_json(folder / "training.json")
-    if done and done["key"] == key and (folder / "adapter" / "adapter_config.json").exists():
+    done = read_file(folder, TrainingRecord)
+    if done and done.key == key and (folder / "adapter" / "adapter_config.json").exists():
         logger.info("%s is of these pairs and options: nothing to train", folder / "adapter")
-        this.finish("train", Counter(done["summary"].get("counts", {})))
+        this.finish("train", done.counts)
         return folder / "adapter"
     this.did = True
     if get_rank() == 0:
@@ -244,8 +250,8 @@ def train(this: RunContext, weighted: list[WeightedPair]) -> Path:
         launch_training(recipe.train.launch, this.setting.device, folder)
     else:
         _fit(this, weighted, key)
-    if get_rank() == 0:
-        this.finish("train", Counter(read_json(folder / "training.json")["summary"].get("counts", {})))
+    if get_rank() == 0 and (made := read_file(folder, TrainingRecord)):
+        this.finish("train", made.counts)
     return folder / "adapter"
 
 
@@ -260,11 +266,9 @@ def _fit(this: RunContext, weighted: list[WeightedPair], key: str) -> None:
     lower = "train.batch_size"
     with open_parts(this) as opened, blame_part(this.plugin_of(recipe.backbone), lower), guard_writes(folder):
         table = _reference(this, weighted) if get_rank() == 0 else {}
-        summary = fit(
-            weighted, opened(recipe.backbone), recipe.train, folder, this.setting, this.see, precomputed=table
-        )
+        record = fit(weighted, opened(recipe.backbone), recipe.train, folder, this.setting, this.see, precomputed=table)
     if get_rank() == 0:
-        write_json(folder / "training.json", {"key": key, "summary": summary})
+        write_file(folder, record.model_copy(update={"key": key}))
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
@@ -288,54 +292,54 @@ def _forget_other_training(folder: Path, key: str) -> None:
 
 def _evaluate(
     this: RunContext, options: EvaluateOptions, trained: Path | None, weighted: Sequence[WeightedPair]
-) -> dict[str, Any]:
+) -> MeasureRecord:
     """Measure before and after, and write measures.json when it says something new."""
     claim_result(this.folder, "measures", measures_key(this))
     measured = evaluate_models(this, options, trained, weighted)
-    result = {**measured, "training_images": len(trained_images(weighted)), "scoring": this.scoring}
-    if read_json(this.folder / "measures.json") != result:
+    if read_file(this.folder, MeasureRecord) != measured:
         this.did = True
-        write_json(this.folder / "measures.json", result)
-    return result
+        write_file(this.folder, measured)
+    return measured
 
 
 def _write_cards(
-    this: RunContext, weighted: Sequence[WeightedPair], training: dict[str, Any], measures: dict[str, Any]
+    this: RunContext,
+    weighted: Sequence[WeightedPair],
+    record: RunRecord,
+    training: TrainingRecord | None,
+    measures: MeasureRecord | None,
 ) -> None:
     """Write the data card beside the pairs and the model card beside the adapter, where they say something new."""
     from mmedpo.exchange.cards import data_card, model_card
 
-    told = read_json(this.folder / "run.json") or {}  # of the stages before, where training alone is done
-    stages = {"flow": told.get("flow", {}) | this.flow, "scoring": this.scoring or told.get("scoring", {})}
-    known = {"recipe": dump_recipe(this.loaded), **stages, **provenance(this.loaded)}
-    cards: dict[Path, str] = {}
+    folder, cards = this.folder, dict[Path, str]()
     if weighted:
-        cards[this.folder / "data_card.md"] = data_card(weighted, known, license=this.recipe.data.license)
+        cards[folder / "data_card.md"] = data_card(weighted, record, license=this.recipe.data.license)
     if training:
-        cards[this.folder / "adapter" / "README.md"] = model_card(this.folder.name, weighted, known, training, measures)
+        cards[folder / "adapter" / "README.md"] = model_card(folder.name, weighted, record, training, measures)
     for path, card in cards.items():
         if not path.exists() or path.read_text(encoding="utf-8") != card:
             write_text(path, card)
 
 
-def write_run_file(this: RunContext, state: str) -> None:
-    """Write run.json: what was asked, with which versions, on which machine, and how cases flowed."""
+def make_record(this: RunContext, state: State, until: str) -> RunRecord:
+    """Return what run.json says of a run: what was asked, with which versions, where, and how cases flowed."""
     recipe = dump_recipe(this.loaded)
-    write_json(
-        this.folder / "run.json",
-        {
-            "state": state,
-            "recipe": recipe,
-            "recipe_file": this.loaded.name,
-            "recipe_hash": digest(recipe),
-            "limit": this.limit,
-            STARTED_IN: started_in(this.folder),
-            "restricted": this.restricted,
-            "seed": this.recipe.seed,
-            **provenance(this.loaded),
-            "flow": this.flow,
-            "detector": this.detector,
-            "scoring": this.scoring,
-            "spent": this.ledger.to_json(),
-        },
+    return RunRecord(
+        state=state,
+        until=until,
+        recipe=recipe,
+        recipe_file=this.loaded.name,
+        recipe_hash=digest(recipe),
+        limit=this.limit,
+        started_in=started_in(this.folder),
+        restricted=this.restricted,
+        seed=this.recipe.seed,
+        packages=list_packages(this.loaded),
+        plugins=list_plugins(this.loaded),
+        host=describe_host(),
+        flow=tuple(this.flow.values()),
+        detector=this.detector,
+        scoring=this.scoring,
+        spent=this.ledger.summary(),
     )

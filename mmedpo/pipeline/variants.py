@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mmedpo.core.privacy import private_files
@@ -12,9 +12,8 @@ from mmedpo.events import Event
 from mmedpo.pipeline.stages import RunResult, run_recipe
 from mmedpo.recipe.of_run import is_restricted
 from mmedpo.recipe.planning import PlannedRun
-from mmedpo.store.run_folder import write_json
-
-TABLE = "variants.json"
+from mmedpo.store.run_files.format import write_file
+from mmedpo.store.run_files.measures import VariantOverlap, VariantTable
 
 
 def run_variants(
@@ -46,30 +45,32 @@ def run_variants(
     return results
 
 
-def table(results: dict[str, list[RunResult]]) -> dict[str, list[dict[str, Any]]]:
+def table(results: dict[str, list[RunResult]]) -> VariantTable | None:
     """Compare every variant with the starting model of the first, and with the first; write variants.json.
 
-    Differences are paired by case and pooled over seeds. Empty when nothing was trained and measured.
+    Differences are paired by case and pooled over seeds. None when nothing was trained and measured.
     """
-    page = next(iter(results.values()))[0].folder.parent / TABLE
-    measured = {name: found for name, found in results.items() if found[0].measures.get("measures")}
-    trained = {name: found for name, found in measured.items() if "after" in found[0].measures["measures"][0]}
+    place = next(iter(results.values()))[0].folder.parent
+    trained = {name: found for name, found in results.items() if found[0].measures and found[0].measures.trained}
     if not trained:
-        page.unlink(missing_ok=True)  # of an earlier recipe
-        return {}
+        (place / VariantTable.file).unlink(missing_ok=True)  # of an earlier recipe
+        return None
     named = [",".join(str(result.folder) for result in found) for found in trained.values()]
-    compared = {
-        "against the start": list(_named(compare_runs(named, start=True), list(trained))),
-        "against the first": list(_named(compare_runs(named), list(trained))) if len(named) > 1 else [],
-        "overlap": [
-            {"method": name, "run": str(result.folder), **result.measures["overlap"]}
-            for name, found in trained.items()
-            for result in found
-        ],
-    }
+    compared = VariantTable(
+        against_start=tuple(_named(compare_runs(named, start=True), list(trained))),
+        against_first=tuple(_named(compare_runs(named), list(trained))) if len(named) > 1 else (),
+        overlap=tuple(_overlaps(trained)),
+    )
     with private_files(any(is_restricted(result.folder) for found in trained.values() for result in found)):
-        write_json(page, compared)
+        write_file(place, compared)
     return compared
+
+
+def _overlaps(trained: Mapping[str, Sequence[RunResult]]) -> Iterator[VariantOverlap]:
+    for name, found in trained.items():
+        for one in found:
+            if one.measures:
+                yield VariantOverlap(method=name, run=str(one.folder), **vars(one.measures.overlap))
 
 
 def _named(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -13,13 +13,14 @@ from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.fingerprint import content_json, hash_part
 from mmedpo.runtime.context import RunContext
 from mmedpo.store.result_keys import claim_result
+from mmedpo.store.run_files.format import PAIRS
 
 
 def lay_out(run: RunContext, records: Sequence[Case | Pair]) -> None:
     """Leave in the run folder the results that belong to its recipe and these records, and set the others aside."""
     folder, recipe = run.folder, run.recipe
     run.did |= claim_result(folder, "pairs", pairs_key(run, records))
-    there = (folder / "pairs.jsonl").exists()
+    there = (folder / PAIRS).exists()
     run.did |= claim_result(folder, "adapter", adapter_key(run) if there and recipe.train else None)
     ready = there and (recipe.train is None or (folder / "adapter" / "adapter_config.json").exists())
     run.did |= claim_result(folder, "measures", measures_key(run) if ready and recipe.evaluate else None)
@@ -57,7 +58,7 @@ def measures_key(run: RunContext) -> str:
 
 def pairs_hash(run: RunContext) -> str:
     """Hash the pairs in the folder."""
-    return sha256((run.folder / "pairs.jsonl").read_bytes()).hexdigest()
+    return sha256((run.folder / PAIRS).read_bytes()).hexdigest()
 
 
 def _hashes(run: RunContext, parts: Sequence[Part]) -> list[Any]:

@@ -5,27 +5,25 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from mmedpo.errors import DataError
 from mmedpo.recipe.loading import reload_recipe
 from mmedpo.recipe.model import LoadedRecipe
-from mmedpo.store.pairs_file import read_pairs
-from mmedpo.store.run_folder import read_json, write_json
-
-
-def is_restricted(folder: Path) -> bool:
-    """Tell whether a run folder holds anything of restricted data, or may once something is read."""
-    known = read_json(folder / "run.json") or {}
-    if known.get("restricted", True):
-        return True
-    return (folder / "pairs.jsonl").exists() and any(item.pair.case.restricted for item in read_pairs(folder))
+from mmedpo.store.run_files.reader import read_run
+from mmedpo.store.run_files.record import RunRecord
+from mmedpo.store.run_folder import write_json
 
 
 def load_run(folder: Path) -> LoadedRecipe:
     """Rebuild the checked recipe of a run folder from its run.json. Raises DataError when it is no run."""
-    known = read_json(folder / "run.json")
-    if not known:
-        raise DataError(f"{folder}: is no run folder; it has no run.json")
+    known = read_run(folder).run
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "recipe.json"  # JSON is YAML
-        write_json(path, known["recipe"])
+        write_json(path, known.recipe)
         return reload_recipe(path)
+
+
+def is_restricted(folder: Path) -> bool:
+    """Tell whether a run folder holds anything of restricted data, or may once something is read."""
+    if not (folder / RunRecord.file).exists():
+        return True
+    known = read_run(folder)
+    return known.run.restricted or any(item.pair.case.restricted for item in known.pairs())

@@ -14,7 +14,6 @@ Tracker = Literal[
     "swanlab", "tensorboard", "trackio", "wandb",
 ]  # fmt: skip
 
-NO_SAY = "left out: weight or coefficient 0"  # in the counts of a training: pairs that the loss would multiply by 0
 
 # DPOConfig arguments that this trainer would have to ignore, or that the recipe says elsewhere: reason -> names.
 REFUSED: dict[str, tuple[str, ...]] = {

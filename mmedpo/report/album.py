@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmedpo.core.images import ImageRef, pixel_hash
 from mmedpo.errors import DataError
-from mmedpo.store.image_places import ImagePlaces
-from mmedpo.store.run_folder import read_json
+from mmedpo.store.run_files.reader import read_run
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -58,8 +57,8 @@ class ImageAlbum:
     _written: dict[Any, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._places = ImagePlaces(self.folder)
-        written = (read_json(self.folder / "run.json") or {}).get("recipe", {}).get("journal")
+        files = read_run(self.folder)
+        self._places, written = files.places, files.run.recipe.get("journal")
         journal = Path(self._places.of(written)) if written else self.folder.parent / "journal.sqlite"
         self._made = [self.folder / "images", journal.with_name(f"{journal.stem}-images")]
 

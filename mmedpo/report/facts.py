@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo.core.records import WeightedPair
-from mmedpo.data.json_files import jsonl_rows
-from mmedpo.errors import DataError
-from mmedpo.evaluate.evaluation import ATTENTION
-from mmedpo.store.pairs_file import read_pairs
-from mmedpo.store.run_folder import read_json
+from mmedpo.store.run_files.format import PAIRS, JsonFile, JsonRow
+from mmedpo.store.run_files.measures import AnsweredCase, AttendedCase, MeasureRecord, TrainingRecord
+from mmedpo.store.run_files.reader import read_run
+from mmedpo.store.run_files.record import RunRecord
 
-FILES = ("run.json", "pairs.jsonl", "training.json", "measures.json", "answers.jsonl", ATTENTION)
+KINDS: tuple[type[JsonFile | JsonRow], ...] = (RunRecord, TrainingRecord, MeasureRecord, AnsweredCase, AttendedCase)
+FILES = (PAIRS, *(kind.file for kind in KINDS))
 SECRET = re.compile(r"api.?key|token$|secret|password|authorization|bearer", re.IGNORECASE)
 LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 
@@ -28,12 +28,12 @@ class RunFacts:
     """What is known of one run."""
 
     folder: Path
-    run: Mapping[str, Any]
+    run: RunRecord
     pairs: list[WeightedPair]
-    training: Mapping[str, Any]
-    measures: Mapping[str, Any]
-    answers: list[Mapping[str, Any]]
-    attention: list[Mapping[str, Any]]
+    training: TrainingRecord | None
+    measures: MeasureRecord | None
+    answers: list[AnsweredCase]
+    attention: list[AttendedCase]
 
     @property
     def name(self) -> str:
@@ -43,56 +43,52 @@ class RunFacts:
     @cached_property
     def recipe(self) -> dict[str, Any]:
         """The resolved recipe, without anything that looks like a key."""
-        hidden: dict[str, Any] = without_keys(self.run["recipe"])
+        hidden: dict[str, Any] = without_keys(self.run.recipe)
         return hidden
+
+    @property
+    def state(self) -> str:
+        """How far the run is, in words."""
+        if self.run.state == "finished":
+            return "finished" if self.run.finished else f"finished up to {self.run.until}"
+        return "waiting for a batch" if self.run.state == "waiting" else self.run.state
 
     @property
     def restricted(self) -> bool:
         """Whether anything in it is of restricted data; also when nothing has been read yet and it may be."""
         sections = [self.recipe["data"], (self.recipe.get("evaluate") or {}).get("data", {})]
         return (
-            bool(self.run.get("restricted", False))
+            self.run.restricted
             or any(section.get("restricted", False) for section in sections)
             or any(item.pair.case.restricted for item in self.pairs)
-            or any(row["restricted"] for row in self.answers)
+            or any(row.restricted for row in self.answers)
         )
 
     @property
     def trained(self) -> bool:
         """Whether there is an after."""
-        return any("after" in measured for measured in self.measures.get("measures", ()))
+        return bool(self.measures and self.measures.trained)
 
 
 def read_facts(folder: Path) -> RunFacts:
     """Read a run folder. Raises DataError when one of its files is broken."""
-    run = {"flow": {}, "scoring": {}, "detector": {}, "spent": {}, **read_json(folder / "run.json")}
-    asked = run["recipe"]
-    training = read_json(folder / "training.json") if asked.get("train") else None
+    files = read_run(folder)
+    asked = files.run.recipe
     evaluated = bool(asked.get("evaluate"))
     return RunFacts(
         folder=folder,
-        run=run,
-        pairs=read_pairs(folder) if (folder / "pairs.jsonl").exists() else [],
-        training=(training or {}).get("summary", {}),
-        measures=(read_json(folder / "measures.json") if evaluated else None) or {},
-        answers=list(_lines(folder / "answers.jsonl")) if evaluated else [],
-        attention=list(_lines(folder / ATTENTION)) if evaluated else [],
+        run=files.run,
+        pairs=files.pairs(),
+        training=files.training if asked.get("train") else None,
+        measures=files.measures if evaluated else None,
+        answers=files.answers() if evaluated else [],
+        attention=files.attention() if evaluated else [],
     )
-
-
-def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
-    if not path.exists():
-        return
-    try:
-        yield from (row.values for row in jsonl_rows(path))
-    except DataError as error:
-        raise DataError(f"{error}; run its recipe again") from error
 
 
 def state_of(folder: Path) -> str:
     """Hash what a report on this run would be made of. Raises DataError when the folder is no run."""
-    if not (folder / "run.json").exists():
-        raise DataError(f"{folder}: is no run folder; it has no run.json")
+    read_run(folder)
     state = hashlib.sha256()
     for name in FILES:
         path = folder / name

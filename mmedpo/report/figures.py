@@ -15,6 +15,7 @@ from mmedpo.core.records import WeightedPair
 from mmedpo.report.lengths import AnswerLengths
 from mmedpo.report.measures import MeasureRow
 from mmedpo.report.sentences import measure_words
+from mmedpo.store.run_files.measures import AttendedCase
 
 # matplotlib draws in these colours; in the page they stand for the style sheet's variables.
 INK, FAINT, RULE, ONE, TWO = "#010203", "#020304", "#030405", "#040506", "#050607"
@@ -161,9 +162,10 @@ def forest(lines: Sequence[MeasureRow]) -> Markup | None:
     return done[0]
 
 
-def shares(attention: Sequence[Mapping[str, Any]]) -> Markup | None:
+def shares(attention: Sequence[AttendedCase]) -> Markup | None:
     """Draw each case's share of attention inside the lesion, after against before."""
-    both = [(row["before"]["inside"], row["after"]["inside"]) for row in attention if _has_both(row)]
+    found = ([side.inside for side in row.sides if side.inside is not None] for row in attention)
+    both = [shares for shares in found if len(shares) == 2]
     if not both:
         return None
     with _drawing(3.4, 3.2) as (_, axes, done):
@@ -171,7 +173,3 @@ def shares(attention: Sequence[Mapping[str, Any]]) -> Markup | None:
         axes.plot(*zip(*both, strict=True), "o", color=ONE, alpha=0.55, markersize=5, markeredgewidth=0)
         axes.set(xlabel="inside the lesion, before", ylabel="after", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     return done[0]
-
-
-def _has_both(row: Mapping[str, Any]) -> bool:
-    return all("inside" in row.get(side, {}) for side in ("before", "after"))

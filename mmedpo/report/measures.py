@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mmedpo.report.facts import RunFacts
+from mmedpo.store.run_files.measures import MeasureRecord, MetricResult
 
 
 @dataclass(frozen=True)
@@ -43,25 +43,34 @@ class MeasureTable:
 
     use: str
     lines: list[MeasureRow]
-    cautions: list[str]
+    cautions: Sequence[str]
     nothing: str  # why there is no line
 
 
 def make_tables(facts: RunFacts) -> list[MeasureTable]:
     """Make a table of each metric."""
-    return [
-        MeasureTable(measured["use"], list(_lines(measured)), measured.get("cautions", []), measured.get("nothing", ""))
-        for measured in facts.measures.get("measures", ())
-    ]
+    found = facts.measures.measures if facts.measures else ()
+    return [MeasureTable(one.use, list(_lines(one)), one.cautions, one.nothing) for one in found]
 
 
-def _lines(measured: Mapping[str, Any]) -> Iterator[MeasureRow]:
-    after, ways = measured.get("after", {}), measured.get("better", {})
-    for name, before in measured["before"].items():
-        gap = measured.get("difference", {}).get(name, {})
-        differs = any(gap.get(key) for key in ("value", "low", "high"))
-        value, low, high = (gap.get(key) if differs else None for key in ("value", "low", "high"))
-        yield MeasureRow(measured["use"], name, before, after.get(name), value, low, high, ways.get(name, 0))
+def _lines(measured: MetricResult) -> Iterator[MeasureRow]:
+    after = measured.after or {}
+    for name, before in measured.before.items():
+        gap = measured.changed(name)
+        ends = (gap.value, gap.low, gap.high) if gap else (None, None, None)
+        better = measured.better.get(name, 0)
+        yield MeasureRow(measured.use, name, before, after.get(name), ends[0], ends[1], ends[2], better)
+
+
+def describe_cut_answers(measures: MeasureRecord) -> str:
+    """Say how many answers are measured that the models were not done with; "" where all were."""
+    if not any(measures.cut.values()):
+        return ""
+    counts = ", ".join(f"{count:,} {side}" for side, count in measures.cut.items())
+    return (
+        f"of {measures.cases:,} answers each were cut at evaluate.max_new_tokens={measures.max_new_tokens}: {counts};"
+        " they are measured as far as they go: raise it, or see whether the model still ends its answers"
+    )
 
 
 def main_lines(found: list[MeasureTable]) -> list[MeasureRow]:

@@ -62,7 +62,7 @@ def _holds(path: Path, mark: str) -> bool:
 def _without_keys(text: str, found: Sequence[RunFacts]) -> str:
     """Take out any key of an endpoint that got into an answer or a reason."""
     for facts in found:
-        for key in known.keys_in_use(facts.run["recipe"]):
+        for key in known.keys_in_use(facts.run.recipe):
             text = text.replace(key, "(hidden)")
     return text
 
@@ -115,6 +115,7 @@ def _fill(template: str, **values: Any) -> str:
     from markupsafe import Markup
 
     from mmedpo.report.sentences import measure_words, signed
+    from mmedpo.store.run_files.counts import describe_counts
 
     rooms = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -130,6 +131,7 @@ def _fill(template: str, **values: Any) -> str:
         "plain": measure_words,
         "yaml": as_yaml,
         "about": short,
+        "counted": describe_counts,
     }
     rooms.globals["parts"] = {name: Markup((TEMPLATES / name).read_text()) for name in ("style.css", "page.js")}
     return rooms.get_template(template).render(**values)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mmedpo.report.cases import gains
 from mmedpo.report.facts import RunFacts
 from mmedpo.report.lengths import AnswerLengths
-from mmedpo.report.measures import MeasureRow, MeasureTable
+from mmedpo.report.measures import MeasureRow, MeasureTable, describe_cut_answers
 
 CHANCE = 0.6  # held-out pairs ranked right up to here were hardly learned
 LEAK = 0.75  # from here on a rule about length alone ranks the text pairs
@@ -26,12 +26,13 @@ def write_sentences(
     facts: RunFacts, lines: Sequence[MeasureRow], lengths: AnswerLengths | None, tables: Sequence[MeasureTable] = ()
 ) -> list[SummarySentence]:
     """Say what is sure, what is not, what got worse, and what the numbers rest on; what misleads before all that."""
-    cautions = [SummarySentence(f"Caution: {caution}.", True) for caution in facts.measures.get("cautions", ())]
-    said = [*_overlap(facts), *cautions, *_cautions(tables), *_resolved(lines), *_cases(facts)]
+    said = [*_overlap(facts), *_cautions(facts, tables), *_resolved(lines), *_cases(facts)]
     return [*said, *_learned(facts), *_leak(lengths), *_seeds(facts)]
 
 
-def _cautions(tables: Sequence[MeasureTable]) -> Iterator[SummarySentence]:
+def _cautions(facts: RunFacts, tables: Sequence[MeasureTable]) -> Iterator[SummarySentence]:
+    if facts.measures and (caution := describe_cut_answers(facts.measures)):
+        yield SummarySentence(f"Caution: {caution}.", True)
     for table in tables:
         if table.nothing:
             yield SummarySentence(f"{table.use}: {table.nothing}.", True)
@@ -39,16 +40,17 @@ def _cautions(tables: Sequence[MeasureTable]) -> Iterator[SummarySentence]:
 
 
 def _overlap(facts: RunFacts) -> Iterator[SummarySentence]:
-    if "overlap" not in facts.measures:
+    if not facts.measures:
         yield SummarySentence("Nothing has been measured yet: the run has no evaluation, or has not come so far.", True)
         return
-    images, shared = facts.measures["overlap"]["images"], facts.measures["overlap"]["trained_on"]
+    overlap = facts.measures.overlap
+    images, shared = overlap.images, overlap.trained_on
     if not facts.trained:
         yield SummarySentence(
             f"Nothing was trained; the {images:,} evaluation images show the starting model alone.", True
         )
     elif shared:
-        again = facts.measures["overlap"].get("questions_trained_on", 0)
+        again = overlap.questions_trained_on
         with_questions = f", {again:,} of the questions about them as well" if again else ""
         yield SummarySentence(
             f"{shared:,} of the {images:,} evaluation images were trained on{with_questions}: what is measured after "
@@ -98,10 +100,10 @@ def _cases(facts: RunFacts) -> Iterator[SummarySentence]:
 
 
 def _learned(facts: RunFacts) -> Iterator[SummarySentence]:
-    for kind, held in facts.training.get("validation", {}).items():
-        if held["pairs"] and kind != "all":
-            ranked = f"{held['accuracy']:.0%} of the {held['pairs']:.0f} held-out {kind} pairs are ranked right"
-            weak = held["accuracy"] <= CHANCE
+    for kind, held in facts.training.validation.items() if facts.training else ():
+        if held.pairs and kind != "all":
+            ranked = f"{held.accuracy:.0%} of the {held.pairs} held-out {kind} pairs are ranked right"
+            weak = held.accuracy <= CHANCE
             yield SummarySentence(f"{ranked}{', hardly more than by chance' if weak else ''}.", weak)
 
 
@@ -116,8 +118,8 @@ def _leak(lengths: AnswerLengths | None) -> Iterator[SummarySentence]:
 
 
 def _seeds(facts: RunFacts) -> Iterator[SummarySentence]:
-    if facts.trained:
+    if facts.measures and facts.trained:
         yield SummarySentence(
-            f"One training, with seed {facts.run['seed']}: the intervals resample "
-            f"{facts.measures.get('groups', 0):,} patients or images, not trainings."
+            f"One training, with seed {facts.run.seed}: the intervals resample "
+            f"{facts.measures.groups:,} patients or images, not trainings."
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from mmedpo.events import StageCount
 from mmedpo.report import figures
 from mmedpo.report.album import ImageAlbum
 from mmedpo.report.cases import changed, drawn, gains, seen
@@ -13,9 +14,8 @@ from mmedpo.report.gallery import cards, choose
 from mmedpo.report.lengths import lengths_of
 from mmedpo.report.measures import main_lines, make_tables
 from mmedpo.report.sentences import write_sentences
+from mmedpo.store.run_files.counts import describe_count, is_lost
 
-# What a stage lost rather than made, by how its counts begin.
-LOST = ("left out", "cases without", "dropped", "unrated", "too long", "images without", "of these")
 LOOKING = ("looks", "attention")  # metrics of whether the model looks, not of how well it answers
 
 
@@ -31,17 +31,17 @@ def summary_of(facts: RunFacts) -> dict[str, Any]:
         "main": lines,
         "said": write_sentences(facts, lines, lengths, found),
         "lengths": lengths,
-        "flow": [(stage, list(_counts(counts))) for stage, counts in facts.run.get("flow", {}).items()],
+        "flow": [(stage.stage, list(_counts(stage.counts))) for stage in facts.run.flow],
     }
 
 
-def _counts(counts: Mapping[str, int]) -> Iterator[dict[str, Any]]:
-    """Yield the counts of a stage, what came through first, each with its share of the greatest."""
-    most = max(counts.values(), default=1) or 1
-    for lost in (False, True):
-        for what, number in counts.items():
-            if what.startswith(LOST) is lost and (number or not lost):
-                yield {"what": what, "number": number, "lost": lost, "share": number / most}
+def _counts(counts: Sequence[StageCount]) -> Iterator[dict[str, Any]]:
+    """Yield the counts of a stage, each with its share of the greatest; of what it left behind, where there is any."""
+    most = max((count.count for count in counts), default=1) or 1
+    for count in counts:
+        lost, number = is_lost(count), count.count
+        if number or not lost:
+            yield {"what": describe_count(count), "number": number, "lost": lost, "share": number / most}
 
 
 def whole(facts: RunFacts) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _pairs(facts: RunFacts, album: ImageAlbum) -> dict[str, Any]:
 
 
 def _training(facts: RunFacts) -> dict[str, Any]:
-    history = facts.training.get("history", [])
+    history = facts.training.history if facts.training else ()
     kinds = ("text", "image")
     drawn = [
         ("Loss, step by step", figures.curves(history, {"loss": "loss"}, "loss")),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -16,10 +15,9 @@ from typing import Any, TypeVar
 from mmedpo.core.privacy import keep_private
 from mmedpo.core.records import digest
 from mmedpo.endpoints.batches.waiting import BatchWait, exchange_batches
-from mmedpo.endpoints.ledger import FILE as CALLS
 from mmedpo.endpoints.ledger import Budget, SpendingLedger
 from mmedpo.errors import RecipeError
-from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted
+from mmedpo.events import Event, StageAdvanced, StageCount, StageFinished, StageStarted
 from mmedpo.recipe.model import STAGES as STAGES
 from mmedpo.recipe.model import LoadedRecipe, Recipe
 from mmedpo.registry.conformance.blame import blame_part
@@ -29,6 +27,8 @@ from mmedpo.registry.discovery import PluginInfo
 from mmedpo.registry.fingerprint import content_json, hash_part
 from mmedpo.runtime.processes import own_device
 from mmedpo.store.journal import Journal
+from mmedpo.store.run_files.counts import is_lost
+from mmedpo.store.run_files.record import EndpointCall, HostFacts, PluginVersion, StageSummary
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class RunContext:
     see: Callable[[Event], None]
     limit: int | None = None
     did: bool = False  # whether anything had to be done
-    flow: dict[str, dict[str, int]] = field(default_factory=dict)  # stage -> what came out, what was dropped why
+    flow: dict[str, StageSummary] = field(default_factory=dict)  # by stage, what came out and what was left behind
     detector: dict[str, Any] = field(default_factory=dict)  # what is known of the localizer that learned
     scoring: dict[str, dict[str, Any]] = field(default_factory=dict)  # scorer -> its own summary of its scores
     restricted: bool = False  # whether what it writes is its owner's alone
@@ -64,7 +64,7 @@ class RunContext:
     @cached_property
     def ledger(self) -> SpendingLedger:
         """What the run has paid endpoints, and may."""
-        return SpendingLedger(self.recipe.budget or Budget(), self.folder / CALLS)
+        return SpendingLedger(self.recipe.budget or Budget(), self.folder / EndpointCall.file)
 
     def plugin_of(self, part: Part) -> PluginInfo:
         """Return which package a part comes from."""
@@ -88,10 +88,11 @@ class RunContext:
             self.restricted = True
             keep_private(self.folder)
 
-    def finish(self, stage: str, counts: Counter[str]) -> None:
+    def finish(self, stage: str, counts: Iterable[StageCount]) -> None:
         """Note and tell what came out of a stage."""
-        self.flow[stage] = dict(counts)
-        self.see(StageFinished(stage, dict(counts)))
+        known = tuple(sorted(counts, key=is_lost))
+        self.flow[stage] = StageSummary(stage=stage, counts=known)
+        self.see(StageFinished(stage, known))
 
 
 def resolve_setting(recipe: Recipe) -> Setting:
@@ -186,8 +187,8 @@ def work_by_slice(
     return values
 
 
-def provenance(loaded: LoadedRecipe) -> dict[str, Any]:
-    """List what made this run: packages with versions, the plugins used, the machine."""
+def list_packages(loaded: LoadedRecipe) -> dict[str, str]:
+    """Return the version of each package that has a part in a run."""
     from importlib.metadata import PackageNotFoundError, version
 
     names = ["mmedpo", "torch", "transformers", "peft", "trl", "accelerate", "monai", "numpy", "pillow", "pydantic"]
@@ -198,9 +199,17 @@ def provenance(loaded: LoadedRecipe) -> dict[str, Any]:
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = "not installed"
-    plugins = [
-        {"kind": plugin.kind.name, "use": plugin.name, "package": plugin.package, "version": plugin.version}
+    return versions
+
+
+def list_plugins(loaded: LoadedRecipe) -> tuple[PluginVersion, ...]:
+    """Return the parts that a recipe names."""
+    return tuple(
+        PluginVersion(kind=plugin.kind.name, use=plugin.name, package=plugin.package, version=plugin.version)
         for plugin in loaded.plugins.values()
-    ]
-    host = {"name": platform.node(), "system": platform.platform(), "python": sys.version.split()[0]}
-    return {"packages": versions, "plugins": plugins, "host": host}
+    )
+
+
+def describe_host() -> HostFacts:
+    """Return what is known of the machine."""
+    return HostFacts(name=platform.node(), system=platform.platform(), python=sys.version.split()[0])

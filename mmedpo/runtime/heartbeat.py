@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
+from mmedpo.store.run_files.counts import describe_counts
 
 EVERY = 12.0  # seconds between two lines at most, with room for a machine that is busy
 
@@ -55,7 +56,7 @@ class ProgressLines:
             before, self._finished = self._finished, time.monotonic()  # a stage may start several parts
             self._began, self._stage = self._finished, f"after {event.stage}"
             self._total = self._done = self._before = 0
-            self._say(f"{event.stage}: {counted(event.counts)} ({self._finished - before:.1f} s)")
+            self._say(f"{event.stage}: {describe_counts(event.counts)} ({self._finished - before:.1f} s)")
 
     def _tell(self) -> None:
         if time.monotonic() - self._told >= self._every * 5 / 6:
@@ -80,8 +81,3 @@ def lasting(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def counted(counts: Mapping[str, int]) -> str:
-    """Say counts in a line."""
-    return ", ".join(f"{count:,} {what}" for what, count in counts.items()) or "nothing"

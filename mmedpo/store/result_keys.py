@@ -15,18 +15,20 @@ from pathlib import Path
 from mmedpo.core.disk import guard_writes
 from mmedpo.core.notes import print_note
 from mmedpo.errors import DataError
-from mmedpo.store.run_folder import read_json, write_json
+from mmedpo.store.run_files.format import PAIRS, read_file, write_file
+from mmedpo.store.run_files.measures import AnsweredCase, AttendedCase, MeasureRecord, TrainingRecord
+from mmedpo.store.run_files.record import ResultKeys
 
 logger = logging.getLogger(__name__)
 
 ORDER = ("pairs", "adapter", "measures")  # each is made from those before it
 FILES = {
-    "pairs": ("pairs.jsonl", "data_card.md"),
-    "adapter": ("training.json", "adapter", "tensorboard"),
-    "measures": ("measures.json", "answers.jsonl", "attention.jsonl", "adapter/README.md"),
+    "pairs": (PAIRS, "data_card.md"),
+    "adapter": (TrainingRecord.file, "adapter", "tensorboard"),
+    "measures": (MeasureRecord.file, AnsweredCase.file, AttendedCase.file, "adapter/README.md"),
 }
 PAGE = "report.html"  # made of all of them
-TABLE, EARLIER = "results.json", "earlier"
+EARLIER = "earlier"
 
 
 def claim_result(folder: Path, name: str, key: str | None) -> bool:
@@ -40,7 +42,7 @@ def claim_result(folder: Path, name: str, key: str | None) -> bool:
             return moved
         logger.debug("%s: this recipe's %s: key %s", folder, name, key)
         if _held(folder).get(name) != key:
-            write_json(folder / TABLE, {**_held(folder), name: key})
+            write_file(folder, ResultKeys(keys={**_held(folder), name: key}))
         return _bring_back(folder, name, key) or moved
 
 
@@ -54,7 +56,7 @@ def set_aside(folder: Path, name: str) -> bool:
         for path in there:
             _move(path, place / path.name)
         if key != "unknown":
-            write_json(folder / TABLE, {name: held for name, held in _held(folder).items() if name != one})
+            write_file(folder, ResultKeys(keys={name: held for name, held in _held(folder).items() if name != one}))
         if there:
             moved = True
             (folder / PAGE).unlink(missing_ok=True)
@@ -83,8 +85,8 @@ def _move(path: Path, place: Path) -> None:
 
 
 def _held(folder: Path) -> dict[str, str]:
-    found = read_json(folder / TABLE)
-    return found if isinstance(found, dict) else {}
+    found = read_file(folder, ResultKeys)
+    return found.keys if found else {}
 
 
 def _called(name: str) -> str:

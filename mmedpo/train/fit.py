@@ -6,8 +6,7 @@ import logging
 import math
 import time
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,14 +17,16 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import TrainerState
 
 from mmedpo.core.notes import print_note
-from mmedpo.core.records import WeightedPair, digest
+from mmedpo.core.records import Pair, WeightedPair, digest
 from mmedpo.errors import DataError, RecipeError
-from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
+from mmedpo.events import Event, StageAdvanced, StageCount, StageFinished, StageStarted, TrainingLogged
 from mmedpo.models.adapters import BaseFingerprint
-from mmedpo.recipe.train_options import NO_SAY, TrainOptions
+from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.runtime.processes import barrier, broadcast_from_first, get_rank
+from mmedpo.store.run_files.counts import merge_counts
+from mmedpo.store.run_files.measures import HeldOutPairs, LossEnds, TrainingRecord
 from mmedpo.train import resume
 from mmedpo.train.batches.encoding import (
     KINDS,
@@ -63,7 +64,7 @@ def train_adapter(
     see: EventObserver,
     *,
     precomputed: MutableMapping[str, Logps] | None = None,
-) -> dict[str, Any]:
+) -> TrainingRecord:
     """Train an adapter, write it to folder/adapter and return what happened.
 
     Goes on from the newest complete checkpoint in folder/checkpoints, which must be of the same pairs, backbone,
@@ -99,17 +100,16 @@ def train_adapter(
         vision.close()
         barrier()
     history = [_numbers(entry) for entry in trainer.state.log_history if "loss" in entry]
-    kinds = {"trained": Counter(pair.kind for pair in kept), "held out": Counter(pair.kind for pair in held_out)}
-    return {
-        "counts": {name: found.total() for name, found in (kinds | left_out).items()},
-        "kinds": {name: dict(found) for name, found in (kinds | left_out).items()},
-        "packing": "tree" if trainer.trees else "pairs",
-        "steps": trainer.state.global_step,
-        "loss": _first_and_last(history, options.epochs),
-        "history": history,
-        "validation": _validation(trainer.eval_sums) if options.loss.is_preference else {},
-        "seconds": round(time.monotonic() - began, 1),
-    }
+    used = [*_by_kind("trained_pairs", kept), *_by_kind("held_out_pairs", held_out)]
+    return TrainingRecord(
+        counts=(*used, *left_out),
+        packing="tree" if trainer.trees else "pairs",
+        steps=trainer.state.global_step,
+        loss=_first_and_last(history, options.epochs),
+        history=tuple(history),
+        validation=_validation(trainer.eval_sums) if options.loss.is_preference else {},
+        seconds=round(time.monotonic() - began, 1),
+    )
 
 
 def _numbers(entry: Mapping[str, float]) -> dict[str, float]:
@@ -118,45 +118,46 @@ def _numbers(entry: Mapping[str, float]) -> dict[str, float]:
     return {"step": kept["step"], **kept}
 
 
+def _by_kind(what: str, pairs: Iterable[EncodedPair | Pair]) -> list[StageCount]:
+    return merge_counts(StageCount(what, 1, kind=pair.kind) for pair in pairs)
+
+
 def _encode(
     pairs: Sequence[WeightedPair], backbone: LiveBackbone, pixels: PixelCache, options: TrainOptions, see: EventObserver
-) -> tuple[list[EncodedPair], dict[str, Counter[str]]]:
+) -> tuple[list[EncodedPair], list[StageCount]]:
     """Encode the pairs; count by kind those that are too long, and those that the loss would multiply by 0."""
     refuse_twins(pairs)
     see(StageStarted("encode", len(pairs)))
     kept: list[EncodedPair] = []
-    dropped, silent = Counter[str](), Counter[str]()
+    long, silent = list[EncodedPair](), list[Pair]()
     for weighted in pairs:
         if has_no_say(weighted, options.loss):
-            silent[weighted.pair.kind] += 1
+            silent.append(weighted.pair)
             see(StageAdvanced("encode", 1))
             continue
         pair = encode_pair(weighted, backbone, pixels)
         if not options.loss.is_preference:
             pair = replace(pair, rejected=pair.chosen)  # in a tree this costs nothing
-        if is_too_long(pair, options.max_length):
-            dropped[pair.kind] += 1
-        else:
-            kept.append(pair)
+        (long if is_too_long(pair, options.max_length) else kept).append(pair)
         see(StageAdvanced("encode", 1))
-    left_out = {"too long": dropped, **({NO_SAY: silent} if silent else {})}
-    see(StageFinished("encode", {"pairs": len(kept), **{name: found.total() for name, found in left_out.items()}}))
+    left_out = [*_by_kind("too_long_pairs", long), *_by_kind("weightless_pairs", silent)]
+    see(StageFinished("encode", (StageCount("pairs", len(kept)), *left_out)))
     if not kept:
-        raise DataError(f"no pair is left to train on: {'; '.join(_why_none(pairs, dropped, silent, options))}")
+        raise DataError(f"no pair is left to train on: {'; '.join(_why_none(pairs, long, silent, options))}")
     return kept, left_out
 
 
 def _why_none(
-    pairs: Sequence[WeightedPair], dropped: Counter[str], silent: Counter[str], options: TrainOptions
+    pairs: Sequence[WeightedPair], long: Sequence[EncodedPair], silent: Sequence[Pair], options: TrainOptions
 ) -> Iterator[str]:
-    if dropped:
+    if long:
         yield (
-            f"{dropped.total()} of {len(pairs)} have a side longer than train.max_length={options.max_length} tokens, "
+            f"{len(long)} of {len(pairs)} have a side longer than train.max_length={options.max_length} tokens, "
             "image included; raise it"
         )
     if silent:
         yield (
-            f"{silent.total()} of {len(pairs)} are of weight 0, or of a kind whose coefficient is 0 "
+            f"{len(silent)} of {len(pairs)} are of weight 0, or of a kind whose coefficient is 0 "
             f"(train.loss: text {options.loss.text:g}, image {options.loss.image:g})"
         )
 
@@ -205,7 +206,7 @@ def _fill_reference(
     """Compute what is missing of the reference, before the first step changes the policy."""
     see(StageStarted("reference", len(pairs), sum(pair.id in table for pair in pairs)))
     trainer.fill_reference(pairs, table, lambda count: see(StageAdvanced("reference", count)))
-    see(StageFinished("reference", {"pairs": len(pairs)}))
+    see(StageFinished("reference", (StageCount("pairs", len(pairs)),)))
 
 
 def _make_trainer(
@@ -270,21 +271,20 @@ class _LogForwarder(TrainerCallback):
         self._see(TrainingLogged(state.global_step, state.max_steps, values))
 
 
-def _first_and_last(history: Sequence[dict[str, float]], epochs: float) -> dict[str, float]:
+def _first_and_last(history: Sequence[dict[str, float]], epochs: float) -> LossEnds:
     """Average the loss over the first and the last epoch, which saw the same pairs; of one epoch, over its tenths.
 
     A single step says little: its loss depends on the weights of its pairs as much as on what was learned.
     """
     part = max(1, int(len(history) / (epochs if epochs >= 2 else 10)))
-    ends = {"first": history[:part], "last": history[-part:]}
-    return {name: sum(_weighed(some)) / sum(entry["pairs"] for entry in some) for name, some in ends.items() if some}
+    return LossEnds(first=_mean_loss(history[:part]), last=_mean_loss(history[-part:]))
 
 
-def _weighed(history: Sequence[dict[str, float]]) -> list[float]:
-    return [entry["loss"] * entry["pairs"] for entry in history]
+def _mean_loss(history: Sequence[dict[str, float]]) -> float:
+    return sum(entry["loss"] * entry["pairs"] for entry in history) / sum(entry["pairs"] for entry in history)
 
 
-def _validation(sums: torch.Tensor) -> dict[str, dict[str, float]]:
+def _validation(sums: torch.Tensor) -> dict[str, HeldOutPairs]:
     """Give reward accuracy and margin of the held-out pairs, by kind and for all."""
     rows = [*zip(KINDS, sums.tolist(), strict=True), ("all", sums.sum(0).tolist())]
     result = {}
@@ -292,7 +292,7 @@ def _validation(sums: torch.Tensor) -> dict[str, dict[str, float]]:
         own = dict(zip(SUMS, row, strict=True))
         if own["pairs"]:
             accuracy, margin = own["right"] / own["pairs"], own["margin"] / own["pairs"]
-            result[kind] = {"pairs": int(own["pairs"]), "accuracy": accuracy, "margin": margin}
+            result[kind] = HeldOutPairs(pairs=int(own["pairs"]), accuracy=accuracy, margin=margin)
     return result
 
 

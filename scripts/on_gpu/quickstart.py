@@ -8,7 +8,6 @@ On the device it runs in float32, which should measure what the CPU measures, an
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -61,15 +60,19 @@ def run(folder: Path, device: str, images: int) -> dict[str, dict[str, Any]]:
 
 def outcome(folder: Path) -> dict[str, Any]:
     """Return a run's measures and what its training came to."""
-    measures, training = (json.loads((folder / name).read_text()) for name in ("measures.json", "training.json"))
+    from mmedpo import read_run
+
+    done = read_run(folder)
+    assert done.measures
+    assert done.training
     flat = {
-        f"{row['use']} {measure} {when}": value
-        for row in measures["measures"]
-        for when in ("before", "after")
-        for measure, value in row[when].items()
+        f"{metric.use} {measure} {when}": value
+        for metric in done.measures.measures
+        for when, values in (("before", metric.before), ("after", metric.after or {}))
+        for measure, value in values.items()
     }
-    summary = training["summary"]
-    return {"measures": flat, "loss": summary["loss"], "trained": summary["counts"]["trained"]}
+    trained = sum(count.count for count in done.training.counts if count.what == "trained_pairs")
+    return {"measures": flat, "loss": done.training.loss.model_dump(), "trained": trained}
 
 
 def apart(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:

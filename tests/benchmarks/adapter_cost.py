@@ -49,6 +49,7 @@ def trained(backbone: Any, size: Size, machine: Machine, folder: Path) -> dict[s
     """Train for a step."""
     from mmedpo import Setting
     from mmedpo.recipe.train_options import LoraOptions, ProjectorOptions, TrainOptions
+    from mmedpo.store.run_files.format import dump_model
     from mmedpo.train.fit import train_adapter
 
     pairs = weighted_pairs(SHAPES["slake"])
@@ -66,7 +67,7 @@ def trained(backbone: Any, size: Size, machine: Machine, folder: Path) -> dict[s
     done = train_adapter(pairs, backbone, options, folder, Setting(machine.device, machine.dtype), stages)
     stages.end()
     return {
-        "seconds": stages.seconds, "steps": done["steps"], "packing": done["packing"], "loss": done["loss"],
+        "seconds": stages.seconds, "steps": done.steps, "packing": done.packing, "loss": dump_model(done.loss),
         **machine.memory(),
     }  # fmt: skip
 

@@ -14,6 +14,7 @@ from PIL import Image
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.registry.discovery import find_parts
 from mmedpo.registry.kinds import KINDS
+from mmedpo.store.run_files.record import RunRecord
 
 PAGE = (ROOT / "docs" / "data.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
@@ -90,8 +91,9 @@ def test_the_lesions_that_slake_comes_with_are_noised_and_trained_on(
     done = mmedpo("run", ROOT / "examples" / "lesions.yaml", *here, "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert result["flow"]["disprefer"]["image pairs by lesion-noise"] == 2
-    assert result["flow"]["train"]["trained"] == 2
+    run = RunRecord.model_validate(result["run"])
+    assert run.stage("disprefer").total("pairs", part="lesion-noise") == 2
+    assert run.stage("train").total("trained_pairs") == 2
     assert result["measures"]["cases"] == 2
     assert (tmp_path / "out/adapter/adapter_model.safetensors").exists()
     (region,) = json.loads((tmp_path / "out/pairs.jsonl").read_text().splitlines()[0])["pair"]["case"]["regions"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -18,6 +17,8 @@ import pytest
 from conftest import ROOT, environment
 from forks import Fork, Forks
 
+from mmedpo.store.run_files.reader import read_run
+from mmedpo.store.run_files.record import PluginVersion
 from mmedpo.testing import fake_package
 
 RECIPE = """
@@ -220,13 +221,13 @@ def test_an_observer_that_fails_is_dropped_with_one_warning(tmp_path: Path, fork
 
 @pytest.mark.slow
 def test_run_json_says_what_made_the_run_and_how_cases_flowed(whole: Runs) -> None:
-    known = json.loads((whole.folder / "runs/x/run.json").read_text())
-    assert known["state"] == "finished"
-    assert {"kind": "scorer", "use": "slow-score", "package": "slow-parts", "version": "1.0"} in known["plugins"]
-    assert known["packages"]["trl"]
-    assert known["flow"]["disprefer"]["cases without text pair by slow-answer: the number seven"] > 0
-    cases = known["flow"]["read"]["cases"]
-    assert cases == sum(known["flow"]["disprefer"].values())
+    known = read_run(whole.folder / "runs/x").run
+    assert known.finished
+    assert PluginVersion(kind="scorer", use="slow-score", package="slow-parts", version="1.0") in known.plugins
+    assert known.packages["trl"]
+    made = known.stage("disprefer")
+    assert made.total("cases_without_pair", part="slow-answer", reason="the number seven") > 0
+    assert known.stage("read").total("cases") == sum(count.count for count in made.counts)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from mmedpo.exchange.pairs_io import export_run
 from mmedpo.pipeline.stages import run_recipe
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.report.page import write_report
-from mmedpo.store.pairs_file import read_pairs
+from mmedpo.store.run_files.reader import read_pairs
 
 RECIPE = """
 output: runs/x

@@ -19,7 +19,8 @@ from mmedpo.recipe.loading import load_recipe
 from mmedpo.report.facts import read_facts
 from mmedpo.report.page import write_report
 from mmedpo.store.result_keys import claim_result, set_aside
-from mmedpo.store.run_folder import read_json
+from mmedpo.store.run_files.format import read_file
+from mmedpo.store.run_files.record import ResultKeys
 from mmedpo.testing import tiny_cases
 
 RECIPE = """
@@ -156,7 +157,7 @@ def test_a_stop_in_the_middle_of_setting_aside_is_made_up_for(tmp_path: Path) ->
     assert not half.exists()
     set_aside(tmp_path, "pairs")
     assert sorted(path.name for path in half.iterdir()) == ["adapter", "training.json"]
-    assert read_json(tmp_path / "results.json") == {}
+    assert read_file(tmp_path, ResultKeys) == ResultKeys(keys={})
 
 
 def test_results_that_nobody_vouches_for_are_set_aside(tmp_path: Path) -> None:

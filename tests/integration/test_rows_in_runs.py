@@ -12,7 +12,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mmedpo.cli.main import app
-from mmedpo.store.pairs_file import read_pairs
+from mmedpo.store.run_files.reader import read_pairs, read_run
+from mmedpo.store.run_files.record import RunRecord
 
 RECIPE = """
 output: {folder}/run
@@ -37,11 +38,11 @@ def command(root: Path, file: Path, until: str, *overrides: str) -> Result:
     return CliRunner().invoke(app, ["run", str(recipe), *overrides, "--until", until])
 
 
-def run(root: Path, file: Path, until: str, *overrides: str) -> dict[str, dict[str, int]]:
-    """Run a table up to a stage; return what its stages counted."""
+def run(root: Path, file: Path, until: str, *overrides: str) -> RunRecord:
+    """Run a table up to a stage; return what run.json says."""
     done = command(root, file, until, *overrides)
     assert done.exit_code == 0, done.output
-    return dict(json.loads((root / "run/run.json").read_text())["flow"])
+    return read_run(root / "run").run
 
 
 def write(root: Path, *rows: dict[str, Any]) -> Path:
@@ -102,35 +103,31 @@ def test_nan_in_a_column_is_as_if_it_were_not_there(column: str, root: Path) -> 
 
 def test_the_shared_ways_to_write_yes_and_no_are_closed(shared: Path, root: Path) -> None:
     counts = run(root, shared / "cases/rows/csv_yes_variants.csv", "weigh")
-    assert (counts["read"]["closed questions"], counts["read"]["open questions"]) == (7, 6)
+    read = counts.stage("read")
+    assert (read.total("closed_questions"), read.total("open_questions")) == (7, 6)
     rejected = [item.pair.rejected.answer.strip(" .!,;") for item in read_pairs(root / "run")]
     assert rejected == ["No", "no", "NO", "No", "yes", "Yes", "No"]
 
 
 REPORT = "The heart is of normal size and the lungs are clear. " * 4
 ODD = {
-    "closed questions": [line(1)],
-    "open questions": [line(1, answer="On the left")],
+    "closed_questions": [line(1)],
+    "open_questions": [line(1, answer="On the left")],
     "reports": [line(1, answer=REPORT, kind="report")],
-    "of these: the answer to an open question has over 30 words; reports need `kind: report`": [line(1, answer=REPORT)],
-    "of these: another case has the same image and question, and yes for no": [line(1), line(1, answer="NO!")],
-    "of these: another case before it has the same image, question and answer": [
-        line(1),
-        line(1, answer="yes."),
-        line(2),
-    ],
+    "long_open_answers": [line(1, answer=REPORT)],
+    "contradictions": [line(1), line(1, answer="NO!")],
+    "repeated_cases": [line(1), line(1, answer="yes."), line(2)],
 }
 
 
 @pytest.mark.parametrize("what", ODD)
 def test_read_says_of_which_kinds_cases_are_and_what_is_odd_about_them(what: str, root: Path) -> None:
-    expected = 2 if "yes for no" in what else 1
-    assert run(root, write(root, *ODD[what]), "read")["read"][what] == expected
+    expected = 2 if what == "contradictions" else 1
+    assert run(root, write(root, *ODD[what]), "read").stage("read").total(what) == expected
 
 
 def test_evaluation_data_that_are_the_training_data_are_said_as_they_are_read(root: Path) -> None:
     file = write(root, line(1), line(2))
     same = f"evaluate={{data: {{use: jsonl, file: {file}, images: {root}}}, measure: [{{use: med-vqa}}]}}"
-    said = "of these: the case is also evaluated on, as evaluate.data is data"
-    assert run(root, file, "read", same)["read"][said] == 2
-    assert said not in run(root, file, "read")["read"]
+    assert run(root, file, "read", same).stage("read").total("evaluated_cases") == 2
+    assert run(root, file, "read").stage("read").total("evaluated_cases") == 0

@@ -22,6 +22,7 @@ from mmedpo.events import StageAdvanced, TrainingLogged
 from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.store.journal import Journal
+from mmedpo.store.run_files.format import write_file
 from mmedpo.train.fit import train_adapter
 from mmedpo.train.reference import ReferenceJournal, reference_keys
 
@@ -95,8 +96,7 @@ def work(folder: Path, where: str) -> None:
         pairs, make_backbone(), OPTIONS, folder, Setting(seed=1), see_until(where), precomputed=table
     )
     journal.close()
-    del summary["seconds"]
-    (folder / "summary.json").write_text(json.dumps(summary))
+    write_file(folder, summary.model_copy(update={"seconds": 0}))
 
 
 def in_child(folder: Path, where: str) -> int:

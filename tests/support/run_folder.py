@@ -9,7 +9,21 @@ from typing import Any
 
 from mmedpo.core.images import ImageRef, pixel_hash
 from mmedpo.core.records import Case, Pair, Region, Score, WeightedPair, to_json
-from mmedpo.store.run_folder import write_json, write_text
+from mmedpo.events import StageCount
+from mmedpo.store.run_files.format import write_file, write_rows
+from mmedpo.store.run_files.measures import (
+    AnsweredCase,
+    AttendedCase,
+    AttentionSide,
+    HeldOutPairs,
+    ImageFile,
+    LossEnds,
+    MeasureRecord,
+    TrainingRecord,
+    list_boxes,
+)
+from mmedpo.store.run_files.record import RunRecord, StageSummary
+from mmedpo.store.run_folder import write_text
 from mmedpo.testing import tiny_cases, tiny_pairs
 
 HOSTILE = "<script>document.title = 'owned'</script> No & \"nothing\""
@@ -25,43 +39,54 @@ def write_run(folder: Path, pairs: int = 8, *, restricted: bool = False, **parts
         "train": {"epochs": 1},
         "evaluate": {"data": {"use": "csv", "restricted": restricted}},
     }
-    run = {
+    counts = (StageCount("cases", 9), StageCount("left_out", 2, reason="the image is missing"))
+    record = run_record(recipe, flow=(StageSummary(stage="read", counts=counts),), seed=3)
+    history = tuple(
+        {"step": step, "loss": 1 / step, "rewards/margins/text": 0.1 * step, "rewards/accuracies/image": 0.5}
+        for step in range(1, 9)
+    )
+    training = TrainingRecord(
+        key="k",
+        counts=(StageCount("trained_pairs", 7, kind="text"),),
+        packing="pairs",
+        steps=8,
+        loss=LossEnds(first=1.0, last=0.125),
+        history=history,
+        validation={"image": HeldOutPairs(pairs=4, accuracy=0.5, margin=0.0)},
+        seconds=1.0,
+    )
+    write_file(folder, record.model_copy(update=parts.get("run", {})))
+    if pairs:
+        _write_lines(folder / "pairs.jsonl", [to_json(item) for item in weighted(folder, pairs)])
+    if parts.get("training", True):
+        write_file(folder, training)
+    if parts.get("measures", True):
+        write_file(folder, measures().model_copy(update=parts.get("measured", {})))
+        write_rows(folder, AnsweredCase, [answer(folder, case, at) for at, case in enumerate(tiny_cases(4))])
+        write_rows(folder, AttendedCase, [looked(case) for case in tiny_cases(4)])
+    return folder
+
+
+def run_record(recipe: dict[str, Any], **known: Any) -> RunRecord:
+    """Make what run.json says of a run that is finished."""
+    usual: dict[str, Any] = {
         "state": "finished",
-        "recipe": recipe,
+        "until": "evaluate",
         "recipe_file": "recipe.yaml",
         "recipe_hash": "0" * 64,
         "limit": None,
-        "seed": 3,
+        "started_in": {"absolute": "/", "from_run": ".."},
+        "restricted": False,
+        "seed": 0,
         "packages": {"mmedpo": "0"},
         "plugins": [{"kind": "reader", "use": "csv", "package": "mmedpo", "version": "0"}],
         "host": {"name": "here", "system": "any", "python": "3"},
-        "flow": {"read": {"cases": 9, "left out: the image is missing": 2}},
+        "flow": (),
         "detector": {},
         "scoring": {},
         "spent": {},
     }
-    history = [
-        {"step": step, "loss": 1 / step, "rewards/margins/text": 0.1 * step, "rewards/accuracies/image": 0.5}
-        for step in range(1, 9)
-    ]
-    summary = {
-        "counts": {"trained": 7},
-        "steps": 8,
-        "loss": {"first": 1.0, "last": 0.125},
-        "history": history,
-        "validation": {"image": {"pairs": 4, "accuracy": 0.5, "margin": 0.0}},
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "run.json", {**run, **parts.get("run", {})})
-    if pairs:
-        _write_lines(folder / "pairs.jsonl", [to_json(item) for item in weighted(folder, pairs)])
-    if parts.get("training", True):
-        write_json(folder / "training.json", {"key": "k", "summary": summary})
-    if parts.get("measures", True):
-        write_json(folder / "measures.json", {**measures(), **parts.get("overlap", {})})
-        _write_lines(folder / "answers.jsonl", [answer(folder, case, at) for at, case in enumerate(tiny_cases(4))])
-        _write_lines(folder / "attention.jsonl", [looked(case) for case in tiny_cases(4)])
-    return folder
+    return RunRecord(recipe=recipe, **{**usual, **known})
 
 
 def weighted(folder: Path, count: int) -> list[WeightedPair]:
@@ -81,7 +106,7 @@ def weighted(folder: Path, count: int) -> list[WeightedPair]:
     return items
 
 
-def measures() -> dict[str, Any]:
+def measures() -> MeasureRecord:
     """Return what measures.json holds: one measure that is surely better, one that is not resolved."""
     gap = {"sure": {"value": 0.2, "low": 0.1, "high": 0.3, "p": 0.001}}
     gap["unsure"] = {"value": 0.1, "low": -0.1, "high": 0.3, "p": 0.4}
@@ -99,33 +124,34 @@ def measures() -> dict[str, Any]:
     }
     attention = {"use": "attention", "better": {"inside_lesion": 1}, **shares}
     overlap = {"images": 4, "trained_on": 0}
-    return {"cases": 4, "groups": 4, "overlap": overlap, "measures": [med_vqa, attention]}
+    known = {"cases": 4, "groups": 4, "training_images": 8, "max_new_tokens": 64, "cut": {"before": 0, "after": 0}}
+    return MeasureRecord.model_validate({**known, "overlap": overlap, "measures": [med_vqa, attention]})
 
 
-def answer(folder: Path, case: Case, at: int) -> dict[str, Any]:
+def answer(folder: Path, case: Case, at: int) -> AnsweredCase:
     """Return a line of answers.jsonl: case 0 got better, case 1 worse; the image of case 3 is gone."""
     image = saved(folder, case.image) if at < 3 else ImageRef("images/gone.png", "f" * 64)
-    return {
-        "id": case.id,
-        "group": case.group,
-        "kind": case.kind,
-        "question": case.question,
-        "truth": case.answer,
-        "before": "No" if at == 0 else case.answer,
-        "after": HOSTILE if at == 1 else case.answer,
-        "image": image.sha256,
-        "path": image.path,
-        "regions": [to_json(region) for region in case.regions],
-        "restricted": False,
-        "statistics": {},
-        "gain": {"med-vqa": (1.0, -1.0, 0.0, 0.0)[at]},
-    }
+    return AnsweredCase(
+        id=case.id,
+        group=case.group,
+        kind=case.kind,
+        question=case.question,
+        truth=case.answer,
+        before="No" if at == 0 else case.answer,
+        after=HOSTILE if at == 1 else case.answer,
+        cut=(False, False),
+        image=ImageFile(path=image.path, sha256=image.sha256),
+        regions=list_boxes(case.regions),
+        restricted=False,
+        statistics={},
+        gain={"med-vqa": (1.0, -1.0, 0.0, 0.0)[at]},
+    )
 
 
-def looked(case: Case) -> dict[str, Any]:
+def looked(case: Case) -> AttendedCase:
     """Return a line of attention.jsonl."""
-    sides = [{"map": [[0.1, 0.2], [0.3, heat]], "inside": heat, "area": 0.05} for heat in (0.1, 0.4)]
-    return {"id": case.id, "regions": [to_json(one) for one in case.regions], "before": sides[0], "after": sides[1]}
+    sides = [AttentionSide(map=[[0.1, 0.2], [0.3, heat]], inside=heat, area=0.05) for heat in (0.1, 0.4)]
+    return AttendedCase(id=case.id, regions=list_boxes(case.regions), before=sides[0], after=sides[1])
 
 
 def _saved(folder: Path, pair: Pair) -> Pair:

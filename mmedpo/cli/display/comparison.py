@@ -16,6 +16,7 @@ from mmedpo.core.number_format import format_number, format_p_value
 
 if TYPE_CHECKING:
     from mmedpo.pipeline.stages import RunResult
+    from mmedpo.store.run_files.measures import VariantTable
 
 
 def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> None:
@@ -37,7 +38,8 @@ def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> N
     for name, letter in letters.items():
         console.print(f"{letter}: {name}", highlight=False)
     folders = dict.fromkeys(part for text in runs for part in text.split(","))
-    print_overlaps(console, {folder: count_trained_images(Path(folder)) for folder in folders})
+    overlaps = {folder: count_trained_images(Path(folder)) for folder in folders}
+    print_overlaps(console, {folder: overlap for folder, overlap in overlaps.items() if overlap})
 
 
 def _letter(place: int) -> str:
@@ -52,14 +54,14 @@ def _gap(row: Mapping[str, Any]) -> list[str]:
     return [f"{row['difference']:+.3f}", f"{row['low']:+.3f} to {row['high']:+.3f}" if "low" in row else "", *p]
 
 
-def show_variants(results: Mapping[str, Sequence[RunResult]], compared: Mapping[str, Any], page: str) -> None:
+def show_variants(results: Mapping[str, Sequence[RunResult]], compared: VariantTable | None, page: str) -> None:
     """Print the measures of all variants, which differ from the first by more than chance, and where the page is."""
     console = Console(highlight=False)
-    rows = compared.get("against the start", [])
+    rows = compared.against_start if compared else ()
     shown = list(dict.fromkeys((row["metric"], row["measure"]) for row in rows if "difference" in row))
     sure = {
         (row["method"], row["metric"], row["measure"])
-        for row in compared.get("against the first", [])
+        for row in (compared.against_first if compared else ())
         if row.get("p_holm", 1) < 0.05
     }
     values = {(row["method"], row["metric"], row["measure"]): row["value"] for row in rows}
@@ -74,10 +76,10 @@ def show_variants(results: Mapping[str, Sequence[RunResult]], compared: Mapping[
         first = methods[1]
         console.print(f"*: differs from {first}, p below .05 after Holm's correction over all measures and variants")
     every = {f"{name}: {one.folder}": one.measures for name, found in results.items() for one in found}
-    print_overlaps(console, {name: measures["overlap"] for name, measures in every.items() if measures})
+    print_overlaps(console, {name: measures.overlap for name, measures in every.items() if measures})
     for name in (name for name, measures in every.items() if not measures):
         console.print(name, soft_wrap=True)
     for name, measures in every.items():
-        for use, caution in cautions(measures):
+        for use, caution in cautions(measures) if measures else ():
             console.print(f"[bold red]caution[/], {escape(name)}, {use}: {escape(caution)}", soft_wrap=True)
     console.print(f"{page}  all of them to look at: open it in a browser", soft_wrap=True)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from mmedpo.cli.display.columns import print_columns
-from mmedpo.runtime.heartbeat import counted
 
 if TYPE_CHECKING:
     from mmedpo.core.usage import Usage
@@ -24,7 +23,7 @@ def show_estimate(found: CostEstimate) -> None:
     if len(found.lines) > 1:
         table.append(["together", "", "", "", *_amounts(found.total)])
     most = "every repair used, every answer at its limit, nothing answered by an earlier run"
-    console.print(f"{counted(found.counts)}; at most: {most}:", highlight=False)
+    console.print(f"{found.cases:,} cases, {found.pairs:,} pairs at most; at most: {most}:", highlight=False)
     print_columns(console, table)
     if not found.lines:
         console.print("no part of it calls an endpoint")

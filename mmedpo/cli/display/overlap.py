@@ -6,19 +6,21 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
+from mmedpo.store.run_files.measures import TrainingOverlap
 
-def print_overlaps(console: Console, overlaps: Mapping[str, Mapping[str, int]]) -> None:
+
+def print_overlaps(console: Console, overlaps: Mapping[str, TrainingOverlap]) -> None:
     """Say on what runs were evaluated; in one line where it is the same for all."""
-    if len(overlaps) > 1 and len({tuple(sorted(overlap.items())) for overlap in overlaps.values()}) == 1:
+    if len(overlaps) > 1 and len(set(overlaps.values())) == 1:
         overlaps = {f"all {len(overlaps)} runs": next(iter(overlaps.values()))}
     for name, overlap in overlaps.items():
         console.print(f"{name}: ", end="", highlight=False, soft_wrap=True)
         print_overlap(console, overlap)
 
 
-def print_overlap(console: Console, overlap: Mapping[str, int]) -> None:
-    shared, images = overlap["trained_on"], overlap["images"]
+def print_overlap(console: Console, overlap: TrainingOverlap) -> None:
+    shared, images = overlap.trained_on, overlap.images
     note = "none of them was trained on" if not shared else f"[bold red]{shared} of them were trained on[/]"
-    if again := overlap.get("questions_trained_on"):
+    if again := overlap.questions_trained_on:
         note += f", and [bold red]{again} of the questions about them[/]"
     console.print(f"evaluated on {images} images; {note}", highlight=False, soft_wrap=True)

@@ -20,7 +20,8 @@ from rich.progress import (
 )
 
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
-from mmedpo.runtime.heartbeat import ProgressLines, counted
+from mmedpo.runtime.heartbeat import ProgressLines
+from mmedpo.store.run_files.counts import describe_counts
 
 if TYPE_CHECKING:
     from mmedpo.recipe.planning import PlannedRun
@@ -84,9 +85,9 @@ class ProgressBars:
     def _finish(self, event: StageFinished) -> None:
         if self._task is not None:
             task = next(task for task in self._progress.tasks if task.id == self._task)
-            total = task.total or max(event.counts.values(), default=1)
+            total = task.total or max((count.count for count in event.counts), default=1)
             self._progress.update(self._task, total=total, completed=total)
-        self._progress.console.print(f"[bold]{event.stage}[/] {escape(counted(event.counts))}", highlight=False)
+        self._progress.console.print(f"[bold]{event.stage}[/] {escape(describe_counts(event.counts))}", highlight=False)
 
 
 def show_variant_start(one: PlannedRun) -> None:

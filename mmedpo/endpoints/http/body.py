@@ -17,9 +17,7 @@ from mmedpo.endpoints.http.failure import classify_status, judged_success, one_l
 from mmedpo.endpoints.http.outcome import EndpointAnswer, EndpointRefusal, TransientError
 from mmedpo.endpoints.token_bounds import text_tokens
 
-GUESSED = "calls with unknown usage, counted at most"
-MENDED = "answers with half characters, replaced"
-ODD = (GUESSED, MENDED)
+GUESSED, MENDED = "unknown_usage", "half_characters"  # what may be odd about a reply, as run.json counts it
 CUT = ("length", "max_tokens", "max_output_tokens", "model_length")
 FILTERED = ("content_filter", "safety", "prohibited_content", "blocklist", "refusal")
 SLACK = 100_000  # tokens by which a count may be beyond what we reckon with: thoughts, large images

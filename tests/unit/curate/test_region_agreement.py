@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mmedpo.core.records import Region
 from mmedpo.curate.region_agreement import count_agreement, merge_regions, same
+from mmedpo.events import StageCount
 
 ONE = Region("nodule", (0, 0, 10, 10), 0.9)
 NEAR = Region("Nodule", (2, 0, 12, 10), 0.6)
@@ -28,8 +29,8 @@ def test_of_several_localizers_all_regions_or_those_that_two_find() -> None:
 
 def test_agreement_is_counted_image_by_image() -> None:
     counts = count_agreement(["a", "b"], [[(ONE,), (ONE,), (ONE,), ()], [(NEAR,), (FAR,), (), ()]])
-    assert counts == {
-        "images where a and b agree": 1,
-        "images where a and b disagree": 1,
-        "images where only one of a and b finds a region": 1,
+    assert set(counts) == {
+        StageCount("images_agreed", 1, "a", "b"),
+        StageCount("images_disagreed", 1, "a", "b"),
+        StageCount("images_found_by_one", 1, "a", "b"),
     }

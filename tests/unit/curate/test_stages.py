@@ -13,7 +13,8 @@ from mmedpo import Case, ImageRef, Pair, Side
 from mmedpo.curate.stages import sides
 from mmedpo.pipeline.stages import run_recipe
 from mmedpo.recipe.loading import load_recipe
-from mmedpo.store.pairs_file import read_pairs
+from mmedpo.store.run_files.reader import read_pairs, read_run
+from mmedpo.store.run_files.record import StageSummary
 
 RECIPE = """
 output: {folder}/run
@@ -29,26 +30,24 @@ PAIR = Pair(Case("c", FILM, "Is there a nodule?", "Yes"), Side(FILM, "Yes"), Sid
 MAKERS = ("self-hallucination", "opposite-answer")
 
 
-def flow(folder: Path, *overrides: str) -> dict[str, int]:
+def flow(folder: Path, *overrides: str) -> StageSummary:
     path = folder / "recipe.yaml"
     path.write_text(RECIPE.format(folder=folder))
     run_recipe(load_recipe(path, overrides), lambda event: None, until="weigh")
-    return dict(json.loads((folder / "run/run.json").read_text())["flow"]["disprefer"])
+    return read_run(folder / "run").run.stage("disprefer")
 
 
 def test_a_pair_that_two_dispreferences_made_is_told_and_kept(tmp_path: Path) -> None:
     before = flow(tmp_path)
-    assert not [what for what in before if "as well" in what]
+    assert not before.total("repeated_pairs")
     counts = flow(tmp_path, "disprefer.2={use: opposite-answer}", "disprefer.3={use: lesion-noise}")
     pairs = [item.pair for item in read_pairs(tmp_path / "run")]
     wrong = {maker: {(p.case.id, p.rejected.answer) for p in pairs if p.made_by == maker} for maker in MAKERS}
     both = len(wrong["self-hallucination"] & wrong["opposite-answer"])
     assert both > 0
-    assert list(counts.items())[-2:] == [
-        ("text pairs that an earlier dispreference made as well", both),
-        ("image pairs that an earlier dispreference made as well", before["image pairs by lesion-noise"]),
-    ]
-    assert len(pairs) == sum(number for what, number in counts.items() if " pairs by " in what)
+    assert counts.total("repeated_pairs", kind="text") == both
+    assert counts.total("repeated_pairs", kind="image") == before.total("pairs", part="lesion-noise") > 0
+    assert len(pairs) == counts.total("pairs")
 
 
 @pytest.mark.parametrize("answer", ["No", " no\n", "NO"])
@@ -87,5 +86,4 @@ def test_films_that_show_one_single_grey_are_counted_every_time_the_data_are_rea
     (tmp_path / "recipe.yaml").write_text(json.dumps(recipe).replace("{folder}", str(tmp_path)))
     for _ in range(2):
         run_recipe(load_recipe(tmp_path / "recipe.yaml"), lambda event: None, until="read")
-        counts = json.loads((tmp_path / "run/run.json").read_text())["flow"]["read"]
-        assert counts["of these: the image is one single grey"] == 3
+        assert read_run(tmp_path / "run").run.stage("read").total("blank_images") == 3

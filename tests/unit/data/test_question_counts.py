@@ -11,6 +11,8 @@ from mmedpo import Case, ImageRef, Pair, Score, Side, WeightedPair
 from mmedpo.cli.display.overlap import print_overlap
 from mmedpo.data.question_counts import count_questions
 from mmedpo.evaluate.evaluation import overlap
+from mmedpo.events import StageCount
+from mmedpo.store.run_files.measures import TrainingOverlap
 
 FILM, OTHER = ImageRef("a.png", "film"), ImageRef("b.png", "other")
 CASE = Case("c", FILM, "Is there a nodule?", "Yes", kind="closed")
@@ -30,11 +32,11 @@ def test_what_was_trained_on_is_counted_by_image_and_by_question(
     change: dict[str, object], images: int, questions: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = overlap([replace(CASE, **change)], TRAINED)  # type: ignore[arg-type]
-    assert found == {"images": 1, "trained_on": images, "questions_trained_on": questions}
+    assert found == TrainingOverlap(images=1, trained_on=images, questions_trained_on=questions)
     print_overlap(Console(), found)
     assert ("1 of the questions" in capsys.readouterr().out) == bool(questions)
 
 
 def test_a_sound_set_has_nothing_odd() -> None:
     cases = [CASE, replace(CASE, id="d", image=OTHER, answer="No"), replace(CASE, id="e", question="Is it left?")]
-    assert count_questions(cases) == {"closed questions": 3}
+    assert count_questions(cases) == [StageCount("closed_questions", 3)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import Mmedpo
@@ -15,9 +14,11 @@ from PIL import Image
 from mmedpo import Case, Drop, ImageRef, Pair, Remark, Side
 from mmedpo.data import drop_uninformative, fold_text
 from mmedpo.errors import DataError
+from mmedpo.events import StageCount
 from mmedpo.registry.conformance.reader import check_read
 from mmedpo.registry.discovery import find_parts
 from mmedpo.registry.kinds import KINDS
+from mmedpo.store.run_files.record import RunRecord
 from mmedpo.testing import fake_package
 
 FILM, NOISED = ImageRef(sha256="film"), ImageRef(sha256="noised")
@@ -129,35 +130,35 @@ def packages(tmp_path: Path) -> Path:
     return fake_package(tmp_path / "packages", "careless", {"careless": MODULE}, points)
 
 
-def weighed(mmedpo: Mmedpo, tmp_path: Path, packages: Path, recipe: str) -> dict[str, Any]:
+def weighed(mmedpo: Mmedpo, tmp_path: Path, packages: Path, recipe: str) -> RunRecord:
     (tmp_path / "recipe.yaml").write_text(f"output: out\nbackbone: {{use: phantom}}\nunrated: keep\n{recipe}")
     done = mmedpo("run", "recipe.yaml", "--until", "weigh", "--json", packages=packages)
     assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout)["flow"])
+    return RunRecord.model_validate(json.loads(done.stdout)["run"])
 
 
 def test_no_reader_brings_a_pair_that_teaches_nothing_into_a_run(
     mmedpo: Mmedpo, tmp_path: Path, packages: Path
 ) -> None:
-    flow = weighed(mmedpo, tmp_path, packages, "data: {use: careless}\n")
-    assert flow["read"] == {
-        "pairs": 2,
-        "of these: it was made in a hurry": 3,
-        "left out: both sides differ only in case, punctuation or space": 1,
-    }
+    read = weighed(mmedpo, tmp_path, packages, "data: {use: careless}\n").stage("read")
+    assert read.counts == (
+        StageCount("pairs", 2),
+        StageCount("remarks", 3, reason="it was made in a hurry"),
+        StageCount("left_out", 1, reason="both sides differ only in case, punctuation or space"),
+    )
     assert "of these: it was made in a hurry" in (tmp_path / "out/data_card.md").read_text()
 
 
 def test_no_dispreference_brings_a_pair_that_teaches_nothing_into_a_run(
     mmedpo: Mmedpo, tmp_path: Path, packages: Path
 ) -> None:
-    flow = weighed(mmedpo, tmp_path, packages, "data: {use: phantom, images: 2}\ndisprefer: [{use: echo}]\n")
-    made, (same, other) = flow["disprefer"], ("the same", "only in case, punctuation or space")
-    cases = flow["read"]["cases"]
-    assert made["text pairs by echo"] == cases
-    assert {what.rpartition(": ")[2]: count for what, count in made.items() if "without" in what} == {
-        f"both sides are {same}": cases,
-        f"both sides differ {other}": cases,
+    run = weighed(mmedpo, tmp_path, packages, "data: {use: phantom, images: 2}\ndisprefer: [{use: echo}]\n")
+    cases = run.stage("read").total("cases")
+    differ = "both sides differ only in case, punctuation or space"
+    assert set(run.stage("disprefer").counts) == {
+        StageCount("pairs", cases, "echo", kind="text"),
+        StageCount("cases_without_pair", cases, "echo", kind="text", reason="both sides are the same"),
+        StageCount("cases_without_pair", cases, "echo", kind="text", reason=differ),
     }
 
 

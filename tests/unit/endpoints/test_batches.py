@@ -28,7 +28,6 @@ from mmedpo.endpoints.batches.api import MARK, BatchApi
 from mmedpo.endpoints.batches.notes import batch_note_key, request_note_key
 from mmedpo.endpoints.batches.queue import BatchQueue
 from mmedpo.endpoints.batches.waiting import exchange_batches
-from mmedpo.endpoints.http.body import GUESSED
 from mmedpo.endpoints.ledger import Budget, SpendingLedger, TokenPrice
 from mmedpo.errors import BatchPending
 from mmedpo.models.answer_cache import CachedBackbone
@@ -176,10 +175,10 @@ def test_a_batch_that_is_not_accepted_stops_the_run_with_the_reason_and_is_submi
         said = r"took no request of batch-2: token_limit_exceeded: Enqueued token limit reached.. See batch_tokens"
         with pytest.raises(DataError, match=said):
             go(batched(server), journal, ledger=ledger)
-        assert ledger.to_json()["m"]["calls"] == 0
+        assert ledger.summary()["m"].calls == 0
         server.batches.validates = True
         assert until_done(batched(server), journal, ledger=ledger) == TEXTS
-        assert ledger.to_json()["m"]["calls"] == 5
+        assert ledger.summary()["m"].calls == 5
 
 
 def test_a_batch_whose_answer_was_lost_on_the_way_is_found_and_not_made_twice(journal: Journal) -> None:
@@ -340,7 +339,7 @@ def test_a_batch_counts_at_its_price_and_is_set_aside_until_it_is_collected(jour
         waiting = ledger()
         assert waiting.total.calls == 0
         assert waiting.aside.calls == 5
-        assert waiting.to_json()["m"]["calls in batches"] == 5
+        assert waiting.summary()["m"].calls_in_batches == 5
         server.batches.done = True
         go(batched(server), journal, ledger=ledger())
     taken = ledger()
@@ -528,7 +527,7 @@ def test_a_run_in_batches_ends_with_the_same_pairs_as_one_that_asks_singly_at_ha
         while start(recipe):
             starts += 1
             state = json.loads((recipe.parent / "run/run.json").read_text())["state"]
-            assert state == "waiting for a batch"
+            assert state == "waiting"
     folders = (singly.parent / "run", recipe.parent / "run")
     pairs = [(folder / "pairs.jsonl").read_text() for folder in folders]
     assert pairs[0].replace("/singly/", "/batches/") == pairs[1]
@@ -620,7 +619,7 @@ def test_a_run_killed_while_it_submits_does_not_submit_twice(tmp_path: Path, for
         assert KEY not in told
         spent = json.loads((tmp_path / "runs/x/run.json").read_text())["spent"]["m"]
         assert spent["calls"] == server.batches.created()[0]
-        assert "calls in batches" not in spent
+        assert "calls_in_batches" not in spent
     for path in runs.files():
         assert KEY.encode() not in path.read_bytes(), path
     assert os.path.exists(tmp_path / "runs/x/pairs.jsonl")
@@ -651,9 +650,9 @@ def test_an_odd_usage_in_a_batch_costs_no_answer_and_is_counted_at_most_and_said
         server.batches._finish = finished
         assert until_done(batched(server), journal, ledger=ledger) == TEXTS
         assert server.batches.created() == [5]
-    spent = ledger.to_json()["m"]
-    assert spent[GUESSED] == 5
-    assert 0 < spent["tokens in"] < 5000
+    spent = ledger.summary()["m"]
+    assert spent.unknown_usage == 5
+    assert 0 < spent.tokens_in < 5000
 
 
 def test_a_batch_of_nothing_but_errors_in_successes_stops_the_run(journal: Journal) -> None:

@@ -21,7 +21,6 @@ from test_voters import NODULE, Memory
 
 from mmedpo import DataError, RecipeError, Setting
 from mmedpo.endpoints import AnswerFault, ChatClient, open_chat
-from mmedpo.endpoints.http.body import GUESSED, MENDED
 from mmedpo.endpoints.ledger import Budget, SpendingLedger
 from mmedpo.endpoints.retry import OutageNotice
 from mmedpo.endpoints.structured import describe_shape, read_reply
@@ -382,17 +381,17 @@ def test_an_odd_usage_costs_no_answer_and_is_counted_at_most_and_said(usage: str
     body = completion(opinion(9), usage="USAGE").replace('"USAGE"', usage)
     vote, asked, ledger = voted(always(body=body))
     assert (vote["score"], asked) == (9, 1)
-    spent = ledger.to_json()["m"]
-    assert spent[GUESSED] == 1
-    assert 0 < spent["tokens in"] < 5000
-    assert 0 < spent["tokens out"] <= 256
+    spent = ledger.summary()["m"]
+    assert spent.unknown_usage == 1
+    assert 0 < spent.tokens_in < 5000
+    assert 0 < spent.tokens_out <= 256
 
 
 @pytest.mark.parametrize("count", ["10", 10.0])
 def test_a_count_in_another_way_of_writing_is_one(count: Any) -> None:
     _, _, ledger = voted(always(body=completion(opinion(9), usage={"prompt_tokens": count, "completion_tokens": 5})))
     assert ledger.total.tokens == (10, 5)
-    assert GUESSED not in ledger.to_json()["m"]
+    assert not ledger.summary()["m"].unknown_usage
 
 
 @pytest.mark.parametrize("mark", ["utf-8-sig", "utf-16"])
@@ -408,7 +407,7 @@ def test_half_a_character_is_replaced_and_noted(reason: str, within: bool) -> No
     vote, asked, ledger = voted(always(body=body))
     assert (vote["score"], asked) == (9, 1)
     vote["reason"].encode()
-    assert ledger.to_json()["m"].get(MENDED, 0) == (not within and "\ude00" not in reason)
+    assert ledger.summary()["m"].half_characters == (not within and "\ude00" not in reason)
 
 
 def test_bytes_that_are_no_text_cost_no_answer() -> None:

@@ -128,9 +128,9 @@ def test_trainings_of_one_base_are_drawn_together() -> None:
 
 def test_what_is_the_same_in_every_resample_shows_no_difference() -> None:
     from mmedpo.cli.display.result import _before_after
+    from mmedpo.store.run_files.measures import MeasureChange, MetricResult
 
-    same = {"value": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}
-    table = _before_after(
-        {"use": "x", "before": {"count": 4.0}, "after": {"count": 4.0}, "difference": {"count": same}}
-    )
+    count, same = {"count": 4.0}, MeasureChange(value=0.0, low=0.0, high=0.0, p=1.0)
+    measured = MetricResult(use="x", better={}, before=count, after=count, difference={"count": same})
+    table = _before_after(measured)
     assert [list(column.cells) for column in table.columns] == [["count"], ["4"], ["4"], [""], [""]]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+from run_folder import run_record
 
 from mmedpo import Case, DataError, ImageRef, Pair, Score, Side, WeightedPair
+from mmedpo.core.records import to_json
 from mmedpo.evaluate.clinicians import RatedPair, compare_with_clinicians, kappa, spearman, write_sheet
+from mmedpo.store.run_files.format import write_file
+from mmedpo.store.run_folder import json_line
 
 
 def make_run(folder: Path, relevances: list[float]) -> Path:
@@ -18,21 +20,11 @@ def make_run(folder: Path, relevances: list[float]) -> Path:
     for number, relevance in enumerate(relevances):
         case = Case(f"c{number}", ImageRef(sha256=f"{number // 2}"), "?", "yes", group=f"g{number // 2}")
         pair = Pair(case, Side(case.image, "yes"), Side(case.image, "no"), "text", made_by="m")
-        item = asdict(WeightedPair(pair, Score(relevance), 1.0))
-        text = json.dumps(item, default=str)
-        lines.append(text)
+        lines.append(json_line(to_json(WeightedPair(pair, Score(relevance), 1.0))))
     folder.mkdir()
-    (folder / "pairs.jsonl").write_text("\n".join(_plain(line) for line in lines) + "\n")
+    (folder / "pairs.jsonl").write_text("\n".join(lines) + "\n")
+    write_file(folder, run_record({}))
     return folder
-
-
-def _plain(line: str) -> str:
-    def strip(value: object) -> object:
-        if isinstance(value, dict):
-            return {key: strip(item) for key, item in value.items() if key != "held"}
-        return [strip(item) for item in value] if isinstance(value, list) else value
-
-    return json.dumps(strip(json.loads(line)))
 
 
 def make_table(path: Path, rows: list[tuple[str, object]]) -> Path:
@@ -48,13 +40,13 @@ def test_a_consensus_that_says_what_clinicians_say_is_one(tmp_path: Path) -> Non
     table = make_table(tmp_path / "human.csv", [(f"c{n}/m/0", n) for n in range(10)])
     found = compare_with_clinicians(run, table)
     assert (found["pairs"], found["groups"]) == (10, 5)
-    assert [found[name]["value"] for name in ("spearman", "weighted kappa")] == pytest.approx([1, 1])
+    assert [found[name]["value"] for name in ("spearman", "weighted_kappa")] == pytest.approx([1, 1])
 
 
 def test_several_ratings_of_a_pair_are_averaged(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", RELEVANCES)
     rows = [(f"c{n}/m/0", n + d) for n in range(1, 9) for d in (-1, 1)]
-    assert compare_with_clinicians(run, make_table(tmp_path / "human.csv", rows))["weighted kappa"][
+    assert compare_with_clinicians(run, make_table(tmp_path / "human.csv", rows))["weighted_kappa"][
         "value"
     ] == pytest.approx(1)
 
@@ -118,7 +110,7 @@ def test_a_sheet_that_clinicians_fill_in_is_read_back(tmp_path: Path) -> None:
     assert (tmp_path / "human.csv").stat().st_mode & 0o077 == 0  # the pairs are restricted
     filled_in(tmp_path / "human.csv", [*range(8), "", ""])
     found = compare_with_clinicians(run, tmp_path / "human.csv")
-    assert (found["pairs"], found["rows not rated"], found["ratings without a hash"]) == (8, 2, 0)
+    assert (found["pairs"], found["rows_not_rated"], found["ratings_without_hash"]) == (8, 2, 0)
     assert found["spearman"]["value"] == pytest.approx(1)
     with pytest.raises(DataError, match="is there already"):
         write_sheet(run, tmp_path / "human.csv")
@@ -138,4 +130,4 @@ def test_ratings_of_pairs_that_have_changed_are_refused_with_their_lines(tmp_pat
 def test_ratings_without_a_hash_are_counted(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", RELEVANCES)
     table = make_table(tmp_path / "human.csv", [(f"c{n}/m/0", n) for n in range(10)])
-    assert compare_with_clinicians(run, table)["ratings without a hash"] == 10
+    assert compare_with_clinicians(run, table)["ratings_without_hash"] == 10

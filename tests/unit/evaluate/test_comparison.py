@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mmedpo_plugins.metrics.med_vqa import MedVqaMetric
+from run_folder import measures, run_record
 from typer.testing import CliRunner
 
 from mmedpo.cli.main import app
@@ -18,6 +19,9 @@ from mmedpo.errors import DataError
 from mmedpo.evaluate.bootstrap import adjust_holm, paired_intervals, pooled_intervals
 from mmedpo.evaluate.comparison import compare_runs, split_by_difference
 from mmedpo.report.page import render_comparison
+from mmedpo.store.run_files.format import write_file, write_rows
+from mmedpo.store.run_files.measures import AnsweredCase, ImageFile, TrainingOverlap
+from mmedpo.store.run_files.reader import read_run
 
 CASES = 60
 
@@ -30,17 +34,25 @@ def make_run(folder: Path, right: list[bool], before: list[bool], *, truth: str 
     folder.mkdir(parents=True)
     both = zip(statistics(before), statistics(right), strict=True)
     rows = [
-        {
-            "id": f"{n}",
-            "group": f"{n // 3}",
-            "image": f"{n // 3}",
-            "truth": truth,
-            "statistics": {"med-vqa": [old, new]},
-        }
+        AnsweredCase(
+            id=f"{n}",
+            group=f"{n // 3}",
+            kind="closed",
+            question="?",
+            truth=truth,
+            before="",
+            after="",
+            cut=(False, False),
+            image=ImageFile(path="", sha256=f"{n // 3}"),
+            regions=(),
+            restricted=False,
+            statistics={"med-vqa": (old, new)},
+            gain={},
+        )
         for n, (old, new) in enumerate(both)
     ]
-    (folder / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / "measures.json").write_text(json.dumps({"overlap": {"images": 20, "trained_on": 0}}))
+    write_rows(folder, AnsweredCase, rows)
+    write_file(folder, measures().model_copy(update={"overlap": TrainingOverlap(images=20, trained_on=0)}))
     recipe = {
         "output": str(folder),
         "data": {"use": "phantom"},
@@ -50,7 +62,7 @@ def make_run(folder: Path, right: list[bool], before: list[bool], *, truth: str 
         "score": [{"use": "med-llm-vote"}],
         "weigh": {"use": "uniform"},
     }
-    (folder / "run.json").write_text(json.dumps({"recipe": recipe, "limit": None}))
+    write_file(folder, run_record(recipe))
     return folder
 
 
@@ -164,9 +176,9 @@ def test_each_row_names_its_metric_and_metrics_are_not_mixed(tmp_path: Path) -> 
             more = {**claims, "claimed": 1.0} if name == "b" and number % 2 else claims
             row["statistics"]["findings"] = [claims, more]
         (folder / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        known = json.loads((folder / "run.json").read_text())
-        known["recipe"]["evaluate"]["measure"].append({"use": "findings"})
-        (folder / "run.json").write_text(json.dumps(known))
+        known = read_run(folder).run
+        known.recipe["evaluate"]["measure"].append({"use": "findings"})
+        write_file(folder, known)
         folders.append(str(folder))
     rows = compare_runs(folders)
     (count,) = [row for row in rows if row["measure"] == "claimed_count" and row["method"] == "b"]

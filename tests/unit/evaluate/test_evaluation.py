@@ -10,7 +10,7 @@ import pytest
 from mmedpo.cli.display.result import show_result
 from mmedpo.pipeline.stages import RunResult, run_recipe
 from mmedpo.recipe.loading import load_recipe
-from mmedpo.store.pairs_file import read_pairs
+from mmedpo.store.run_files.reader import read_pairs, read_run
 
 RECIPE = """
 output: {folder}/run
@@ -38,12 +38,13 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
 
 
 def test_a_metric_without_cases_says_so_and_why(done: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
-    found = {one["use"]: one for one in done.measures["measures"]}
-    assert found["report-text"]["before"] == {}
-    assert found["report-text"]["nothing"] == (
+    assert done.measures
+    found = {one.use: one for one in done.measures.measures}
+    assert found["report-text"].before == {}
+    assert found["report-text"].nothing == (
         "nothing to measure among 2 cases (2 closed): it counts cases of kind report"
     )
-    assert "nothing" not in found["med-vqa"]
+    assert not found["med-vqa"].nothing
     show_result(done)
     printed = " ".join(capsys.readouterr().out.split())
     assert "findings: nothing to measure among 2 cases (2 closed): it counts cases of kind report whose" in printed
@@ -60,11 +61,11 @@ def test_measures_are_json_that_every_reader_takes(done: RunResult) -> None:
 
 
 def test_answers_that_were_cut_are_counted_marked_and_said(done: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [json.loads(line) for line in (done.folder / "answers.jsonl").read_text().splitlines()]
-    cut = sum(row["cut"][0] for row in rows)
-    assert done.measures["cut"] == {"before": cut}
+    cut = sum(row.cut[0] for row in read_run(done.folder).answers())
+    assert done.measures
+    assert done.measures.cut == {"before": cut}
     assert cut > 0, "an answer of this model takes more than one token"
-    assert done.flow["evaluate"]["of these, cut at max_new_tokens before"] == cut
+    assert done.run.stage("evaluate").total("cut_before") == cut
     show_result(done)
     told = f"of 2 answers each were cut at evaluate.max_new_tokens=1: {cut} before"
     assert told in " ".join(capsys.readouterr().out.split())
@@ -76,4 +77,4 @@ def test_a_rejected_sample_that_was_cut_is_marked_and_counted(tmp_path: Path) ->
     (tmp_path / "recipe.yaml").write_text(recipe.partition("evaluate:")[0].format(folder=tmp_path))
     found = run_recipe(load_recipe(tmp_path / "recipe.yaml"), lambda event: None, until="weigh")
     marked = [item.pair for item in read_pairs(found.folder) if item.pair.notes.get("cut")]
-    assert found.flow["disprefer"]["of these, rejected answers cut at their greatest length"] == len(marked) > 0
+    assert found.run.stage("disprefer").total("cut_answers") == len(marked) > 0

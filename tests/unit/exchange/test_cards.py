@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import DatasetCard, ModelCard
+from run_folder import run_record
 
 from mmedpo.exchange.cards import data_card, model_card
 from mmedpo.pipeline.stages import RunResult, run_recipe, train_again
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.registry.content_hash import hash_path
-from mmedpo.store.pairs_file import read_pairs
+from mmedpo.store.run_files.counts import sum_counts
+from mmedpo.store.run_files.measures import LossEnds, TrainingRecord
+from mmedpo.store.run_files.reader import read_pairs, read_run
 
 RECIPE = """
 output: {folder}/run
@@ -55,12 +58,13 @@ def test_the_hub_reads_the_measures_of_the_adapter_from_its_card(done: Path) -> 
 
 def test_the_card_of_the_adapter_says_what_it_is_not_for_and_how_it_is_loaded(done: Path) -> None:
     text = ModelCard.load(done / "run/adapter/README.md").text
-    summary = json.loads((done / "run/training.json").read_text())["summary"]
+    trained = read_run(done / "run").training
+    assert trained
     assert "Diagnosis, triage, treatment" in text
     assert "of its pairs are of restricted data" in text
     assert "it was trained on drawn ones" in text
     assert "PeftModel.from_pretrained" in text
-    assert f"{summary['counts']['trained']} pairs trained on" in text
+    assert f"{sum_counts(trained.counts, 'trained_pairs', kind='text')} text pairs trained on" in text
     assert "95 % interval" in text
     assert "Of the 4 images, 0 were trained on." in text
 
@@ -73,13 +77,13 @@ def test_the_pairs_have_their_card_beside_them(done: Path) -> None:
 
 
 def test_the_card_tells_who_voted_and_how_far_they_agreed(done: Path) -> None:
-    known = json.loads((done / "run/run.json").read_text())
+    known = read_run(done / "run").run
     votes = {
         "votes": {"rules": 9, "med42": 8},
         "alpha": {"first": 0.61, "last": None},
-        "rank correlation": {"a, b": 0.5},
+        "rank_correlation": [{"voters": ["a", "b"], "value": 0.5}],
     }
-    card = data_card(read_pairs(done / "run"), {**known, "scoring": {"med-llm-vote": votes}})
+    card = data_card(read_pairs(done / "run"), known.model_copy(update={"scoring": {"med-llm-vote": votes}}))
     assert "votes by rules on 9 pairs, med42 on 8 pairs" in card
     assert "Krippendorff's alpha: first votes 0.610, last votes not defined" in card
     assert "rank correlation of a, b: 0.500" in card
@@ -125,12 +129,15 @@ def test_a_base_on_the_hub_is_named_and_a_folder_is_not(tmp_path: Path) -> None:
         "data": {"use": "slake"}, "localize": [], "disprefer": [], "score": [], "weigh": {"use": "clinical"},
         "train": {**train, "learning_rate": 1e-7, "beta": 0.1}, "evaluate": None,
     }  # fmt: skip
+    trained = TrainingRecord(
+        counts=(), packing="tree", steps=1, loss=LossEnds(first=1, last=1), history=(), validation={}, seconds=1
+    )
     packages = dict.fromkeys(("mmedpo", "torch", "transformers", "peft", "trl"), "1")
 
     def base_of(checkpoint: str) -> str | None:
         backbone = {"use": "llava-med", "checkpoint": checkpoint}
-        known = {"recipe": {**recipe, "backbone": backbone}, "flow": {}, "packages": packages}
-        text = model_card("x", [], known, {}, {})
+        known = run_record({**recipe, "backbone": backbone}, packages=packages)
+        text = model_card("x", [], known, trained, None)
         assert str(tmp_path) not in text
         return ModelCard(text).data.base_model
 

@@ -28,7 +28,7 @@ from mmedpo.exchange.pairs_io import export_run, import_pairs
 from mmedpo.models import load_adapter
 from mmedpo.pipeline.stages import run_recipe
 from mmedpo.recipe.loading import load_recipe
-from mmedpo.store.pairs_file import read_pairs
+from mmedpo.store.run_files.reader import read_pairs
 
 RECIPE = """
 output: {folder}/run
@@ -363,7 +363,7 @@ def test_what_cannot_be_exported_is_said(origin: Path, tmp_path: Path) -> None:
         export_run(origin, "trll", tmp_path / "out")
     with pytest.raises(DataError, match="there is no adapter yet"):
         export_run(origin, "peft", tmp_path / "out")
-    with pytest.raises(DataError, match="there are no pairs yet"):
+    with pytest.raises(DataError, match="is no run folder"):
         export_run(tmp_path, "trl", tmp_path / "out")
     (tmp_path / "full").mkdir()
     (tmp_path / "full/x").touch()

@@ -14,6 +14,8 @@ from mmedpo.cli.display.comparison import show_variants
 from mmedpo.cli.main import app
 from mmedpo.errors import RecipeError
 from mmedpo.recipe.planning import plan_runs
+from mmedpo.store.run_files.measures import VariantTable
+from mmedpo.store.run_files.reader import read_run
 
 RECIPE = """\
 output: out
@@ -98,17 +100,18 @@ def test_what_variants_share_is_done_once_and_one_table_ends_the_run(mmedpo: Mme
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     assert list(result["runs"]) == ["weighted", "uniform", "sft", "sft+weighted"]
-    methods = list(dict.fromkeys(row["method"] for row in result["against the start"]))
+    methods = list(dict.fromkeys(row["method"] for row in result["against_start"]))
     assert methods == ["start", "weighted", "uniform", "sft", "sft+weighted"]
-    assert json.loads((tmp_path / "out/variants.json").read_text())["against the first"]
+    assert json.loads((tmp_path / "out/variants.json").read_text())["against_first"]
     # A stage that the journal knows is told with the time it took before; count what was really done.
     bars = [line for line in done.stderr.splitlines() if line.startswith("disprefer:")]
     assert len(bars) == 4
     pairs = [(tmp_path / "out" / name / "pairs.jsonl").read_text() for name in ("uniform", "sft")]
     assert pairs[0] == pairs[1]
-    sft = json.loads((tmp_path / "out/sft/training.json").read_text())["summary"]
-    assert sft["validation"] == {}
-    assert sft["loss"]["last"] > 0
+    sft = read_run(tmp_path / "out/sft").training
+    assert sft
+    assert sft.validation == {}
+    assert sft.loss.last > 0
     again = mmedpo("run", path, "--json")
     assert all(not one["did"] for runs in json.loads(again.stdout)["runs"].values() for one in runs)
 
@@ -135,7 +138,7 @@ def test_a_measure_that_a_variant_lacks_leaves_its_cell_empty(capsys: pytest.Cap
         {**row, "method": "one", "measure": "place_accuracy", "difference": 0.1},
         {**row, "method": "other", "measure": "f1", "difference": 0.1},
     ]
-    show_variants({}, {"against the start": rows}, "page.html")
+    show_variants({}, VariantTable(against_start=tuple(rows), against_first=(), overlap=()), "page.html")
     assert [line.split() for line in capsys.readouterr().out.splitlines()[2:4]] == [
         ["one", "0.500"],
         ["other", "0.500"],

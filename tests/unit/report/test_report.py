@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from conftest import Mmedpo
-from run_folder import HOSTILE, weighted, write_run
+from run_folder import HOSTILE, measures, weighted, write_run
 from typer.testing import CliRunner
 
 from mmedpo.cli.main import app
 from mmedpo.core.number_format import format_number
 from mmedpo.errors import DataError
+from mmedpo.events import StageCount
 from mmedpo.report.cases import changed, drawn
 from mmedpo.report.facts import read_facts, without_keys
 from mmedpo.report.gallery import choose, disagreement
@@ -21,6 +22,8 @@ from mmedpo.report.lengths import AnswerLengths
 from mmedpo.report.measures import make_tables
 from mmedpo.report.page import as_yaml, render, short, write_report
 from mmedpo.report.sentences import write_sentences
+from mmedpo.store.run_files.measures import MetricResult, TrainingOverlap
+from mmedpo.store.run_files.record import StageSummary
 
 MOST = 10_000_000
 
@@ -75,7 +78,7 @@ def test_an_unfinished_run_has_a_report_of_what_there_is(tmp_path: Path, missing
 
 def test_what_an_earlier_recipe_left_behind_is_not_shown(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
-    recipe = {**read_facts(folder).run["recipe"], "train": None, "evaluate": None}
+    recipe = {**read_facts(folder).run.recipe, "train": None, "evaluate": None}
     facts = read_facts(write_run(folder, run={"recipe": recipe}))
     assert not facts.training
     assert not facts.measures
@@ -110,7 +113,8 @@ def test_images_that_are_gone_leave_a_placeholder_and_those_of_the_journal_are_f
 
 def test_keys_and_logins_never_appear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-verysecret")
-    folder = write_run(tmp_path / "run", run={"flow": {"read": {"left out: sk-verysecret was refused": 1}}})
+    counts = (StageCount("left_out", 1, reason="sk-verysecret was refused"),)
+    folder = write_run(tmp_path / "run", run={"flow": (StageSummary(stage="read", counts=counts),)})
     text = page(folder)
     assert "sk-verysecret" not in text
     assert "hunter2" not in text
@@ -122,7 +126,7 @@ def test_keys_and_logins_never_appear(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_training_images_in_the_evaluation_are_named_beside_every_table(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", overlap={"overlap": {"images": 4, "trained_on": 3}})
+    folder = write_run(tmp_path / "run", measured={"overlap": TrainingOverlap(images=4, trained_on=3)})
     text = page(folder)
     tables_of_measures = len(re.findall(r"<caption>(med-vqa|attention)</caption>", text))
     assert tables_of_measures == 2
@@ -150,13 +154,11 @@ def test_cases_that_got_better_and_worse_are_told_apart(tmp_path: Path) -> None:
 
     folder = write_run(tmp_path / "run")
     answers, album = read_facts(folder).answers, ImageAlbum(folder)
-    assert [one.row["id"] for one in changed(answers, 1, album)[0]] == ["tiny-0"]
+    assert [one.row.id for one in changed(answers, 1, album)[0]] == ["tiny-0"]
     worse, count = changed(answers, -1, album)
-    assert ([one.row["id"] for one in worse], count) == (["tiny-1"], 1)
+    assert ([one.row.id for one in worse], count) == (["tiny-1"], 1)
     assert any(piece.differs for piece in worse[0].after)
-    assert {one.row["id"] for one in drawn(answers[::-1], album, 2)} == {
-        one.row["id"] for one in drawn(answers, album, 2)
-    }
+    assert {one.row.id for one in drawn(answers[::-1], album, 2)} == {one.row.id for one in drawn(answers, album, 2)}
 
 
 def test_the_gallery_holds_every_extreme_and_every_sort_of_pair(tmp_path: Path) -> None:
@@ -206,8 +208,9 @@ def test_numbers_and_recipes_read_like_those_of_the_command_line() -> None:
 
 def test_a_broken_file_is_named_with_its_line(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
-    (folder / "answers.jsonl").write_text('{"id": 1}\n{"id"')
-    with pytest.raises(DataError, match=r"answers\.jsonl:2"):
+    with (folder / "answers.jsonl").open("a") as file:
+        file.write('{"id"')
+    with pytest.raises(DataError, match=r"answers\.jsonl:5"):
         render(read_facts(folder))
 
 
@@ -232,17 +235,16 @@ def test_a_run_of_variants_ends_with_one_report_on_all(mmedpo: Mmedpo, tmp_path:
 
 
 def test_what_must_be_said_beside_measures_is_said_first_and_beside_the_table(tmp_path: Path) -> None:
-    measured = read_facts(write_run(tmp_path / "run")).measures["measures"]
-    cautious = [{**measured[0], "cautions": ["it learned to say no"]}, *measured[1:]]
-    text = page(write_run(tmp_path / "run", overlap={"measures": cautious}))
+    first, *others = measures().measures
+    cautious = first.model_copy(update={"cautions": ("it learned to say no",)})
+    text = page(write_run(tmp_path / "run", measured={"measures": (cautious, *others)}))
     assert text.count("it learned to say no.") == 2
     assert text.index("Caution, med-vqa: it learned to say no.") < text.index("Better by more than chance")
 
 
 def test_a_metric_without_a_case_says_why_in_place_of_a_table(tmp_path: Path) -> None:
-    measured = read_facts(write_run(tmp_path / "run")).measures["measures"]
-    empty = {"use": "findings", "before": {}, "after": {}, "difference": {}, "better": {}, "cautions": []}
-    text = page(write_run(tmp_path / "run", overlap={"measures": [*measured, {**empty, "nothing": "no reports here"}]}))
+    empty = MetricResult(use="findings", before={}, after={}, better={}, nothing="no reports here")
+    text = page(write_run(tmp_path / "run", measured={"measures": (*measures().measures, empty)}))
     assert text.count("no reports here.") == 2
     assert "<caption>findings</caption>" not in text
 

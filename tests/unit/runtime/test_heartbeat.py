@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
+from mmedpo.events import Event, StageAdvanced, StageCount, StageFinished, StageStarted, TrainingLogged
 from mmedpo.runtime.heartbeat import ProgressLines, lasting
 
 
@@ -17,7 +17,7 @@ def test_a_stage_took_as_long_as_all_its_parts(monkeypatch: pytest.MonkeyPatch, 
     plain = ProgressLines()
     plain.see(StageStarted("score: slow", 4))
     plain.see(StageStarted("score: quick", 4))
-    plain.see(StageFinished("score", {"pairs": 8}))
+    plain.see(StageFinished("score", (StageCount("pairs", 8),)))
     assert "score: 8 pairs (62.5 s)" in capsys.readouterr().err
 
 
@@ -30,7 +30,7 @@ def test_a_stage_took_as_long_as_all_its_parts(monkeypatch: pytest.MonkeyPatch, 
         ([StageStarted("encode", 8), StageAdvanced("encode", 2)], "encode: 2 of 8, about 0 s left"),
         ([StageStarted("train", 0)], "train: 0 s so far"),
         ([StageStarted("train", 0), TrainingLogged(3, 9, {})], "train: 3 of 9, about 0 s left"),
-        ([StageFinished("read", {"cases": 8})], "after read: 0 s so far"),
+        ([StageFinished("read", (StageCount("cases", 8),))], "after read: 0 s so far"),
     ],
 )
 def test_a_line_says_what_is_known_while_no_event_comes(

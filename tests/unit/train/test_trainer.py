@@ -20,8 +20,10 @@ from mmedpo.core.records import WeightedPair
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import StageFinished, TrainingLogged
 from mmedpo.models.adapters import load_adapter
-from mmedpo.recipe.train_options import NO_SAY, LoraOptions, LossOptions, ProjectorOptions, TrainOptions, refusal
+from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions, refusal
 from mmedpo.registry.contracts.setting import Setting
+from mmedpo.store.run_files.counts import sum_counts
+from mmedpo.store.run_files.measures import TrainingRecord
 from mmedpo.train.batches.encoding import EncodedPair, PixelCache, encode_pair
 from mmedpo.train.batches.held_out import hold_out
 from mmedpo.train.batches.pair_collator import PairCollator
@@ -45,7 +47,7 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def fit(folder: Path, pairs: list[WeightedPair], backbone: Any = None, **options: Any) -> dict[str, Any]:
+def fit(folder: Path, pairs: list[WeightedPair], backbone: Any = None, **options: Any) -> TrainingRecord:
     chosen = TrainOptions(**{"lora": LORA, "validation": 0.0, "learning_rate": 0.01, "epochs": 1, **options})
     return train_adapter(pairs, backbone or make_backbone(), chosen, folder, Setting(seed=5), lambda event: None)
 
@@ -186,11 +188,14 @@ def test_pairs_that_the_loss_would_multiply_by_zero_are_left_out_and_counted(tmp
     table: dict[str, Any] = {}
     result = train_adapter(pairs, make_backbone(), options, tmp_path, Setting(), seen.append, precomputed=table)
     silent = [weighted for weighted in pairs if weighted.weight == 0 or weighted.pair.kind == "image"]
-    assert result["counts"][NO_SAY] == len(silent) == sum(result["kinds"][NO_SAY].values())
-    assert result["counts"]["trained"] == 9 - len(silent)
-    assert result["steps"] == -(-(9 - len(silent)) // 2)
+    assert sum_counts(result.counts, "weightless_pairs") == len(silent)
+    assert sum_counts(result.counts, "trained_pairs") == 9 - len(silent)
+    assert result.steps == -(-(9 - len(silent)) // 2)
     (encoded,) = [event for event in seen if isinstance(event, StageFinished) and event.stage == "encode"]
-    assert encoded.counts == {"pairs": 9 - len(silent), "too long": 0, NO_SAY: len(silent)}
+    assert [sum_counts(encoded.counts, what) for what in ("pairs", "weightless_pairs")] == [
+        9 - len(silent),
+        len(silent),
+    ]
     assert len(table) == 9 - len(silent)
 
 
@@ -230,7 +235,7 @@ def test_the_first_loss_is_log_two_times_the_mean_weight(tmp_path: Path) -> None
     pairs = make_pairs(11, weights=(0.75, 1.0, 1.25, 0.0))
     result = fit(tmp_path, pairs, batch_size=3, accumulate=4)
     weights = [weighted.weight for weighted in pairs if weighted.weight]
-    assert result["history"][0]["loss"] == pytest.approx(math.log(2) * sum(weights) / len(weights), rel=1e-5)
+    assert result.history[0]["loss"] == pytest.approx(math.log(2) * sum(weights) / len(weights), rel=1e-5)
 
 
 def test_an_image_pair_learns_from_the_image_alone(tmp_path: Path) -> None:
@@ -349,8 +354,8 @@ def test_stock_peft_on_the_stock_model_gives_the_trained_policy(
     _, held_out = hold_out(encoded, 0.5, 5)
     after = stock_margins(tmp_path / "base", tmp_path / "adapter", held_out, backbone)
     before = stock_margins(tmp_path / "base", None, held_out, backbone)
-    assert result["validation"]["all"]["pairs"] == len(held_out) > 0
-    assert result["validation"]["all"]["margin"] == pytest.approx(0.1 * (after - before).mean().item(), abs=1e-5)
+    assert result.validation["all"].pairs == len(held_out) > 0
+    assert result.validation["all"].margin == pytest.approx(0.1 * (after - before).mean().item(), abs=1e-5)
 
 
 def test_the_adapter_folder_is_plain_peft_without_pickle(tmp_path: Path) -> None:
@@ -375,7 +380,7 @@ def test_in_bfloat16_a_step_goes_where_it_goes_in_float32(
         done = train_adapter(
             make_pairs(8), backbone, chosen, tmp_path / dtype, Setting(seed=5, dtype=dtype), lambda event: None
         )
-        assert done["validation"]["all"]["pairs"]
+        assert done.validation["all"].pairs
         moved.append(
             torch.cat([value.flatten() for name, value in weights_of(tmp_path / dtype).items() if "_B" in name])
         )
@@ -451,7 +456,7 @@ def test_the_reference_of_a_run_that_starts_from_an_adapter_is_that_adapter(tmp_
     assert torch.allclose(kept, start, atol=1e-4)
     assert not torch.allclose(kept, base, atol=1e-2)
     mean = sum(weighted.weight for weighted in pairs) / len(pairs)
-    assert result["history"][0]["loss"] == pytest.approx(math.log(2) * mean, rel=1e-5)
+    assert result.history[0]["loss"] == pytest.approx(math.log(2) * mean, rel=1e-5)
 
 
 def test_a_started_adapter_goes_on_and_the_backbone_keeps_the_old_one(tmp_path: Path, sft: Path) -> None:
@@ -498,8 +503,12 @@ def test_a_pair_over_the_limit_is_dropped_and_counted_never_cut(tmp_path: Path) 
     limit = sorted(lengths)[6]
     result = fit(tmp_path, pairs, backbone, max_length=limit)
     fits = sum(length <= limit for length in lengths)
-    assert result["counts"] == {"trained": fits, "held out": 0, "too long": 10 - fits}
-    assert sum(result["kinds"]["too long"].values()) == 10 - fits > 0
+    assert [sum_counts(result.counts, what) for what in ("trained_pairs", "held_out_pairs", "too_long_pairs")] == [
+        fits,
+        0,
+        10 - fits,
+    ]
+    assert fits < 10
 
 
 def test_no_pair_left_is_an_error_that_says_what_to_raise(tmp_path: Path) -> None:
@@ -540,8 +549,8 @@ def test_each_kind_is_measured_apart_and_the_observer_is_told(tmp_path: Path) ->
     last = logged[-1].values
     assert {"rewards/margins/text", "rewards/margins/image", "rewards/margins/weighted"} <= set(last)
     assert {"rewards/accuracies/text", "rewards/accuracies/image", "rewards/accuracies/weighted"} <= set(last)
-    assert [entry["loss"] for entry in result["history"]] == [event.values["loss"] for event in logged]
-    assert result["loss"]["last"] < result["loss"]["first"]
+    assert [entry["loss"] for entry in result.history] == [event.values["loss"] for event in logged]
+    assert result.loss.last < result.loss.first
 
 
 def test_images_beyond_the_memory_limit_are_made_again() -> None:
@@ -581,7 +590,7 @@ def test_running_out_of_memory_says_what_to_lower(
 
 def test_trl_arguments_are_passed_on(tmp_path: Path) -> None:
     result = fit(tmp_path, make_pairs(8), batch_size=2, trl={"max_steps": 3, "adam_beta2": 0.9})
-    assert result["steps"] == 3
+    assert result.steps == 3
 
 
 def test_evaluation_during_training_can_be_asked_for(tmp_path: Path) -> None:

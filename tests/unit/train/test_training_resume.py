@@ -13,6 +13,8 @@ import pytest
 from conftest import ROOT
 from tiny_llava import adapter_bytes
 
+from mmedpo.store.run_files.format import read_file
+from mmedpo.store.run_files.measures import TrainingRecord
 from mmedpo.train.resume import delete_old, find_newest, seal_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -58,7 +60,7 @@ def test_killed_anywhere_and_run_again_gives_the_same_adapter(runs: tuple[Path, 
 @pytest.mark.parametrize("where", [place for place in PLACES if place != "nowhere"])
 def test_killed_and_run_again_reports_the_same_history(runs: tuple[Path, dict[str, Any]], where: str) -> None:
     folder, _ = runs
-    told = [json.loads((folder / name / "summary.json").read_text()) for name in (where, "nowhere")]
+    told = [read_file(folder / name, TrainingRecord) for name in (where, "nowhere")]
     assert told[0] == told[1]
 
 

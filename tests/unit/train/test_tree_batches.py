@@ -14,6 +14,8 @@ from tiny_llava import make_backbone, make_model, make_pairs
 import mmedpo.train.tree_attention
 from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
 from mmedpo.registry.contracts.setting import Setting
+from mmedpo.store.run_files.counts import sum_counts
+from mmedpo.store.run_files.measures import TrainingRecord
 from mmedpo.train.batches.encoding import PixelCache, encode_pair
 from mmedpo.train.batches.pair_collator import PairCollator
 from mmedpo.train.batches.tree_collator import TreeCollator
@@ -34,7 +36,7 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def fit(folder: Path, backbone: Any = None, count: int = 12, **options: Any) -> dict[str, Any]:
+def fit(folder: Path, backbone: Any = None, count: int = 12, **options: Any) -> TrainingRecord:
     chosen = TrainOptions(
         **{"lora": LORA, "validation": 0.0, "learning_rate": 0.1, "epochs": 1, "batch_size": 12, "warmup_ratio": 0,
            "scheduler": "constant", "trl": SGD, **options}
@@ -81,7 +83,7 @@ def tower_images(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_step_on_trees_is_a_step_on_pairs(tmp_path: Path, options: dict[str, Any]) -> None:
     trees = fit(tmp_path / "tree", **options)
     pairs = fit(tmp_path / "pairs", **options, packing="pairs")
-    assert (trees["packing"], pairs["packing"]) == ("tree", "pairs")
+    assert (trees.packing, pairs.packing) == ("tree", "pairs")
     one, other = weights(tmp_path / "tree"), weights(tmp_path / "pairs")
     start = torch.zeros_like(other)
     if "projector" in options:
@@ -132,7 +134,7 @@ def test_where_trees_would_not_be_exact_pairs_are_trained_and_one_line_says_why(
     backbone = make_backbone()
     backbone.causal = False
     result = fit(tmp_path, backbone)
-    assert result["packing"] == "pairs"
+    assert result.packing == "pairs"
     assert capsys.readouterr().err.splitlines() == [
         "mmedpo: training on plain pairs instead of token trees: LlavaForConditionalGeneration: its attention is not "
         "known to be purely causal"
@@ -157,8 +159,8 @@ def test_a_model_that_takes_no_features_is_trained_on_pixels_and_one_line_says_w
 
 def test_validation_and_every_epoch_work_on_trees(tmp_path: Path) -> None:
     result = fit(tmp_path, count=24, validation=0.3, epochs=2, batch_size=4, accumulate=2)
-    assert result["validation"]["all"]["pairs"] == result["counts"]["held out"] > 0
-    assert sum(entry["pairs"] for entry in result["history"]) == 2 * result["counts"]["trained"]
+    assert result.validation["all"].pairs == sum_counts(result.counts, "held_out_pairs") > 0
+    assert sum(entry["pairs"] for entry in result.history) == 2 * sum_counts(result.counts, "trained_pairs")
 
 
 def test_a_vision_cache_without_memory_says_so() -> None:

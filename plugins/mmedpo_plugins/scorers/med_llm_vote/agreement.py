@@ -29,14 +29,16 @@ def agreement(voters: Sequence[str], pairs: Sequence[Pair], scores: Sequence[Sco
         "mean": {name: _mean([votes[name] for votes in firsts if name in votes]) for name in voters},
     }
     if len(voters) > 1:
-        for key, level in (("alpha", "interval"), ("ordinal alpha", "ordinal")):
+        for key, level in (("alpha", "interval"), ("ordinal_alpha", "ordinal")):
             both = [_alpha(voters, table, level) for table in tables]
             result[key] = dict(zip(("first", "last"), both, strict=True))
-        result["rank correlation"] = {f"{a}, {b}": _rank(firsts, a, b) for a, b in combinations(voters, 2)}
+        result["rank_correlation"] = [
+            {"voters": [a, b], "value": _rank(firsts, a, b)} for a, b in combinations(voters, 2)
+        ]
         apart = [at for at, votes in enumerate(firsts) if _gap(votes) >= APART]
-        result["apart by 4 or more"] = len(apart)
+        result["apart"] = len(apart)
         widest = sorted(apart, key=lambda at: -_gap(firsts[at]))[:SHOWN]
-        result["furthest apart"] = [{"pair": pairs[at].id, "votes": firsts[at]} for at in widest]
+        result["furthest_apart"] = [{"pair": pairs[at].id, "votes": firsts[at]} for at in widest]
         result["agreed"] = sum(bool(score.evidence.get("agreed")) for score in scores)
     return result
 
@@ -54,14 +56,11 @@ def _gap(votes: Mapping[str, int]) -> int:
     return max(votes.values()) - min(votes.values()) if votes else 0
 
 
-def _missing(scores: Sequence[Score]) -> dict[str, dict[str, int]]:
+def _missing(scores: Sequence[Score]) -> list[dict[str, Any]]:
     """Count the turns without a vote, by voter and reason."""
-    counts: dict[str, Counter[str]] = {}
-    for score in scores:
-        for vote in score.evidence.get("votes", ()):
-            if vote["score"] is None:
-                counts.setdefault(vote["voter"], Counter())[vote["reason"]] += 1
-    return {voter: dict(reasons) for voter, reasons in counts.items()}
+    votes = (vote for score in scores for vote in score.evidence.get("votes", ()))
+    counts = Counter((vote["voter"], vote["reason"]) for vote in votes if vote["score"] is None)
+    return [{"voter": voter, "reason": reason, "count": count} for (voter, reason), count in counts.items()]
 
 
 def _alpha(voters: Sequence[str], table: Sequence[Mapping[str, int]], level: str) -> float | None:

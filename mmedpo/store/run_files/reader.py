@@ -1,0 +1,80 @@
+"""A run folder read back: the one way in for commands, the report, and whoever else asks what a run did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from mmedpo.core.records import WeightedPair, from_json
+from mmedpo.data.json_files import jsonl_rows
+from mmedpo.data.tables import TableRow, collect_rows
+from mmedpo.errors import DataError
+from mmedpo.store.image_places import ImagePlaces
+from mmedpo.store.run_files.format import PAIRS, read_file, read_rows
+from mmedpo.store.run_files.measures import AnsweredCase, AttendedCase, ImageFile, MeasureRecord, TrainingRecord
+from mmedpo.store.run_files.record import RunRecord
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What a run folder holds; an unfinished run has less of it. Each file is read when it is asked for."""
+
+    folder: Path
+    run: RunRecord
+
+    @cached_property
+    def training(self) -> TrainingRecord | None:
+        """What became of the pairs in training; None where nothing was trained yet."""
+        return read_file(self.folder, TrainingRecord)
+
+    @cached_property
+    def measures(self) -> MeasureRecord | None:
+        """What was measured before and after; None where nothing was yet."""
+        return read_file(self.folder, MeasureRecord)
+
+    @cached_property
+    def places(self) -> ImagePlaces:
+        """Where the images are that the files name."""
+        return ImagePlaces(self.folder, self.run.started_in)
+
+    def pairs(self) -> list[WeightedPair]:
+        """Return the weighted pairs, with paths of images that hold from here; none where none were made yet."""
+        path = self.folder / PAIRS
+        return collect_rows(map(self._pair, jsonl_rows(path))) if path.exists() else []
+
+    def _pair(self, row: TableRow) -> WeightedPair:
+        try:
+            return from_json(WeightedPair, self.places.resolved(row.values))
+        except ValueError as error:
+            raise row.wrong(f"is not a pair ({error})") from error
+
+    def answers(self) -> list[AnsweredCase]:
+        """Return the evaluation cases with their answers, images as in `pairs`; none where nothing was measured yet."""
+        return [self._placed(row) for row in read_rows(self.folder, AnsweredCase)]
+
+    def _placed(self, row: AnsweredCase) -> AnsweredCase:
+        image = ImageFile(path=self.places.of(row.image.path), sha256=row.image.sha256)
+        return row.model_copy(update={"image": image})
+
+    def attention(self) -> list[AttendedCase]:
+        """Return where the models looked, case by case; none unless `evaluate.attention` was asked for."""
+        return list(read_rows(self.folder, AttendedCase))
+
+
+def read_run(folder: str | Path) -> RunFiles:
+    """Read a run folder. Raises DataError for one that is no run, is of another format, or has a broken file."""
+    folder = Path(folder)
+    run = read_file(folder, RunRecord)
+    if run is None:
+        raise DataError(f"{folder}: is no run folder; it has no {RunRecord.file}")
+    return RunFiles(folder, run)
+
+
+def read_pairs(folder: str | Path) -> list[WeightedPair]:
+    """Read a run's weighted pairs. Raises DataError when there are none yet, or with file and line."""
+    files = read_run(folder)
+    if not (files.folder / PAIRS).exists():
+        path = files.folder / PAIRS
+        raise DataError(f"{path}: there are no pairs yet; run `mmedpo run RECIPE --until weigh` first")
+    return files.pairs()
