@@ -63,3 +63,5 @@ class RunFinished:
 
 
 Event = StageStarted | StageAdvanced | StageFinished | TrainingLogged | RunFinished
+
+__all__ = ["Event", "RunFinished", "StageAdvanced", "StageFinished", "StageStarted", "TrainingLogged"]

@@ -9,7 +9,7 @@ from conftest import ROOT
 from importlinter.cli import lint_imports
 
 NAMES = ROOT / "tests" / "unit" / "public_names.txt"
-PUBLIC = ("mmedpo", "mmedpo.data", "mmedpo.endpoints", "mmedpo.models", "mmedpo.testing")
+PUBLIC = ("mmedpo", "mmedpo.data", "mmedpo.endpoints", "mmedpo.events", "mmedpo.models", "mmedpo.testing")
 
 
 def test_imports_point_down_and_plugins_import_public_names_only(monkeypatch: pytest.MonkeyPatch) -> None:
