@@ -15,7 +15,7 @@ from mmedpo.core.records import GIVEN, Drop, Pair, Remark, WeightedPair, to_json
 from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.exchange.cards import data_card
 from mmedpo.exchange.formats import FORMS
-from mmedpo.models.adapters import forget_places
+from mmedpo.models.adapters import hide_base_path
 from mmedpo.registry.conformance.reader import left_out
 from mmedpo.registry.contracts.reader import Reader
 from mmedpo.registry.discovery import load_part, resolve_part, suggest
@@ -77,7 +77,7 @@ def _export_adapter(run: Path, out: Path) -> ExportResult:
     restricted = sum(item.pair.case.restricted for item in read_pairs(run))
     with private_files(bool(restricted)), write_folder_whole(out) as folder:
         shutil.copytree(adapter, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
-        forget_places(folder)
+        hide_base_path(folder)
         if restricted:
             close_to_others(folder)
     return ExportResult(out, ADAPTER, {}, 0, restricted, [])

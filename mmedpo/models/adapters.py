@@ -32,19 +32,19 @@ class BaseFingerprint:
         """Describe a loaded model, leaving out any adapter on it."""
         import torch
 
-        picked = [
-            parameter.detach().reshape(-1)[_place(name, parameter.numel())].to("cpu", torch.bfloat16)
+        samples = [
+            parameter.detach().reshape(-1)[_pick_index(name, parameter.numel())].to("cpu", torch.bfloat16)
             for name, parameter in sorted(_plain_parameters(model).items())
             if parameter.numel()
         ]
-        values = torch.stack(picked).view(torch.uint8).numpy().tobytes().hex() if picked else ""
+        values = torch.stack(samples).view(torch.uint8).numpy().tobytes().hex() if samples else ""
         return cls(str(getattr(model, "name_or_path", "") or ""), values)
 
     def matches(self, other: BaseFingerprint) -> bool:
         """Tell whether both describe the same weights, whatever dtype they were loaded in."""
         if len(self.values) != len(other.values):
             return False
-        mine, theirs = self._numbers(), other._numbers()
+        mine, theirs = self._weights(), other._weights()
         # A detour through float16 may move a value by one step of bfloat16, at most 2^-7 of it.
         return bool(((mine - theirs).abs() <= theirs.abs() / 64 + 1e-7).all())
 
@@ -53,7 +53,7 @@ class BaseFingerprint:
         record = {**asdict(self), "name": public_name(self.name)}
         (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n")
 
-    def _numbers(self) -> Any:
+    def _weights(self) -> Any:
         import torch
 
         return torch.frombuffer(bytearray.fromhex(self.values), dtype=torch.bfloat16).float()
@@ -70,25 +70,26 @@ def load_adapter(model: Any, folder: str | Path) -> Any:
 
     folder = Path(folder)
     base = BaseFingerprint.of(model)
-    made_for = _made_for(folder)
-    if not _belongs(made_for, base):
-        raise _stranger(folder, made_for.name, base.name)
-    stored = _stored(folder)
-    require_finite(str(folder), iter(stored.items()))
+    recorded = _read_base(folder)
+    if not _fits_base(recorded, base):
+        raise _mismatch_error(folder, recorded.name, base.name)
+    tensors = _read_tensors(folder)
+    require_finite(str(folder), iter(tensors.items()))
     try:
         with warnings.catch_warnings():  # of tensors that are left over, which is an error below
             warnings.simplefilter("ignore")
-            adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+            wrapped = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
     except (torch.OutOfMemoryError, torch.AcceleratorError, MemoryError):
         raise
     except Exception as error:  # other shapes, other modules, options that PEFT does not know
-        raise _stranger(folder, made_for.name, base.name, first_line(error)) from error
-    if left := _astray(adapted, set(stored)):
-        raise _stranger(folder, made_for.name, base.name, f"{len(left)} tensors, the first is {min(left)}")
-    return adapted.eval()
+        raise _mismatch_error(folder, recorded.name, base.name, first_line(error)) from error
+    if unmatched := _unmatched_tensors(wrapped, set(tensors)):
+        detail = f"{len(unmatched)} tensors, the first is {min(unmatched)}"
+        raise _mismatch_error(folder, recorded.name, base.name, detail)
+    return wrapped.eval()
 
 
-def forget_places(folder: Path) -> None:
+def hide_base_path(folder: Path) -> None:
     """Write into an adapter's folder the name of its base without the path.
 
     PEFT's own configuration has the path while the adapter is at home: transformers finds the base by it.
@@ -100,7 +101,7 @@ def forget_places(folder: Path) -> None:
         BaseFingerprint(name, record["values"]).write(folder)
 
 
-def _made_for(folder: Path) -> BaseFingerprint:
+def _read_base(folder: Path) -> BaseFingerprint:
     """Read which base an adapter names; its values are "" when nothing recorded them. Raises DataError."""
     for name in (CONFIG, RECORD, next((name for name in WEIGHTS if (folder / name).exists()), WEIGHTS[0])):
         require_whole(folder / name)
@@ -128,46 +129,46 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _belongs(made_for: BaseFingerprint, base: BaseFingerprint) -> bool:
+def _fits_base(recorded: BaseFingerprint, base: BaseFingerprint) -> bool:
     """Weights decide where they were recorded; else the names, of which the last part survives a move."""
-    if made_for.values:
-        return made_for.matches(base)
-    return not made_for.name or Path(made_for.name).name == Path(base.name).name
+    if recorded.values:
+        return recorded.matches(base)
+    return not recorded.name or Path(recorded.name).name == Path(base.name).name
 
 
-def _stranger(folder: Path, made_for: str, base: str, why: str = "") -> DataError:
+def _mismatch_error(folder: Path, recorded: str, base: str, why: str = "") -> DataError:
     detail = f" ({why})" if why else ""
     return DataError(
-        f"{folder}: this adapter was made for {made_for or 'a model it does not name'} and does not fit "
+        f"{folder}: this adapter was made for {recorded or 'a model it does not name'} and does not fit "
         f"{base or 'this model'}{detail}; load the checkpoint it was made for, or leave the adapter out"
     )
 
 
-def _stored(folder: Path) -> dict[str, Any]:
+def _read_tensors(folder: Path) -> dict[str, Any]:
     """Return the tensors of an adapter's file. Raises DataError when it cannot be read."""
     from peft.utils import load_peft_weights
 
     try:
-        stored: dict[str, Any] = load_peft_weights(str(folder), device="cpu")
+        tensors: dict[str, Any] = load_peft_weights(str(folder), device="cpu")
     except Exception as error:  # whatever a broken file makes torch or safetensors stumble over
         raise DataError(f"{folder}: its weights cannot be read ({first_line(error)})") from error
-    if any(LLAVA.match(name) for name in stored):
+    if any(LLAVA.match(name) for name in tensors):
         raise DataError(
             f"{folder}: its tensors have the names that LLaVA's own code gives them (model.layers.0...); merge it into "
             f"its base with that code (scripts/merge_lora_weights.py), and give the merged folder as checkpoint"
         )
-    return stored
+    return tensors
 
 
-def _astray(adapted: Any, stored: set[str]) -> set[str]:
+def _unmatched_tensors(wrapped: Any, tensors: set[str]) -> set[str]:
     """Name the tensors that have no place in the model, or no value in the file; PEFT itself passes over both."""
     from peft import get_peft_model_state_dict
 
-    wanted = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
-    return (wanted - stored) | {name for name in stored - wanted if "lora_" in name}
+    in_model = set(get_peft_model_state_dict(wrapped, save_embedding_layers=False))
+    return (in_model - tensors) | {name for name in tensors - in_model if "lora_" in name}
 
 
-def _place(name: str, count: int) -> int:
+def _pick_index(name: str, count: int) -> int:
     """Choose which number of a tensor to note: any, but always the same."""
     return int(sha256(name.encode()).hexdigest()[:15], 16) % count
 

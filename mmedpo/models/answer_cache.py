@@ -18,29 +18,31 @@ from mmedpo.registry.fingerprint import content_json
 logger = logging.getLogger(__name__)
 
 
-def _of_the_model(name: str) -> Any:
+def _delegate(name: str) -> Any:
     return cast(Any, property(lambda self: getattr(self.live, name)))
 
 
 class CachedBackbone(LiveBackbone):
     """A backbone that answers from the journal what it was asked before, and is not opened until something is new."""
 
-    model = _of_the_model("model")
-    tokenizer = _of_the_model("tokenizer")
-    lora_targets = _of_the_model("lora_targets")
-    projector = _of_the_model("projector")
-    processor = _of_the_model("processor")
-    types_key = _of_the_model("types_key")
-    causal = _of_the_model("causal")
+    model = _delegate("model")
+    tokenizer = _delegate("tokenizer")
+    lora_targets = _delegate("lora_targets")
+    projector = _delegate("projector")
+    processor = _delegate("processor")
+    types_key = _delegate("types_key")
+    causal = _delegate("causal")
 
-    def __init__(self, opened: Callable[[], LiveBackbone], journal: AnswerStore, key: str, plugin: PluginInfo) -> None:
+    def __init__(
+        self, open_backbone: Callable[[], LiveBackbone], journal: AnswerStore, key: str, plugin: PluginInfo
+    ) -> None:
         """Take what opens the backbone, the journal, the hash of all that its answers depend on, and whose it is."""
-        self._opened, self._journal, self._key, self._found = opened, journal, key, plugin
+        self._open, self._journal, self._key, self._plugin = open_backbone, journal, key, plugin
 
     @property
     def live(self) -> LiveBackbone:
         """The backbone itself."""
-        return self._opened()
+        return self._open()
 
     def answer(
         self,
@@ -51,25 +53,22 @@ class CachedBackbone(LiveBackbone):
         seeds: Sequence[int] | None = None,
     ) -> list[str]:
         """Answer each case, by its own seed where it is sampled; see `LiveBackbone.answer`."""
-        how = {"max_new_tokens": max_new_tokens, "temperature": temperature}
-        asked = [content_json(case) for case in cases]
-        drawn: Sequence[int | None] = seeds or [None] * len(cases)
+        settings: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature}
+        of_case: Sequence[int | None] = seeds or [None] * len(cases)
         keys = [
-            digest("answer, and whether cut", self._key, how, case, seed)
-            for case, seed in zip(asked, drawn, strict=True)
+            digest("answer, and whether cut", self._key, settings, content_json(case), seed)
+            for case, seed in zip(cases, of_case, strict=True)
         ]
-        known = [self._journal.get(key, read_answer) for key in keys]
-        new = [at for at, text in enumerate(known) if text is None]
+        answers = [self._journal.get(key, read_answer) for key in keys]
+        new = [index for index, answer in enumerate(answers) if answer is None]
         logger.debug("%d of %d answers are in the journal", len(cases) - len(new), len(cases))
         if new:
-            picked = [seeds[at] for at in new] if seeds else None
-            some = [cases[at] for at in new]
-            said = self.live.answer(some, seeds=picked, **how)  # type: ignore[arg-type]
-            answers = check_answers(self._found, some, said)
-            for at, text in zip(new, answers, strict=True):
-                self._journal.put(keys[at], answer_json(text))
-                known[at] = text
-        return known
+            new_cases, new_seeds = [cases[index] for index in new], [seeds[index] for index in new] if seeds else None
+            given = self.live.answer(new_cases, seeds=new_seeds, **settings)
+            for index, answer in zip(new, check_answers(self._plugin, new_cases, given), strict=True):
+                self._journal.put(keys[index], answer_json(answer))
+                answers[index] = answer
+        return answers
 
     def encode(self, image: ImageRef, question: str, answer: str) -> Encoding:
         """Encode one side for training."""

@@ -75,12 +75,14 @@ class TransformersBackbone(LiveBackbone):
         self.end, self.stop, self.lead = end, sorted({end, *stop}), lead
         self.base = BaseFingerprint.of(model)
         self._look, self._prompt, self._frame = look, prompt, frame
-        self._looks: OrderedDict[str, Any] = OrderedDict()
+        self._preprocessed: OrderedDict[str, Any] = OrderedDict()
 
     def prompt(self, image: ImageRef, question: str) -> EncodedPrompt:
         """Return what the model reads before it answers; floating-point tensors have the model's dtype."""
-        made = self._prompt(self._seen(image), question)
-        return EncodedPrompt(made.ids, {key: self._cast(value) for key, value in made.vision.items()}, made.token_types)
+        prompt = self._prompt(self._preprocess(image), question)
+        return EncodedPrompt(
+            prompt.ids, {key: self._match_dtype(value) for key, value in prompt.vision.items()}, prompt.token_types
+        )
 
     def encode(self, image: ImageRef, question: str, answer: str) -> Encoding:
         """Encode one side for training."""
@@ -97,7 +99,7 @@ class TransformersBackbone(LiveBackbone):
     def collate(self, encodings: Sequence[Encoding]) -> dict[str, torch.Tensor]:
         """Concatenate along the first dimension; images of fewer or smaller tiles are filled up with zeros."""
         keys = encodings[0].vision
-        return {key: _stack([encoding.vision[key] for encoding in encodings]) for key in keys}
+        return {key: _pad_and_concatenate([encoding.vision[key] for encoding in encodings]) for key in keys}
 
     def answer(
         self,
@@ -120,21 +122,21 @@ class TransformersBackbone(LiveBackbone):
     def _generate(self, cases: Sequence[Case], max_new_tokens: int, noise: list[SeededNoise]) -> list[str]:
         import torch
 
-        inputs = self._batch([self.prompt(case.image, case.question) for case in cases])
+        inputs = self._collate_prompts([self.prompt(case.image, case.question) for case in cases])
         device = self.model.device
         # no_grad, not inference_mode: what a model keeps from here (rotary tables, say) must still serve training.
-        with _evaluating(self.model), torch.no_grad():
+        with _eval_mode(self.model), torch.no_grad():
             out = self.model.generate(
                 **{key: value.to(device) for key, value in inputs.items()},
-                generation_config=self._generation(max_new_tokens),
+                generation_config=self._generation_config(max_new_tokens),
                 logits_processor=noise,
             )
-        fresh = out[:, inputs["input_ids"].shape[1] :]
-        ended = torch.isin(fresh, torch.tensor(self.stop, device=fresh.device)).any(1).tolist()
-        texts = self.tokenizer.batch_decode(fresh, skip_special_tokens=True)
+        new_ids = out[:, inputs["input_ids"].shape[1] :]
+        ended = torch.isin(new_ids, torch.tensor(self.stop, device=new_ids.device)).any(1).tolist()
+        texts = self.tokenizer.batch_decode(new_ids, skip_special_tokens=True)
         return [Answer(text.strip(), cut=not done) for text, done in zip(texts, ended, strict=True)]
 
-    def _generation(self, max_new_tokens: int) -> Any:
+    def _generation_config(self, max_new_tokens: int) -> Any:
         """Decode with the bare distribution: a checkpoint's own penalties would not be those of its training."""
         from transformers import GenerationConfig
 
@@ -144,10 +146,10 @@ class TransformersBackbone(LiveBackbone):
             num_beams=1,
             repetition_penalty=1.0,
             eos_token_id=self.stop,
-            pad_token_id=self._pad,
+            pad_token_id=self._pad_id,
         )
 
-    def _batch(self, prompts: Sequence[EncodedPrompt]) -> dict[str, torch.Tensor]:
+    def _collate_prompts(self, prompts: Sequence[EncodedPrompt]) -> dict[str, torch.Tensor]:
         """Pad on the left, so that every answer begins at the same place."""
         import torch
 
@@ -157,7 +159,7 @@ class TransformersBackbone(LiveBackbone):
             return torch.tensor([[fill] * (width - len(row)) + list(row) for row in rows])
 
         inputs = self.collate([Encoding(prompt.ids, len(prompt.ids), prompt.vision) for prompt in prompts])
-        inputs["input_ids"] = padded([prompt.ids for prompt in prompts], self._pad)
+        inputs["input_ids"] = padded([prompt.ids for prompt in prompts], self._pad_id)
         inputs["attention_mask"] = padded([[1] * len(prompt.ids) for prompt in prompts], 0)
         types = [prompt.token_types for prompt in prompts if prompt.token_types is not None]
         if types:
@@ -165,22 +167,22 @@ class TransformersBackbone(LiveBackbone):
         return inputs
 
     @property
-    def _pad(self) -> int:
+    def _pad_id(self) -> int:
         pad = self.tokenizer.pad_token_id
         return self.end if pad is None else pad
 
-    def _seen(self, image: ImageRef) -> Any:
-        """Look at an image, or remember what was seen of it."""
+    def _preprocess(self, image: ImageRef) -> Any:
+        """Return what `look` makes of an image, from memory where it was made a short while ago."""
         if not image.sha256:
             return self._look(image.load())
-        if image.sha256 not in self._looks:
-            self._looks[image.sha256] = self._look(image.load())
-            while len(self._looks) > self.remembered:
-                self._looks.popitem(last=False)
-        self._looks.move_to_end(image.sha256)
-        return self._looks[image.sha256]
+        if image.sha256 not in self._preprocessed:
+            self._preprocessed[image.sha256] = self._look(image.load())
+            while len(self._preprocessed) > self.remembered:
+                self._preprocessed.popitem(last=False)
+        self._preprocessed.move_to_end(image.sha256)
+        return self._preprocessed[image.sha256]
 
-    def _cast(self, tensor: torch.Tensor) -> torch.Tensor:
+    def _match_dtype(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(self.model.dtype) if tensor.is_floating_point() else tensor
 
 
@@ -198,7 +200,7 @@ def release_backbone(live: TransformersBackbone) -> Iterator[TransformersBackbon
         yield live
     finally:
         live.model = None
-        live._looks.clear()
+        live._preprocessed.clear()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -218,25 +220,26 @@ class SeededNoise:
         import torch
 
         # On the CPU and in float64, so that a seed means the same noise on every device and -log(0) cannot happen.
-        drawn = [torch.empty(scores.shape[1], dtype=torch.float64) for _ in self.generators]
-        waits = torch.stack([row.exponential_(generator=g) for row, g in zip(drawn, self.generators, strict=True)])
-        return scores.float() / self.temperature - waits.log().float().to(scores.device)
+        rows = [torch.empty(scores.shape[1], dtype=torch.float64) for _ in self.generators]
+        waits = torch.stack([row.exponential_(generator=g) for row, g in zip(rows, self.generators, strict=True)])
+        gumbel = -waits.log().float().to(scores.device)  # (cases, vocabulary)
+        return scores.float() / self.temperature + gumbel
 
 
-def _stack(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+def _pad_and_concatenate(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     """Concatenate (n, ...) tensors; those smaller in another dimension get zeros after their end."""
     import torch
 
     sizes = [max(size) for size in zip(*(tensor.shape[1:] for tensor in tensors), strict=True)]
-    grown = []
+    padded = []
     for tensor in tensors:
         gaps = [want - have for want, have in zip(sizes, tensor.shape[1:], strict=True)]
-        grown.append(torch.nn.functional.pad(tensor, [n for gap in reversed(gaps) for n in (0, gap)]))
-    return torch.cat(grown)
+        padded.append(torch.nn.functional.pad(tensor, [n for gap in reversed(gaps) for n in (0, gap)]))
+    return torch.cat(padded)
 
 
 @contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
+def _eval_mode(model: Any) -> Iterator[None]:
     """Put a model into eval mode and back; generating with dropout is never meant."""
     training = model.training
     model.eval()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmedpo.errors import DataError, MmedpoError, first_line
-from mmedpo.models.damage import damage, require_finite, require_no_pointers
+from mmedpo.models.damage import find_damage, require_finite, require_no_pointers
 
 if TYPE_CHECKING:
     from mmedpo.registry.contracts.setting import Setting
@@ -79,8 +79,8 @@ def explain_load_errors(checkpoint: str) -> Iterator[None]:
     except (torch.OutOfMemoryError, torch.AcceleratorError, MemoryError, ImportError, MmedpoError):
         raise  # the device's trouble, or this installation's, not the checkpoint's
     except Exception as error:  # broken files make transformers, tokenizers and torch stumble in many ways
-        told = damage(checkpoint) or f"{_where(checkpoint)}: cannot be loaded ({first_line(error)})"
-        raise DataError(told) from error
+        message = find_damage(checkpoint) or f"{_describe_source(checkpoint)}: cannot be loaded ({first_line(error)})"
+        raise DataError(message) from error
 
 
 @contextmanager
@@ -103,26 +103,26 @@ def _require_sizes(checkpoint: str, report: dict[str, Any]) -> None:
     if mismatched:
         name, stored, wanted = mismatched[0]
         more = f" (and {len(mismatched) - 1:,} tensors more)" if len(mismatched) > 1 else ""
-        sizes = f"{name} is {_size(stored)} in the file and {_size(wanted)} by config.json{more}"
+        sizes = f"{name} is {_format_shape(stored)} in the file and {_format_shape(wanted)} by config.json{more}"
         why = "the weights and the config.json do not belong together"
         raise DataError(f"{checkpoint}: cannot be loaded: {sizes}; {why}")
 
 
-def _size(shape: Any) -> str:
+def _format_shape(shape: Any) -> str:
     return " x ".join(map(str, shape)) or "one number"
 
 
 def _require_layers(checkpoint: str, config: Any) -> None:
     """Require that the layer of the vision tower that the model looks at is one that the tower has."""
     depth = getattr(getattr(config, "vision_config", None), "num_hidden_layers", None)
-    told = getattr(config, "vision_feature_layer", None)
-    if not isinstance(depth, int) or told is None:
+    chosen = getattr(config, "vision_feature_layer", None)
+    if not isinstance(depth, int) or chosen is None:
         return
-    for layer in told if isinstance(told, list | tuple) else [told]:
+    for layer in chosen if isinstance(chosen, list | tuple) else [chosen]:
         if not isinstance(layer, int) or not -depth - 1 <= layer <= depth:
             name = "vision_feature_layer (mm_vision_select_layer)"
             raise DataError(f"{checkpoint}: {name} is {layer}, but its vision tower has {depth} layers")
 
 
-def _where(checkpoint: str) -> str:
+def _describe_source(checkpoint: str) -> str:
     return checkpoint if Path(checkpoint).exists() else f"{checkpoint} (no folder here, so taken for a hub id)"

@@ -18,24 +18,25 @@ TEXTS = (".json", ".jinja", ".model")
 AGAIN = "copy or download it again"
 
 
-def damage(folder: str | Path) -> str:
+def find_damage(folder: str | Path) -> str:
     """Return what is wrong with a file of a checkpoint, and the cure; "" when nothing can be seen from outside.
 
     Weights come first: they are what is most often not downloaded, or only half.
     """
-    return next(_damages(Path(folder), (*WEIGHTS, *TEXTS)), "")
+    return next(_list_damages(Path(folder), (*WEIGHTS, *TEXTS)), "")
 
 
 def require_whole(file: Path) -> None:
     """Raise DataError for a file that is damaged, as far as that can be seen from outside."""
-    if file.exists() and (why := _damage_of(file)):
-        raise DataError(_told(file, why))
+    if file.exists() and (why := _inspect_file(file)):
+        raise DataError(_make_message(file, why))
 
 
 def require_no_pointers(folder: str | Path) -> None:
     """Raise DataError for a pointer in place of a text: it may pass for one, as the chat template for example."""
-    if told := next((told for told in _damages(Path(folder), TEXTS) if POINTER in told), ""):
-        raise DataError(told)
+    damages = _list_damages(Path(folder), TEXTS)
+    if message := next((message for message in damages if POINTER in message), ""):
+        raise DataError(message)
 
 
 def require_finite(name: str, tensors: Iterator[tuple[str, Any]]) -> None:
@@ -54,20 +55,20 @@ def require_finite(name: str, tensors: Iterator[tuple[str, Any]]) -> None:
             )
 
 
-def _damages(folder: Path, endings: tuple[str, ...]) -> Iterator[str]:
+def _list_damages(folder: Path, endings: tuple[str, ...]) -> Iterator[str]:
     if folder.is_dir():
         for ending in endings:
             for file in sorted(folder.glob(f"*{ending}")):
                 counts = ending in TEXTS or file.name.startswith(MODEL)  # training_args.bin for one does not
-                if counts and (why := _damage_of(file)):
-                    yield _told(file, why)
+                if counts and (why := _inspect_file(file)):
+                    yield _make_message(file, why)
 
 
-def _told(file: Path, why: str) -> str:
+def _make_message(file: Path, why: str) -> str:
     return f"{file}: cannot be loaded, it {why}"
 
 
-def _damage_of(file: Path) -> str:
+def _inspect_file(file: Path) -> str:
     if file.is_symlink() and not file.exists():
         return f"is a link to a file that is not there; {AGAIN}"
     if not file.is_file():
@@ -79,10 +80,10 @@ def _damage_of(file: Path) -> str:
         if is_pointer(head):
             return f"is {POINTER}"
         opened.seek(0)
-        return _cut_safetensors(file, opened) if file.suffix == ".safetensors" else _cut_zip(file, head)
+        return _inspect_safetensors(file, opened) if file.suffix == ".safetensors" else _inspect_zip(file, head)
 
 
-def _cut_safetensors(file: Path, opened: Any) -> str:
+def _inspect_safetensors(file: Path, opened: Any) -> str:
     size = file.stat().st_size
     try:
         (length,) = struct.unpack("<Q", opened.read(8))
@@ -96,7 +97,7 @@ def _cut_safetensors(file: Path, opened: Any) -> str:
     return "" if size >= whole else f"is cut off: has {size:,} of {whole:,} bytes; {AGAIN}"
 
 
-def _cut_zip(file: Path, head: bytes) -> str:
+def _inspect_zip(file: Path, head: bytes) -> str:
     """Tell of a file of torch, which is a ZIP archive, whether its end is there; the older form does not say."""
     import zipfile
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from mmedpo.registry.contracts.backbone import Backbone, LiveBackbone
@@ -11,27 +9,18 @@ from mmedpo.registry.contracts.setting import Setting
 from mmedpo.store.run_folder import write_folder_whole
 
 
-@contextmanager
-def write_plain(out: Path) -> Iterator[Callable[[LiveBackbone], None]]:
-    """Yield what writes a live backbone; `out` appears only once everything in it is complete.
-
-    Refuses an `out` that holds something before anything is loaded.
-    """
-    with write_folder_whole(out) as partial:
-        yield lambda live: _write(live, partial)
-
-
 def export_backbone(part: Backbone, out: Path, adapter: Path | None = None) -> None:
     """Write a backbone's model in plain transformers form, `adapter` (else its starting one) merged into it.
 
-    Raises DataError when `out` is a file or a folder that holds something.
+    `out` appears only once everything in it is complete. Raises DataError, before anything is loaded, when it is a
+    file or a folder that holds something.
     """
-    opened = part if adapter is None else part.model_copy(update={"adapter": str(adapter)})
-    with write_plain(out) as write, opened.open(Setting(dtype=part.export_dtype)) as live:
-        write(live)
+    chosen = part if adapter is None else part.model_copy(update={"adapter": str(adapter)})
+    with write_folder_whole(out) as partial, chosen.open(Setting(dtype=part.export_dtype)) as live:
+        _save_merged(live, partial)
 
 
-def _write(live: LiveBackbone, folder: Path) -> None:
+def _save_merged(live: LiveBackbone, folder: Path) -> None:
     model = live.model
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()  # LoRA into the layers, a trained projector in place of the old one

@@ -16,7 +16,7 @@ from tiny_llava_med import make_image, make_model, released_tensors, write_relea
 from mmedpo import Case, ImageRef, Region, Setting
 from mmedpo.evaluate.lesion_attention import inside
 from mmedpo.models import attention_maps
-from mmedpo.models.gradient_attention import within
+from mmedpo.models.gradient_attention import fit_to_image
 
 SIZES = [(512, 256), (256, 512), (400, 300), (301, 300), (300, 300), (1000, 7)]
 
@@ -35,7 +35,7 @@ def seen(image: Image.Image, cells: int = 24) -> np.ndarray:
 def test_what_a_model_sees_on_a_padded_square_lies_where_it_is_in_the_image(size: tuple[int, int]) -> None:
     light = np.linspace(0, 255, size[0])[None, :] * np.linspace(1, 0.2, size[1])[:, None]
     image = Image.fromarray(light.astype(np.uint8))
-    laid = within(seen(image), pads().frame(size), size)
+    laid = fit_to_image(seen(image), pads().frame(size), size)
     direct = np.asarray(image.resize(laid.shape[::-1], Image.Resampling.BOX), dtype=float)
     assert max(laid.shape) == 24
     assert np.abs(laid / laid.sum() - direct / direct.sum()).max() < 0.2 / laid.size
@@ -46,7 +46,7 @@ def test_a_model_that_looks_at_nothing_but_the_lesion_of_a_wide_film_is_told_so(
     lesion.paste(255, (0, 0, 512, 64))
     regions = (Region("nodule", (0, 0, 512, 64)),)
     case = Case("a", ImageRef.drawn(film), "Is there a nodule?", "Yes", about=("nodule",), regions=regions)
-    heat = within(seen(lesion), pads().frame(film.size), film.size)
+    heat = fit_to_image(seen(lesion), pads().frame(film.size), film.size)
     assert heat.shape == (12, 24)
     assert inside(heat.tolist(), case) == {"inside": pytest.approx(1, abs=0.02), "area": 0.25}
 
@@ -54,15 +54,15 @@ def test_a_model_that_looks_at_nothing_but_the_lesion_of_a_wide_film_is_told_so(
 def test_what_falls_on_the_padding_is_left_out() -> None:
     grid = np.zeros((24, 24))
     grid[:6] = 1
-    assert within(grid, (0.0, -128.0, 512.0, 384.0), (512, 256)).sum() == pytest.approx(0)
+    assert fit_to_image(grid, (0.0, -128.0, 512.0, 384.0), (512, 256)).sum() == pytest.approx(0)
 
 
 def test_what_is_cropped_away_is_not_looked_at_and_a_whole_image_stays_as_it_is() -> None:
     grid = np.ones((24, 24))
-    heat = within(grid, pads(pad=False).frame((512, 256)), (512, 256))
+    heat = fit_to_image(grid, pads(pad=False).frame((512, 256)), (512, 256))
     assert heat.shape == (24, 48)
     assert heat[:, 12:36].sum() == heat.sum() == grid.sum()
-    assert np.array_equal(within(grid, (0.0, 0.0, 512.0, 256.0), (512, 256)), grid)
+    assert np.array_equal(fit_to_image(grid, (0.0, 0.0, 512.0, 256.0), (512, 256)), grid)
 
 
 def test_processors_of_clip_s_make_show_the_middle_or_a_padded_square() -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from mmedpo import Case, DataError, ImageRef, Setting
 from mmedpo.models import attention_maps
-from mmedpo.models.gradient_attention import _image_tokens
+from mmedpo.models.gradient_attention import _find_image_tokens
 
 
 def spot(side: int = 28) -> np.ndarray:
@@ -185,6 +185,6 @@ def test_the_attention_of_the_phantom_is_where_the_finding_is_more_than_by_chanc
 
 def test_a_model_that_does_not_show_its_image_tokens_is_refused() -> None:
     model = SimpleNamespace(config=SimpleNamespace(image_token_id=7))
-    assert list(_image_tokens(model, torch.tensor([1, 7, 7, 2]))) == [1, 2]
+    assert list(_find_image_tokens(model, torch.tensor([1, 7, 7, 2]))) == [1, 2]
     with pytest.raises(DataError, match="which of its tokens"):
-        _image_tokens(model, torch.tensor([1, 2]))
+        _find_image_tokens(model, torch.tensor([1, 2]))
