@@ -42,7 +42,7 @@ class RootGroup(MmedpoGroup):
 
         from mmedpo.errors import MmedpoError
         from mmedpo.registry.metadata import pass_over_broken
-        from mmedpo.runtime.signals import code_of, handle_signals, print_stopped
+        from mmedpo.runtime.signals import exit_code_of, handle_signals, print_stopped
 
         _quiet_libraries()
         pass_over_broken()
@@ -53,7 +53,7 @@ class RootGroup(MmedpoGroup):
                 return result
             except KeyboardInterrupt as interrupt:
                 print_stopped()
-                sys.exit(code_of(interrupt))
+                sys.exit(exit_code_of(interrupt))
             except MmedpoError as error:
                 _explain(error)
                 sys.exit(error.exit_code)

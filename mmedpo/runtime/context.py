@@ -25,7 +25,7 @@ from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.registry.discovery import PluginInfo
 from mmedpo.registry.fingerprint import content_json, hash_part
-from mmedpo.runtime.processes import own_device
+from mmedpo.runtime.processes import local_device
 from mmedpo.store.journal import Journal
 from mmedpo.store.run_files.counts import is_lost
 from mmedpo.store.run_files.record import EndpointCall, HostFacts, PluginVersion, StageSummary
@@ -109,7 +109,7 @@ def resolve_setting(recipe: Recipe) -> Setting:
     if dtype == "auto":
         dtype = "bfloat16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "float32"
     logger.info("device %s, dtype %s (in the recipe: %s, %s)", device, dtype, recipe.device, recipe.dtype)
-    return Setting(device=own_device(device), dtype=dtype, seed=recipe.seed, allow_remote=tuple(recipe.allow_remote))
+    return Setting(device=local_device(device), dtype=dtype, seed=recipe.seed, allow_remote=tuple(recipe.allow_remote))
 
 
 class StageParts:

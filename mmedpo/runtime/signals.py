@@ -30,18 +30,18 @@ def handle_signals() -> Iterator[None]:
         return
     reading, waking = os.pipe()
     os.set_blocking(waking, False)
-    before = signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
-    earlier = signal.signal(signal.SIGTERM, _stop)
+    wakeup_fd = signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
+    handler = signal.signal(signal.SIGTERM, _raise_interrupt)
     threading.Thread(target=_watch, args=(reading,), daemon=True).start()
     try:
         yield
     finally:
-        signal.set_wakeup_fd(before)
-        signal.signal(signal.SIGTERM, earlier)
+        signal.set_wakeup_fd(wakeup_fd)
+        signal.signal(signal.SIGTERM, handler)
         os.close(waking)
 
 
-def code_of(interrupt: KeyboardInterrupt) -> int:
+def exit_code_of(interrupt: KeyboardInterrupt) -> int:
     """Return the exit code of a stopped command: 128 and the signal's number."""
     number = interrupt.args[0] if interrupt.args and isinstance(interrupt.args[0], int) else int(signal.SIGINT)
     return 128 + number
@@ -54,7 +54,7 @@ def print_stopped() -> None:
     print_note(STOPPED)
 
 
-def _stop(number: int, frame: Any) -> None:
+def _raise_interrupt(number: int, frame: Any) -> None:
     signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
     raise KeyboardInterrupt(number)
 

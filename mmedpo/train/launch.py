@@ -21,26 +21,26 @@ def launch_training(options: LaunchOptions, device: str, folder: Path) -> None:
 
     The first of them writes the adapter and training.json; what they print goes to stderr.
     """
-    here = command(options, device, folder)
-    held, lock = lent(folder)
-    logger.info("starting %s", shlex.join(here))
+    line = build_command(options, device, folder)
+    handle, lock = lent(folder)
+    logger.info("starting %s", shlex.join(line))
     threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // (options.processes or 1)))}
-    started = subprocess.Popen(here, env=threads | os.environ | lock, stdout=sys.stderr.fileno(), pass_fds=[held])
+    launcher = subprocess.Popen(line, env=threads | os.environ | lock, stdout=sys.stderr.fileno(), pass_fds=[handle])
     try:
-        code = started.wait()
+        code = launcher.wait()
     except BaseException:
-        started.terminate()
-        started.wait()
+        launcher.terminate()
+        launcher.wait()
         raise
     if code:
         raise RecipeError(
             f"train.launch: training in several processes ended with code {code}; its own lines are above. "
-            f"Run the same command to go on. What was started: {' '.join(here)}"
+            f"Run the same command to go on. What was started: {' '.join(line)}"
         )
 
 
-def command(options: LaunchOptions, device: str, folder: Path) -> list[str]:
-    """Return the command that trains in several processes; accelerate starts several on a CPU through MPI alone."""
+def build_command(options: LaunchOptions, device: str, folder: Path) -> list[str]:
+    """Return the line that trains in several processes; accelerate starts several on a CPU through MPI alone."""
     job = ["-m", "mmedpo", "train", str(folder), *_verbosity()]
     if device == "cpu" and options.config is None:
         each = f"--nproc_per_node={options.processes or 1}"

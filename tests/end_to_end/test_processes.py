@@ -16,7 +16,7 @@ from mmedpo.recipe.train_options import LaunchOptions
 from mmedpo.store.run_files.format import dump_model
 from mmedpo.store.run_files.measures import TrainingRecord
 from mmedpo.store.run_files.reader import read_run
-from mmedpo.train.launch import command
+from mmedpo.train.launch import build_command
 
 Trained = tuple[dict[str, Any], TrainingRecord]  # the adapter's weights, what the training came to
 RECIPE = ROOT / "examples" / "quickstart.yaml"
@@ -97,7 +97,7 @@ def test_a_run_in_several_processes_is_refused_and_says_what_to_launch(
 
 
 def test_what_is_launched_is_named_with_its_configuration() -> None:
-    words = command(LaunchOptions(processes=4, config=Path("fsdp.yaml")), "cuda", Path("runs/a"))
+    words = build_command(LaunchOptions(processes=4, config=Path("fsdp.yaml")), "cuda", Path("runs/a"))
     assert words[1:] == [
         "-m", "accelerate.commands.launch", "--config_file", "fsdp.yaml", "--num_processes", "4",
         "-m", "mmedpo", "train", "runs/a",

@@ -41,7 +41,7 @@ DOOR = """
 import sys, time
 from pathlib import Path
 from mmedpo.store import journal
-from mmedpo.runtime.signals import code_of, handle_signals
+from mmedpo.runtime.signals import exit_code_of, handle_signals
 {more}
 def ready():
     print("ready", flush=True)
@@ -49,7 +49,7 @@ with handle_signals():
     try:
 {body}
     except KeyboardInterrupt as interrupt:
-        sys.exit(code_of(interrupt))
+        sys.exit(exit_code_of(interrupt))
 """
 
 
