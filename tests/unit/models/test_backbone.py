@@ -162,7 +162,7 @@ def test_token_types_go_on_as_text_and_under_the_name_the_model_has_for_them() -
     live, _ = live_of({}, types_key="token_type_ids", lead="no ")
     encoding = live.encode(ImageRef.drawn(make_image(0)), "is", "yes")
     assert encoding.token_types == [1, 1, 0, 0, 0]
-    batch = live._batch([EncodedPrompt([3], {}, [1]), EncodedPrompt([3, 3], {}, [1, 1])])
+    batch = live._collate_prompts([EncodedPrompt([3], {}, [1]), EncodedPrompt([3, 3], {}, [1, 1])])
     assert batch["token_type_ids"].tolist() == [[0, 1], [1, 1]]
 
 
