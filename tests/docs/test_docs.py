@@ -12,6 +12,7 @@ import pytest
 import typer
 from conftest import ROOT, generated
 
+import mmedpo
 from mmedpo.cli.main import app
 from mmedpo.errors import MmedpoError
 from mmedpo.recipe.model import STAGES
@@ -21,6 +22,7 @@ from mmedpo.registry.inspection import describe_part
 from mmedpo.registry.kinds import KINDS, Kind
 
 DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS.glob("*.md")]
 
 
 def commands(app: typer.Typer, words: str = "") -> Iterator[str]:
@@ -82,13 +84,18 @@ def test_every_stage_and_exit_code_is_on_the_page_about_runs() -> None:
         assert re.search(rf"^\| {error.exit_code}\b", page, re.MULTILINE), error
 
 
+def test_the_changelog_begins_with_this_version() -> None:
+    (first, *_) = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert first == mmedpo.__version__
+
+
 def test_links_between_pages_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", *DOCS.glob("*.md")]:
+    for page in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
 def test_files_that_the_docs_name_exist() -> None:
-    for page in [ROOT / "README.md", *DOCS.glob("*.md")]:
+    for page in PAGES:
         for name in re.findall(r"\b((?:examples|docs|tests|plugins)/[\w./-]+\.(?:yaml|py|md))\b", page.read_text()):
             assert (ROOT / name).exists(), f"{page.name} names {name}"
