@@ -58,15 +58,15 @@ class Machine:
         peaks = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
         return dict(zip(("peak_gb", "reserved_gb"), (peak / 1e9 for peak in peaks), strict=True))
 
-    def matmul_peak(self) -> float:
-        """Return the best matrix-multiply rate seen in half a second, in FLOP/s, of random numbers of the dtype."""
+    def matmul_peak(self, seconds: float = 0.25) -> float:
+        """Return the best matrix-multiply rate seen in so long, in FLOP/s, of random numbers of the dtype."""
         import torch
 
         best = 0.0
         for side in (4096, 8192) if self.cuda else (512, 1024):
             one, other = (torch.randn(side, side, device=self.device, dtype=self.torch_dtype) for _ in range(2))
             one @ other
-            until = self.clock() + 0.25
+            until = self.clock() + seconds
             while (began := self.clock()) < until:
                 one @ other
                 best = max(best, 2 * side**3 / (self.clock() - began))

@@ -20,7 +20,7 @@ def measure(
 ) -> tuple[dict[str, Any], Gradients]:
     """Return what is known of a contender at the fastest of some batch sizes, and its gradients."""
     machine.forget_peak()
-    peak = [machine.matmul_peak()]
+    peak = [machine.matmul_peak(size.peak_s)]
     with contender(kind, shape, size, machine, folder) as (run, trainer):
         began = machine.clock()
         run(range(min(batches[0], shape.count)))  # warm up
@@ -30,9 +30,9 @@ def measure(
             few, without_room = _tried(run, trainer.model, machine, shape, batches)
             best = min(few, key=lambda batch: few[batch])
             whole = cut(shape.count, best)
-            took = sorted(seconds(run, trainer.model, machine, whole) for _ in range(repeats))
+            took = sorted(seconds(run, trainer.model, machine, whole) for _ in range(min(repeats, size.repeats)))
         memory = machine.memory()
-        peak.append(machine.matmul_peak())
+        peak.append(machine.matmul_peak(size.peak_s))
         found = {
             "pairs_per_s": shape.count / took[len(took) // 2], "fastest": shape.count / took[0], "batch": best,
             "no_room_for_batches": without_room, "warm_up_s": warm, **memory, "matmul_peak": max(peak),
@@ -103,7 +103,7 @@ def flops(trainer: Any, size: Size) -> dict[str, float]:
     frozen = 2 * used * (2 * size.layers * layer - first)
     ends_of = [(wide, wide), (wide, kv), (wide, kv), (wide, wide), *[(wide, size.mlp)] * 3]
     adapter = 3 * 2 * used * size.layers * size.rank * sum(a + b for a, b in ends_of)  # forward, to inputs, to weights
-    head = 2 * 2 * len(batch["rows"]) * wide * VOCABULARY
+    head = 2 * 2 * len(batch["positions"]["rows"]) * wide * VOCABULARY
     attention = 3 * 4 * seen * wide * size.layers
     return {"tokens": used, "flops": frozen + adapter + head + attention}
 
