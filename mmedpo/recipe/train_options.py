@@ -178,6 +178,11 @@ class TrainOptions(OptionGroup):
     trl: dict[str, Any] = {}
     """Any other argument of trl.DPOConfig, by name."""
 
+    @property
+    def packs_trees(self) -> bool:
+        """Whether the sides of an image are to share a token tree, where the model can."""
+        return self.packing == "tree"
+
     @field_validator("trl")
     @classmethod
     def _known_and_heeded(cls, value: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
 
 MARKER = "complete"
 KEPT = 2  # the newest ones
@@ -73,3 +76,12 @@ def _list_checkpoints(folder: Path) -> Iterator[Path]:
 
 def _step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("checkpoint-"))
+
+
+class CheckpointLogger(TrainerCallback):
+    """Log wherever a checkpoint is written, so that a resumed run's log is that of a run never killed."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        """Ask for a log when a checkpoint is due."""
+        control.should_log = control.should_log or control.should_save
+        return control

@@ -65,7 +65,7 @@ class PreferenceTrainer(DPOTrainer):
             train_dataset=Dataset.from_dict({"pair": list(train)}),
             eval_dataset=Dataset.from_dict({"pair": list(held_out)}) if held_out else None,
             processing_class=tokenizer,
-            callbacks=[_CheckpointLogger(), *callbacks],
+            callbacks=[resume.CheckpointLogger(), *callbacks],
         )
         self._remove_trl_extras(forward)
         self.remove_callback(PrinterCallback)
@@ -292,15 +292,6 @@ class PreferenceTrainer(DPOTrainer):
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         save_adapter(self.model, Path(output_dir or self.args.output_dir), state_dict)
-
-
-class _CheckpointLogger(TrainerCallback):
-    """Log wherever a checkpoint is written, so that a resumed run's log is that of a run never killed."""
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-        """Ask for a log when a checkpoint is due."""
-        control.should_log = control.should_log or control.should_save
-        return control
 
 
 def _require_finite_loss(loss: float, step: int) -> None:

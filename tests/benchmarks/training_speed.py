@@ -82,7 +82,7 @@ def settle(machine: Machine, threads: int) -> None:
     """Give this process its threads, and on a CPU the allocator that training has; every contender, TRL too."""
     import torch
 
-    from mmedpo.train.malloc import keep_memory
+    from mmedpo.runtime.malloc import keep_memory
 
     torch.set_num_threads(threads)
     if not machine.cuda:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,6 @@ from torch import Tensor
 
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import PairKind, WeightedPair
-from mmedpo.errors import DataError
-from mmedpo.recipe.train_options import LossOptions
 from mmedpo.registry.conformance.backbone import check_encoding
 from mmedpo.registry.contracts.backbone import LiveBackbone
 
@@ -87,23 +85,3 @@ def encode_pair(weighted: WeightedPair, backbone: LiveBackbone, pixels: PixelCac
     pictures = {picture.sha256 or picture.path for picture in (pair.case.image, pair.chosen.image, pair.rejected.image)}
     family = pictures | ({f"group {pair.case.group}"} if pair.case.group else set())
     return EncodedPair(pair.id, pair.kind, weighted.weight, frozenset(family), sides[0], sides[1])
-
-
-def is_too_long(pair: EncodedPair, limit: int) -> bool:
-    """Tell whether a side has more tokens than the limit."""
-    return max(len(pair.chosen.ids), len(pair.rejected.ids)) > limit
-
-
-def has_no_say(weighted: WeightedPair, loss: LossOptions) -> bool:
-    """Tell whether a pair has no part in the loss: its weight or its kind's coefficient is 0."""
-    coefficients = {"text": loss.text, "image": loss.image}
-    return weighted.weight * coefficients[weighted.pair.kind] == 0
-
-
-def refuse_twins(pairs: Sequence[WeightedPair]) -> None:
-    """Raise DataError when two pairs have one id: reference log-probabilities are kept by id."""
-    twins = [name for name, count in Counter(weighted.pair.id for weighted in pairs).items() if count > 1]
-    if twins:
-        raise DataError(
-            f"{len(twins)} pair ids occur more than once, the first is {twins[0]!r}; case ids must be unique"
-        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -32,6 +32,8 @@ class PairCollator:
     is number `offset[m]` of the answer of side `side[m]`, which has `lengths[side[m]]` tokens. `kinds`, `weights`,
     `counted` (pairs,) and `reference` (pairs, 2) go with the pairs.
     """
+
+    packing: ClassVar[Literal["tree", "pairs"]] = "pairs"
 
     def __init__(
         self,

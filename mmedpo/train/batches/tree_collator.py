@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ class TreeCollator(PairCollator):
 
     In `inputs`, `end` (rows, tokens) stands for the attention mask, which `attention_mask` builds where the model is.
     """
+
+    packing: ClassVar[Literal["tree", "pairs"]] = "tree"
 
     def __init__(
         self,

@@ -14,13 +14,13 @@ from tiny_llava import make_backbone, make_model, make_pairs
 import mmedpo.train.tree_attention
 from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
 from mmedpo.registry.contracts.setting import Setting
+from mmedpo.runtime.malloc import keep_memory
 from mmedpo.store.run_files.counts import sum_counts
 from mmedpo.store.run_files.measures import TrainingRecord
 from mmedpo.train.batches.encoding import PixelCache, encode_pair
 from mmedpo.train.batches.pair_collator import PairCollator
 from mmedpo.train.batches.tree_collator import TreeCollator
 from mmedpo.train.fit import train_adapter
-from mmedpo.train.malloc import keep_memory
 from mmedpo.train.vision_cache import VisionCache
 
 LORA = LoraOptions(r=4, alpha=8)

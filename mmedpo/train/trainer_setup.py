@@ -1,0 +1,120 @@
+"""The trainer as the options want it: on token trees or plain pairs, with image features kept or not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from mmedpo.core.notes import print_note
+from mmedpo.core.records import digest
+from mmedpo.errors import RecipeError
+from mmedpo.events import Event, TrainingLogged
+from mmedpo.models.adapters import BaseFingerprint
+from mmedpo.recipe.train_options import TrainOptions
+from mmedpo.registry.contracts.backbone import LiveBackbone
+from mmedpo.registry.contracts.setting import Setting
+from mmedpo.runtime.processes import get_rank
+from mmedpo.train.batches.encoding import EncodedPair, PixelCache
+from mmedpo.train.batches.pair_collator import PairCollator
+from mmedpo.train.batches.tree_collator import TreeCollator
+from mmedpo.train.lora import find_outermost
+from mmedpo.train.reference import Logps
+from mmedpo.train.tensor_store import TensorStore
+from mmedpo.train.trainer import PreferenceTrainer
+from mmedpo.train.tree_attention import why_no_trees
+from mmedpo.train.trl_arguments import trl_arguments
+from mmedpo.train.vision_cache import VisionCache
+
+logger = logging.getLogger(__name__)
+
+
+def make_collator(
+    model: Any,
+    backbone: LiveBackbone,
+    pairs: Sequence[EncodedPair],
+    pixels: PixelCache,
+    table: MutableMapping[str, Logps],
+    options: TrainOptions,
+) -> PairCollator:
+    """Choose between token trees and plain pairs."""
+    if not options.packs_trees:
+        return PairCollator(backbone, pairs, pixels, table)
+    longest = max(len(side.ids) for pair in pairs for side in (pair.chosen, pair.rejected))
+    if why := why_no_trees(model.get_base_model(), backbone.causal, longest):
+        warn_once(f"training on plain pairs instead of token trees: {type(model.get_base_model()).__name__}: {why}")
+        return PairCollator(backbone, pairs, pixels, table)
+    logger.info("training on token trees, rows of %d tokens", options.row_tokens)
+    return TreeCollator(backbone, pairs, pixels, table, options.row_tokens)
+
+
+def make_vision_cache(
+    model: Any, backbone: LiveBackbone, pixels: PixelCache, options: TrainOptions, checkpoints: Path, setting: Setting
+) -> VisionCache:
+    """Keep what the vision tower makes of images beside the checkpoints, in a file of this model alone."""
+    if not options.vision_memory:
+        return VisionCache(backbone, pixels, None, [])
+    base = model.get_base_model()
+    weights = {name: base.get_submodule(name).parameters() for name in find_outermost(base, backbone.projector)}
+    trained = [name for name, own in weights.items() if any(weight.requires_grad for weight in own)]
+    name = digest(BaseFingerprint.of(model).values, setting.dtype, trained)[:16]
+    store = TensorStore(checkpoints / f"vision-{name}-{get_rank()}.bin", options.vision_memory * 2**20)
+    return VisionCache(backbone, pixels, store, trained)
+
+
+def make_trainer(
+    model: Any,
+    collator: PairCollator,
+    kept: Sequence[EncodedPair],
+    held_out: Sequence[EncodedPair],
+    options: TrainOptions,
+    checkpoints: Path,
+    setting: Setting,
+    see: Callable[[Event], None],
+    vision: VisionCache,
+) -> PreferenceTrainer:
+    """Make a trainer of the kept pairs that measures the held-out ones. Raises RecipeError for options of TRL's."""
+    index = {pair.id: number for number, pair in enumerate(collator.pairs)}
+    try:
+        args = trl_arguments(options, checkpoints, setting)
+        trainer = PreferenceTrainer(
+            model,
+            args,
+            collator,
+            [index[pair.id] for pair in kept],
+            [index[pair.id] for pair in held_out],
+            collator.backbone.tokenizer,
+            options,
+            setting.seed,
+            [_LogForwarder(see)],
+            vision,
+        )
+    except (TypeError, ValueError, ImportError, RuntimeError) as error:
+        if options.trl or options.report_to:
+            raise RecipeError(f"train.trl or train.report_to: {error}") from error
+        raise
+    for callback in trainer.callback_handler.callbacks:  # checkpoints/ is for the run alone
+        if type(callback).__name__ == "TensorBoardCallback" and callback.logging_dir is None:
+            callback.logging_dir = str(checkpoints.with_name("tensorboard"))
+    return trainer
+
+
+class _LogForwarder(TrainerCallback):
+    """Pass on what the Trainer logs."""
+
+    def __init__(self, see: Callable[[Event], None]) -> None:
+        self._see = see
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Send a TrainingLogged."""
+        values = {name: float(value) for name, value in (logs or {}).items() if isinstance(value, int | float)}
+        self._see(TrainingLogged(state.global_step, state.max_steps, values))
+
+
+def warn_once(line: str) -> None:
+    """Say something from the first process alone."""
+    if get_rank() == 0:
+        print_note(line)
