@@ -31,6 +31,7 @@ from mmedpo.evaluate.comparison import compare_runs
 from mmedpo.recipe.loading import load_variants
 
 HERE = Path(__file__).parent
+SCRIPT = HERE.parents[1] / "scripts" / "phantom"  # makes a base
 RATES = (5e-4, 1.5e-3, 4.5e-3)  # the same for every method
 START_RATE = 1.5e-3  # of the first stage, where a method has two
 SEEDS = {  # of the alignment films and of the training; none is in two of these
@@ -79,9 +80,7 @@ def bases(folder: Path, count: int) -> Iterator[Path]:
     for seed in range(1, count):
         place = folder / f"base-{seed}"
         if not (place / "model.safetensors").exists():
-            subprocess.run(
-                [sys.executable, "-m", "mmedpo_plugins.phantom.make", str(place), "--seed", str(seed)], check=True
-            )
+            subprocess.run([sys.executable, str(SCRIPT), str(place), "--seed", str(seed)], check=True)
         yield place
 
 

@@ -8,12 +8,7 @@ from typing import ClassVar, Literal
 
 from mmedpo import Case, CaseKind, Dispreference, Drop, ImageRef, LiveBackbone, Pair, Side, hookimpl
 from mmedpo_plugins.radiology.opposites import opposite
-from mmedpo_plugins.radiology.question_regions import (
-    NoRegion,
-    is_denial,
-    question_regions,
-    region_note,
-)
+from mmedpo_plugins.radiology.question_regions import NoRegion, is_denial, question_regions, region_note
 
 SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 OTHER = {"left": "right", "right": "left"}

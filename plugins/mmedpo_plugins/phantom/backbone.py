@@ -24,7 +24,7 @@ class PhantomBackbone(Backbone):
     use: ClassVar[str] = "phantom"
 
     checkpoint: ExistingFolder | None = None
-    """A folder that `python -m mmedpo_plugins.phantom.make` wrote; by default the one that comes with mmedpo."""
+    """A folder that `scripts/phantom` in mmedpo's repository wrote; by default the one that comes with mmedpo."""
 
     @contextmanager
     def open(self, setting: Setting) -> Iterator[TransformersBackbone]:

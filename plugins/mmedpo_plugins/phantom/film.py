@@ -9,15 +9,7 @@ from typing import Any
 import numpy as np
 
 from mmedpo import ImageRef, Region, seed_for
-from mmedpo_plugins.phantom.anatomy import (
-    SIZE,
-    Random,
-    X,
-    Y,
-    between,
-    build,
-    cloud,
-)
+from mmedpo_plugins.phantom.anatomy import SIZE, Random, X, Y, between, build, cloud
 from mmedpo_plugins.phantom.findings import PhantomFinding, PhantomWorld
 from mmedpo_plugins.phantom.lesions import SHADOWS
 

@@ -7,13 +7,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
-from mmedpo_plugins.phantom.findings import (
-    LABELS,
-    PLACED,
-    SIDED,
-    SIZED,
-    PhantomFinding,
-)
+from mmedpo_plugins.phantom.findings import LABELS, PLACED, SIDED, SIZED, PhantomFinding
 
 NAMES = {
     "nodule": "nodule",
@@ -142,20 +136,3 @@ _TRAITS: dict[str, Callable[[PhantomFinding], str]] = {
     "size": lambda finding: finding.size.capitalize(),
     "severity": _severity,
 }
-
-
-def words() -> list[str]:
-    """Return every word and mark that a question or an answer can hold, capital and small, in a fixed order."""
-    texts = [*REPORT, report([]), YES, NO, "Left Right left right upper lower"]
-    for label in LABELS:
-        for size in ("small", "large"):
-            finding = PhantomFinding(label, "left", "upper", size)
-            asked = [which(finding, aspect, form) for aspect in aspects(finding) for form in OPEN[aspect]]
-            asked += [is_there(label, True, form) for form in CLOSED]
-            texts += [report([finding]), *(text for one in asked for text in (one.question, one.answer))]
-    found = {word for text in texts for word in _split(text)}
-    return sorted(found | {word.lower() for word in found} | {",", "and"})
-
-
-def _split(text: str) -> list[str]:
-    return text.replace("?", " ?").replace(".", " .").split()

@@ -6,19 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mmedpo_plugins.phantom.anatomy import (
-    ChestAnatomy,
-    Grid,
-    Heart,
-    Random,
-    X,
-    Y,
-    between,
-    bump,
-    cloud,
-    far,
-    step,
-)
+from mmedpo_plugins.phantom.anatomy import ChestAnatomy, Grid, Heart, Random, X, Y, between, bump, cloud, far, step
 from mmedpo_plugins.phantom.findings import PhantomFinding
 
 Shadow = Callable[[ChestAnatomy, PhantomFinding, Random], Grid]

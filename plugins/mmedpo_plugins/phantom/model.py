@@ -1,4 +1,4 @@
-"""The tiny model: a CLIP tower, a projector and a Mistral of 128 wide, in the llava-hf form; and its words."""
+"""The tiny model as stock transformers loads it: a CLIP tower, a projector and a Mistral of 128 wide."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ from mmedpo.models import (
     tokenize_plain,
 )
 from mmedpo_plugins.phantom.anatomy import SIZE
-from mmedpo_plugins.phantom.language import words
 
 PATCH = 16
 PATCHES = (SIZE // PATCH) ** 2
 MEAN, SPREAD = 0.4, 0.25  # of grey values, from 0 to 1
-_SPECIAL = ["<pad>", "<s>", "</s>", "<unk>", "<image>", "[INST]", "[/INST]"]
 # What surrounds the image and the question; one space before each word is part of the word.
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}[INST]"
@@ -29,49 +27,6 @@ TEMPLATE = (
     "{% for part in message['content'] %}{% if part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}"
     "{% endif %}[/INST]{% else %}{{ message['content'] }}{{ eos_token }}{% endif %}{% endfor %}"
 )
-
-
-def make_tokenizer() -> Any:
-    """Build the word-level tokenizer; words it does not know become <unk>."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    listed = [*_SPECIAL, *(word if word in ".,?" else "▁" + word for word in words())]
-    core = Tokenizer(models.WordLevel({word: number for number, word in enumerate(listed)}, unk_token="<unk>"))
-    core.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.WhitespaceSplit(),
-            pre_tokenizers.Metaspace(prepend_scheme="always", split=True),
-            pre_tokenizers.Punctuation(behavior="isolated"),
-        ]
-    )
-    core.decoder = decoders.Metaspace(prepend_scheme="always", split=True)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=core, bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="<pad>",
-        extra_special_tokens=["<image>", "[INST]", "[/INST]"], image_token="<image>",
-        padding_side="left", clean_up_tokenization_spaces=False, chat_template=TEMPLATE, model_max_length=512,
-    )  # fmt: skip
-
-
-def make_model(tokenizer: Any) -> Any:
-    """Build the untrained model."""
-    from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, MistralConfig
-
-    tower = CLIPVisionConfig(
-        hidden_size=128, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4, image_size=SIZE,
-        patch_size=PATCH, projection_dim=128,
-    )  # fmt: skip
-    text = MistralConfig(
-        vocab_size=len(tokenizer), hidden_size=128, intermediate_size=344, num_hidden_layers=4, num_attention_heads=4,
-        num_key_value_heads=4, head_dim=32, max_position_embeddings=512, sliding_window=None, tie_word_embeddings=False,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    config = LlavaConfig(
-        vision_config=tower, text_config=text, image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
-        vision_feature_layer=-1, vision_feature_select_strategy="default", image_seq_length=PATCHES,
-        tie_word_embeddings=False,
-    )  # fmt: skip
-    return LlavaForConditionalGeneration(config)
 
 
 def make_processor(tokenizer: Any) -> Any:
@@ -94,7 +49,7 @@ def load(checkpoint: Path, adapter: str | None, setting: Setting) -> Transformer
 
     folder = str(checkpoint)
     if not (checkpoint / "config.json").exists():
-        raise DataError(f"{folder}: there is no phantom model; `python -m mmedpo_plugins.phantom.make` writes one")
+        raise DataError(f"{folder}: there is no phantom model; `scripts/phantom` in mmedpo's repository writes one")
     model, report = load_model(LlavaForConditionalGeneration, folder, setting)
     if missing := sorted(report["missing_keys"]):
         raise DataError(f"{folder}: its files lack {missing[0]} ({len(missing)} tensors in all)")

@@ -9,13 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from mmedpo_plugins.metrics.med_vqa import (
-    MedVqaMetric,
-    f1,
-    llava_med_words,
-    recall,
-    yes_or_no,
-)
+from mmedpo_plugins.metrics.med_vqa import MedVqaMetric, f1, llava_med_words, recall, yes_or_no
 from mmedpo_plugins.radiology.answer_words import answer_words
 
 from mmedpo import Case, ImageRef

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
@@ -18,22 +17,8 @@ from mmedpo_plugins.phantom.backbone import WEIGHTS, PhantomBackbone
 from mmedpo_plugins.phantom.cases import counterfactual
 from mmedpo_plugins.phantom.exam import auc, examine, named
 from mmedpo_plugins.phantom.film import draw_film, film_of, remove_finding
-from mmedpo_plugins.phantom.findings import (
-    BALANCED,
-    LABELS,
-    PLACED,
-    SIDED,
-    SIZED,
-    USUAL,
-    PhantomFinding,
-)
-from mmedpo_plugins.phantom.language import (
-    NAMES,
-    NO,
-    YES,
-    is_there,
-    report,
-)
+from mmedpo_plugins.phantom.findings import BALANCED, LABELS, PLACED, SIDED, SIZED, USUAL, PhantomFinding
+from mmedpo_plugins.phantom.language import NAMES, NO, YES, is_there, report
 from mmedpo_plugins.phantom.reader import PhantomReader
 
 from mmedpo import Case, DataError, Setting
@@ -367,15 +352,6 @@ def test_answering_is_fast(live):
     started = time.process_time()
     live.answer(asked)
     assert (time.process_time() - started) / len(asked) < 0.06
-
-
-@pytest.mark.slow
-def test_making_a_base_twice_gives_the_same_bytes(tmp_path):
-    make = importlib.import_module("mmedpo_plugins.phantom.make")
-    for name in ("one", "two"):
-        make.make(tmp_path / name, seed=3, size=0.008)
-    for file in ("model.safetensors", "tokenizer.json", "config.json"):
-        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
 # The examination

@@ -8,12 +8,7 @@ from typing import Any
 from mmedpo import DataError, Setting, first_line
 from mmedpo.models import TransformersBackbone, explain_load_errors, load_adapter, load_model, read_config
 from mmedpo_plugins.backbones.llava_med import release
-from mmedpo_plugins.backbones.llava_med.prompter import (
-    CHAT,
-    IMAGE,
-    LlavaMedPrompter,
-    with_image_token,
-)
+from mmedpo_plugins.backbones.llava_med.prompter import CHAT, IMAGE, LlavaMedPrompter, with_image_token
 
 TOWER = "model.vision_tower."
 SPARE = re.compile(r"rotary_emb\.inv_freq|position_ids")  # tables that older versions stored and newer ones compute

@@ -7,12 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmedpo.data import TableRow, show_value
-from mmedpo_plugins.readers.pairs.conversations import (
-    MARK,
-    Conversation,
-    joined,
-    talk_of,
-)
+from mmedpo_plugins.readers.pairs.conversations import MARK, Conversation, joined, talk_of
 from mmedpo_plugins.readers.pairs.export_facts import PairFacts, facts_of
 
 _JSON = ("evidence", "notes", "case_notes")  # columns of the plain table that hold JSON

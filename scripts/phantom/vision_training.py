@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-
 from mmedpo_plugins.phantom.anatomy import SIZE
 from mmedpo_plugins.phantom.film import PhantomFilm
 from mmedpo_plugins.phantom.findings import LABELS, PhantomFinding

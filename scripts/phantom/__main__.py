@@ -1,8 +1,8 @@
 """Make the phantom backbone from nothing, or examine one.
 
-    python -m mmedpo_plugins.phantom.make OUT             # 20 to 30 minutes on one core; --seed 1 makes another base
-    python -m mmedpo_plugins.phantom.make OUT --evaluate  # figures on the test split, as JSON
-    python -m mmedpo_plugins.phantom.make OUT --validate  # the same on base-validation, where settings were chosen
+    python scripts/phantom OUT             # 20 to 30 minutes on one core; --seed 1 makes another base
+    python scripts/phantom OUT --evaluate  # figures on the test split, as JSON
+    python scripts/phantom OUT --validate  # the same on base-validation, where settings were chosen
 
 The same seed gives the same files on one machine with the same versions and one thread.
 """
@@ -17,20 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
-from mmedpo import Setting
+from architecture import make_model, make_tokenizer
+from language_training import LEAN, LOOK, interviews, train_speech
 from mmedpo_plugins.phantom.backbone import PhantomBackbone
 from mmedpo_plugins.phantom.exam import examine
 from mmedpo_plugins.phantom.film import PhantomFilm, film_of
 from mmedpo_plugins.phantom.findings import BALANCED, USUAL, PhantomWorld
-from mmedpo_plugins.phantom.model import make_model, make_processor, make_tokenizer
-from mmedpo_plugins.phantom.sight import features, gather, train_tower
-from mmedpo_plugins.phantom.speech import (
-    LEAN,
-    LOOK,
-    interviews,
-    train_speech,
-)
+from mmedpo_plugins.phantom.model import make_processor
+from vision_training import features, gather, train_tower
+
+from mmedpo import Setting
 
 SIGHT_IMAGES, SIGHT_EPOCHS = 14_000, 4
 LOOK_IMAGES, LEAN_IMAGES = 8_000, 2_000

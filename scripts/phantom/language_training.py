@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-
-from mmedpo import seed_for
 from mmedpo_plugins.phantom.findings import PhantomFinding
 from mmedpo_plugins.phantom.language import NO, PhantomQuestion, interview
 from mmedpo_plugins.phantom.model import PATCHES, prompt_ids
+
+from mmedpo import seed_for
 
 PREFIX = PATCHES + 2  # <s>, [INST] and the image: what all questions about an image share
 
