@@ -31,7 +31,9 @@ from mmedpo.registry.contracts.dispreference import Dispreference
 from mmedpo.registry.contracts.localizer import Localizer
 from mmedpo.registry.contracts.reader import Reader
 from mmedpo.registry.contracts.scorer import Scorer
-from mmedpo.runtime.context import RunContext, StageParts, open_parts, work_by_slice
+from mmedpo.runtime.context import RunContext
+from mmedpo.runtime.slices import work_by_slice
+from mmedpo.runtime.stage_parts import StageParts, open_parts
 from mmedpo.store.journal import Journal
 from mmedpo.store.result_keys import set_aside
 from mmedpo.store.run_files.counts import describe_counts, merge_counts

@@ -22,7 +22,9 @@ from mmedpo.registry.conformance.backbone import check_answers
 from mmedpo.registry.conformance.metric import CheckedMetric
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.metric import Statistics
-from mmedpo.runtime.context import RunContext, open_parts, work_by_slice
+from mmedpo.runtime.context import RunContext
+from mmedpo.runtime.slices import work_by_slice
+from mmedpo.runtime.stage_parts import open_parts
 from mmedpo.store.run_files.format import write_rows
 from mmedpo.store.run_files.measures import (
     AnsweredCase,

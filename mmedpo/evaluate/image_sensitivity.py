@@ -9,7 +9,8 @@ from mmedpo.core.records import Case, Pair
 from mmedpo.curate import stages
 from mmedpo.registry.contracts.dispreference import Dispreference
 from mmedpo.registry.contracts.metric import Metric, Statistics
-from mmedpo.runtime.context import RunContext, open_parts
+from mmedpo.runtime.context import RunContext
+from mmedpo.runtime.stage_parts import open_parts
 
 
 class ImageSensitivityMetric(Metric):

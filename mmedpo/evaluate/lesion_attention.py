@@ -11,7 +11,9 @@ from mmedpo.core.records import Case, Region, seed_for
 from mmedpo.errors import DataError
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.metric import Metric, Statistics
-from mmedpo.runtime.context import RunContext, open_parts, work_by_slice
+from mmedpo.runtime.context import RunContext
+from mmedpo.runtime.slices import work_by_slice
+from mmedpo.runtime.stage_parts import open_parts
 from mmedpo.store.run_files.measures import AttendedCase, AttentionSide, list_boxes
 
 Map = list[list[float]]  # rows, columns of image tokens

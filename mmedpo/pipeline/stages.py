@@ -25,8 +25,10 @@ from mmedpo.recipe.of_run import is_restricted, load_run
 from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.registry.contracts.observer import Observer
 from mmedpo.report.page import write_report
-from mmedpo.runtime.context import RunContext, describe_host, list_packages, list_plugins, open_parts
+from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.processes import end_process_group, get_rank, get_world_size
+from mmedpo.runtime.provenance import describe_host, list_packages, list_plugins
+from mmedpo.runtime.stage_parts import open_parts
 from mmedpo.store.image_places import started_in
 from mmedpo.store.journal import Journal
 from mmedpo.store.result_keys import claim_result, set_aside

@@ -20,8 +20,8 @@ class ProgressLines:
     def __init__(self, every: float = EVERY) -> None:
         """Say something at least every so many seconds."""
         self._every = every
-        self._stage, self._total, self._done, self._before = "", 0, 0, 0
-        self._began = self._told = self._finished = time.monotonic()
+        self._stage, self._total, self._done, self._done_before = "", 0, 0, 0
+        self._began_at = self._printed_at = self._finished_at = time.monotonic()
 
     @contextmanager
     def beating(self) -> Iterator[ProgressLines]:
@@ -37,46 +37,46 @@ class ProgressLines:
 
     def _beat(self, over: threading.Event) -> None:
         while not over.wait(self._every / 6):
-            self._tell()
+            self._print_if_due()
 
     def see(self, event: Event) -> None:
         """Print an event."""
         if isinstance(event, StageStarted):
-            self._stage, self._total, self._done, self._before = event.stage, event.total, event.done, event.done
-            self._began = time.monotonic()
+            self._stage, self._total, self._done, self._done_before = event.stage, event.total, event.done, event.done
+            self._began_at = time.monotonic()
         elif isinstance(event, StageAdvanced):
             self._done += event.count
-            self._tell()
+            self._print_if_due()
         elif isinstance(event, TrainingLogged):
             if not self._total:  # the first step of this process; those of an earlier one are done
-                self._before = event.step - 1
+                self._done_before = event.step - 1
             self._done, self._total = event.step, event.total
-            self._tell()
+            self._print_if_due()
         elif isinstance(event, StageFinished):
-            before, self._finished = self._finished, time.monotonic()  # a stage may start several parts
-            self._began, self._stage = self._finished, f"after {event.stage}"
-            self._total = self._done = self._before = 0
-            self._say(f"{event.stage}: {describe_counts(event.counts)} ({self._finished - before:.1f} s)")
+            before, self._finished_at = self._finished_at, time.monotonic()  # a stage may start several parts
+            self._began_at, self._stage = self._finished_at, f"after {event.stage}"
+            self._total = self._done = self._done_before = 0
+            self._print(f"{event.stage}: {describe_counts(event.counts)} ({self._finished_at - before:.1f} s)")
 
-    def _tell(self) -> None:
-        if time.monotonic() - self._told >= self._every * 5 / 6:
-            self._say(f"{self._stage or 'starting'}: {self._known()}")
+    def _print_if_due(self) -> None:
+        if time.monotonic() - self._printed_at >= self._every * 5 / 6:
+            self._print(f"{self._stage or 'starting'}: {self._describe_progress()}")
 
-    def _known(self) -> str:
+    def _describe_progress(self) -> str:
         """Say what is known: how much is done, how long it took so far, and how long the rest may take."""
-        spent, new = time.monotonic() - self._began, self._done - self._before
+        spent, new = time.monotonic() - self._began_at, self._done - self._done_before
         far = f"{self._done:,} of {self._total:,}" if self._total else ""
         if self._total and new > 0:
-            return f"{far}, about {lasting(spent * max(self._total - self._done, 0) / new)} left"
-        return f"{far}{', ' if far else ''}{lasting(spent)} so far"
+            return f"{far}, about {format_duration(spent * max(self._total - self._done, 0) / new)} left"
+        return f"{far}{', ' if far else ''}{format_duration(spent)} so far"
 
-    def _say(self, text: str) -> None:
-        self._told = time.monotonic()
+    def _print(self, text: str) -> None:
+        self._printed_at = time.monotonic()
         with suppress(OSError):  # a log on a full disk is no reason to lose the work
             print(text, file=sys.stderr, flush=True)
 
 
-def lasting(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Say how long something takes, in seconds, minutes or hours."""
     if seconds < 120:
         return f"{seconds:.0f} s"

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from mmedpo.events import Event, StageAdvanced, StageCount, StageFinished, StageStarted, TrainingLogged
-from mmedpo.runtime.heartbeat import ProgressLines, lasting
+from mmedpo.runtime.heartbeat import ProgressLines, format_duration
 
 
 def test_a_stage_took_as_long_as_all_its_parts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
@@ -50,11 +50,11 @@ def test_a_line_says_what_is_known_while_no_event_comes(
 def test_the_rest_is_reckoned_from_what_this_run_did_itself(capfd: pytest.CaptureFixture) -> None:
     plain = ProgressLines(every=0)
     plain.see(StageStarted("score", 100, 90))
-    plain._began -= 60
+    plain._began_at -= 60
     plain.see(StageAdvanced("score", 5))
     assert "score: 95 of 100, about 60 s left" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(9, "9 s"), (119, "119 s"), (600, "10 min"), (9000, "2.5 h")])
 def test_a_time_is_said_in_a_unit_that_suits_it(seconds: float, said: str) -> None:
-    assert lasting(seconds) == said
+    assert format_duration(seconds) == said

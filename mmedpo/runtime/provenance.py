@@ -1,0 +1,37 @@
+"""What made a run: packages, plugins, the machine."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+from mmedpo.recipe.model import LoadedRecipe
+from mmedpo.store.run_files.record import HostFacts, PluginVersion
+
+
+def list_packages(loaded: LoadedRecipe) -> dict[str, str]:
+    """Return the version of each package that has a part in a run."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    names = ["mmedpo", "torch", "transformers", "peft", "trl", "accelerate", "monai", "numpy", "pillow", "pydantic"]
+    names += sorted({part.package for part in loaded.plugins.values()} - set(names))
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def list_plugins(loaded: LoadedRecipe) -> tuple[PluginVersion, ...]:
+    """Return the parts that a recipe names."""
+    return tuple(
+        PluginVersion(kind=plugin.kind.name, use=plugin.name, package=plugin.package, version=plugin.version)
+        for plugin in loaded.plugins.values()
+    )
+
+
+def describe_host() -> HostFacts:
+    """Return what is known of the machine."""
+    return HostFacts(name=platform.node(), system=platform.platform(), python=sys.version.split()[0])

@@ -1,0 +1,38 @@
+"""The parts of a stage: open while it needs them, and closed with it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from mmedpo.registry.conformance.blame import blame_part
+from mmedpo.registry.contracts.part import Part
+from mmedpo.runtime.context import RunContext
+
+logger = logging.getLogger(__name__)
+
+
+class StageParts:
+    """Parts of one stage, each opened when first needed and closed with the stage."""
+
+    def __init__(self, run: RunContext, stack: ExitStack) -> None:
+        self._run, self._stack = run, stack
+        self._live: dict[int, Any] = {}
+
+    def __call__(self, part: Part) -> Any:
+        """Return the part's live object."""
+        if id(part) not in self._live:
+            plugin = self._run.plugin_of(part)
+            logger.info("opening %s", plugin)
+            with blame_part(plugin, f"the options of {plugin.name}"):  # not on whoever needs it
+                self._live[id(part)] = self._stack.enter_context(part.open(self._run.setting))
+        return self._live[id(part)]
+
+
+@contextmanager
+def open_parts(run: RunContext) -> Iterator[StageParts]:
+    """Give a stage its parts and close them all at its end, so that two stages' models never share a GPU."""
+    with ExitStack() as stack:
+        yield StageParts(run, stack)
