@@ -64,4 +64,4 @@ class RunFinished:
 
 Event = StageStarted | StageAdvanced | StageFinished | TrainingLogged | RunFinished
 
-__all__ = ["Event", "RunFinished", "StageAdvanced", "StageFinished", "StageStarted", "TrainingLogged"]
+__all__ = ["Event", "RunFinished", "StageAdvanced", "StageCount", "StageFinished", "StageStarted", "TrainingLogged"]

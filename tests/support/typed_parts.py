@@ -36,6 +36,7 @@ from mmedpo import (
     RecipeError,
     Region,
     Remark,
+    RunFiles,
     Score,
     Scorer,
     Setting,
@@ -45,12 +46,13 @@ from mmedpo import (
     Weighting,
     digest,
     hookimpl,
+    read_run,
     seed_for,
     sum_statistics,
 )
 from mmedpo.data import TableRow, UniqueIds, csv_rows
 from mmedpo.endpoints import AnswerFault, ChatClient, ChatQuestion, Endpoint, NoAnswerError, bound_usage, open_chat
-from mmedpo.events import RunFinished, StageAdvanced, StageFinished, StageStarted, TrainingLogged
+from mmedpo.events import RunFinished, StageAdvanced, StageCount, StageFinished, StageStarted, TrainingLogged
 from mmedpo.testing import check_part, tiny_pairs
 
 
@@ -274,12 +276,18 @@ class Diary(Observer):
         match event:
             case StageStarted(stage, total) | StageAdvanced(stage, total):
                 print(stage, total)
-            case StageFinished(stage):
-                print(stage)
+            case StageFinished(stage, counts):
+                print(stage, [self._line(count) for count in counts])
             case TrainingLogged(step, _, values):
                 print(step, values.get("loss"))
             case RunFinished(folder):
-                print(folder)
+                print(self._kept(read_run(folder)))
+
+    def _line(self, count: StageCount) -> str:
+        return f"{count.count} {count.what} by {count.part}"
+
+    def _kept(self, files: RunFiles) -> float:
+        return sum(item.weight for item in files.pairs())
 
 
 @hookimpl

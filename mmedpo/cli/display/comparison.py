@@ -57,24 +57,8 @@ def _gap(row: Mapping[str, Any]) -> list[str]:
 def show_variants(results: Mapping[str, Sequence[RunResult]], compared: VariantTable | None, page: str) -> None:
     """Print the measures of all variants, which differ from the first by more than chance, and where the page is."""
     console = Console(highlight=False)
-    rows = compared.against_start if compared else ()
-    shown = list(dict.fromkeys((row["metric"], row["measure"]) for row in rows if "difference" in row))
-    sure = {
-        (row["method"], row["metric"], row["measure"])
-        for row in (compared.against_first if compared else ())
-        if row.get("p_holm", 1) < 0.05
-    }
-    values = {(row["method"], row["metric"], row["measure"]): row["value"] for row in rows}
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    several = len({metric for metric, _ in shown}) > 1
-    table = [["variant", *(f"{metric} {measure}" if several else measure for metric, measure in shown)]]
-    for method in methods:
-        cells = [format_number(values.get((method, *key))) + ("*" if (method, *key) in sure else "") for key in shown]
-        table.append([method, *cells])
-    if rows:
-        print_columns(console, table)
-        first = methods[1]
-        console.print(f"*: differs from {first}, p below .05 after Holm's correction over all measures and variants")
+    if compared and compared.against_start:
+        _print_variants(console, compared)
     every = {f"{name}: {one.folder}": one.measures for name, found in results.items() for one in found}
     print_overlaps(console, {name: measures.overlap for name, measures in every.items() if measures})
     for name in (name for name, measures in every.items() if not measures):
@@ -83,3 +67,24 @@ def show_variants(results: Mapping[str, Sequence[RunResult]], compared: VariantT
         for use, caution in cautions(measures) if measures else ():
             console.print(f"[bold red]caution[/], {escape(name)}, {use}: {escape(caution)}", soft_wrap=True)
     console.print(f"{page}  all of them to look at: open it in a browser", soft_wrap=True)
+
+
+def _print_variants(console: Console, compared: VariantTable) -> None:
+    """Print a row a variant, a column a measure; a star where it differs from the first variant's."""
+    rows = compared.against_start
+    shown = list(dict.fromkeys((row["metric"], row["measure"]) for row in rows if "difference" in row))
+    sure = {_cell(row) for row in compared.against_first if row.get("p_holm", 1) < 0.05}
+    values = {_cell(row): row["value"] for row in rows}
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    several = len({metric for metric, _ in shown}) > 1
+    table = [["variant", *(f"{metric} {measure}" if several else measure for metric, measure in shown)]]
+    for method in methods:
+        cells = [format_number(values.get((method, *key))) + ("*" if (method, *key) in sure else "") for key in shown]
+        table.append([method, *cells])
+    print_columns(console, table)
+    first = methods[1]  # after the start
+    console.print(f"*: differs from {first}, p below .05 after Holm's correction over all measures and variants")
+
+
+def _cell(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    return row["method"], row["metric"], row["measure"]

@@ -19,6 +19,7 @@ def print_overlaps(console: Console, overlaps: Mapping[str, TrainingOverlap]) ->
 
 
 def print_overlap(console: Console, overlap: TrainingOverlap) -> None:
+    """Say on what one run was evaluated."""
     shared, images = overlap.trained_on, overlap.images
     note = "none of them was trained on" if not shared else f"[bold red]{shared} of them were trained on[/]"
     if again := overlap.questions_trained_on:

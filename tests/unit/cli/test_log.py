@@ -13,7 +13,7 @@ from conftest import Mmedpo
 
 from mmedpo.cli.log import show_log
 from mmedpo.recipe.train_options import LaunchOptions
-from mmedpo.train.launch import command
+from mmedpo.train.launch import build_command
 
 RECIPE = "output: runs/a\ndata: {use: phantom, images: 1}\nbackbone: {use: phantom}\n"
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (INFO|DEBUG) mmedpo\.[\w.]+: ")
@@ -79,7 +79,7 @@ def test_several_processes_of_training_log_as_the_one_that_starts_them(
     device: str, verbosity: int, flags: list[str], tmp_path: Path
 ) -> None:
     with show_log(verbosity):
-        job = command(LaunchOptions(processes=2), device, tmp_path)
+        job = build_command(LaunchOptions(processes=2), device, tmp_path)
     assert job[job.index("train") :] == ["train", str(tmp_path), *flags]
 
 

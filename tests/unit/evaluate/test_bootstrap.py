@@ -124,13 +124,3 @@ def test_trainings_of_one_base_are_drawn_together() -> None:
     assert (apart["low"], apart["high"]) == (0, 1)  # one of two bases may be all that is drawn
     assert alike["low"] > 0
     assert apart["value"] == alike["value"] == 0.5
-
-
-def test_what_is_the_same_in_every_resample_shows_no_difference() -> None:
-    from mmedpo.cli.display.result import _before_after
-    from mmedpo.store.run_files.measures import MeasureChange, MetricResult
-
-    count, same = {"count": 4.0}, MeasureChange(value=0.0, low=0.0, high=0.0, p=1.0)
-    measured = MetricResult(use="x", better={}, before=count, after=count, difference={"count": same})
-    table = _before_after(measured)
-    assert [list(column.cells) for column in table.columns] == [["count"], ["4"], ["4"], [""], [""]]

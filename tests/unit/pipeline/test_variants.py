@@ -10,11 +10,9 @@ import pytest
 from conftest import Mmedpo
 from typer.testing import CliRunner
 
-from mmedpo.cli.display.comparison import show_variants
 from mmedpo.cli.main import app
 from mmedpo.errors import RecipeError
 from mmedpo.recipe.planning import plan_runs
-from mmedpo.store.run_files.measures import VariantTable
 from mmedpo.store.run_files.reader import read_run
 
 RECIPE = """\
@@ -129,20 +127,6 @@ def test_a_second_variant_samples_rates_and_answers_nothing_again(mmedpo: Mmedpo
     done = mmedpo("run", written(tmp_path, "  weighted: {}\n  uniform: {weigh: {use: uniform}}\n"), "--until", "weigh")
     assert done.returncode == 0, done.stderr
     assert keys() == before > 0
-
-
-def test_a_measure_that_a_variant_lacks_leaves_its_cell_empty(capsys: pytest.CaptureFixture[str]) -> None:
-    row = {"runs": 1, "metric": "findings", "value": 0.5}
-    rows = [
-        {**row, "method": "start", "measure": "place_accuracy"},
-        {**row, "method": "one", "measure": "place_accuracy", "difference": 0.1},
-        {**row, "method": "other", "measure": "f1", "difference": 0.1},
-    ]
-    show_variants({}, VariantTable(against_start=tuple(rows), against_first=(), overlap=()), "page.html")
-    assert [line.split() for line in capsys.readouterr().out.splitlines()[2:4]] == [
-        ["one", "0.500"],
-        ["other", "0.500"],
-    ]
 
 
 def test_what_one_variant_does_not_use_another_may_and_what_none_does_is_refused(tmp_path: Path) -> None:
