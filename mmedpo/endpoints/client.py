@@ -87,29 +87,29 @@ class ChatClient:
         ledger: SpendingLedger | None = None,
     ) -> None:
         """Take the options, what was answered before, the hosts that restricted data may go to, and the ledger."""
-        self.endpoint, self._journal, self._allowed = endpoint, journal, tuple(allow_remote)
+        self.endpoint, self._journal, self._allow_remote = endpoint, journal, tuple(allow_remote)
         self._ledger = ledger or SpendingLedger(Budget())
-        self._pace = RateLimiter(endpoint.requests_per_minute, endpoint.tokens_per_minute)
-        self._sending = RequestSender(endpoint, journal, self._ledger, self._pace)
+        self._limiter = RateLimiter(endpoint.requests_per_minute, endpoint.tokens_per_minute)
+        self._sender = RequestSender(endpoint, journal, self._ledger, self._limiter)
         self._urls = DataUrlCache(endpoint.longest_side)
-        self._going: dict[str, asyncio.Future[EndpointAnswer]] = {}
+        self._in_flight: dict[str, asyncio.Future[EndpointAnswer]] = {}
         self._outage = OutageNotice(endpoint.base_url)
-        self._patience = RetryPolicy(endpoint, self._pace, self._outage, self._sending.serves, self.first_pause)
-        self._batched: BatchQueue | None = None
+        self._retries = RetryPolicy(endpoint, self._limiter, self._outage, self._sender.is_serving, self.first_pause)
+        self._queue: BatchQueue | None = None
 
     def __enter__(self) -> ChatClient:
-        sending, end = self._sending, self.endpoint
-        self._client = sending.connect()
+        sender, end = self._sender, self.endpoint
+        self._client = sender.connect()
         self._runner = asyncio.Runner()
         if end.batch:
-            api = BatchApi(self._client, end, sending.clean, self._outage)
-            self._batched = BatchQueue(api, end, self._journal, self._ledger, sending.learn, sending.verdict)
+            api = BatchApi(self._client, end, sender.redact, self._outage)
+            self._queue = BatchQueue(api, end, self._journal, self._ledger, sender.learn_dialect, sender.judge_refusal)
         return self
 
     def __exit__(self, *error: object) -> None:
         try:
-            if self._batched:
-                self._batched.close()
+            if self._queue:
+                self._queue.close()
             self._stop_work()
             self._run(self._close())
         finally:
@@ -117,15 +117,15 @@ class ChatClient:
 
     def _stop_work(self) -> None:
         """Cancel what an interrupt left undone before the loop runs again, or it would go on where it stood."""
-        self._sending.stop = self._sending.stop or MmedpoError("stopped")
-        sending = set(self._going.values())
-        for task in asyncio.all_tasks(self._runner.get_loop()) - sending:
+        self._sender.stop = self._sender.stop or MmedpoError("stopped")
+        in_flight = set(self._in_flight.values())
+        for task in asyncio.all_tasks(self._runner.get_loop()) - in_flight:
             task.cancel()
 
     async def _close(self) -> None:
         """Take in the answers that are all but here, and let go of the connections."""
-        if self._going:
-            await asyncio.wait(self._going.values(), timeout=GRACE)
+        if self._in_flight:
+            await asyncio.wait(self._in_flight.values(), timeout=GRACE)
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
         await self._client.close()
@@ -138,7 +138,7 @@ class ChatClient:
         """Raise RecipeError when one of the cases must not be sent to this endpoint."""
         for case in cases:
             if case.restricted:
-                refuse_remote_host(self.endpoint.base_url, f"case {case.id!r}", self._allowed)
+                refuse_remote_host(self.endpoint.base_url, f"case {case.id!r}", self._allow_remote)
 
     def each(self, items: Sequence[Item], work: Callable[[Item], Awaitable[Made]]) -> list[Made]:
         """Do asynchronous work on each item, as many at once as the endpoint allows; results in order.
@@ -150,8 +150,8 @@ class ChatClient:
 
     def exchange(self) -> None:
         """Submit a batch of what waits, and take in what is answered. Raises BatchPending when that is nothing."""
-        assert self._batched, "only a chat through batches makes anyone wait"
-        self._run(self._batched.exchange())
+        assert self._queue, "only a chat through batches makes anyone wait"
+        self._run(self._queue.exchange())
 
     async def _each(self, items: Sequence[Item], work: Callable[[Item], Awaitable[Made]]) -> list[Made]:
         made: dict[int, Made] = {}
@@ -164,9 +164,9 @@ class ChatClient:
                 except BatchWait:
                     continue  # what it was told is journalled, so it comes as far again when it is done over
                 except Exception as error:
-                    self._sending.stop = self._sending.stop or _as_stop(error)
+                    self._sender.stop = self._sender.stop or _stop_error(error)
                     raise
-                if self._sending.stop:
+                if self._sender.stop:
                     return
 
         # Twice as many as requests: who pauses between tries, or works on an answer, leaves the line to others.
@@ -174,7 +174,7 @@ class ChatClient:
         ends = await asyncio.gather(*workers, return_exceptions=True)
         errors = [end for end in ends if isinstance(end, BaseException)]
         if errors:
-            self._sending.stop = None
+            self._sender.stop = None
             raise next((error for error in errors if not isinstance(error, MmedpoError)), errors[0])
         if len(made) < len(items):
             raise BatchWait([self], made)
@@ -206,7 +206,7 @@ class ChatClient:
             made = reply if isinstance(reply, AnswerFault) else accept(reply)
             if not isinstance(made, AnswerFault):
                 return ChatOutcome(made, attempt + 1, (tokens["in"], tokens["out"]))
-            messages, reason = [*messages, *_repair(answer.text, made)], made.reason
+            messages, reason = [*messages, *_repair_turns(answer.text, made)], made.reason
         raise NoAnswerError(f"{reason}, after {self.endpoint.repairs} repairs")
 
     async def _answer(self, messages: list[dict[str, Any]], question: ChatQuestion, attempt: int) -> EndpointAnswer:
@@ -216,18 +216,18 @@ class ChatClient:
         if known is not None:
             logger.debug("a request to %s is answered from the journal", self.endpoint.model)
         if known is None:
-            if self._batched:
-                await self._leave(self._batched, key, messages, question)
-            if key not in self._going:
-                task = asyncio.ensure_future(self._fetch(key, messages, question))
-                task.add_done_callback(lambda done: self._arrived(key, done))
-                self._going[key] = task
-            return await asyncio.shield(self._going[key])
+            if self._queue:
+                await self._leave_to_batch(self._queue, key, messages, question)
+            if key not in self._in_flight:
+                task = asyncio.ensure_future(self._send(key, messages, question))
+                task.add_done_callback(lambda done: self._forget(key, done))
+                self._in_flight[key] = task
+            return await asyncio.shield(self._in_flight[key])
         return known
 
-    def _arrived(self, key: str, task: asyncio.Future[EndpointAnswer]) -> None:
+    def _forget(self, key: str, task: asyncio.Future[EndpointAnswer]) -> None:
         """Forget a request that is over; what went wrong with it concerns who waits for it, if a stop left anybody."""
-        self._going.pop(key, None)
+        self._in_flight.pop(key, None)
         if not task.cancelled():
             task.exception()
 
@@ -238,31 +238,31 @@ class ChatClient:
         how = [end.base_url, end.azure, end.model, end.temperature, end.max_tokens]
         return digest("chat", 1, how, messages, image, strict_schema(question.shape), attempt)
 
-    async def _leave(
-        self, batched: BatchQueue, key: str, messages: list[dict[str, Any]], question: ChatQuestion
+    async def _leave_to_batch(
+        self, queue: BatchQueue, key: str, messages: list[dict[str, Any]], question: ChatQuestion
     ) -> NoReturn:
         """Leave a request to the next batch, or to its own. Raises NoAnswerError where no batch answers it."""
-        tries = batched.tries(key)
+        tries = queue.count_tries(key)
         if tries is not None:
             image = await self._urls.get(question.picture) if question.picture else None
-            body = self._sending.body(messages, image, strict_schema(question.shape))
-            batched.add(key, body, self._sending.most(messages, image is not None), self._sending.dialect, tries)
+            body = self._sender.write_body(messages, image, strict_schema(question.shape))
+            queue.add(key, body, self._sender.bound_usage(messages, image is not None), self._sender.dialect, tries)
         raise BatchWait([self])
 
-    async def _fetch(self, key: str, messages: list[dict[str, Any]], question: ChatQuestion) -> EndpointAnswer:
+    async def _send(self, key: str, messages: list[dict[str, Any]], question: ChatQuestion) -> EndpointAnswer:
         """Send a request until it is answered, and journal the answer."""
-        trouble = RetryState(time.monotonic(), failed=time.monotonic())
+        state = RetryState(time.monotonic(), failed=time.monotonic())
         image = await self._urls.get(question.picture) if question.picture else None
         while True:
             try:
-                answer = await self._sending.send(messages, image, strict_schema(question.shape))
-            except TransientError as fault:
-                await self._patience.wait(fault, trouble)
+                answer = await self._sender.send(messages, image, strict_schema(question.shape))
+            except TransientError as error:
+                await self._retries.pause_after(error, state)
                 continue
             except NoAnswerError:
-                self._patience.alive()
+                self._retries.note_answer()
                 raise
-            self._patience.alive()
+            self._retries.note_answer()
             if answer is None:
                 continue  # in another dialect
             if self._journal:
@@ -270,7 +270,7 @@ class ChatClient:
             return answer
 
 
-def _repair(text: str, fault: AnswerFault) -> list[dict[str, Any]]:
+def _repair_turns(text: str, fault: AnswerFault) -> list[dict[str, Any]]:
     """Return the turns that ask again."""
     heard = (strip_thoughts(text) or "")[:SHOWN]  # not its thoughts: models expect to find none in a conversation
     said = [{"role": "assistant", "content": heard}] if heard.strip() else []
@@ -278,6 +278,6 @@ def _repair(text: str, fault: AnswerFault) -> list[dict[str, Any]]:
     return [*said, complaint]
 
 
-def _as_stop(error: Exception) -> MmedpoError:
+def _stop_error(error: Exception) -> MmedpoError:
     """Return what the other workers end with when one of them fails."""
     return error if isinstance(error, MmedpoError) else MmedpoError("stopped, because another item failed")

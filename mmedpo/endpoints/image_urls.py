@@ -10,7 +10,7 @@ from io import BytesIO
 from mmedpo.core.images import ImageRef
 
 
-def data_url(picture: ImageRef, longest: int) -> str:
+def encode_data_url(picture: ImageRef, longest: int) -> str:
     """Encode a picture as PNG, its longer side at most so many pixels; whatever else its file says stays here."""
     from PIL import Image
 
@@ -39,7 +39,7 @@ class DataUrlCache:
         """Return a picture's data URL."""
         key = picture.sha256 or picture.path
         if key not in self._urls:
-            self._urls[key] = asyncio.ensure_future(asyncio.to_thread(data_url, picture, self._longest))
+            self._urls[key] = asyncio.ensure_future(asyncio.to_thread(encode_data_url, picture, self._longest))
             while len(self._urls) > self.remembered:
                 self._urls.popitem(last=False)
         self._urls.move_to_end(key)

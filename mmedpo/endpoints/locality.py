@@ -9,16 +9,16 @@ from urllib.parse import urlsplit
 from mmedpo.errors import RecipeError
 
 
-def host_of(url: str) -> str:
+def parse_host(url: str) -> str:
     """Return the host that a URL names, in lower case, without port."""
     return (urlsplit(url).hostname or "").rstrip(".")
 
 
-def can_be_connected_to(url: str) -> bool:
+def has_valid_host(url: str) -> bool:
     """Tell whether a URL's host can be the name of one, and its port is one."""
     try:
         parts = urlsplit(url)
-        host_of(url).encode("idna")  # no label is empty or too long
+        parse_host(url).encode("idna")  # no label is empty or too long
         return parts.port != 0
     except ValueError:
         return False
@@ -40,15 +40,15 @@ def is_this_machine(host: str) -> bool:
     return (inner or address).is_loopback
 
 
-def may_go(host: str, allowed: Collection[str]) -> bool:
+def is_allowed_host(host: str, allowed: Collection[str]) -> bool:
     """Tell whether restricted data may go to a host: this machine, or one that the recipe names."""
     return is_this_machine(host) or host in {name.lower().rstrip(".") for name in allowed}
 
 
 def refuse_remote_host(url: str, what: str, allowed: Collection[str]) -> None:
     """Raise RecipeError when restricted data would go to a host that is neither this machine nor allowed."""
-    host = host_of(url)
-    if may_go(host, allowed):
+    host = parse_host(url)
+    if is_allowed_host(host, allowed):
         return
     raise RecipeError(
         f"{what} is restricted and would be sent to {host}, which is not this machine; nothing was sent. "

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from mmedpo.endpoints.locality import can_be_connected_to, host_of
+from mmedpo.endpoints.locality import has_valid_host, parse_host
 from mmedpo.errors import RecipeError
 
 OPENAI = "https://api.openai.com/v1"
@@ -66,9 +66,9 @@ class Endpoint(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _plain_address(cls, url: str) -> str:
-        if not re.match(r"https?://[^/@?#\s]+(/[^@?#\s]*)?$", url) or not url.isprintable() or not host_of(url):
+        if not re.match(r"https?://[^/@?#\s]+(/[^@?#\s]*)?$", url) or not url.isprintable() or not parse_host(url):
             raise ValueError("an address is http(s)://host[:port]/path; a key has no place in it, see key_from")
-        if not can_be_connected_to(url):
+        if not has_valid_host(url):
             raise ValueError("an address is http(s)://host[:port]/path, with a host's name and a port from 1 to 65535")
         return url
 
@@ -82,23 +82,23 @@ class Endpoint(BaseModel):
         name = self.key_from or self._usual_key()
         key = os.environ.get(name, "").strip() if name else ""
         if name and not key:
-            raise RecipeError(f"{host_of(self.base_url)} needs a key: set the environment variable {name}")
+            raise RecipeError(f"{parse_host(self.base_url)} needs a key: set the environment variable {name}")
         return key
 
     def _usual_key(self) -> str:
         """Name the variable that people keep this endpoint's key in; OpenAI's key is sent to nobody else."""
         if self.azure:
             return "AZURE_OPENAI_API_KEY"
-        return "OPENAI_API_KEY" if host_of(self.base_url) == host_of(OPENAI) else ""
+        return "OPENAI_API_KEY" if parse_host(self.base_url) == parse_host(OPENAI) else ""
 
 
-def endpoints_in(value: Any) -> Iterator[Endpoint]:
+def find_endpoints(value: Any) -> Iterator[Endpoint]:
     """Yield every endpoint among a part's options."""
     if isinstance(value, Endpoint):
         yield value
     elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
-            yield from endpoints_in(getattr(value, name))
+            yield from find_endpoints(getattr(value, name))
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from endpoints_in(item)
+            yield from find_endpoints(item)

@@ -16,7 +16,9 @@ class PromptTemplates:
         """Read the files. Raises RecipeError with the file for what is missing or no template."""
         if folder and not Path(folder).is_dir():
             raise RecipeError(f"prompts: {folder}: there is no such folder; copy {own} and change it")
-        self._texts = {name: _read(own, Path(folder) if folder else own, f"{name}.txt") for name in ("system", "user")}
+        self._texts = {
+            name: _read_template(own, Path(folder) if folder else own, f"{name}.txt") for name in ("system", "user")
+        }
 
     def render(self, name: str, **values: Any) -> str:
         """Fill in a prompt. Raises RecipeError for a value that it names and does not get, and for one without end."""
@@ -27,15 +29,15 @@ class PromptTemplates:
             return replace_surrogates(template.render(values)).strip()
         except jinja2.UndefinedError as error:
             known = ", ".join(sorted(values))
-            raise RecipeError(f"{_place(path, error)}: {error}; a prompt may name: {known}") from None
+            raise RecipeError(f"{_locate_error(path, error)}: {error}; a prompt may name: {known}") from None
         except jinja2.TemplateError as error:
-            raise RecipeError(f"{_place(path, error)}: the template {error}") from None
+            raise RecipeError(f"{_locate_error(path, error)}: the template {error}") from None
         except Exception as error:  # whatever an expression of somebody's may raise
             said = str(error) or "it cannot be carried out"
-            raise RecipeError(f"{_place(path, error)}: {type(error).__name__}: {said[:300]}") from None
+            raise RecipeError(f"{_locate_error(path, error)}: {type(error).__name__}: {said[:300]}") from None
 
 
-def _read(own: Path, folder: Path, name: str) -> tuple[Path, Any]:
+def _read_template(own: Path, folder: Path, name: str) -> tuple[Path, Any]:
     import jinja2
 
     from mmedpo.endpoints.templates import SandboxTemplate
@@ -49,7 +51,7 @@ def _read(own: Path, folder: Path, name: str) -> tuple[Path, Any]:
         raise RecipeError(f"{path}: is no prompt template ({error})") from None
 
 
-def _place(path: Path, error: Exception) -> str:
+def _locate_error(path: Path, error: Exception) -> str:
     """Return a template's file, and the line where an error came up."""
     import traceback
 

@@ -15,7 +15,7 @@ class TokenBucket:
         self._most = max(1.0, 2 * self._rate)
         self._level, self._at = self._most, time.monotonic()
 
-    def wait(self, cost: float) -> float:
+    def seconds_until(self, cost: float) -> float:
         """Return the seconds until a cost can be paid. One that is more than can be saved runs into debt."""
         if not self._rate:
             return 0.0
@@ -42,24 +42,24 @@ class RateLimiter:
         self._requests, self._tokens = TokenBucket(requests), TokenBucket(tokens)
         self._silent_until = 0.0
 
-    async def turn(self, tokens: float) -> None:
+    async def acquire(self, tokens: float) -> None:
         """Wait until a request of so many tokens may be sent, and count it."""
-        while (pause := self._pause(tokens)) > 0:
-            await asyncio.sleep(pause)
+        while (seconds := self._seconds_until(tokens)) > 0:
+            await asyncio.sleep(seconds)
         self._requests.pay(1)
         self._tokens.pay(tokens)
 
-    def correct(self, expected: float, used: float) -> None:
+    def correct_cost(self, expected: float, used: float) -> None:
         """Pay back what a request was expected to take and did not, or take what it took more."""
         self._tokens.pay(used - expected)
 
-    def be_silent(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         """Send nothing for so long: the endpoint asked for it."""
         self._silent_until = max(self._silent_until, time.monotonic() + seconds)
 
-    def _pause(self, tokens: float) -> float:
+    def _seconds_until(self, tokens: float) -> float:
         return max(
             self._silent_until - time.monotonic(),
-            self._requests.wait(1),
-            self._tokens.wait(tokens),
+            self._requests.seconds_until(1),
+            self._tokens.seconds_until(tokens),
         )

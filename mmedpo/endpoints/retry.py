@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mmedpo.core.notes import print_note
 from mmedpo.endpoints.http.outcome import NoAnswerError, TransientError
-from mmedpo.endpoints.locality import host_of
+from mmedpo.endpoints.locality import parse_host
 from mmedpo.endpoints.rate_limit import RateLimiter
 from mmedpo.errors import DataError
 
@@ -32,8 +32,8 @@ class RetryState:
     own: int = 0  # of these, which may be the request's own fault
     what: str = ""  # happened last
 
-    def end(self) -> NoAnswerError:
-        """Give the request up."""
+    def give_up(self) -> NoAnswerError:
+        """Return what ends the request."""
         return NoAnswerError(f"the endpoint failed on it time and again, last with: {self.what}", passing=True)
 
 
@@ -45,20 +45,20 @@ class OutageNotice:
 
     def __init__(self, url: str) -> None:
         """Take the endpoint's address."""
-        self._host = host_of(url)
+        self._host = parse_host(url)
         self._failures, self._line, self._told = 0, "", float("-inf")
         self._known = False  # whether this outage has been told
 
-    def over(self) -> None:
+    def note_success(self) -> None:
         """Note that the endpoint works."""
         self._failures, self._known = 0, False
 
-    def failed(self, fault: TransientError, until: float) -> None:
+    def note_failure(self, error: TransientError, until: float) -> None:
         """Note a failure, and until when (by the monotonic clock) the endpoint is asked again."""
         self._failures += 1
         ends = time.strftime("%H:%M:%S", time.localtime(time.time() + max(0.0, until - time.monotonic())))
-        self._line = f"{self._host}: {fault}; it is asked again until {ends}"
-        self._known |= fault.deaf or self._failures >= self.tries or fault.wait >= self.every
+        self._line = f"{self._host}: {error}; it is asked again until {ends}"
+        self._known |= error.unheard or self._failures >= self.tries or error.retry_after >= self.every
         self._tell()
 
     async def sleep(self, seconds: float) -> None:
@@ -82,47 +82,47 @@ class RetryPolicy:
     def __init__(
         self,
         endpoint: Endpoint,
-        pace: RateLimiter,
+        limiter: RateLimiter,
         outage: OutageNotice,
-        serves: Callable[[], Awaitable[bool]],
+        is_serving: Callable[[], Awaitable[bool]],
         first_pause: float,
     ) -> None:
         """Take the options, whom to keep silent, what finds out whether the endpoint is alive, and the first pause."""
-        self._endpoint, self._pace, self._outage = endpoint, pace, outage
-        self._serves, self._first_pause = serves, first_pause
+        self._endpoint, self._limiter, self._outage = endpoint, limiter, outage
+        self._is_serving, self._first_pause = is_serving, first_pause
         self._jitter = random.Random()  # of pauses, never of results
         self._alive_at = 0.0  # when the endpoint last answered anyone
 
-    def alive(self) -> None:
+    def note_answer(self) -> None:
         """Note that the endpoint answers."""
         self._alive_at = time.monotonic()
-        self._outage.over()
+        self._outage.note_success()
 
-    async def wait(self, fault: TransientError, trouble: RetryState) -> None:
+    async def pause_after(self, error: TransientError, state: RetryState) -> None:
         """Wait before the next try; give up on the question, or on the endpoint when it answers nobody."""
-        self._blame(fault, trouble)
-        alive = max(trouble.began, self._alive_at)
-        if trouble.own >= self._endpoint.tries:
-            raise trouble.end()
+        self._count_failure(error, state)
+        alive = max(state.began, self._alive_at)
+        if state.own >= self._endpoint.tries:
+            raise state.give_up()
         silent = time.monotonic() - alive
-        if silent + fault.wait > self._endpoint.patience:
-            if trouble.tries >= self._endpoint.tries and await self._serves():
-                raise trouble.end()
+        if silent + error.retry_after > self._endpoint.patience:
+            if state.tries >= self._endpoint.tries and await self._is_serving():
+                raise state.give_up()
             raise DataError(
-                f"{self._endpoint.base_url} has answered nobody for {silent:.0f} s ({fault}); "
+                f"{self._endpoint.base_url} has answered nobody for {silent:.0f} s ({error}); "
                 f"what is answered is kept, run the same command to go on"
             )
-        logger.info("%s: try %d failed and is made again: %s", host_of(self._endpoint.base_url), trouble.tries, fault)
-        self._outage.failed(fault, alive + self._endpoint.patience)
-        if fault.wait:
-            self._pace.be_silent(fault.wait)
+        logger.info("%s: try %d failed and is made again: %s", parse_host(self._endpoint.base_url), state.tries, error)
+        self._outage.note_failure(error, alive + self._endpoint.patience)
+        if error.retry_after:
+            self._limiter.pause(error.retry_after)
         else:
-            longest = min(30.0, self._first_pause * 2 ** min(trouble.tries - 1, 10))
+            longest = min(30.0, self._first_pause * 2 ** min(state.tries - 1, 10))
             await self._outage.sleep(longest * self._jitter.uniform(0.5, 1.0))
 
-    def _blame(self, fault: TransientError, trouble: RetryState) -> None:
+    def _count_failure(self, error: TransientError, state: RetryState) -> None:
         """Count a failure, and as the request's own when the endpoint has answered others since the last one."""
-        trouble.tries += 1
-        trouble.what = fault.what
-        trouble.own += fault.own and self._alive_at > trouble.failed
-        trouble.failed = time.monotonic()
+        state.tries += 1
+        state.what = error.what
+        state.own += error.own and self._alive_at > state.failed
+        state.failed = time.monotonic()

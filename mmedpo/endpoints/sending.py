@@ -12,19 +12,20 @@ from mmedpo.core.notes import print_note
 from mmedpo.core.records import digest
 from mmedpo.core.usage import Usage
 from mmedpo.endpoints.http.body import decode_body, read_response
-from mmedpo.endpoints.http.dialect import EndpointDialect
+from mmedpo.endpoints.http.dialect import EndpointDialect, LimitName
 from mmedpo.endpoints.http.failure import classify_error
 from mmedpo.endpoints.http.outcome import (
     EndpointAnswer,
     EndpointRefusal,
     NoAnswerError,
+    RequestOutcome,
     ResponseTooLongError,
     TransientError,
 )
 from mmedpo.endpoints.ledger import SpendingLedger
-from mmedpo.endpoints.locality import host_of
+from mmedpo.endpoints.locality import parse_host
 from mmedpo.endpoints.rate_limit import RateLimiter
-from mmedpo.endpoints.token_bounds import image_tokens, text_tokens
+from mmedpo.endpoints.token_bounds import bound_image_tokens, bound_text_tokens
 from mmedpo.errors import DataError, MmedpoError, RecipeError
 
 if TYPE_CHECKING:
@@ -46,15 +47,15 @@ class RequestSender:
     """The one way to an endpoint: what it takes, what it may cost, and what its refusals mean."""
 
     def __init__(
-        self, endpoint: Endpoint, journal: AnswerStore | None, ledger: SpendingLedger, pace: RateLimiter
+        self, endpoint: Endpoint, journal: AnswerStore | None, ledger: SpendingLedger, limiter: RateLimiter
     ) -> None:
         """Take the options, where the dialect is kept for batches, the ledger, and the limits."""
-        self._endpoint, self._ledger, self._pace = endpoint, ledger, pace
+        self._endpoint, self._ledger, self._limiter = endpoint, ledger, limiter
         self._journal = journal if endpoint.batch else None
         self._slots = asyncio.Semaphore(endpoint.concurrency)
         self._answered = self._rejected = self._unusable = 0
-        modern = endpoint.azure or host_of(endpoint.base_url) == "api.openai.com"
-        limit = "max_completion_tokens" if modern else "max_tokens"
+        modern = endpoint.azure or parse_host(endpoint.base_url) == "api.openai.com"
+        limit: LimitName = "max_completion_tokens" if modern else "max_tokens"
         self.dialect = EndpointDialect(endpoint.structured != "prompt", limit)
         if self._journal:
             self.dialect = self._journal.get(self._dialect_key, lambda value: EndpointDialect(**value)) or self.dialect
@@ -74,43 +75,43 @@ class RequestSender:
 
         Raises TransientError, NoAnswerError, or what stops the run.
         """
-        expected = _expected_tokens(messages, image is not None) + self._endpoint.max_tokens
+        expected = _expect_tokens(messages, image is not None) + self._endpoint.max_tokens
         async with self._slots:
-            await self._pace.turn(expected)
+            await self._limiter.acquire(expected)
             if self.stop:
                 raise self.stop
             dialect = self.dialect
-            body, need = self.body(messages, image, schema), self.most(messages, image is not None)
-            await self._ledger.hold(need)
+            body, most = self.write_body(messages, image, schema), self.bound_usage(messages, image is not None)
+            await self._ledger.hold(most)
             try:
-                got = await self._got(body, need)
+                outcome = await self._request(body, most)
             except BaseException:  # stopped while it was in flight
-                self._ledger.settle(self._endpoint.model, need, None, lost=True)
+                self._ledger.settle(self._endpoint.model, most, None, lost=True)
                 raise
-            self._note(got, expected, need)
-        return self._judged(got, dialect)
+            self._settle(outcome, expected, most)
+        return self._judge(outcome, dialect)
 
-    async def _got(self, body: dict[str, Any], need: Usage) -> EndpointAnswer | TransientError | EndpointRefusal:
+    async def _request(self, body: dict[str, Any], most: Usage) -> RequestOutcome:
         """Send a body and return what becomes of it."""
         try:
             async with asyncio.timeout(self._endpoint.timeout):
                 raw = await self._post(body)
         except Exception as error:
-            blame = classify_error(error, self.clean)
-            if blame is None:
+            outcome = classify_error(error, self.redact)
+            if outcome is None:
                 raise
-            return blame
-        return read_response(self.clean(decode_body(raw.content)), need.tokens, self.clean)
+            return outcome
+        return read_response(self.redact(decode_body(raw.content)), most.tokens, self.redact)
 
-    def _note(self, got: EndpointAnswer | TransientError | EndpointRefusal, expected: float, need: Usage) -> None:
+    def _settle(self, outcome: RequestOutcome, expected: float, most: Usage) -> None:
         """Note what a call took."""
-        answer = got if isinstance(got, EndpointAnswer) else None
-        lost = isinstance(got, TransientError) and got.maybe_paid
-        self._pace.correct(expected, sum(answer.tokens) if answer else 0)
+        answer = outcome if isinstance(outcome, EndpointAnswer) else None
+        lost = isinstance(outcome, TransientError) and outcome.maybe_paid
+        self._limiter.correct_cost(expected, sum(answer.tokens) if answer else 0)
         odd = answer.odd if answer else ()
         tokens = answer.tokens if answer else None
-        self._ledger.settle(self._endpoint.model, need, tokens, lost=lost, odd=odd)
-        host, took = host_of(self._endpoint.base_url), f"{tokens[0]} + {tokens[1]} tokens" if tokens else "no answer"
+        self._ledger.settle(self._endpoint.model, most, tokens, lost=lost, odd=odd)
+        host, took = parse_host(self._endpoint.base_url), f"{tokens[0]} + {tokens[1]} tokens" if tokens else "no answer"
         logger.debug("%s: a request to %s: %s", host, self._endpoint.model, took)
 
     async def _post(self, body: dict[str, Any]) -> httpx2.Response:
@@ -120,59 +121,57 @@ class RequestSender:
         security = cast(Any, {"security": {"bearer_auth": True}})
         return await self._client.post("/chat/completions", cast_to=httpx2.Response, body=body, options=security)
 
-    def most(self, messages: Messages, image: bool) -> Usage:
+    def bound_usage(self, messages: Messages, image: bool) -> Usage:
         """Return what a request can take at most."""
-        prompt = sum(text_tokens(message["content"]) for message in messages)
-        tokens = (prompt + (image_tokens(self._endpoint) if image else 0), self._endpoint.max_tokens)
+        prompt = sum(bound_text_tokens(message["content"]) for message in messages)
+        tokens = (prompt + (bound_image_tokens(self._endpoint) if image else 0), self._endpoint.max_tokens)
         return self._ledger.priced(self._endpoint.model, tokens, self._endpoint.price_share)
 
-    def body(self, messages: Messages, image: str | None, schema: Mapping[str, Any]) -> dict[str, Any]:
+    def write_body(self, messages: Messages, image: str | None, schema: Mapping[str, Any]) -> dict[str, Any]:
         """Return a request's body, with the image beside the question."""
         end = self._endpoint
         if image is not None:
             text = {"type": "text", "text": messages[1]["content"]}
-            shown = {"role": "user", "content": [text, self.dialect.image(image, end.detail)]}
+            shown = {"role": "user", "content": [text, self.dialect.write_image(image, end.detail)]}
             messages = [messages[0], shown, *messages[2:]]
-        return {"model": end.model, **self.dialect.body(messages, end.max_tokens, end.temperature, schema)}
+        return {"model": end.model, **self.dialect.write_body(messages, end.max_tokens, end.temperature, schema)}
 
-    def _judged(
-        self, got: EndpointAnswer | TransientError | EndpointRefusal, dialect: EndpointDialect
-    ) -> EndpointAnswer | None:
+    def _judge(self, outcome: RequestOutcome, dialect: EndpointDialect) -> EndpointAnswer | None:
         """Return an answer, or None where the dialect was the fault; raise what a failed call means."""
-        if isinstance(got, EndpointAnswer):
+        if isinstance(outcome, EndpointAnswer):
             self._answered += 1
-            return got
-        if isinstance(got, TransientError):
-            if got.teaches and self.learn(dialect, got.said, sure=False):
+            return outcome
+        if isinstance(outcome, TransientError):
+            if outcome.teaches and self.learn_dialect(dialect, outcome.said, sure=False):
                 return None
-            raise self._hopeless(got) or got
-        if got.status in (400, 422) and self.learn(dialect, got.said):
+            raise self._hopeless(outcome) or outcome
+        if outcome.status in (400, 422) and self.learn_dialect(dialect, outcome.said):
             return None
-        verdict = self.verdict(got)
+        verdict = self.judge_refusal(outcome)
         self._rejected += 1
         if isinstance(verdict, NoAnswerError) and not self._answered and self._rejected >= REJECTED:
-            told = f"{self._endpoint.base_url} answered HTTP {got.status}: {got.said[:300]}"
+            told = f"{self._endpoint.base_url} answered HTTP {outcome.status}: {outcome.said[:300]}"
             raise RecipeError(f"{told}; it has rejected all {self._rejected} requests so far")
         raise verdict
 
-    def _hopeless(self, fault: TransientError) -> RecipeError | None:
+    def _hopeless(self, error: TransientError) -> RecipeError | None:
         """Say that there is no model at an address that has given nothing but pages and the like."""
-        self._unusable += fault.unusable
+        self._unusable += error.unusable
         if self._answered or self._unusable < HOPELESS:
             return None
         return RecipeError(
-            f"{self._endpoint.base_url} has given no answer so far, but {fault}; "
+            f"{self._endpoint.base_url} has given no answer so far, but {error}; "
             "see base_url, which may lack /v1, and the key. Nothing is lost, the same command goes on"
         )
 
-    def learn(self, dialect: EndpointDialect, said: str, *, sure: bool = True) -> bool:
+    def learn_dialect(self, dialect: EndpointDialect, said: str, *, sure: bool = True) -> bool:
         """Leave out from now on what a refusal complains of; tell whether the request can be written otherwise."""
-        adapted = dialect.adapted(said, sure=sure)
+        adapted = dialect.adapt_to(said, sure=sure)
         if adapted == dialect or (self._endpoint.structured == "schema" and not adapted.schema):
             return False
-        known, self.dialect = self.dialect, self.dialect.adapted(said, sure=sure)
+        known, self.dialect = self.dialect, self.dialect.adapt_to(said, sure=sure)
         if known != self.dialect:
-            host, without = host_of(self._endpoint.base_url), self.dialect.lacks(known)
+            host, without = parse_host(self._endpoint.base_url), self.dialect.name_missing(known)
             print_note(f"{host} does not take {without}, and is asked without it from now on; it says: {said[:200]}")
         if self._journal:  # or each start of the run would pay a round to learn it again
             self._journal.put(self._dialect_key, asdict(self.dialect))
@@ -183,19 +182,19 @@ class RequestSender:
         end = self._endpoint
         return digest("dialect", end.base_url, end.azure, end.model, end.structured)
 
-    def verdict(self, blame: EndpointRefusal) -> Exception:
+    def judge_refusal(self, refusal: EndpointRefusal) -> Exception:
         """Tell what concerns one question from what will go wrong with all."""
         end = self._endpoint
-        told = f"{end.base_url} answered HTTP {blame.status}: {blame.said[:300]}"
-        if blame.status in (401, 403):
+        told = f"{end.base_url} answered HTTP {refusal.status}: {refusal.said[:300]}"
+        if refusal.status in (401, 403):
             return RecipeError(f"{told}; see the key in {end.key_from or 'the environment'} and what it may do")
-        if blame.status == 404 or 300 <= blame.status < 400:
+        if refusal.status == 404 or 300 <= refusal.status < 400:
             return RecipeError(f"{told}; see base_url and model {end.model!r}")
-        if blame.no_credit:
+        if refusal.no_credit:
             return DataError(f"{told}; what is answered is kept, run the same command to go on")
-        return blame.drop
+        return refusal.no_answer
 
-    async def serves(self) -> bool:
+    async def is_serving(self) -> bool:
         """Tell whether the endpoint answers, and not with a page, when it is asked for nothing but its models."""
         import openai
 
@@ -209,10 +208,10 @@ class RequestSender:
             return False
         return decode_body(raw.content).lstrip().startswith(("{", "["))
 
-    def clean(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Take the key out of what an endpoint says: some repeat it."""
         return text.replace(self._key, "***") if self._key else text
 
 
-def _expected_tokens(messages: Messages, image: bool) -> float:
+def _expect_tokens(messages: Messages, image: bool) -> float:
     return sum(len(message["content"]) for message in messages) / 3.5 + IMAGE_TOKENS * image

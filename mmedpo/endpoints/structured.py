@@ -59,27 +59,27 @@ def read_reply(text: str, kind: type[Reply], *, cut: bool = False) -> Reply | An
     if len(text) > LONGEST:
         return LONG
     try:
-        objects = _whole(text)
+        objects = _parse_whole(text)
         said = text if objects else strip_thoughts(text)
         if said is None:
             return THOUGHT
         if not said.strip():
             return EMPTY
-        objects = objects or _whole(_unfenced(said))
+        objects = objects or _parse_whole(_strip_fence(said))
         if cut and not objects:
             return CUT  # what was to follow may have been another answer
-        objects = objects or list(_objects_within(_without_form(said, kind)))
+        objects = objects or list(_find_objects(_strip_form(said, kind)))
     except _DuplicateKeyError as error:
         return AnswerFault("a key stands twice in the answer", f"The key {error} stands twice. Give each key once.")
-    return _one_of(objects, kind) if objects else NO_JSON
+    return _choose_reply(objects, kind) if objects else NO_JSON
 
 
-def _one_of(objects: Sequence[_JsonObject], kind: type[Reply]) -> Reply | AnswerFault:
+def _choose_reply(objects: Sequence[_JsonObject], kind: type[Reply]) -> Reply | AnswerFault:
     """Return the answer that the objects give, if it is one."""
     own = [one for one in objects if not _is_form(one, kind)]
     if not own:
         return FORM
-    read = [_validated(one.value, kind) for one in own]
+    read = [_validate(one.value, kind) for one in own]
     fits = [reply for reply in read if not isinstance(reply, AnswerFault)]
     if not fits:
         return next(reply for reply in read if isinstance(reply, AnswerFault))
@@ -87,7 +87,7 @@ def _one_of(objects: Sequence[_JsonObject], kind: type[Reply]) -> Reply | Answer
     others = [one.value for one, reply in zip(own, read, strict=True) if isinstance(reply, AnswerFault)]
     if any(fit != fits[0] for fit in fits) or any(_contradicts(other, answer) for other in others):
         return TWO
-    return TWO if any(_gives(one.around or "", answer) for one in own) else fits[0]
+    return TWO if any(_mentions_field(one.around or "", answer) for one in own) else fits[0]
 
 
 @dataclass(frozen=True)
@@ -98,20 +98,20 @@ class _JsonObject:
     around: str | None = None
 
 
-def _whole(text: str) -> list[_JsonObject]:
+def _parse_whole(text: str) -> list[_JsonObject]:
     """Return the object that a text is, from its first character to its last; nothing where it is not one."""
     bare = text.strip()
     if not (bare.startswith("{") and bare.endswith("}")):
         return []
     try:
-        return [_JsonObject(_decoder().decode(bare))]
+        return [_JsonObject(_strict_decoder().decode(bare))]
     except _DuplicateKeyError:
         raise
     except (ValueError, RecursionError):
         return []
 
 
-def _objects_within(text: str) -> Iterator[_JsonObject]:
+def _find_objects(text: str) -> Iterator[_JsonObject]:
     """Yield the objects that begin at some brace of a text, none within another."""
     at, told, tried = text.find("{"), 0, 0
     found: list[tuple[dict[str, Any], int, int]] = []
@@ -120,7 +120,7 @@ def _objects_within(text: str) -> Iterator[_JsonObject]:
             return  # whatever there was, more may follow that is not seen
         tried += 1
         try:
-            value, end = _decoder().raw_decode(text, at)
+            value, end = _strict_decoder().raw_decode(text, at)
         except _DuplicateKeyError:
             raise
         except (ValueError, RecursionError):
@@ -139,13 +139,13 @@ def _contradicts(other: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
     return any(name in answer and str(value).strip() != str(answer[name]).strip() for name, value in other.items())
 
 
-def _gives(text: str, fields: Mapping[str, Any]) -> bool:
+def _mentions_field(text: str, fields: Mapping[str, Any]) -> bool:
     """Tell whether a text that is no object gives a value to one of the fields all the same."""
     names = "|".join(map(re.escape, fields))
     return bool(re.search(rf"[\"'](?:{names})[\"']\s*:\s*[-\d\"'{{\[tfn]", text))
 
 
-def _unfenced(text: str) -> str:
+def _strip_fence(text: str) -> str:
     """Return a text without the fence around the whole of it."""
     bare = text.strip()
     if not (bare.startswith("```") and bare.endswith("```")):
@@ -154,11 +154,13 @@ def _unfenced(text: str) -> str:
 
 
 @cache
-def _decoder() -> json.JSONDecoder:
-    return json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_finite)
+def _strict_decoder() -> json.JSONDecoder:
+    return json.JSONDecoder(
+        object_pairs_hook=_require_unique_keys, parse_constant=_refuse_constant, parse_float=_parse_finite
+    )
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _require_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     keys = [key for key, _ in pairs]
     twice = [key for key in keys if keys.count(key) > 1]
     if twice:
@@ -166,29 +168,32 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {key: replace_surrogates(value) if isinstance(value, str) else value for key, value in pairs}
 
 
-def _no_number(name: str) -> Any:
+def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-def _finite(text: str) -> float:
+def _parse_finite(text: str) -> float:
     value = float(text)
-    return value if math.isfinite(value) else _no_number(text)
+    return value if math.isfinite(value) else _refuse_constant(text)
 
 
-def _validated(value: dict[str, Any], kind: type[Reply]) -> Reply | AnswerFault:
+def _validate(value: dict[str, Any], kind: type[Reply]) -> Reply | AnswerFault:
     """Return an object as a kind, or what is wrong with it."""
-    fields = _fields(kind)
+    fields = _schema_fields(kind)
     for name, given in value.items():
-        if isinstance(given, bool) and name in fields and "boolean" not in _type_of(fields[name]):
-            say = f"The object is wrong: {name}: Input should be a {_type_of(fields[name])}, not {json.dumps(given)}."
+        if isinstance(given, bool) and name in fields and "boolean" not in _describe_type(fields[name]):
+            wanted = _describe_type(fields[name])
+            say = f"The object is wrong: {name}: Input should be a {wanted}, not {json.dumps(given)}."
             return AnswerFault("the answer has not the fields asked for", say)
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        return AnswerFault("the answer has not the fields asked for", f"The object is wrong: {_told(error)}.")
+        return AnswerFault(
+            "the answer has not the fields asked for", f"The object is wrong: {_describe_errors(error)}."
+        )
 
 
-def _told(error: ValidationError) -> str:
+def _describe_errors(error: ValidationError) -> str:
     """Tell the first mistakes by field, without the values: they may be long."""
     faults = error.errors(include_url=False, include_input=False)[:3]
     return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'object'}: {item['msg']}"[:300] for item in faults)
@@ -198,27 +203,27 @@ def _told(error: ValidationError) -> str:
 
 
 @cache
-def _fields(kind: type[BaseModel]) -> dict[str, Any]:
+def _schema_fields(kind: type[BaseModel]) -> dict[str, Any]:
     return dict(kind.model_json_schema()["properties"])
 
 
 @cache
 def describe_shape(kind: type[BaseModel]) -> str:
     """Describe the object to answer with, for the end of a prompt."""
-    fields = _fields(kind)
-    rows = [f'  "{name}": {_type_of(field)}{_described(field)}' for name, field in fields.items()]
+    fields = _schema_fields(kind)
+    rows = [f'  "{name}": {_describe_type(field)}{_quote_description(field)}' for name, field in fields.items()]
     return "Answer with one JSON object and nothing else:\n{\n" + ",\n".join(rows) + "\n}"
 
 
-def _described(field: Mapping[str, Any]) -> str:
+def _quote_description(field: Mapping[str, Any]) -> str:
     return f"   ({field['description']})" if field.get("description") else ""
 
 
-def _type_of(field: Mapping[str, Any]) -> str:
+def _describe_type(field: Mapping[str, Any]) -> str:
     if "enum" in field:
         return " or ".join(json.dumps(value) for value in field["enum"])
     if "anyOf" in field:
-        return " or ".join(_type_of(one) for one in field["anyOf"])
+        return " or ".join(_describe_type(one) for one in field["anyOf"])
     return str(field.get("type", "value"))
 
 
@@ -232,30 +237,30 @@ def strict_schema(kind: type[BaseModel]) -> dict[str, Any]:
 def _is_form(one: _JsonObject, kind: type[BaseModel]) -> bool:
     """Tell whether an object is the form itself: a field holds what was said of it, or within prose a placeholder."""
     known = _form_words(kind)
-    given = {name: _words(value) for name, value in one.value.items() if isinstance(value, str) and name in known}
+    given = {name: _fold_words(value) for name, value in one.value.items() if isinstance(value, str) and name in known}
     return any(words in known[name] or (words == "..." and one.around is not None) for name, words in given.items())
 
 
 @cache
 def _form_words(kind: type[BaseModel]) -> dict[str, set[str]]:
     """Return what a field holds that was not filled in, by its name."""
-    fields = _fields(kind)
-    told = {name: {f"{field.get('description', '')}", _type_of(field)} for name, field in fields.items()}
-    return {name: {_words(text) for text in texts if text} for name, texts in told.items()}
+    fields = _schema_fields(kind)
+    told = {name: {f"{field.get('description', '')}", _describe_type(field)} for name, field in fields.items()}
+    return {name: {_fold_words(text) for text in texts if text} for name, texts in told.items()}
 
 
-def _words(text: str) -> str:
+def _fold_words(text: str) -> str:
     """Return a text's words in lower case; of a placeholder such as "..." its marks."""
     bare = text.strip().strip("<>[](){}\"'` ")
     return " ".join(re.findall(r"\w+", bare.lower())) or bare.replace("…", "...")
 
 
-def _without_form(text: str, kind: type[BaseModel]) -> str:
+def _strip_form(text: str, kind: type[BaseModel]) -> str:
     """Return a text without the description of the shape, which some models repeat word for word."""
-    return _form_text(kind).sub(" ", text) if '"' in text else text
+    return _form_pattern(kind).sub(" ", text) if '"' in text else text
 
 
 @cache
-def _form_text(kind: type[BaseModel]) -> re.Pattern[str]:
+def _form_pattern(kind: type[BaseModel]) -> re.Pattern[str]:
     body = describe_shape(kind).split("\n", 1)[1]
     return re.compile(r"\s*".join(map(re.escape, body.split())))

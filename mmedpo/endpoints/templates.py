@@ -31,7 +31,7 @@ class SandboxTemplate:
         """Compile a text; `name` is what its errors call it. Raises jinja2's errors for what is no template."""
         self._sandbox = _BoundedSandbox(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
         tree = self._sandbox.parse(text)
-        code = self._sandbox.compile(_counted(tree), filename=name)
+        code = self._sandbox.compile(_count_loops(tree), filename=name)
         self._template = Compiled.from_code(self._sandbox, code, self._sandbox.make_globals(None))
 
     def render(self, values: dict[str, Any]) -> str:
@@ -55,7 +55,7 @@ class _BoundedSandbox(SandboxedEnvironment):
         super().__init__(**options)
         self.done = 0
         del self.globals["lipsum"]  # makes texts without end, of no use
-        self.filters |= {"_counted": self._counted, "_measured": self._measured, "format": _formatted}
+        self.filters |= {"_counted": self._counted, "_measured": self._measured, "format": _format_bounded}
 
     def call(self, *args: Any, **values: Any) -> Any:
         """Call what a template calls, as the sandbox allows it."""
@@ -65,7 +65,7 @@ class _BoundedSandbox(SandboxedEnvironment):
     def wrap_str_format(self, value: Any) -> Any:
         """Let a text be formatted as the sandbox allows it."""
         if getattr(value, "__name__", "") in ("format", "format_map"):
-            _no_wide_format(getattr(value, "__self__", ""))
+            _refuse_wide_format(getattr(value, "__self__", ""))
         return super().wrap_str_format(value)
 
     def call_filter(self, name: str, value: Any, *args: Any, **values: Any) -> Any:
@@ -75,7 +75,7 @@ class _BoundedSandbox(SandboxedEnvironment):
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Reckon within bounds."""
         if operator == "%":
-            _no_wide_format(left)
+            _refuse_wide_format(left)
         if operator == "**" and isinstance(right, int) and abs(right) > 64:
             raise TemplateLimitError(f"reckons with a power of {right:,}")
         for one, other in ((left, right), (right, left)):
@@ -103,34 +103,34 @@ class _BoundedSandbox(SandboxedEnvironment):
             raise TemplateLimitError("loops too long: a prompt has no need of it")
 
 
-def _counted(tree: nodes.Template) -> nodes.Template:
+def _count_loops(tree: nodes.Template) -> nodes.Template:
     """Put a count on every loop of a template, and a measure on every text that it puts together."""
     for number in tree.find_all(nodes.Const):
         if isinstance(number.value, int) and abs(number.value) > LARGEST:
             raise TemplateLimitError(f"line {number.lineno}: has a number beyond {LARGEST:,}")
     for loop in tree.find_all(nodes.For):
-        loop.iter = _through("_counted", loop.iter)
+        loop.iter = _wrap_filter("_counted", loop.iter)
     for made in list(tree.find_all(nodes.Assign)):
-        made.node = _through("_measured", made.node)
+        made.node = _wrap_filter("_measured", made.node)
     for changed in list(tree.find_all(nodes.Filter)):
         if changed.node is not None:  # else it changes a block
-            changed.node = _through("_measured", changed.node)
+            changed.node = _wrap_filter("_measured", changed.node)
     return tree
 
 
-def _formatted(pattern: Any, *args: Any, **values: Any) -> str:
+def _format_bounded(pattern: Any, *args: Any, **values: Any) -> str:
     """Format as Jinja's own filter does, but no text of any length."""
     from jinja2.filters import do_format
 
-    _no_wide_format(pattern)
+    _refuse_wide_format(pattern)
     return do_format(pattern, *args, **values)
 
 
-def _no_wide_format(pattern: Any) -> None:
+def _refuse_wide_format(pattern: Any) -> None:
     """Refuse a pattern that asks for a text of any length."""
     if isinstance(pattern, str) and re.search(r"[0-9]{5,}|\*", pattern):
         raise TemplateLimitError("formats a text wider than a page")
 
 
-def _through(name: str, expression: Any) -> nodes.Filter:
+def _wrap_filter(name: str, expression: Any) -> nodes.Filter:
     return nodes.Filter(expression, name, [], [], None, None, lineno=expression.lineno)

@@ -19,12 +19,12 @@ TILE, TILE_TOKENS, IMAGE_BASE = 512, 170, 85  # OpenAI's rule for GPT-4o's image
 COMPLAINT = 100  # tokens of telling a model what was wrong
 
 
-def text_tokens(text: str) -> int:
+def bound_text_tokens(text: str) -> int:
     """Return how many tokens a text has at most."""
     return math.ceil(len(text.encode()) / BYTES) + MESSAGE
 
 
-def image_tokens(endpoint: Endpoint) -> int:
+def bound_image_tokens(endpoint: Endpoint) -> int:
     """Return how many tokens an image takes at most, as OpenAI counts them for GPT-4o; other models differ."""
     if endpoint.detail == "low":
         return IMAGE_BASE
@@ -35,8 +35,8 @@ def image_tokens(endpoint: Endpoint) -> int:
 def bound_usage(endpoint: Endpoint, system: str, text: str, shape: type[BaseModel], *, image: bool) -> Usage:
     """Return what one question can take at most: every repair used, every answer at its limit."""
     schema = "" if endpoint.structured == "prompt" else str(strict_schema(shape))
-    prompt = text_tokens(system) + text_tokens(text + describe_shape(shape)) + text_tokens(schema)
-    prompt += image_tokens(endpoint) if image else 0
+    prompt = bound_text_tokens(system) + bound_text_tokens(text + describe_shape(shape)) + bound_text_tokens(schema)
+    prompt += bound_image_tokens(endpoint) if image else 0
     tries = endpoint.repairs + 1
     again = sum(attempt * (endpoint.max_tokens + COMPLAINT + 2 * MESSAGE) for attempt in range(tries))
     return Usage(tries, (tries * prompt + again, tries * endpoint.max_tokens))

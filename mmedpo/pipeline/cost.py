@@ -13,7 +13,7 @@ from mmedpo.core.records import Case, Pair, Side
 from mmedpo.core.usage import Usage
 from mmedpo.curate import stages
 from mmedpo.endpoints.ledger import Budget, SpendingLedger, to_spending
-from mmedpo.endpoints.locality import host_of, may_go
+from mmedpo.endpoints.locality import is_allowed_host, parse_host
 from mmedpo.endpoints.token_bounds import make_filler
 from mmedpo.recipe.model import LoadedRecipe
 from mmedpo.registry.conformance.blame import blame_part
@@ -90,7 +90,7 @@ def estimate_cost(loaded: LoadedRecipe, folder: Path, limit: int | None = None) 
         lines += _lines(loaded.plugins[type(scorer)], scorer, mine, recipe.budget)
     callers = {line.part for line in lines}
     parts: Sequence[Part] = [*recipe.disprefer, *recipe.score]
-    refused = [line.host for line in lines if line.restricted and not may_go(line.host, recipe.allow_remote)]
+    refused = [line.host for line in lines if line.restricted and not is_allowed_host(line.host, recipe.allow_remote)]
     spent = SpendingLedger(recipe.budget or Budget(), folder / EndpointCall.file).total
     local = [part.use for part in parts if part.use not in callers]
     return CostEstimate(len(cases), len(pairs), lines, list(dict.fromkeys(refused)), local, spent)
@@ -104,7 +104,7 @@ def _lines(plugin: PluginInfo, part: Any, items: Sequence[Any], budget: Budget |
         usages = list(part.estimate_usage(items))
     for endpoint, usage in usages:
         money = ledger.priced(endpoint.model, usage.tokens, endpoint.price_share).money
-        host = host_of(endpoint.base_url)
+        host = parse_host(endpoint.base_url)
         restricted = any((item.case if isinstance(item, Pair) else item).restricted for item in items)
         yield CostLine(
             part.use, endpoint.model, host, len(items), replace(usage, money=money), endpoint.batch, restricted

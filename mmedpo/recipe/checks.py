@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mmedpo.endpoints.options import endpoints_in
+from mmedpo.endpoints.options import find_endpoints
 from mmedpo.recipe.model import LoadedRecipe, Recipe
 from mmedpo.recipe.yaml import Keys
 from mmedpo.registry.contracts.part import Part
@@ -33,7 +33,7 @@ def contradictions(loaded: LoadedRecipe) -> Mistakes:
 def _unpriced(recipe: Recipe) -> Mistakes:
     if recipe.budget is None or recipe.budget.money is None:
         return
-    called = {endpoint.model for part in (*recipe.disprefer, *recipe.score) for endpoint in endpoints_in(part)}
+    called = {endpoint.model for part in (*recipe.disprefer, *recipe.score) for endpoint in find_endpoints(part)}
     for model in sorted(called - recipe.budget.prices.keys()):
         yield ("budget",), f"budget.money needs a price for {model!r}: prices: {{{model}: {{input: .., output: ..}}}}"
 
@@ -104,7 +104,7 @@ def _idle_budget(loaded: LoadedRecipe) -> Mistakes:
     parts = [part for _, part in loaded.parts()]
     if budget is None or any(_may_call(part) for part in parts):
         return
-    called = {endpoint.model for part in parts for endpoint in endpoints_in(part)}
+    called = {endpoint.model for part in parts for endpoint in find_endpoints(part)}
     if not called:
         yield ("budget",), "no part of this recipe calls an endpoint, so nothing would be paid from it; leave it out"
     for model in sorted(budget.prices.keys() - called if called else ()):
@@ -113,7 +113,7 @@ def _idle_budget(loaded: LoadedRecipe) -> Mistakes:
 
 def _may_call(part: Part) -> bool:
     """Tell whether a part may call an endpoint that none of its options shows."""
-    if any(endpoints_in(part)) or type(part).estimate_usage is Part.estimate_usage:
+    if any(find_endpoints(part)) or type(part).estimate_usage is Part.estimate_usage:
         return False
     try:
         return bool(part.estimate_usage([]))

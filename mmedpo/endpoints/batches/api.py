@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from mmedpo.endpoints.http.failure import classify_error
-from mmedpo.endpoints.http.outcome import EndpointRefusal, ResponseTooLongError, TransientError
+from mmedpo.endpoints.http.outcome import EndpointRefusal, RequestOutcome, ResponseTooLongError, TransientError
 from mmedpo.endpoints.retry import OutageNotice
 from mmedpo.errors import DataError, MmedpoError, RecipeError
 
@@ -35,12 +35,12 @@ class BatchApi:
     processed_pause = 5.0  # seconds between two looks at a file that Azure has not taken in yet
 
     def __init__(
-        self, client: AsyncOpenAI, endpoint: Endpoint, clean: Callable[[str], str], outage: OutageNotice | None = None
+        self, client: AsyncOpenAI, endpoint: Endpoint, redact: Callable[[str], str], outage: OutageNotice | None = None
     ) -> None:
         """Take the SDK's client, the options, what takes secrets out of a text, and what tells of failures."""
         import openai
 
-        self._client, self._endpoint, self.clean = client, endpoint, clean
+        self._client, self._endpoint, self.redact = client, endpoint, redact
         self._outage = outage or OutageNotice(endpoint.base_url)
         self._timeout = openai.Timeout(max(600.0, endpoint.timeout), connect=10.0)  # of 200 MB
 
@@ -95,7 +95,7 @@ class BatchApi:
 
         return await self._patiently(once)
 
-    async def look(self, batch: str) -> Batch:
+    async def retrieve(self, batch: str) -> Batch:
         """Return a batch as it stands."""
         return await self._patiently(lambda: self._client.batches.retrieve(batch))
 
@@ -107,8 +107,8 @@ class BatchApi:
             async def once() -> None:
                 held.seek(0)
                 held.truncate()
-                asked = self._client.files.with_streaming_response.content(str(file), timeout=self._timeout)
-                async with asked as response:
+                stream = self._client.files.with_streaming_response.content(str(file), timeout=self._timeout)
+                async with stream as response:
                     async for some in response.iter_bytes():
                         if held.tell() + len(some) > MOST_OF_FILE:
                             raise ResponseTooLongError(f"more than {MOST_OF_FILE // 2**20:,} MB")
@@ -119,7 +119,7 @@ class BatchApi:
             held.seek(0)
             yield held
 
-    async def delete(self, *files: str | None) -> None:
+    async def delete_files(self, *files: str | None) -> None:
         """Delete files there, as far as they can be: the data have done what they were sent for."""
         import openai
 
@@ -139,42 +139,42 @@ class BatchApi:
             try:
                 async with asyncio.timeout(max(within, self._endpoint.timeout)):
                     got = await call()
-                self._outage.over()
+                self._outage.note_success()
                 return got
             except MmedpoError:
                 raise
             except Exception as error:
-                blame = _blame(error, self.clean)
-                if isinstance(blame, EndpointRefusal):
-                    raise self._refused(blame) from None
-                if not isinstance(blame, TransientError):
+                outcome = _classify_error(error, self.redact)
+                if isinstance(outcome, EndpointRefusal):
+                    raise self._explain_refusal(outcome) from None
+                if not isinstance(outcome, TransientError):
                     raise
-            wait = blame.wait or pause * random.uniform(0.5, 1.0)
+            wait = outcome.retry_after or pause * random.uniform(0.5, 1.0)
             if time.monotonic() - began + wait > self._endpoint.patience:
                 raise DataError(
-                    f"{self._endpoint.base_url} does not answer about batches ({blame}); what is submitted is "
+                    f"{self._endpoint.base_url} does not answer about batches ({outcome}); what is submitted is "
                     "noted, run the same command to go on"
                 )
-            self._outage.failed(blame, began + self._endpoint.patience)
+            self._outage.note_failure(outcome, began + self._endpoint.patience)
             await self._outage.sleep(wait)
             pause = min(30.0, 2 * pause)
 
-    def _refused(self, blame: EndpointRefusal) -> MmedpoError:
+    def _explain_refusal(self, refusal: EndpointRefusal) -> MmedpoError:
         """Say what to do about a refusal."""
-        told = f"{self._endpoint.base_url} answered HTTP {blame.status} about batches: {blame.said[:300]}"
-        if blame.no_credit:
+        told = f"{self._endpoint.base_url} answered HTTP {refusal.status} about batches: {refusal.said[:300]}"
+        if refusal.no_credit:
             return DataError(f"{told}; what is submitted is noted, run the same command to go on")
-        if blame.status in (401, 403):
+        if refusal.status in (401, 403):
             return RecipeError(f"{told}; see the key in {self._endpoint.key_from or 'the environment'}")
         return RecipeError(
             f"{told}; it must have OpenAI's Batch API and know what the same key submitted; 'batch: false' asks singly"
         )
 
 
-def _blame(error: Exception, clean: Callable[[str], str]) -> Any:
+def _classify_error(error: Exception, redact: Callable[[str], str]) -> RequestOutcome | None:
     """Sort what a call raised, also while a file came down."""
     import httpx2  # the SDK's own
 
     if isinstance(error, httpx2.TransportError):
-        return TransientError("the connection failed", said=clean(str(error)))
-    return classify_error(error, clean)
+        return TransientError("the connection failed", said=redact(str(error)))
+    return classify_error(error, redact)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import IO, TYPE_CHECKING
 
-from mmedpo.endpoints.batches.notes import read_request_note, request_note_key
+from mmedpo.endpoints.batches.notes import RequestNote, read_request_note, write_request_note
 from mmedpo.endpoints.http.body import read_batch_line
 from mmedpo.endpoints.http.dialect import EndpointDialect
 from mmedpo.endpoints.http.outcome import EndpointAnswer, EndpointRefusal, TransientError
@@ -25,21 +25,21 @@ class BatchOutput:
     """What one batch brought."""
 
     journal: AnswerStore
-    clean: Callable[[str], str]
+    redact: Callable[[str], str]
     dialect: EndpointDialect  # that its requests were written in
-    learn: Callable[[EndpointDialect, str], bool]
-    verdict: Callable[[EndpointRefusal], Exception]
+    learn_dialect: Callable[[EndpointDialect, str], bool]
+    judge_refusal: Callable[[EndpointRefusal], Exception]
     answered: int = 0
     tokens: tuple[int, int] = (0, 0)
     lost: int = 0  # answers that cannot be read and may have been charged
     odd: Counter[str] = field(default_factory=Counter)
-    refused: dict[str, EndpointRefusal] = field(default_factory=dict)
+    refused: dict[str, RequestNote] = field(default_factory=dict)
     unusable: list[TransientError] = field(default_factory=list)  # successes without an answer in them
     stop: Exception | None = None  # what would go wrong with every request
 
-    def take(self, batch: str, lines: IO[bytes]) -> None:
+    def take_lines(self, batch: str, lines: IO[bytes]) -> None:
         """Journal the answers in a file."""
-        for line in _lines(lines):
+        for line in _whole_lines(lines):
             if line.strip():
                 self._take_line(batch, line)
 
@@ -48,61 +48,64 @@ class BatchOutput:
         if not self.answered and not self.stop and (why := self._why_none(batch)):
             self.stop = RecipeError(f"{url} {why}")
         if self.stop is None:
-            for key, blame in self.refused.items():
-                self._mark(key, refused={"status": blame.status, "code": blame.code})
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what the batch's sheet says of it."""
-        return {"answered": self.answered, "tokens": list(self.tokens), "lost": self.lost, "odd": dict(self.odd)}
+            for key, note in self.refused.items():
+                write_request_note(self.journal, key, note)
 
     def _why_none(self, batch: str) -> str:
-        if len(self.refused) >= NONE_OF:
-            told = next(iter(self.refused.values()))
-            return f"rejected all {len(self.refused)} requests of {batch}: HTTP {told.status}: {told.said[:300]}"
+        if len(self.refused) >= NONE_OF and (first := next(iter(self.refused.values())).refused):
+            return f"rejected all {len(self.refused)} requests of {batch}: HTTP {first.status}: {first.said[:300]}"
         if len(self.unusable) >= NONE_OF:
             return f"answered none of {len(self.unusable)} requests of {batch}, the first with {self.unusable[0]}"
         return ""
 
     def _take_line(self, batch: str, line: bytes) -> None:
         """Journal the answer that a line holds, or why there is none."""
-        key, got = read_batch_line(line, self._most, self.clean)
-        known = read_request_note(self.journal, key) if key else None
-        if known is None or known["batch"] != batch:
+        key, outcome = read_batch_line(line, self._most_tokens, self.redact)
+        note = read_request_note(self.journal, key) if key else None
+        if note is None or note.batch != batch:
             return  # a line for nobody; who has none is asked for again
-        if isinstance(got, EndpointAnswer):
-            self.journal.put(key, got.to_json())
-            self.answered += 1
-            self.tokens = (self.tokens[0] + got.tokens[0], self.tokens[1] + got.tokens[1])
-            self.odd.update(got.odd)
-        elif isinstance(got, TransientError):
-            self._take_fault(key, got, known)
-        elif got.status in (400, 422) and self.learn(self.dialect, got.said):
-            self._mark(key, tries=known["tries"] - 1)
-        elif isinstance(verdict := self.verdict(got), MmedpoError):
-            self.stop = self.stop or verdict
-            self._mark(key, tries=known["tries"] - 1)
+        if isinstance(outcome, EndpointAnswer):
+            self._take_answer(key, outcome)
+        elif isinstance(outcome, TransientError):
+            self._take_error(key, outcome, note)
         else:
-            self.refused[key] = got
+            self._take_refusal(key, outcome, note)
 
-    def _take_fault(self, key: str, fault: TransientError, known: dict[str, Any]) -> None:
-        if fault.teaches and self.learn(self.dialect, fault.said):
-            self._mark(key, tries=known["tries"] - 1)
+    def _take_answer(self, key: str, answer: EndpointAnswer) -> None:
+        self.journal.put(key, answer.to_json())
+        self.answered += 1
+        self.tokens = (self.tokens[0] + answer.tokens[0], self.tokens[1] + answer.tokens[1])
+        self.odd.update(answer.odd)
+
+    def _take_error(self, key: str, error: TransientError, note: RequestNote) -> None:
+        if error.teaches and self.learn_dialect(self.dialect, error.said):
+            self._forgive(key, note)
             return
-        self.lost += fault.maybe_paid
-        if fault.unusable:
-            self.unusable.append(fault)
-        self._mark(key, what=fault.what)
+        self.lost += error.maybe_paid
+        if error.unusable:
+            self.unusable.append(error)
+        write_request_note(self.journal, key, replace(note, what=error.what))
 
-    def _most(self, key: str) -> tuple[int, int]:
+    def _take_refusal(self, key: str, refusal: EndpointRefusal, note: RequestNote) -> None:
+        if refusal.status in (400, 422) and self.learn_dialect(self.dialect, refusal.said):
+            self._forgive(key, note)
+        elif isinstance(verdict := self.judge_refusal(refusal), MmedpoError):
+            self.stop = self.stop or verdict
+            self._forgive(key, note)
+        else:
+            self.refused[key] = replace(note, refused=refusal)
+
+    def _forgive(self, key: str, note: RequestNote) -> None:
+        """Take a try back: what went wrong was not the request's own fault."""
+        write_request_note(self.journal, key, replace(note, tries=note.tries - 1))
+
+    def _most_tokens(self, key: str) -> tuple[int, int]:
         """Return how many tokens a request and its answer have at most."""
-        most = (read_request_note(self.journal, key) or {}).get("most", (0, 0))
-        return most[0], most[1]
-
-    def _mark(self, key: str, **facts: Any) -> None:
-        self.journal.put(request_note_key(key), {**(read_request_note(self.journal, key) or {}), **facts})
+        note = read_request_note(self.journal, key)
+        return note.most if note else (0, 0)
 
 
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
+def _whole_lines(file: IO[bytes]) -> Iterator[bytes]:
     """Yield a file's lines; what has no end is no line."""
     while line := file.readline(LONGEST):
         if len(line) < LONGEST:

@@ -8,7 +8,7 @@ import httpx2  # the SDK's own
 import openai
 
 from mmedpo.endpoints.http.outcome import ResponseTooLongError
-from mmedpo.endpoints.locality import host_of, is_this_machine
+from mmedpo.endpoints.locality import is_this_machine, parse_host
 
 if TYPE_CHECKING:
     from mmedpo.endpoints.options import Endpoint
@@ -21,7 +21,7 @@ def connect_to(endpoint: Endpoint, key: str) -> openai.AsyncOpenAI:
     """Make the SDK's client: it neither retries, which we do, nor follows anyone to another host."""
     http = BoundedClient(
         follow_redirects=False,
-        trust_env=not is_this_machine(host_of(endpoint.base_url)),  # a proxy is no part of this machine
+        trust_env=not is_this_machine(parse_host(endpoint.base_url)),  # a proxy is no part of this machine
         timeout=openai.Timeout(endpoint.timeout, connect=min(endpoint.timeout, 10.0)),
         limits=httpx2.Limits(max_connections=endpoint.concurrency, max_keepalive_connections=endpoint.concurrency),
     )
@@ -40,7 +40,7 @@ class BoundedClient(openai.DefaultAsyncHttpxClient):
         if stream and response.is_success:
             return response
         try:
-            body = await _body(response)
+            body = await _read_bounded(response)
         finally:
             await response.aclose()
         headers = [(name, value) for name, value in response.headers.multi_items() if name.lower() not in ENCODED]
@@ -49,7 +49,7 @@ class BoundedClient(openai.DefaultAsyncHttpxClient):
         )
 
 
-async def _body(response: httpx2.Response) -> bytes:
+async def _read_bounded(response: httpx2.Response) -> bytes:
     """Read a body, unpacked. Raises ResponseTooLongError when it is too long."""
     parts, size = [], 0
     async for part in response.aiter_bytes():

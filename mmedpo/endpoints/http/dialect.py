@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
+LimitName = Literal["max_completion_tokens", "max_tokens"]
 _WRONG_NAME = (
     "unsupported", "not support", "unexpected", "unknown", "unrecognized", "extra", "not permitted", "not allowed",
 )  # fmt: skip
@@ -16,18 +17,18 @@ class EndpointDialect:
     """How requests are written for one endpoint."""
 
     schema: bool  # whether it takes a JSON schema for the answer
-    limit: str  # its name for the longest answer: max_completion_tokens or max_tokens
+    limit: LimitName  # its name for the longest answer
     temperature: bool = True  # whether its model takes one
     detail: bool = True  # whether it takes the option that says how closely to look
     renamed: bool = False  # the limit's other name was refused before
 
-    def lacks(self, other: EndpointDialect) -> str:
+    def name_missing(self, other: EndpointDialect) -> str:
         """Name what another dialect has and this one has not."""
         names = (("schema", "response_format"), ("temperature", "temperature"), ("detail", "the detail of images"))
         gone = [name for field, name in names if getattr(other, field) and not getattr(self, field)]
         return ", ".join(gone) or other.limit
 
-    def adapted(self, refusal: str, *, sure: bool = True) -> EndpointDialect:
+    def adapt_to(self, refusal: str, *, sure: bool = True) -> EndpointDialect:
         """Return the dialect without what a refusal complains of; the same when it is other.
 
         `sure` when it is a refusal (HTTP 400 or 422), and no failure that may name a field by chance.
@@ -36,7 +37,7 @@ class EndpointDialect:
         if self.schema and any(word in said for word in ("response_format", "json_schema", "guided", "structured")):
             return replace(self, schema=False)
         if self.limit in said and not self.renamed and any(word in said for word in _WRONG_NAME):
-            other = "max_tokens" if self.limit == "max_completion_tokens" else "max_completion_tokens"
+            other: LimitName = "max_tokens" if self.limit == "max_completion_tokens" else "max_completion_tokens"
             return replace(self, limit=other, renamed=True)
         if not (sure or any(word in said for word in _WRONG_NAME)):
             return self
@@ -46,7 +47,7 @@ class EndpointDialect:
             return replace(self, detail=False)
         return self
 
-    def body(self, messages: list[dict[str, Any]], limit: int, temperature: float, schema: Any) -> dict[str, Any]:
+    def write_body(self, messages: list[dict[str, Any]], limit: int, temperature: float, schema: Any) -> dict[str, Any]:
         """Return a request's body, less the model."""
         body: dict[str, Any] = {"messages": messages, self.limit: limit}
         if self.temperature:
@@ -56,7 +57,7 @@ class EndpointDialect:
             body["response_format"] = {"type": "json_schema", "json_schema": shape}
         return body
 
-    def image(self, url: str, detail: str) -> Mapping[str, Any]:
+    def write_image(self, url: str, detail: str) -> Mapping[str, Any]:
         """Return an image as a part of a message."""
         extra = {"detail": detail} if self.detail and detail != "auto" else {}
         return {"type": "image_url", "image_url": {"url": url, **extra}}

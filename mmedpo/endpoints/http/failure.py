@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from mmedpo.endpoints.http.outcome import EndpointAnswer, EndpointRefusal, ResponseTooLongError, TransientError
+from mmedpo.endpoints.http.outcome import (
+    EndpointAnswer,
+    EndpointRefusal,
+    RequestOutcome,
+    ResponseTooLongError,
+    TransientError,
+)
 
 _MEANT = (  # the HTTP status that an error without one stands for, by its words
     (
@@ -25,41 +31,41 @@ _MEANT = (  # the HTTP status that an error without one stands for, by its words
 )
 
 
-def classify_error(
-    error: Exception, clean: Callable[[str], str]
-) -> EndpointAnswer | TransientError | EndpointRefusal | None:
-    """Sort what the SDK raised; None for what is no fault of an endpoint. `clean` takes secrets out of a text."""
+def classify_error(error: Exception, redact: Callable[[str], str]) -> RequestOutcome | None:
+    """Sort what the SDK raised; None for what is no fault of an endpoint. `redact` takes secrets out of a text."""
     import openai
 
     if isinstance(error, TransientError):
         return error
     if isinstance(error, openai.APIStatusError):
-        return classify_status(error.status_code, error.body or error.message, error.response.headers, clean)
-    causes = list(_causes(error))
+        return classify_status(error.status_code, error.body or error.message, error.response.headers, redact)
+    causes = list(_list_causes(error))
     if endless := [cause for cause in causes if isinstance(cause, ResponseTooLongError)]:
         return TransientError("a response without end", said=str(endless[0]), maybe_paid=True, unusable=True)
     if any(isinstance(cause, TimeoutError | openai.APITimeoutError) for cause in causes):
-        return TransientError("no answer in time", maybe_paid=_was_sent(error), deaf=not _was_sent(error))
+        return TransientError("no answer in time", maybe_paid=_was_sent(error), unheard=not _was_sent(error))
     if isinstance(error, openai.APIConnectionError):
         sent = _was_sent(error)
-        return TransientError("the connection failed", said=clean(_why(causes)), maybe_paid=sent, deaf=not sent)
+        return TransientError(
+            "the connection failed", said=redact(_explain_causes(causes)), maybe_paid=sent, unheard=not sent
+        )
     if isinstance(error, openai.APIResponseValidationError):
         return TransientError("a malformed response", maybe_paid=True, unusable=True)
     return None
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def _list_causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an error and what it was raised for, the first cause last."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
-def _why(causes: list[BaseException]) -> str:
+def _explain_causes(causes: list[BaseException]) -> str:
     """Say why a connection failed, in the system's words."""
     failed = [cause for cause in causes if isinstance(cause, OSError) and cause.strerror]
     system = [os.strerror(one.errno) if one.errno and one.errno > 0 else one.strerror for one in failed]
-    return one_line(system[-1] if system else str(causes[1] if len(causes) > 1 else causes[0]))
+    return fold_lines(system[-1] if system else str(causes[1] if len(causes) > 1 else causes[0]))
 
 
 def _was_sent(error: Exception) -> bool:
@@ -69,34 +75,38 @@ def _was_sent(error: Exception) -> bool:
 
 
 def classify_status(
-    status: int, error: Any, headers: Mapping[str, str], clean: Callable[[str], str]
-) -> EndpointAnswer | TransientError | EndpointRefusal:
+    status: int, error: Any, headers: Mapping[str, str], redact: Callable[[str], str]
+) -> RequestOutcome:
     """Sort an HTTP status; `error` is what the response's body has under that name, or a text."""
     fields = error if isinstance(error, dict) else {}
-    code = clean(one_line(fields.get("code") or fields.get("type") or ""))[:60]
-    refused = EndpointRefusal(status, clean(words_of(error)), code)
+    code = redact(fold_lines(fields.get("code") or fields.get("type") or ""))[:60]
+    refused = EndpointRefusal(status, redact(extract_message(error)), code)
     if status == 400 and code in ("content_filter", "content_policy_violation"):
         return EndpointAnswer("", refused=True)
     if status == 429 and not refused.no_credit:
-        return TransientError("too many requests (HTTP 429)", said=refused.said, wait=retry_after(headers), own=False)
+        return TransientError(
+            "too many requests (HTTP 429)", said=refused.said, retry_after=parse_retry_after(headers), own=False
+        )
     if status in (408, 409) or status >= 500:
-        return TransientError(f"HTTP {status}", said=refused.said, wait=retry_after(headers), teaches=status >= 500)
+        return TransientError(
+            f"HTTP {status}", said=refused.said, retry_after=parse_retry_after(headers), teaches=status >= 500
+        )
     return refused
 
 
-def judged_success(
-    body: Mapping[str, Any], clean: Callable[[str], str]
-) -> EndpointAnswer | TransientError | EndpointRefusal:
+def classify_success(body: Mapping[str, Any], redact: Callable[[str], str]) -> RequestOutcome:
     """Sort an HTTP 200 whose body holds no answer, by the error that it holds."""
-    error = _error_in(body)
+    error = _find_error(body)
     if error is None:
-        return TransientError("a malformed response", said=clean(words_of(body)), maybe_paid=True, unusable=True)
-    if status := _status_of(error, body):
-        return classify_status(status, error, {}, clean)
-    return TransientError("an error in an HTTP 200", said=clean(words_of(error)), teaches=True, unusable=True)
+        return TransientError(
+            "a malformed response", said=redact(extract_message(body)), maybe_paid=True, unusable=True
+        )
+    if status := _find_status(error, body):
+        return classify_status(status, error, {}, redact)
+    return TransientError("an error in an HTTP 200", said=redact(extract_message(error)), teaches=True, unusable=True)
 
 
-def _error_in(body: Mapping[str, Any]) -> Any:
+def _find_error(body: Mapping[str, Any]) -> Any:
     """Return what a body says went wrong; None where it says nothing."""
     choices = body.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
@@ -106,7 +116,7 @@ def _error_in(body: Mapping[str, Any]) -> Any:
     return next(iter((*found, *plain)), None)
 
 
-def _status_of(error: Any, body: Mapping[str, Any]) -> int:
+def _find_status(error: Any, body: Mapping[str, Any]) -> int:
     """Return the HTTP status that an error gives or means; 0 where it does neither."""
     for place in (error, body):
         given = place if isinstance(place, dict) else {}
@@ -114,23 +124,23 @@ def _status_of(error: Any, body: Mapping[str, Any]) -> int:
             if re.fullmatch(r"[45]\d\d", str(given.get(name, ""))):
                 return int(str(given[name]))
     fields = error if isinstance(error, dict) else {}
-    words = f"{fields.get('code')} {fields.get('type')} {words_of(error)[:500]}"
+    words = f"{fields.get('code')} {fields.get('type')} {extract_message(error)[:500]}"
     return next((status for status, meant in _MEANT if re.search(meant, words, re.IGNORECASE)), 0)
 
 
-def words_of(error: Any) -> str:
+def extract_message(error: Any) -> str:
     """Return what the endpoint says of a failure, on one line."""
     said = error.get("message") if isinstance(error, dict) else None
-    return one_line(said or error)
+    return fold_lines(said or error)
 
 
-def one_line(value: Any) -> str:
+def fold_lines(value: Any) -> str:
     """Return a value as text without line breaks, and without what would steer a terminal."""
     text = str(value)[:2000]
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
-def retry_after(headers: Mapping[str, str]) -> float:
+def parse_retry_after(headers: Mapping[str, str]) -> float:
     """Return the seconds after which an endpoint wants to be asked again; 0 when it does not say."""
     try:
         name, share = ("retry-after-ms", 1000) if "retry-after-ms" in headers else ("retry-after", 1)
@@ -139,10 +149,10 @@ def retry_after(headers: Mapping[str, str]) -> float:
     except KeyError:
         return 0.0
     except ValueError:
-        return _until(headers.get("retry-after", ""))
+        return _count_seconds_until(headers.get("retry-after", ""))
 
 
-def _until(date: str) -> float:
+def _count_seconds_until(date: str) -> float:
     try:
         return max(0.0, parsedate_to_datetime(date).timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):

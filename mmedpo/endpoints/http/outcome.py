@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 
 @dataclass(frozen=True)
@@ -40,22 +40,22 @@ class TransientError(Exception):
         what: str,
         *,
         said: str = "",
-        wait: float = 0.0,
+        retry_after: float = 0.0,
         maybe_paid: bool = False,
         own: bool = True,
         teaches: bool = False,
         unusable: bool = False,
-        deaf: bool = False,
+        unheard: bool = False,
     ) -> None:
         super().__init__(what)
         self.what = what  # few and plain words, to be counted
         self.said = said  # in the endpoint's own words, or the system's
-        self.wait = wait  # seconds, where the endpoint says so; 0: longer each time
+        self.retry_after = retry_after  # seconds, where the endpoint says so; 0: longer each time
         self.maybe_paid = maybe_paid  # a reply was lost on the way
         self.own = own  # may be the request's own fault, so that not all tries are worth it
         self.teaches = teaches  # its words may name a field of the request
         self.unusable = unusable  # a success by its status that holds no answer: there may be no model at all
-        self.deaf = deaf  # nobody listens there
+        self.unheard = unheard  # nobody listens there
 
     def __str__(self) -> str:
         return f"{self.what}: {self.said[:200]}" if self.said else self.what
@@ -84,10 +84,13 @@ class EndpointRefusal:
         return self.status == 402 or self.code in ("insufficient_quota", "billing_hard_limit_reached")
 
     @property
-    def drop(self) -> NoAnswerError:
-        """Say it of one question."""
+    def no_answer(self) -> NoAnswerError:
+        """Say what it is to one question."""
         return NoAnswerError(f"the endpoint rejected the request (HTTP {self.status}{self.code and ' ' + self.code})")
 
 
 class ResponseTooLongError(Exception):
     """A response is longer than any answer."""
+
+
+RequestOutcome: TypeAlias = EndpointAnswer | TransientError | EndpointRefusal

@@ -228,7 +228,7 @@ def test_a_batch_whose_note_is_damaged_is_found_at_the_endpoint_and_not_paid_twi
         assert server.batches.created() == [5]
 
 
-def test_a_request_whose_slip_is_damaged_is_asked_again(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_whose_note_is_damaged_is_asked_again(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     keys: list[str] = []
     real = BatchQueue.add
 
