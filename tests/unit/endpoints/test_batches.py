@@ -577,7 +577,7 @@ def test_a_variant_that_waits_holds_up_none_but_those_that_start_from_it(mmedpo:
             f"mmedpo: same, seed 0: {answered % 2}",
             "mmedpo: run the same command again to collect the answers and go on",
         ]
-        waits = "waiting for a batch"
+        waits = "waiting"
         assert states() == [waits, "", waits, waits, "finished"]
         server.batches.done = True
         second = mmedpo("run", "recipe.yaml", "--json")
