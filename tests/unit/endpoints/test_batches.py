@@ -592,7 +592,7 @@ def test_a_dry_run_counts_batches_at_their_price(mmedpo: Mmedpo, tmp_path: Path)
     with batching(judging) as server:
         found = [mmedpo("run", write(tmp_path / "x", server, batch), "--dry-run", "--json") for batch in (False, True)]
         assert server.connections == 0
-    money = [json.loads(done.stdout)["at most"]["money"] for done in found]
+    money = [json.loads(done.stdout)["at_most"]["money"] for done in found]
     assert money[1] == pytest.approx(money[0] / 2)
     assert [line["batch"] for line in json.loads(found[1].stdout)["parts"]] == [True] * 3
 
