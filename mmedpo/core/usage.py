@@ -18,5 +18,5 @@ class Usage:
         return Usage(self.calls + other.calls, tokens, self.money + other.money)
 
     def times(self, count: int) -> Usage:
-        """Return the need of so many of these."""
+        """Return the usage of so many of these."""
         return Usage(self.calls * count, (self.tokens[0] * count, self.tokens[1] * count), self.money * count)

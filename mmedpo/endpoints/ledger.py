@@ -29,7 +29,7 @@ class TokenPrice(BaseModel):
     output: float = Field(ge=0)
     """Of answers."""
 
-    def of(self, tokens: tuple[int, int]) -> float:
+    def price_tokens(self, tokens: tuple[int, int]) -> float:
         """Return what prompt and answer tokens cost."""
         return (self.input * tokens[0] + self.output * tokens[1]) / 1e6
 
@@ -49,6 +49,15 @@ class Budget(BaseModel):
     """By the model's name, as a part calls it."""
 
 
+@dataclass(frozen=True)
+class SubmittedBatch:
+    """What is set aside for a batch."""
+
+    model: str
+    most: Usage
+    share: float  # of the price
+
+
 @dataclass
 class SpendingLedger:
     """What one run folder's endpoints were paid, in this process and before."""
@@ -59,7 +68,7 @@ class SpendingLedger:
     lost: Counter[str] = field(default_factory=Counter)  # replies that may have been paid for and never came
     odd: dict[str, Counter[str]] = field(default_factory=dict)  # by model, what had to be guessed or replaced
     held: Usage = field(default_factory=Usage)  # for calls in flight
-    batches: dict[str, tuple[str, Usage, float]] = field(default_factory=dict)  # submitted: model, most, price's share
+    batches: dict[str, SubmittedBatch] = field(default_factory=dict)  # not collected yet, by our names
 
     def __post_init__(self) -> None:
         lines = split_lines(self.path.read_text(encoding="utf-8")) if self.path and self.path.exists() else []
@@ -73,46 +82,46 @@ class SpendingLedger:
         return sum(self.by_model.values(), Usage())
 
     @property
-    def aside(self) -> Usage:
+    def reserved(self) -> Usage:
         """What is set aside for calls in flight and batches."""
-        return sum((need for _, need, _ in self.batches.values()), self.held)
+        return sum((batch.most for batch in self.batches.values()), self.held)
 
-    def priced(self, model: str, tokens: tuple[int, int], share: float = 1.0, calls: int = 1) -> Usage:
-        """Return the need of calls with so many tokens, at a share of the price."""
+    def price_usage(self, model: str, tokens: tuple[int, int], share: float = 1.0, calls: int = 1) -> Usage:
+        """Return the usage of calls with so many tokens, at a share of the price."""
         price = self.budget.prices.get(model)
-        return Usage(calls, tokens, price.of(tokens) * share if price else 0.0)
+        return Usage(calls, tokens, price.price_tokens(tokens) * share if price else 0.0)
 
-    def beyond(self, need: Usage) -> str:
-        """Name the limit that a need would be beyond, with all that is spent and set aside; "" within all."""
-        return self._beyond(self.total + self.aside + need)
+    def find_exceeded(self, usage: Usage) -> str:
+        """Name the limit that a usage would be beyond, with all that is spent and set aside; "" within all."""
+        return self._exceeded_by(self.total + self.reserved + usage)
 
-    def spent_out(self, limit: str, need: Usage) -> RecipeError:
-        """Say that a limit does not allow a need."""
+    def refuse_usage(self, limit: str, usage: Usage) -> RecipeError:
+        """Say that a limit does not allow a usage."""
         return RecipeError(
             f"budget.{limit} is spent: {format_usage(self.total)} so far, and the next call may need "
-            f"{format_usage(need)}; what is answered is kept: raise the budget and run the same command to go on"
+            f"{format_usage(usage)}; what is answered is kept: raise the budget and run the same command to go on"
         )
 
-    async def hold(self, need: Usage) -> None:
+    async def hold(self, usage: Usage) -> None:
         """Set a call's most aside; wait for others where it does not fit. Raises RecipeError when it never will."""
-        while why := self.beyond(need):
+        while why := self.find_exceeded(usage):
             if not self.held.calls:
-                raise self.spent_out(why, need)
+                raise self.refuse_usage(why, usage)
             await asyncio.sleep(0.02)
-        self.held += need
+        self.held += usage
 
     def settle(
-        self, model: str, need: Usage, tokens: tuple[int, int] | None, *, lost: bool = False, odd: Sequence[str] = ()
+        self, model: str, usage: Usage, tokens: tuple[int, int] | None, *, lost: bool = False, odd: Sequence[str] = ()
     ) -> None:
         """Let a call's hold go, and note what it took; None: nothing came. `odd` is what was odd about the answer."""
-        self.held += need.times(-1)
+        self.held += usage.times(-1)
         if tokens is not None or lost:
             odds = dict.fromkeys(odd, 1)
             self._note(EndpointCall(model=model, tokens=tokens, lost=int(tokens is None), odd=odds))
 
-    def set_aside(self, batch: str, model: str, need: Usage, share: float) -> None:
+    def reserve_batch(self, batch: str, model: str, usage: Usage, share: float) -> None:
         """Set a batch's most aside until it is collected, by this process or a later one."""
-        most = {"calls": need.calls, "tokens": need.tokens, "share": share}
+        most = {"calls": usage.calls, "tokens": usage.tokens, "share": share}
         self._note(EndpointCall(model=model, batch=batch, submitted=True, **most))
 
     def settle_batch(
@@ -120,9 +129,9 @@ class SpendingLedger:
     ) -> None:
         """Note what a batch took, which may be nothing; one that another run submitted is that run's to pay."""
         if batch in self.batches:
-            model, _, share = self.batches[batch]
-            taken = {"calls": calls, "tokens": tokens, "lost": lost, "share": share, "odd": dict(odd or {})}
-            self._note(EndpointCall(model=model, batch=batch, **taken))
+            submitted = self.batches[batch]
+            taken = {"calls": calls, "tokens": tokens, "lost": lost, "odd": dict(odd or {})}
+            self._note(EndpointCall(model=submitted.model, batch=batch, share=submitted.share, **taken))
 
     def _note(self, call: EndpointCall) -> None:
         self._count(call)
@@ -131,21 +140,21 @@ class SpendingLedger:
 
     def _count(self, call: EndpointCall) -> None:
         model = call.model
-        need = self.priced(model, call.tokens, call.share, call.calls) if call.tokens else Usage()
+        usage = self.price_usage(model, call.tokens, call.share, call.calls) if call.tokens else Usage()
         if call.submitted:
-            self.batches[call.batch] = model, need, call.share
+            self.batches[call.batch] = SubmittedBatch(model, usage, call.share)
             return
         self.batches.pop(call.batch, None)
         self.lost[model] += call.lost
         self.odd.setdefault(model, Counter()).update(call.odd)
         if call.tokens:
-            self.by_model[model] = self.by_model.get(model, Usage()) + need
+            self.by_model[model] = self.by_model.get(model, Usage()) + usage
 
-    def _beyond(self, need: Usage) -> str:
-        """Name the limit that a need is beyond; "" when it is within all."""
+    def _exceeded_by(self, usage: Usage) -> str:
+        """Name the limit that a usage is beyond; "" when it is within all."""
         limits = self.budget
-        amounts = (("calls", limits.calls, need.calls), ("tokens", limits.tokens, sum(need.tokens)))
-        for name, limit, amount in (*amounts, ("money", limits.money, need.money)):
+        amounts = (("calls", limits.calls, usage.calls), ("tokens", limits.tokens, sum(usage.tokens)))
+        for name, limit, amount in (*amounts, ("money", limits.money, usage.money)):
             if limit is not None and amount > limit * (1 + 1e-9):
                 return name
         return ""
@@ -157,8 +166,8 @@ class SpendingLedger:
     @property
     def _in_batches(self) -> Counter[str]:
         counts: Counter[str] = Counter()
-        for model, need, _ in self.batches.values():
-            counts[model] += need.calls
+        for batch in self.batches.values():
+            counts[batch.model] += batch.most.calls
         return counts
 
     def _of_model(self, model: str) -> ModelSpending:
@@ -168,14 +177,14 @@ class SpendingLedger:
         )
 
 
-def to_spending(need: Usage, **more: int) -> ModelSpending:
-    """Return a need as run.json has it."""
-    tokens_in, tokens_out = need.tokens
-    money = round(need.money, 6)
-    return ModelSpending(calls=need.calls, tokens_in=tokens_in, tokens_out=tokens_out, money=money, **more)
+def to_spending(usage: Usage, **more: int) -> ModelSpending:
+    """Return a usage as run.json has it."""
+    tokens_in, tokens_out = usage.tokens
+    money = round(usage.money, 6)
+    return ModelSpending(calls=usage.calls, tokens_in=tokens_in, tokens_out=tokens_out, money=money, **more)
 
 
-def format_usage(need: Usage) -> str:
-    """Say a need in words."""
-    money = f", {need.money:,.4f} in money" if need.money else ""
-    return f"{need.calls:,} calls, {sum(need.tokens):,} tokens{money}"
+def format_usage(usage: Usage) -> str:
+    """Say a usage in words."""
+    money = f", {usage.money:,.4f} in money" if usage.money else ""
+    return f"{usage.calls:,} calls, {sum(usage.tokens):,} tokens{money}"

@@ -125,7 +125,7 @@ class RequestSender:
         """Return what a request can take at most."""
         prompt = sum(bound_text_tokens(message["content"]) for message in messages)
         tokens = (prompt + (bound_image_tokens(self._endpoint) if image else 0), self._endpoint.max_tokens)
-        return self._ledger.priced(self._endpoint.model, tokens, self._endpoint.price_share)
+        return self._ledger.price_usage(self._endpoint.model, tokens, self._endpoint.price_share)
 
     def write_body(self, messages: Messages, image: str | None, schema: Mapping[str, Any]) -> dict[str, Any]:
         """Return a request's body, with the image beside the question."""

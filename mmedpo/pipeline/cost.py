@@ -34,7 +34,7 @@ class CostLine:
     model: str
     host: str
     items: int  # cases or pairs it is asked about
-    need: Usage
+    usage: Usage
     batch: bool = False  # at the price of batches
     restricted: bool = False  # whether one of the items is
 
@@ -55,7 +55,7 @@ class CostEstimate:
         return {
             "cases": self.cases,
             "pairs": self.pairs,
-            "parts": [vars(line) | {"need": dump_model(to_spending(line.need))} for line in self.lines],
+            "parts": [vars(line) | {"usage": dump_model(to_spending(line.usage))} for line in self.lines],
             "at_most": dump_model(to_spending(self.total)),
             "refused": self.refused,
             "local": self.local,
@@ -65,7 +65,7 @@ class CostEstimate:
     @property
     def total(self) -> Usage:
         """All lines together."""
-        return sum((line.need for line in self.lines), Usage())
+        return sum((line.usage for line in self.lines), Usage())
 
 
 def estimate_cost(loaded: LoadedRecipe, folder: Path, limit: int | None = None) -> CostEstimate:
@@ -103,7 +103,7 @@ def _lines(plugin: PluginInfo, part: Any, items: Sequence[Any], budget: Budget |
     with blame_part(plugin, "--limit"):
         usages = list(part.estimate_usage(items))
     for endpoint, usage in usages:
-        money = ledger.priced(endpoint.model, usage.tokens, endpoint.price_share).money
+        money = ledger.price_usage(endpoint.model, usage.tokens, endpoint.price_share).money
         host = parse_host(endpoint.base_url)
         restricted = any((item.case if isinstance(item, Pair) else item).restricted for item in items)
         yield CostLine(

@@ -124,7 +124,7 @@ def test_a_dry_run_bounds_what_the_run_then_takes(
         assert server.connections == 0
         assert not (tmp_path / "run").exists()
         assert mmedpo("run", recipe, "--until", "weigh").returncode == 0
-    bound = {line["model"]: line["need"] for line in json.loads(done.stdout)["parts"]}
+    bound = {line["model"]: line["usage"] for line in json.loads(done.stdout)["parts"]}
     for model, taken in spent(tmp_path).items():
         assert 0 < taken["calls"] <= bound[model]["calls"]
         for name in ("tokens_in", "tokens_out"):
@@ -206,12 +206,12 @@ def test_what_batches_are_to_cost_at_most_is_known_to_the_next_run_until_they_ar
         return SpendingLedger(Budget(prices={"m": TokenPrice(input=10, output=30)}), tmp_path / "calls.jsonl")
 
     first = ledger()
-    need = first.priced("m", (1000, 100), 0.5, calls=3)
-    first.set_aside("x", "m", need, 0.5)
-    assert ledger().aside == need
+    most = first.price_usage("m", (1000, 100), 0.5, calls=3)
+    first.reserve_batch("x", "m", most, 0.5)
+    assert ledger().reserved == most
     ledger().settle_batch("x", 2, (500, 20), 1)
     last = ledger()
-    assert (last.aside, last.total) == (Usage(), Usage(2, (500, 20), (500 * 10 + 20 * 30) / 1e6 / 2))
+    assert (last.reserved, last.total) == (Usage(), Usage(2, (500, 20), (500 * 10 + 20 * 30) / 1e6 / 2))
     assert last.summary()["m"].lost_replies == 1
     last.settle_batch("another run's", 2, (500, 20), 0)
     assert ledger().total.calls == 2

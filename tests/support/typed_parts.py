@@ -150,11 +150,11 @@ class OpenPaid:
         return [asyncio.run(self._score(pair)) for pair in pairs]
 
     async def _score(self, pair: Pair) -> Score:
-        key, need = digest("paid", pair.id), Usage(1, (100, 1))
+        key, usage = digest("paid", pair.id), Usage(1, (100, 1))
         if (known := self._kept.get(key, float)) is not None:
             return Score(known)
-        await self._ledger.hold(need)
-        self._ledger.settle("service", need, (80, 1))
+        await self._ledger.hold(usage)
+        self._ledger.settle("service", usage, (80, 1))
         self._kept.put(key, 0.5)
         return Score(0.5)
 

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def show_estimate(found: CostEstimate) -> None:
-    """Print what a recipe can need at most."""
+    """Print what a recipe can usage at most."""
     console = Console()
     table = [["part", "model", "at", "asked about", "calls", "tokens in", "tokens out", "money"]]
     for line in found.lines:
         model = f"{line.model}, in batches" if line.batch else line.model
-        table.append([line.part, model, line.host, f"{line.items:,}", *_amounts(line.need)])
+        table.append([line.part, model, line.host, f"{line.items:,}", *_amounts(line.usage)])
     if len(found.lines) > 1:
         table.append(["together", "", "", "", *_amounts(found.total)])
     most = "every repair used, every answer at its limit, nothing answered by an earlier run"
@@ -38,6 +38,6 @@ def show_estimate(found: CostEstimate) -> None:
         console.print(f"[bold red]{say}[/]", highlight=False)
 
 
-def _amounts(need: Usage) -> list[str]:
-    money = f"{need.money:,.2f}" if need.money else ""
-    return [f"{need.calls:,}", f"{need.tokens[0]:,}", f"{need.tokens[1]:,}", money]
+def _amounts(usage: Usage) -> list[str]:
+    money = f"{usage.money:,.2f}" if usage.money else ""
+    return [f"{usage.calls:,}", f"{usage.tokens[0]:,}", f"{usage.tokens[1]:,}", money]

@@ -161,7 +161,7 @@ class BatchQueue:
         self._postponed = len(self._collected)
         if self._collected and not self._pending:
             usage = next(iter(self._collected.values())).usage
-            raise self._ledger.spent_out(self._ledger.beyond(usage), usage)
+            raise self._ledger.refuse_usage(self._ledger.find_exceeded(usage), usage)
         self._collected.clear()  # what still waits is collected again, in the dialect of then
         self._spool.truncate(0)
         return count
@@ -172,7 +172,7 @@ class BatchQueue:
         taken, size, room = Usage(), 0, self._token_room()
         for one in list(self._collected.values()):
             full = taken.tokens[0] + one.usage.tokens[0] > room and (self._pending or load)
-            if full or self._ledger.beyond(taken + one.usage):
+            if full or self._ledger.find_exceeded(taken + one.usage):
                 break
             if load and (len(load) == self.most_requests or size + one.size > self.most_bytes):
                 yield load
@@ -184,7 +184,7 @@ class BatchQueue:
 
     def _token_room(self) -> float:
         """Return how many tokens of prompts may be submitted beside what is."""
-        there = sum(most.tokens[0] for name, (_, most, _) in self._ledger.batches.items() if name in self._pending)
+        there = sum(one.most.tokens[0] for name, one in self._ledger.batches.items() if name in self._pending)
         return (self._endpoint.batch_tokens or float("inf")) - there
 
     async def _submit(self, requests: Sequence[BatchRequest]) -> None:
@@ -196,7 +196,7 @@ class BatchQueue:
         note = BatchNote(self._dialect, since=int(time.time()), count=len(requests))
         write_batch_note(self._journal, name, note)
         most = sum((one.usage for one in requests), Usage())
-        self._ledger.set_aside(name, self._endpoint.model, most, self._endpoint.price_share)
+        self._ledger.reserve_batch(name, self._endpoint.model, most, self._endpoint.price_share)
         with self._request_file(requests) as lines:
             file = await self._api.upload(lines)
         batch = await self._api.create(file, name, note.since)

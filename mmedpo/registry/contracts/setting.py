@@ -49,11 +49,11 @@ class PaidModel(Protocol):
 class CallLedger(Protocol):
     """What a run's calls are noted in, within its budget. A `ChatClient` calls it by itself; other clients must."""
 
-    async def hold(self, need: Usage) -> None:
+    async def hold(self, usage: Usage) -> None:
         """Set a call's most aside, and wait for others where it does not fit. Raises RecipeError when it never will."""
         ...
 
-    def settle(self, model: str, need: Usage, tokens: tuple[int, int] | None) -> None:
+    def settle(self, model: str, usage: Usage, tokens: tuple[int, int] | None) -> None:
         """Let a call's hold go, and note the tokens of prompt and answer that it took; None: nothing came."""
         ...
 

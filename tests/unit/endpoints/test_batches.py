@@ -338,15 +338,15 @@ def test_a_batch_counts_at_its_price_and_is_set_aside_until_it_is_collected(jour
             go(batched(server), journal, ledger=ledger())
         waiting = ledger()
         assert waiting.total.calls == 0
-        assert waiting.aside.calls == 5
+        assert waiting.reserved.calls == 5
         assert waiting.summary()["m"].calls_in_batches == 5
         server.batches.done = True
         go(batched(server), journal, ledger=ledger())
     taken = ledger()
-    assert (taken.total.calls, taken.aside.calls) == (5, 0)
+    assert (taken.total.calls, taken.reserved.calls) == (5, 0)
     tokens = taken.total.tokens
-    assert taken.total.money == pytest.approx(PRICES["m"].of(tokens) / 2)
-    assert taken.total.money <= waiting.aside.money
+    assert taken.total.money == pytest.approx(PRICES["m"].price_tokens(tokens) / 2)
+    assert taken.total.money <= waiting.reserved.money
 
 
 def test_only_what_the_budget_allows_is_submitted_and_a_larger_one_goes_on(journal: Journal) -> None:
