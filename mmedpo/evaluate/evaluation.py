@@ -9,7 +9,7 @@ from typing import Any
 
 from mmedpo.core.answers import UNREAD, answer_json, read_answer, was_cut
 from mmedpo.core.records import Case, Pair, WeightedPair, seed_for, to_json
-from mmedpo.curate.stages import only_cases, portable, read_records
+from mmedpo.curate.reading import only_cases, read_records
 from mmedpo.data.question_counts import question_key
 from mmedpo.errors import DataError
 from mmedpo.evaluate.bootstrap import paired_intervals
@@ -25,6 +25,7 @@ from mmedpo.registry.contracts.metric import Statistics
 from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.slices import work_by_slice
 from mmedpo.runtime.stage_parts import open_parts
+from mmedpo.store.image_links import link_images
 from mmedpo.store.run_files.format import write_rows
 from mmedpo.store.run_files.measures import (
     AnsweredCase,
@@ -249,7 +250,7 @@ def _write_answers(
             before=old,
             after=new,
             cut=tuple(was_cut(text) for text in (old, new) if text is not None),
-            image=ImageFile(**portable(run, to_json(case.image))),
+            image=ImageFile(**link_images(run.folder, run.journal, to_json(case.image))),
             regions=list_boxes(case.regions),
             restricted=case.restricted,
             statistics={metric.use: tuple(dict(some[index]) for some in both) for metric, both in measured},

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from mmedpo.core.records import Case, Pair
-from mmedpo.curate import stages
+from mmedpo.curate.dispreference import disprefer_with
 from mmedpo.registry.contracts.dispreference import Dispreference
 from mmedpo.registry.contracts.metric import Metric, Statistics
 from mmedpo.runtime.context import RunContext
@@ -54,9 +54,7 @@ def probes_of(
     probes: dict[str, list[tuple[int, Case]]] = {}
     for part in parts:
         with open_parts(run) as opened:
-            found = stages.disprefer_with(
-                run, part, cases, {name: [] for name in places}, opened, f"probe: {name_of(part)}"
-            )
+            found = disprefer_with(run, part, cases, {name: [] for name in places}, opened, f"probe: {name_of(part)}")
         pairs = [item for item in found if isinstance(item, Pair)]
         probes[name_of(part)] = [(places[pair.case.id], _changed(pair)) for pair in pairs]
     return probes

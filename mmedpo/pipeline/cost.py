@@ -11,7 +11,7 @@ from typing import Any
 from mmedpo.core.privacy import private_files
 from mmedpo.core.records import Case, Pair, Side
 from mmedpo.core.usage import Usage
-from mmedpo.curate import stages
+from mmedpo.curate.reading import only_cases, only_pairs, read_records
 from mmedpo.endpoints.ledger import Budget, SpendingLedger, to_spending
 from mmedpo.endpoints.locality import is_allowed_host, parse_host
 from mmedpo.endpoints.token_bounds import make_filler
@@ -75,12 +75,10 @@ def estimate_cost(loaded: LoadedRecipe, folder: Path, limit: int | None = None) 
     with tempfile.TemporaryDirectory() as place, private_files(wanted=False):
         journal = Journal(Path(place) / "journal.sqlite")
         try:
-            records = stages.read_records(
-                RunContext(loaded, Path(place), journal, lambda event: None, limit), recipe.data
-            )
+            records = read_records(RunContext(loaded, Path(place), journal, lambda event: None, limit), recipe.data)
         finally:
             journal.close()
-    cases, pairs = stages.only_cases(records), stages.only_pairs(records)
+    cases, pairs = only_cases(records), only_pairs(records)
     lines: list[CostLine] = []
     for maker in recipe.disprefer if cases else []:
         lines += _lines(loaded.plugins[type(maker)], maker, cases, recipe.budget)

@@ -14,7 +14,12 @@ from mmedpo.core.disk import guard_writes
 from mmedpo.core.notes import print_note
 from mmedpo.core.privacy import private_files
 from mmedpo.core.records import Case, Pair, WeightedPair, digest
-from mmedpo.curate import detector, stages
+from mmedpo.curate import detector
+from mmedpo.curate.dispreference import disprefer_cases
+from mmedpo.curate.localization import localize_cases
+from mmedpo.curate.reading import only_cases, only_pairs, read_records
+from mmedpo.curate.scoring import score_pairs
+from mmedpo.curate.weighing import kind_means, weigh_pairs
 from mmedpo.errors import BatchPending, DataError, MmedpoError, RecipeError
 from mmedpo.evaluate.evaluation import check_overlap, evaluate_models
 from mmedpo.events import Event, RunFinished
@@ -81,7 +86,7 @@ def run_recipe(
             "`mmedpo run` is one process: set train.launch, or launch `-m mmedpo train RUN` once a run has its pairs"
         )
     with working(loaded, see, run_folder(loaded, limit), limit) as this:
-        records = stages.read_records(this, this.recipe.data)
+        records = read_records(this, this.recipe.data)
         lay_out(this, records)  # before run.json says that it is this recipe's folder
         with _telling_why_it_stops(this, until):
             return _carry_out(this, records, until)
@@ -102,7 +107,7 @@ def _carry_out(this: RunContext, records: list[Case | Pair], until: str) -> RunR
     write_file(folder, record)
     report = write_report([folder])
     this.see(RunFinished(str(folder), dump_model(measures) if measures else {}, this.did))
-    means = stages.kind_means(weighted)
+    means = kind_means(weighted)
     return RunResult(folder, this.did, record, means, training, measures, str(report))
 
 
@@ -171,23 +176,23 @@ def _curate(this: RunContext, records: list[Case | Pair], last: int) -> list[Wei
         return []
     if recipe.evaluate and recipe.evaluate.strict_split:
         check_overlap(this, recipe.evaluate, records)
-    cases, pairs = stages.only_cases(records), stages.only_pairs(records)
+    cases, pairs = only_cases(records), only_pairs(records)
     if pairs and (idle := [key for key in READY if getattr(recipe, key)]):  # a reader that does not say what it yields
         ready = f"{this.plugin_of(recipe.data)} reads ready pairs"
         raise RecipeError(f"{this.loaded.name}: {ready}, so {', '.join(idle)} would not be used; leave it out")
     if cases:
         if recipe.detector:
             this.detector = detector.train_localizer(this)
-        cases = stages.localize_cases(this, recipe.localize, cases)
+        cases = localize_cases(this, recipe.localize, cases)
         if last < STAGES.index("disprefer"):
             return []
         if not recipe.disprefer:
             raise RecipeError(f"{this.loaded.name}: the data are cases; 'disprefer:' must say who makes pairs of them")
-        pairs = stages.disprefer_cases(this, recipe.disprefer, cases)
+        pairs = disprefer_cases(this, recipe.disprefer, cases)
     if last < STAGES.index("score"):
         return []
-    rated = stages.score_pairs(this, recipe.score, pairs)
-    return stages.weigh_pairs(this, rated) if last >= STAGES.index("weigh") else []
+    rated = score_pairs(this, recipe.score, pairs)
+    return weigh_pairs(this, rated) if last >= STAGES.index("weigh") else []
 
 
 def train_detector(loaded: LoadedRecipe, see: Callable[[Event], None]) -> tuple[Path, dict[str, Any]]:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mmedpo import Case, ImageRef, Pair, Side
-from mmedpo.curate.stages import sides
+from mmedpo.curate.dispreference import pair_content
 from mmedpo.pipeline.stages import run_recipe
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.run_files.reader import read_pairs, read_run
@@ -52,7 +52,7 @@ def test_a_pair_that_two_dispreferences_made_is_told_and_kept(tmp_path: Path) ->
 
 @pytest.mark.parametrize("answer", ["No", " no\n", "NO"])
 def test_pairs_are_the_same_up_to_case_and_white_space(answer: str) -> None:
-    assert sides(replace(PAIR, rejected=Side(FILM, answer), made_by="other", number=3)) == sides(PAIR)
+    assert pair_content(replace(PAIR, rejected=Side(FILM, answer), made_by="other", number=3)) == pair_content(PAIR)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_pairs_are_the_same_up_to_case_and_white_space(answer: str) -> None:
     ],
 )
 def test_pairs_that_differ_in_anything_else_are_two(change: dict[str, object]) -> None:
-    assert sides(replace(PAIR, **change)) != sides(PAIR)  # type: ignore[arg-type]
+    assert pair_content(replace(PAIR, **change)) != pair_content(PAIR)  # type: ignore[arg-type]
 
 
 def test_films_that_show_one_single_grey_are_counted_every_time_the_data_are_read(tmp_path: Path) -> None:

@@ -1,0 +1,29 @@
+"""Take in what parts give: every image gets a file and the hash of its pixels, every case a group."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mmedpo.core.records import Case, Pair, Region, Side
+from mmedpo.store.journal import Journal
+
+
+def adopt_record(journal: Journal, item: Case | Pair, restricted: bool) -> Case | Pair:
+    """Give every picture of a record its file and hash; a record is restricted when it or its reader says so."""
+    if isinstance(item, Pair):
+        case = adopt_record(journal, item.case, restricted)
+        assert isinstance(case, Case)
+        return replace(adopt_sides(journal, item), case=case)
+    regions = tuple(adopt_region(journal, region) for region in item.regions)
+    image = journal.adopt(item.image)
+    restricted = restricted or item.restricted
+    return replace(item, image=image, group=item.group or image.sha256, regions=regions, restricted=restricted)
+
+
+def adopt_sides(journal: Journal, pair: Pair) -> Pair:
+    sides = [Side(journal.adopt(side.image), side.answer) for side in (pair.chosen, pair.rejected)]
+    return replace(pair, chosen=sides[0], rejected=sides[1])
+
+
+def adopt_region(journal: Journal, region: Region) -> Region:
+    return replace(region, mask=journal.adopt(region.mask)) if region.mask else region

@@ -1,0 +1,137 @@
+"""The stage disprefer: pairs of the cases, dispreference by dispreference."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from mmedpo.core.answers import CUT, UNREAD
+from mmedpo.core.notes import print_note
+from mmedpo.core.records import Case, Drop, Pair, from_json, to_json
+from mmedpo.curate.adoption import adopt_sides
+from mmedpo.data.sameness import drop_uninformative, fold_text
+from mmedpo.errors import DataError
+from mmedpo.events import StageCount
+from mmedpo.models.answer_cache import CachedBackbone
+from mmedpo.registry.conformance.dispreference import check_made
+from mmedpo.registry.contracts.dispreference import Dispreference
+from mmedpo.runtime.context import RunContext
+from mmedpo.runtime.slices import work_by_slice
+from mmedpo.runtime.stage_parts import StageParts, open_parts
+from mmedpo.store.run_files.counts import describe_counts, merge_counts
+
+Sides = tuple[str, ...]
+
+
+def disprefer_cases(run: RunContext, parts: Sequence[Dispreference], cases: list[Case]) -> list[Pair]:
+    """Make pairs of the cases, dispreference by dispreference; each sees what the earlier ones made."""
+    made: dict[str, list[Pair]] = {case.id: [] for case in cases}
+    counts: list[StageCount] = []
+    with open_parts(run) as opened:
+        for part in parts:
+            before = {pair_content(pair) for pairs in made.values() for pair in pairs}
+            for item in disprefer_with(run, part, cases, made, opened, f"disprefer: {part.use}"):
+                counts += _counts_of_made(part, item, before)
+                if isinstance(item, Pair):
+                    made[item.case.id].append(item)
+    pairs = [pair for case in cases for pair in made[case.id]]
+    counts = merge_counts(counts)
+    run.finish("disprefer", counts)
+    if not pairs:
+        raise DataError(
+            f"no pair could be made of {len(cases)} cases: {describe_counts(counts)}{_advise(parts, cases)}"
+        )
+    makers = {pair.made_by for pair in pairs}
+    for part in parts:
+        if part.use not in makers:
+            vain = f"{part.use} made no pair of {len(cases):,} cases{_advise([part], cases)}"
+            print_note(f"note: {vain}")
+    return pairs
+
+
+def _counts_of_made(part: Dispreference, item: Pair | Drop, before: Collection[Sides]) -> Iterator[StageCount]:
+    """Yield what a dispreference's pair or drop counts as; `before` are the pairs of those before it."""
+    if isinstance(item, Drop):
+        yield StageCount("cases_without_pair", 1, part.use, kind=part.makes, reason=item.reason)
+        return
+    yield StageCount("pairs", 1, part.use, kind=item.kind)
+    if reason := item.notes.get("fallback"):
+        yield StageCount("fallback_pairs", 1, part.use, kind=item.kind, reason=str(reason))
+    if item.notes.get(CUT):
+        yield StageCount("cut_answers", 1, part.use)
+    if UNREAD in item.rejected.answer and UNREAD not in item.case.answer:
+        yield StageCount("unreadable_answers", 1, part.use)
+    if pair_content(item) in before:  # it counts twice in the loss
+        yield StageCount("repeated_pairs", 1, part.use, kind=item.kind)
+
+
+def _advise(parts: Sequence[Dispreference], cases: Sequence[Case]) -> str:
+    """Say what to do where nothing was made because no image has a region."""
+    if any(case.regions for case in cases) or not any(part.needs_region() for part in parts):
+        return ""
+    return "; no image has a region: name a localizer in 'localize:', or give the data boxes (docs/localizing.md)"
+
+
+def pair_content(pair: Pair) -> Sides:
+    """Return what two pairs have in common that teach the same: answers count as they are folded."""
+    both = [(side.image.sha256, fold_text(side.answer)) for side in (pair.chosen, pair.rejected)]
+    return pair.case.id, pair.kind, *both[0], *both[1]
+
+
+def disprefer_with(
+    run: RunContext,
+    part: Dispreference,
+    cases: Sequence[Case],
+    made: dict[str, list[Pair]],
+    opened: StageParts,
+    stage: str,
+) -> list[Pair | Drop]:
+    """Return what a dispreference makes of the cases; `made` are the pairs there are already, by case."""
+    plugin, backbone = run.plugin_of(part), run.recipe.backbone
+    facts = [run.key(backbone)] if part.needs_backbone else []
+
+    def remembering() -> CachedBackbone:
+        return CachedBackbone(lambda: opened(backbone), run.journal, run.key(backbone), run.plugin_of(backbone))
+
+    live = remembering() if part.needs_backbone else None
+
+    def work(some: Sequence[tuple[Case, tuple[Pair, ...]]]) -> Any:
+        items = opened(part).disprefer([case for case, _ in some], live, [earlier for _, earlier in some])
+        return list(_check_made(run, part, items, some))
+
+    # A backbone's batch takes as long as its longest answer, so cases of a kind go together.
+    together = sorted(cases, key=lambda case: case.kind) if part.needs_backbone else cases
+    with_earlier = [(case, tuple(made[case.id])) for case in together]
+    lower = f"the options of {plugin.name}"
+
+    def read(value: Any, some: Sequence[tuple[Case, Any]]) -> list[Pair | Drop]:
+        items = [_pair_or_drop(kind, item) for kind, item in value]
+        return list(check_made(plugin, part, items, [case for case, _ in some]))
+
+    slices = work_by_slice(run, part, with_earlier, work, read, stage=stage, facts=facts, lower=lower, final=_is_final)
+    return [drop_uninformative(item) if isinstance(item, Pair) else item for some in slices for item in some]
+
+
+def _is_final(made: Sequence[tuple[str, Any]]) -> bool:
+    return not any(kind == "drop" and value["passing"] for kind, value in made)
+
+
+def _pair_or_drop(kind: str, value: Any) -> Pair | Drop:
+    return from_json(Pair, value) if kind == "pair" else from_json(Drop, value)
+
+
+def _check_made(
+    run: RunContext, part: Dispreference, items: Any, cases: Sequence[tuple[Case, Sequence[Pair]]]
+) -> Iterable[Any]:
+    """Check, adopt and number what a dispreference yields; give its JSON. A part may stand in a recipe twice."""
+    numbers = Counter(pair.case.id for _, earlier in cases for pair in earlier if pair.made_by == part.use)
+
+    def adopt(pair: Pair) -> Pair:
+        numbers[pair.case.id] += 1
+        number = numbers[pair.case.id] - 1
+        return adopt_sides(run.journal, replace(pair, made_by=part.use, number=number))
+
+    for item in check_made(run.plugin_of(part), part, items, [case for case, _ in cases], adopt):
+        yield ["pair" if isinstance(item, Pair) else "drop", to_json(item)]
