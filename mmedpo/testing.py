@@ -20,10 +20,10 @@ from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case, Pair, Region, Score, Side
 from mmedpo.registry.conformance.backbone import check_answers, check_encoding
 from mmedpo.registry.conformance.blame import blame_part, make_plugin_error
-from mmedpo.registry.conformance.dispreference import check_made
+from mmedpo.registry.conformance.dispreference import check_pairs
 from mmedpo.registry.conformance.localizer import check_regions
 from mmedpo.registry.conformance.metric import CheckedMetric
-from mmedpo.registry.conformance.reader import check_read
+from mmedpo.registry.conformance.reader import check_data_set
 from mmedpo.registry.conformance.records import check_record
 from mmedpo.registry.conformance.scorer import check_scores
 from mmedpo.registry.conformance.values import check_json, check_length
@@ -38,9 +38,9 @@ from mmedpo.registry.contracts.reader import Reader
 from mmedpo.registry.contracts.scorer import Scorer
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.registry.contracts.weighting import Weighting
-from mmedpo.registry.declarations import check_declared
+from mmedpo.registry.declarations import check_declarations
 from mmedpo.registry.discovery import PluginInfo
-from mmedpo.registry.kinds import kind_of
+from mmedpo.registry.kinds import find_kind
 
 
 def tiny_cases(count: int = 4) -> list[Case]:
@@ -115,10 +115,10 @@ def check_part(part: Part) -> None:
     metric gets tiny cases or pairs; a backbone is opened on the CPU, so give it a small checkpoint.
     """
     name = getattr(type(part), "use", "")
-    plugin = PluginInfo(kind_of(type(part)), name or "?", "the plugin under test", "0", EntryPoint("", "", ""))
+    plugin = PluginInfo(find_kind(type(part)), name or "?", "the plugin under test", "0", EntryPoint("", "", ""))
     if not name:
         raise make_plugin_error(plugin, f"{type(part).__name__} has no `use`")
-    check_declared(plugin, type(part))
+    check_declarations(plugin, type(part))
     with blame_part(plugin, "the options"):
         same = pickle.loads(pickle.dumps(part)) == part
     if not same:
@@ -136,7 +136,7 @@ def _try_part(part: Part, plugin: PluginInfo) -> None:
 
 @_try_part.register
 def _try_reader(part: Reader, plugin: PluginInfo) -> None:
-    check_read(plugin, [check_record(plugin, item) for item in part.read()])
+    check_data_set(plugin, [check_record(plugin, item) for item in part.read()])
 
 
 @_try_part.register
@@ -168,7 +168,7 @@ def _try_dispreference(part: Dispreference, plugin: PluginInfo) -> None:
     earlier = [[_tiny_pair(case, "text")] for case in cases]
     with part.open(Setting()) as live:
         items = live.disprefer(cases, TinyBackbone() if part.needs_backbone else None, earlier)
-        list(check_made(plugin, part, items, cases))
+        list(check_pairs(plugin, part, items, cases))
 
 
 @_try_part.register

@@ -41,11 +41,11 @@ class RootGroup(MmedpoGroup):
         import sys
 
         from mmedpo.errors import MmedpoError
-        from mmedpo.registry.metadata import pass_over_broken
+        from mmedpo.registry.metadata import skip_broken_metadata
         from mmedpo.runtime.signals import exit_code_of, handle_signals, print_stopped
 
         _quiet_libraries()
-        pass_over_broken()
+        skip_broken_metadata()
         with handle_signals():
             try:
                 result = super().invoke(ctx)

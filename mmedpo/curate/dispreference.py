@@ -15,7 +15,7 @@ from mmedpo.data.sameness import drop_uninformative, fold_text
 from mmedpo.errors import DataError
 from mmedpo.events import StageCount
 from mmedpo.models.answer_cache import CachedBackbone
-from mmedpo.registry.conformance.dispreference import check_made
+from mmedpo.registry.conformance.dispreference import check_pairs
 from mmedpo.registry.contracts.dispreference import Dispreference
 from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.slices import work_by_slice
@@ -108,7 +108,7 @@ def disprefer_with(
 
     def read(value: Any, some: Sequence[tuple[Case, Any]]) -> list[Pair | Drop]:
         items = [_pair_or_drop(kind, item) for kind, item in value]
-        return list(check_made(plugin, part, items, [case for case, _ in some]))
+        return list(check_pairs(plugin, part, items, [case for case, _ in some]))
 
     slices = work_by_slice(run, part, with_earlier, work, read, stage=stage, facts=facts, lower=lower, final=_is_final)
     return [drop_uninformative(item) if isinstance(item, Pair) else item for some in slices for item in some]
@@ -133,5 +133,5 @@ def _check_made(
         number = numbers[pair.case.id] - 1
         return adopt_sides(run.journal, replace(pair, made_by=part.use, number=number))
 
-    for item in check_made(run.plugin_of(part), part, items, [case for case, _ in cases], adopt):
+    for item in check_pairs(run.plugin_of(part), part, items, [case for case, _ in cases], adopt):
         yield ["pair" if isinstance(item, Pair) else "drop", to_json(item)]

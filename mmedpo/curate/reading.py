@@ -11,7 +11,7 @@ from mmedpo.data.question_counts import count_questions
 from mmedpo.data.sameness import drop_uninformative
 from mmedpo.events import StageCount, StageStarted
 from mmedpo.registry.conformance.blame import blame_part
-from mmedpo.registry.conformance.reader import check_read
+from mmedpo.registry.conformance.reader import check_data_set
 from mmedpo.registry.conformance.records import ReadRecord, check_record
 from mmedpo.registry.contracts.reader import Reader
 from mmedpo.runtime.context import RunContext
@@ -25,7 +25,7 @@ def read_records(run: RunContext, part: Reader, stage: str = "read") -> list[Cas
     with blame_part(plugin, "--limit"):
         taken = (_adopt_item(run, part, item) for item in part.read())
         items = list(_limit_items(taken, run.limit))
-    check_read(plugin, items)
+    check_data_set(plugin, items)
     records = [item for item in items if isinstance(item, Case | Pair)]
     run.journal.settle()
     if any(_case_of(item).restricted for item in records):

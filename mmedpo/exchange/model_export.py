@@ -13,7 +13,7 @@ from mmedpo.models.saving import export_backbone
 from mmedpo.recipe.of_run import is_restricted, load_run
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.discovery import load_part, resolve_part
-from mmedpo.registry.kinds import kind_of
+from mmedpo.registry.kinds import find_kind
 from mmedpo.store.result_keys import adapter_of
 
 
@@ -27,7 +27,7 @@ def merge_run(folder: Path, out: Path) -> None:
 def convert_checkpoint(use: str, checkpoint: str, out: Path) -> None:
     """Write a checkpoint that the backbone part `use` reads. Raises RecipeError when the part takes none."""
     try:
-        cls = cast(type[Backbone], load_part(resolve_part(kind_of(Backbone), use)))
+        cls = cast(type[Backbone], load_part(resolve_part(find_kind(Backbone), use)))
     except LookupError as error:
         raise RecipeError(f"--backbone: {error}") from error
     options: dict[str, Any] = {"checkpoint": checkpoint}

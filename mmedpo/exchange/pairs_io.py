@@ -16,10 +16,10 @@ from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.exchange.cards import data_card
 from mmedpo.exchange.formats import FORMS
 from mmedpo.models.adapters import hide_base_path
-from mmedpo.registry.conformance.reader import left_out
+from mmedpo.registry.conformance.reader import describe_drops
 from mmedpo.registry.contracts.reader import Reader
-from mmedpo.registry.discovery import load_part, resolve_part, suggest
-from mmedpo.registry.kinds import kind_of
+from mmedpo.registry.discovery import load_part, resolve_part, suggest_word
+from mmedpo.registry.kinds import find_kind
 from mmedpo.store.result_keys import adapter_of
 from mmedpo.store.run_files.reader import read_pairs, read_run
 from mmedpo.store.run_folder import json_line, write_folder_whole, write_text
@@ -47,7 +47,7 @@ def export_run(run: Path, use: str, out: Path) -> ExportResult:
     if use == ADAPTER:
         return _export_adapter(run, out)
     if use not in FORMS:
-        raise RecipeError(f"--to: there is no form {use!r}; {suggest(use, [*FORMS, ADAPTER])}")
+        raise RecipeError(f"--to: there is no form {use!r}; {suggest_word(use, [*FORMS, ADAPTER])}")
     form, record, every = FORMS[use], read_run(run).run, read_pairs(run)
     kept, lost = [item for item in every if form.takes(item.pair)], list(form.lost(every))
     if not kept:
@@ -86,7 +86,7 @@ def _export_adapter(run: Path, out: Path) -> ExportResult:
 def _license(reader: str) -> str:
     """Return the licence of what a reader reads, or "" where it depends or the reader is not installed here."""
     try:
-        return cast(type[Reader], load_part(resolve_part(kind_of(Reader), reader))).license
+        return cast(type[Reader], load_part(resolve_part(find_kind(Reader), reader))).license
     except (LookupError, PluginError):
         return ""
 
@@ -115,12 +115,12 @@ def import_pairs(root: Path, recipe: Path) -> ImportResult:
     """
     if recipe.exists():
         raise RecipeError(f"{recipe}: is there already; name a new file")
-    cls = cast(type[Reader], load_part(resolve_part(kind_of(Reader), "pairs")))
+    cls = cast(type[Reader], load_part(resolve_part(find_kind(Reader), "pairs")))
     options: dict[str, Any] = {"root": root}
     items = list(cls.model_validate(options).read())
     pairs = [item for item in items if isinstance(item, Pair)]
     if not pairs:
-        raise DataError(f"{root}: there are no pairs to read{left_out(items)}")
+        raise DataError(f"{root}: there are no pairs to read{describe_drops(items)}")
     found = ImportResult(
         recipe,
         dict(sorted(Counter(pair.kind for pair in pairs).items())),

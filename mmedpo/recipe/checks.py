@@ -8,7 +8,7 @@ from mmedpo.endpoints.options import find_endpoints
 from mmedpo.recipe.model import LoadedRecipe, Recipe
 from mmedpo.recipe.yaml import Keys
 from mmedpo.registry.contracts.part import Part
-from mmedpo.registry.path_options import find_unfilled, paths_in
+from mmedpo.registry.path_options import find_paths, find_unfilled
 
 Mistakes = Iterator[tuple[Keys, str]]
 READY = ("localize", "detector", "disprefer")  # what makes pairs; nothing is left for it where the data are pairs
@@ -17,7 +17,7 @@ READY = ("localize", "detector", "disprefer")  # what makes pairs; nothing is le
 def contradictions(loaded: LoadedRecipe) -> Mistakes:
     """Find keys that are right alone and wrong together."""
     recipe = loaded.recipe
-    for named in paths_in(recipe):
+    for named in find_paths(recipe):
         if wrong := find_unfilled(named.path):
             yield named.keys, wrong
     yield from _unpriced(recipe)

@@ -18,7 +18,7 @@ from mmedpo.recipe.model import DEFAULTS, PLAN, SLOTS, LoadedRecipe, Recipe
 from mmedpo.recipe.overrides import apply, models_in, put, without_nulls
 from mmedpo.recipe.yaml import Keys, YamlDocument
 from mmedpo.registry.contracts.part import Part
-from mmedpo.registry.discovery import PluginInfo, load_part, resolve_part, suggest
+from mmedpo.registry.discovery import PluginInfo, load_part, resolve_part, suggest_word
 from mmedpo.registry.kinds import Kind
 from mmedpo.registry.path_options import expand_home
 
@@ -267,7 +267,7 @@ def _explain(error: ValidationError, path: Keys, model: type[BaseModel]) -> Iter
         place: Keys = (*path, *item["loc"])
         name = str(item["loc"][-1]) if item["loc"] else model.__name__
         if item["type"] == "extra_forbidden":
-            yield place, f"unknown option {name!r}; {suggest(name, _options(model, item['loc'][:-1]))}", True
+            yield place, f"unknown option {name!r}; {suggest_word(name, _options(model, item['loc'][:-1]))}", True
         elif item["type"] == "missing":
             yield place[:-1], f"{name!r} is missing", False
         else:

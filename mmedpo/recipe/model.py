@@ -22,7 +22,7 @@ from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.reader import Reader
 from mmedpo.registry.contracts.scorer import Scorer
 from mmedpo.registry.contracts.weighting import Weighting
-from mmedpo.registry.discovery import PluginInfo, shortest_use
+from mmedpo.registry.discovery import PluginInfo, shorten_use
 
 STAGES = ("read", "localize", "disprefer", "score", "weigh", "train", "evaluate")
 
@@ -147,7 +147,7 @@ def dump_recipe(loaded: LoadedRecipe) -> dict[str, Any]:
 
 def _written(value: Any, plugins: dict[type[Part], PluginInfo]) -> Any:
     if isinstance(value, BaseModel):
-        use = {"use": shortest_use(plugins[type(value)])} if isinstance(value, Part) else {}
+        use = {"use": shorten_use(plugins[type(value)])} if isinstance(value, Part) else {}
         return use | {name: _written(getattr(value, name), plugins) for name in type(value).model_fields}
     if isinstance(value, dict):
         return {str(key): _written(item, plugins) for key, item in value.items()}

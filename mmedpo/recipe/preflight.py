@@ -17,7 +17,7 @@ from mmedpo.recipe.yaml import Keys
 from mmedpo.registry.contracts.dispreference import Dispreference
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.reader import Reader
-from mmedpo.registry.path_options import paths_in
+from mmedpo.registry.path_options import find_paths
 
 SECTIONS = {  # of a recipe, by the first stage that needs them
     "data": "read", "observe": "read", "localize": "localize", "detector": "localize", "disprefer": "disprefer",
@@ -61,7 +61,7 @@ def require_ready(loaded: LoadedRecipe, sections: Collection[str] | None = None,
 def _lacks(loaded: LoadedRecipe, starts: bool) -> Iterator[tuple[str, MissingRequirement]]:
     """Yield what is not here, with the section that needs it."""
     yield from (("output", lack) for lack in _places(loaded))
-    for named in paths_in(loaded.recipe):
+    for named in find_paths(loaded.recipe):
         begun = starts and named.keys == ("backbone", "adapter")
         if named.needed and not begun and (wrong := named.needed.lacking(named.path)):
             seen_from = "" if os.path.isabs(named.path) else f" (seen from {os.getcwd()})"
@@ -155,7 +155,7 @@ def _gives_none(reader: Reader) -> bool:
 def notes_on(loaded: LoadedRecipe) -> Iterator[str]:
     """Yield what is no mistake and may not be meant."""
     recipe = loaded.recipe
-    for named in paths_in(recipe):
+    for named in find_paths(recipe):
         hub = named.needed and named.needed.or_hub and not named.needed.lacking(named.path)
         if hub and not os.path.exists(named.path):
             keys = ".".join(map(str, named.keys))

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from mmedpo.recipe.overrides import models_in
 from mmedpo.recipe.yaml import Keys
 from mmedpo.registry.contracts.part import Part
-from mmedpo.registry.kinds import Kind, kind_of
+from mmedpo.registry.kinds import Kind, find_kind
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,6 @@ def find_slots(section: type[BaseModel], path: Keys = ()) -> Iterator[RecipeSlot
     for name, field in section.model_fields.items():
         for model in models_in(field.annotation):
             if issubclass(model, Part):
-                yield RecipeSlot((*path, name), kind_of(model), get_origin(field.annotation) is list)
+                yield RecipeSlot((*path, name), find_kind(model), get_origin(field.annotation) is list)
             else:
                 yield from find_slots(model, (*path, name))

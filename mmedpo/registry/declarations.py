@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 _MISSING = object()
 
 
-def check_declared(plugin: PluginInfo, cls: type[Any]) -> None:
+def check_declarations(plugin: PluginInfo, cls: type[Any]) -> None:
     """Require of a part's class that it says what its contract asks. Raises PluginError."""
     from pydantic import ValidationError
 
-    for name, adapter in class_variables(plugin.kind.contract).items():
+    for name, adapter in list_class_variables(plugin.kind.contract).items():
         value = getattr(cls, name, _MISSING)
         if value is _MISSING:
             raise PluginError(f"{plugin}: does not say `{name}`")
@@ -34,7 +34,7 @@ def check_declared(plugin: PluginInfo, cls: type[Any]) -> None:
 
 
 @cache
-def class_variables(contract: type[Any]) -> dict[str, TypeAdapter[Any]]:
+def list_class_variables(contract: type[Any]) -> dict[str, TypeAdapter[Any]]:
     """Return the class variables that a contract, or what it is built on, declares, with what takes their values."""
     from pydantic import TypeAdapter
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmedpo.core.notes import print_note
 from mmedpo.errors import PluginError
-from mmedpo.registry.declarations import check_declared
+from mmedpo.registry.declarations import check_declarations
 from mmedpo.registry.kinds import KINDS, Kind
 from mmedpo.registry.metadata import list_entry_points
 
@@ -70,16 +70,16 @@ def resolve_part(kind: Kind, use: str) -> PluginInfo:
         owners = " and ".join(f"{plugin.package} {plugin.version}" for plugin in matches)
         choices = " or ".join(f"'{plugin.package}/{plugin.name}'" for plugin in matches)
         raise LookupError(f"{kind} {name!r} is provided by {owners}; write {choices}")
-    raise LookupError(f"there is no {kind} {use!r}; {suggest(name, {plugin.name for plugin in plugins})}")
+    raise LookupError(f"there is no {kind} {use!r}; {suggest_word(name, {plugin.name for plugin in plugins})}")
 
 
-def shortest_use(plugin: PluginInfo) -> str:
+def shorten_use(plugin: PluginInfo) -> str:
     """Return what a recipe writes for a part: its name, qualified where another package has the same one."""
     alone = sum(other.name == plugin.name for other in find_parts(plugin.kind)) == 1
     return plugin.name if alone else f"{plugin.package}/{plugin.name}"
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
+def suggest_word(word: str, known: Iterable[str]) -> str:
     """Say which known word is nearest to a mistaken one, and which there are."""
     words = sorted(known)
     near = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
@@ -108,7 +108,7 @@ def _import(plugin: PluginInfo) -> type[Part]:
     except BaseException as error:  # a plugin may raise anything, SystemExit too
         raise PluginError(f"{plugin} cannot be imported: {_cause(error)}") from error
     cls = _pick(plugin, _offered(plugin, module))
-    check_declared(plugin, cls)
+    check_declarations(plugin, cls)
     return cls
 
 

@@ -24,7 +24,7 @@ _NO_NAME = re.compile(r"[./\\~]*")  # a text such as "." or "/" is more often a 
 def hash_part(part: Part, plugin: PluginInfo, known: AnswerStore | None = None) -> str:
     """Hash what a part's results depend on besides its inputs and the seed; `known` as `path_hash` has it."""
     options = _with_contents(part, part.model_dump(mode="json"), known)
-    source = source_hash(plugin.entry_point.module, type(part).__module__)
+    source = hash_source(plugin.entry_point.module, type(part).__module__)
     return digest(plugin.kind.name, plugin.name, plugin.package, plugin.version, source, options)
 
 
@@ -68,7 +68,7 @@ def _exists(text: str) -> bool:
 
 
 @cache
-def source_hash(*modules: str) -> str:
+def hash_source(*modules: str) -> str:
     """Hash the modules of a part and what they import of their distribution's package, down to the last.
 
     A package counts with all its files, weights and prompts that it ships included.

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mmedpo.errors import PluginError
-from mmedpo.registry.discovery import PluginInfo, find_parts, suggest
+from mmedpo.registry.discovery import PluginInfo, find_parts, suggest_word
 from mmedpo.registry.facts import OptionFacts, PartFacts, read_facts
 
 TIMEOUT = 120  # seconds that a plugin may take to import before it counts as hung
@@ -88,7 +88,7 @@ def find_named(name: str) -> list[PluginInfo]:
     every = find_parts()
     plugins = [plugin for plugin in every if plugin.name == short and package in ("", plugin.package)]
     if not plugins:
-        raise PluginError(f"there is no part {name!r}; {suggest(short, {plugin.name for plugin in every})}")
+        raise PluginError(f"there is no part {name!r}; {suggest_word(short, {plugin.name for plugin in every})}")
     return plugins
 
 

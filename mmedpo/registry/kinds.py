@@ -11,6 +11,8 @@ from functools import cached_property
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
+from mmedpo.errors import PluginError
+
 if TYPE_CHECKING:
     from mmedpo.registry.contracts.part import Part
 
@@ -28,7 +30,7 @@ class Kind:
     does: str  # what its parts do, for the end of a sentence
     key: str  # where a recipe names it, dotted
     page: str  # of the docs, where a user reads on
-    several: bool = False  # whether the recipe may name several there
+    several: bool = False  # whether a recipe may name several
     beside: str = ""  # what the recipe's section wants beside it, in YAML, so that a snippet is whole
 
     def __str__(self) -> str:
@@ -52,24 +54,29 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (
-    Kind("reader", "readers", f"{HOME}.reader:Reader", "read a data set", "data", "data.md"),
-    Kind("backbone", "backbones", f"{HOME}.backbone:Backbone", "bring a medical vision-language model", "backbone",
-         "backbones.md"),
-    Kind("localizer", "localizers", f"{HOME}.localizer:Localizer", "find lesions", "localize", "localizing.md",
-         several=True),
-    Kind("dispreference", "dispreferences", f"{HOME}.dispreference:Dispreference", "make the rejected side of a pair",
-         "disprefer", "hallucination.md", several=True),
-    Kind("scorer", "scorers", f"{HOME}.scorer:Scorer", "rate the clinical relevance of a pair", "score",
-         "relevance.md", several=True),
-    Kind("weighting", "weightings", f"{HOME}.weighting:Weighting", "turn relevances into weights", "weigh",
-         "relevance.md"),
-    Kind("metric", "metrics", f"{HOME}.metric:Metric", "measure answers", "evaluate.measure", "metrics.md",
-         several=True, beside="data: {use: phantom, split: test}"),
-    Kind("observer", "observers", f"{HOME}.observer:Observer", "watch a run", "observe", "recipe.md", several=True),
+    Kind("reader", "readers", f"{HOME}.reader:Reader", does="read a data set", key="data", page="data.md"),
+    Kind("backbone", "backbones", f"{HOME}.backbone:Backbone",
+         does="bring a medical vision-language model", key="backbone", page="backbones.md"),
+    Kind("localizer", "localizers", f"{HOME}.localizer:Localizer",
+         does="find lesions", key="localize", several=True, page="localizing.md"),
+    Kind("dispreference", "dispreferences", f"{HOME}.dispreference:Dispreference",
+         does="make the rejected side of a pair", key="disprefer", several=True, page="hallucination.md"),
+    Kind("scorer", "scorers", f"{HOME}.scorer:Scorer",
+         does="rate the clinical relevance of a pair", key="score", several=True, page="relevance.md"),
+    Kind("weighting", "weightings", f"{HOME}.weighting:Weighting",
+         does="turn relevances into weights", key="weigh", page="relevance.md"),
+    Kind("metric", "metrics", f"{HOME}.metric:Metric",
+         does="measure answers", key="evaluate.measure", several=True, page="metrics.md",
+         beside="data: {use: phantom, split: test}"),
+    Kind("observer", "observers", f"{HOME}.observer:Observer",
+         does="watch a run", key="observe", several=True, page="recipe.md"),
 )}  # fmt: skip
 
 
-def kind_of(part: type[Part]) -> Kind:
-    """Return the kind of a part's class, or of a contract."""
+def find_kind(part: type[Part]) -> Kind:
+    """Return the kind of a part's class, or of a contract. Raises PluginError for a class that is built on none."""
     homes = {f"{base.__module__}:{base.__qualname__}" for base in part.__mro__}
-    return next(kind for kind in KINDS.values() if kind.home in homes)
+    for kind in KINDS.values():
+        if kind.home in homes:
+            return kind
+    raise PluginError(f"{part.__name__} is a part of no kind; build it on the contract of a {', a '.join(KINDS)}")

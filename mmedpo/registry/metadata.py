@@ -43,7 +43,7 @@ def _announced(path: tuple[str, ...]) -> tuple[EntryPointInfo, ...]:
     for place, distribution in _distributions():
         try:
             for one in _read(distribution):
-                if homes.setdefault(one.package, place) == place or canonical(one.package) == OURS:
+                if homes.setdefault(one.package, place) == place or normalize_name(one.package) == OURS:
                     known.setdefault((one.point.group, one.point.name, one.package), one)
         except _MetadataError as broken:
             print_note(f"{place}: {broken}; its parts are left out")
@@ -116,13 +116,13 @@ def _require_plain(point: EntryPoint, package: str) -> None:
     """Refuse what cannot be written after `use:`, and who goes by our name."""
     if not point.name.isprintable() or "/" in point.name or not point.value.isprintable():
         raise _MetadataError(f"the entry point '{printable(point.name)}' has a name that no recipe can write")
-    if canonical(package) == OURS and point.value.split(":")[0].split(".")[0] != HOME:
+    if normalize_name(package) == OURS and point.value.split(":")[0].split(".")[0] != HOME:
         raise _MetadataError(
             f"it calls itself {OURS}, so that no recipe could choose between its {point.name!r} and ours"
         )
 
 
-def pass_over_broken() -> None:
+def skip_broken_metadata() -> None:
     """Let whatever reads the entry points of all packages in this process pass over those that are broken.
 
     pydantic, torch and fsspec read them when they are imported, and none could be after one bad line of anybody's.
@@ -138,6 +138,6 @@ def pass_over_broken() -> None:
     Distribution.entry_points = property(entry_points)  # type: ignore[method-assign, assignment]
 
 
-def canonical(name: str) -> str:
+def normalize_name(name: str) -> str:
     """Return a package's name as pip compares it."""
     return re.sub(r"[-_.]+", "-", name).lower()

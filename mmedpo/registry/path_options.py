@@ -52,7 +52,7 @@ class PathOption:
     needed: PathRequirement | None  # how it must be there, if it must
 
 
-def paths_in(options: BaseModel) -> Iterator[PathOption]:
+def find_paths(options: BaseModel) -> Iterator[PathOption]:
     """Yield every path among a model's options, however deep: what is a Path, and what its type marks."""
     for name, field in type(options).model_fields.items():
         needed = next(_marks(field.annotation, field.metadata), None)
@@ -63,7 +63,7 @@ def _paths(value: Any, keys: Keys, needed: PathRequirement | None) -> Iterator[P
     if isinstance(value, Path) or (needed and isinstance(value, str)):
         yield PathOption(keys, str(value), needed)
     elif isinstance(value, BaseModel):
-        for inner in paths_in(value):
+        for inner in find_paths(value):
             yield PathOption((*keys, *inner.keys), inner.path, inner.needed)
     elif isinstance(value, dict):
         for key, item in value.items():

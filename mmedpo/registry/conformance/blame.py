@@ -23,14 +23,14 @@ def blame_part(plugin: PluginInfo, lower: str) -> Iterator[None]:
     except (MmedpoError, KeyboardInterrupt):
         raise
     except Exception as error:
-        if out_of_memory(error):
+        if is_out_of_memory(error):
             raise RecipeError(f"out of memory in {plugin}: lower {lower}") from error
         if refused := explain_disk_error(error):
             raise refused from error
         raise PluginError(f"{plugin} failed: {type(error).__name__}: {error}") from error
 
 
-def out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether torch or the system had no memory left."""
     text = str(error)
     return (

@@ -14,7 +14,7 @@ from mmedpo.registry.contracts.dispreference import Dispreference
 from mmedpo.registry.discovery import PluginInfo
 
 
-def check_made(
+def check_pairs(
     plugin: PluginInfo,
     part: Dispreference,
     items: Any,

@@ -13,7 +13,7 @@ from mmedpo.registry.conformance.records import ReadRecord, check_sides
 from mmedpo.registry.discovery import PluginInfo
 
 
-def check_read(plugin: PluginInfo, items: Sequence[ReadRecord]) -> None:
+def check_data_set(plugin: PluginInfo, items: Sequence[ReadRecord]) -> None:
     """Require cases or pairs, not both, with ids that are unique and texts that are there."""
     records = [item for item in items if isinstance(item, Case | Pair)]
     if len({type(item) for item in records}) > 1:
@@ -26,10 +26,10 @@ def check_read(plugin: PluginInfo, items: Sequence[ReadRecord]) -> None:
         if isinstance(item, Pair):
             check_sides(plugin, item)
     if not records:
-        raise DataError(f"{plugin}: there is nothing to read{left_out(items)}")
+        raise DataError(f"{plugin}: there is nothing to read{describe_drops(items)}")
 
 
-def left_out(items: Sequence[Any]) -> str:
+def describe_drops(items: Sequence[Any]) -> str:
     """Say why nothing was left of a data set, its reasons counted."""
     reasons = Counter(item.reason for item in items if isinstance(item, Drop))
     return "; left out: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons.items()) if reasons else ""

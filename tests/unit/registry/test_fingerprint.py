@@ -17,7 +17,7 @@ from mmedpo import DataError, Scorer
 from mmedpo.registry import content_hash as contents_module
 from mmedpo.registry.content_hash import hash_path
 from mmedpo.registry.discovery import PluginInfo
-from mmedpo.registry.fingerprint import hash_part, source_hash
+from mmedpo.registry.fingerprint import hash_part, hash_source
 from mmedpo.registry.kinds import KINDS
 
 
@@ -103,9 +103,9 @@ def test_a_part_in_a_module_counts_with_the_package_that_its_entry_point_names(
     (package / "part.py").write_text("")
     (package / "weights.txt").write_text("one")
     monkeypatch.syspath_prepend(tmp_path)
-    first = source_hash.__wrapped__("shipped", "shipped.part")
+    first = hash_source.__wrapped__("shipped", "shipped.part")
     (package / "weights.txt").write_text("two")
-    assert source_hash.__wrapped__("shipped", "shipped.part") != first
+    assert hash_source.__wrapped__("shipped", "shipped.part") != first
 
 
 class Remembered(dict[str, Any]):

@@ -36,7 +36,7 @@ from mmedpo import (
 )
 from mmedpo.core.records import to_json
 from mmedpo.registry.conformance.backbone import check_answers
-from mmedpo.registry.conformance.dispreference import check_made
+from mmedpo.registry.conformance.dispreference import check_pairs
 from mmedpo.registry.conformance.localizer import check_regions
 from mmedpo.registry.conformance.metric import CheckedMetric
 from mmedpo.registry.conformance.records import check_record
@@ -220,7 +220,7 @@ def test_regions(regions: Any) -> None:
 def test_pairs_and_drops(made: Any) -> None:
     if outcome(DispreferenceOf(), what=made):
         part = DispreferenceOf()
-        taken = list(check_made(resolve_part(KINDS["dispreference"], "mirror"), part, made, CASES))
+        taken = list(check_pairs(resolve_part(KINDS["dispreference"], "mirror"), part, made, CASES))
         whole(taken)
         assert {one.case.id if isinstance(one, Pair) else one.case_id for one in taken} == {case.id for case in CASES}
         assert all(one.chosen == other.chosen for one, other in zip(taken, made, strict=True) if isinstance(one, Pair))

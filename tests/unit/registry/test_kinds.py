@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from mmedpo import PluginError, Reader, Scorer
+from mmedpo import Part, PluginError, Reader, Scorer
 from mmedpo.recipe.model import SLOTS
-from mmedpo.registry.kinds import KINDS, Kind, kind_of
+from mmedpo.registry.kinds import KINDS, Kind, find_kind
 from mmedpo.testing import fake_package
 
 # What a ninth kind takes: a contract, and a row.
@@ -108,7 +108,7 @@ def test_the_recipe_names_each_kind_where_the_table_says(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=str)
 def test_a_contract_is_of_its_own_kind(kind: Kind) -> None:
-    assert kind_of(kind.contract) is kind
+    assert find_kind(kind.contract) is kind
     assert kind.contract.__doc__
 
 
@@ -116,5 +116,10 @@ def test_a_class_is_of_the_kind_of_the_contract_that_it_is_built_on() -> None:
     class Mine(Scorer):
         pass
 
-    assert kind_of(Mine) is KINDS["scorer"]
-    assert kind_of(Reader) is KINDS["reader"]
+    assert find_kind(Mine) is KINDS["scorer"]
+    assert find_kind(Reader) is KINDS["reader"]
+
+
+def test_a_part_that_is_built_on_no_contract_is_of_no_kind() -> None:
+    with pytest.raises(PluginError, match="Part is a part of no kind; build it on the contract of a reader, a "):
+        find_kind(Part)

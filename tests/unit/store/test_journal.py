@@ -11,7 +11,7 @@ from PIL import Image
 from mmedpo import DataError, ImageRef
 from mmedpo.core.records import from_json, to_json
 from mmedpo.registry.content_hash import hash_path
-from mmedpo.registry.fingerprint import content_json, source_hash
+from mmedpo.registry.fingerprint import content_json, hash_source
 from mmedpo.store.journal import Journal
 from mmedpo.testing import tiny_cases, tiny_pairs
 
@@ -100,6 +100,6 @@ def test_a_parts_source_includes_what_it_imports_of_its_package(
         "from mmedpo import Metric\ndef f():\n    import acme.words\nclass P(Metric):\n    use = 'p'\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    first = source_hash.__wrapped__("acme.part")
+    first = hash_source.__wrapped__("acme.part")
     (package / "words.py").write_text("WORDS = 2\n")
-    assert source_hash.__wrapped__("acme.part") != first
+    assert hash_source.__wrapped__("acme.part") != first
