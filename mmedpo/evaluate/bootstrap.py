@@ -15,17 +15,10 @@ from mmedpo.registry.contracts.metric import MeasureCombiner, Statistics
 
 DRAWS = 1000  # at least
 PER_TEST = 25  # so that of many comparisons one that no draw contradicts is below .05 after Holm: 1 / 25 = .04
-AT_ONCE = 256  # draws; all of them would be a large table of many groups
+CHUNK = 256  # draws; all of them would be a large table of many groups
 CaseStatistics = Sequence[Statistics]  # of each case
 Draw = tuple[Sequence[int], Sequence[int]]  # trainings and groups
 MeasureDraws = Callable[[Sequence[Draw]], list[dict[str, float]]]
-
-
-def paired_intervals(
-    metric: MeasureCombiner, before: CaseStatistics, after: CaseStatistics, groups: Sequence[str], seed: int
-) -> dict[str, dict[str, float]]:
-    """Return, for each measure, after minus before with its 95 % interval over resampled groups."""
-    return pooled_intervals(metric, [before], [after], groups, seed)
 
 
 def pooled_intervals(
@@ -41,10 +34,10 @@ def pooled_intervals(
     `before[k]` and `after[k]` are of training k, over the same cases, and `bases[k]` is what that training began with.
     The p-value is two-sided: twice the share of draws on the other side of zero, and at least one draw's share.
     """
-    return gaps(*(resampled(metric, side, groups, seed, bases) for side in (before, after)))
+    return difference_intervals(*(resample_measures(metric, side, groups, seed, bases) for side in (before, after)))
 
 
-def resampled(
+def resample_measures(
     metric: MeasureCombiner,
     trainings: Sequence[CaseStatistics],
     groups: Sequence[str],
@@ -56,26 +49,31 @@ def resampled(
 
     There are as many draws as it takes for a p-value to be adjusted for so many `tests`.
     """
-    blocks = _blocks(groups)
-    measure = _measure(metric, trainings, blocks)
-    drawn = _draws(bases or [""] * len(trainings), len(blocks), seed, max(DRAWS, PER_TEST * tests))
+    blocks = _group_cases(groups)
+    measure = _measure_draws(metric, trainings, blocks)
+    drawn = _draw_samples(bases or [""] * len(trainings), len(blocks), seed, max(DRAWS, PER_TEST * tests))
     whole = measure([(range(len(trainings)), range(len(blocks)))])
-    return whole + [one for some in _some(drawn, AT_ONCE) for one in measure(some)]
+    return whole + [one for some in _chunk_draws(drawn, CHUNK) for one in measure(some)]
 
 
-def gaps(before: Sequence[dict[str, float]], after: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
+def difference_intervals(
+    before: Sequence[dict[str, float]], after: Sequence[dict[str, float]]
+) -> dict[str, dict[str, float]]:
     """Return, for each measure, after minus before with 95 % interval and p-value, of what `resampled` returned."""
     both = zip(before, after, strict=True)
     whole, *drawn = ({name: new[name] - old[name] for name in old if name in new} for old, new in both)
-    return {name: {"value": value, **_summary([d[name] for d in drawn if name in d])} for name, value in whole.items()}
+    return {
+        name: {"value": value, **_summarize_draws([d[name] for d in drawn if name in d])}
+        for name, value in whole.items()
+    }
 
 
-def _some(draws: Iterator[Draw], size: int) -> Iterator[list[Draw]]:
+def _chunk_draws(draws: Iterator[Draw], size: int) -> Iterator[list[Draw]]:
     while some := list(islice(draws, size)):
         yield some
 
 
-def _blocks(groups: Sequence[str]) -> list[list[int]]:
+def _group_cases(groups: Sequence[str]) -> list[list[int]]:
     """Return the cases of each group."""
     members: dict[str, list[int]] = {}
     for index, group in enumerate(groups):
@@ -83,7 +81,7 @@ def _blocks(groups: Sequence[str]) -> list[list[int]]:
     return list(members.values())
 
 
-def _draws(bases: Sequence[str], blocks: int, seed: int, count: int) -> Iterator[Draw]:
+def _draw_samples(bases: Sequence[str], blocks: int, seed: int, count: int) -> Iterator[Draw]:
     """Yield which trainings and which groups are drawn, with replacement; of each drawn base as many as it has."""
     import numpy as np
 
@@ -92,16 +90,18 @@ def _draws(bases: Sequence[str], blocks: int, seed: int, count: int) -> Iterator
     def some(size: int) -> list[int]:
         return generator.integers(size, size=size).tolist() if size > 1 else [0]
 
-    trainings = _blocks(bases)
+    trainings = _group_cases(bases)
     for _ in range(count):
         drawn = some(blocks)
         yield [trainings[base][k] for base in some(len(trainings)) for k in some(len(trainings[base]))], drawn
 
 
-def _measure(metric: MeasureCombiner, side: Sequence[CaseStatistics], blocks: Sequence[Sequence[int]]) -> MeasureDraws:
+def _measure_draws(
+    metric: MeasureCombiner, side: Sequence[CaseStatistics], blocks: Sequence[Sequence[int]]
+) -> MeasureDraws:
     """Return what measures draws of trainings and groups."""
     if metric.additive:
-        return _of_sums(metric, side, blocks)
+        return _measure_by_sums(metric, side, blocks)
 
     def measures(draws: Sequence[Draw]) -> list[dict[str, float]]:
         return [
@@ -112,7 +112,9 @@ def _measure(metric: MeasureCombiner, side: Sequence[CaseStatistics], blocks: Se
     return measures
 
 
-def _of_sums(metric: MeasureCombiner, side: Sequence[CaseStatistics], blocks: Sequence[Sequence[int]]) -> MeasureDraws:
+def _measure_by_sums(
+    metric: MeasureCombiner, side: Sequence[CaseStatistics], blocks: Sequence[Sequence[int]]
+) -> MeasureDraws:
     """Sum each group's statistics once; a resample is then a weighted sum of groups, and `combine` sees one row."""
     import numpy as np
 
@@ -138,7 +140,7 @@ def _of_sums(metric: MeasureCombiner, side: Sequence[CaseStatistics], blocks: Se
     return measures
 
 
-def _summary(values: Sequence[float]) -> dict[str, float]:
+def _summarize_draws(values: Sequence[float]) -> dict[str, float]:
     import numpy as np
 
     if not values:

@@ -75,16 +75,16 @@ def compare_with_clinicians(folder: Path, table: Path) -> dict[str, Any]:
     patients, else images. Raises DataError with file and line.
     """
     ours = {item.pair.id: item for item in read_pairs(folder)}
-    ratings = collect_rows(map(partial(_rating, ours), csv_rows(table, require=_require_columns)))
+    ratings = collect_rows(map(partial(_read_rating, ours), csv_rows(table, require=_require_columns)))
     given = [rating for rating in ratings if rating.value is not None]
-    rated = list(_rated(ours, given, table))
+    rated = list(_match_ratings(ours, given, table))
     measures: dict[str, Callable[[Sequence[RatedPair]], float | None]] = {"spearman": spearman, "weighted_kappa": kappa}
     result: dict[str, Any] = {"pairs": len(rated), "groups": len({one.group for one in rated})}
     result |= {
         "rows_not_rated": len(ratings) - len(given),
         "ratings_without_hash": sum(not one.hash for one in given),
     }
-    return result | {name: _with_interval(measure, rated) for name, measure in measures.items()}
+    return result | {name: _bootstrap_interval(measure, rated) for name, measure in measures.items()}
 
 
 def _require_columns(names: Sequence[str], place: str) -> None:
@@ -92,19 +92,19 @@ def _require_columns(names: Sequence[str], place: str) -> None:
         raise DataError(f"{place}: has no column {sorted(missing)[0]!r}; wanted are 'pair' and 'rating'")
 
 
-def _rating(ours: Mapping[str, WeightedPair], row: TableRow) -> ClinicianRating:
+def _read_rating(ours: Mapping[str, WeightedPair], row: TableRow) -> ClinicianRating:
     """Read a row. Raises DataError when its pair is not in the run, or another by now."""
-    name, told = row.text("pair"), row.get("hash")
+    name, rated_hash = row.text("pair"), row.get("hash")
     if name not in ours:
         raise row.wrong(f"the pair {name!r} is not in the run")
-    if told and told != pair_hash(ours[name].pair):
+    if rated_hash and rated_hash != pair_hash(ours[name].pair):
         raise row.wrong(
             f"the pair {name!r} is not the one that was rated: it has changed; take the row out or rate anew"
         )
-    return ClinicianRating(name, _value(row), told)
+    return ClinicianRating(name, _read_value(row), rated_hash)
 
 
-def _value(row: TableRow) -> float | None:
+def _read_value(row: TableRow) -> float | None:
     text = row.get("rating")
     try:
         value = float(text) if text else None
@@ -115,7 +115,9 @@ def _value(row: TableRow) -> float | None:
     return value
 
 
-def _rated(ours: Mapping[str, WeightedPair], ratings: Sequence[ClinicianRating], table: Path) -> Iterator[RatedPair]:
+def _match_ratings(
+    ours: Mapping[str, WeightedPair], ratings: Sequence[ClinicianRating], table: Path
+) -> Iterator[RatedPair]:
     by_pair: dict[str, list[float]] = {}
     for rating in ratings:
         by_pair.setdefault(rating.pair, []).append(rating.value or 0.0)
@@ -151,7 +153,7 @@ def kappa(rated: Sequence[RatedPair]) -> float | None:
     return float(1 - (apart * table).sum() / chance) if chance else None
 
 
-def _with_interval(
+def _bootstrap_interval(
     measure: Callable[[Sequence[RatedPair]], float | None], rated: Sequence[RatedPair]
 ) -> dict[str, Any]:
     import numpy as np

@@ -9,9 +9,9 @@ from typing import Any
 
 from mmedpo.core.records import digest, seed_for
 from mmedpo.errors import DataError
-from mmedpo.evaluate.bootstrap import adjust_holm, gaps, resampled
+from mmedpo.evaluate.bootstrap import adjust_holm, difference_intervals, resample_measures
 from mmedpo.evaluate.direction import is_count
-from mmedpo.evaluate.evaluation import EvaluationMetric, metrics_of
+from mmedpo.evaluate.metrics import EvaluationMetric, metrics_of
 from mmedpo.recipe.of_run import load_run
 from mmedpo.registry.contracts.metric import Statistics
 from mmedpo.store.result_keys import other
@@ -47,16 +47,16 @@ def compare_runs(named: Sequence[str], *, start: bool = False, only: Sequence[st
     counts of cases or of claims are told and not tested. Raises DataError when the runs are not measured on the same
     cases by the same metrics.
     """
-    methods = _named_apart([_method(text) for text in named])
+    methods = _distinguish_names([_open_method(text) for text in named])
     if start:
         methods.insert(0, MethodRuns("start", methods[0].runs, methods[0].rows, 0))
     first = methods[0]
-    metrics = _metrics(first.runs[0])
-    _same_cases(methods)
-    _same_metrics(methods, metrics)
-    measured = [name for metric in metrics for method in methods[1:] for name in _values(metric, method, only)]
+    metrics = _read_metrics(first.runs[0])
+    _require_same_cases(methods)
+    _require_same_metrics(methods, metrics)
+    measured = [name for metric in metrics for method in methods[1:] for name in _measure_method(metric, method, only)]
     tests = sum(not is_count(name) for name in measured)
-    by_metric = [_rows(metric, methods, only, tests) for metric in metrics]
+    by_metric = [_make_rows(metric, methods, only, tests) for metric in metrics]
     rows = [row for of_method in zip(*by_metric, strict=True) for some in of_method for row in some]
     tested = [row for row in rows if "p" in row]
     for row, p in zip(tested, adjust_holm([row["p"] for row in tested]), strict=True):
@@ -64,7 +64,7 @@ def compare_runs(named: Sequence[str], *, start: bool = False, only: Sequence[st
     return rows
 
 
-def _named_apart(methods: Sequence[MethodRuns]) -> list[MethodRuns]:
+def _distinguish_names(methods: Sequence[MethodRuns]) -> list[MethodRuns]:
     """Call methods by their paths where the names of their folders are alike, and one that is named twice by number."""
     if len({method.name for method in methods}) == len(methods):
         return list(methods)
@@ -73,13 +73,13 @@ def _named_apart(methods: Sequence[MethodRuns]) -> list[MethodRuns]:
     return [replace(method, name=name) for method, name in zip(methods, names, strict=True)]
 
 
-def _method(text: str) -> MethodRuns:
+def _open_method(text: str) -> MethodRuns:
     folders = tuple(Path(part) for part in text.split(","))
-    rows = tuple(_answers(folder) for folder in folders)
+    rows = tuple(_read_answers(folder) for folder in folders)
     return MethodRuns(", ".join(folder.name for folder in folders), folders, rows, 1)
 
 
-def _answers(folder: Path) -> tuple[AnsweredCase, ...]:
+def _read_answers(folder: Path) -> tuple[AnsweredCase, ...]:
     rows = tuple(read_run(folder).answers())
     if not rows:
         earlier = other(folder, "measures")
@@ -89,20 +89,20 @@ def _answers(folder: Path) -> tuple[AnsweredCase, ...]:
     return rows
 
 
-def _metrics(folder: Path) -> Sequence[EvaluationMetric]:
+def _read_metrics(folder: Path) -> Sequence[EvaluationMetric]:
     loaded = load_run(folder)
     if loaded.recipe.evaluate is None:
         raise DataError(f"{folder}: its recipe has no 'evaluate:', so nothing was measured")
     return metrics_of(loaded)
 
 
-def _values(metric: EvaluationMetric, method: MethodRuns, only: Sequence[str]) -> dict[str, float]:
+def _measure_method(metric: EvaluationMetric, method: MethodRuns, only: Sequence[str]) -> dict[str, float]:
     """Measure a method, over all its runs."""
     values = metric.combine([row for rows in method.statistics(metric.use) for row in rows])
     return {name: value for name, value in values.items() if not only or name in only}
 
 
-def _rows(
+def _make_rows(
     metric: EvaluationMetric, methods: Sequence[MethodRuns], only: Sequence[str], tests: int
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield the rows of one metric for each method, which is paired with the first one."""
@@ -111,16 +111,16 @@ def _rows(
 
     def drawn(method: MethodRuns) -> list[dict[str, float]]:
         seed = seed_for(0, "compare", metric.use)
-        return resampled(metric, method.statistics(metric.use), groups, seed, first.bases, tests)
+        return resample_measures(metric, method.statistics(metric.use), groups, seed, first.bases, tests)
 
     before = drawn(first) if len(methods) > 1 else []
     for method in methods:
-        differences = {} if method is first else gaps(before, drawn(method))
-        values = _values(metric, method, only)
-        yield [_row(metric.use, name, method, value, differences.get(name)) for name, value in values.items()]
+        differences = {} if method is first else difference_intervals(before, drawn(method))
+        values = _measure_method(metric, method, only)
+        yield [_make_row(metric.use, name, method, value, differences.get(name)) for name, value in values.items()]
 
 
-def _row(use: str, name: str, method: MethodRuns, value: float, gap: Mapping[str, float] | None) -> dict[str, Any]:
+def _make_row(use: str, name: str, method: MethodRuns, value: float, gap: Mapping[str, float] | None) -> dict[str, Any]:
     row: dict[str, Any] = {"method": method.name, "runs": len(method.runs), "metric": use, "measure": name}
     row["value"] = value
     if gap and any(gap[key] for key in ("value", "low", "high") if key in gap):  # not what is the same in every draw
@@ -134,20 +134,20 @@ def split_by_difference(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping
 
     Each part keeps the order in which metrics and measures first come, whatever the order of the methods.
     """
-    places = {key: place for place, key in enumerate(dict.fromkeys(map(_measure_of, rows)))}
-    ordered = sorted(rows, key=lambda row: places[_measure_of(row)])
-    differ = {_measure_of(row) for row in rows if "difference" in row}
+    places = {key: place for place, key in enumerate(dict.fromkeys(map(_row_measure, rows)))}
+    ordered = sorted(rows, key=lambda row: places[_row_measure(row)])
+    differ = {_row_measure(row) for row in rows if "difference" in row}
     return (
-        [row for row in ordered if _measure_of(row) in differ],
-        [row for row in ordered if _measure_of(row) not in differ],
+        [row for row in ordered if _row_measure(row) in differ],
+        [row for row in ordered if _row_measure(row) not in differ],
     )
 
 
-def _measure_of(row: Mapping[str, Any]) -> tuple[str, str]:
+def _row_measure(row: Mapping[str, Any]) -> tuple[str, str]:
     return row["metric"], row["measure"]
 
 
-def _same_cases(methods: Sequence[MethodRuns]) -> None:
+def _require_same_cases(methods: Sequence[MethodRuns]) -> None:
     first = methods[0]
     for method in methods:
         if len(first.runs) != len(method.runs):
@@ -155,13 +155,13 @@ def _same_cases(methods: Sequence[MethodRuns]) -> None:
                 f"{first.name} and {method.name}: compare as many runs with as many, one a seed, in one order"
             )
         for folder, rows in zip(method.runs, method.rows, strict=True):
-            if [_shown(row) for row in rows] != [_shown(row) for row in first.rows[0]]:
+            if [_identify_case(row) for row in rows] != [_identify_case(row) for row in first.rows[0]]:
                 raise DataError(
                     f"{folder}: is not measured on the cases of {first.runs[0]}; evaluate both on the same data"
                 )
 
 
-def _same_metrics(methods: Sequence[MethodRuns], metrics: Sequence[EvaluationMetric]) -> None:
+def _require_same_metrics(methods: Sequence[MethodRuns], metrics: Sequence[EvaluationMetric]) -> None:
     """Require of each run the statistics of the first one's metrics."""
     for method in methods:
         for folder, rows in zip(method.runs, method.rows, strict=True):
@@ -172,7 +172,7 @@ def _same_metrics(methods: Sequence[MethodRuns], metrics: Sequence[EvaluationMet
                 raise DataError(f"{folder}: {told}; evaluate both by the same metrics")
 
 
-def _shown(row: AnsweredCase) -> tuple[str, ...]:
+def _identify_case(row: AnsweredCase) -> tuple[str, ...]:
     return row.id, row.image.sha256, row.truth
 
 

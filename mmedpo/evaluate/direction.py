@@ -15,7 +15,7 @@ def measure_directions(metric: MeasureCombiner, measures: Iterable[str]) -> dict
     """Return 1 for each measure of which more is better, and -1 where less is; others are left out."""
     if metric.better:
         return {name: metric.better[name] for name in measures if name in metric.better}
-    named = {name: _by_name(name.casefold()) for name in measures}
+    named = {name: _guess_direction(name.casefold()) for name in measures}
     return {name: way for name, way in named.items() if way}
 
 
@@ -24,7 +24,7 @@ def is_count(measure: str) -> bool:
     return measure == "count" or measure.endswith("_count")
 
 
-def _by_name(measure: str) -> int:
+def _guess_direction(measure: str) -> int:
     if is_count(measure):
         return 0
     return -1 if any(word in measure for word in LESS) else int(any(word in measure for word in MORE))

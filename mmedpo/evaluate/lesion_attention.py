@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case, Region, seed_for
 from mmedpo.errors import DataError
+from mmedpo.evaluate.answering import EvaluationAnswers
 from mmedpo.registry.contracts.backbone import Backbone
-from mmedpo.registry.contracts.metric import Metric, Statistics
+from mmedpo.registry.contracts.metric import Statistics
 from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.slices import work_by_slice
 from mmedpo.runtime.stage_parts import open_parts
@@ -19,106 +20,103 @@ from mmedpo.store.run_files.measures import AttendedCase, AttentionSide, list_bo
 Map = list[list[float]]  # rows, columns of image tokens
 
 
-class LesionAttentionMetric(Metric):
+class LesionAttentionMetric:
     """The share of the attention to the image that lies inside the lesion, and what even attention would give."""
 
     use = "attention"
+    additive = False
     better: ClassVar[dict[str, int]] = {"inside_lesion": 1}
 
-    def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
-        """Refuse: what is counted here needs the open model."""
-        raise NotImplementedError("attention is counted where it is looked at")
-
     def combine(self, statistics: Sequence[Statistics]) -> dict[str, float]:
-        """Return mean shares over the cases that were looked at."""
-        looked = [row for row in statistics if "inside" in row]
-        if not looked:
+        """Return mean shares over the cases that have a map."""
+        mapped = [row for row in statistics if "inside" in row]
+        if not mapped:
             return {}
-        inside, area = (sum(row[name] for row in looked) / len(looked) for name in ("inside", "area"))
-        return {"inside_lesion": inside, "inside_by_chance": area, "attention_count": float(len(looked))}
+        inside, area = (sum(row[name] for row in mapped) / len(mapped) for name in ("inside", "area"))
+        return {"inside_lesion": inside, "inside_by_chance": area, "attention_count": float(len(mapped))}
 
 
 @dataclass(frozen=True)
 class AttentionMaps:
-    """Where the model looked: cases by their place, and of each model a map for each."""
+    """Where the model looked: cases by their index, and of each model a map for each."""
 
-    places: list[int]
+    indices: list[int]
     maps: list[list[Map]]  # before, and after where there is an after
 
 
-def lesions(case: Case) -> tuple[Region, ...]:
+def lesions_of(case: Case) -> tuple[Region, ...]:
     """Return the regions that a question is about; all of the image's where the data do not say what it is about."""
     if not case.about:
         return case.regions
     return tuple(region for region in case.regions if region.label in case.about)
 
 
-def chosen(cases: Sequence[Case], count: int, seed: int) -> list[int]:
-    """Draw the places of so many cases that have a lesion; which ones does not depend on the others' order."""
-    able = [place for place, case in enumerate(cases) if lesions(case)]
-    drawn = sorted(able, key=lambda place: seed_for(seed, "attention", cases[place].id))
+def choose_cases(cases: Sequence[Case], count: int, seed: int) -> list[int]:
+    """Draw the indices of so many cases that have a lesion; which ones does not depend on the others' order."""
+    able = [index for index, case in enumerate(cases) if lesions_of(case)]
+    drawn = sorted(able, key=lambda index: seed_for(seed, "attention", cases[index].id))
     return sorted(drawn[:count])
 
 
-def look(
-    run: RunContext, count: int, cases: Sequence[Case], sides: Sequence[tuple[Backbone, Sequence[str]]]
-) -> AttentionMaps:
-    """Look at some of the cases with each model and its own answers. Raises DataError when no case has a region."""
-    places = chosen(cases, count, run.recipe.seed)
-    if not places:
+def map_attention(run: RunContext, count: int, answers: EvaluationAnswers) -> AttentionMaps:
+    """Map the attention of each model to some of the cases, by its own answers. Raises DataError for no region."""
+    indices = choose_cases(answers.cases, count, run.recipe.seed)
+    if not indices:
         raise DataError("evaluate.attention: no case of the evaluation has a region of what its question is about")
-    names = ["evaluate: attention before", "evaluate: attention after"]
+    stages = ("evaluate: attention before", "evaluate: attention after")
     maps = []
-    for (model, said), stage in zip(sides, names, strict=False):
-        maps.append(_maps(run, model, [(cases[place], said[place]) for place in places], stage))
-    return AttentionMaps(places, maps)
+    for side, stage in zip(answers.sides, stages, strict=False):
+        answered = [(answers.cases[index], side.texts[index]) for index in indices]
+        maps.append(_map_answers(run, side.backbone, answered, stage))
+    return AttentionMaps(indices, maps)
 
 
-def _maps(run: RunContext, model: Backbone, asked: list[tuple[Case, str]], stage: str) -> list[Map]:
+def _map_answers(run: RunContext, backbone: Backbone, answered: list[tuple[Case, str]], stage: str) -> list[Map]:
     with open_parts(run) as opened:
 
         def work(some: Sequence[tuple[Case, str]]) -> Any:
             from mmedpo.models.gradient_attention import attention_maps
 
-            heats = attention_maps(opened(model), [case for case, _ in some], [said for _, said in some])
-            return [[[float(f"{value:.5g}") for value in row] for row in heat] for heat in heats]
+            maps = attention_maps(opened(backbone), [case for case, _ in some], [answer for _, answer in some])
+            return [[[float(f"{value:.5g}") for value in row] for row in heat] for heat in maps]
 
-        over = ["over the image"]  # what the maps lie over; part of what they are remembered by
-        slices = work_by_slice(run, model, asked, work, _heats, stage=stage, facts=over, lower="evaluate.attention")
-    return [heat for some in slices for heat in some]
+        facts = ["over the image"]  # what the maps lie over; part of what they are remembered by
+        lower = "evaluate.attention"
+        slices = work_by_slice(run, backbone, answered, work, _read_maps, stage=stage, facts=facts, lower=lower)
+    return [heat for maps in slices for heat in maps]
 
 
-def _heats(value: Any, asked: Sequence[Any]) -> list[Map]:
+def _read_maps(value: Any, answered: Sequence[Any]) -> list[Map]:
     """Rebuild the maps of a slice. Raises ValueError for what are none."""
-    heats = [[[float(cell) for cell in row] for row in heat] for heat in value]
-    if len(heats) != len(asked) or any(len({len(row) for row in heat}) > 1 for heat in heats):
+    maps = [[[float(cell) for cell in row] for row in heat] for heat in value]
+    if len(maps) != len(answered) or any(len({len(row) for row in heat}) > 1 for heat in maps):
         raise ValueError("these are no maps of the cases that were asked about")
-    return heats
+    return maps
 
 
-def statistics_of(looked: AttentionMaps, cases: Sequence[Case]) -> list[list[Statistics]]:
+def measure_maps(attention: AttentionMaps, cases: Sequence[Case]) -> list[list[Statistics]]:
     """Return for each model and each of all cases the share of its attention inside the lesion, and chance's."""
     statistics: list[list[Statistics]] = []
-    for maps in looked.maps:
+    for maps in attention.maps:
         rows: list[dict[str, float]] = [{} for _ in cases]
-        for place, heat in zip(looked.places, maps, strict=True):
-            rows[place] = inside(heat, cases[place])
+        for index, heat in zip(attention.indices, maps, strict=True):
+            rows[index] = share_inside(heat, cases[index])
         statistics.append(list(rows))
     return statistics
 
 
-def inside(heat: Map, case: Case) -> dict[str, float]:
+def share_inside(heat: Map, case: Case) -> dict[str, float]:
     """Return the share of a map inside the case's lesion, and the lesion's share of the image; {} for an empty map."""
     import numpy as np
 
     values = np.asarray(heat)
-    covered = coverage(lesions(case), case.image, values.shape)
+    covered = cover_grid(lesions_of(case), case.image, values.shape)
     if not values.sum() or not covered.sum():
         return {}
     return {"inside": float((values * covered).sum() / values.sum()), "area": float(covered.mean())}
 
 
-def coverage(regions: Sequence[Region], image: ImageRef, shape: tuple[int, ...]) -> Any:
+def cover_grid(regions: Sequence[Region], image: ImageRef, shape: tuple[int, ...]) -> Any:
     """Return the share of each cell of a grid (rows, columns) over an image that regions cover."""
     import numpy as np
     from PIL import Image, ImageChops, ImageDraw
@@ -134,10 +132,10 @@ def coverage(regions: Sequence[Region], image: ImageRef, shape: tuple[int, ...])
     return np.asarray(covered.resize((shape[1], shape[0]), Image.Resampling.BOX), dtype=float) / 255
 
 
-def attended_cases(looked: AttentionMaps, cases: Sequence[Case]) -> Iterator[AttendedCase]:
-    """Yield each case that was looked at: its maps, and the share inside the lesion."""
-    for at, place in enumerate(looked.places):
-        case = cases[place]
-        before, *after = [AttentionSide(map=maps[at], **inside(maps[at], case)) for maps in looked.maps]
+def attended_cases(attention: AttentionMaps, cases: Sequence[Case]) -> Iterator[AttendedCase]:
+    """Yield each case that has maps: these, and the share inside the lesion."""
+    for index, *maps in zip(attention.indices, *attention.maps, strict=True):
+        case = cases[index]
+        before, *after = [AttentionSide(map=heat, **share_inside(heat, case)) for heat in maps]
         aligned = after[0] if after else None
-        yield AttendedCase(id=case.id, regions=list_boxes(lesions(case)), before=before, after=aligned)
+        yield AttendedCase(id=case.id, regions=list_boxes(lesions_of(case)), before=before, after=aligned)

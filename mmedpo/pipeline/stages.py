@@ -21,7 +21,8 @@ from mmedpo.curate.reading import only_cases, only_pairs, read_records
 from mmedpo.curate.scoring import score_pairs
 from mmedpo.curate.weighing import kind_means, weigh_pairs
 from mmedpo.errors import BatchPending, DataError, MmedpoError, RecipeError
-from mmedpo.evaluate.evaluation import check_overlap, evaluate_models
+from mmedpo.evaluate.evaluation import evaluate_models
+from mmedpo.evaluate.overlap import require_no_overlap
 from mmedpo.events import Event, RunFinished
 from mmedpo.pipeline.wanted import adapter_key, lay_out, measures_key
 from mmedpo.recipe.checks import READY
@@ -175,7 +176,7 @@ def _curate(this: RunContext, records: list[Case | Pair], last: int) -> list[Wei
         this.did = True  # reading is done in every run
         return []
     if recipe.evaluate and recipe.evaluate.strict_split:
-        check_overlap(this, recipe.evaluate, records)
+        require_no_overlap(this, recipe.evaluate, records)
     cases, pairs = only_cases(records), only_pairs(records)
     if pairs and (idle := [key for key in READY if getattr(recipe, key)]):  # a reader that does not say what it yields
         ready = f"{this.plugin_of(recipe.data)} reads ready pairs"

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from mmedpo.cli.main import app
 from mmedpo.errors import DataError
-from mmedpo.evaluate.bootstrap import adjust_holm, paired_intervals, pooled_intervals
+from mmedpo.evaluate.bootstrap import adjust_holm, pooled_intervals
 from mmedpo.evaluate.comparison import compare_runs, split_by_difference
 from mmedpo.report.page import render_comparison
 from mmedpo.store.run_files.format import write_file, write_rows
@@ -108,14 +108,6 @@ def test_seeds_are_pooled_and_widen_the_interval_when_they_disagree() -> None:
     narrow = pooled_intervals(MedVqaMetric(), base, same, groups, 0)["closed_accuracy"]
     assert wide["value"] == narrow["value"] == pytest.approx(-1 / 3)
     assert wide["high"] - wide["low"] > 2 * (narrow["high"] - narrow["low"])
-
-
-def test_one_training_pooled_is_the_paired_comparison() -> None:
-    groups = [f"{n // 3}" for n in range(CASES)]
-    before, after = statistics(some_right(0.4, 1)), statistics(some_right(0.6, 2))
-    assert pooled_intervals(MedVqaMetric(), [before], [after], groups, 5) == paired_intervals(
-        MedVqaMetric(), before, after, groups, 5
-    )
 
 
 def test_runs_on_other_cases_are_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from mmedpo import Drop, Pair
 from mmedpo.cli.main import app
-from mmedpo.evaluate.image_sensitivity import ImageSensitivityMetric, count, name_of
+from mmedpo.evaluate.image_sensitivity import ImageSensitivityMetric, count_changes, name_probe
 from mmedpo.testing import tiny_cases
 
 RECIPE = """\
@@ -46,14 +46,16 @@ def test_a_swapped_film_is_another_patient_s_and_a_blank_one_is_even() -> None:
 
 
 def test_a_probe_is_named_by_what_is_not_as_always() -> None:
-    assert name_of(LesionNoise()) == "lesion-noise"
-    assert name_of(LesionNoise(place="decoy")) == "lesion-noise-decoy"
+    assert name_probe(LesionNoise()) == "lesion-noise"
+    assert name_probe(LesionNoise(place="decoy")) == "lesion-noise-decoy"
 
 
 def test_changed_answers_are_counted_among_those_that_were_asked_again() -> None:
     cases = tiny_cases(3)
     probes = {"swap": [(0, cases[0]), (2, cases[2])], "blank": [(1, cases[1])]}
-    rows = count(probes, ["Yes.", "No", "Left"], lambda asked, name: ["yes", "Right"] if name == "swap" else ["Yes"])
+    rows = count_changes(
+        probes, ["Yes.", "No", "Left"], lambda asked, name: ["yes", "Right"] if name == "swap" else ["Yes"]
+    )
     assert ImageSensitivityMetric().combine(rows) == {"changed_by_swap": 0.5, "changed_by_blank": 1.0}
     assert ImageSensitivityMetric().combine([{}]) == {}
 

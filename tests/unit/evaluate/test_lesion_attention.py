@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from mmedpo.cli.main import app
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case, Region
-from mmedpo.evaluate.lesion_attention import LesionAttentionMetric, chosen, inside, lesions
+from mmedpo.evaluate.lesion_attention import LesionAttentionMetric, choose_cases, lesions_of, share_inside
 from mmedpo.testing import tiny_cases
 
 RECIPE = """\
@@ -42,37 +42,37 @@ def quarter(label: str = "nodule") -> Region:
 
 def test_the_lesion_is_what_the_question_is_about_or_all_there_is() -> None:
     nodule, effusion = quarter(), quarter("effusion")
-    assert lesions(case(nodule, effusion)) == (nodule,)
-    assert lesions(case(effusion)) == ()
-    assert lesions(case(nodule, effusion, about=())) == (nodule, effusion)
+    assert lesions_of(case(nodule, effusion)) == (nodule,)
+    assert lesions_of(case(effusion)) == ()
+    assert lesions_of(case(nodule, effusion, about=())) == (nodule, effusion)
 
 
 def test_which_cases_are_looked_at_does_not_depend_on_their_order() -> None:
     cases = [*tiny_cases(9), replace(case(), id="without")]
-    some = {cases[place].id for place in chosen(cases, 4, seed=0)}
+    some = {cases[place].id for place in choose_cases(cases, 4, seed=0)}
     turned = cases[::-1]
-    assert {turned[place].id for place in chosen(turned, 4, seed=0)} == some
+    assert {turned[place].id for place in choose_cases(turned, 4, seed=0)} == some
     assert len(some) == 4
-    assert {cases[place].id for place in chosen(cases, 4, seed=1)} != some
-    assert chosen(cases, 99, seed=0) == list(range(9))
+    assert {cases[place].id for place in choose_cases(cases, 4, seed=1)} != some
+    assert choose_cases(cases, 99, seed=0) == list(range(9))
 
 
 def test_the_share_inside_is_held_against_the_share_of_the_area() -> None:
-    assert inside([[3.0, 1.0], [0.0, 0.0]], case(quarter())) == {"inside": 0.75, "area": 0.25}
-    even = inside([[1.0, 1.0], [1.0, 1.0]], case(quarter()))
+    assert share_inside([[3.0, 1.0], [0.0, 0.0]], case(quarter())) == {"inside": 0.75, "area": 0.25}
+    even = share_inside([[1.0, 1.0], [1.0, 1.0]], case(quarter()))
     assert even["inside"] == even["area"]
 
 
 def test_boxes_that_overlap_count_once_and_a_mask_counts_in_place_of_its_box() -> None:
-    assert inside([[1.0]], case(quarter(), quarter()))["inside"] == pytest.approx(0.25, abs=0.01)
+    assert share_inside([[1.0]], case(quarter(), quarter()))["inside"] == pytest.approx(0.25, abs=0.01)
     mask = Image.new("L", (56, 56))
     ImageDraw.Draw(mask).rectangle((0, 0, 13, 27), fill=255)
     half = replace(quarter(), mask=ImageRef.drawn(mask))
-    assert inside([[1.0]], case(half))["inside"] == pytest.approx(0.125, abs=0.01)
+    assert share_inside([[1.0]], case(half))["inside"] == pytest.approx(0.125, abs=0.01)
 
 
 def test_an_empty_map_says_nothing() -> None:
-    assert inside([[0.0, 0.0]], case(quarter())) == {}
+    assert share_inside([[0.0, 0.0]], case(quarter())) == {}
     assert LesionAttentionMetric().combine([{}, {}]) == {}
 
 

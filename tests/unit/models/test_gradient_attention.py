@@ -14,7 +14,7 @@ from PIL import Image
 from tiny_llava_med import make_image, make_model, released_tensors, write_release
 
 from mmedpo import Case, ImageRef, Region, Setting
-from mmedpo.evaluate.lesion_attention import inside
+from mmedpo.evaluate.lesion_attention import share_inside
 from mmedpo.models import attention_maps
 from mmedpo.models.gradient_attention import fit_to_image
 
@@ -48,7 +48,7 @@ def test_a_model_that_looks_at_nothing_but_the_lesion_of_a_wide_film_is_told_so(
     case = Case("a", ImageRef.drawn(film), "Is there a nodule?", "Yes", about=("nodule",), regions=regions)
     heat = fit_to_image(seen(lesion), pads().frame(film.size), film.size)
     assert heat.shape == (12, 24)
-    assert inside(heat.tolist(), case) == {"inside": pytest.approx(1, abs=0.02), "area": 0.25}
+    assert share_inside(heat.tolist(), case) == {"inside": pytest.approx(1, abs=0.02), "area": 0.25}
 
 
 def test_what_falls_on_the_padding_is_left_out() -> None:

@@ -1,0 +1,89 @@
+"""The answers that are measured: of the starting model, and of the trained one where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmedpo.core.answers import UNREAD, answer_json, read_answer, was_cut
+from mmedpo.core.records import Case
+from mmedpo.recipe.model import EvaluateOptions
+from mmedpo.registry.conformance.backbone import check_answers
+from mmedpo.registry.contracts.backbone import Backbone
+from mmedpo.runtime.context import RunContext
+from mmedpo.runtime.slices import work_by_slice
+from mmedpo.runtime.stage_parts import open_parts
+
+
+@dataclass(frozen=True)
+class ModelAnswers:
+    """A model and its answer to each case."""
+
+    backbone: Backbone
+    texts: list[str]
+
+
+@dataclass(frozen=True)
+class EvaluationAnswers:
+    """The evaluation cases with the answers of one model or two."""
+
+    cases: list[Case]
+    before: ModelAnswers
+    after: ModelAnswers | None
+
+    @property
+    def sides(self) -> list[ModelAnswers]:
+        """The starting model with its answers, and the aligned one where there is one."""
+        return [self.before] if self.after is None else [self.before, self.after]
+
+    @property
+    def cut(self) -> dict[str, int]:
+        """How many answers had to end before they were done."""
+        return self._count_texts(was_cut)
+
+    @property
+    def unread(self) -> dict[str, int]:
+        """How many answers hold what is no character."""
+        return self._count_texts(lambda text: UNREAD in text)
+
+    def _count_texts(self, holds: Callable[[str], bool]) -> dict[str, int]:
+        names = ("before", "after")[: len(self.sides)]
+        return {name: sum(map(holds, side.texts)) for name, side in zip(names, self.sides, strict=True)}
+
+
+def answer_before_and_after(
+    run: RunContext, cases: list[Case], options: EvaluateOptions, trained: Path | None
+) -> EvaluationAnswers:
+    """Let the starting model answer the cases, and the one with the trained adapter if there is one."""
+    backbone = run.recipe.backbone
+    before = ModelAnswers(backbone, answer_cases(run, backbone, cases, options, "evaluate: before"))
+    if trained is None:
+        return EvaluationAnswers(cases, before, None)
+    aligned = backbone.model_copy(update={"adapter": str(trained)})
+    after = ModelAnswers(aligned, answer_cases(run, aligned, cases, options, "evaluate: after"))
+    return EvaluationAnswers(cases, before, after)
+
+
+def answer_cases(
+    run: RunContext, backbone: Backbone, cases: list[Case], options: EvaluateOptions, stage: str
+) -> list[str]:
+    """Let a model answer each case greedily; one kind after another, as a batch takes as long as its longest."""
+    plugin = run.plugin_of(backbone)
+    order = sorted(range(len(cases)), key=lambda index: cases[index].kind)
+    with open_parts(run) as opened:
+
+        def read(value: Any, some: Sequence[Case]) -> Any:
+            return check_answers(plugin, some, [read_answer(answer) for answer in value])
+
+        def work(some: Sequence[Case]) -> Any:
+            answers = opened(backbone).answer(some, max_new_tokens=options.max_new_tokens)
+            return [answer_json(answer) for answer in check_answers(plugin, some, answers)]
+
+        lower = "evaluate.max_new_tokens"
+        ordered = [cases[index] for index in order]
+        facts = [options.max_new_tokens, "and whether cut"]
+        slices = work_by_slice(run, backbone, ordered, work, read, stage=stage, facts=facts, lower=lower)
+    texts = dict(zip(order, (text for answers in slices for text in answers), strict=True))
+    return [texts[index] for index in range(len(cases))]

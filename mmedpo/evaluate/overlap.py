@@ -1,0 +1,46 @@
+"""What evaluation and training data have in common: images by their pixels, questions about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmedpo.core.records import Case, Pair, WeightedPair
+from mmedpo.curate.reading import only_cases, read_records
+from mmedpo.data.question_counts import question_key
+from mmedpo.errors import DataError
+from mmedpo.recipe.model import EvaluateOptions
+from mmedpo.runtime.context import RunContext
+from mmedpo.store.run_files.measures import TrainingOverlap
+
+
+def require_no_overlap(run: RunContext, options: EvaluateOptions, records: Sequence[Case | Pair]) -> None:
+    """Compare the pixels of evaluation and training data. Raises DataError where an image is in both."""
+    cases = only_cases(read_records(run, options.data, "strict split: read"))
+    trained = {image for record in records for image in _images_of(record)}
+    shared = [case for case in cases if case.image.sha256 in trained]
+    if shared:
+        first, images = shared[0], {case.image.sha256 for case in cases}
+        raise DataError(
+            f"evaluate.strict_split: {len(images & trained)} of {len(images)} images that {run.plugin_of(options.data)}"
+            f" yields are also in the training data, the first is that of case {first.id!r} ({first.image.path});"
+            " choose other splits or files, or set strict_split: false to have such images counted"
+        )
+
+
+def count_overlap(cases: Sequence[Case], pairs: Sequence[WeightedPair]) -> TrainingOverlap:
+    """Count the evaluation images whose pixels were trained on, and the cases whose question about them was, too."""
+    images = {case.image.sha256 for case in cases}
+    learned = {question_key(item.pair.case) for item in pairs}
+    again = sum(question_key(case) in learned for case in cases)
+    shared = len(images & list_trained_images(pairs))
+    return TrainingOverlap(images=len(images), trained_on=shared, questions_trained_on=again)
+
+
+def list_trained_images(pairs: Sequence[WeightedPair]) -> set[str]:
+    """Return the pixel hashes of the images that the pairs are about."""
+    return {image for item in pairs for image in _images_of(item.pair)}
+
+
+def _images_of(record: Case | Pair) -> set[str]:
+    """Return the pixel hashes of what would be trained on: the image, and that of a pair's chosen side."""
+    return {record.image.sha256} if isinstance(record, Case) else {record.case.image.sha256, record.chosen.image.sha256}
