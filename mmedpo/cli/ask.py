@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def answers_of(folder: Path, image: Path, question: str) -> dict[str, Answer]:
+def ask_models(folder: Path, image: Path, question: str) -> dict[str, Answer]:
     """Return the answers by model. Raises DataError when the run has no adapter or the image cannot be read."""
     loaded = load_run(folder)
     recipe, plugin = loaded.recipe, loaded.plugins[type(loaded.recipe.backbone)]

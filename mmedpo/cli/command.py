@@ -34,14 +34,14 @@ def _common(
     """Take what every command takes."""
 
 
-def options_of(function: Callable[..., None]) -> list[Any]:
+def build_options(function: Callable[..., None]) -> list[Any]:
     """Return the options that a function declares, to be put beside another's."""
     app = typer.Typer(add_completion=False)
     app.command(cls=TyperCommand)(function)
     return typer.main.get_command(app).params
 
 
-COMMON = options_of(_common)
+COMMON = build_options(_common)
 
 
 class _CommonMixin:
@@ -65,13 +65,13 @@ class MmedpoGroup(_CommonMixin, TyperGroup):
     """A group of commands."""
 
 
-def place(value: Any) -> Any:
+def resolve_place(value: Any) -> Any:
     """Return a path of the command line, or a list of them, with `~/` filled in where the shell left it.
 
     Raises RecipeError for a leading `$NAME`, which nobody fills in any more.
     """
     if value is None or isinstance(value, list):
-        return value and [",".join(place(one) for one in text.split(",")) for text in value]
+        return value and [",".join(resolve_place(one) for one in text.split(",")) for text in value]
     from mmedpo.errors import RecipeError
     from mmedpo.registry.path_options import expand_home, find_unfilled
 
@@ -84,17 +84,17 @@ def place(value: Any) -> Any:
     return type(value)(path)
 
 
-def new_folder(value: Path) -> Path:
+def resolve_new_folder(value: Path) -> Path:
     """Return the path of a folder to be made. Raises RecipeError where it cannot be."""
-    return _new(place(value), file=None)
+    return _require_new(resolve_place(value), file=None)
 
 
-def new_file(value: Path | None) -> Path | None:
+def resolve_new_file(value: Path | None) -> Path | None:
     """Return the path of a file to be written. Raises RecipeError where it cannot be."""
-    return value and _new(place(value), file=True)
+    return value and _require_new(resolve_place(value), file=True)
 
 
-def _new(path: Path, *, file: bool | None) -> Path:
+def _require_new(path: Path, *, file: bool | None) -> Path:
     from mmedpo.errors import RecipeError
     from mmedpo.recipe.preflight import unfit_place
 
@@ -103,11 +103,11 @@ def _new(path: Path, *, file: bool | None) -> Path:
     return path
 
 
-RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.", callback=place)]
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.", callback=resolve_place)]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, e.g. train.epochs=1 data.root=/mnt.")
 ]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", callback=place)]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", callback=resolve_place)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
 

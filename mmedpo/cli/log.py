@@ -17,7 +17,7 @@ LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)  # of no -v, of one, of 
 def show_log(verbosity: int) -> Iterator[None]:
     """Show what is logged meanwhile: with one -v what happens, with two why."""
     logger, handler = logging.getLogger("mmedpo"), _StderrHandler()
-    handler.setFormatter(_LineFormatter(f"%(asctime)s %(levelname)s {_process()}%(name)s: %(message)s"))
+    handler.setFormatter(_LineFormatter(f"%(asctime)s %(levelname)s {_name_process()}%(name)s: %(message)s"))
     before = logger.level, logger.handlers, logger.propagate
     level = LEVELS[min(verbosity, len(LEVELS) - 1)]
     logger.setLevel(min(level, logger.level or level))  # of a -v before and one after the command, the wordier
@@ -29,7 +29,7 @@ def show_log(verbosity: int) -> Iterator[None]:
         logger.setLevel(before[0])
 
 
-def _process() -> str:
+def _name_process() -> str:
     """Name this process, where several train together."""
     return f"[{os.environ['RANK']}] " if "RANK" in os.environ else ""
 

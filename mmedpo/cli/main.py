@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from mmedpo.cli import measure_commands, model_commands, pair_commands, plugin_commands, run_commands
-from mmedpo.cli.command import MmedpoCommand, MmedpoGroup, options_of
+from mmedpo.cli.command import MmedpoCommand, MmedpoGroup, build_options
 
 
 def _print_version(wanted: bool) -> None:
@@ -34,7 +34,7 @@ class RootGroup(MmedpoGroup):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.params += options_of(_root)
+        self.params += build_options(_root)
 
     def invoke(self, ctx: Any) -> Any:
         """Carry out the command."""

@@ -7,14 +7,16 @@ from typing import Annotated
 
 import typer
 
-from mmedpo.cli.command import Json, new_file, place, print_json
+from mmedpo.cli.command import Json, print_json, resolve_new_file, resolve_place
 
 
 def compare(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN RUN...", help="Run folders; those of several seeds by comma: a0,a1 b0,b1.", callback=place
+            metavar="RUN RUN...",
+            help="Run folders; those of several seeds by comma: a0,a1 b0,b1.",
+            callback=resolve_place,
         ),
     ],
     start: Annotated[bool, typer.Option("--start", help="Compare with the starting model of the first runs.")] = False,
@@ -36,13 +38,16 @@ def report(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN...", help="Run folders; those of several seeds by comma: a0,a1 b0,b1.", callback=place
+            metavar="RUN...", help="Run folders; those of several seeds by comma: a0,a1 b0,b1.", callback=resolve_place
         ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--out", help="The file; by default in the run folder, or beside the first.", callback=new_file
+            "-o",
+            "--out",
+            help="The file; by default in the run folder, or beside the first.",
+            callback=resolve_new_file,
         ),
     ] = None,
 ) -> None:

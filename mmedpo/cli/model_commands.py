@@ -7,19 +7,19 @@ from typing import Annotated
 
 import typer
 
-from mmedpo.cli.command import Json, RunFolder, new_folder, place, print_json
+from mmedpo.cli.command import Json, RunFolder, print_json, resolve_new_folder, resolve_place
 
 
 def ask(
     run: RunFolder,
-    image: Annotated[Path, typer.Argument(help="An image file.", callback=place)],
+    image: Annotated[Path, typer.Argument(help="An image file.", callback=resolve_place)],
     question: Annotated[str, typer.Argument(help="A question about it.")],
     json: Json = False,
 ) -> None:
     """Show the answers to a question before and after alignment."""
-    from mmedpo.cli.ask import answers_of
+    from mmedpo.cli.ask import ask_models
 
-    answers = answers_of(run, image, question)
+    answers = ask_models(run, image, question)
     if json:
         print_json(answers)
     else:
@@ -27,7 +27,9 @@ def ask(
             print(f"{name + ':':8}{answer}{' ... (cut off)' if answer.cut else ''}")
 
 
-def merge(run: RunFolder, out: Annotated[Path, typer.Argument(help="A new folder.", callback=new_folder)]) -> None:
+def merge(
+    run: RunFolder, out: Annotated[Path, typer.Argument(help="A new folder.", callback=resolve_new_folder)]
+) -> None:
     """Write the aligned model, with its adapter merged, in the plain transformers form."""
     from mmedpo.exchange.model_export import merge_run
 
@@ -37,9 +39,10 @@ def merge(run: RunFolder, out: Annotated[Path, typer.Argument(help="A new folder
 
 def convert(
     checkpoint: Annotated[
-        str, typer.Argument(help="A folder or hub id, e.g. microsoft/llava-med-v1.5-mistral-7b.", callback=place)
+        str,
+        typer.Argument(help="A folder or hub id, e.g. microsoft/llava-med-v1.5-mistral-7b.", callback=resolve_place),
     ],
-    out: Annotated[Path, typer.Argument(help="A new folder.", callback=new_folder)],
+    out: Annotated[Path, typer.Argument(help="A new folder.", callback=resolve_new_folder)],
     backbone: Annotated[str, typer.Option(help="The backbone part that reads the checkpoint.")] = "llava-med",
 ) -> None:
     """Write a checkpoint in the plain transformers form (llava-hf for LLaVA-Med)."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmedpo.cli.command import Json, RunFolder, new_file, new_folder, place, print_json
+from mmedpo.cli.command import Json, RunFolder, print_json, resolve_new_file, resolve_new_folder, resolve_place
 
 
 def export(
@@ -15,7 +15,7 @@ def export(
     to: Annotated[
         str, typer.Option(help="Pairs for trl, ms-swift, llama-factory, mmedpo-json, parquet; or the adapter for peft.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="A new folder.", callback=new_folder)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A new folder.", callback=resolve_new_folder)],
     json: Json = False,
 ) -> None:
     """Write a run's pairs as other tools load them, with images and a data card; or its adapter, to give away."""
@@ -30,9 +30,10 @@ def export(
 
 def import_(
     folder: Annotated[
-        Path, typer.Argument(help="A folder of pairs as TRL, ms-swift ... load them, or exported.", callback=place)
+        Path,
+        typer.Argument(help="A folder of pairs as TRL, ms-swift ... load them, or exported.", callback=resolve_place),
     ],
-    recipe: Annotated[Path, typer.Argument(help="The recipe to write, a new YAML file.", callback=new_file)],
+    recipe: Annotated[Path, typer.Argument(help="The recipe to write, a new YAML file.", callback=resolve_new_file)],
     json: Json = False,
 ) -> None:
     """Look at a folder of pairs, and write a recipe that scores, weighs and trains on them."""
@@ -50,7 +51,9 @@ def score(
     run: RunFolder,
     against: Annotated[
         Path | None,
-        typer.Option(metavar="CSV", help="Clinicians' ratings: columns pair and rating, 0 to 10.", callback=place),
+        typer.Option(
+            metavar="CSV", help="Clinicians' ratings: columns pair and rating, 0 to 10.", callback=resolve_place
+        ),
     ] = None,
     sheet: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Write a table of the run's pairs for clinicians to rate.")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmedpo import DataError
-from mmedpo.cli.ask import answers_of
+from mmedpo.cli.ask import ask_models
 from mmedpo.evaluate.comparison import compare_runs
 from mmedpo.exchange.model_export import merge_run
 from mmedpo.exchange.pairs_io import export_run
@@ -110,7 +110,7 @@ def test_whoever_opens_an_adapter_is_told_that_it_is_of_an_earlier_recipe(folder
     tiny_cases(1)[0].image.load().save(tmp_path / "film.png")
     folder.run("weigh.use=uniform", until="weigh")
     opens: Sequence[Callable[[], object]] = [
-        lambda: answers_of(folder.path, tmp_path / "film.png", "Is it?"),
+        lambda: ask_models(folder.path, tmp_path / "film.png", "Is it?"),
         lambda: merge_run(folder.path, tmp_path / "merged"),
         lambda: export_run(folder.path, "peft", tmp_path / "peft"),
         lambda: compare_runs([str(folder.path)]),

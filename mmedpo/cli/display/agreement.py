@@ -15,7 +15,7 @@ def show_scoring(found: Mapping[str, Any]) -> None:
     """Print how voters agree with each other and with clinicians."""
     console = Console()
     for use, summary in found.items():
-        for line in agreement_lines(use, summary) if use != "clinicians" else clinician_lines(summary):
+        for line in describe_agreement(use, summary) if use != "clinicians" else describe_clinicians(summary):
             console.print(line, highlight=False)
         for one in summary.get("rank_correlation", ()):
             voters, value = ", ".join(one["voters"]), format_number(one["value"]) or "not defined"
@@ -27,7 +27,7 @@ def show_scoring(found: Mapping[str, Any]) -> None:
         console.print("no scorer of this run has a summary: its pairs came with scores, or one voter rated them")
 
 
-def agreement_lines(use: str, summary: Mapping[str, Any]) -> Iterator[str]:
+def describe_agreement(use: str, summary: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line on who voted, and one on how far they agreed."""
     if "votes" in summary:
         voted = ", ".join(f"{name} {count:,}" for name, count in summary["votes"].items())
@@ -42,7 +42,7 @@ def agreement_lines(use: str, summary: Mapping[str, Any]) -> Iterator[str]:
         yield f"{use}: Krippendorff's alpha: {alpha}; first votes 4 or more apart on {apart}"
 
 
-def clinician_lines(found: Mapping[str, Any]) -> Iterator[str]:
+def describe_clinicians(found: Mapping[str, Any]) -> Iterator[str]:
     """Yield lines on how the consensus goes with clinicians' ratings."""
     yield f"with clinicians, on {found['pairs']:,} pairs of {found['groups']:,} images or patients:"
     if unrated := found.get("rows_not_rated"):

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from mmedpo.cli.display.columns import print_columns
 from mmedpo.cli.display.overlap import print_overlaps
-from mmedpo.cli.display.result import cautions
+from mmedpo.cli.display.result import list_cautions
 from mmedpo.core.number_format import format_number, format_p_value
 
 if TYPE_CHECKING:
@@ -24,11 +24,13 @@ def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> N
     from mmedpo.evaluate.comparison import count_trained_images, split_by_difference
 
     console = Console()
-    letters = {name: _letter(at) for at, name in enumerate(dict.fromkeys(row["method"] for row in rows))}
+    letters = {name: _name_run(at) for at, name in enumerate(dict.fromkeys(row["method"] for row in rows))}
     differ, equal = split_by_difference(rows)
     table = [["metric", "measure", "run", "value", "difference", "95 % interval", "p", "p (Holm)"]]
     for row in differ:
-        table.append([row["metric"], row["measure"], letters[row["method"]], format_number(row["value"]), *_gap(row)])
+        table.append(
+            [row["metric"], row["measure"], letters[row["method"]], format_number(row["value"]), *_format_gap(row)]
+        )
     print_columns(console, table)
     if len(letters) > 1 and not differ:
         console.print("the runs differ in no measure")
@@ -42,12 +44,12 @@ def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> N
     print_overlaps(console, {folder: overlap for folder, overlap in overlaps.items() if overlap})
 
 
-def _letter(place: int) -> str:
+def _name_run(place: int) -> str:
     """Name a run by a letter, after Z by two."""
-    return (_letter(place // 26 - 1) if place >= 26 else "") + chr(ord("A") + place % 26)
+    return (_name_run(place // 26 - 1) if place >= 26 else "") + chr(ord("A") + place % 26)
 
 
-def _gap(row: Mapping[str, Any]) -> list[str]:
+def _format_gap(row: Mapping[str, Any]) -> list[str]:
     if "difference" not in row:
         return [""] * 4
     p = [format_p_value(row[name]) if name in row else "" for name in ("p", "p_holm")]
@@ -64,7 +66,7 @@ def show_variants(results: Mapping[str, Sequence[RunResult]], compared: VariantT
     for name in (name for name, measures in every.items() if not measures):
         console.print(name, soft_wrap=True)
     for name, measures in every.items():
-        for use, caution in cautions(measures) if measures else ():
+        for use, caution in list_cautions(measures) if measures else ():
             console.print(f"[bold red]caution[/], {escape(name)}, {use}: {escape(caution)}", soft_wrap=True)
     console.print(f"{page}  all of them to look at: open it in a browser", soft_wrap=True)
 

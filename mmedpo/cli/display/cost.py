@@ -19,9 +19,9 @@ def show_estimate(found: CostEstimate) -> None:
     table = [["part", "model", "at", "asked about", "calls", "tokens in", "tokens out", "money"]]
     for line in found.lines:
         model = f"{line.model}, in batches" if line.batch else line.model
-        table.append([line.part, model, line.host, f"{line.items:,}", *_amounts(line.usage)])
+        table.append([line.part, model, line.host, f"{line.items:,}", *_format_amounts(line.usage)])
     if len(found.lines) > 1:
-        table.append(["together", "", "", "", *_amounts(found.total)])
+        table.append(["together", "", "", "", *_format_amounts(found.total)])
     most = "every repair used, every answer at its limit, nothing answered by an earlier run"
     console.print(f"{found.cases:,} cases, {found.pairs:,} pairs at most; at most: {most}:", highlight=False)
     print_columns(console, table)
@@ -38,6 +38,6 @@ def show_estimate(found: CostEstimate) -> None:
         console.print(f"[bold red]{say}[/]", highlight=False)
 
 
-def _amounts(usage: Usage) -> list[str]:
+def _format_amounts(usage: Usage) -> list[str]:
     money = f"{usage.money:,.2f}" if usage.money else ""
     return [f"{usage.calls:,}", f"{usage.tokens[0]:,}", f"{usage.tokens[1]:,}", money]

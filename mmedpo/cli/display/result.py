@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mmedpo.cli.display.agreement import agreement_lines
+from mmedpo.cli.display.agreement import describe_agreement
 from mmedpo.cli.display.overlap import print_overlap
 from mmedpo.core.number_format import format_number
 from mmedpo.report.measures import describe_cut_answers
@@ -37,7 +37,7 @@ def show_result(result: RunResult) -> None:
     if not result.did:
         done = f"Nothing to do: {folder} is finished and nothing it depends on has changed."
         console.print(done, highlight=False, soft_wrap=True)
-    for line in _result_lines(result):
+    for line in _describe_result(result):
         console.print(line, highlight=False)
     if measures:
         _show_measures(console, measures)
@@ -51,24 +51,24 @@ def _show_measures(console: Console, measures: MeasureRecord) -> None:
         if measured.nothing:
             console.print(f"{measured.use}: {measured.nothing}", markup=False, highlight=False, soft_wrap=True)
         else:
-            console.print(_before_after(measured))
-    for use, caution in cautions(measures):
+            console.print(_build_table(measured))
+    for use, caution in list_cautions(measures):
         console.print(f"[bold red]caution[/], {use}: {escape(caution)}", highlight=False, soft_wrap=True)
     print_overlap(console, measures.overlap)
 
 
-def _result_lines(result: RunResult) -> Iterator[str]:
+def _describe_result(result: RunResult) -> Iterator[str]:
     """Yield a line on the weights, on the training and on the pairs held out of it."""
     for use, summary in result.run.scoring.items():
-        yield from agreement_lines(use, summary)
-    yield from (_spending_line(model, paid) for model, paid in result.run.spent.items())
+        yield from describe_agreement(use, summary)
+    yield from (_describe_spending(model, paid) for model, paid in result.run.spent.items())
     if result.mean_weights:
         yield "mean weight: " + ", ".join(f"{kind} pairs {mean:.3f}" for kind, mean in result.mean_weights.items())
     if result.training:
-        yield from _training_lines(result.training)
+        yield from _describe_training(result.training)
 
 
-def _spending_line(model: str, paid: ModelSpending) -> str:
+def _describe_spending(model: str, paid: ModelSpending) -> str:
     """Say what a model's endpoint was paid, and what was odd about it."""
     odd = {
         "replies were lost and may have been charged": paid.lost_replies,
@@ -81,7 +81,7 @@ def _spending_line(model: str, paid: ModelSpending) -> str:
     return f"{model}: {paid.calls:,} calls, {tokens}{f', {paid.money}' if paid.money else ''}{more}"
 
 
-def _training_lines(training: TrainingRecord) -> Iterator[str]:
+def _describe_training(training: TrainingRecord) -> Iterator[str]:
     trained, silent = sum_counts(training.counts, "trained_pairs"), sum_counts(training.counts, "weightless_pairs")
     if silent:
         yield f"{silent:,} pairs have no say in the loss and were left out: weight or coefficient 0"
@@ -93,7 +93,7 @@ def _training_lines(training: TrainingRecord) -> Iterator[str]:
             yield f"held-out pairs, {kind} ({held.pairs}): {ranked}"
 
 
-def cautions(measures: MeasureRecord) -> Iterator[tuple[str, str]]:
+def list_cautions(measures: MeasureRecord) -> Iterator[tuple[str, str]]:
     """Yield what must be said beside the measures: of the answers, and by each metric."""
     if caution := describe_cut_answers(measures):
         yield "answers", caution
@@ -101,7 +101,7 @@ def cautions(measures: MeasureRecord) -> Iterator[tuple[str, str]]:
         yield from ((measured.use, caution) for caution in measured.cautions)
 
 
-def _before_after(measured: MetricResult) -> Table:
+def _build_table(measured: MetricResult) -> Table:
     """Make the table of one metric; the interval is that of the difference."""
     table = Table(title=measured.use, title_justify="left")
     for name in ("measure", "before", "after", "difference", "95 % interval"):
