@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -14,7 +13,18 @@ from typing import Any
 from mmedpo.errors import PluginError
 from mmedpo.registry.discovery import PluginInfo, find_parts, suggest_word
 from mmedpo.registry.facts import OptionFacts, PartFacts, read_facts
+from mmedpo.registry.kinds import KINDS
+from mmedpo.registry.probe import send_facts
 
+# Where a system can fork, one process has imported what every part needs, and nothing heavy, and forks one for each.
+METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+PROCESSES: Any = multiprocessing.get_context(METHOD)
+SHARED = [
+    "mmedpo.registry.probe",
+    "mmedpo.registry.hookspecs",
+    *(kind.home.partition(":")[0] for kind in KINDS.values()),
+]
+PROCESSES.set_forkserver_preload(SHARED)
 TIMEOUT = 120  # seconds that a plugin may take to import before it counts as hung
 
 
@@ -101,19 +111,27 @@ def probe_plugins(plugins: Sequence[PluginInfo]) -> list[PluginProbe]:
 
 def probe_plugin(plugin: PluginInfo) -> PartFacts | ProbeFailure:
     """Import a part in a process of its own; return its facts, or why there are none."""
-    name = f"{plugin.package}/{plugin.name}"
-    command = [sys.executable, "-m", "mmedpo.registry.probe", plugin.kind.name, name]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, check=False)
-    except subprocess.TimeoutExpired:
-        return ProbeFailure(f"{plugin} took more than {TIMEOUT} s to import")
-    if done.returncode < 0:
-        return ProbeFailure(f"{plugin} crashed the process: {signal.Signals(-done.returncode).name}")
-    try:
-        answer = json.loads(done.stdout.splitlines()[-1])
-        return ProbeFailure(answer) if done.returncode == PluginError.exit_code else read_facts(answer)
-    except (IndexError, ValueError, TypeError):
-        return ProbeFailure(f"{plugin} ended the process (exit code {done.returncode}) without a word")
+    reading, writing = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=send_facts, args=(writing, plugin.kind.name, f"{plugin.package}/{plugin.name}"))
+    process.start()
+    writing.close()
+    with reading:
+        if not reading.poll(TIMEOUT):
+            process.kill()
+            return ProbeFailure(f"{plugin} took more than {TIMEOUT} s to import")
+        try:
+            answer = json.loads(reading.recv_bytes())
+        except EOFError:
+            process.join()
+            return ProbeFailure(f"{plugin} {_how_it_ended(process.exitcode)}")
+    process.join()
+    return ProbeFailure(answer) if isinstance(answer, str) else read_facts(answer)
+
+
+def _how_it_ended(code: int) -> str:
+    if code < 0:
+        return f"crashed the process: {signal.Signals(-code).name}"
+    return f"ended the process (exit code {code}) without a word"
 
 
 def check_plugins(name: str | None = None) -> list[PluginProbe]:

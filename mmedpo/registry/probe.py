@@ -1,17 +1,16 @@
-"""Import one plugin in this process and print, as JSON, what it is. Run by `plugins check`, `show` and `schema`.
-
-python -m mmedpo.registry.probe KIND PACKAGE/NAME
-"""
+"""Import one plugin in this process, and send what it is to another; for `plugins check`, `show` and `schema`."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from dataclasses import asdict
+from multiprocessing.connection import Connection
 from typing import Any
 
-from mmedpo.errors import MmedpoError, PluginError
+from mmedpo.errors import MmedpoError
 from mmedpo.registry.discovery import load_part, resolve_part
 from mmedpo.registry.facts import PartFacts, collect_facts
 from mmedpo.registry.kinds import KINDS, Kind
@@ -19,16 +18,16 @@ from mmedpo.registry.kinds import KINDS, Kind
 HEAVY = ("torch", "transformers", "trl", "peft", "monai", "datasets", "accelerate", "openai", "pandas", "scipy")
 
 
-def main(kind: str, use: str) -> int:
-    """Print the part's facts, or its error; return the exit code, by which the two are told apart."""
-    out, sys.stdout = sys.stdout, sys.stderr  # what a plugin prints while it is imported is not the answer
+def send_facts(out: Connection, kind: str, use: str) -> None:
+    """Send the part's facts as JSON, or its error as a text; what a plugin prints while it is imported goes nowhere."""
+    for number in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
     answer: Any
     try:
-        answer, code = asdict(probe_part(KINDS[kind], use)), 0
+        answer = asdict(probe_part(KINDS[kind], use))
     except (MmedpoError, LookupError) as error:
-        answer, code = str(error), PluginError.exit_code
-    print(json.dumps(answer), file=out, flush=True)
-    return code
+        answer = str(error)
+    out.send_bytes(json.dumps(answer).encode())
 
 
 def probe_part(kind: Kind, use: str) -> PartFacts:
@@ -39,7 +38,3 @@ def probe_part(kind: Kind, use: str) -> PartFacts:
     seconds = round(time.perf_counter() - start, 3)
     heavy = [name for name in HEAVY if name in sys.modules and name not in before]
     return collect_facts(kind, cls, seconds, heavy)
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
