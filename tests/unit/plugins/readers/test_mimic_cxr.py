@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mmedpo_plugins.radiology.report_sections import sections
 from mmedpo_plugins.readers.mimic_cxr import MimicCxrReader
 from PIL import Image
 
@@ -36,9 +35,6 @@ FILMS = {  # dicom_id: (subject, study, split, view)
     "2a2277a9-b0ded155": ("10000032", "50414267", "train", "PA"),
     "68b5c4b1-227d0485": ("10000764", "57375967", "test", "PA"),
 }
-
-INNER = ("AP VIEW: Clear. LINES AND TUBES: None. Heart: Large.", "")
-SENTENCE = ("Clear, as to the impression: none. Date: today.", "Normal.")
 
 
 @pytest.fixture
@@ -132,46 +128,6 @@ def test_a_file_of_physionet_that_is_missing_is_named(root: Path) -> None:
     (root / "mimic-cxr-2.0.0-split.csv").unlink()
     with pytest.raises(DataError, match=r"neither mimic-cxr-2\.0\.0-split\.csv nor .*\.gz; see docs/data\.md"):
         cases(root)
-
-
-@pytest.mark.parametrize(
-    ("text", "findings", "impression"),
-    [
-        ("FINDINGS: Clear.\nCONCLUSION: Normal.", "Clear.", "Normal."),
-        ("FINDINGS AND IMPRESSION:\n Clear.", "Clear.", ""),
-        ("WET READ: Effusion.\n IMPRESSION:\n 1. Old: healed.\n 2. New.", "", "1. Old: healed. 2. New."),
-        ("IMPRESSION: First.\nFINDINGS:\nIMPRESSION: Last.", "", "Last."),
-        ("Clear lungs.", "", ""),
-        ("FINDINGS / IMPRESSION: Clear.", "Clear.", ""),
-        ("FINDINGS and IMPRESSION:\n Clear.", "Clear.", ""),
-        ("Findings: Clear.\r\nImpression: Normal.\r\n", "Clear.", "Normal."),
-        (" FINDINGS\n\n Clear.\n IMPRESSION\n Normal.", "Clear.", "Normal."),
-        ("FINDINGS :  Clear.\n IMPRESSON: Normal.", "Clear.", "Normal."),
-        ("CHEST. FINDINGS: Clear. CONCLUSION: Normal. RECOMMENDATION(S): None.", "Clear.", "Normal."),
-        ("COMPARISON: ___ FINDINGS: Clear.\n NOTIFICATION: By phone.", "Clear.", ""),
-        ("FINDINGS: AP VIEW: Clear.\n LINES AND TUBES: None.\n Heart: Large.", *INNER),
-        ("FINDINGS: Clear, as to the\n impression: none.\n Date: today.\n IMPRESSION: Normal.", *SENTENCE),
-        ("FINDINGS: No acute FINDINGS: here.", "No acute FINDINGS: here.", ""),
-    ],
-)
-def test_sections_end_at_the_headings_of_the_data_set_alone(text: str, findings: str, impression: str) -> None:
-    assert sections(text) == {"findings": findings, "impression": impression}
-
-
-@pytest.mark.parametrize(
-    ("name", "findings"),
-    [
-        ("mimic_heading_within_line", "No effusion."),
-        (
-            "mimic_inner_heading",
-            "In comparison with the study of ___, there is no change. PA VIEW: Nothing new. Heart: normal size. LUNGS: "
-            "clear.",
-        ),
-    ],
-)
-def test_published_cases_are_read_whole(name: str, findings: str, shared: Path) -> None:
-    text = (shared / f"cases/reports/{name}.txt").read_text()
-    assert sections(text) == {"findings": findings, "impression": "Normal."}
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from forks import Fork, Forks
 from mmedpo_plugins.dispreferences.gpt4o_hallucination.answer_checks import fault_of, in_style, word_range
 from mmedpo_plugins.dispreferences.gpt4o_hallucination.gpt4o_hallucination import Gpt4oHallucination
 from mmedpo_plugins.dispreferences.opposite_answer import OppositeAnswer
-from mmedpo_plugins.radiology.opposites import opposite
 
 from mmedpo import Case, Drop, Pair, RecipeError, Setting
 from mmedpo.testing import TinyBackbone, check_part, tiny_cases
@@ -185,23 +184,6 @@ def test_the_length_may_differ_by_the_ratio_and_a_little(words: int, least: int,
 
 def test_a_word_that_the_truth_has_too_is_no_leak() -> None:
     assert fault_of("Note: no effusion", "Note: an effusion", "", None) is None
-
-
-@pytest.mark.parametrize(
-    ("question", "answer", "other"),
-    [
-        ("Is there a nodule?", "Yes", "No"),
-        ("Is there a nodule?", "no.", "yes."),
-        ("Is it in the left or right lung?", "Left", "Right"),
-        ("Is this a CT or an MRI?", "MRI", "CT"),
-        ("Is the lesion hypodense or hyperdense?", "hyperdense", "hypodense"),
-        ("Is it T1, T2 or FLAIR?", "FLAIR", ""),
-        ("Is there a nodule?", "Yes, on the left", ""),
-        ("What organ is this?", "Liver", ""),
-    ],
-)
-def test_the_opposite_of_a_closed_answer(question: str, answer: str, other: str) -> None:
-    assert opposite(question, answer) == other
 
 
 # --- runs that are killed ---------------------------------------------------------------------------------------------

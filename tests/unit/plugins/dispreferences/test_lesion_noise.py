@@ -320,6 +320,6 @@ def test_a_grain_of_noise_is_a_square_of_pixels() -> None:
 
 def test_a_large_film_takes_a_fraction_of_a_second() -> None:
     image = film(size=(1024, 1024))
-    started = time.perf_counter()
+    started = time.process_time()
     one(LesionNoise(), case(Region("", (100, 100, 700, 800)), image=image))
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0

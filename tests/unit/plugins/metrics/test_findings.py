@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmedpo_plugins.metrics.findings import FindingsMetric
 from mmedpo_plugins.phantom import language
-from mmedpo_plugins.phantom.findings import LABELS, WORLDS
+from mmedpo_plugins.phantom.findings import LABELS, WORLDS, PhantomFinding
 from mmedpo_plugins.radiology.labels import label_findings
 from mmedpo_plugins.radiology.mentions import read_mentions
 
@@ -134,7 +134,8 @@ def test_only_some_findings_are_counted_when_a_recipe_names_them() -> None:
         FindingsMetric(only=("nodul",))
 
 
-WORDS = language.words()
+REPORTS = [language.report([PhantomFinding(label, "left", "upper", "small")]) for label in LABELS]
+WORDS = sorted({"no", "not", "right", "lower", *" ".join(REPORTS).split()})
 
 
 @given(st.lists(st.sampled_from(WORDS), max_size=40), st.text(max_size=60))
