@@ -18,7 +18,7 @@ from mmedpo.core.notes import print_note
 from mmedpo.errors import PluginError
 from mmedpo.registry.declarations import check_declarations
 from mmedpo.registry.kinds import KINDS, Kind
-from mmedpo.registry.metadata import list_entry_points
+from mmedpo.registry.metadata import OURS, list_entry_points
 
 if TYPE_CHECKING:
     from mmedpo.registry.contracts.part import Part
@@ -98,7 +98,7 @@ _loaded: dict[PluginInfo, type[Part]] = {}
 
 
 def _import(plugin: PluginInfo) -> type[Part]:
-    if plugin.package != "mmedpo":  # if the import takes the whole process down, this line is the last one
+    if plugin.package != OURS:  # if the import takes the whole process down, this line is the last one
         print_note(f"importing {plugin}")
     logger.debug("importing %s from %s", plugin, plugin.entry_point.value)
     try:

@@ -58,10 +58,10 @@ def test_the_parts_page_describes_every_built_in_part() -> None:
 
 
 def test_the_plugins_page_lists_every_kind() -> None:
-    names = ("kind", "hook", "entry-point group", "its classes are subclasses of", "and", "a recipe names them at")
+    names = ("kind", "hook", "entry-point group", "contract", "its parts", "recipe key")
     rows = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for kind in KINDS.values():
-        contract, does = kind.contract.__name__, f"{kind.does} ([{kind.page}]({kind.page}))"
+        contract, does = kind.contract.__name__, f"{kind.does} ([more]({kind.page}))"
         rows.append(f"| {kind} | `{kind.hook}` | `{kind.group}` | `{contract}` | {does} | `{kind.key}` |")
     start, end = "<!-- kinds -->", "<!-- end of kinds -->"
     page = (DOCS / "plugins.md").read_text()

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from fractions import Fraction
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from mmedpo.errors import DataError
 from mmedpo.registry.conformance.backbone import check_answers
 from mmedpo.registry.conformance.metric import CheckedMetric
 from mmedpo.registry.conformance.scorer import check_scores
+from mmedpo.registry.declarations import check_declarations
 from mmedpo.registry.discovery import PluginInfo, find_parts, load_part, resolve_part
 from mmedpo.registry.kinds import KINDS
 from mmedpo.store.run_folder import write_json
@@ -490,6 +492,19 @@ def test_a_dispreference_says_what_it_makes_and_how_many(said: dict[str, Any], m
         monkeypatch.setattr(Undeclared, name, value, raising=False)
     with pytest.raises(PluginError, match="dispreference 'undeclared'"):
         check_part(Undeclared())
+
+
+def test_what_depends_on_the_options_is_a_property() -> None:
+    class Either(Makes):
+        makes = property(lambda part: "image")  # type: ignore[assignment]
+
+    check_declarations(PluginInfo(KINDS["dispreference"], "makes", "acme", "1", EntryPoint("", "", "")), Either)
+
+
+def test_a_reader_says_whether_it_yields_cases_or_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OddReader, "yields", "rows")
+    with pytest.raises(PluginError, match="says 'rows' for `yields`: Input should be 'cases' or 'pairs'"):
+        check_part(OddReader(change=0))
 
 
 @pytest.mark.parametrize("rates", ["text", {"sound"}, set(), None], ids=str)

@@ -1,23 +1,13 @@
-"""For plugin writers: tiny cases and pairs, a contract check, and packages that look installed.
-
-from mmedpo.testing import check_part, tiny_pairs
-
-def test_my_scorer_keeps_the_contract():
-    check_part(MyScorer())
-"""
+"""Check a part against its contract, by using it as the pipeline does."""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import singledispatch
 from importlib.metadata import EntryPoint
-from pathlib import Path
-from typing import Any
 
-from mmedpo.core.images import ImageRef
-from mmedpo.core.records import Case, Pair, Region, Score, Side
+from mmedpo.core.records import Score
 from mmedpo.registry.conformance.backbone import check_answers, check_encoding
 from mmedpo.registry.conformance.blame import blame_part, make_plugin_error
 from mmedpo.registry.conformance.dispreference import check_pairs
@@ -41,71 +31,7 @@ from mmedpo.registry.contracts.weighting import Weighting
 from mmedpo.registry.declarations import check_declarations
 from mmedpo.registry.discovery import PluginInfo
 from mmedpo.registry.kinds import find_kind
-
-
-def tiny_cases(count: int = 4) -> list[Case]:
-    """Make cases with small grey images: a bright square that is the lesion, its region, closed and open questions."""
-    return [_tiny_case(number) for number in range(count)]
-
-
-def _tiny_case(number: int) -> Case:
-    import numpy as np
-    from PIL import Image
-
-    pixels = np.full((56, 56), 40 + number % 100, dtype=np.uint8)
-    left, top = 4 + 5 * (number % 8), 8 + 3 * (number % 10)
-    pixels[top : top + 12, left : left + 12] = 200
-    box = (float(left), float(top), float(left + 12), float(top + 12))
-    closed = number % 2 == 0
-    return Case(
-        id=f"tiny-{number}",
-        image=ImageRef.drawn(Image.fromarray(pixels)),
-        question="Is there a nodule?" if closed else "Where is the nodule?",
-        answer="Yes" if closed else "In the left upper lobe.",
-        kind="closed" if closed else "open",
-        group=f"image-{number}",
-        about=("nodule",),
-        regions=(Region("nodule", box, 0.5 + 0.05 * (number % 10)),),
-        restricted=False,
-    )
-
-
-def tiny_pairs(kind: str = "text", count: int = 4) -> list[Pair]:
-    """Make pairs of one kind: another answer, or an image without its square."""
-    return [_tiny_pair(case, kind) for case in tiny_cases(count)]
-
-
-def _tiny_pair(case: Case, kind: str) -> Pair:
-    chosen = Side(case.image, case.answer)
-    if kind == "image":
-        blank = case.image.load().point(lambda value: 40)
-        note = {"regions": [{"label": "nodule", "box": list(case.regions[0].box), "confidence": 0.9}]}
-        return Pair(case, chosen, Side(ImageRef.drawn(blank), case.answer), "image", "tiny", notes=note)
-    wrong = "No" if case.kind == "closed" else "In the right lower lobe."
-    return Pair(case, chosen, Side(case.image, wrong), "text", "tiny")
-
-
-class TinyBackbone(LiveBackbone):
-    """An open backbone without a network, for dispreferences: it answers from a list, the same way every time."""
-
-    lora_targets = projector = ""
-
-    def __init__(self, answers: Sequence[str] = ("No", "Yes", "In the right lower lobe.")) -> None:
-        """Answer with one of these, chosen by case and seed."""
-        self._answers = answers
-
-    def answer(self, cases: Sequence[Case], *, seeds: Sequence[int] | None = None, **options: Any) -> list[str]:
-        """Return an answer for each case."""
-        from mmedpo.core.records import seed_for
-
-        picks = seeds or [0] * len(cases)
-        return [
-            self._answers[seed_for(pick, case.id) % len(self._answers)] for case, pick in zip(cases, picks, strict=True)
-        ]
-
-    def encode(self, image: ImageRef, question: str, answer: str) -> Any:
-        """Refuse: there is no network to encode for."""
-        raise NotImplementedError("a TinyBackbone only answers")
+from mmedpo.testing.tiny import TinyBackbone, tiny_cases, tiny_pairs
 
 
 def check_part(part: Part) -> None:
@@ -165,7 +91,7 @@ def _try_localizer(part: Localizer, plugin: PluginInfo) -> None:
 @_try_part.register
 def _try_dispreference(part: Dispreference, plugin: PluginInfo) -> None:
     cases = tiny_cases()
-    earlier = [[_tiny_pair(case, "text")] for case in cases]
+    earlier = [[pair] for pair in tiny_pairs("text")]
     with part.open(Setting()) as live:
         items = live.disprefer(cases, TinyBackbone() if part.needs_backbone else None, earlier)
         list(check_pairs(plugin, part, items, cases))
@@ -206,28 +132,3 @@ def _try_observer(part: Observer, plugin: PluginInfo) -> None:
 
     with part.open(Setting()) as live:
         live.see(StageStarted("read", 1))
-
-
-def fake_package(
-    folder: Path, name: str, modules: Mapping[str, str], points: Mapping[str, Mapping[str, str]], version: str = "1.0"
-) -> Path:
-    """Write a package that looks installed once `folder` is on the path, without pip.
-
-    `modules` maps module names to source; `points` maps an entry-point group ("mmedpo.scorers") to {name: module}.
-    """
-    for module, source in modules.items():
-        (folder / f"{module}.py").write_text(source)
-    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    (info / "entry_points.txt").write_text("\n".join(_sections(points)))
-    return folder
-
-
-def _sections(points: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    for group, names in points.items():
-        yield f"[{group}]"
-        yield from (f"{name} = {target}" for name, target in names.items())
-
-
-__all__ = ["TinyBackbone", "check_part", "fake_package", "tiny_cases", "tiny_pairs"]

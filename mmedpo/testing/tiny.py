@@ -1,0 +1,75 @@
+"""Tiny cases, pairs and a backbone, for tests of parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmedpo.core.images import ImageRef
+from mmedpo.core.records import Case, Pair, PairKind, Region, Side
+from mmedpo.registry.contracts.backbone import LiveBackbone
+
+
+def tiny_cases(count: int = 4) -> list[Case]:
+    """Make cases with small grey images: a bright square that is the lesion, its region, closed and open questions."""
+    return [_tiny_case(number) for number in range(count)]
+
+
+def _tiny_case(number: int) -> Case:
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.full((56, 56), 40 + number % 100, dtype=np.uint8)
+    left, top = 4 + 5 * (number % 8), 8 + 3 * (number % 10)
+    pixels[top : top + 12, left : left + 12] = 200
+    box = (float(left), float(top), float(left + 12), float(top + 12))
+    closed = number % 2 == 0
+    return Case(
+        id=f"tiny-{number}",
+        image=ImageRef.drawn(Image.fromarray(pixels)),
+        question="Is there a nodule?" if closed else "Where is the nodule?",
+        answer="Yes" if closed else "In the left upper lobe.",
+        kind="closed" if closed else "open",
+        group=f"image-{number}",
+        about=("nodule",),
+        regions=(Region("nodule", box, 0.5 + 0.05 * (number % 10)),),
+        restricted=False,
+    )
+
+
+def tiny_pairs(kind: PairKind = "text", count: int = 4) -> list[Pair]:
+    """Make pairs of one kind: another answer, or an image without its square."""
+    return [_tiny_pair(case, kind) for case in tiny_cases(count)]
+
+
+def _tiny_pair(case: Case, kind: PairKind) -> Pair:
+    chosen = Side(case.image, case.answer)
+    if kind == "image":
+        blank = case.image.load().point(lambda value: 40)
+        note = {"regions": [{"label": "nodule", "box": list(case.regions[0].box), "confidence": 0.9}]}
+        return Pair(case, chosen, Side(ImageRef.drawn(blank), case.answer), "image", "tiny", notes=note)
+    wrong = "No" if case.kind == "closed" else "In the right lower lobe."
+    return Pair(case, chosen, Side(case.image, wrong), "text", "tiny")
+
+
+class TinyBackbone(LiveBackbone):
+    """An open backbone without a network, for dispreferences: it answers from a list, the same way every time."""
+
+    lora_targets = projector = ""
+
+    def __init__(self, answers: Sequence[str] = ("No", "Yes", "In the right lower lobe.")) -> None:
+        """Answer with one of these, chosen by case and seed."""
+        self._answers = answers
+
+    def answer(self, cases: Sequence[Case], *, seeds: Sequence[int] | None = None, **options: Any) -> list[str]:
+        """Return an answer for each case."""
+        from mmedpo.core.records import seed_for
+
+        picks = seeds or [0] * len(cases)
+        return [
+            self._answers[seed_for(pick, case.id) % len(self._answers)] for case, pick in zip(cases, picks, strict=True)
+        ]
+
+    def encode(self, image: ImageRef, question: str, answer: str) -> Any:
+        """Refuse: there is no network to encode for."""
+        raise NotImplementedError("a TinyBackbone only answers")
