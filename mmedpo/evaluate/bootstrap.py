@@ -50,27 +50,28 @@ def resample_measures(
     There are as many draws as it takes for a p-value to be adjusted for so many `tests`.
     """
     blocks = _group_cases(groups)
-    measure = _measure_draws(metric, trainings, blocks)
-    drawn = _draw_samples(bases or [""] * len(trainings), len(blocks), seed, max(DRAWS, PER_TEST * tests))
-    whole = measure([(range(len(trainings)), range(len(blocks)))])
-    return whole + [one for some in _chunk_draws(drawn, CHUNK) for one in measure(some)]
+    measure = _measure_by_sums if metric.additive else _measure_by_rows
+    samples = _draw_samples(bases or [""] * len(trainings), len(blocks), seed, max(DRAWS, PER_TEST * tests))
+    everything = range(len(trainings)), range(len(blocks))
+    evaluate = measure(metric, trainings, blocks)
+    return evaluate([everything]) + [row for chunk in _chunk_draws(samples, CHUNK) for row in evaluate(chunk)]
 
 
 def difference_intervals(
     before: Sequence[dict[str, float]], after: Sequence[dict[str, float]]
 ) -> dict[str, dict[str, float]]:
-    """Return, for each measure, after minus before with 95 % interval and p-value, of what `resampled` returned."""
+    """Return, for each measure, after minus before with 95 % interval and p-value, of two from `resample_measures`."""
     both = zip(before, after, strict=True)
-    whole, *drawn = ({name: new[name] - old[name] for name in old if name in new} for old, new in both)
+    whole, *resamples = ({name: new[name] - old[name] for name in old if name in new} for old, new in both)
     return {
-        name: {"value": value, **_summarize_draws([d[name] for d in drawn if name in d])}
+        name: {"value": value, **_summarize_draws([row[name] for row in resamples if name in row])}
         for name, value in whole.items()
     }
 
 
 def _chunk_draws(draws: Iterator[Draw], size: int) -> Iterator[list[Draw]]:
-    while some := list(islice(draws, size)):
-        yield some
+    while chunk := list(islice(draws, size)):
+        yield chunk
 
 
 def _group_cases(groups: Sequence[str]) -> list[list[int]]:
@@ -87,29 +88,28 @@ def _draw_samples(bases: Sequence[str], blocks: int, seed: int, count: int) -> I
 
     generator = np.random.default_rng(seed)
 
-    def some(size: int) -> list[int]:
+    def resample(size: int) -> list[int]:
         return generator.integers(size, size=size).tolist() if size > 1 else [0]
 
-    trainings = _group_cases(bases)
+    of_base = _group_cases(bases)
     for _ in range(count):
-        drawn = some(blocks)
-        yield [trainings[base][k] for base in some(len(trainings)) for k in some(len(trainings[base]))], drawn
+        groups = resample(blocks)
+        trainings = [of_base[base][k] for base in resample(len(of_base)) for k in resample(len(of_base[base]))]
+        yield trainings, groups
 
 
-def _measure_draws(
+def _measure_by_rows(
     metric: MeasureCombiner, side: Sequence[CaseStatistics], blocks: Sequence[Sequence[int]]
 ) -> MeasureDraws:
-    """Return what measures draws of trainings and groups."""
-    if metric.additive:
-        return _measure_by_sums(metric, side, blocks)
+    """Return what measures draws of trainings and groups: `combine` sees each row that is drawn."""
 
-    def measures(draws: Sequence[Draw]) -> list[dict[str, float]]:
+    def evaluate(draws: Sequence[Draw]) -> list[dict[str, float]]:
         return [
-            metric.combine([side[k][row] for k in trainings for block in drawn for row in blocks[block]])
-            for trainings, drawn in draws
+            metric.combine([side[k][row] for k in trainings for group in groups for row in blocks[group]])
+            for trainings, groups in draws
         ]
 
-    return measures
+    return evaluate
 
 
 def _measure_by_sums(
@@ -119,25 +119,27 @@ def _measure_by_sums(
     import numpy as np
 
     names = list(dict.fromkeys(name for rows in side for row in rows for name in row))
-    at = {name: place for place, name in enumerate(names)}
-    sums = np.zeros((len(side), len(blocks), len(names)))
-    there = np.zeros(sums.shape)  # in how many rows; a statistic that no drawn row has stays out
+    column = {name: index for index, name in enumerate(names)}
+    sums = np.zeros((len(side), len(blocks), len(names)))  # (trainings, groups, statistics)
+    counts = np.zeros(sums.shape)  # of the rows that have it; a statistic that no drawn row has stays out
     for k, rows in enumerate(side):
-        for number, block in enumerate(blocks):
+        for g, block in enumerate(blocks):
             for name, value in ((name, value) for row in block for name, value in rows[row].items()):
-                sums[k, number, at[name]] += value
-                there[k, number, at[name]] += 1
+                sums[k, g, column[name]] += value
+                counts[k, g, column[name]] += 1
 
-    def measures(draws: Sequence[Draw]) -> list[dict[str, float]]:
-        trainings = np.stack([np.bincount(some, minlength=len(side)) for some, _ in draws])
-        times = np.stack([np.bincount(drawn, minlength=len(blocks)) for _, drawn in draws])
-        totals, seen = (np.einsum("dk,dg,kgn->dn", trainings, times, part, optimize=True) for part in (sums, there))
+    def evaluate(draws: Sequence[Draw]) -> list[dict[str, float]]:
+        trainings = np.stack([np.bincount(drawn, minlength=len(side)) for drawn, _ in draws])  # (draws, trainings)
+        groups = np.stack([np.bincount(drawn, minlength=len(blocks)) for _, drawn in draws])  # (draws, groups)
+        totals, present = (
+            np.einsum("dk,dg,kgn->dn", trainings, groups, table, optimize=True).tolist() for table in (sums, counts)
+        )
         return [
-            metric.combine([{name: total[place] for name, place in at.items() if known[place]}])
-            for total, known in zip(totals.tolist(), seen.tolist(), strict=True)
+            metric.combine([{name: total[index] for name, index in column.items() if rows[index]}])
+            for total, rows in zip(totals, present, strict=True)
         ]
 
-    return measures
+    return evaluate
 
 
 def _summarize_draws(values: Sequence[float]) -> dict[str, float]:
@@ -145,10 +147,10 @@ def _summarize_draws(values: Sequence[float]) -> dict[str, float]:
 
     if not values:
         return {}
-    drawn = np.round(np.asarray(values), 12)  # what differs by the order of additions alone is zero
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    p = 2 * min((drawn <= 0).mean(), (drawn >= 0).mean())
-    return {"low": float(low), "high": float(high), "p": float(min(1.0, max(p, 1 / len(drawn))))}
+    differences = np.round(np.asarray(values), 12)  # what differs by the order of additions alone is zero
+    low, high = np.percentile(differences, [2.5, 97.5])
+    p = 2 * min((differences <= 0).mean(), (differences >= 0).mean())
+    return {"low": float(low), "high": float(high), "p": float(min(1.0, max(p, 1 / len(differences))))}
 
 
 def adjust_holm(p_values: Sequence[float]) -> list[float]:

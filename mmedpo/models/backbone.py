@@ -33,12 +33,12 @@ class EncodedPrompt:
 class TransformersBackbone(LiveBackbone):
     """Answer and encode with a transformers image-text-to-text model.
 
-    `look` does the part of the work that depends on the image alone, and its result is remembered for recent
-    pictures, because many questions share an image; `prompt` makes of that and a question what the model reads.
+    `preprocess` does the part of the work that depends on the image alone, and its result is kept for recent
+    images, because many questions share an image; `prompt` makes of that and a question what the model reads.
 
         live = TransformersBackbone(
             model, tokenizer,
-            look=lambda image: {"pixel_values": pixels_of(image)},           # an upright L or RGB image
+            preprocess=lambda image: {"pixel_values": pixels_of(image)},     # an upright L or RGB image
             prompt=lambda vision, question: EncodedPrompt(ids_of(question), vision),
             end=tokenizer.eos_token_id,
             lora_targets=r".*language_model.*_proj", projector=r"model\\.multi_modal_projector",
@@ -46,14 +46,14 @@ class TransformersBackbone(LiveBackbone):
     """
 
     batch_size = 8  # cases that generate together
-    remembered = 16  # pictures whose `look` is kept
+    cached_images = 16  # images whose `preprocess` is kept
 
     def __init__(
         self,
         model: Any,
         tokenizer: Any,
         *,
-        look: Callable[[Image], Any],
+        preprocess: Callable[[Image], Any],
         prompt: Callable[[Any, str], EncodedPrompt],
         end: int,
         stop: Sequence[int] = (),
@@ -67,19 +67,19 @@ class TransformersBackbone(LiveBackbone):
     ) -> None:
         """Take a loaded model; `end` closes an answer, `stop` also ends generation, `lead` stands before an answer.
 
-        `frame` is what `LiveBackbone.frame` says, for a `look` that pads or crops.
+        `frame` is what `LiveBackbone.frame` says, for a `preprocess` that pads or crops.
         """
         self.model, self.tokenizer, self.processor = model.eval(), tokenizer, processor
         self.lora_targets, self.projector = lora_targets, projector
         self.types_key, self.causal = types_key, causal
         self.end, self.stop, self.lead = end, sorted({end, *stop}), lead
         self.base = BaseFingerprint.of(model)
-        self._look, self._prompt, self._frame = look, prompt, frame
-        self._preprocessed: OrderedDict[str, Any] = OrderedDict()
+        self._preprocess, self._prompt, self._frame = preprocess, prompt, frame
+        self._inputs_of: OrderedDict[str, Any] = OrderedDict()
 
     def prompt(self, image: ImageRef, question: str) -> EncodedPrompt:
         """Return what the model reads before it answers; floating-point tensors have the model's dtype."""
-        prompt = self._prompt(self._preprocess(image), question)
+        prompt = self._prompt(self._image_inputs(image), question)
         return EncodedPrompt(
             prompt.ids, {key: self._match_dtype(value) for key, value in prompt.vision.items()}, prompt.token_types
         )
@@ -171,16 +171,16 @@ class TransformersBackbone(LiveBackbone):
         pad = self.tokenizer.pad_token_id
         return self.end if pad is None else pad
 
-    def _preprocess(self, image: ImageRef) -> Any:
-        """Return what `look` makes of an image, from memory where it was made a short while ago."""
+    def _image_inputs(self, image: ImageRef) -> Any:
+        """Return what `preprocess` makes of an image, from memory where it was made a short while ago."""
         if not image.sha256:
-            return self._look(image.load())
-        if image.sha256 not in self._preprocessed:
-            self._preprocessed[image.sha256] = self._look(image.load())
-            while len(self._preprocessed) > self.remembered:
-                self._preprocessed.popitem(last=False)
-        self._preprocessed.move_to_end(image.sha256)
-        return self._preprocessed[image.sha256]
+            return self._preprocess(image.load())
+        if image.sha256 not in self._inputs_of:
+            self._inputs_of[image.sha256] = self._preprocess(image.load())
+            while len(self._inputs_of) > self.cached_images:
+                self._inputs_of.popitem(last=False)
+        self._inputs_of.move_to_end(image.sha256)
+        return self._inputs_of[image.sha256]
 
     def _match_dtype(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(self.model.dtype) if tensor.is_floating_point() else tensor
@@ -200,7 +200,7 @@ def release_backbone(live: TransformersBackbone) -> Iterator[TransformersBackbon
         yield live
     finally:
         live.model = None
-        live._preprocessed.clear()
+        live._inputs_of.clear()
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -73,7 +73,7 @@ def make_model(seed: int = 0) -> Any:
 def make_backbone(model: Any = None) -> TransformersBackbone:
     tokenizer = make_tokenizer()
 
-    def look(image: Image.Image) -> torch.Tensor:
+    def preprocess(image: Image.Image) -> torch.Tensor:
         values = np.asarray(image.convert("RGB").resize((PIXELS, PIXELS)), dtype=np.float32) / 127.5 - 1
         return torch.from_numpy(values).permute(2, 0, 1)[None]
 
@@ -85,7 +85,7 @@ def make_backbone(model: Any = None) -> TransformersBackbone:
     return TransformersBackbone(
         model or make_model(),
         tokenizer,
-        look=look,
+        preprocess=preprocess,
         prompt=prompt,
         end=1,
         lora_targets=r".*language_model.*\.(q|k|v|o|gate|up|down)_proj",

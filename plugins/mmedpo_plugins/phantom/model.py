@@ -58,7 +58,7 @@ def load(checkpoint: Path, adapter: str | None, setting: Setting) -> Transformer
     live = TransformersBackbone(
         model if adapter is None else load_adapter(model, adapter),
         tokenizer,
-        look=lambda image: {"pixel_values": pixels_of(image)},
+        preprocess=lambda image: {"pixel_values": pixels_of(image)},
         prompt=lambda vision, question: EncodedPrompt(prompt_ids(tokenizer, question), vision),
         end=tokenizer.eos_token_id,
         lora_targets=r"(.*\.)?language_model\.layers\..*_proj",

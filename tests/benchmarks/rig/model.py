@@ -105,7 +105,7 @@ def make_backbone(size: Size, machine: Machine) -> Any:
     return TransformersBackbone(
         make_model(size, machine),
         tokenizer,
-        look=lambda picture: torch.tensor(images(images=[picture])["pixel_values"][0])[None],
+        preprocess=lambda picture: torch.tensor(images(images=[picture])["pixel_values"][0])[None],
         prompt=prompt,
         end=1,
         lora_targets=TARGETS,

@@ -129,7 +129,7 @@ def test_pixels_come_in_the_dtype_of_the_model() -> None:
 def live_of(vision: dict[str, torch.Tensor], **options: Any) -> tuple[TransformersBackbone, list[Image.Image]]:
     looked: list[Image.Image] = []
 
-    def look(image: Image.Image) -> dict[str, torch.Tensor]:
+    def preprocess(image: Image.Image) -> dict[str, torch.Tensor]:
         looked.append(image)
         return vision
 
@@ -137,7 +137,7 @@ def live_of(vision: dict[str, torch.Tensor], **options: Any) -> tuple[Transforme
     live = TransformersBackbone(
         whole.model,
         whole.tokenizer,
-        look=look,
+        preprocess=preprocess,
         prompt=lambda seen, question: EncodedPrompt([3, 3], seen, [1, 1]),
         end=1,
         lora_targets="x",
@@ -149,7 +149,7 @@ def live_of(vision: dict[str, torch.Tensor], **options: Any) -> tuple[Transforme
 
 def test_an_image_is_looked_at_once_for_all_its_questions() -> None:
     live, looked = live_of({})
-    live.remembered = 2
+    live.cached_images = 2
     pictures = [ImageRef.drawn(make_image(i)) for i in range(3)]
     for picture in (*pictures[:2], *pictures[:2], pictures[2], pictures[1]):
         live.prompt(picture, "is")

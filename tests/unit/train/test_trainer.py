@@ -147,7 +147,7 @@ def make_stock_trainer(
 def like_processor(backbone: Any) -> Any:
     """Let a backbone see images as the processor does, and stand the image where the processor's prompt has it."""
     images = make_processor().image_processor
-    backbone._look = lambda image: torch.tensor(images(images=[image])["pixel_values"][0])[None]
+    backbone._preprocess = lambda image: torch.tensor(images(images=[image])["pixel_values"][0])[None]
     return backbone
 
 

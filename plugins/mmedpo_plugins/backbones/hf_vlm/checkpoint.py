@@ -67,7 +67,7 @@ def live(checkpoint: str, model: Any, talk: ChatTemplatePrompter, adapter: str |
     return TransformersBackbone(
         model if adapter is None else load_adapter(model, adapter),
         talk.processor.tokenizer,
-        look=lambda image: image.convert("RGB"),
+        preprocess=lambda image: image.convert("RGB"),
         prompt=talk.prompt,
         frame=talk.frame,
         end=talk.end,

@@ -155,7 +155,7 @@ def _live(model: Any, processor: Any) -> TransformersBackbone:
     return TransformersBackbone(
         model,
         processor.tokenizer,
-        look=reader.look,
+        preprocess=reader.preprocess,
         prompt=reader.prompt,
         frame=reader.frame,
         end=processor.tokenizer.eos_token_id,

@@ -31,7 +31,7 @@ class LlavaMedPrompter:
     image_token: int
     patches: int  # placeholders an image takes
 
-    def look(self, image: Image) -> dict[str, torch.Tensor]:
+    def preprocess(self, image: Image) -> dict[str, torch.Tensor]:
         """Return the pixels (1, 3, height, width), padded to a square, resized and normalised."""
         images = self.processor.image_processor
         square = padded(image, images.image_mean) if images.do_pad else image

@@ -258,7 +258,7 @@ def qwen_live(folder: Path) -> TransformersBackbone:
     return TransformersBackbone(
         model,
         tokenizer,
-        look=lambda image: images(image.convert("RGB"), return_tensors="pt"),
+        preprocess=lambda image: images(image.convert("RGB"), return_tensors="pt"),
         prompt=prompt,
         end=2,
         lora_targets=lora_targets(str(folder), model),
