@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmedpo.cli.command import Json, Overrides, RecipeFile, RunFolder, print_json
+from mmedpo.core.stage import Stage
 
 if TYPE_CHECKING:
     from mmedpo.recipe.model import LoadedRecipe
@@ -17,9 +18,7 @@ if TYPE_CHECKING:
 def run(
     recipe: RecipeFile,
     overrides: Overrides = None,
-    until: Annotated[
-        str, typer.Option(help="Stop after: read, localize, disprefer, score, weigh, train or evaluate.")
-    ] = "evaluate",
+    until: Annotated[Stage, typer.Option(help="Stop after this stage.")] = Stage.EVALUATE,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Try the recipe on so many cases, in a folder of its own.")
     ] = None,
@@ -32,14 +31,12 @@ def run(
     from mmedpo.cli.display.cost import show_estimate
     from mmedpo.cli.display.progress import show_events
     from mmedpo.cli.display.result import show_result
-    from mmedpo.pipeline import stages
+    from mmedpo.pipeline.run import run_recipe
+    from mmedpo.pipeline.session import run_folder
     from mmedpo.recipe.loading import load_recipe
-    from mmedpo.recipe.model import STAGES
     from mmedpo.recipe.planning import plan_runs
     from mmedpo.recipe.preflight import ASKED, require_ready, sections_until
 
-    if until not in STAGES:
-        raise typer.BadParameter(f"there is no stage {until!r}; there are: {', '.join(STAGES)}")
     if planned := plan_runs(recipe, overrides or []):
         _run_variants(planned, until, limit, dry_run, json)
         return
@@ -48,24 +45,24 @@ def run(
     if dry_run:
         from mmedpo.pipeline.cost import estimate_cost
 
-        found = estimate_cost(loaded, stages.run_folder(loaded, limit), limit)
+        found = estimate_cost(loaded, run_folder(loaded, limit), limit)
         print_json(found.to_json()) if json else show_estimate(found)
         return
     with show_events() as see:
-        result = stages.run_recipe(loaded, see, until=until, limit=limit)
+        result = run_recipe(loaded, see, until=until, limit=limit)
     if json:
         print_json(result.to_json())
     else:
         show_result(result)
 
 
-def _run_variants(planned: Sequence[PlannedRun], until: str, limit: int | None, dry_run: bool, json: bool) -> None:
+def _run_variants(planned: Sequence[PlannedRun], until: Stage, limit: int | None, dry_run: bool, json: bool) -> None:
     """Carry out a recipe's variants, or say what each can cost; end with one table."""
     from mmedpo.cli.display.comparison import show_variants
     from mmedpo.cli.display.cost import show_estimate
     from mmedpo.cli.display.progress import show_events, show_variant_start
     from mmedpo.pipeline.cost import estimate_cost
-    from mmedpo.pipeline.stages import run_folder
+    from mmedpo.pipeline.session import run_folder
     from mmedpo.pipeline.variants import run_variants, table
     from mmedpo.report.page import REPORT, write_report
     from mmedpo.store.run_files.format import dump_model
@@ -94,7 +91,7 @@ def _run_variants(planned: Sequence[PlannedRun], until: str, limit: int | None, 
         show_variants(results, compared, page)
 
 
-def _require_ready(planned: Sequence[PlannedRun], until: str, dry_run: bool = False) -> None:
+def _require_ready(planned: Sequence[PlannedRun], until: Stage, dry_run: bool = False) -> None:
     """Require what the variants need on this machine; seeds need nothing of their own."""
     from mmedpo.recipe.preflight import ASKED, require_ready, sections_until
 
@@ -108,7 +105,7 @@ def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -
     from mmedpo.core.notes import print_note
     from mmedpo.errors import MmedpoError
     from mmedpo.recipe.loading import load_recipe
-    from mmedpo.recipe.model import STAGES, dump_recipe
+    from mmedpo.recipe.model import dump_recipe
     from mmedpo.recipe.planning import plan_runs
     from mmedpo.recipe.preflight import notes_on, require_ready
 
@@ -122,7 +119,7 @@ def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -
         print_note(f"note: {note}")
     told = "fine"
     try:
-        _require_ready(planned, STAGES[-1]) if planned else require_ready(loaded)
+        _require_ready(planned, Stage.EVALUATE) if planned else require_ready(loaded)
     except MmedpoError:
         told = "not ready to run here"
         raise
@@ -138,17 +135,17 @@ def _parts_of(loaded: LoadedRecipe) -> str:
 def train(run: RunFolder) -> None:
     """Train from a run's finished pairs; nothing is done when they have their adapter."""
     from mmedpo.cli.display.progress import show_events
-    from mmedpo.pipeline.stages import train_again
+    from mmedpo.pipeline.training import train_run
 
     with show_events() as see:
-        print(train_again(run, see))
+        print(train_run(run, see))
 
 
 def detector_train(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -> None:
     """Train the localizer of a recipe from its 'detector:' cases, and say how good it is."""
     from mmedpo.cli.display.detector import show_detector
     from mmedpo.cli.display.progress import show_events
-    from mmedpo.pipeline.stages import train_detector
+    from mmedpo.pipeline.curation import train_detector
     from mmedpo.recipe.loading import load_recipe
     from mmedpo.recipe.preflight import require_ready
 

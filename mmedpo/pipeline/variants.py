@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mmedpo.core.privacy import private_files
+from mmedpo.core.stage import Stage
 from mmedpo.errors import BatchPending
 from mmedpo.evaluate.comparison import compare_runs
 from mmedpo.events import Event
-from mmedpo.pipeline.stages import RunResult, run_recipe
+from mmedpo.pipeline.run import RunResult, run_recipe
 from mmedpo.recipe.of_run import is_restricted
 from mmedpo.recipe.planning import PlannedRun
 from mmedpo.store.run_files.format import write_file
@@ -21,7 +22,7 @@ def run_variants(
     see: Callable[[Event], None],
     began: Callable[[PlannedRun], None] = lambda one: None,
     *,
-    until: str,
+    until: Stage,
     limit: int | None = None,
 ) -> dict[str, list[RunResult]]:
     """Carry out the runs one after another; return the results by variant, in the order of the seeds.

@@ -24,8 +24,6 @@ from mmedpo.registry.contracts.scorer import Scorer
 from mmedpo.registry.contracts.weighting import Weighting
 from mmedpo.registry.discovery import PluginInfo, shorten_use
 
-STAGES = ("read", "localize", "disprefer", "score", "weigh", "train", "evaluate")
-
 
 class RecipeSection(BaseModel):
     """A part of the recipe that belongs to the framework."""

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from mmedpo.core.stage import Stage
 from mmedpo.errors import DataError, PluginError, RecipeError
-from mmedpo.recipe.model import STAGES, LoadedRecipe, Recipe
+from mmedpo.recipe.model import LoadedRecipe, Recipe
 from mmedpo.recipe.yaml import Keys
 from mmedpo.registry.contracts.dispreference import Dispreference
 from mmedpo.registry.contracts.part import Part
@@ -20,8 +21,9 @@ from mmedpo.registry.contracts.reader import Reader
 from mmedpo.registry.path_options import find_paths
 
 SECTIONS = {  # of a recipe, by the first stage that needs them
-    "data": "read", "observe": "read", "localize": "localize", "detector": "localize", "disprefer": "disprefer",
-    "score": "score", "weigh": "weigh", "train": "train", "evaluate": "evaluate",
+    "data": Stage.READ, "observe": Stage.READ, "localize": Stage.LOCALIZE, "detector": Stage.LOCALIZE,
+    "disprefer": Stage.DISPREFER, "score": Stage.SCORE, "weigh": Stage.WEIGH, "train": Stage.TRAIN,
+    "evaluate": Stage.EVALUATE,
 }  # fmt: skip
 ASKED = ("data", "disprefer", "score")  # what `--dry-run` looks into
 MODULES = {  # of trackers that are imported under another name, or need more
@@ -37,10 +39,9 @@ class MissingRequirement:
     written: bool = False  # whether the recipe must change; else data or a model must come
 
 
-def sections_until(recipe: Recipe, until: str) -> set[str]:
+def sections_until(recipe: Recipe, until: Stage) -> set[str]:
     """Return the sections of a recipe that a run up to a stage needs."""
-    last = STAGES.index(until)
-    sections = {name for name, stage in SECTIONS.items() if STAGES.index(stage) <= last}
+    sections = {name for name, stage in SECTIONS.items() if until.reaches(stage)}
     models = [*recipe.localize] * ("localize" in sections) + [*recipe.disprefer] * ("disprefer" in sections)
     trained = ("train" in sections and recipe.train) or ("evaluate" in sections and recipe.evaluate)
     return sections | ({"backbone"} if trained or any(part.needs_backbone for part in models) else set())
@@ -51,7 +52,7 @@ def require_ready(loaded: LoadedRecipe, sections: Collection[str] | None = None,
 
     `starts`: its backbone begins with the adapter of a run that comes before.
     """
-    wanted = sections if sections is not None else sections_until(loaded.recipe, STAGES[-1])
+    wanted = sections if sections is not None else sections_until(loaded.recipe, Stage.EVALUATE)
     lacks = [lack for lack in _lacks(loaded, starts) if lack[0] in wanted or lack[0] == "output"]
     if lacks:
         error = RecipeError if any(lack.written for _, lack in lacks) else DataError

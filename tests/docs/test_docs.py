@@ -14,8 +14,8 @@ from conftest import ROOT, generated
 
 import mmedpo
 from mmedpo.cli.main import app
+from mmedpo.core.stage import Stage
 from mmedpo.errors import MmedpoError
-from mmedpo.recipe.model import STAGES
 from mmedpo.registry.discovery import find_parts
 from mmedpo.registry.hookspecs import make_hookspec
 from mmedpo.registry.inspection import describe_part
@@ -79,7 +79,7 @@ def test_every_hook_has_a_heading_and_a_docstring_that_names_its_group_and_contr
 
 def test_every_stage_and_exit_code_is_on_the_page_about_runs() -> None:
     page = (DOCS / "runs.md").read_text()
-    assert all(f"`{stage}`" in page for stage in STAGES)
+    assert all(f"`{stage}`" in page for stage in Stage)
     for error in MmedpoError.__subclasses__():
         assert re.search(rf"^\| {error.exit_code}\b", page, re.MULTILINE), error
 

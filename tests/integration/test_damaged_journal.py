@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from mmedpo import DataError
-from mmedpo.pipeline.stages import run_recipe
+from mmedpo.pipeline.run import run_recipe
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.journal import FORMAT, Journal
 from mmedpo.train.reference import ReferenceJournal

@@ -17,8 +17,9 @@ from safetensors import SafetensorError
 
 from mmedpo import DataError
 from mmedpo.core.disk import explain_disk_error, guard_writes
+from mmedpo.core.stage import Stage
 from mmedpo.errors import PluginError
-from mmedpo.pipeline.stages import run_recipe
+from mmedpo.pipeline.run import run_recipe
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.journal import Journal
 from mmedpo.store.run_folder import (
@@ -181,7 +182,7 @@ def test_a_run_on_a_full_disk_stops_in_one_line_and_goes_on_when_there_is_room(d
     assert all(re.fullmatch(rf"{place}\S*: cannot be written \(No space left on device\); .*", line) for line in told)
     assert len({line.partition(":")[0] for line in told}) > 3, told
     elsewhere = load_recipe(tmp_path / "recipe.yaml", [f"output={tmp_path / 'y'}"])
-    whole = run_recipe(elsewhere, lambda event: None, until="train").folder
+    whole = run_recipe(elsewhere, lambda event: None, until=Stage.TRAIN).folder
     for name in ("adapter/adapter_model.safetensors", "training.json"):
         assert (place / "runs" / "x" / name).exists()
     ours, theirs = (path / "adapter/adapter_model.safetensors" for path in (place / "runs" / "x", whole))

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mmedpo.exchange.pairs_io import export_run
-from mmedpo.pipeline.stages import run_recipe
+from mmedpo.pipeline.run import run_recipe
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.report.page import write_report
 from mmedpo.store.run_files.reader import read_pairs

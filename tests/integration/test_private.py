@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from mmedpo.core.privacy import close_to_others, private_files
+from mmedpo.core.stage import Stage
 from mmedpo.exchange.model_export import merge_run
 from mmedpo.exchange.pairs_io import export_run
-from mmedpo.pipeline.stages import run_recipe
+from mmedpo.pipeline.run import run_recipe
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.report.page import write_report
 from mmedpo.store.run_folder import write_folder_whole, write_text
@@ -29,7 +30,7 @@ evaluate: {data: {use: phantom, split: test, images: 2}, measure: [{use: med-vqa
 """
 
 
-def finished(folder: Path, restricted: bool, until: str = "evaluate") -> Path:
+def finished(folder: Path, restricted: bool, until: Stage = Stage.EVALUATE) -> Path:
     """Carry out a small recipe, export what it made, and return the folder that holds all."""
     path = folder / "recipe.yaml"
     folder.mkdir(parents=True)
@@ -65,7 +66,7 @@ def test_all_that_comes_of_restricted_data_is_its_owners_alone(closed: Path) -> 
 
 
 def test_what_comes_of_public_data_has_ordinary_modes(tmp_path: Path) -> None:
-    found = dict(modes(finished(tmp_path / "b", restricted=False, until="weigh")))
+    found = dict(modes(finished(tmp_path / "b", restricted=False, until=Stage.WEIGH)))
     for name in ("runs/x/pairs.jsonl", "runs/x/report.html", "mmedpo-json/README.md", "both.html"):
         assert found[name] == 0o644, name
     assert found["runs/x"] == found["runs/x/images"] == found["mmedpo-json"] == 0o755
@@ -76,7 +77,7 @@ def test_a_folder_of_an_open_run_is_closed_by_the_next_run_of_restricted_data(cl
     folder = closed / "runs" / "x"
     for path in (folder, folder / "pairs.jsonl", folder / "adapter"):
         os.chmod(path, 0o755)
-    run_recipe(load_recipe(closed / "recipe.yaml", [f"output={folder}"]), lambda event: None, until="read")
+    run_recipe(load_recipe(closed / "recipe.yaml", [f"output={folder}"]), lambda event: None, until=Stage.READ)
     assert [name for name, mode in modes(closed) if mode & 0o077 and name != "runs"] == []
 
 
@@ -91,7 +92,7 @@ def test_a_record_that_says_it_is_restricted_closes_the_folder_of_an_open_reader
         f"data: {{use: jsonl, file: {tmp_path}/data/rows.jsonl, images: {tmp_path}/data, restricted: false}}\n"
         "backbone: {use: phantom}\n"
     )
-    folder = run_recipe(load_recipe(recipe), lambda event: None, until="read").folder
+    folder = run_recipe(load_recipe(recipe), lambda event: None, until=Stage.READ).folder
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder / "run.json").stat().st_mode & 0o777 == 0o600
 

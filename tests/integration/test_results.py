@@ -11,10 +11,12 @@ import pytest
 
 from mmedpo import DataError
 from mmedpo.cli.ask import ask_models
+from mmedpo.core.stage import Stage
 from mmedpo.evaluate.comparison import compare_runs
 from mmedpo.exchange.model_export import merge_run
 from mmedpo.exchange.pairs_io import export_run
-from mmedpo.pipeline.stages import run_recipe, train_again
+from mmedpo.pipeline.run import run_recipe
+from mmedpo.pipeline.training import train_run
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.report.facts import read_facts
 from mmedpo.report.page import write_report
@@ -41,7 +43,7 @@ class Folder:
         self.place, self.path = place, place / "runs" / "x"
         (place / "recipe.yaml").write_text(RECIPE)
 
-    def run(self, *overrides: str, until: str = "evaluate") -> bool:
+    def run(self, *overrides: str, until: Stage = Stage.EVALUATE) -> bool:
         loaded = load_recipe(self.place / "recipe.yaml", [f"output={self.path}", *overrides])
         return run_recipe(loaded, lambda event: None, until=until).did
 
@@ -73,19 +75,19 @@ def held(folder: Folder) -> list[str]:
 @pytest.mark.parametrize(
     ("override", "until", "left"),
     [
-        ("weigh.use=uniform", "weigh", []),
-        ("weigh.use=uniform", "read", []),  # another stops before it comes to the pairs
-        ("seed=1", "weigh", []),
-        ("data.images=1", "read", []),
-        ("train.epochs=2", "weigh", []),
-        ("train=null", "weigh", []),
-        ("evaluate.max_new_tokens=3", "train", ["adapter", "training.json"]),
-        ("evaluate=null", "weigh", ["adapter", "training.json"]),
-        ("observe=[]", "weigh", list(MADE)),
-        ("device=cpu", "read", list(MADE)),
+        ("weigh.use=uniform", Stage.WEIGH, []),
+        ("weigh.use=uniform", Stage.READ, []),  # another stops before it comes to the pairs
+        ("seed=1", Stage.WEIGH, []),
+        ("data.images=1", Stage.READ, []),
+        ("train.epochs=2", Stage.WEIGH, []),
+        ("train=null", Stage.WEIGH, []),
+        ("evaluate.max_new_tokens=3", Stage.TRAIN, ["adapter", "training.json"]),
+        ("evaluate=null", Stage.WEIGH, ["adapter", "training.json"]),
+        ("observe=[]", Stage.WEIGH, list(MADE)),
+        ("device=cpu", Stage.READ, list(MADE)),
     ],
 )
-def test_only_what_belongs_to_the_recipe_stays(folder: Folder, override: str, until: str, left: list[str]) -> None:
+def test_only_what_belongs_to_the_recipe_stays(folder: Folder, override: str, until: Stage, left: list[str]) -> None:
     folder.run(override, until=until)
     assert held(folder) == left
     facts = read_facts(folder.path)
@@ -97,7 +99,7 @@ def test_only_what_belongs_to_the_recipe_stays(folder: Folder, override: str, un
 def test_the_old_recipe_finds_its_results_again(folder: Folder) -> None:
     names = ("pairs.jsonl", "training.json", "measures.json", "answers.jsonl", "adapter/README.md")
     before, weights = folder.bytes(*names), folder.bytes("adapter/adapter_model.safetensors")
-    folder.run("weigh.use=uniform", until="weigh")
+    folder.run("weigh.use=uniform", until=Stage.WEIGH)
     assert "0.75" not in (folder.path / "pairs.jsonl").read_text().rpartition('"weight"')[2]
     assert folder.run() is True  # it brought back what it had set aside
     assert folder.bytes(*names) == before
@@ -108,7 +110,7 @@ def test_the_old_recipe_finds_its_results_again(folder: Folder) -> None:
 
 def test_whoever_opens_an_adapter_is_told_that_it_is_of_an_earlier_recipe(folder: Folder, tmp_path: Path) -> None:
     tiny_cases(1)[0].image.load().save(tmp_path / "film.png")
-    folder.run("weigh.use=uniform", until="weigh")
+    folder.run("weigh.use=uniform", until=Stage.WEIGH)
     opens: Sequence[Callable[[], object]] = [
         lambda: ask_models(folder.path, tmp_path / "film.png", "Is it?"),
         lambda: merge_run(folder.path, tmp_path / "merged"),
@@ -123,8 +125,8 @@ def test_whoever_opens_an_adapter_is_told_that_it_is_of_an_earlier_recipe(folder
 
 
 def test_measures_of_the_old_adapter_do_not_outlive_a_new_training(folder: Folder) -> None:
-    folder.run("weigh.use=uniform", until="weigh")
-    train_again(folder.path, lambda event: None)
+    folder.run("weigh.use=uniform", until=Stage.WEIGH)
+    train_run(folder.path, lambda event: None)
     assert held(folder) == ["adapter", "training.json"]
     assert "## Measures" not in (folder.path / "adapter" / "README.md").read_text()
     assert not read_facts(folder.path).measures
@@ -133,7 +135,7 @@ def test_measures_of_the_old_adapter_do_not_outlive_a_new_training(folder: Folde
 def test_pairs_that_somebody_changed_by_hand_are_trained_on_anew(folder: Folder) -> None:
     pairs = folder.path / "pairs.jsonl"
     pairs.write_text("".join(pairs.read_text().splitlines(keepends=True)[:-1]))
-    train_again(folder.path, lambda event: None)
+    train_run(folder.path, lambda event: None)
     assert not (folder.path / "measures.json").exists()
     assert len(list((folder.path / "earlier").glob("adapter-*"))) == 1
 

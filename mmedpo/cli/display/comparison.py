@@ -15,7 +15,7 @@ from mmedpo.cli.display.result import list_cautions
 from mmedpo.core.number_format import format_number, format_p_value
 
 if TYPE_CHECKING:
-    from mmedpo.pipeline.stages import RunResult
+    from mmedpo.pipeline.run import RunResult
     from mmedpo.store.run_files.measures import VariantTable
 
 

@@ -16,7 +16,7 @@ from mmedpo.report.measures import describe_cut_answers
 from mmedpo.store.run_files.counts import sum_counts
 
 if TYPE_CHECKING:
-    from mmedpo.pipeline.stages import RunResult
+    from mmedpo.pipeline.run import RunResult
     from mmedpo.store.run_files.measures import MeasureRecord, MetricResult, TrainingRecord
     from mmedpo.store.run_files.record import ModelSpending
 

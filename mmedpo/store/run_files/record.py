@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from mmedpo.core.stage import Stage
 from mmedpo.events import StageCount
 from mmedpo.store.run_files.counts import sum_counts
 from mmedpo.store.run_files.format import JsonFile, JsonRow, RunModel, require_format
@@ -90,7 +91,7 @@ class RunRecord(JsonFile):
 
     state: State
     """`waiting`: for a batch."""
-    until: str
+    until: Stage
     """The last stage that was asked for; `evaluate` unless a run was to end before."""
     recipe: dict[str, Any]
     """The resolved recipe, every option with its value."""
@@ -124,7 +125,7 @@ class RunRecord(JsonFile):
     @property
     def finished(self) -> bool:
         """Whether all stages are done."""
-        return self.state == "finished" and self.until == "evaluate"
+        return self.state == "finished" and self.until is Stage.EVALUATE
 
     def stage(self, name: str) -> StageSummary:
         """Return the summary of a stage; one without counts where it is not done."""

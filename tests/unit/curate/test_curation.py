@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from mmedpo import Case, ImageRef, Pair, Side
+from mmedpo.core.stage import Stage
 from mmedpo.curate.dispreference import pair_content
-from mmedpo.pipeline.stages import run_recipe
+from mmedpo.pipeline.run import run_recipe
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.run_files.reader import read_pairs, read_run
 from mmedpo.store.run_files.record import StageSummary
@@ -33,7 +34,7 @@ MAKERS = ("self-hallucination", "opposite-answer")
 def flow(folder: Path, *overrides: str) -> StageSummary:
     path = folder / "recipe.yaml"
     path.write_text(RECIPE.format(folder=folder))
-    run_recipe(load_recipe(path, overrides), lambda event: None, until="weigh")
+    run_recipe(load_recipe(path, overrides), lambda event: None, until=Stage.WEIGH)
     return read_run(folder / "run").run.stage("disprefer")
 
 
@@ -85,5 +86,5 @@ def test_films_that_show_one_single_grey_are_counted_every_time_the_data_are_rea
     recipe |= {"backbone": {"use": "phantom"}, "disprefer": [{"use": "opposite-answer"}], "unrated": "keep"}
     (tmp_path / "recipe.yaml").write_text(json.dumps(recipe).replace("{folder}", str(tmp_path)))
     for _ in range(2):
-        run_recipe(load_recipe(tmp_path / "recipe.yaml"), lambda event: None, until="read")
+        run_recipe(load_recipe(tmp_path / "recipe.yaml"), lambda event: None, until=Stage.READ)
         assert read_run(tmp_path / "run").run.stage("read").total("blank_images") == 3

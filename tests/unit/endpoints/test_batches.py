@@ -23,6 +23,7 @@ from test_gpt4o_hallucination import KEY, Runs, wrong_answer
 from test_spending import act as answering
 
 from mmedpo import DataError, RecipeError, Setting
+from mmedpo.core.stage import Stage
 from mmedpo.endpoints import BatchWait, Endpoint, NoAnswerError, open_chat
 from mmedpo.endpoints.batches.api import MARK, BatchApi
 from mmedpo.endpoints.batches.notes import batch_note_key, request_note_key
@@ -507,11 +508,11 @@ def write(folder: Path, server: ChatServer, batch: bool) -> Path:
 
 def start(recipe: Path) -> bool:
     """Start a run as the command does; tell whether it has to be started again."""
-    from mmedpo.pipeline.stages import run_recipe
+    from mmedpo.pipeline.run import run_recipe
     from mmedpo.recipe.loading import load_recipe
 
     try:
-        run_recipe(load_recipe(recipe), lambda event: None, until="weigh")
+        run_recipe(load_recipe(recipe), lambda event: None, until=Stage.WEIGH)
     except BatchPending:
         return True
     return False

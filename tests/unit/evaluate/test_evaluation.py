@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mmedpo.cli.display.result import show_result
-from mmedpo.pipeline.stages import RunResult, run_recipe
+from mmedpo.core.stage import Stage
+from mmedpo.pipeline.run import RunResult, run_recipe
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.run_files.reader import read_pairs, read_run
 
@@ -75,6 +76,6 @@ def test_answers_that_were_cut_are_counted_marked_and_said(done: RunResult, caps
 def test_a_rejected_sample_that_was_cut_is_marked_and_counted(tmp_path: Path) -> None:
     recipe = RECIPE.replace("{{use: opposite-answer}}", "{{use: self-hallucination, max_new_tokens: 1, least: 0.01}}")
     (tmp_path / "recipe.yaml").write_text(recipe.partition("evaluate:")[0].format(folder=tmp_path))
-    found = run_recipe(load_recipe(tmp_path / "recipe.yaml"), lambda event: None, until="weigh")
+    found = run_recipe(load_recipe(tmp_path / "recipe.yaml"), lambda event: None, until=Stage.WEIGH)
     marked = [item.pair for item in read_pairs(found.folder) if item.pair.notes.get("cut")]
     assert found.run.stage("disprefer").total("cut_answers") == len(marked) > 0

@@ -9,8 +9,10 @@ import pytest
 from huggingface_hub import DatasetCard, ModelCard
 from run_folder import run_record
 
+from mmedpo.core.stage import Stage
 from mmedpo.exchange.cards import data_card, model_card
-from mmedpo.pipeline.stages import RunResult, run_recipe, train_again
+from mmedpo.pipeline.run import RunResult, run_recipe
+from mmedpo.pipeline.training import train_run
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.registry.content_hash import hash_path
 from mmedpo.store.run_files.counts import sum_counts
@@ -30,7 +32,7 @@ evaluate:
 """
 
 
-def carry_out(folder: Path, until: str = "evaluate") -> RunResult:
+def carry_out(folder: Path, until: Stage = Stage.EVALUATE) -> RunResult:
     (folder / "recipe.yaml").write_text(RECIPE.format(folder=folder))
     return run_recipe(load_recipe(folder / "recipe.yaml"), lambda event: None, until=until)
 
@@ -104,17 +106,17 @@ def test_training_alone_writes_the_card_of_a_new_adapter_and_leaves_that_of_a_me
     done: Path, tmp_path: Path
 ) -> None:
     before = (done / "run/adapter/README.md").read_bytes()
-    train_again(done / "run", lambda event: None)
+    train_run(done / "run", lambda event: None)
     assert (done / "run/adapter/README.md").read_bytes() == before
-    carry_out(tmp_path, until="weigh")
+    carry_out(tmp_path, until=Stage.WEIGH)
     pairs = (tmp_path / "run/data_card.md").read_bytes()
-    train_again(tmp_path / "run", lambda event: None)
+    train_run(tmp_path / "run", lambda event: None)
     assert "pairs trained on" in (tmp_path / "run/adapter/README.md").read_text()
     assert (tmp_path / "run/data_card.md").read_bytes() == pairs
 
 
 def test_a_run_that_measured_nothing_says_so_and_no_card_tells_where_it_ran(done: Path, tmp_path: Path) -> None:
-    carry_out(tmp_path, until="train")
+    carry_out(tmp_path, until=Stage.TRAIN)
     card = ModelCard.load(tmp_path / "run/adapter/README.md")
     assert card.data.eval_results is None
     assert "It has not been measured." in card.text

@@ -22,11 +22,12 @@ from transformers import AutoModelForImageTextToText
 
 from mmedpo import GIVEN, Pair
 from mmedpo.core.records import WeightedPair
+from mmedpo.core.stage import Stage
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.exchange.formats import FORMS
 from mmedpo.exchange.pairs_io import export_run, import_pairs
 from mmedpo.models import load_adapter
-from mmedpo.pipeline.stages import run_recipe
+from mmedpo.pipeline.run import run_recipe
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.run_files.reader import read_pairs
 
@@ -42,7 +43,7 @@ score: [{{use: med-llm-vote}}, {{use: detector-confidence}}]
 """
 
 
-def carry_out(path: Path, text: str, until: str = "weigh") -> Path:
+def carry_out(path: Path, text: str, until: Stage = Stage.WEIGH) -> Path:
     path.write_text(text)
     return run_recipe(load_recipe(path), lambda event: None, until=until).folder
 
@@ -62,7 +63,7 @@ def bring(tmp_path: Path) -> Callable[..., Path]:
         recipe = tmp_path / f"{folder.name}.yaml"
         import_pairs(folder, recipe)
         here = [f"output={tmp_path / folder.name}-run", "backbone={use: phantom}", "train=null"]
-        return run_recipe(load_recipe(recipe, [*here, *overrides]), lambda event: None, until="weigh").folder
+        return run_recipe(load_recipe(recipe, [*here, *overrides]), lambda event: None, until=Stage.WEIGH).folder
 
     return imported
 
@@ -116,7 +117,7 @@ def test_what_comes_without_a_relevance_is_asked_for_or_keeps_its_weight(tmp_pat
         (tmp_path / "set/pairs.jsonl").write_text("\n".join(json.dumps({**row, **more}) for row in (text, image)))
         import_pairs(tmp_path / "set", tmp_path / f"{name}.yaml")
         here = [f"output={tmp_path / name}", "backbone={use: phantom}", "train=null"]
-        folder = run_recipe(load_recipe(tmp_path / f"{name}.yaml", here), lambda event: None, until="weigh").folder
+        folder = run_recipe(load_recipe(tmp_path / f"{name}.yaml", here), lambda event: None, until=Stage.WEIGH).folder
         return read_pairs(folder)
 
     assert [(item.score.scorer, item.weight) for item in come("bare")] == [("med-llm-vote", 1.0), ("", 1.0)]
@@ -127,7 +128,7 @@ def test_what_comes_without_a_relevance_is_asked_for_or_keeps_its_weight(tmp_pat
 
 def bring_again(tmp_path: Path, override: str) -> Path:
     here = [f"output={tmp_path / 'again'}", "backbone={use: phantom}", "train=null", override]
-    return run_recipe(load_recipe(tmp_path / "out.yaml", here), lambda event: None, until="weigh").folder
+    return run_recipe(load_recipe(tmp_path / "out.yaml", here), lambda event: None, until=Stage.WEIGH).folder
 
 
 # --- what each tool loads ----------------------------------------------------------------------------------------
@@ -259,7 +260,7 @@ def test_restricted_travels_with_the_pairs_and_is_said_aloud(private: Path, tmp_
     assert "\n  restricted\n" in done.stdout
     assert "restricted: false" not in (tmp_path / "recipe.yaml").read_text()
     here = [f"data.root={tmp_path / 'out'}", "data.restricted=false", "train=null", f"output={tmp_path / 'x'}"]
-    again = run_recipe(load_recipe(tmp_path / "recipe.yaml", here), lambda event: None, until="weigh").folder
+    again = run_recipe(load_recipe(tmp_path / "recipe.yaml", here), lambda event: None, until=Stage.WEIGH).folder
     assert all(item.pair.case.restricted for item in read_pairs(again)), "a pair that says so stays restricted"
 
 
@@ -304,7 +305,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     text = RECIPE.format(folder=folder).replace("images: 6", "images: 3, restricted: true")
     train = "train: {epochs: 1, learning_rate: 1e-3, lora: {r: 4, alpha: 8}}\n"
-    return carry_out(folder / "recipe.yaml", text + train, until="train")
+    return carry_out(folder / "recipe.yaml", text + train, until=Stage.TRAIN)
 
 
 def test_an_adapter_leaves_without_the_path_of_its_base_and_fits_it_as_before(

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from mmedpo import Case, ExistingFile, ExistingFolder, ExistingPath, FolderOrHub, Reader
 from mmedpo.cli.main import app
+from mmedpo.core.stage import Stage
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.recipe.preflight import notes_on, require_ready, sections_until
@@ -89,9 +90,9 @@ def test_everything_that_is_not_here_is_told_at_once(recipe: Path) -> None:
 
 def test_a_run_up_to_a_stage_needs_what_its_stages_need(recipe: Path) -> None:
     loaded = load_recipe(recipe, ["backbone.checkpoint=weights", "evaluate.data={use: slake, root: b}"])
-    require_ready(loaded, sections_until(loaded.recipe, "weigh"))
+    require_ready(loaded, sections_until(loaded.recipe, Stage("weigh")))
     with pytest.raises(DataError, match="backbone"):
-        require_ready(loaded, sections_until(loaded.recipe, "train"))
+        require_ready(loaded, sections_until(loaded.recipe, Stage("train")))
 
 
 def test_check_prints_the_recipe_as_json_all_the_same(recipe: Path) -> None:

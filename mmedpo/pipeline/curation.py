@@ -1,0 +1,59 @@
+"""From what was read to weighted pairs, as far as asked; or the localizer alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmedpo.core.records import Case, Pair, WeightedPair
+from mmedpo.core.stage import Stage
+from mmedpo.curate import detector
+from mmedpo.curate.dispreference import disprefer_cases
+from mmedpo.curate.localization import localize_cases
+from mmedpo.curate.reading import only_cases, only_pairs
+from mmedpo.curate.scoring import score_pairs
+from mmedpo.curate.weighing import weigh_pairs
+from mmedpo.errors import RecipeError
+from mmedpo.evaluate.overlap import require_no_overlap
+from mmedpo.events import Event
+from mmedpo.pipeline.session import open_run, run_folder
+from mmedpo.recipe.checks import READY
+from mmedpo.recipe.model import LoadedRecipe
+from mmedpo.runtime.context import RunContext
+
+
+def curate_pairs(run: RunContext, records: list[Case | Pair], until: Stage) -> list[WeightedPair]:
+    """Go from what was read to weighted pairs, or as far as asked."""
+    recipe = run.recipe
+    if not until.reaches(Stage.LOCALIZE):
+        run.did = True  # reading is done in every run
+        return []
+    if recipe.evaluate and recipe.evaluate.strict_split:
+        require_no_overlap(run, recipe.evaluate, records)
+    cases, pairs = only_cases(records), only_pairs(records)
+    if pairs and (idle := [key for key in READY if getattr(recipe, key)]):  # a reader that does not say what it yields
+        ready = f"{run.plugin_of(recipe.data)} reads ready pairs"
+        raise RecipeError(f"{run.loaded.name}: {ready}, so {', '.join(idle)} would not be used; leave it out")
+    if cases:
+        if recipe.detector:
+            run.detector = detector.train_localizer(run)
+        cases = localize_cases(run, recipe.localize, cases)
+        if not until.reaches(Stage.DISPREFER):
+            return []
+        if not recipe.disprefer:
+            raise RecipeError(f"{run.loaded.name}: the data are cases; 'disprefer:' must say who makes pairs of them")
+        pairs = disprefer_cases(run, recipe.disprefer, cases)
+    if not until.reaches(Stage.SCORE):
+        return []
+    rated = score_pairs(run, recipe.score, pairs)
+    return weigh_pairs(run, rated) if until.reaches(Stage.WEIGH) else []
+
+
+def train_detector(loaded: LoadedRecipe, see: Callable[[Event], None]) -> tuple[Path, dict[str, Any]]:
+    """Train the recipe's localizer and nothing else; return its checkpoint and what is known of it."""
+    with open_run(loaded, see, run_folder(loaded), None) as run:
+        facts = detector.train_localizer(run)
+        learnt = detector.learner(run).learnt
+        assert learnt is not None
+        return learnt, facts

@@ -1,0 +1,27 @@
+"""The measures in a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmedpo.core.records import WeightedPair
+from mmedpo.evaluate.evaluation import evaluate_models
+from mmedpo.pipeline.wanted import measures_key
+from mmedpo.recipe.model import EvaluateOptions
+from mmedpo.runtime.context import RunContext
+from mmedpo.store.result_keys import claim_result
+from mmedpo.store.run_files.format import read_file, write_file
+from mmedpo.store.run_files.measures import MeasureRecord
+
+
+def measure_models(
+    run: RunContext, options: EvaluateOptions, trained: Path | None, weighted: Sequence[WeightedPair]
+) -> MeasureRecord:
+    """Measure before and after, and write measures.json when it says something new."""
+    claim_result(run.folder, "measures", measures_key(run))
+    measured = evaluate_models(run, options, trained, weighted)
+    if read_file(run.folder, MeasureRecord) != measured:
+        run.did = True
+        write_file(run.folder, measured)
+    return measured

@@ -1,0 +1,81 @@
+"""Hold a run folder and its journal while a run works, and let observers watch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmedpo.core.disk import guard_writes
+from mmedpo.core.notes import print_note
+from mmedpo.core.privacy import private_files
+from mmedpo.events import Event
+from mmedpo.recipe.model import LoadedRecipe, Recipe
+from mmedpo.recipe.of_run import is_restricted
+from mmedpo.registry.contracts.observer import Observer
+from mmedpo.runtime.context import RunContext
+from mmedpo.store.journal import Journal
+from mmedpo.store.run_files.record import require_readable
+from mmedpo.store.run_folder import lock_folder
+
+
+def run_folder(loaded: LoadedRecipe, limit: int | None = None) -> Path:
+    """Return where a run goes: a trial with --limit has a folder of its own."""
+    output = loaded.recipe.output
+    return output if limit is None else output.with_name(f"{output.name}-limit-{limit}")
+
+
+@contextmanager
+def open_run(
+    loaded: LoadedRecipe, see: Callable[[Event], None], folder: Path, limit: int | None
+) -> Iterator[RunContext]:
+    """Hold the run folder and the journal, and let the recipe's observers watch."""
+    with ExitStack() as stack:
+        with guard_writes(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(private_files(wanted=restricted_by(loaded.recipe)))
+        stack.enter_context(lock_folder(folder))
+        require_readable(folder)
+        journal = Journal(loaded.recipe.journal or folder.parent / "journal.sqlite")
+        stack.callback(journal.close)
+        run = RunContext(loaded, folder, journal, see, limit)
+        if restricted_by(loaded.recipe):
+            run.keep_private()
+        run.see = _send_to_observers(run, see, stack)
+        yield run
+
+
+@contextmanager
+def follow_run(loaded: LoadedRecipe, folder: Path, limit: int | None) -> Iterator[RunContext]:
+    """Work beside the process that holds the run folder: read the journal, tell nobody, write nothing."""
+    journal = Journal(loaded.recipe.journal or folder.parent / "journal.sqlite")
+    try:
+        with private_files(wanted=is_restricted(folder)):
+            yield RunContext(loaded, folder, journal, lambda event: None, limit)
+    finally:
+        journal.close()
+
+
+def restricted_by(recipe: Recipe) -> bool:
+    """Tell whether any reader of a recipe says that its data are restricted; of others, each record may still."""
+    taught, tested = recipe.detector, recipe.evaluate
+    readers = [recipe.data, tested and tested.data, *([taught.train, taught.validation, taught.test] if taught else [])]
+    return any(reader.restricted for reader in readers if reader)
+
+
+def _send_to_observers(run: RunContext, see: Callable[[Event], None], stack: ExitStack) -> Callable[[Event], None]:
+    """Send each event to the display and to the observers; one that fails is dropped with one warning."""
+    live: dict[Observer, Any] = {part: stack.enter_context(part.open(run.setting)) for part in run.recipe.observe}
+
+    def send(event: Event) -> None:
+        see(event)
+        for part, observer in list(live.items()):
+            try:
+                observer.see(event)
+            except Exception as error:
+                del live[part]
+                failure = f"{type(error).__name__}: {error}"
+                print_note(f"{run.plugin_of(part)} failed and is not told more: {failure}")
+
+    return send

@@ -1,0 +1,115 @@
+"""From weighted pairs to the adapter in a run folder, in one process or several."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from mmedpo.core.disk import guard_writes
+from mmedpo.core.records import WeightedPair
+from mmedpo.errors import RecipeError
+from mmedpo.events import Event
+from mmedpo.pipeline.records import write_cards
+from mmedpo.pipeline.session import follow_run, open_run
+from mmedpo.pipeline.wanted import adapter_key
+from mmedpo.recipe.of_run import load_run
+from mmedpo.registry.conformance.blame import blame_part
+from mmedpo.runtime.context import RunContext
+from mmedpo.runtime.processes import end_process_group, get_rank, get_world_size
+from mmedpo.runtime.provenance import list_packages
+from mmedpo.runtime.stage_parts import open_parts
+from mmedpo.store.result_keys import claim_result, set_aside
+from mmedpo.store.run_files.format import read_file, write_file
+from mmedpo.store.run_files.measures import TrainingRecord
+from mmedpo.store.run_files.reader import read_pairs, read_run
+from mmedpo.store.run_folder import read_json, write_json
+from mmedpo.train.launch import launch_training
+from mmedpo.train.reference import ReferenceJournal, reference_keys
+
+logger = logging.getLogger(__name__)
+
+
+def train_run(folder: Path, see: Callable[[Event], None]) -> Path:
+    """Train from a run folder's finished pairs, wherever it lies; of several processes, the first holds the folder.
+
+    Raises RecipeError when its recipe trains nothing.
+    """
+    loaded, record = load_run(folder), read_run(folder).run
+    if loaded.recipe.train is None:
+        raise RecipeError(f"{folder}: its recipe has no 'train:'")
+    limit = record.limit
+    with (
+        end_process_group(),
+        open_run(loaded, see, folder, limit) if get_rank() == 0 else follow_run(loaded, folder, limit) as run,
+    ):
+        weighted = read_pairs(folder)
+        if any(item.pair.case.restricted for item in weighted):
+            run.keep_private()
+        adapter = train_pairs(run, weighted)
+        if get_rank() == 0 and not (adapter / "README.md").exists():  # nobody has measured this one yet
+            record = record.model_copy(update={"packages": list_packages(loaded)})  # those that trained
+            write_cards(run, weighted, record, read_file(folder, TrainingRecord), None)
+        return adapter
+
+
+def train_pairs(run: RunContext, weighted: list[WeightedPair]) -> Path:
+    """Train the adapter, unless these pairs, options and model have one already."""
+    recipe, folder = run.recipe, run.folder
+    assert recipe.train is not None
+    key = adapter_key(run)
+    if get_rank() == 0:
+        claim_result(folder, "adapter", key)
+    done = read_file(folder, TrainingRecord)
+    if done and done.key == key and (folder / "adapter" / "adapter_config.json").exists():
+        logger.info("%s is of these pairs and options: nothing to train", folder / "adapter")
+        run.finish("train", done.counts)
+        return folder / "adapter"
+    run.did = True
+    if get_rank() == 0:
+        set_aside(folder, "measures")  # of an adapter that is gone
+    if recipe.train.launch and get_world_size() == 1:
+        launch_training(recipe.train.launch, run.setting.device, folder)
+    else:
+        _fit_adapter(run, weighted, key)
+    if get_rank() == 0 and (made := read_file(folder, TrainingRecord)):
+        run.finish("train", made.counts)
+    return folder / "adapter"
+
+
+def _fit_adapter(run: RunContext, weighted: list[WeightedPair], key: str) -> None:
+    """Train in this process, and in those beside it."""
+    from mmedpo.train.fit import train_adapter  # torch and trl: not when there is nothing to train
+
+    recipe, folder = run.recipe, run.folder
+    assert recipe.train is not None
+    if get_rank() == 0:
+        _drop_other_checkpoints(folder, f"{key} in {get_world_size()}")  # a step of more processes has more pairs
+    lower = "train.batch_size"
+    with open_parts(run) as opened, blame_part(run.plugin_of(recipe.backbone), lower), guard_writes(folder):
+        table = _open_reference(run, weighted) if get_rank() == 0 else {}
+        record = train_adapter(
+            weighted, opened(recipe.backbone), recipe.train, folder, run.setting, run.see, precomputed=table
+        )
+    if get_rank() == 0:
+        write_file(folder, record.model_copy(update={"key": key}))
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+
+
+def _open_reference(run: RunContext, weighted: list[WeightedPair]) -> ReferenceJournal:
+    """Open what the journal knows of the pairs' reference log-probabilities."""
+    backbone, setting, options = run.recipe.backbone, run.setting, run.recipe.train
+    assert options is not None
+    model = run.hash_of(backbone)
+    # Packing and batch size only change the order of additions, but the same recipe has to give the same bits.
+    how = [setting.device.split(":")[0], setting.dtype, options.packing, options.batch_size, options.max_length]
+    return ReferenceJournal(run.journal, reference_keys(weighted, model, *how))
+
+
+def _drop_other_checkpoints(folder: Path, key: str) -> None:
+    """Remove checkpoints of other pairs or options, so that none is resumed by mistake."""
+    marker = folder / "checkpoints" / "key.json"
+    if read_json(marker) != key:
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        write_json(marker, key)
