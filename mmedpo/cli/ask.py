@@ -10,7 +10,7 @@ from mmedpo.core.answers import Answer
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case
 from mmedpo.errors import DataError
-from mmedpo.recipe.of_run import load_run
+from mmedpo.recipe.run_recipe import load_run_recipe
 from mmedpo.registry.conformance.backbone import check_answers
 from mmedpo.registry.contracts.reader import Reader
 from mmedpo.runtime.context import resolve_setting
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def ask_models(folder: Path, image: Path, question: str) -> dict[str, Answer]:
     """Return the answers by model. Raises DataError when the run has no adapter or the image cannot be read."""
-    loaded = load_run(folder)
+    loaded = load_run_recipe(folder)
     recipe, plugin = loaded.recipe, loaded.plugins[type(loaded.recipe.backbone)]
     adapter = adapter_of(folder)
     pixels = _pixels(image, [recipe.data, *([recipe.evaluate.data] if recipe.evaluate else [])])

@@ -96,9 +96,9 @@ def resolve_new_file(value: Path | None) -> Path | None:
 
 def _require_new(path: Path, *, file: bool | None) -> Path:
     from mmedpo.errors import RecipeError
-    from mmedpo.recipe.preflight import unfit_place
+    from mmedpo.recipe.preflight import explain_unfit_place
 
-    if wrong := unfit_place(path, file=file):
+    if wrong := explain_unfit_place(path, file=file):
         raise RecipeError(f"command line: {wrong}")
     return path
 

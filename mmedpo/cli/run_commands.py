@@ -107,7 +107,7 @@ def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -
     from mmedpo.recipe.loading import load_recipe
     from mmedpo.recipe.model import dump_recipe
     from mmedpo.recipe.planning import plan_runs
-    from mmedpo.recipe.preflight import notes_on, require_ready
+    from mmedpo.recipe.preflight import list_notes, require_ready
 
     planned = plan_runs(recipe, overrides or [])
     loaded = planned[0].loaded if planned else load_recipe(recipe, overrides or [])
@@ -115,7 +115,7 @@ def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -
         print_json({str(one.loaded.recipe.output): dump_recipe(one.loaded) for one in planned})
     elif json:
         print_json(dump_recipe(loaded))
-    for note in notes_on(loaded):
+    for note in list_notes(loaded):
         print_note(f"note: {note}")
     told = "fine"
     try:

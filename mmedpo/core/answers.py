@@ -32,7 +32,7 @@ def replace_surrogates(text: str) -> str:
     return _HALF.sub(UNREAD, text)
 
 
-def answer_json(answer: str) -> list[Any]:
+def dump_answer(answer: str) -> list[Any]:
     """Return an answer as JSON."""
     return [str(answer), was_cut(answer)]
 

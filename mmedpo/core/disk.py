@@ -31,21 +31,21 @@ def guard_writes(path: Path | str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        number = 0 if isinstance(error, MmedpoError) else refused_by_disk(error)
-        if not number or not _lies_in(_named(error), path):
+        number = 0 if isinstance(error, MmedpoError) else find_disk_errno(error)
+        if not number or not _lies_in(_find_path(error), path):
             raise
-        raise not_written(path, number) from error
+        raise explain_unwritable(path, number) from error
 
 
 def explain_disk_error(error: BaseException) -> DataError | None:
     """Return what to tell of an error that is the disk's, whoever raised it; None for any other."""
-    number, named = refused_by_disk(error), _named(error)
+    number, named = find_disk_errno(error), _find_path(error)
     if number in CLOSED:  # it may have been read as well
         return DataError(f"{named or 'a file'}: {os.strerror(number)}; give yourself access to it and run again")
-    return not_written(named or "the disk, or where the output goes", number) if number else None
+    return explain_unwritable(named or "the disk, or where the output goes", number) if number else None
 
 
-def not_written(path: Path | str, number: int) -> DataError:
+def explain_unwritable(path: Path | str, number: int) -> DataError:
     """Say that a path cannot be written, why, and what to do."""
     cure = "make room" if number in FULL else "make it writable or name another place"
     cure = "look after the disk" if number in BROKEN else cure
@@ -55,12 +55,12 @@ def not_written(path: Path | str, number: int) -> DataError:
     )
 
 
-def refused_by_disk(error: BaseException) -> int:
+def find_disk_errno(error: BaseException) -> int:
     """Return the system's number for why a disk took no more; 0 when it is not why."""
-    for one in _causes(error):
+    for one in _list_causes(error):
         if isinstance(one, OSError) and one.errno in (*FULL, *CLOSED, *BROKEN):
             return int(one.errno)
-        if isinstance(one, sqlite3.Error) and (number := _of_sqlite(one)):
+        if isinstance(one, sqlite3.Error) and (number := _read_sqlite_errno(one)):
             return number
         if isinstance(one, RuntimeError | OSError | sqlite3.Error) or type(one).__name__ == "SafetensorError":
             text = str(one)
@@ -70,16 +70,16 @@ def refused_by_disk(error: BaseException) -> int:
     return 0
 
 
-def _of_sqlite(error: sqlite3.Error) -> int:
+def _read_sqlite_errno(error: sqlite3.Error) -> int:
     name = getattr(error, "sqlite_errorname", "") or ""
     if name.startswith("SQLITE_IOERR"):
         return errno.ENOSPC if "SHMSIZE" in name else errno.EIO
     return next((number for start, number in _SQLITE.items() if name.startswith(start)), 0)
 
 
-def _named(error: BaseException) -> str:
+def _find_path(error: BaseException) -> str:
     """Return the path that an error names; the first of its causes that does."""
-    for one in _causes(error):
+    for one in _list_causes(error):
         if isinstance(one, OSError) and (one.filename2 or one.filename):
             return str(one.filename2 or one.filename)
     return ""
@@ -91,7 +91,7 @@ def _lies_in(named: str, path: Path | str) -> bool:
     return not named or os.path.abspath(named).startswith((place, os.path.join(os.path.dirname(place), ".")))
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def _list_causes(error: BaseException | None) -> Iterator[BaseException]:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

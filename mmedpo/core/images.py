@@ -53,7 +53,7 @@ class ImageRef:
     @classmethod
     def drawn(cls, image: Image) -> ImageRef:
         """Hold an image that has no file yet."""
-        return cls(sha256=pixel_hash(image), held=image)
+        return cls(sha256=hash_pixels(image), held=image)
 
     @classmethod
     def deferred(cls, draw: Callable[[], Image], source: str) -> ImageRef:
@@ -82,7 +82,7 @@ class ImageRef:
             raise DataError(str(error) if known else f"{self.place}: {error}") from error
 
 
-def pixel_hash(image: Image) -> str:
+def hash_pixels(image: Image) -> str:
     """Return the SHA-256 of mode, size and pixels: equal for equal pictures, whatever the file format."""
     head = f"{image.mode} {image.width}x{image.height} ".encode()
     return hashlib.sha256(head + image.tobytes()).hexdigest()
@@ -109,13 +109,13 @@ def read_image(file: str | Path | BytesIO, name: str = "") -> Image:
         with pil.open(file, formats=FORMATS) as opened:
             _require_one_of_bearable_size(opened, name)
             opened.load()
-            return _eight_bit(_upright(opened))
+            return _convert_to_eight_bit(_turn_upright(opened))
     except DataError:
         raise
     except (pil.DecompressionBombError, pil.DecompressionBombWarning) as error:
-        raise _too_large(name) from error
+        raise _explain_size(name) from error
     except pil.UnidentifiedImageError as error:
-        raise DataError(f"{name}: is no image{_what_else(file)}") from error
+        raise DataError(f"{name}: is no image{_describe_file(file)}") from error
     except Exception as error:  # whatever a broken file makes a decoder stumble over
         why = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"{name}: is broken or truncated, or of a form that cannot be read ({why})") from error
@@ -128,12 +128,14 @@ def require_file(path: Path, name: str) -> None:
     except FileNotFoundError:
         raise DataError(f"{name}: there is no such image") from None
     except (OSError, ValueError) as error:
-        raise DataError(f"{short(name)}: cannot be opened ({getattr(error, 'strerror', None) or error})") from None
+        raise DataError(
+            f"{shorten_name(name)}: cannot be opened ({getattr(error, 'strerror', None) or error})"
+        ) from None
     if not S_ISREG(mode):
         raise DataError(f"{name}: is no file but a {'folder' if S_ISDIR(mode) else 'pipe or device'}")
 
 
-def short(name: str) -> str:
+def shorten_name(name: str) -> str:
     """Return a name as it may be shown: both ends of one that is too long, nothing that a terminal would obey."""
     first, last = (
         "".join(one if one.isprintable() else repr(one)[1:-1] for one in part)
@@ -142,7 +144,7 @@ def short(name: str) -> str:
     return f"{first}...{last} ({len(name):,} characters)" if last else first
 
 
-def _what_else(file: str | Path | BytesIO) -> str:
+def _describe_file(file: str | Path | BytesIO) -> str:
     """Say of a file that is no image what it is, and what to do."""
     if isinstance(file, BytesIO):
         head = file.getvalue()[:200]
@@ -162,17 +164,17 @@ def _what_else(file: str | Path | BytesIO) -> str:
 
 def _require_one_of_bearable_size(file: Image, name: str) -> None:
     if file.width * file.height > MOST_PIXELS:
-        raise _too_large(name, f"{file.width:,} x {file.height:,} pixels; ")
+        raise _explain_size(name, f"{file.width:,} x {file.height:,} pixels; ")
     count = getattr(file, "n_frames", 1)
     if count > 1 and file.format != "MPO":  # a camera's JPEG with a preview behind the photograph
         raise DataError(f"{name}: holds {count} pictures; save the one that is meant as a file of its own")
 
 
-def _too_large(name: str, size: str = "") -> DataError:
+def _explain_size(name: str, size: str = "") -> DataError:
     return DataError(f"{name}: is too large: {size}at most {MOST_PIXELS:,} can be read; scale it down first")
 
 
-def _upright(image: Image) -> Image:
+def _turn_upright(image: Image) -> Image:
     """Turn an image as its EXIF says. Pillow's own way writes all tags anew and falls over any that is broken."""
     from PIL.Image import Transpose
 
@@ -185,11 +187,11 @@ def _upright(image: Image) -> Image:
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_90,
     }
-    turn = turns.get(_orientation(image))
+    turn = turns.get(_read_orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
-def _orientation(image: Image) -> int:
+def _read_orientation(image: Image) -> int:
     """Return the EXIF orientation; 1, as every viewer takes it, where none can be read."""
     for _ in range(2):  # asked again, Pillow gives what stands before the tag that it stumbled over
         try:
@@ -200,19 +202,19 @@ def _orientation(image: Image) -> int:
     return 1
 
 
-def _eight_bit(image: Image) -> Image:
+def _convert_to_eight_bit(image: Image) -> Image:
     """Bring any mode to L or RGB; PIL would clip 16-bit and float films, and uncover what is transparent."""
     if image.mode in ("L", "RGB") and "transparency" not in image.info:
         image.load()
         return image.copy()
     if image.mode.startswith(("I", "F")):
-        return _scaled(image)
+        return _scale_range(image)
     if image.has_transparency_data:
-        return _on_black(image)
+        return _paste_on_black(image)
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
-def _scaled(image: Image) -> Image:
+def _scale_range(image: Image) -> Image:
     import numpy as np
     from PIL import Image as pil
 
@@ -225,7 +227,7 @@ def _scaled(image: Image) -> Image:
     return pil.fromarray(np.rint(values, out=values).astype(np.uint8))
 
 
-def _on_black(image: Image) -> Image:
+def _paste_on_black(image: Image) -> Image:
     from PIL import Image as pil
 
     grey = image.mode in ("LA", "La", "L", "1")

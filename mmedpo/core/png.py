@@ -14,7 +14,7 @@ COLOUR = {"L": 0, "RGB": 2}
 SUB = 1  # the filter: each byte less that of the pixel before it
 
 
-def png_bytes(image: Image) -> bytes:
+def encode_png(image: Image) -> bytes:
     """Return an 8-bit L or RGB image as a PNG file, lossless; the Sub filter in each row, Huffman codes alone."""
     import numpy as np
 
@@ -28,8 +28,8 @@ def png_bytes(image: Image) -> bytes:
     squeeze = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_HUFFMAN_ONLY)
     data = squeeze.compress(filtered.tobytes()) + squeeze.flush()
     head = struct.pack(">IIBBBBB", image.width, image.height, 8, COLOUR[image.mode], 0, 0, 0)
-    return SIGNATURE + _chunk(b"IHDR", head) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+    return SIGNATURE + _encode_chunk(b"IHDR", head) + _encode_chunk(b"IDAT", data) + _encode_chunk(b"IEND", b"")
 
 
-def _chunk(name: bytes, data: Any) -> bytes:
+def _encode_chunk(name: bytes, data: Any) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(name)))

@@ -86,6 +86,9 @@ class Remark:
     text: str
 
 
+ReadRecord = Case | Pair | Drop | Remark  # what a reader yields
+
+
 @dataclass(frozen=True)
 class Score:
     """How clinically relevant the difference within a pair is, and the evidence for it."""

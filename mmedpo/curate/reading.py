@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from mmedpo.core.records import Case, Drop, Pair, Remark
+from mmedpo.core.records import Case, Drop, Pair, ReadRecord, Remark
 from mmedpo.curate.adoption import adopt_record
 from mmedpo.data.question_counts import count_questions
 from mmedpo.data.sameness import drop_uninformative
 from mmedpo.events import StageCount, StageStarted
 from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.registry.conformance.reader import check_data_set
-from mmedpo.registry.conformance.records import ReadRecord, check_record
+from mmedpo.registry.conformance.records import check_record
 from mmedpo.registry.contracts.reader import Reader
 from mmedpo.runtime.context import RunContext
 from mmedpo.store.run_files.counts import merge_counts

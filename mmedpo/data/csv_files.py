@@ -27,17 +27,17 @@ def csv_rows(file: Path, delimiter: str = ",", require: Require = lambda names, 
     `require` gets the names of the columns and their place, and may raise. The next row can still be asked for after a
     row's error, so that `collect_rows` tells all of them.
     """
-    table = _cells(file, delimiter)
+    table = _read_cells(file, delimiter)
     try:
         _, first = next(table)
     except StopIteration:
         return iter(())
-    names = _header(file, first, delimiter)
+    names = _check_header(file, first, delimiter)
     require([name for name in names if name], f"{file}:1")
-    return starmap(partial(_row, file, names), table)
+    return starmap(partial(_make_row, file, names), table)
 
 
-def _cells(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _read_cells(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the cells of each row that has any, with its line."""
     lines = (part for line in text_lines(file) for part in StringIO(line, newline=""))  # an old Mac ends lines with \r
     table = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -55,7 +55,7 @@ def _cells(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         line = table.line_num + 1
 
 
-def _header(file: Path, names: list[str], delimiter: str) -> list[str]:
+def _check_header(file: Path, names: list[str], delimiter: str) -> list[str]:
     names = [name.strip() for name in names]
     twice = [name for name, count in Counter(names).items() if name and count > 1]
     if twice or not any(names):
@@ -70,7 +70,7 @@ def _header(file: Path, names: list[str], delimiter: str) -> list[str]:
     return names
 
 
-def _row(file: Path, names: list[str], line: int, cells: list[str]) -> TableRow:
+def _make_row(file: Path, names: list[str], line: int, cells: list[str]) -> TableRow:
     place, named = f"{file}:{line}", sum(1 for name in names if name)
     if not named <= len(cells) <= len(names):
         raise DataError(f"{place}: has {len(cells)} cells, but the header names {named}; is a quote missing?")

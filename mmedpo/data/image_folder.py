@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from stat import S_ISDIR, S_ISREG
 from typing import Literal, TypeVar
 
-from mmedpo.core.images import short
+from mmedpo.core.images import shorten_name
 from mmedpo.core.records import Drop
-from mmedpo.data.near_miss import FileIndex
+from mmedpo.data.file_index import FileIndex
 from mmedpo.data.tables import TableRow, collect_rows
 from mmedpo.errors import DataError
 
@@ -50,7 +50,7 @@ class ImageFolder:
 
     def drop(self, name: str) -> Drop:
         """Make the drop of a case whose image is missing."""
-        return Drop(short(name), "the image is missing")
+        return Drop(shorten_name(name), "the image is missing")
 
     def complete(self, items: Iterable[Item]) -> Iterator[Item]:
         """Yield the items, made with the help of `find`. Raises DataError first when missing images are an error.
@@ -73,12 +73,12 @@ class ImageFolder:
             if flavour.is_absolute() or flavour.drive or ".." in flavour.parts:
                 inside = self._names.near(name)
                 meant = f"; did you mean {inside!r}?" if inside else ""
-                raise row.wrong(f"the image {short(name)!r} is outside the folder of the images{meant}")
+                raise row.wrong(f"the image {shorten_name(name)!r} is outside the folder of the images{meant}")
 
     def _require_no_way_out(self, path: Path, root: Path, name: str, row: TableRow) -> None:
         target = path.resolve()
-        if not target.is_relative_to(root) and target.parent != _blobs(root):
-            raise row.wrong(f"the image {short(name)!r} is a link that leads out of {_folder_of(path, name)}")
+        if not target.is_relative_to(root) and target.parent != _find_blobs(root):
+            raise row.wrong(f"the image {shorten_name(name)!r} is a link that leads out of {_strip_name(path, name)}")
 
     def absent(self) -> DataError:
         """Make the error that names the images that `find` did not find."""
@@ -87,7 +87,7 @@ class ImageFolder:
 
     def _told(self, names: list[str]) -> str:
         first, rest = names[:3], len(names) - 3
-        named = ", ".join(map(short, first)) + (f" and {rest:,} more" if rest > 0 else "")
+        named = ", ".join(map(shorten_name, first)) + (f" and {rest:,} more" if rest > 0 else "")
         places = " or ".join(map(str, self.folders))
         return f"{places}: no image {named}; {next(filter(None, map(self._remark, first)), 'put them there')}"
 
@@ -97,7 +97,7 @@ class ImageFolder:
             kind = "holds the image itself" if told[0].lower() == "data:" else "is an address"
             return f"what begins with {told[0]!r} {kind} and names no file: save such images there, and name the files"
         meant = self._names.near(name)
-        return f"did you mean {meant!r} by {short(name)!r}? Else put them there" if meant else ""
+        return f"did you mean {meant!r} by {shorten_name(name)!r}? Else put them there" if meant else ""
 
 
 def _is_file(path: Path, name: str, row: TableRow) -> bool:
@@ -109,18 +109,18 @@ def _is_file(path: Path, name: str, row: TableRow) -> bool:
     except OSError as error:
         if error.errno == ENAMETOOLONG:
             return False
-        raise row.wrong(f"the image {short(name)!r} cannot be looked at ({error.strerror})") from error
+        raise row.wrong(f"the image {shorten_name(name)!r} cannot be looked at ({error.strerror})") from error
     if not S_ISREG(mode) and not S_ISDIR(mode):
-        raise row.wrong(f"the image {short(name)!r} is no file but a pipe or a device")
+        raise row.wrong(f"the image {shorten_name(name)!r} is no file but a pipe or a device")
     return S_ISREG(mode)
 
 
-def _blobs(root: Path) -> Path | None:
+def _find_blobs(root: Path) -> Path | None:
     """Return where the files of a snapshot in a hub cache lie: its links lead to `blobs` beside `snapshots`."""
     home = next((place.parent for place in root.parents if place.name == "snapshots"), None)
     return home / "blobs" if home else None
 
 
-def _folder_of(path: Path, name: str) -> Path:
+def _strip_name(path: Path, name: str) -> Path:
     """Return the folder that a name was looked for in."""
     return path.parents[len(PurePosixPath(name).parts) - 1]

@@ -25,13 +25,13 @@ def jsonl_rows(file: Path) -> Iterator[TableRow]:
     The next row can still be asked for after such an error, so that `collect_rows` tells all of them.
     """
     lines = ((number, line) for number, line in enumerate(text_lines(file), start=1) if line.strip())
-    return starmap(partial(_line, file), lines)
+    return starmap(partial(_parse_line, file), lines)
 
 
-def _line(file: Path, number: int, line: str) -> TableRow:
+def _parse_line(file: Path, number: int, line: str) -> TableRow:
     place = f"{file}:{number}"
     try:
-        return _object(place, parse_json(line.rstrip()))
+        return _make_row(place, parse_json(line.rstrip()))
     except json.JSONDecodeError as error:
         raise DataError(f"{place}:{error.colno}: broken JSON: {error.msg}") from None
     except ValueError as error:
@@ -41,12 +41,12 @@ def _line(file: Path, number: int, line: str) -> TableRow:
 def json_rows(file: Path) -> Iterator[TableRow]:
     """Yield the objects of a JSON file that is one list. Raises DataError with line and column."""
     text = file_text(file)
-    return starmap(_object, _placed(file, text))
+    return starmap(_make_row, _place_items(file, text))
 
 
-def _placed(file: Path, text: str) -> Iterator[tuple[str, Any]]:
+def _place_items(file: Path, text: str) -> Iterator[tuple[str, Any]]:
     line, start = 1, 0
-    for number, (offset, value) in enumerate(_items(file, text)):
+    for number, (offset, value) in enumerate(_scan_items(file, text)):
         line, start = line + text.count("\n", start, offset), offset
         column = offset - text.rfind("\n", 0, offset)
         yield f"{file}:{line}:{column}: entry {number}", value
@@ -55,12 +55,12 @@ def _placed(file: Path, text: str) -> Iterator[tuple[str, Any]]:
 def json_value(file: Path) -> Any:
     """Return the value of a JSON file, tidied as a row is. Raises DataError with line and column when it is broken."""
     text = file_text(file)
-    with _placing(file, str(file)):
+    with _locate_errors(file, str(file)):
         return tidy_value(parse_json(text))
 
 
 @contextmanager
-def _placing(file: Path, place: str) -> Iterator[None]:
+def _locate_errors(file: Path, place: str) -> Iterator[None]:
     """Say where in the file JSON is broken; what is wrong with a whole value has the value's own place."""
     try:
         yield
@@ -70,39 +70,39 @@ def _placing(file: Path, place: str) -> Iterator[None]:
         raise DataError(f"{place}: {error}") from None
 
 
-def _object(place: str, value: Any) -> TableRow:
+def _make_row(place: str, value: Any) -> TableRow:
     if not isinstance(value, dict):
         raise DataError(f"{place}: is no object but {show_value(value)}")
     return TableRow(place, value)
 
 
-def _items(file: Path, text: str) -> Iterator[tuple[int, Any]]:
+def _scan_items(file: Path, text: str) -> Iterator[tuple[int, Any]]:
     """Yield the values of a JSON list with their offsets, which `json.loads` does not tell."""
-    end = _skip(text, 0)
+    end = _skip_space(text, 0)
     if text[end : end + 1] != "[":
-        raise DataError(f"{_place(file, text, end)}: expected a list of objects, [{{...}}, ...]")
-    separator, end = "[", _skip(text, end + 1)
+        raise DataError(f"{_locate(file, text, end)}: expected a list of objects, [{{...}}, ...]")
+    separator, end = "[", _skip_space(text, end + 1)
     if text[end : end + 1] == "]":
-        separator, end = "]", _skip(text, end + 1)
+        separator, end = "]", _skip_space(text, end + 1)
     while separator != "]":
         start = end
-        with _placing(file, _place(file, text, start)):
+        with _locate_errors(file, _locate(file, text, start)):
             value, end = parse_json(text, start)
         yield start, value
-        end = _skip(text, end)
+        end = _skip_space(text, end)
         separator = text[end : end + 1]
         if separator not in (",", "]"):
-            raise DataError(f"{_place(file, text, end)}: broken JSON: expected ',' or ']'")
-        end = _skip(text, end + 1)
+            raise DataError(f"{_locate(file, text, end)}: broken JSON: expected ',' or ']'")
+        end = _skip_space(text, end + 1)
     if end < len(text):
-        raise DataError(f"{_place(file, text, end)}: broken JSON: there is text after the list")
+        raise DataError(f"{_locate(file, text, end)}: broken JSON: there is text after the list")
 
 
-def _skip(text: str, at: int) -> int:
+def _skip_space(text: str, at: int) -> int:
     found = _SPACE.match(text, at)
     return found.end() if found else at
 
 
-def _place(file: Path, text: str, offset: int) -> str:
+def _locate(file: Path, text: str, offset: int) -> str:
     line = text.count("\n", 0, offset) + 1
     return f"{file}:{line}:{offset - text.rfind(chr(10), 0, offset)}"

@@ -25,17 +25,17 @@ def count_questions(cases: Sequence[Case]) -> list[StageCount]:
     """Count the kinds of questions, and what is odd about them."""
     kinds: Counter[str] = Counter(case.kind for case in cases)
     counts = [StageCount(what, kinds[kind]) for kind, what in KINDS.items()]
-    counts.append(StageCount("long_open_answers", _paragraphs(cases)))
-    counts.append(StageCount("contradictions", _contradictions(cases)))
-    counts.append(StageCount("repeated_cases", _repeats(cases)))
+    counts.append(StageCount("long_open_answers", _count_paragraphs(cases)))
+    counts.append(StageCount("contradictions", _count_contradictions(cases)))
+    counts.append(StageCount("repeated_cases", _count_repeats(cases)))
     return [count for count in counts if count.count]
 
 
-def _paragraphs(cases: Sequence[Case]) -> int:
+def _count_paragraphs(cases: Sequence[Case]) -> int:
     return sum(case.kind == "open" and len(case.answer.split()) > PARAGRAPH for case in cases)
 
 
-def _contradictions(cases: Sequence[Case]) -> int:
+def _count_contradictions(cases: Sequence[Case]) -> int:
     said: dict[QuestionKey, Counter[str]] = {}
     for case in cases:
         if answer := closed_answer(case.answer):
@@ -43,5 +43,5 @@ def _contradictions(cases: Sequence[Case]) -> int:
     return sum(answers.total() for answers in said.values() if len(answers) > 1)
 
 
-def _repeats(cases: Sequence[Case]) -> int:
+def _count_repeats(cases: Sequence[Case]) -> int:
     return len(cases) - len({(*question_key(case), fold_text(case.answer)) for case in cases})

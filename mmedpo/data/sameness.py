@@ -18,8 +18,8 @@ def fold_text(text: str) -> str:
 
     What touches a digit stays, since "1.5", "-5", "10%" and "T2*" mean what they say.
     """
-    plain = "".join(map(_plain, unicodedata.normalize("NFC", text)))
-    plain = "".join(char for char in _plain_case(plain) if unicodedata.category(char) != "Cf")
+    plain = "".join(map(_normalize_char, unicodedata.normalize("NFC", text)))
+    plain = "".join(char for char in _fold_case(plain) if unicodedata.category(char) != "Cf")
     kept = [" " if _is_mere_writing(plain, at) else char for at, char in enumerate(plain)]
     return " ".join("".join(kept).split()) or " ".join(text.split())
 
@@ -43,13 +43,13 @@ def same_image(one: ImageRef, other: ImageRef) -> bool:
     return one.path == other.path and one.held is other.held
 
 
-def _plain(char: str) -> str:
+def _normalize_char(char: str) -> str:
     """Return a letter in its plain form: half or full width, a ligature, a space of any kind."""
     raised = unicodedata.decomposition(char).startswith(_RAISED)
     return char if raised else unicodedata.normalize("NFKC", char)
 
 
-def _plain_case(text: str) -> str:
+def _fold_case(text: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 

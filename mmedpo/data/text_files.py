@@ -56,24 +56,24 @@ def split_lines(text: str) -> list[str]:
 
 def text_lines(file: Path) -> Iterator[str]:
     r"""Yield a file's lines with their ends, which are \n alone; no more than one is in memory. Raises DataError."""
-    for number, line in enumerate(_byte_lines(file), start=1):
-        yield _decoded(file, line, number)
+    for number, line in enumerate(_read_lines(file), start=1):
+        yield _decode(file, line, number)
 
 
 def file_text(file: Path) -> str:
     """Return a UTF-8 file's text, with or without byte order mark, gzipped or not. Raises DataError."""
-    with _opened(file) as (stream, packed):
+    with _open(file) as (stream, packed):
         content = bytearray()
         while some := stream.read(2**20):
             content += some
             _require_bearable(file, len(content), packed)
     _require_text(file, content[:64])
-    return _decoded(file, content, 1)
+    return _decode(file, content, 1)
 
 
-def _byte_lines(file: Path) -> Iterator[bytes]:
+def _read_lines(file: Path) -> Iterator[bytes]:
     seen = number = 0
-    with _opened(file) as (stream, packed):
+    with _open(file) as (stream, packed):
         while line := stream.readline(LONGEST_LINE + 1):
             number += 1
             seen += len(line)
@@ -86,7 +86,7 @@ def _byte_lines(file: Path) -> Iterator[bytes]:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[tuple[BinaryIO, BinaryIO | None]]:
+def _open(file: Path) -> Iterator[tuple[BinaryIO, BinaryIO | None]]:
     """Open a file, and what it is packed in where its first bytes say that it is; explain what goes wrong meanwhile."""
     if why := why_unreadable(file):
         raise DataError(f"{file}: {why}")
@@ -125,7 +125,7 @@ def _require_text(file: Path, head: bytes | bytearray) -> None:
         raise DataError(f"{file}: {why}")
 
 
-def _decoded(file: Path, content: bytes | bytearray, line: int) -> str:
+def _decode(file: Path, content: bytes | bytearray, line: int) -> str:
     try:
         return content.decode("utf-8-sig" if line == 1 else "utf-8")
     except UnicodeDecodeError as error:

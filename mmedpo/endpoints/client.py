@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
-from mmedpo.core.images import ImageRef, pixel_hash
+from mmedpo.core.images import ImageRef, hash_pixels
 from mmedpo.core.records import Case, digest
 from mmedpo.endpoints.batches.api import BatchApi
 from mmedpo.endpoints.batches.queue import BatchQueue
@@ -234,7 +234,7 @@ class ChatClient:
     def _request_key(self, messages: list[dict[str, Any]], question: ChatQuestion, attempt: int) -> str:
         """Hash all that an answer depends on; limits, pauses and keys are no part of it."""
         end, picture = self.endpoint, question.picture
-        image = [picture.sha256 or pixel_hash(picture.load()), end.longest_side, end.detail] if picture else []
+        image = [picture.sha256 or hash_pixels(picture.load()), end.longest_side, end.detail] if picture else []
         how = [end.base_url, end.azure, end.model, end.temperature, end.max_tokens]
         return digest("chat", 1, how, messages, image, strict_schema(question.shape), attempt)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.answers import UNREAD, answer_json, read_answer, was_cut
+from mmedpo.core.answers import UNREAD, dump_answer, read_answer, was_cut
 from mmedpo.core.records import Case
 from mmedpo.recipe.model import EvaluateOptions
 from mmedpo.registry.conformance.backbone import check_answers
@@ -79,7 +79,7 @@ def answer_cases(
 
         def work(some: Sequence[Case]) -> Any:
             answers = opened(backbone).answer(some, max_new_tokens=options.max_new_tokens)
-            return [answer_json(answer) for answer in check_answers(plugin, some, answers)]
+            return [dump_answer(answer) for answer in check_answers(plugin, some, answers)]
 
         lower = "evaluate.max_new_tokens"
         ordered = [cases[index] for index in order]

@@ -12,7 +12,7 @@ from mmedpo.errors import DataError
 from mmedpo.evaluate.bootstrap import adjust_holm, difference_intervals, resample_measures
 from mmedpo.evaluate.direction import is_count
 from mmedpo.evaluate.metrics import EvaluationMetric, metrics_of
-from mmedpo.recipe.of_run import load_run
+from mmedpo.recipe.run_recipe import load_run_recipe
 from mmedpo.registry.contracts.metric import Statistics
 from mmedpo.store.result_keys import other
 from mmedpo.store.run_files.measures import AnsweredCase, TrainingOverlap
@@ -90,7 +90,7 @@ def _read_answers(folder: Path) -> tuple[AnsweredCase, ...]:
 
 
 def _read_metrics(folder: Path) -> Sequence[EvaluationMetric]:
-    loaded = load_run(folder)
+    loaded = load_run_recipe(folder)
     if loaded.recipe.evaluate is None:
         raise DataError(f"{folder}: its recipe has no 'evaluate:', so nothing was measured")
     return metrics_of(loaded)

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mmedpo.core.records import WeightedPair, to_json
-from mmedpo.exchange.format import PairFormat, PairImages, facts, has_weights, ours, write_parquet
+from mmedpo.exchange.pair_format import (
+    PairFormat,
+    PairImages,
+    describe_pair,
+    has_weights,
+    make_own_columns,
+    write_parquet,
+)
 from mmedpo.store.run_folder import json_line, write_json, write_text
 
 PARQUET = "data/train-00000-of-00001.parquet"  # where the Hub and `datasets` look for a table
@@ -45,7 +52,7 @@ class TrlFormat(PairFormat):
             "prompt": [{"role": "user", "content": pair.case.question}],
             "chosen": [{"role": "assistant", "content": pair.chosen.answer}],
             "rejected": [{"role": "assistant", "content": pair.rejected.answer}],
-            **ours(item, images),
+            **make_own_columns(item, images),
         }
 
     def lost(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
@@ -76,7 +83,7 @@ class MsSwiftFormat(PairFormat):
             **{name: [asked, {"role": "assistant", "content": answer}] for name, answer in sides.items()},
             "images": [images.named(pair.chosen.image)],
             "rejected_images": [images.named(pair.rejected.image)],
-            **ours(item, images),
+            **make_own_columns(item, images),
         }
 
     def lost(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
@@ -111,7 +118,7 @@ class LlamaFactoryFormat(PairFormat):
             "chosen": {"from": "gpt", "value": pair.chosen.answer},
             "rejected": {"from": "gpt", "value": pair.rejected.answer},
             "images": [images.named(pair.chosen.image)],
-            **ours(item, images),
+            **make_own_columns(item, images),
         }
 
     def lost(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
@@ -135,7 +142,7 @@ class MmedpoJsonFormat(PairFormat):
         write_json(folder / self.file, [self._row(item, images) for item in pairs])
 
     def _row(self, item: WeightedPair, images: PairImages) -> dict[str, Any]:
-        pair, extra = item.pair, ours(item, images)
+        pair, extra = item.pair, make_own_columns(item, images)
         first, second = (images.named(side.image).removeprefix("images/") for side in (pair.chosen, pair.rejected))
         asked = {"from": "human", "value": f"<image>\n{pair.case.question}"}
         sides = {"conversations": pair.chosen.answer, "rejected_conversations": pair.rejected.answer}
@@ -173,7 +180,7 @@ class ParquetFormat(PairFormat):
         write_parquet(folder / PARQUET, _columns(), (self._row(item, images) for item in pairs))
 
     def _row(self, item: WeightedPair, images: PairImages) -> dict[str, Any]:
-        pair, case, more = item.pair, item.pair.case, facts(item)
+        pair, case, more = item.pair, item.pair.case, describe_pair(item)
         sides = {"chosen_image": pair.chosen.image, "rejected_image": pair.rejected.image}
         return {
             "question": case.question,

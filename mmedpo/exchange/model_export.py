@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from mmedpo.core.privacy import private_files
 from mmedpo.errors import RecipeError
 from mmedpo.models.saving import export_backbone
-from mmedpo.recipe.of_run import is_restricted, load_run
+from mmedpo.recipe.run_recipe import is_restricted, load_run_recipe
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.discovery import load_part, resolve_part
 from mmedpo.registry.kinds import find_kind
@@ -21,7 +21,7 @@ def merge_run(folder: Path, out: Path) -> None:
     """Write a run's backbone with the trained adapter merged into it. Raises DataError when there is no adapter."""
     adapter = adapter_of(folder)
     with private_files(is_restricted(folder)):
-        export_backbone(load_run(folder).recipe.backbone, out, adapter)
+        export_backbone(load_run_recipe(folder).recipe.backbone, out, adapter)
 
 
 def convert_checkpoint(use: str, checkpoint: str, out: Path) -> None:

@@ -57,10 +57,10 @@ def export_run(run: Path, use: str, out: Path) -> ExportResult:
     restricted = sum(item.pair.case.restricted for item in kept)
     with private_files(bool(restricted)), write_folder_whole(out) as folder:
         form.write(kept, folder)
-        license = _license(record.recipe["data"]["use"])
+        license = _find_license(record.recipe["data"]["use"])
         card = data_card(kept, record, license=license, table=form.table, lost=lost)
         write_text(folder / "README.md", card)
-    return ExportResult(out, use, _kinds(kept), len(every) - len(kept), restricted, lost)
+    return ExportResult(out, use, _count_kinds(kept), len(every) - len(kept), restricted, lost)
 
 
 def _require_writable(run: Path, item: WeightedPair) -> None:
@@ -83,7 +83,7 @@ def _export_adapter(run: Path, out: Path) -> ExportResult:
     return ExportResult(out, ADAPTER, {}, 0, restricted, [])
 
 
-def _license(reader: str) -> str:
+def _find_license(reader: str) -> str:
     """Return the licence of what a reader reads, or "" where it depends or the reader is not installed here."""
     try:
         return cast(type[Reader], load_part(resolve_part(find_kind(Reader), reader))).license
@@ -91,7 +91,7 @@ def _license(reader: str) -> str:
         return ""
 
 
-def _kinds(pairs: Sequence[WeightedPair]) -> dict[str, int]:
+def _count_kinds(pairs: Sequence[WeightedPair]) -> dict[str, int]:
     return dict(sorted(Counter(item.pair.kind for item in pairs).items()))
 
 
@@ -130,11 +130,11 @@ def import_pairs(root: Path, recipe: Path) -> ImportResult:
         sum("weight" in pair.notes.get(GIVEN, {}) for pair in pairs),
         any(pair.case.restricted for pair in pairs),  # so is one that does not say that it is not
     )
-    write_text(recipe, _starter(root, found))
+    write_text(recipe, _write_starter(root, found))
     return found
 
 
-def _starter(root: Path, found: ImportResult) -> str:
+def _write_starter(root: Path, found: ImportResult) -> str:
     """Write the recipe: what the pairs lack is asked for, what they bring is taken."""
     counts = ", ".join(f"{count:,} {kind}" for kind, count in found.pairs.items())
     data = f"{{use: pairs, root: {json.dumps(str(root))}{'' if found.restricted else ', restricted: false'}}}"

@@ -6,14 +6,14 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from mmedpo.core.answers import answer_json, read_answer
+from mmedpo.core.answers import dump_answer, read_answer
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case, digest
 from mmedpo.registry.conformance.backbone import check_answers
 from mmedpo.registry.contracts.backbone import Encoding, LiveBackbone
 from mmedpo.registry.contracts.setting import AnswerStore
-from mmedpo.registry.discovery import PluginInfo
 from mmedpo.registry.fingerprint import content_json
+from mmedpo.registry.plugin_info import PluginInfo
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class CachedBackbone(LiveBackbone):
             new_cases, new_seeds = [cases[index] for index in new], [seeds[index] for index in new] if seeds else None
             given = self.live.answer(new_cases, seeds=new_seeds, **settings)
             for index, answer in zip(new, check_answers(self._plugin, new_cases, given), strict=True):
-                self._journal.put(keys[index], answer_json(answer))
+                self._journal.put(keys[index], dump_answer(answer))
                 answers[index] = answer
         return answers
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmedpo.core.answers import Answer
-from mmedpo.core.images import ImageRef, pixel_hash
+from mmedpo.core.images import ImageRef, hash_pixels
 from mmedpo.models.adapters import BaseFingerprint
 from mmedpo.registry.contracts.backbone import Encoding, Frame, LiveBackbone
 
@@ -89,7 +89,7 @@ class TransformersBackbone(LiveBackbone):
         prompt = self.prompt(image, question)
         reply = [*tokenize_plain(self.tokenizer, self.lead + answer), self.end]
         types = None if prompt.token_types is None else [*prompt.token_types, *[0] * len(reply)]
-        identity = image.sha256 or pixel_hash(image.load())
+        identity = image.sha256 or hash_pixels(image.load())
         return Encoding([*prompt.ids, *reply], len(prompt.ids), prompt.vision, identity, types)
 
     def frame(self, size: tuple[int, int]) -> Frame:

@@ -19,7 +19,7 @@ from mmedpo.recipe.model import LoadedRecipe
 from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.registry.contracts.dispreference import Dispreference
 from mmedpo.registry.contracts.part import Part
-from mmedpo.registry.discovery import PluginInfo
+from mmedpo.registry.plugin_info import PluginInfo
 from mmedpo.runtime.context import RunContext
 from mmedpo.store.journal import Journal
 from mmedpo.store.run_files.format import dump_model

@@ -10,7 +10,7 @@ from mmedpo.core.stage import Stage
 from mmedpo.recipe.model import dump_recipe
 from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.provenance import describe_host, list_packages, list_plugins
-from mmedpo.store.image_places import started_in
+from mmedpo.store.run_files.image_places import started_in
 from mmedpo.store.run_files.measures import MeasureRecord, TrainingRecord
 from mmedpo.store.run_files.record import RunRecord, State
 from mmedpo.store.run_folder import write_text

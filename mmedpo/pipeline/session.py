@@ -12,7 +12,7 @@ from mmedpo.core.notes import print_note
 from mmedpo.core.privacy import private_files
 from mmedpo.events import Event
 from mmedpo.recipe.model import LoadedRecipe, Recipe
-from mmedpo.recipe.of_run import is_restricted
+from mmedpo.recipe.run_recipe import is_restricted
 from mmedpo.registry.contracts.observer import Observer
 from mmedpo.runtime.context import RunContext
 from mmedpo.store.journal import Journal

@@ -14,7 +14,7 @@ from mmedpo.events import Event
 from mmedpo.pipeline.records import write_cards
 from mmedpo.pipeline.session import follow_run, open_run
 from mmedpo.pipeline.wanted import adapter_key
-from mmedpo.recipe.of_run import load_run
+from mmedpo.recipe.run_recipe import load_run_recipe
 from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.processes import end_process_group, get_rank, get_world_size
@@ -36,7 +36,7 @@ def train_run(folder: Path, see: Callable[[Event], None]) -> Path:
 
     Raises RecipeError when its recipe trains nothing.
     """
-    loaded, record = load_run(folder), read_run(folder).run
+    loaded, record = load_run_recipe(folder), read_run(folder).run
     if loaded.recipe.train is None:
         raise RecipeError(f"{folder}: its recipe has no 'train:'")
     limit = record.limit

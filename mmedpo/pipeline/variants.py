@@ -11,8 +11,8 @@ from mmedpo.errors import BatchPending
 from mmedpo.evaluate.comparison import compare_runs
 from mmedpo.events import Event
 from mmedpo.pipeline.run import RunResult, run_recipe
-from mmedpo.recipe.of_run import is_restricted
 from mmedpo.recipe.planning import PlannedRun
+from mmedpo.recipe.run_recipe import is_restricted
 from mmedpo.store.run_files.format import write_file
 from mmedpo.store.run_files.measures import VariantOverlap, VariantTable
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mmedpo.core.json_values import Keys
 from mmedpo.endpoints.options import find_endpoints
 from mmedpo.recipe.model import LoadedRecipe, Recipe
-from mmedpo.recipe.yaml import Keys
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.path_options import find_paths, find_unfilled
 
@@ -14,23 +14,23 @@ Mistakes = Iterator[tuple[Keys, str]]
 READY = ("localize", "detector", "disprefer")  # what makes pairs; nothing is left for it where the data are pairs
 
 
-def contradictions(loaded: LoadedRecipe) -> Mistakes:
+def find_contradictions(loaded: LoadedRecipe) -> Mistakes:
     """Find keys that are right alone and wrong together."""
     recipe = loaded.recipe
     for named in find_paths(recipe):
         if wrong := find_unfilled(named.path):
             yield named.keys, wrong
-    yield from _unpriced(recipe)
-    yield from _untaught(recipe)
-    yield from _no_cases(loaded)
+    yield from _find_unpriced(recipe)
+    yield from _find_untaught(recipe)
+    yield from _find_readers_of_pairs(loaded)
     for index, probe in enumerate(recipe.evaluate.probe if recipe.evaluate else []):
         if probe.makes != "image" or probe.needs_backbone:
             yield ("evaluate", "probe", index), f"{probe.use!r} makes {probe.makes} pairs; a probe changes the image"
-    yield from _rated_twice_or_never(recipe)
-    yield from _without_earlier(recipe)
+    yield from _find_misrated(recipe)
+    yield from _find_without_earlier(recipe)
 
 
-def _unpriced(recipe: Recipe) -> Mistakes:
+def _find_unpriced(recipe: Recipe) -> Mistakes:
     if recipe.budget is None or recipe.budget.money is None:
         return
     called = {endpoint.model for part in (*recipe.disprefer, *recipe.score) for endpoint in find_endpoints(part)}
@@ -38,7 +38,7 @@ def _unpriced(recipe: Recipe) -> Mistakes:
         yield ("budget",), f"budget.money needs a price for {model!r}: prices: {{{model}: {{input: .., output: ..}}}}"
 
 
-def _untaught(recipe: Recipe) -> Mistakes:
+def _find_untaught(recipe: Recipe) -> Mistakes:
     """Find a localizer that has learned nothing yet, and nothing to learn from."""
     learning = [part for part in recipe.localize if part.learnt]
     for index, part in enumerate(recipe.localize):
@@ -49,14 +49,14 @@ def _untaught(recipe: Recipe) -> Mistakes:
         yield ("detector",), f"'detector:' wants one localizer that learns; 'localize:' has {len(learning)}"
 
 
-def _no_cases(loaded: LoadedRecipe) -> Mistakes:
+def _find_readers_of_pairs(loaded: LoadedRecipe) -> Mistakes:
     """Find readers of pairs where cases are wanted."""
     for path, part in loaded.parts():
         if path != ("data",) and getattr(part, "yields", "cases") == "pairs":
             yield path, f"{part.use!r} reads ready pairs; {path[0]!r} needs cases"
 
 
-def _rated_twice_or_never(recipe: Recipe) -> Mistakes:
+def _find_misrated(recipe: Recipe) -> Mistakes:
     rater: dict[str, str] = {}
     for index, scorer in enumerate(recipe.score):
         for kind in sorted(scorer.rates):
@@ -71,7 +71,7 @@ def _rated_twice_or_never(recipe: Recipe) -> Mistakes:
             yield ("disprefer", index), message
 
 
-def _without_earlier(recipe: Recipe) -> Mistakes:
+def _find_without_earlier(recipe: Recipe) -> Mistakes:
     """Find a dispreference that builds on pairs which none before it makes."""
     for index, maker in enumerate(recipe.disprefer):
         wanted = maker.follows()
@@ -80,7 +80,7 @@ def _without_earlier(recipe: Recipe) -> Mistakes:
             yield ("disprefer", index), message
 
 
-def unused(loaded: LoadedRecipe) -> Mistakes:
+def find_unused(loaded: LoadedRecipe) -> Mistakes:
     """Find what a run would not use, whatever the data hold."""
     recipe = loaded.recipe
     if recipe.data.yields == "pairs":
@@ -95,10 +95,10 @@ def unused(loaded: LoadedRecipe) -> Mistakes:
                 yield ("score", index), f"{scorer.use!r} rates {rates} pairs, and none is made; leave it out"
     if recipe.localized == "agreed" and len(recipe.localize) < 2:
         yield ("localized",), f"'agreed' is about several localizers; 'localize:' has {len(recipe.localize)}"
-    yield from _idle_budget(loaded)
+    yield from _find_idle_budget(loaded)
 
 
-def _idle_budget(loaded: LoadedRecipe) -> Mistakes:
+def _find_idle_budget(loaded: LoadedRecipe) -> Mistakes:
     """Find a budget, or the price of a model, that nothing is paid from."""
     budget = loaded.recipe.budget
     parts = [part for _, part in loaded.parts()]

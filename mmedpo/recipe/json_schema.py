@@ -9,9 +9,10 @@ from pydantic.fields import FieldInfo
 
 from mmedpo.core.notes import print_note
 from mmedpo.recipe.model import DEFAULTS, SLOTS, Recipe
-from mmedpo.recipe.overrides import models_in
-from mmedpo.registry.discovery import PluginInfo, find_parts
+from mmedpo.recipe.overrides import find_models
+from mmedpo.registry.discovery import find_parts
 from mmedpo.registry.inspection import ProbeFailure, probe_plugins
+from mmedpo.registry.plugin_info import PluginInfo
 
 VARIANTS = {
     "variants": {
@@ -64,7 +65,7 @@ def _property(path: tuple[str, ...], field: FieldInfo, definitions: dict[str, An
         several = {"type": "array", "items": one}
         return {"description": field.description or "", **({"anyOf": [several, one]} if slot.several else one)}
     if any(place[: len(path)] == path for place in SLOTS):  # a section that names parts
-        (section,) = models_in(field.annotation)
+        (section,) = find_models(field.annotation)
         inner = {name: _property((*path, name), item, definitions) for name, item in section.model_fields.items()}
         return _object(inner, [name for name, item in section.model_fields.items() if item.is_required()])
     annotation: Any = field.annotation

@@ -11,16 +11,18 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from mmedpo.core.json_values import Keys
 from mmedpo.errors import MmedpoError, PluginError, RecipeError
 from mmedpo.recipe import yaml
-from mmedpo.recipe.checks import contradictions, unused
+from mmedpo.recipe.checks import find_contradictions, find_unused
 from mmedpo.recipe.model import DEFAULTS, PLAN, SLOTS, LoadedRecipe, Recipe
-from mmedpo.recipe.overrides import apply, models_in, put, without_nulls
-from mmedpo.recipe.yaml import Keys, YamlDocument
+from mmedpo.recipe.overrides import apply_override, drop_nulls, find_models, set_value
+from mmedpo.recipe.yaml import YamlDocument
 from mmedpo.registry.contracts.part import Part
-from mmedpo.registry.discovery import PluginInfo, load_part, resolve_part, suggest_word
+from mmedpo.registry.discovery import load_part, resolve_part, suggest_word
 from mmedpo.registry.kinds import Kind
 from mmedpo.registry.path_options import expand_home
+from mmedpo.registry.plugin_info import PluginInfo
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,12 @@ class _MistakeList:
     def end(self) -> None:
         """Raise what there is, a line each; a word of thousands of letters is not repeated whole."""
         if self.messages:
-            raise RecipeError(in_lines([*self.messages, *self.plugin_errors]))
+            raise RecipeError(join_messages([*self.messages, *self.plugin_errors]))
         if self.plugin_errors:
             raise PluginError("\n".join(self.plugin_errors))
 
 
-def in_lines(messages: Sequence[str]) -> str:
+def join_messages(messages: Sequence[str]) -> str:
     """Return messages, each once and on its line; of a very long one, beginning and end."""
     lines = dict.fromkeys(messages)
     return "\n".join(line if len(line) < 1500 else f"{line[:900]} ... {line[-300:]}" for line in lines)
@@ -89,9 +91,9 @@ def load_tree(
     all_used: bool = True,
 ) -> LoadedRecipe:
     """Check a recipe that was read, or one of its variants; unless `all_used`, it may name what no run would use."""
-    loaded, mistakes = _resolved(source, name, overrides, variant)
+    loaded, mistakes = _resolve(source, name, overrides, variant)
     if loaded is not None:
-        wrong = [*contradictions(loaded), *(unused(loaded) if all_used else ())]
+        wrong = [*find_contradictions(loaded), *(find_unused(loaded) if all_used else ())]
         mistakes.messages += [f"{loaded.place(place)}: {message}" for place, message in wrong]
     mistakes.end()
     assert loaded is not None
@@ -100,49 +102,49 @@ def load_tree(
 
 def reload_recipe(path: Path) -> LoadedRecipe:
     """Load the recipe of an earlier run, which was checked as the rules were then."""
-    loaded, mistakes = _resolved(read_recipe(path), str(path))
+    loaded, mistakes = _resolve(read_recipe(path), str(path))
     mistakes.end()
     assert loaded is not None
     return loaded
 
 
-def _resolved(
+def _resolve(
     source: YamlDocument, name: str, overrides: Sequence[str] = (), variant: RecipeVariant | None = None
 ) -> tuple[LoadedRecipe | None, _MistakeList]:
     """Return the recipe, where it can be made, and what is wrong word by word."""
     tree = source.copy()
     mistakes = _MistakeList(tree, list(dict.fromkeys(tree.repeated)))
-    _change(tree, overrides, variant, mistakes)
-    values = _at_home(tree.values, (), mistakes)
+    _apply_changes(tree, overrides, variant, mistakes)
+    values = _expand_homes(tree.values, (), mistakes)
     values = {**DEFAULTS, **{key: value for key, value in values.items() if value is not None or key not in DEFAULTS}}
     plugins: dict[type[Part], PluginInfo] = {}
     filled, doubtful = _fill_slots(values, mistakes, plugins)
-    recipe = _validate_core(without_nulls(filled, Recipe), doubtful, mistakes)
+    recipe = _validate_core(drop_nulls(filled, Recipe), doubtful, mistakes)
     return (LoadedRecipe(recipe, plugins, name, tree) if recipe is not None else None), mistakes
 
 
-def _change(
+def _apply_changes(
     tree: YamlDocument, overrides: Sequence[str], variant: RecipeVariant | None, mistakes: _MistakeList
 ) -> None:
     """Put a variant's changes into the tree, then the overrides: the command line has the last word."""
     for key, value in variant.changes.items() if variant else ():
         assert variant is not None
         with mistakes.noted():
-            put(key, value, tree.place(("variants", variant.name, key)), tree)
+            set_value(key, value, tree.place(("variants", variant.name, key)), tree)
     for key in PLAN:
         tree.values.pop(key, None)
     for text in overrides:
-        if not _plans(text):
+        if not _is_about_plan(text):
             with mistakes.noted():
-                apply(text, tree)
+                apply_override(text, tree)
 
 
-def _at_home(value: Any, path: Keys, mistakes: _MistakeList) -> Any:
+def _expand_homes(value: Any, path: Keys, mistakes: _MistakeList) -> Any:
     """Return values with every `~/` filled in."""
     if isinstance(value, dict):
-        return {key: _at_home(item, (*path, key), mistakes) for key, item in value.items()}
+        return {key: _expand_homes(item, (*path, key), mistakes) for key, item in value.items()}
     if isinstance(value, list):
-        return [_at_home(item, (*path, index), mistakes) for index, item in enumerate(value)]
+        return [_expand_homes(item, (*path, index), mistakes) for index, item in enumerate(value)]
     try:
         return expand_home(value) if isinstance(value, str) else value
     except ValueError as error:
@@ -150,32 +152,32 @@ def _at_home(value: Any, path: Keys, mistakes: _MistakeList) -> Any:
         return value
 
 
-def _plans(override: str) -> bool:
+def _is_about_plan(override: str) -> bool:
     """Tell whether an override is about which variants and seeds there are."""
     return override.partition("=")[0].split(".")[0] in PLAN
 
 
 def load_variants(path: Path, overrides: Sequence[str] = ()) -> tuple[list[RecipeVariant], list[int]]:
     """Return a recipe's variants, in order, and its seeds. Raises RecipeError for those that are none."""
-    return variants_of(read_recipe(path), overrides)
+    return read_variants(read_recipe(path), overrides)
 
 
-def variants_of(source: YamlDocument, overrides: Sequence[str] = ()) -> tuple[list[RecipeVariant], list[int]]:
+def read_variants(source: YamlDocument, overrides: Sequence[str] = ()) -> tuple[list[RecipeVariant], list[int]]:
     """Return the variants, in order, and the seeds of a recipe that was read. Raises RecipeError."""
     tree = source.copy()
     mistakes = _MistakeList(tree)
     for text in overrides:
-        if _plans(text):
+        if _is_about_plan(text):
             with mistakes.noted():
-                apply(text, tree)
+                apply_override(text, tree)
     mistakes.end()
-    variants, seeds = _variants(tree), _seeds(tree)
+    variants, seeds = _check_variants(tree), _check_seeds(tree)
     if seeds and not variants:
         raise RecipeError(f"{tree.place(('seeds',))}: 'seeds:' are for 'variants:'; write variants: {{NAME: {{}}}}")
     return variants, seeds
 
 
-def _variants(tree: YamlDocument) -> list[RecipeVariant]:
+def _check_variants(tree: YamlDocument) -> list[RecipeVariant]:
     written = tree.values.get("variants") or {}
     if not isinstance(written, dict) or not all(isinstance(item, dict | None) for item in written.values()):
         raise RecipeError(f"{tree.place(('variants',))}: variants are written {{NAME: {{key.key: value}}, ...}}")
@@ -186,7 +188,7 @@ def _variants(tree: YamlDocument) -> list[RecipeVariant]:
     return [RecipeVariant(name, dict(changes or {})) for name, changes in written.items()]
 
 
-def _seeds(tree: YamlDocument) -> list[int]:
+def _check_seeds(tree: YamlDocument) -> list[int]:
     seeds = tree.values.get("seeds") or []
     if not isinstance(seeds, list) or not all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds):
         raise RecipeError(f"{tree.place(('seeds',))}: seeds are a list of whole numbers, for example [0, 1, 2]")
@@ -240,7 +242,7 @@ def _make_part(
         return None
     plugins[cls] = plugin
     try:
-        return cls.model_validate(without_nulls({key: value for key, value in item.items() if key != "use"}, cls))
+        return cls.model_validate(drop_nulls({key: value for key, value in item.items() if key != "use"}, cls))
     except ValidationError as error:
         for place, message, of_key in _explain(error, path, cls):
             mistakes.add(place, message, of_key=of_key)
@@ -267,15 +269,15 @@ def _explain(error: ValidationError, path: Keys, model: type[BaseModel]) -> Iter
         place: Keys = (*path, *item["loc"])
         name = str(item["loc"][-1]) if item["loc"] else model.__name__
         if item["type"] == "extra_forbidden":
-            yield place, f"unknown option {name!r}; {suggest_word(name, _options(model, item['loc'][:-1]))}", True
+            yield place, f"unknown option {name!r}; {suggest_word(name, _list_options(model, item['loc'][:-1]))}", True
         elif item["type"] == "missing":
             yield place[:-1], f"{name!r} is missing", False
         else:
             why = " ".join(item["msg"].removeprefix("Value error, ").split())
-            yield place, f"{name}: {why}{_given(name, item['input'])}", False
+            yield place, f"{name}: {why}{_quote_value(name, item['input'])}", False
 
 
-def _given(name: str, value: Any) -> str:
+def _quote_value(name: str, value: Any) -> str:
     """Repeat what was written, unless it may be a key itself, which stands at `key_from` by mistake."""
     if not isinstance(value, str | int | float | bool) or name == "key_from":
         return ""
@@ -283,11 +285,11 @@ def _given(name: str, value: Any) -> str:
     return f" (given: {text if len(text) <= 80 else text[:80] + '...'})"
 
 
-def _options(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
+def _list_options(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
     """List the options of a model, or of the model nested in it at `path`."""
     for key in path:
         nested = model.model_fields.get(str(key))
-        inner = models_in(nested.annotation) if nested else []
+        inner = find_models(nested.annotation) if nested else []
         if inner:
             model = inner[0]
     return ["use", *model.model_fields] if issubclass(model, Part) else list(model.model_fields)

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
+from mmedpo.core.json_values import Keys
 from mmedpo.endpoints.ledger import Budget
 from mmedpo.recipe.slots import find_slots
 from mmedpo.recipe.train_options import TrainOptions
-from mmedpo.recipe.yaml import Keys, YamlDocument
+from mmedpo.recipe.yaml import YamlDocument
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.dispreference import Dispreference
 from mmedpo.registry.contracts.localizer import Localizer
@@ -22,7 +23,8 @@ from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.reader import Reader
 from mmedpo.registry.contracts.scorer import Scorer
 from mmedpo.registry.contracts.weighting import Weighting
-from mmedpo.registry.discovery import PluginInfo, shorten_use
+from mmedpo.registry.discovery import shorten_use
+from mmedpo.registry.plugin_info import PluginInfo
 
 
 class RecipeSection(BaseModel):
@@ -139,16 +141,16 @@ class LoadedRecipe:
 
 def dump_recipe(loaded: LoadedRecipe) -> dict[str, Any]:
     """Return the resolved recipe as the plain values that a YAML file would hold, defaults included."""
-    written: dict[str, Any] = _written(loaded.recipe, loaded.plugins)
+    written: dict[str, Any] = _dump(loaded.recipe, loaded.plugins)
     return written
 
 
-def _written(value: Any, plugins: dict[type[Part], PluginInfo]) -> Any:
+def _dump(value: Any, plugins: dict[type[Part], PluginInfo]) -> Any:
     if isinstance(value, BaseModel):
         use = {"use": shorten_use(plugins[type(value)])} if isinstance(value, Part) else {}
-        return use | {name: _written(getattr(value, name), plugins) for name in type(value).model_fields}
+        return use | {name: _dump(getattr(value, name), plugins) for name in type(value).model_fields}
     if isinstance(value, dict):
-        return {str(key): _written(item, plugins) for key, item in value.items()}
+        return {str(key): _dump(item, plugins) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_written(item, plugins) for item in value]
+        return [_dump(item, plugins) for item in value]
     return str(value) if isinstance(value, Path) else value

@@ -7,26 +7,27 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from mmedpo.core.json_values import Keys
 from mmedpo.errors import RecipeError
 from mmedpo.recipe import yaml
-from mmedpo.recipe.yaml import DEEPEST, Keys, YamlDocument
+from mmedpo.recipe.yaml import DEEPEST, YamlDocument
 
 SHOWN = 200  # characters of an override that a message repeats
 
 
-def apply(text: str, tree: YamlDocument) -> None:
+def apply_override(text: str, tree: YamlDocument) -> None:
     """Apply `key.key=value`; the value is YAML, the place of what it sets is the command line. Raises RecipeError."""
     here = f"command line: {text if len(text) <= SHOWN else text[:SHOWN] + '...'}"
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise RecipeError(f"{here}: an override is written key=value, for example train.epochs=1")
-    put(name, yaml.parse_yaml(value, here).values, here, tree)
+    set_value(name, yaml.parse_yaml(value, here).values, here, tree)
 
 
-def put(name: str, value: Any, here: str, tree: YamlDocument) -> None:
+def set_value(name: str, value: Any, here: str, tree: YamlDocument) -> None:
     """Set what a dotted key names; from now on its place is `here`. Raises RecipeError where there is no such place.
 
-    `null` takes an entry out of a list; elsewhere it stands for what an option is without it (see `without_nulls`).
+    `null` takes an entry out of a list; elsewhere it stands for what an option is without it (see `drop_nulls`).
     """
     path: Keys = tuple(int(key) if key.isdecimal() and len(key) < 7 else key for key in name.split("."))
     holder = tree.values
@@ -56,24 +57,24 @@ def _descend(holder: Any, key: str | int, *, create: bool) -> Any:
     return holder.get(str(key))
 
 
-def without_nulls(values: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+def drop_nulls(values: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
     """Leave out each null where the option takes none: it then is what it is by default, or missing."""
     kept = {}
     for key, value in values.items():
         field = model.model_fields.get(key)
-        if value is None and field is not None and not takes_null(field.annotation):
+        if value is None and field is not None and not accepts_null(field.annotation):
             continue
-        inner = list(models_in(field.annotation)) if field is not None and isinstance(value, dict) else []
-        kept[key] = without_nulls(value, inner[0]) if len(inner) == 1 else value
+        inner = list(find_models(field.annotation)) if field is not None and isinstance(value, dict) else []
+        kept[key] = drop_nulls(value, inner[0]) if len(inner) == 1 else value
     return kept
 
 
-def takes_null(annotation: Any) -> bool:
+def accepts_null(annotation: Any) -> bool:
     """Tell whether null is a value of a type."""
-    return annotation is Any or annotation is type(None) or any(map(takes_null, _alternatives(annotation)))
+    return annotation is Any or annotation is type(None) or any(map(accepts_null, _list_alternatives(annotation)))
 
 
-def _alternatives(annotation: Any) -> tuple[Any, ...]:
+def _list_alternatives(annotation: Any) -> tuple[Any, ...]:
     """Return what a union is made of, or what an annotated type annotates."""
     if hasattr(annotation, "__metadata__"):
         return get_args(annotation)[:1]
@@ -81,8 +82,8 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
     return () if isinstance(origin, type) else get_args(annotation)  # list[X] has arguments, but is no union
 
 
-def models_in(annotation: Any) -> list[type[BaseModel]]:
+def find_models(annotation: Any) -> list[type[BaseModel]]:
     """Return the pydantic models that an annotation mentions."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for inner in get_args(annotation) for model in models_in(inner)]
+    return [model for inner in get_args(annotation) for model in find_models(inner)]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmedpo.errors import RecipeError
-from mmedpo.recipe.checks import unused
-from mmedpo.recipe.loading import RecipeVariant, in_lines, load_tree, read_recipe, variants_of
+from mmedpo.recipe.checks import find_unused
+from mmedpo.recipe.loading import RecipeVariant, join_messages, load_tree, read_recipe, read_variants
 from mmedpo.recipe.model import LoadedRecipe
 from mmedpo.recipe.yaml import YamlDocument
 
@@ -31,13 +31,13 @@ def plan_runs(path: Path, overrides: Sequence[str] = ()) -> list[PlannedRun]:
     Raises RecipeError that lists the mistakes of all of them.
     """
     source = read_recipe(path)
-    variants, seeds = variants_of(source, overrides)
+    variants, seeds = read_variants(source, overrides)
     every: Sequence[int | None] = seeds or [None]
-    checked = _checked(source, path, overrides, variants)
-    return [one for seed in every for one in _with_seed(variants, checked, seed)]
+    checked = _check_variants(source, path, overrides, variants)
+    return [one for seed in every for one in _plan_seed(variants, checked, seed)]
 
 
-def _checked(
+def _check_variants(
     source: YamlDocument, path: Path, overrides: Sequence[str], variants: Sequence[RecipeVariant]
 ) -> dict[str, LoadedRecipe]:
     """Load each variant. What one of them alone does not use, another may; what none does is a mistake."""
@@ -51,10 +51,10 @@ def _checked(
             checked[variant.name] = one
         except RecipeError as error:
             mistakes += [f"variant {variant.name}: {line}" for line in str(error).split("\n")]
-    idle = [[f"{one.place(keys)}: {message}" for keys, message in unused(one)] for one in checked.values()]
+    idle = [[f"{one.place(keys)}: {message}" for keys, message in find_unused(one)] for one in checked.values()]
     mistakes += [line for line in (idle[0] if idle else ()) if all(line in lines for lines in idle)]
     if mistakes:
-        raise RecipeError(in_lines(mistakes))
+        raise RecipeError(join_messages(mistakes))
     return checked
 
 
@@ -66,7 +66,7 @@ def _require_earlier(source: YamlDocument, variant: RecipeVariant, earlier: Sequ
         raise RecipeError(f"{place}: {START}: {start!r} is no earlier variant; there are: {there}")
 
 
-def _with_seed(
+def _plan_seed(
     variants: Sequence[RecipeVariant], checked: dict[str, LoadedRecipe], seed: int | None
 ) -> list[PlannedRun]:
     """Return a run of each variant, in a folder of its own below the recipe's output."""

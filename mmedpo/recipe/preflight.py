@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from mmedpo.core.json_values import Keys
 from mmedpo.core.stage import Stage
 from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.recipe.model import LoadedRecipe, Recipe
-from mmedpo.recipe.yaml import Keys
 from mmedpo.registry.contracts.dispreference import Dispreference
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.reader import Reader
@@ -53,31 +53,31 @@ def require_ready(loaded: LoadedRecipe, sections: Collection[str] | None = None,
     `starts`: its backbone begins with the adapter of a run that comes before.
     """
     wanted = sections if sections is not None else sections_until(loaded.recipe, Stage.EVALUATE)
-    lacks = [lack for lack in _lacks(loaded, starts) if lack[0] in wanted or lack[0] == "output"]
+    lacks = [lack for lack in _find_missing(loaded, starts) if lack[0] in wanted or lack[0] == "output"]
     if lacks:
         error = RecipeError if any(lack.written for _, lack in lacks) else DataError
         raise error("\n".join(dict.fromkeys(lack.line for _, lack in lacks)))
 
 
-def _lacks(loaded: LoadedRecipe, starts: bool) -> Iterator[tuple[str, MissingRequirement]]:
+def _find_missing(loaded: LoadedRecipe, starts: bool) -> Iterator[tuple[str, MissingRequirement]]:
     """Yield what is not here, with the section that needs it."""
-    yield from (("output", lack) for lack in _places(loaded))
+    yield from (("output", lack) for lack in _find_unfit_places(loaded))
     for named in find_paths(loaded.recipe):
         begun = starts and named.keys == ("backbone", "adapter")
         if named.needed and not begun and (wrong := named.needed.lacking(named.path)):
             seen_from = "" if os.path.isabs(named.path) else f" (seen from {os.getcwd()})"
-            yield str(named.keys[0]), _lack(loaded, named.keys, f"{named.path}: {wrong}{seen_from}")
+            yield str(named.keys[0]), _make_missing(loaded, named.keys, f"{named.path}: {wrong}{seen_from}")
     for keys, part in loaded.parts():
-        yield from ((str(keys[0]), _lack(loaded, keys, line)) for line in _lacking(loaded, part))
-    yield from _trackers(loaded)
-    yield from _without_regions(loaded)
+        yield from ((str(keys[0]), _make_missing(loaded, keys, line)) for line in _ask_part(loaded, part))
+    yield from _find_missing_trackers(loaded)
+    yield from _find_blind_parts(loaded)
 
 
-def _lack(loaded: LoadedRecipe, keys: Keys, message: str, *, written: bool = False) -> MissingRequirement:
+def _make_missing(loaded: LoadedRecipe, keys: Keys, message: str, *, written: bool = False) -> MissingRequirement:
     return MissingRequirement(f"{loaded.place(keys)}: {'.'.join(map(str, keys))}: {message}", written)
 
 
-def _lacking(loaded: LoadedRecipe, part: Part) -> list[str]:
+def _ask_part(loaded: LoadedRecipe, part: Part) -> list[str]:
     """Return what a part itself says that it lacks."""
     try:
         return list(part.lacking())
@@ -85,16 +85,16 @@ def _lacking(loaded: LoadedRecipe, part: Part) -> list[str]:
         raise PluginError(f"{loaded.plugins[type(part)]} failed: {type(error).__name__}: {error}") from error
 
 
-def _places(loaded: LoadedRecipe) -> Iterator[MissingRequirement]:
+def _find_unfit_places(loaded: LoadedRecipe) -> Iterator[MissingRequirement]:
     """Find places to write to that cannot be made."""
     for key in ("output", "journal"):
         place: Path | None = getattr(loaded.recipe, key)
-        wrong = unfit_place(place, file=key == "journal") if place else ""
+        wrong = explain_unfit_place(place, file=key == "journal") if place else ""
         if wrong:
-            yield _lack(loaded, (key,), wrong, written=True)
+            yield _make_missing(loaded, (key,), wrong, written=True)
 
 
-def unfit_place(place: Path, *, file: bool | None = False) -> str:
+def explain_unfit_place(place: Path, *, file: bool | None = False) -> str:
     """Say why a file, a folder, or whichever (None) cannot be made, or written, at a place; "" where it can."""
     try:
         if file is not None and place.exists() and place.is_dir() == file:
@@ -107,45 +107,45 @@ def unfit_place(place: Path, *, file: bool | None = False) -> str:
     return "" if os.access(there, os.W_OK) else f"{place}: cannot be written: {there} is read-only for you"
 
 
-def _trackers(loaded: LoadedRecipe) -> Iterator[tuple[str, MissingRequirement]]:
+def _find_missing_trackers(loaded: LoadedRecipe) -> Iterator[tuple[str, MissingRequirement]]:
     """Find trackers that are not installed: training would end over them, after everything else was done."""
     for index, name in enumerate(loaded.recipe.train.report_to if loaded.recipe.train else ()):
-        other = name == "tensorboard" and _here("tensorboardX")
+        other = name == "tensorboard" and _is_installed("tensorboardX")
         for module in () if other else MODULES.get(name, (name,)):
-            if not _here(module):
+            if not _is_installed(module):
                 message = f"{name} needs the package {module}, which is not installed; install it, or leave {name} out"
-                yield "train", _lack(loaded, ("train", "report_to", index), message, written=True)
+                yield "train", _make_missing(loaded, ("train", "report_to", index), message, written=True)
 
 
-def _here(module: str) -> bool:
+def _is_installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
     except (ImportError, ValueError):
         return False
 
 
-def _without_regions(loaded: LoadedRecipe) -> Iterator[tuple[str, MissingRequirement]]:
+def _find_blind_parts(loaded: LoadedRecipe) -> Iterator[tuple[str, MissingRequirement]]:
     """Find parts that change regions where nothing can give one."""
     recipe, asked = loaded.recipe, loaded.recipe.evaluate
-    if all(localizer.takes_given for localizer in recipe.localize) and _gives_none(recipe.data):
+    if all(localizer.takes_given for localizer in recipe.localize) and _has_no_regions(recipe.data):
         cure = "name a localizer that finds them in 'localize:', or give the data boxes"
-        yield from _blind(loaded, ("disprefer",), recipe.disprefer, recipe.data, cure)
-    if asked and _gives_none(asked.data):
+        yield from _require_regions(loaded, ("disprefer",), recipe.disprefer, recipe.data, cure)
+    if asked and _has_no_regions(asked.data):
         cure = "leave it out, or give the data boxes"
-        yield from _blind(loaded, ("evaluate", "probe"), asked.probe, asked.data, cure)
+        yield from _require_regions(loaded, ("evaluate", "probe"), asked.probe, asked.data, cure)
 
 
-def _blind(
+def _require_regions(
     loaded: LoadedRecipe, keys: Keys, makers: Sequence[Dispreference], reader: Reader, cure: str
 ) -> Iterator[tuple[str, MissingRequirement]]:
     for index, maker in enumerate(makers):
         if maker.needs_region():
             why = f"{maker.use!r} changes a region of the image, and {reader.use!r} reads none here"
-            line = _lack(loaded, (*keys, index), f"{why}; {cure} (docs/localizing.md)", written=True)
+            line = _make_missing(loaded, (*keys, index), f"{why}; {cure} (docs/localizing.md)", written=True)
             yield str(keys[0]), line
 
 
-def _gives_none(reader: Reader) -> bool:
+def _has_no_regions(reader: Reader) -> bool:
     """Tell whether a reader's cases have no region, as far as it can tell now."""
     try:
         return reader.yields == "cases" and reader.has_regions() is False
@@ -153,7 +153,7 @@ def _gives_none(reader: Reader) -> bool:
         return False
 
 
-def notes_on(loaded: LoadedRecipe) -> Iterator[str]:
+def list_notes(loaded: LoadedRecipe) -> Iterator[str]:
     """Yield what is no mistake and may not be meant."""
     recipe = loaded.recipe
     for named in find_paths(recipe):

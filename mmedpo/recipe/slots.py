@@ -8,8 +8,8 @@ from typing import get_origin
 
 from pydantic import BaseModel
 
-from mmedpo.recipe.overrides import models_in
-from mmedpo.recipe.yaml import Keys
+from mmedpo.core.json_values import Keys
+from mmedpo.recipe.overrides import find_models
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.kinds import Kind, find_kind
 
@@ -26,7 +26,7 @@ class RecipeSlot:
 def find_slots(section: type[BaseModel], path: Keys = ()) -> Iterator[RecipeSlot]:
     """Yield the slots of a section's model and of those within it, in the order of their fields."""
     for name, field in section.model_fields.items():
-        for model in models_in(field.annotation):
+        for model in find_models(field.annotation):
             if issubclass(model, Part):
                 yield RecipeSlot((*path, name), find_kind(model), get_origin(field.annotation) is list)
             else:

@@ -186,13 +186,13 @@ class TrainOptions(OptionGroup):
     @field_validator("trl")
     @classmethod
     def _known_and_heeded(cls, value: dict[str, Any]) -> dict[str, Any]:
-        mistakes = [mistake for name in value if (mistake := refusal(name))]
+        mistakes = [mistake for name in value if (mistake := explain_refusal(name))]
         if mistakes:
             raise ValueError("; ".join(mistakes))
         return value
 
 
-def refusal(name: str) -> str:
+def explain_refusal(name: str) -> str:
     """Say why a DPOConfig argument cannot be passed on, or return "" if it can."""
     for reason, names in REFUSED.items():
         if name in names:

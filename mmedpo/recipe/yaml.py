@@ -16,9 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mmedpo.core.json_values import Keys
 from mmedpo.errors import RecipeError
 
-Keys = tuple[str | int, ...]  # where in the tree: ("disprefer", 0, "step")
 MOST_BYTES = 4 * 2**20
 MOST_VALUES = 100_000  # with what aliases stand for
 DEEPEST = 64
@@ -66,7 +66,7 @@ def read_yaml(path: Path) -> YamlDocument:
 
 def parse_yaml(text: str, name: str) -> YamlDocument:
     """Parse YAML text; `name` stands for the file in messages."""
-    node = _composed(text, name)
+    node = _compose(text, name)
     tree = YamlDocument(None, places={(): f"{name}:1:1"})
     if node is not None:
         builder = _DocumentBuilder(name, tree)
@@ -76,13 +76,13 @@ def parse_yaml(text: str, name: str) -> YamlDocument:
     return tree
 
 
-def _composed(text: str, name: str) -> Any:
+def _compose(text: str, name: str) -> Any:
     """Return the root node of YAML text, or None of an empty one."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     yaml = YAML(pure=True)
-    yaml.Scanner, yaml.Composer = _shallow()
+    yaml.Scanner, yaml.Composer = _make_shallow_classes()
     try:
         return yaml.compose(text)
     except MarkedYAMLError as error:
@@ -98,7 +98,7 @@ def _composed(text: str, name: str) -> Any:
 
 
 @cache
-def _shallow() -> tuple[Any, Any]:
+def _make_shallow_classes() -> tuple[Any, Any]:
     """Return ruamel's scanner and composer, with an end to how deep they go; they are slow there, and recursive."""
     from ruamel.yaml.composer import Composer, ComposerError
     from ruamel.yaml.scanner import RoundTripScanner, ScannerError
@@ -151,7 +151,7 @@ class _DocumentBuilder:
             self._around.discard(id(node))
 
     def _collection(self, node: Any, path: Keys) -> Any:
-        if (tag := _kind(node)) not in ("map", "seq"):
+        if (tag := _tag_name(node)) not in ("map", "seq"):
             self.mistakes.append(f"{self._mark(node)}: the tag {tag!r} means nothing in a recipe")
         if node.id == "mapping":
             return {key: self.value(value, (*path, key)) for key, value in self._items(node, path)}
@@ -159,7 +159,7 @@ class _DocumentBuilder:
 
     def _scalar(self, node: Any) -> Any:
         try:
-            return scalar(node)
+            return read_scalar(node)
         except ValueError as error:
             self.mistakes.append(f"{self._mark(node)}: {error}")
             return None
@@ -168,7 +168,7 @@ class _DocumentBuilder:
         keys = self._tree.keys
         for key_node, value_node in node.value:
             place = self._mark(key_node)
-            if key_node.id != "scalar" or not _plain(str(key_node.value)):
+            if key_node.id != "scalar" or not _is_clean_text(str(key_node.value)):
                 self.mistakes.append(f"{place}: a key is a word")
                 continue
             key = str(key_node.value)
@@ -182,35 +182,35 @@ class _DocumentBuilder:
         return f"{self._name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
 
 
-def _kind(node: Any) -> str:
+def _tag_name(node: Any) -> str:
     return str(node.tag).rpartition(":")[2]
 
 
-def _plain(text: str) -> bool:
+def _is_clean_text(text: str) -> bool:
     """Tell whether a text can be a file's name and stand in a file: no NUL, no half characters."""
     return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def scalar(node: Any) -> Any:
+def read_scalar(node: Any) -> Any:
     """Read one YAML 1.2 scalar: null, true/false, integers, floats; anything else is text.
 
     Raises ValueError for what its tag does not fit, and for numbers that are not finite.
     """
-    kind, text = _kind(node), str(node.value)
+    kind, text = _tag_name(node), str(node.value)
     if kind in ("int", "float"):
-        return _number(kind, text) if text.strip("_+-") else text
+        return _read_number(kind, text) if text.strip("_+-") else text
     if kind == "null" and text.lower() in ("", "~", "null"):
         return None
     if kind == "bool" and text.lower() in ("true", "false"):
         return text.lower() == "true"
     if kind not in TEXTS:
         raise ValueError(f"the tag {kind!r} does not fit {text[:40]!r}, or means nothing in a recipe")
-    if not _plain(text):
+    if not _is_clean_text(text):
         raise ValueError(f"{text[:40]!r} holds a character that is none")
     return text
 
 
-def _number(kind: str, written: str) -> int | float:
+def _read_number(kind: str, written: str) -> int | float:
     text = written.replace("_", "").lower()
     if len(text) > LONGEST_NUMBER:
         raise ValueError(f"this number has {len(text):,} digits; at most {LONGEST_NUMBER} are read")

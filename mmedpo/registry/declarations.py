@@ -11,7 +11,7 @@ from mmedpo.errors import PluginError
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-    from mmedpo.registry.discovery import PluginInfo
+    from mmedpo.registry.plugin_info import PluginInfo
 
 _MISSING = object()
 

@@ -10,8 +10,6 @@ import difflib
 import logging
 import traceback
 from collections.abc import Iterable
-from dataclasses import dataclass
-from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
 from mmedpo.core.notes import print_note
@@ -19,29 +17,12 @@ from mmedpo.errors import PluginError
 from mmedpo.registry.declarations import check_declarations
 from mmedpo.registry.kinds import KINDS, Kind
 from mmedpo.registry.metadata import OURS, list_entry_points
+from mmedpo.registry.plugin_info import PluginInfo
 
 if TYPE_CHECKING:
     from mmedpo.registry.contracts.part import Part
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class PluginInfo:
-    """A part as its package's metadata announces it; nothing of it is imported."""
-
-    kind: Kind
-    name: str
-    package: str
-    version: str
-    entry_point: EntryPoint
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name!r} of {self.package} {self.version}"
-
-    def to_json(self) -> dict[str, str]:
-        """Return what it is called and whose it is."""
-        return {"kind": self.kind.name, "name": self.name, "package": self.package, "version": self.version}
 
 
 def find_parts(kind: Kind | None = None) -> list[PluginInfo]:

@@ -16,7 +16,7 @@ from mmedpo.core.records import digest, to_json
 from mmedpo.registry.content_hash import hash_path
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.setting import AnswerStore
-from mmedpo.registry.discovery import PluginInfo
+from mmedpo.registry.plugin_info import PluginInfo
 
 _NO_NAME = re.compile(r"[./\\~]*")  # a text such as "." or "/" is more often a mark than a folder
 

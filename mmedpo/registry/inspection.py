@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mmedpo.errors import PluginError
-from mmedpo.registry.discovery import PluginInfo, find_parts, suggest_word
+from mmedpo.registry.discovery import find_parts, suggest_word
 from mmedpo.registry.facts import OptionFacts, PartFacts, read_facts
 from mmedpo.registry.kinds import KINDS
+from mmedpo.registry.plugin_info import PluginInfo
 from mmedpo.registry.probe import send_facts
 
 # Where a system can fork, one process has imported what every part needs, and nothing heavy, and forks one for each.

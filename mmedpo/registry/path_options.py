@@ -15,7 +15,8 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel
 
-Keys = tuple[str | int, ...]
+from mmedpo.core.json_values import Keys
+
 HUB_NAME = re.compile(r"[\w.-]*\w(/[\w.-]+)?")
 _HOME = re.compile(r"~([A-Za-z_][\w.-]*)?/")
 _VARIABLE = re.compile(r"\$(\w+|\{\w+\})/")

@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmedpo.core.images import ImageRef, pixel_hash
+from mmedpo.core.images import ImageRef, hash_pixels
 from mmedpo.errors import DataError
 from mmedpo.store.run_files.reader import read_run
 
@@ -81,7 +81,7 @@ class ImageAlbum:
                 image = ImageRef.at(path).load()
             except (DataError, OSError):
                 continue
-            if picture.sha256 and pixel_hash(image) != picture.sha256:
+            if picture.sha256 and hash_pixels(image) != picture.sha256:
                 continue
             size = image.size
             image.thumbnail((LONGEST, LONGEST))

@@ -17,8 +17,8 @@ from mmedpo.events import Event, StageCount, StageFinished
 from mmedpo.recipe.model import LoadedRecipe, Recipe
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.setting import Setting
-from mmedpo.registry.discovery import PluginInfo
 from mmedpo.registry.fingerprint import hash_part
+from mmedpo.registry.plugin_info import PluginInfo
 from mmedpo.runtime.processes import local_device
 from mmedpo.store.journal import Journal
 from mmedpo.store.run_files.counts import is_lost

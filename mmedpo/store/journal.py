@@ -17,10 +17,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.disk import guard_writes, refused_by_disk
-from mmedpo.core.images import ImageInMemory, ImageRef, is_even, pixel_hash, read_image, require_file
+from mmedpo.core.disk import find_disk_errno, guard_writes
+from mmedpo.core.images import ImageInMemory, ImageRef, hash_pixels, is_even, read_image, require_file
 from mmedpo.core.notes import print_note
-from mmedpo.core.png import png_bytes
+from mmedpo.core.png import encode_png
 from mmedpo.core.records import digest
 from mmedpo.errors import DataError, MmedpoError
 from mmedpo.store.run_folder import remove_leftovers, write_whole
@@ -33,7 +33,7 @@ UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError
 
 
 def _write_png(path: Path, image: Any) -> None:
-    write_whole(path, lambda file: file.write(png_bytes(image)))
+    write_whole(path, lambda file: file.write(encode_png(image)))
 
 
 class JournalDamageError(ValueError):
@@ -99,7 +99,7 @@ class Journal:
             try:
                 return self._db.execute(statement, values).fetchone()
             except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
-                if isinstance(error, sqlite3.ProgrammingError) or refused_by_disk(error):
+                if isinstance(error, sqlite3.ProgrammingError) or find_disk_errno(error):
                     raise
                 if "locked" in str(error):
                     raise _unusable(self.path, error) from error
@@ -180,7 +180,7 @@ class Journal:
 
     def _seen(self, image: Any) -> str:
         """Return the hash of an image, and note when there is nothing on it."""
-        sha256 = pixel_hash(image)
+        sha256 = hash_pixels(image)
         if is_even(image):
             self._keep(digest("even", sha256), True)
         return sha256
@@ -239,7 +239,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         db.execute("CREATE TABLE IF NOT EXISTS done (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID")
         db.execute(f"PRAGMA user_version={FORMAT}")
     except sqlite3.DatabaseError as error:
-        raise error if refused_by_disk(error) else _unusable(path, error) from error
+        raise error if find_disk_errno(error) else _unusable(path, error) from error
     return db
 
 

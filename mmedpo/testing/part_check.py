@@ -29,8 +29,8 @@ from mmedpo.registry.contracts.scorer import Scorer
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.registry.contracts.weighting import Weighting
 from mmedpo.registry.declarations import check_declarations
-from mmedpo.registry.discovery import PluginInfo
 from mmedpo.registry.kinds import find_kind
+from mmedpo.registry.plugin_info import PluginInfo
 from mmedpo.testing.tiny import TinyBackbone, tiny_cases, tiny_pairs
 
 

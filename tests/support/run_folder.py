@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.images import ImageRef, pixel_hash
+from mmedpo.core.images import ImageRef, hash_pixels
 from mmedpo.core.records import Case, Pair, Region, Score, WeightedPair, to_json
 from mmedpo.events import StageCount
 from mmedpo.store.run_files.format import write_file, write_rows
@@ -171,10 +171,10 @@ def _masked(folder: Path, regions: tuple[Region, ...]) -> tuple[Region, ...]:
 def saved(folder: Path, picture: ImageRef) -> ImageRef:
     """Write an image into the run folder and name it as a run does."""
     image = picture.load()
-    name = f"images/{pixel_hash(image)}.png"
+    name = f"images/{hash_pixels(image)}.png"
     (folder / "images").mkdir(parents=True, exist_ok=True)
     image.save(folder / name)
-    return ImageRef(name, pixel_hash(image))
+    return ImageRef(name, hash_pixels(image))
 
 
 def _write_lines(path: Path, values: list[Any]) -> None:

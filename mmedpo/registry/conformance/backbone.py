@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmedpo.core import plain
+from mmedpo.core import json_values
 from mmedpo.core.answers import Answer, was_cut
 from mmedpo.core.records import Case
 from mmedpo.registry.conformance.values import check_length, check_plain
-from mmedpo.registry.discovery import PluginInfo
+from mmedpo.registry.plugin_info import PluginInfo
 
 
 def check_answers(plugin: PluginInfo, cases: Sequence[Case], answers: Any) -> list[Answer]:
     """Require a text of each case; an empty one, or half a character in it, is the model's doing, not the part's."""
     check_length(plugin, "answer", answers, len(cases))
     texts = [
-        check_plain(plugin, f"answer to case {case.id!r}", plain.require_answer, answer)
+        check_plain(plugin, f"answer to case {case.id!r}", json_values.require_answer, answer)
         for case, answer in zip(cases, answers, strict=True)
     ]
     return [Answer(text, was_cut(said)) for text, said in zip(texts, answers, strict=True)]
@@ -28,10 +28,10 @@ def check_encoding(encoding: Any) -> None:
 
     ids, start = np.asarray(encoding.ids), encoding.answer_start
     if ids.ndim != 1 or ids.dtype.kind not in "iu" or (ids < 0).any():
-        raise ValueError(f"encode gave {plain.describe_value(encoding.ids)} for ids, not a list of token ids")
+        raise ValueError(f"encode gave {json_values.describe_value(encoding.ids)} for ids, not a list of token ids")
     if not (isinstance(start, int) and 0 < start < len(ids)):
-        raise ValueError(f"encode gave answer_start {plain.describe_value(start)} of {len(ids)} token ids")
+        raise ValueError(f"encode gave answer_start {json_values.describe_value(start)} of {len(ids)} token ids")
     if not isinstance(encoding.vision, Mapping):
         raise ValueError(
-            f"encode gave {plain.describe_value(encoding.vision)} for vision, not a mapping of names to tensors"
+            f"encode gave {json_values.describe_value(encoding.vision)} for vision, not a mapping of names to tensors"
         )

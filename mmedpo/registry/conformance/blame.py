@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from mmedpo.core.disk import explain_disk_error
 from mmedpo.errors import MmedpoError, PluginError, RecipeError
-from mmedpo.registry.discovery import PluginInfo
+from mmedpo.registry.plugin_info import PluginInfo
 
 
 def make_plugin_error(plugin: PluginInfo, message: str) -> PluginError:

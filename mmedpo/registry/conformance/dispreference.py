@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mmedpo.core import plain
+from mmedpo.core import json_values
 from mmedpo.core.records import Case, Drop, Pair
 from mmedpo.registry.conformance.blame import make_plugin_error
 from mmedpo.registry.conformance.records import check_drop, check_pair_fields, check_sides
 from mmedpo.registry.contracts.dispreference import Dispreference
-from mmedpo.registry.discovery import PluginInfo
+from mmedpo.registry.plugin_info import PluginInfo
 
 
 def check_pairs(
@@ -58,7 +58,9 @@ def _made(
     made = check_pair_fields(plugin, item) if isinstance(item, Pair) else check_drop(plugin, item)
     name = made.case.id if isinstance(made, Pair) else made.case_id
     if name not in given:
-        raise make_plugin_error(plugin, f"disprefer yielded case {plain.describe_value(name)}, which it was not given")
+        raise make_plugin_error(
+            plugin, f"disprefer yielded case {json_values.describe_value(name)}, which it was not given"
+        )
     if isinstance(made, Drop):
         return made
     if made.case != given[name]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from mmedpo.core import plain
+from mmedpo.core import json_values
 from mmedpo.core.records import Case, Region
 from mmedpo.registry.conformance.blame import make_plugin_error
 from mmedpo.registry.conformance.values import check_image, check_plain
-from mmedpo.registry.discovery import PluginInfo
+from mmedpo.registry.plugin_info import PluginInfo
 
 
 def check_regions(plugin: PluginInfo, case: Case, regions: Any, verb: str = "localize") -> list[Region]:
@@ -20,14 +20,16 @@ def check_regions(plugin: PluginInfo, case: Case, regions: Any, verb: str = "loc
 
 
 def _region(plugin: PluginInfo, has: str, region: Region) -> Region:
-    check_plain(plugin, f"{has} whose label", plain.require_text, region.label)
+    check_plain(plugin, f"{has} whose label", json_values.require_text, region.label)
     if not isinstance(region.box, list | tuple) or len(region.box) != 4:
-        raise make_plugin_error(plugin, f"{has} whose box is {plain.describe_value(region.box)}, not four numbers")
-    box = [check_plain(plugin, f"{has} with a box that", plain.require_number, edge) for edge in region.box]
+        raise make_plugin_error(
+            plugin, f"{has} whose box is {json_values.describe_value(region.box)}, not four numbers"
+        )
+    box = [check_plain(plugin, f"{has} with a box that", json_values.require_number, edge) for edge in region.box]
     left, top, right, bottom = box
     if not (left < right and top < bottom):
         raise make_plugin_error(plugin, f"{has} with the empty box {region.box}")
-    confidence = check_plain(plugin, f"{has} whose confidence", plain.require_number, region.confidence)
+    confidence = check_plain(plugin, f"{has} whose confidence", json_values.require_number, region.confidence)
     if not 0 <= confidence <= 1:
         raise make_plugin_error(plugin, f"{has} with confidence {confidence}, outside [0, 1]")
     if region.mask is not None:

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmedpo.core import plain
+from mmedpo.core import json_values
 from mmedpo.core.records import Case
 from mmedpo.registry.conformance.blame import blame_part, make_plugin_error
 from mmedpo.registry.conformance.values import check_length
 from mmedpo.registry.contracts.metric import Metric, Statistics
-from mmedpo.registry.discovery import PluginInfo
+from mmedpo.registry.plugin_info import PluginInfo
 from mmedpo.registry.statistics import sum_statistics
 
 
@@ -42,7 +42,9 @@ class CheckedMetric:
         with blame_part(self.plugin, "--limit"):
             told = self.metric.cautions(before, after)
         if not isinstance(told, list | tuple) or not all(isinstance(line, str) for line in told):
-            raise make_plugin_error(self.plugin, f"cautions returned {plain.describe_value(told)}, not a list of texts")
+            raise make_plugin_error(
+                self.plugin, f"cautions returned {json_values.describe_value(told)}, not a list of texts"
+            )
         return list(told)
 
     def check_additive(self, statistics: Sequence[Statistics]) -> None:
@@ -66,13 +68,13 @@ class CheckedMetric:
     def _numbers(self, what: str, row: Any) -> dict[str, float]:
         if not isinstance(row, Mapping):
             raise make_plugin_error(
-                self.plugin, f"{what} is {plain.describe_value(row)}, not a mapping of names to numbers"
+                self.plugin, f"{what} is {json_values.describe_value(row)}, not a mapping of names to numbers"
             )
         made = {}
         for name, value in row.items():
             try:
-                made[plain.require_text(name)] = plain.require_number(value)
+                made[json_values.require_text(name)] = json_values.require_number(value)
             except ValueError as error:
-                message = f"{what}: {plain.describe_value(name)} is {error}; leave out what is not defined"
+                message = f"{what}: {json_values.describe_value(name)} is {error}; leave out what is not defined"
                 raise make_plugin_error(self.plugin, message) from None
         return made

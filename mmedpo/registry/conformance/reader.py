@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from mmedpo.core.records import Case, Drop, Pair
+from mmedpo.core.records import Case, Drop, Pair, ReadRecord
 from mmedpo.errors import DataError
 from mmedpo.registry.conformance.blame import make_plugin_error
-from mmedpo.registry.conformance.records import ReadRecord, check_sides
-from mmedpo.registry.discovery import PluginInfo
+from mmedpo.registry.conformance.records import check_sides
+from mmedpo.registry.plugin_info import PluginInfo
 
 
 def check_data_set(plugin: PluginInfo, items: Sequence[ReadRecord]) -> None:

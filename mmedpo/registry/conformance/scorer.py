@@ -9,7 +9,7 @@ from typing import Any
 from mmedpo.core.records import Pair, Score
 from mmedpo.registry.conformance.blame import make_plugin_error
 from mmedpo.registry.conformance.values import check_json, check_length, check_share
-from mmedpo.registry.discovery import PluginInfo
+from mmedpo.registry.plugin_info import PluginInfo
 
 
 def check_scores(plugin: PluginInfo, pairs: Sequence[Pair], scores: Any) -> list[Score]:

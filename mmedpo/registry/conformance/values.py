@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mmedpo.core import plain
+from mmedpo.core import json_values
 from mmedpo.core.images import ImageRef
 from mmedpo.registry.conformance.blame import make_plugin_error
-from mmedpo.registry.discovery import PluginInfo
+from mmedpo.registry.plugin_info import PluginInfo
 
 
 def check_length(plugin: PluginInfo, verb: str, results: Any, expected: int) -> None:
@@ -30,14 +30,14 @@ def check_plain(plugin: PluginInfo, what: str, check: Callable[[Any], Any], valu
 def check_json(plugin: PluginInfo, what: str, value: Any) -> dict[str, Any]:
     """Require a mapping of names to JSON values: notes, evidence, a summary."""
     if not isinstance(value, Mapping):
-        raise make_plugin_error(plugin, f"{what} is {plain.describe_value(value)}, not a mapping")
-    made: dict[str, Any] = check_plain(plugin, what, plain.require_json, value)
+        raise make_plugin_error(plugin, f"{what} is {json_values.describe_value(value)}, not a mapping")
+    made: dict[str, Any] = check_plain(plugin, what, json_values.require_json, value)
     return made
 
 
 def check_share(plugin: PluginInfo, what: str, value: Any) -> float:
     """Require a number in [0, 1]."""
-    share: float = value if isinstance(value, float) else check_plain(plugin, what, plain.require_number, value)
+    share: float = value if isinstance(value, float) else check_plain(plugin, what, json_values.require_number, value)
     if not 0 <= share <= 1:
         raise make_plugin_error(plugin, f"{what} is {share}, outside [0, 1]")
     return float(share)
@@ -45,4 +45,4 @@ def check_share(plugin: PluginInfo, what: str, value: Any) -> float:
 
 def check_image(plugin: PluginInfo, what: str, picture: Any) -> None:
     if not (isinstance(picture, ImageRef) and isinstance(picture.path, str) and isinstance(picture.sha256, str)):
-        raise make_plugin_error(plugin, f"{what} is {plain.describe_value(picture)}, not an ImageRef")
+        raise make_plugin_error(plugin, f"{what} is {json_values.describe_value(picture)}, not an ImageRef")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmedpo.core import plain
+from mmedpo.core import json_values
 from mmedpo.registry.conformance.blame import make_plugin_error
 from mmedpo.registry.conformance.values import check_length, check_plain
-from mmedpo.registry.discovery import PluginInfo
+from mmedpo.registry.plugin_info import PluginInfo
 
 
 def check_weights(plugin: PluginInfo, weights: Any, expected: int) -> list[float]:
     """Require a finite weight of at least 0 for each score, and not 0 for all of them."""
     check_length(plugin, "weigh", weights, expected)
     made: list[float] = [
-        check_plain(plugin, f"weight of score {index}", plain.require_number, weight)
+        check_plain(plugin, f"weight of score {index}", json_values.require_number, weight)
         for index, weight in enumerate(weights)
     ]
     for index, weight in enumerate(made):

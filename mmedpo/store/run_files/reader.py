@@ -10,8 +10,8 @@ from mmedpo.core.records import WeightedPair, from_json
 from mmedpo.data.json_files import jsonl_rows
 from mmedpo.data.tables import TableRow, collect_rows
 from mmedpo.errors import DataError
-from mmedpo.store.image_places import ImagePlaces
 from mmedpo.store.run_files.format import PAIRS, read_file, read_rows
+from mmedpo.store.run_files.image_places import ImagePlaces
 from mmedpo.store.run_files.measures import AnsweredCase, AttendedCase, ImageFile, MeasureRecord, TrainingRecord
 from mmedpo.store.run_files.record import RunRecord
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from mmedpo.recipe.loading import load_recipe
-from mmedpo.recipe.overrides import put
+from mmedpo.recipe.overrides import set_value
 from mmedpo.recipe.yaml import parse_yaml
-from mmedpo.registry.discovery import PluginInfo, find_parts, load_part
+from mmedpo.registry.discovery import find_parts, load_part
 from mmedpo.registry.facts import write_snippet
 from mmedpo.registry.kinds import KINDS
+from mmedpo.registry.plugin_info import PluginInfo
 
 BASE = """\
 output: out
@@ -31,7 +32,7 @@ def test_check_takes_the_snippet_that_show_prints(part: PluginInfo, tmp_path: Pa
     shown = write_snippet(part.kind, load_part(part))
     tree = parse_yaml(BASE, "base")
     for key, value in parse_yaml(shown, "snippet").values.items():
-        put(key, value, "snippet", tree)
+        set_value(key, value, "snippet", tree)
     if part.kind is KINDS["reader"]:
         tree.values.pop("disprefer")  # it may read ready pairs
     if "checkpoint" in shown and part.kind is KINDS["localizer"]:

@@ -16,7 +16,7 @@ from mmedpo_plugins.readers.pairs.pairs import PairsReader
 from PIL import Image
 
 from mmedpo import GIVEN, Case, Drop, ImageRef, Pair, Region, Remark, Side
-from mmedpo.core.images import pixel_hash
+from mmedpo.core.images import hash_pixels
 from mmedpo.core.records import Score, WeightedPair
 from mmedpo.data.sameness import drop_uninformative
 from mmedpo.errors import DataError
@@ -61,7 +61,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> list[ImageRef]:
     folder, made = tmp_path_factory.mktemp("films"), []
     for grey in (3, 9):
         Image.new("L", (4, 4), grey).save(folder / f"{grey}.png")
-        made.append(ImageRef(str(folder / f"{grey}.png"), pixel_hash(Image.new("L", (4, 4), grey))))
+        made.append(ImageRef(str(folder / f"{grey}.png"), hash_pixels(Image.new("L", (4, 4), grey))))
     return made
 
 
@@ -100,8 +100,8 @@ def facts(pair: Pair, relevance: float | None, weight: float | None) -> dict[str
     """Return all there is to a pair."""
     notes = {key: value for key, value in pair.notes.items() if key != GIVEN}
     case = pair.case
-    shown = [pixel_hash(one.load()) for one in (case.image, pair.chosen.image, pair.rejected.image)]
-    regions = [(one.label, one.box, one.confidence, one.mask and pixel_hash(one.mask.load())) for one in case.regions]
+    shown = [hash_pixels(one.load()) for one in (case.image, pair.chosen.image, pair.rejected.image)]
+    regions = [(one.label, one.box, one.confidence, one.mask and hash_pixels(one.mask.load())) for one in case.regions]
     told = [case.id, case.question, case.answer, case.kind, case.group, case.about, case.restricted, dict(case.notes)]
     sides = [pair.chosen.answer, pair.rejected.answer, pair.kind, pair.made_by, pair.number, notes]
     return {"shown": shown, "regions": regions, "case": told, "pair": sides, "score": (relevance, weight)}

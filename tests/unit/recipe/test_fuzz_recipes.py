@@ -20,7 +20,7 @@ from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.recipe.loading import load_recipe, reload_recipe
 from mmedpo.recipe.model import LoadedRecipe, dump_recipe
 from mmedpo.recipe.planning import plan_runs
-from mmedpo.recipe.preflight import notes_on, require_ready
+from mmedpo.recipe.preflight import list_notes, require_ready
 from mmedpo.recipe.yaml import read_yaml
 
 EXAMPLES = sorted([*(ROOT / "examples").glob("*.yaml"), *(ROOT / "examples/phantom").glob("*.yaml")])
@@ -91,7 +91,7 @@ def judge(path: Path, overrides: list[str]) -> list[LoadedRecipe]:
         require_lines(str(error))
         return []
     for loaded in planned[:3]:
-        list(notes_on(loaded))
+        list(list_notes(loaded))
         with suppress(RecipeError, DataError):
             require_ready(loaded)
     return planned

@@ -17,9 +17,9 @@ from mmedpo.cli.main import app
 from mmedpo.core.stage import Stage
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.recipe.loading import load_recipe
-from mmedpo.recipe.preflight import notes_on, require_ready, sections_until
-from mmedpo.registry.discovery import PluginInfo
+from mmedpo.recipe.preflight import list_notes, require_ready, sections_until
 from mmedpo.registry.kinds import KINDS
+from mmedpo.registry.plugin_info import PluginInfo
 
 BASE = """\
 output: out
@@ -144,9 +144,9 @@ def test_a_place_that_cannot_be_made_is_refused(recipe: Path) -> None:
 def test_a_hub_name_is_a_note_and_no_mistake(recipe: Path) -> None:
     loaded = load_recipe(recipe, ["backbone={use: llava-med, checkpoint: weights/llava}"])
     require_ready(loaded)
-    assert "there is no folder weights/llava here, so it is taken for a name" in next(notes_on(loaded))
+    assert "there is no folder weights/llava here, so it is taken for a name" in next(list_notes(loaded))
     loaded = load_recipe(recipe, ["backbone={use: llava-med, checkpoint: /weights/llava}"])
-    assert not list(notes_on(loaded)), "no name on the hub begins with a slash"
+    assert not list(list_notes(loaded)), "no name on the hub begins with a slash"
 
 
 class Anyones(Reader):

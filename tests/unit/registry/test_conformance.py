@@ -45,8 +45,9 @@ from mmedpo.registry.conformance.backbone import check_answers
 from mmedpo.registry.conformance.metric import CheckedMetric
 from mmedpo.registry.conformance.scorer import check_scores
 from mmedpo.registry.declarations import check_declarations
-from mmedpo.registry.discovery import PluginInfo, find_parts, load_part, resolve_part
+from mmedpo.registry.discovery import find_parts, load_part, resolve_part
 from mmedpo.registry.kinds import KINDS
+from mmedpo.registry.plugin_info import PluginInfo
 from mmedpo.store.run_folder import write_json
 from mmedpo.testing import TinyBackbone, check_part, tiny_cases, tiny_pairs
 

@@ -16,9 +16,9 @@ from pydantic import BaseModel, Field
 from mmedpo import DataError, Scorer
 from mmedpo.registry import content_hash as contents_module
 from mmedpo.registry.content_hash import hash_path
-from mmedpo.registry.discovery import PluginInfo
 from mmedpo.registry.fingerprint import hash_part, hash_source
 from mmedpo.registry.kinds import KINDS
+from mmedpo.registry.plugin_info import PluginInfo
 
 
 class Inner(BaseModel):

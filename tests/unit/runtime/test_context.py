@@ -12,8 +12,8 @@ from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.recipe.model import LoadedRecipe, dump_recipe
 from mmedpo.registry.conformance.blame import blame_part
-from mmedpo.registry.discovery import PluginInfo
 from mmedpo.registry.kinds import KINDS
+from mmedpo.registry.plugin_info import PluginInfo
 from mmedpo.runtime.context import resolve_setting
 from mmedpo.store.run_folder import lock_folder, read_json, write_json
 

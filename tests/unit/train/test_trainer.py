@@ -20,7 +20,7 @@ from mmedpo.core.records import WeightedPair
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import StageFinished, TrainingLogged
 from mmedpo.models.adapters import load_adapter
-from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions, refusal
+from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions, explain_refusal
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.store.run_files.counts import sum_counts
 from mmedpo.store.run_files.measures import TrainingRecord
@@ -616,7 +616,7 @@ def test_an_unknown_trl_argument_is_refused_with_the_nearest_name() -> None:
     "name", ["loss_type", "ld_alpha", "f_divergence_type", "precompute_ref_log_probs", "truncation_mode", "beta"]
 )
 def test_what_the_loss_does_not_heed_is_refused_with_a_reason(name: str) -> None:
-    assert refusal(name).startswith(f"{name!r} cannot be set here: ")
+    assert explain_refusal(name).startswith(f"{name!r} cannot be set here: ")
 
 
 def test_every_refused_name_is_one_of_trls() -> None:

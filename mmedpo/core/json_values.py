@@ -14,13 +14,14 @@ from typing import Any
 from mmedpo.core.answers import replace_surrogates
 from mmedpo.core.records import to_json
 
+Keys = tuple[str | int, ...]  # the way to a value within others: ("disprefer", 0, "step")
 LARGEST = 1e300  # so that no difference of two is infinite
 DEEPEST = 64  # values within values; what nests deeper, or within itself, is no fact about a case
 
 
 def require_number(value: Any) -> float:
     """Return a finite number as a float."""
-    value = _of_python(value)
+    value = _to_python(value)
     if not isinstance(value, Real):
         raise ValueError(f"{describe_value(value)}, not a number")
     try:
@@ -52,7 +53,7 @@ def require_answer(value: Any) -> str:
 
 def require_json(value: Any, deep: int = 0) -> Any:
     """Return a JSON value; tuples become lists, records what they are in a file."""
-    value = _of_python(value)
+    value = _to_python(value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -71,7 +72,7 @@ def require_json(value: Any, deep: int = 0) -> Any:
     raise ValueError(f"{describe_value(value)}, which JSON does not hold")
 
 
-def _of_python(value: Any) -> Any:
+def _to_python(value: Any) -> Any:
     """Return Python's own number for one of numpy or torch."""
     return value.item() if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)) else value
 

@@ -12,7 +12,7 @@ from mmedpo.store.run_files.record import RunRecord
 from mmedpo.store.run_folder import write_json
 
 
-def load_run(folder: Path) -> LoadedRecipe:
+def load_run_recipe(folder: Path) -> LoadedRecipe:
     """Rebuild the checked recipe of a run folder from its run.json. Raises DataError when it is no run."""
     known = read_run(folder).run
     with tempfile.TemporaryDirectory() as place:

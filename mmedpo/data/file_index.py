@@ -24,7 +24,9 @@ class FileIndex:
 
     def near(self, name: str) -> str:
         """Return the file that is most likely meant, relative to its folder; "" when none or several are likely."""
-        ranked = sorted(((_likeness(name, one), one) for one in self._by_stem.get(_stem(name), ())), reverse=True)
+        ranked = sorted(
+            ((_rank_likeness(name, one), one) for one in self._by_stem.get(_fold_stem(name), ())), reverse=True
+        )
         if not ranked or (len(ranked) > 1 and ranked[0][0] == ranked[1][0]):
             return ""
         return ranked[0][1]
@@ -33,7 +35,7 @@ class FileIndex:
     def _by_stem(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for name in islice(self._files(), MOST):
-            found.setdefault(_stem(name), []).append(name)
+            found.setdefault(_fold_stem(name), []).append(name)
         return found
 
     def _files(self) -> Iterator[str]:
@@ -44,19 +46,19 @@ class FileIndex:
                         yield (Path(place) / name).relative_to(folder).as_posix()
 
 
-def _plain(name: str) -> str:
+def _fold_name(name: str) -> str:
     """Return a name without what two systems write differently: Unicode form, case, slashes, %20."""
     return normalize("NFC", unquote(name)).casefold().replace("\\", "/").strip()
 
 
-def _stem(name: str) -> str:
-    last = PurePosixPath(_plain(name)).name
+def _fold_stem(name: str) -> str:
+    last = PurePosixPath(_fold_name(name)).name
     ending = PurePosixPath(last).suffix
     return last.removesuffix(ending) if ending[1:2].isalpha() else last  # 1.2.840 is the end of a DICOM UID
 
 
-def _likeness(one: str, other: str) -> tuple[int, bool]:
+def _rank_likeness(one: str, other: str) -> tuple[int, bool]:
     """Rank by how many folders agree, counted from the file, then by its ending."""
-    mine, its = (PurePosixPath(_plain(name)) for name in (one, other))
+    mine, its = (PurePosixPath(_fold_name(name)) for name in (one, other))
     pairs = zip(reversed(mine.parent.parts), reversed(its.parent.parts), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs)), mine.name == its.name

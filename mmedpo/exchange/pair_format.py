@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mmedpo.core.images import ImageRef, pixel_hash
-from mmedpo.core.png import png_bytes
+from mmedpo.core.images import ImageRef, hash_pixels
+from mmedpo.core.png import encode_png
 from mmedpo.core.records import GIVEN, Pair, WeightedPair, to_json
 from mmedpo.errors import DataError
 from mmedpo.store.run_folder import json_line
@@ -44,9 +44,9 @@ class PairImages:
 
     def _png(self, picture: ImageRef) -> bytes:
         image = picture.load()
-        if pixel_hash(image) != picture.sha256:
+        if hash_pixels(image) != picture.sha256:
             raise DataError(f"{picture.path}: is not the image that the run saw; put that one back, or run again")
-        return png_bytes(image)
+        return encode_png(image)
 
 
 class PairFormat(ABC):
@@ -88,7 +88,7 @@ class PairFormat(ABC):
         return [mark for mark in self.marks if any(mark in text for text in texts)]
 
 
-def facts(item: WeightedPair) -> dict[str, Any]:
+def describe_pair(item: WeightedPair) -> dict[str, Any]:
     """Return what a question, two answers and images do not say of a pair."""
     pair, case = item.pair, item.pair.case
     given = pair.notes.get(GIVEN) if pair.relevance is not None else None
@@ -110,9 +110,9 @@ def facts(item: WeightedPair) -> dict[str, Any]:
     }
 
 
-def ours(item: WeightedPair, images: PairImages) -> dict[str, Any]:
+def make_own_columns(item: WeightedPair, images: PairImages) -> dict[str, Any]:
     """Return the three columns of ours."""
-    case, more = item.pair.case, facts(item)
+    case, more = item.pair.case, describe_pair(item)
     if case.image != item.pair.chosen.image:
         more["image"] = images.named(case.image)
     if case.regions:
