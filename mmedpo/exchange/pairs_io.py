@@ -13,7 +13,7 @@ from typing import Any, cast
 from mmedpo.core.privacy import close_to_others, private_files
 from mmedpo.core.records import GIVEN, Drop, Pair, Remark, WeightedPair, to_json
 from mmedpo.errors import DataError, PluginError, RecipeError
-from mmedpo.exchange.cards import data_card
+from mmedpo.exchange.data_card import data_card
 from mmedpo.exchange.formats import FORMS
 from mmedpo.models.adapters import hide_base_path
 from mmedpo.registry.conformance.reader import describe_drops

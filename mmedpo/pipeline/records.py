@@ -47,7 +47,8 @@ def write_cards(
     measures: MeasureRecord | None,
 ) -> None:
     """Write the data card beside the pairs and the model card beside the adapter, where they say something new."""
-    from mmedpo.exchange.cards import data_card, model_card
+    from mmedpo.exchange.data_card import data_card
+    from mmedpo.exchange.model_card import model_card
 
     folder, cards = run.folder, dict[Path, str]()
     if weighted:

@@ -10,7 +10,8 @@ from huggingface_hub import DatasetCard, ModelCard
 from run_folder import run_record
 
 from mmedpo.core.stage import Stage
-from mmedpo.exchange.cards import data_card, model_card
+from mmedpo.exchange.data_card import data_card
+from mmedpo.exchange.model_card import model_card
 from mmedpo.pipeline.run import RunResult, run_recipe
 from mmedpo.pipeline.training import train_run
 from mmedpo.recipe.loading import load_recipe
