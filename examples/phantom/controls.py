@@ -20,7 +20,7 @@ from mmedpo_plugins.phantom.cases import counterfactual
 from mmedpo_plugins.phantom.exam import leanings, mean, presence
 from mmedpo_plugins.phantom.reader import PhantomReader
 
-from mmedpo import Case, Dispreference, ImageRef, Pair, Setting
+from mmedpo import Case, Dispreference, ImageRef, Pair, Setting, read_run
 
 CHANGES: dict[str, Dispreference] = {
     "lesion_noised": LesionNoise(),
@@ -73,7 +73,7 @@ def _model(run: Path) -> PhantomBackbone:
 
 def _recipe(run: Path) -> dict[str, Any]:
     neighbour = run if run.name != "start" else next(run.parent.glob("*/run.json")).parent
-    return dict(json.loads((neighbour / "run.json").read_text())["recipe"])
+    return read_run(neighbour).run.recipe
 
 
 def _hashed(picture: ImageRef) -> ImageRef:

@@ -21,7 +21,7 @@ from mmedpo.registry.fingerprint import hash_part
 from mmedpo.registry.plugin_info import PluginInfo
 from mmedpo.runtime.processes import local_device
 from mmedpo.store.journal import Journal
-from mmedpo.store.run_files.counts import is_lost
+from mmedpo.store.run_files.counts import COUNTS, is_lost
 from mmedpo.store.run_files.record import EndpointCall, StageSummary
 
 logger = logging.getLogger(__name__)
@@ -83,6 +83,7 @@ class RunContext:
     def finish(self, stage: str, counts: Iterable[StageCount]) -> None:
         """Note and tell what came out of a stage."""
         known = tuple(sorted(counts, key=is_lost))
+        assert {count.what for count in known} <= COUNTS.keys(), "a count has a key that has words"
         self.flow[stage] = StageSummary(stage=stage, counts=known)
         self.see(StageFinished(stage, known))
 

@@ -11,8 +11,7 @@ from mmedpo.errors import DataError
 from mmedpo.events import Event, StageAdvanced, StageCount, StageFinished, StageStarted
 from mmedpo.recipe.train_options import LossOptions, TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
-from mmedpo.store.run_files.counts import merge_counts
-from mmedpo.train.batches.encoding import EncodedPair, PixelCache, encode_pair
+from mmedpo.train.batches.encoding import KINDS, EncodedPair, PixelCache, encode_pair
 
 
 def encode_pairs(
@@ -80,5 +79,6 @@ def _refuse_twins(pairs: Sequence[WeightedPair]) -> None:
 
 
 def count_by_kind(what: str, pairs: Iterable[EncodedPair | Pair]) -> list[StageCount]:
-    """Count pairs by their kind, under one key."""
-    return merge_counts(StageCount(what, 1, kind=pair.kind) for pair in pairs)
+    """Count pairs by their kind, under one key, in the order of the kinds."""
+    counts = Counter(pair.kind for pair in pairs)
+    return [StageCount(what, counts[kind], kind=kind) for kind in KINDS if counts[kind]]
