@@ -16,6 +16,7 @@ from mmedpo.store.run_files.counts import COUNTS, describe_count, describe_count
 from mmedpo.store.run_files.format import FORMAT, read_file, write_file
 from mmedpo.store.run_files.measures import MeasureRecord
 from mmedpo.store.run_files.record import ModelSpending, RunRecord, StageSummary
+from mmedpo.store.run_folder import write_json
 
 RECIPE = """
 output: {folder}
@@ -149,3 +150,9 @@ def test_every_key_has_words_that_can_be_said() -> None:
         count = StageCount(what, 1, "one", "other", "text", "why")
         assert not {*"{}[]"} & set(describe_count(count))
         assert is_lost(count) is COUNTS[what].lost
+
+
+def test_no_json_file_holds_a_bare_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "measures.json", {"recall": float("nan")})
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,58 @@
+"""A backbone answers each case and encodes an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+from mmedpo_plugins.phantom.backbone import PhantomBackbone
+
+from mmedpo import Answer, Backbone, Case, Encoding, PluginError, Setting
+from mmedpo.registry.conformance.backbone import check_answers
+from mmedpo.registry.discovery import resolve_part
+from mmedpo.registry.kinds import KINDS
+from mmedpo.testing import TinyBackbone, check_part, tiny_cases
+
+
+class Speaks(Backbone):
+    """Open to a backbone that answers as it is told."""
+
+    use = "speaks"
+    how: str = "fine"
+
+    def open(self, setting: Setting) -> Any:
+        part = self
+
+        class Live(TinyBackbone):
+            def answer(self, cases: Sequence[Case], **options: Any) -> Any:
+                answers = {"short": ["No"], "numbers": [0] * len(cases), "nothing": None}
+                return answers.get(part.how, ["No"] * len(cases))
+
+            def encode(self, image: Any, question: str, answer: str) -> Any:
+                return {
+                    "no answer": Encoding([1, 2, 3], 3, {}),
+                    "half a token": Encoding([1, 2.5, 3], 1, {}),  # type: ignore[list-item]
+                    "vision": Encoding([1, 2, 3], 1, None),  # type: ignore[arg-type]
+                }.get(part.how, Encoding([1, 2, 3], 1, {}))
+
+        return nullcontext(object() if self.how == "an object" else Live())
+
+
+@pytest.mark.parametrize("how", ["short", "numbers", "nothing", "no answer", "half a token", "vision", "an object"])
+def test_a_backbone_answers_each_case_and_encodes_an_answer(how: str) -> None:
+    check_part(Speaks())
+    with pytest.raises(PluginError, match="backbone 'speaks'"):
+        check_part(Speaks(how=how))
+
+
+def test_the_phantom_keeps_the_contract_of_a_backbone() -> None:
+    check_part(PhantomBackbone())
+
+
+def test_half_a_character_in_a_models_answer_is_replaced_and_its_cut_is_kept() -> None:
+    said = [Answer("a nodule \ud83d", cut=True), "No"]
+    answers = check_answers(resolve_part(KINDS["backbone"], "phantom"), tiny_cases(2), said)
+    assert answers == ["a nodule \ufffd", "No"]
+    assert [answer.cut for answer in answers] == [True, False]
