@@ -54,14 +54,14 @@ class EvaluationAnswers:
 
 
 def answer_before_and_after(
-    run: RunContext, cases: list[Case], options: EvaluateOptions, trained: Path | None
+    run: RunContext, cases: list[Case], options: EvaluateOptions, adapter: Path | None
 ) -> EvaluationAnswers:
     """Let the starting model answer the cases, and the one with the trained adapter if there is one."""
     backbone = run.recipe.backbone
     before = ModelAnswers(backbone, answer_cases(run, backbone, cases, options, "evaluate: before"))
-    if trained is None:
+    if adapter is None:
         return EvaluationAnswers(cases, before, None)
-    aligned = backbone.model_copy(update={"adapter": str(trained)})
+    aligned = backbone.model_copy(update={"adapter": str(adapter)})
     after = ModelAnswers(aligned, answer_cases(run, aligned, cases, options, "evaluate: after"))
     return EvaluationAnswers(cases, before, after)
 

@@ -121,8 +121,8 @@ def _match_ratings(
     by_pair: dict[str, list[float]] = {}
     for rating in ratings:
         by_pair.setdefault(rating.pair, []).append(rating.value or 0.0)
-    found = [(ours[name], fmean(values)) for name, values in by_pair.items()]
-    rated = [(item, theirs) for item, theirs in found if item.score.relevance is not None]
+    means = [(ours[name], fmean(values)) for name, values in by_pair.items()]
+    rated = [(item, theirs) for item, theirs in means if item.score.relevance is not None]
     if len(rated) < 3:
         raise DataError(f"{table}: {len(rated)} of its pairs have a relevance in the run; at least 3 are needed")
     for item, theirs in rated:

@@ -168,8 +168,8 @@ def _require_same_metrics(methods: Sequence[MethodRuns], metrics: Sequence[Evalu
             missing = [metric.use for metric in metrics if metric.use not in rows[0].statistics]
             if missing:
                 first = methods[0].runs[0]
-                told = f"is not measured by {', '.join(missing)}, as {first} is"
-                raise DataError(f"{folder}: {told}; evaluate both by the same metrics")
+                difference = f"is not measured by {', '.join(missing)}, as {first} is"
+                raise DataError(f"{folder}: {difference}; evaluate both by the same metrics")
 
 
 def _identify_case(row: AnsweredCase) -> tuple[str, ...]:

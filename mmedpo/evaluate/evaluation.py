@@ -32,13 +32,13 @@ from mmedpo.store.run_files.measures import AnsweredCase, AttendedCase, ImageFil
 
 
 def evaluate_models(
-    run: RunContext, options: EvaluateOptions, trained: Path | None, pairs: Sequence[WeightedPair]
+    run: RunContext, options: EvaluateOptions, adapter: Path | None, pairs: Sequence[WeightedPair]
 ) -> MeasureRecord:
-    """Measure the starting model, and the trained adapter if there is one; write answers and measures."""
+    """Measure the starting model, and with the trained adapter if there is one; write the answers."""
     held_out = only_cases(read_records(run, options.data, "evaluate: read"))
     if not held_out:
         raise DataError(f"{run.plugin_of(options.data)} yields pairs; evaluation needs cases")
-    answers = answer_before_and_after(run, held_out, options, trained)
+    answers = answer_before_and_after(run, held_out, options, adapter)
     metrics = metrics_of(run.loaded)
     statistics = [measure_answers(metric, answers) for metric in metrics if isinstance(metric, CheckedMetric)]
     if options.probe:

@@ -62,10 +62,10 @@ def train_adapter(
     pixels = PixelCache(backbone)
     with _quiet(), _explain_memory(options), attach_adapter(backbone, options, setting.seed) as model:
         encoded, left_out = encode_pairs(pairs, backbone, pixels, options, see)
-        kept, held_out = hold_out(encoded, options.validation, setting.seed)
+        train_pairs, held_out = hold_out(encoded, options.validation, setting.seed)
         collator = make_collator(model, backbone, encoded, pixels, table, options)
         vision = make_vision_cache(model, backbone, pixels, options, checkpoints, setting)
-        trainer = make_trainer(model, collator, kept, held_out, options, checkpoints, setting, see, vision)
+        trainer = make_trainer(model, collator, train_pairs, held_out, options, checkpoints, setting, see, vision)
         _fill_reference(trainer, encoded, table, see)
         if vision.why_not and options.vision_memory:
             warn_once(f"the vision tower looks at every image each time: {vision.why_not}")
@@ -78,7 +78,7 @@ def train_adapter(
             publish_adapter(trainer.model, folder / "adapter", state)
         vision.close()
         barrier()
-    counts = [*count_by_kind("trained_pairs", kept), *count_by_kind("held_out_pairs", held_out), *left_out]
+    counts = [*count_by_kind("trained_pairs", train_pairs), *count_by_kind("held_out_pairs", held_out), *left_out]
     return make_record(trainer, counts, time.monotonic() - began)
 
 

@@ -59,16 +59,16 @@ def make_vision_cache(
         return VisionCache(backbone, pixels, None, [])
     base = model.get_base_model()
     weights = {name: base.get_submodule(name).parameters() for name in find_outermost(base, backbone.projector)}
-    trained = [name for name, own in weights.items() if any(weight.requires_grad for weight in own)]
-    name = digest(BaseFingerprint.of(model).values, setting.dtype, trained)[:16]
+    trained_projectors = [name for name, own in weights.items() if any(weight.requires_grad for weight in own)]
+    name = digest(BaseFingerprint.of(model).values, setting.dtype, trained_projectors)[:16]
     store = TensorStore(checkpoints / f"vision-{name}-{get_rank()}.bin", options.vision_memory * 2**20)
-    return VisionCache(backbone, pixels, store, trained)
+    return VisionCache(backbone, pixels, store, trained_projectors)
 
 
 def make_trainer(
     model: Any,
     collator: PairCollator,
-    kept: Sequence[EncodedPair],
+    train_pairs: Sequence[EncodedPair],
     held_out: Sequence[EncodedPair],
     options: TrainOptions,
     checkpoints: Path,
@@ -84,7 +84,7 @@ def make_trainer(
             model,
             args,
             collator,
-            [index[pair.id] for pair in kept],
+            [index[pair.id] for pair in train_pairs],
             [index[pair.id] for pair in held_out],
             collator.backbone.tokenizer,
             options,

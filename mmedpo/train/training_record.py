@@ -31,8 +31,8 @@ def make_record(trainer: PreferenceTrainer, counts: Sequence[StageCount], second
 
 def _finite_values(entry: Mapping[str, float]) -> dict[str, float]:
     """Return what was logged of a step; a gradient norm that overflowed in float16 is no number to keep."""
-    kept = {name: value for name, value in entry.items() if math.isfinite(value)}
-    return {"step": kept["step"], **kept}
+    finite = {name: value for name, value in entry.items() if math.isfinite(value)}
+    return {"step": finite["step"], **finite}
 
 
 def _first_and_last(history: Sequence[dict[str, float]], epochs: float) -> LossEnds:

@@ -139,14 +139,14 @@ def find_spans(end: np.ndarray) -> list[list[TreeSpan]]:
 
 
 def _find_row_spans(end: np.ndarray) -> list[TreeSpan]:
-    found: list[TreeSpan] = []
+    spans: list[TreeSpan] = []
     start = 0
     while start < len(end):
         stop = int(end[start])
-        if found and stop == start + 1:  # padding: with the tree before it, where the mask keeps it to itself
-            found[-1] = TreeSpan(found[-1].start, found[-1].fork, stop)
+        if spans and stop == start + 1:  # padding: with the tree before it, where the mask keeps it to itself
+            spans[-1] = TreeSpan(spans[-1].start, spans[-1].fork, stop)
         else:
             forked = end[start:stop] != stop  # the trunk's subtrees are all the rest of the tree
-            found.append(TreeSpan(start, start + int(forked.argmax()) if forked.any() else stop, stop))
+            spans.append(TreeSpan(start, start + int(forked.argmax()) if forked.any() else stop, stop))
         start = stop
-    return found
+    return spans
