@@ -11,7 +11,6 @@ from mmedpo.exchange.pair_format import (
     PairFormat,
     PairImages,
     describe_pair,
-    has_weights,
     make_own_columns,
     write_parquet,
 )
@@ -34,6 +33,7 @@ class TrlFormat(PairFormat):
     two_images = False
     table = PARQUET
     marks = MODELS
+    weight_note = "TRL's DPOTrainer has no weight per pair: it ignores the column `weight`"
 
     def write(self, pairs: Sequence[WeightedPair], folder: Path) -> None:
         """Write one parquet file that holds the images."""
@@ -48,18 +48,12 @@ class TrlFormat(PairFormat):
     def _row(self, item: WeightedPair, images: PairImages) -> dict[str, Any]:
         pair = item.pair
         return {
-            "images": [images.held(pair.chosen.image)],
+            "images": [images.embed(pair.chosen.image)],
             "prompt": [{"role": "user", "content": pair.case.question}],
             "chosen": [{"role": "assistant", "content": pair.chosen.answer}],
             "rejected": [{"role": "assistant", "content": pair.rejected.answer}],
             **make_own_columns(item, images),
         }
-
-    def lost(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
-        """Yield that TRL has one image for both sides and no weights."""
-        yield from super().lost(pairs)
-        if has_weights(pairs):
-            yield "TRL's DPOTrainer has no weight per pair: it ignores the column `weight`"
 
 
 class MsSwiftFormat(PairFormat):
@@ -69,6 +63,7 @@ class MsSwiftFormat(PairFormat):
     tool = "ms-swift"
     table = "pairs.jsonl"
     marks = (*MODELS, "<audio>", "<bbox>", "<ref-object>", "<cot-process>", "<start-image>")
+    weight_note = "ms-swift has no weight per pair: it drops the column `weight`"
 
     def write(self, pairs: Sequence[WeightedPair], folder: Path) -> None:
         """Write `pairs.jsonl` and the images."""
@@ -81,17 +76,15 @@ class MsSwiftFormat(PairFormat):
         sides = {"messages": pair.chosen.answer, "rejected_messages": pair.rejected.answer}
         return {
             **{name: [asked, {"role": "assistant", "content": answer}] for name, answer in sides.items()},
-            "images": [images.named(pair.chosen.image)],
-            "rejected_images": [images.named(pair.rejected.image)],
+            "images": [images.write(pair.chosen.image)],
+            "rejected_images": [images.write(pair.rejected.image)],
             **make_own_columns(item, images),
         }
 
-    def lost(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
-        """Yield that ms-swift has no weights, and since when it has rejected messages."""
-        yield from super().lost(pairs)
+    def describe_losses(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
+        """Yield also since when ms-swift has rejected messages."""
+        yield from super().describe_losses(pairs)
         yield "needs ms-swift 3.8 or newer, which reads `rejected_messages` and `rejected_images`"
-        if has_weights(pairs):
-            yield "ms-swift has no weight per pair: it drops the column `weight`"
 
 
 class LlamaFactoryFormat(PairFormat):
@@ -102,6 +95,7 @@ class LlamaFactoryFormat(PairFormat):
     two_images = False
     table = "pairs.json"
     marks = (*MODELS, "<audio>")
+    weight_note = "LLaMA-Factory has no weight per pair: it ignores the column `weight`"
 
     def write(self, pairs: Sequence[WeightedPair], folder: Path) -> None:
         """Write `pairs.json`, `dataset_info.json` and the images."""
@@ -117,15 +111,9 @@ class LlamaFactoryFormat(PairFormat):
             "conversations": [{"from": "human", "value": f"<image>{pair.case.question}"}],
             "chosen": {"from": "gpt", "value": pair.chosen.answer},
             "rejected": {"from": "gpt", "value": pair.rejected.answer},
-            "images": [images.named(pair.chosen.image)],
+            "images": [images.write(pair.chosen.image)],
             **make_own_columns(item, images),
         }
-
-    def lost(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
-        """Yield that LLaMA-Factory has one image for both sides and no weights."""
-        yield from super().lost(pairs)
-        if has_weights(pairs):
-            yield "LLaMA-Factory has no weight per pair: it ignores the column `weight`"
 
 
 class MmedpoJsonFormat(PairFormat):
@@ -143,7 +131,7 @@ class MmedpoJsonFormat(PairFormat):
 
     def _row(self, item: WeightedPair, images: PairImages) -> dict[str, Any]:
         pair, extra = item.pair, make_own_columns(item, images)
-        first, second = (images.named(side.image).removeprefix("images/") for side in (pair.chosen, pair.rejected))
+        first, second = (images.write(side.image).removeprefix("images/") for side in (pair.chosen, pair.rejected))
         asked = {"from": "human", "value": f"<image>\n{pair.case.question}"}
         sides = {"conversations": pair.chosen.answer, "rejected_conversations": pair.rejected.answer}
         score = extra.pop("relevance")
@@ -156,9 +144,9 @@ class MmedpoJsonFormat(PairFormat):
             **extra,
         }
 
-    def lost(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
+    def describe_losses(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
         """Yield that MMedPO's code weighs by the relevance alone, and stops at a pair without one."""
-        yield from super().lost(pairs)
+        yield from super().describe_losses(pairs)
         if any(item.weight != (item.score.relevance or 0.0) for item in pairs):
             yield "MMedPO's code weighs by `weighted_score`, the relevance: it ignores the column `weight`"
         if bare := sum(item.score.relevance is None for item in pairs):
@@ -184,18 +172,18 @@ class ParquetFormat(PairFormat):
         sides = {"chosen_image": pair.chosen.image, "rejected_image": pair.rejected.image}
         return {
             "question": case.question,
-            "image": images.held(case.image),
+            "image": images.embed(case.image),
             "chosen": pair.chosen.answer,
             "rejected": pair.rejected.answer,
-            **{name: images.held(image) if image != case.image else None for name, image in sides.items()},
+            **{name: images.embed(image) if image != case.image else None for name, image in sides.items()},
             "relevance": item.score.relevance,
             "weight": item.weight,
             **more,
             **{key: json_line(more[key]) for key in _TEXTS},
-            "regions": [{**to_json(one), "mask": one.mask and images.held(one.mask)} for one in case.regions],
+            "regions": [{**to_json(one), "mask": one.mask and images.embed(one.mask)} for one in case.regions],
         }
 
-    def lost(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
+    def describe_losses(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
         """Yield nothing: all of it is taken."""
         yield from ()
 
@@ -212,6 +200,6 @@ def _columns() -> Any:
     return Features(shape | {"regions": List(box)})
 
 
-FORMS: Mapping[str, PairFormat] = {
-    form.use: form for form in (TrlFormat(), MsSwiftFormat(), LlamaFactoryFormat(), MmedpoJsonFormat(), ParquetFormat())
+FORMATS: Mapping[str, PairFormat] = {
+    each.use: each for each in (TrlFormat(), MsSwiftFormat(), LlamaFactoryFormat(), MmedpoJsonFormat(), ParquetFormat())
 }

@@ -27,7 +27,7 @@ class PairImages:
         self._folder = folder
         self._last = ("", b"")  # the image made last, by its hash: the pairs of a case stand together
 
-    def named(self, picture: ImageRef) -> str:
+    def write(self, picture: ImageRef) -> str:
         """Return the name of an image below the folder; write it where it is not there yet."""
         name = f"images/{picture.sha256}.png"
         place = self._folder / name
@@ -36,7 +36,7 @@ class PairImages:
             place.write_bytes(self._png(picture))
         return name
 
-    def held(self, picture: ImageRef) -> dict[str, Any]:
+    def embed(self, picture: ImageRef) -> dict[str, Any]:
         """Return an image as the Hugging Face libraries hold it within a row."""
         if self._last[0] != picture.sha256:
             self._last = (picture.sha256, self._png(picture))
@@ -56,13 +56,14 @@ class PairFormat(ABC):
     two_images: ClassVar[bool] = True  # whether the sides of a pair may have different images
     table: ClassVar[str] = ""  # the file that `datasets` loads; "" where it cannot
     tool: ClassVar[str] = ""  # who loads it
+    weight_note: ClassVar[str] = ""  # what its tool does with the weights, where it has no place for them
     marks: ClassVar[tuple[str, ...]] = ()  # what it takes for the place of an image or the like, wherever it stands
 
     @abstractmethod
     def write(self, pairs: Sequence[WeightedPair], folder: Path) -> None:
         """Write the pairs and their images into an empty folder."""
 
-    def lost(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
+    def describe_losses(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
         """Yield what the form's tool does not take up of these pairs, a sentence each."""
         alike = [item for item in pairs if self._has_images_for(item.pair)]
         if count := len(pairs) - len(alike):
@@ -75,8 +76,10 @@ class PairFormat(ABC):
                 f"{len(marked):,} of {len(pairs):,} pairs are left out: their question or answers hold {named}, "
                 f"which {self.tool} takes for the place of an image or the like"
             )
+        if self.weight_note and any(item.weight != 1 for item in pairs):
+            yield self.weight_note
 
-    def takes(self, pair: Pair) -> bool:
+    def accepts(self, pair: Pair) -> bool:
         """Tell whether the form has room for a pair."""
         return self._has_images_for(pair) and not self._marks_in(pair)
 
@@ -114,15 +117,10 @@ def make_own_columns(item: WeightedPair, images: PairImages) -> dict[str, Any]:
     """Return the three columns of ours."""
     case, more = item.pair.case, describe_pair(item)
     if case.image != item.pair.chosen.image:
-        more["image"] = images.named(case.image)
+        more["image"] = images.write(case.image)
     if case.regions:
-        more["regions"] = [{**to_json(one), "mask": one.mask and images.named(one.mask)} for one in case.regions]
+        more["regions"] = [{**to_json(one), "mask": one.mask and images.write(one.mask)} for one in case.regions]
     return {"relevance": item.score.relevance, "weight": item.weight, "mmedpo": json_line(more)}
-
-
-def has_weights(pairs: Iterable[WeightedPair]) -> bool:
-    """Tell whether any pair has a weight that is not 1."""
-    return any(item.weight != 1 for item in pairs)
 
 
 def write_parquet(path: Path, features: Any, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -14,7 +14,7 @@ from mmedpo.core.privacy import close_to_others, private_files
 from mmedpo.core.records import GIVEN, Drop, Pair, Remark, WeightedPair, to_json
 from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.exchange.data_card import data_card
-from mmedpo.exchange.formats import FORMS
+from mmedpo.exchange.formats import FORMATS
 from mmedpo.models.adapters import hide_base_path
 from mmedpo.registry.conformance.reader import describe_drops
 from mmedpo.registry.contracts.reader import Reader
@@ -46,19 +46,19 @@ def export_run(run: Path, use: str, out: Path) -> ExportResult:
     """
     if use == ADAPTER:
         return _export_adapter(run, out)
-    if use not in FORMS:
-        raise RecipeError(f"--to: there is no form {use!r}; {suggest_word(use, [*FORMS, ADAPTER])}")
-    form, record, every = FORMS[use], read_run(run).run, read_pairs(run)
-    kept, lost = [item for item in every if form.takes(item.pair)], list(form.lost(every))
+    if use not in FORMATS:
+        raise RecipeError(f"--to: there is no form {use!r}; {suggest_word(use, [*FORMATS, ADAPTER])}")
+    pair_format, record, every = FORMATS[use], read_run(run).run, read_pairs(run)
+    kept, lost = [item for item in every if pair_format.accepts(item.pair)], list(pair_format.describe_losses(every))
     if not kept:
         raise DataError(f"{run}: nothing is left to export; {'; '.join(lost)}")
     for item in kept:
         _require_writable(run, item)
     restricted = sum(item.pair.case.restricted for item in kept)
     with private_files(bool(restricted)), write_folder_whole(out) as folder:
-        form.write(kept, folder)
+        pair_format.write(kept, folder)
         license = _find_license(record.recipe["data"]["use"])
-        card = data_card(kept, record, license=license, table=form.table, lost=lost)
+        card = data_card(kept, record, license=license, table=pair_format.table, lost=lost)
         write_text(folder / "README.md", card)
     return ExportResult(out, use, _count_kinds(kept), len(every) - len(kept), restricted, lost)
 
@@ -121,7 +121,7 @@ def import_pairs(root: Path, recipe: Path) -> ImportResult:
     pairs = [item for item in items if isinstance(item, Pair)]
     if not pairs:
         raise DataError(f"{root}: there are no pairs to read{describe_drops(items)}")
-    found = ImportResult(
+    imported = ImportResult(
         recipe,
         dict(sorted(Counter(pair.kind for pair in pairs).items())),
         dict(Counter(item.reason for item in items if isinstance(item, Drop))),
@@ -130,27 +130,27 @@ def import_pairs(root: Path, recipe: Path) -> ImportResult:
         sum("weight" in pair.notes.get(GIVEN, {}) for pair in pairs),
         any(pair.case.restricted for pair in pairs),  # so is one that does not say that it is not
     )
-    write_text(recipe, _write_starter(root, found))
-    return found
+    write_text(recipe, _write_starter(root, imported))
+    return imported
 
 
-def _write_starter(root: Path, found: ImportResult) -> str:
+def _write_starter(root: Path, imported: ImportResult) -> str:
     """Write the recipe: what the pairs lack is asked for, what they bring is taken."""
-    counts = ", ".join(f"{count:,} {kind}" for kind, count in found.pairs.items())
-    data = f"{{use: pairs, root: {json.dumps(str(root))}{'' if found.restricted else ', restricted: false'}}}"
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in imported.pairs.items())
+    data = f"{{use: pairs, root: {json.dumps(str(root))}{'' if imported.restricted else ', restricted: false'}}}"
     lines = [
         f"# Pairs from {root}: {counts}.",
-        f"# Run:    mmedpo run {found.recipe}",
-        f"output: runs/{found.recipe.stem}",
+        f"# Run:    mmedpo run {imported.recipe}",
+        f"output: runs/{imported.recipe.stem}",
         f"data:     {data}",
         "backbone: {use: llava-med, checkpoint: microsoft/llava-med-v1.5-mistral-7b}     # the model to align",
     ]
-    weighted = found.weights == sum(found.pairs.values())
-    if found.unrated and weighted:
+    weighted = imported.weights == sum(imported.pairs.values())
+    if imported.unrated and weighted:
         lines.append("unrated:  keep     # pairs without a relevance have the weight that they came with")
-    elif "text" in found.unrated:
+    elif "text" in imported.unrated:
         lines.append("score:    [{use: med-llm-vote}]     # rates the text pairs that have no relevance")
-    if "image" in found.unrated and not weighted:
+    if "image" in imported.unrated and not weighted:
         lines.append("unrated:  keep     # image pairs without a relevance weigh 1")
     if weighted:
         lines.append("weigh:    {use: given}     # the weights that they came with; clinical makes them anew")

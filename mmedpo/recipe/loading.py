@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from mmedpo.core.json_values import Keys
-from mmedpo.errors import MmedpoError, PluginError, RecipeError
-from mmedpo.recipe import yaml
+from mmedpo.errors import PluginError, RecipeError
 from mmedpo.recipe.checks import find_contradictions, find_unused
+from mmedpo.recipe.mistakes import MistakeList
 from mmedpo.recipe.model import DEFAULTS, PLAN, SLOTS, LoadedRecipe, Recipe
 from mmedpo.recipe.overrides import apply_override, drop_nulls, find_models, set_value
-from mmedpo.recipe.yaml import YamlDocument
+from mmedpo.recipe.variants import RecipeVariant, is_about_plan
+from mmedpo.recipe.yaml import YamlDocument, read_yaml
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.discovery import load_part, resolve_part, suggest_word
 from mmedpo.registry.kinds import Kind
@@ -25,50 +23,9 @@ from mmedpo.registry.path_options import expand_home
 from mmedpo.registry.plugin_info import PluginInfo
 
 
-@dataclass(frozen=True)
-class RecipeVariant:
-    """One way to carry out a recipe: a name, and what it changes."""
-
-    name: str
-    changes: dict[str, Any]  # dotted key -> value, as on the command line
-
-
-@dataclass
-class _MistakeList:
-    """The mistakes found so far, each with its place."""
-
-    tree: YamlDocument
-    messages: list[str] = field(default_factory=list)
-    plugin_errors: list[str] = field(default_factory=list)
-
-    def add(self, path: Keys, message: str, *, of_key: bool = False) -> None:
-        self.messages.append(f"{self.tree.place(path, of_key=of_key)}: {message}")
-
-    @contextmanager
-    def noted(self) -> Iterator[None]:
-        """Note a mistake that is raised, and go on."""
-        try:
-            yield
-        except MmedpoError as error:
-            self.messages += str(error).split("\n")
-
-    def end(self) -> None:
-        """Raise what there is, a line each; a word of thousands of letters is not repeated whole."""
-        if self.messages:
-            raise RecipeError(join_messages([*self.messages, *self.plugin_errors]))
-        if self.plugin_errors:
-            raise PluginError("\n".join(self.plugin_errors))
-
-
-def join_messages(messages: Sequence[str]) -> str:
-    """Return messages, each once and on its line; of a very long one, beginning and end."""
-    lines = dict.fromkeys(messages)
-    return "\n".join(line if len(line) < 1500 else f"{line[:900]} ... {line[-300:]}" for line in lines)
-
-
 def read_recipe(path: Path) -> YamlDocument:
     """Read a recipe's file. Raises RecipeError with the place when it is none."""
-    tree = yaml.read_yaml(path)
+    tree = read_yaml(path)
     if not isinstance(tree.values, dict):
         raise RecipeError(f"{tree.place(())}: a recipe is a mapping that starts with 'output:' or 'data:'")
     return tree
@@ -95,7 +52,7 @@ def load_tree(
     if loaded is not None:
         wrong = [*find_contradictions(loaded), *(find_unused(loaded) if all_used else ())]
         mistakes.messages += [f"{loaded.place(place)}: {message}" for place, message in wrong]
-    mistakes.end()
+    mistakes.raise_all()
     assert loaded is not None
     return loaded
 
@@ -103,17 +60,17 @@ def load_tree(
 def reload_recipe(path: Path) -> LoadedRecipe:
     """Load the recipe of an earlier run, which was checked as the rules were then."""
     loaded, mistakes = _resolve(read_recipe(path), str(path))
-    mistakes.end()
+    mistakes.raise_all()
     assert loaded is not None
     return loaded
 
 
 def _resolve(
     source: YamlDocument, name: str, overrides: Sequence[str] = (), variant: RecipeVariant | None = None
-) -> tuple[LoadedRecipe | None, _MistakeList]:
+) -> tuple[LoadedRecipe | None, MistakeList]:
     """Return the recipe, where it can be made, and what is wrong word by word."""
     tree = source.copy()
-    mistakes = _MistakeList(tree, list(dict.fromkeys(tree.repeated)))
+    mistakes = MistakeList(tree, list(dict.fromkeys(tree.repeated)))
     _apply_changes(tree, overrides, variant, mistakes)
     values = _expand_homes(tree.values, (), mistakes)
     values = {**DEFAULTS, **{key: value for key, value in values.items() if value is not None or key not in DEFAULTS}}
@@ -124,22 +81,22 @@ def _resolve(
 
 
 def _apply_changes(
-    tree: YamlDocument, overrides: Sequence[str], variant: RecipeVariant | None, mistakes: _MistakeList
+    tree: YamlDocument, overrides: Sequence[str], variant: RecipeVariant | None, mistakes: MistakeList
 ) -> None:
     """Put a variant's changes into the tree, then the overrides: the command line has the last word."""
     for key, value in variant.changes.items() if variant else ():
         assert variant is not None
-        with mistakes.noted():
+        with mistakes.collect():
             set_value(key, value, tree.place(("variants", variant.name, key)), tree)
     for key in PLAN:
         tree.values.pop(key, None)
     for text in overrides:
-        if not _is_about_plan(text):
-            with mistakes.noted():
+        if not is_about_plan(text):
+            with mistakes.collect():
                 apply_override(text, tree)
 
 
-def _expand_homes(value: Any, path: Keys, mistakes: _MistakeList) -> Any:
+def _expand_homes(value: Any, path: Keys, mistakes: MistakeList) -> Any:
     """Return values with every `~/` filled in."""
     if isinstance(value, dict):
         return {key: _expand_homes(item, (*path, key), mistakes) for key, item in value.items()}
@@ -152,53 +109,8 @@ def _expand_homes(value: Any, path: Keys, mistakes: _MistakeList) -> Any:
         return value
 
 
-def _is_about_plan(override: str) -> bool:
-    """Tell whether an override is about which variants and seeds there are."""
-    return override.partition("=")[0].split(".")[0] in PLAN
-
-
-def load_variants(path: Path, overrides: Sequence[str] = ()) -> tuple[list[RecipeVariant], list[int]]:
-    """Return a recipe's variants, in order, and its seeds. Raises RecipeError for those that are none."""
-    return read_variants(read_recipe(path), overrides)
-
-
-def read_variants(source: YamlDocument, overrides: Sequence[str] = ()) -> tuple[list[RecipeVariant], list[int]]:
-    """Return the variants, in order, and the seeds of a recipe that was read. Raises RecipeError."""
-    tree = source.copy()
-    mistakes = _MistakeList(tree)
-    for text in overrides:
-        if _is_about_plan(text):
-            with mistakes.noted():
-                apply_override(text, tree)
-    mistakes.end()
-    variants, seeds = _check_variants(tree), _check_seeds(tree)
-    if seeds and not variants:
-        raise RecipeError(f"{tree.place(('seeds',))}: 'seeds:' are for 'variants:'; write variants: {{NAME: {{}}}}")
-    return variants, seeds
-
-
-def _check_variants(tree: YamlDocument) -> list[RecipeVariant]:
-    written = tree.values.get("variants") or {}
-    if not isinstance(written, dict) or not all(isinstance(item, dict | None) for item in written.values()):
-        raise RecipeError(f"{tree.place(('variants',))}: variants are written {{NAME: {{key.key: value}}, ...}}")
-    for name in written:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}", name):
-            rule = "names a folder; use at most 100 letters, digits, . _ + -"
-            raise RecipeError(f"{tree.place(('variants', name))}: {name[:200]!r} {rule}")
-    return [RecipeVariant(name, dict(changes or {})) for name, changes in written.items()]
-
-
-def _check_seeds(tree: YamlDocument) -> list[int]:
-    seeds = tree.values.get("seeds") or []
-    if not isinstance(seeds, list) or not all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds):
-        raise RecipeError(f"{tree.place(('seeds',))}: seeds are a list of whole numbers, for example [0, 1, 2]")
-    if len(set(seeds)) < len(seeds):
-        raise RecipeError(f"{tree.place(('seeds',))}: a seed stands here twice; its runs would be one")
-    return seeds
-
-
 def _fill_slots(
-    values: dict[str, Any], mistakes: _MistakeList, plugins: dict[type[Part], PluginInfo]
+    values: dict[str, Any], mistakes: MistakeList, plugins: dict[type[Part], PluginInfo]
 ) -> tuple[dict[str, Any], set[Keys]]:
     """Replace what the slots hold by parts; also return the slots whose parts could not be made."""
     filled = _copied(values)
@@ -225,7 +137,7 @@ def _copied(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _make_part(
-    kind: Kind, path: Keys, item: Any, mistakes: _MistakeList, plugins: dict[type[Part], PluginInfo]
+    kind: Kind, path: Keys, item: Any, mistakes: MistakeList, plugins: dict[type[Part], PluginInfo]
 ) -> Part | None:
     """Make the part that a slot names, or note what is wrong with it."""
     if not isinstance(item, dict) or not isinstance(item.get("use"), str):
@@ -252,7 +164,7 @@ def _make_part(
     return None
 
 
-def _validate_core(filled: dict[str, Any], doubtful: set[Keys], mistakes: _MistakeList) -> Recipe | None:
+def _validate_core(filled: dict[str, Any], doubtful: set[Keys], mistakes: MistakeList) -> Recipe | None:
     """Validate the framework's own keys; a slot already reported is not reported again."""
     try:
         return Recipe.model_validate(filled)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from mmedpo.errors import RecipeError
 from mmedpo.recipe.checks import find_unused
-from mmedpo.recipe.loading import RecipeVariant, join_messages, load_tree, read_recipe, read_variants
+from mmedpo.recipe.loading import load_tree, read_recipe
+from mmedpo.recipe.mistakes import join_messages
 from mmedpo.recipe.model import LoadedRecipe
+from mmedpo.recipe.variants import RecipeVariant, read_variants
 from mmedpo.recipe.yaml import YamlDocument
 
 START = "start"  # in a variant: begin with the adapter of an earlier one, of the same seed

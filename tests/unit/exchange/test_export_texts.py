@@ -13,11 +13,11 @@ from run_folder import weighted, write_run
 
 from mmedpo import DataError, Pair
 from mmedpo.core.records import to_json
-from mmedpo.exchange.formats import FORMS
+from mmedpo.exchange.formats import FORMATS
 from mmedpo.exchange.pairs_io import export_run, import_pairs
 from mmedpo.store.run_folder import json_line
 
-MARKS = [(use, mark) for use, form in FORMS.items() for mark in form.marks]
+MARKS = [(use, mark) for use, form in FORMATS.items() for mark in form.marks]
 
 
 @pytest.fixture
@@ -49,9 +49,9 @@ def with_text(pair: Pair, at: int, text: str) -> Pair:
 
 
 def test_the_tools_marks_are_known() -> None:
-    assert set(FORMS["llama-factory"].marks) >= {"<image>", "<video>", "<audio>"}
-    assert set(FORMS["ms-swift"].marks) >= {"<image>", "<video>", "<audio>", "<bbox>", "<ref-object>"}
-    assert all("<image>" in form.marks for use, form in FORMS.items() if use != "parquet")
+    assert set(FORMATS["llama-factory"].marks) >= {"<image>", "<video>", "<audio>"}
+    assert set(FORMATS["ms-swift"].marks) >= {"<image>", "<video>", "<audio>", "<bbox>", "<ref-object>"}
+    assert all("<image>" in form.marks for use, form in FORMATS.items() if use != "parquet")
 
 
 @pytest.mark.parametrize(("use", "mark"), MARKS)
@@ -95,7 +95,7 @@ def test_a_pair_is_one_line_whatever_a_reader_takes_for_its_end(
     end: str, run: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = run(f"a{end}b", f"a{end}b", f"a{end}b")
-    for use in FORMS:
+    for use in FORMATS:
         export_run(folder, use, tmp_path / use)
         import_pairs(tmp_path / use, tmp_path / f"{use}.yaml")
     text = (tmp_path / "ms-swift/pairs.jsonl").read_bytes().decode()
@@ -105,7 +105,7 @@ def test_a_pair_is_one_line_whatever_a_reader_takes_for_its_end(
     assert len(json_line({"a": end}).splitlines()) == 1
 
 
-@pytest.mark.parametrize("use", FORMS)
+@pytest.mark.parametrize("use", FORMATS)
 @pytest.mark.parametrize("place", ["question", "answer", "note"])
 def test_half_a_character_is_an_error_that_names_the_line(
     use: str, place: str, run: Callable[..., Path], tmp_path: Path

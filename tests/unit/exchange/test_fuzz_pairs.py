@@ -20,11 +20,11 @@ from mmedpo.core.images import hash_pixels
 from mmedpo.core.records import Score, WeightedPair
 from mmedpo.data.sameness import drop_uninformative
 from mmedpo.errors import DataError
-from mmedpo.exchange.formats import FORMS
+from mmedpo.exchange.formats import FORMATS
 
 SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
 BOUNDED = settings(derandomize=True, deadline=None, database=None, suppress_health_check=SLOW)
-MARKS = sorted({mark for form in FORMS.values() for mark in form.marks})
+MARKS = sorted({mark for form in FORMATS.values() for mark in form.marks})
 ODD = [
     *MARKS,
     "\u2028",
@@ -107,14 +107,16 @@ def facts(pair: Pair, relevance: float | None, weight: float | None) -> dict[str
     return {"shown": shown, "regions": regions, "case": told, "pair": sides, "score": (relevance, weight)}
 
 
-@pytest.mark.parametrize("use", FORMS)
+@pytest.mark.parametrize("use", FORMATS)
 @settings(BOUNDED, max_examples=20)
 @given(data=st.data())
 def test_a_pair_comes_back_as_it_left_or_is_counted(use: str, films: list[ImageRef], data: st.DataObject) -> None:
     item = data.draw(weighted_pairs(films))
-    form, pair = FORMS[use], item.pair
-    if not form.takes(pair):
-        assert any("are left out" in note for note in form.lost([item])), "nothing is left out without a word"
+    form, pair = FORMATS[use], item.pair
+    if not form.accepts(pair):
+        assert any("are left out" in note for note in form.describe_losses([item])), (
+            "nothing is left out without a word"
+        )
         return
     with scratch() as folder:
         form.write([item], folder)

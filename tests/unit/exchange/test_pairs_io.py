@@ -24,7 +24,7 @@ from mmedpo import GIVEN, Pair
 from mmedpo.core.records import WeightedPair
 from mmedpo.core.stage import Stage
 from mmedpo.errors import DataError, RecipeError
-from mmedpo.exchange.formats import FORMS
+from mmedpo.exchange.formats import FORMATS
 from mmedpo.exchange.pairs_io import export_run, import_pairs
 from mmedpo.models import load_adapter
 from mmedpo.pipeline.run import run_recipe
@@ -76,11 +76,11 @@ def told(item: WeightedPair) -> WeightedPair:
     return replace(item, pair=pair, score=replace(item.score, evidence=evidence))
 
 
-@pytest.mark.parametrize("use", FORMS)
+@pytest.mark.parametrize("use", FORMATS)
 def test_what_leaves_and_comes_back_is_what_it_was(
     use: str, origin: Path, tmp_path: Path, bring: Callable[..., Path]
 ) -> None:
-    before = [item for item in read_pairs(origin) if FORMS[use].takes(item.pair)]
+    before = [item for item in read_pairs(origin) if FORMATS[use].accepts(item.pair)]
     export_run(origin, use, tmp_path / use)
     after = read_pairs(bring(tmp_path / use))
     assert [told(item) for item in after] == [told(item) for item in before]
@@ -264,7 +264,7 @@ def test_restricted_travels_with_the_pairs_and_is_said_aloud(private: Path, tmp_
     assert all(item.pair.case.restricted for item in read_pairs(again)), "a pair that says so stays restricted"
 
 
-@pytest.mark.parametrize("use", FORMS)
+@pytest.mark.parametrize("use", FORMATS)
 def test_the_images_are_the_pixels_and_nothing_else_of_their_files(use: str, private: Path, tmp_path: Path) -> None:
     export_run(private, use, tmp_path / "out")
     for file in (path for path in (tmp_path / "out").rglob("*") if path.is_file()):
