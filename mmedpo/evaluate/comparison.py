@@ -109,13 +109,13 @@ def _make_rows(
     first = methods[0]
     groups = [row.group for row in first.rows[0]]
 
-    def drawn(method: MethodRuns) -> list[dict[str, float]]:
+    def resample(method: MethodRuns) -> list[dict[str, float]]:
         seed = seed_for(0, "compare", metric.use)
         return resample_measures(metric, method.statistics(metric.use), groups, seed, first.bases, tests)
 
-    before = drawn(first) if len(methods) > 1 else []
+    before = resample(first) if len(methods) > 1 else []
     for method in methods:
-        differences = {} if method is first else difference_intervals(before, drawn(method))
+        differences = {} if method is first else difference_intervals(before, resample(method))
         values = _measure_method(metric, method, only)
         yield [_make_row(metric.use, name, method, value, differences.get(name)) for name, value in values.items()]
 

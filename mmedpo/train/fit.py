@@ -60,7 +60,7 @@ def train_adapter(
     if not options.loss.is_preference:  # no reference has a part in it
         table = {weighted.pair.id: (0.0, 0.0) for weighted in pairs}
     pixels = PixelCache(backbone)
-    with _quiet(), _explain_memory(options), attach_adapter(backbone, options, setting.seed) as model:
+    with _hide_future_warnings(), _explain_memory(options), attach_adapter(backbone, options, setting.seed) as model:
         encoded, left_out = encode_pairs(pairs, backbone, pixels, options, see)
         train_pairs, held_out = hold_out(encoded, options.validation, setting.seed)
         collator = make_collator(model, backbone, encoded, pixels, table, options)
@@ -109,7 +109,7 @@ def _run_steps(trainer: PreferenceTrainer, checkpoint: Path | None) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _hide_future_warnings() -> Iterator[None]:
     """Keep the libraries' notes about their own future from the user."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)

@@ -85,7 +85,6 @@ class TreeRows:
     row: np.ndarray  # int64 (sequences,)
     columns: tuple[np.ndarray, ...]
     roots: tuple[Hashable, ...]
-    used: int  # tokens that belong to a tree
 
     def scatter(self, values: Sequence[np.ndarray], fill: int = 0) -> np.ndarray:
         """Lay values of each sequence's tokens (..., tokens) into the rows (..., rows, tokens).
@@ -121,7 +120,7 @@ def pack_trees(sequences: Sequence[np.ndarray], roots: Sequence[Hashable], budge
                 row_of[index], columns[index] = row, path + start
             start += len(tree)
     ordered = tuple(names[number] for numbers in packed for number in numbers)
-    return TreeRows(ids, depth, end, row_of, tuple(columns), ordered, sum(map(len, trees)))
+    return TreeRows(ids, depth, end, row_of, tuple(columns), ordered)
 
 
 @dataclass(frozen=True)
