@@ -56,9 +56,9 @@ class ClinicalWeighting(_ClippedWeighting):
         """Return 1 + sqrt(0.1) * z, clipped, with z the relevance standardised within its scorer or over all pairs."""
         pools: dict[str, list[float]] = defaultdict(list)
         for score in scores:
-            pools[self._pool(score)].append(_relevance(score))
+            pools[self._pool(score)].append(_require_relevance(score))
         centres = {pool: (fmean(values), pstdev(values)) for pool, values in pools.items()}
-        return [self._weight(_relevance(score), *centres[self._pool(score)]) for score in scores]
+        return [self._weight(_require_relevance(score), *centres[self._pool(score)]) for score in scores]
 
     def _pool(self, score: Score) -> str:
         return score.scorer if self.over == "scorer" else ""
@@ -109,7 +109,7 @@ class FilterWeighting(Weighting):
 
     def weigh(self, scores: Sequence[Score]) -> list[float]:
         """Return 1 or 0."""
-        return [float(_relevance(score) >= self.least) for score in scores]
+        return [float(_require_relevance(score) >= self.least) for score in scores]
 
 
 class RawWeighting(Weighting):
@@ -119,7 +119,7 @@ class RawWeighting(Weighting):
 
     def weigh(self, scores: Sequence[Score]) -> list[float]:
         """Return the relevances."""
-        return [_relevance(score) for score in scores]
+        return [_require_relevance(score) for score in scores]
 
 
 class LiteralWeighting(_ClippedWeighting):
@@ -129,7 +129,7 @@ class LiteralWeighting(_ClippedWeighting):
 
     def weigh(self, scores: Sequence[Score]) -> list[float]:
         """Return the clipped value of the paper's formula with its mu = 1 and sigma^2 = 0.1."""
-        return [self._clip((_relevance(score) - MEAN) / sqrt(VARIANCE)) for score in scores]
+        return [self._clip((_require_relevance(score) - MEAN) / sqrt(VARIANCE)) for score in scores]
 
 
 class UniformWeighting(Weighting):
@@ -152,7 +152,7 @@ class GivenWeighting(Weighting):
         return [float(score.evidence.get("weight", 1.0)) for score in scores]
 
 
-def _relevance(score: Score) -> float:
+def _require_relevance(score: Score) -> float:
     if score.relevance is None:
         raise ValueError("a weighting was given a score without a relevance")
     return score.relevance

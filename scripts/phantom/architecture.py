@@ -6,7 +6,7 @@ from typing import Any
 
 from mmedpo_plugins.phantom.anatomy import SIZE
 from mmedpo_plugins.phantom.findings import LABELS, PhantomFinding
-from mmedpo_plugins.phantom.language import CLOSED, NO, OPEN, REPORT, YES, aspects, is_there, report, which
+from mmedpo_plugins.phantom.language import CLOSED, NO, OPEN, REPORT, YES, ask_presence, ask_trait, aspects, report
 from mmedpo_plugins.phantom.model import PATCH, PATCHES, TEMPLATE
 
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>", "<image>", "[INST]", "[/INST]"]
@@ -61,8 +61,8 @@ def words() -> list[str]:
     for label in LABELS:
         for size in ("small", "large"):
             finding = PhantomFinding(label, "left", "upper", size)
-            asked = [which(finding, aspect, form) for aspect in aspects(finding) for form in OPEN[aspect]]
-            asked += [is_there(label, True, form) for form in CLOSED]
+            asked = [ask_trait(finding, aspect, form) for aspect in aspects(finding) for form in OPEN[aspect]]
+            asked += [ask_presence(label, True, form) for form in CLOSED]
             texts += [report([finding]), *(text for one in asked for text in (one.question, one.answer))]
     found = {word for text in texts for word in _split(text)}
     return sorted(found | {word.lower() for word in found} | {",", "and"})

@@ -11,7 +11,7 @@ import torch
 from mmedpo_plugins.phantom.anatomy import SIZE
 from mmedpo_plugins.phantom.film import PhantomFilm
 from mmedpo_plugins.phantom.findings import LABELS, PhantomFinding
-from mmedpo_plugins.phantom.model import PATCH, PATCHES, normal
+from mmedpo_plugins.phantom.model import PATCH, PATCHES, normalise_grey
 
 TARGETS = 3 * len(LABELS)  # per patch: covered, covered on the left, covered by a large one
 
@@ -50,7 +50,7 @@ def patch_targets(film: PhantomFilm) -> np.ndarray[Any, Any]:
 
 def see(tower: Any, images: torch.Tensor) -> torch.Tensor:
     """Turn images (n, 112, 112) into what the projector gets, (n, 49, width)."""
-    return tower(normal(images), output_hidden_states=True).hidden_states[-1][:, 1:]
+    return tower(normalise_grey(images), output_hidden_states=True).hidden_states[-1][:, 1:]
 
 
 @torch.no_grad()

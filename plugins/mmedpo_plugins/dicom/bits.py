@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     Values = np.ndarray[Any, Any]
 
 
-def in_place(film: Dataset) -> Values:
+def stored_values(film: Dataset) -> Values:
     """Return the values that are stored. Raises ValueError where HighBit contradicts the pixels.
 
     pydicom takes the lowest BitsStored bits, whatever HighBit says.

@@ -35,7 +35,7 @@ def read_header(path: Path) -> DicomFilm:
     """Read what is needed of a header. Raises DataError for a file of several frames, or that is no DICOM file."""
     header = read_dataset(path, pixels=False)
     try:
-        frames, patient, burnt_in, *told = (_word(header, keyword) for keyword in _TAGS)
+        frames, patient, burnt_in, *told = (_header_text(header, keyword) for keyword in _TAGS)
     except Exception as error:  # a value that is none is found when it is asked for
         raise DataError(f"{path}: its header is broken ({type(error).__name__}: {first_line(error)})") from error
     if frames not in ("", "0", "1"):
@@ -45,14 +45,16 @@ def read_header(path: Path) -> DicomFilm:
 
 def read_dataset(path: Path, pixels: bool) -> Dataset:
     """Read a DICOM file, all of it or what `read_header` needs. Raises DataError that names it."""
-    pydicom = _pydicom()
+    pydicom = _import_pydicom()
     tags = None if pixels else _TAGS
     require_file(path, str(path))
     bare = _begins_with_a_tag(path)
     try:
         with warnings.catch_warnings():  # of oddities that do no harm; truncation shows in the pixels
             warnings.simplefilter("ignore")
-            return _with_syntax(pydicom.dcmread(path, stop_before_pixels=not pixels, specific_tags=tags, force=bare))
+            return _add_transfer_syntax(
+                pydicom.dcmread(path, stop_before_pixels=not pixels, specific_tags=tags, force=bare)
+            )
     except pydicom.errors.InvalidDicomError:
         hint = "write it anew as one (DICOM part 10), or read it as an image where it is one"
         raise DataError(f"{path}: is no DICOM file, or one cut off within its first bytes; {hint}") from None
@@ -75,7 +77,7 @@ def _begins_with_a_tag(path: Path) -> bool:
     )
 
 
-def _with_syntax(film: Any) -> Dataset:
+def _add_transfer_syntax(film: Any) -> Dataset:
     """Note how a film without file meta information is written, as the parser found out."""
     from pydicom import uid
     from pydicom.dataset import FileMetaDataset
@@ -100,12 +102,12 @@ def content_id(path: Path) -> str:
     return head.hexdigest()[:16]
 
 
-def _word(header: Dataset, keyword: str) -> str:
+def _header_text(header: Dataset, keyword: str) -> str:
     value = header.get(keyword)
     return "" if value is None else str(value).strip()
 
 
-def _pydicom():  # type: ignore[no-untyped-def]
+def _import_pydicom():  # type: ignore[no-untyped-def]
     try:
         import pydicom
     except ImportError:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmedpo import MOST_PIXELS, DataError, first_line
-from mmedpo_plugins.dicom.bits import in_place
+from mmedpo_plugins.dicom.bits import stored_values
 from mmedpo_plugins.dicom.header import read_dataset
 from mmedpo_plugins.dicom.window import Window, stored_window
 
@@ -25,11 +25,11 @@ def film_image(path: Path, window: Window) -> Image:
     from PIL import Image as pil
 
     film = read_dataset(path, pixels=True)
-    values = _stored(path, film)
+    values = _decode_pixels(path, film)
     try:
         if values.ndim == 3 or film.PhotometricInterpretation == "PALETTE COLOR":
-            return pil.fromarray(_colour(film, values))
-        low, high, grey = _windowed(film, values, window)
+            return pil.fromarray(_colour_values(film, values))
+        low, high, grey = _apply_window(film, values, window)
     except Exception as error:  # whatever contradicts itself in the header
         raise DataError(f"{path}: its pixels cannot be shown ({type(error).__name__}: {first_line(error)})") from error
     if high <= low:  # one single value, or a window that only parts above from below
@@ -39,7 +39,7 @@ def film_image(path: Path, window: Window) -> Image:
     return pil.fromarray(255 - shown if film.PhotometricInterpretation == "MONOCHROME1" else shown)
 
 
-def _stored(path: Path, film: Dataset) -> Values:
+def _decode_pixels(path: Path, film: Dataset) -> Values:
     """Decode the pixels as they are stored."""
     size = int(film.get("Rows") or 0), int(film.get("Columns") or 0)
     if size[0] * size[1] > MOST_PIXELS:
@@ -49,7 +49,7 @@ def _stored(path: Path, film: Dataset) -> Values:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return in_place(film) if film.get("HighBit") is not None and "PixelData" in film else film.pixel_array
+            return stored_values(film) if film.get("HighBit") is not None and "PixelData" in film else film.pixel_array
     except Exception as error:
         if "missing dependencies" in str(error):
             form = film.file_meta.TransferSyntaxUID.name
@@ -59,7 +59,7 @@ def _stored(path: Path, film: Dataset) -> Values:
         raise DataError(f"{path}: its pixels are {why} ({first_line(error)})") from error
 
 
-def _colour(film: Dataset, values: Values) -> Values:
+def _colour_values(film: Dataset, values: Values) -> Values:
     import numpy as np
     from pydicom.pixels import apply_color_lut
 
@@ -69,7 +69,7 @@ def _colour(film: Dataset, values: Values) -> Values:
     return (values >> (film.BitsStored - 8)).astype(np.uint8) if film.BitsStored > 8 else values.astype(np.uint8)
 
 
-def _windowed(film: Dataset, values: Values, window: Window) -> tuple[float, float, Values]:
+def _apply_window(film: Dataset, values: Values, window: Window) -> tuple[float, float, Values]:
     """Return the values that are shown black and white, and the values. Raises ValueError for none at all."""
     import numpy as np
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
@@ -81,7 +81,7 @@ def _windowed(film: Dataset, values: Values, window: Window) -> tuple[float, flo
     if window == "stored" and film.get("VOILUTSequence"):
         return 0, 2 ** film.VOILUTSequence[0].LUTDescriptor[2] - 1, apply_voi_lut(rescaled, film).astype(np.float32)
     if window == "stored" and (stored := stored_window(film)):
-        return *stored.ends, stored.bent(rescaled).astype(np.float32)
+        return *stored.ends, stored.apply_curve(rescaled).astype(np.float32)
     if isinstance(window, tuple):
         centre, width = window
         return centre - width / 2, centre + width / 2, rescaled.astype(np.float32)

@@ -27,13 +27,13 @@ class StoredWindow:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """What is black and white of the values that `bent` gives."""
+        """What is black and white of the values that `apply_curve` gives."""
         if self.function == SIGMOID:
             return 0.0, 1.0
         less, centre = (1, self.centre - 0.5) if self.function == LINEAR else (0, self.centre)
         return centre - (self.width - less) / 2, centre + (self.width - less) / 2
 
-    def bent(self, values: Values) -> Values:
+    def apply_curve(self, values: Values) -> Values:
         """Return the values along the window's curve."""
         import numpy as np
 
@@ -48,14 +48,14 @@ def stored_window(film: Dataset) -> StoredWindow | None:
     if function not in (LINEAR, EXACT, SIGMOID):
         raise ValueError(f"its VOI LUT function {function!r} is unknown")
     least = 1 if function == LINEAR else 0
-    centres, widths = (list(_numbers(film.get(key))) for key in ("WindowCenter", "WindowWidth"))
+    centres, widths = (list(_read_numbers(film.get(key))) for key in ("WindowCenter", "WindowWidth"))
     for centre, width in zip(centres, widths, strict=False):
         if isfinite(centre) and isfinite(width) and width >= least and width > 0:
             return StoredWindow(centre, width, function)
     return None
 
 
-def _numbers(value: Any) -> Iterator[float]:
+def _read_numbers(value: Any) -> Iterator[float]:
     """Yield one number or several; nan in place of what is none, so that the others keep their places."""
     several = value if hasattr(value, "__iter__") and not isinstance(value, str) else [value]
     for one in several:

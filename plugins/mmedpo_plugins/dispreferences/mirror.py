@@ -46,12 +46,12 @@ class ImageMirror(Dispreference):
         for case in cases:
             if case.kind not in self.kinds:
                 yield Drop(case.id, f"kinds names no {case.kind} cases")
-            elif other := mirrored(case):
-                yield self._pair(case, _mirror(case.image), other)
+            elif other := mirrored_answer(case):
+                yield self._make_pair(case, _mirror_image(case.image), other)
             else:
                 yield Drop(case.id, "the answer names no side that a mirror makes wrong")
 
-    def _pair(self, case: Case, picture: ImageRef, other: str) -> Pair:
+    def _make_pair(self, case: Case, picture: ImageRef, other: str) -> Pair:
         regions = question_regions(case)
         notes = {
             "regions": [] if isinstance(regions, NoRegion) else [region_note(one) for one in regions],
@@ -63,23 +63,23 @@ class ImageMirror(Dispreference):
         return Pair(case, Side(case.image, case.answer), wrong, kind="image", notes=notes)
 
 
-def mirrored(case: Case) -> str:
+def mirrored_answer(case: Case) -> str:
     """Return the answer that is right on the mirrored film; empty where it is the same, or where one cannot know."""
     if SIDES.search(case.answer):
-        return SIDES.sub(_other, case.answer)
+        return SIDES.sub(_swap_side, case.answer)
     sides = {side.lower() for side in SIDES.findall(case.question)}
     if case.kind != "closed" or len(sides) != 1 or is_denial(case.answer):
         return ""
     return opposite(case.question, case.answer)
 
 
-def _other(match: re.Match[str]) -> str:
+def _swap_side(match: re.Match[str]) -> str:
     word = match.group()
     other = OTHER[word.lower()]
     return other.upper() if word.isupper() else other.capitalize() if word[0].isupper() else other
 
 
-def _mirror(picture: ImageRef) -> ImageRef:
+def _mirror_image(picture: ImageRef) -> ImageRef:
     from PIL import ImageOps
 
     return ImageRef.drawn(ImageOps.mirror(picture.load()))

@@ -32,7 +32,9 @@ class ImageSwap(Dispreference):
         """Yield each film over another patient's, with the same answer."""
         films = {case.image.sha256: case for case in cases}
         for case in cases:
-            others = sorted(name for name, other in films.items() if name != case.image.sha256 and _apart(case, other))
+            others = sorted(
+                name for name, other in films.items() if name != case.image.sha256 and _have_two_patients(case, other)
+            )
             if not others:
                 yield Drop(case.id, "no other patient's film is at hand")
                 continue
@@ -40,7 +42,7 @@ class ImageSwap(Dispreference):
             yield Pair(case, Side(case.image, case.answer), Side(other, case.answer), kind="image")
 
 
-def _apart(case: Case, other: Case) -> bool:
+def _have_two_patients(case: Case, other: Case) -> bool:
     return not case.group or case.group != other.group
 
 
@@ -58,10 +60,10 @@ class BlankImage(Dispreference):
     ) -> Iterator[Pair | Drop]:
         """Yield each film over an even one, with the same answer."""
         for case in cases:
-            yield Pair(case, Side(case.image, case.answer), Side(_even(case.image), case.answer), kind="image")
+            yield Pair(case, Side(case.image, case.answer), Side(_even_image(case.image), case.answer), kind="image")
 
 
-def _even(picture: ImageRef) -> ImageRef:
+def _even_image(picture: ImageRef) -> ImageRef:
     from PIL import Image, ImageStat
 
     image = picture.load()

@@ -72,13 +72,13 @@ class _LiveSelfHallucination:
             seeds=[seed_for(self.seed, case.id, number) for case in cases for number in range(count)],
         )
         for at, case in enumerate(cases):
-            yield self._worst(case, answers[at * count : (at + 1) * count])
+            yield self._worst_pair(case, answers[at * count : (at + 1) * count])
 
-    def _worst(self, case: Case, answers: Sequence[str]) -> Pair | Drop:
+    def _worst_pair(self, case: Case, answers: Sequence[str]) -> Pair | Drop:
         said = [
             ((strip_thoughts(answer) or "").strip(), was_cut(answer)) for answer in answers
         ]  # of thoughts alone, nothing
-        rated = [(contradiction(case.question, case.answer, text), text, cut) for text, cut in said]
+        rated = [(rate_contradiction(case.question, case.answer, text), text, cut) for text, cut in said]
         wrong = [one for one in rated if one[0] >= self.part.least and one[1]]
         if not wrong:
             return Drop(case.id, "no sampled answer contradicts the true one")
@@ -88,7 +88,7 @@ class _LiveSelfHallucination:
         return Pair(case, Side(case.image, case.answer), Side(case.image, answer), kind="text", notes=notes)
 
 
-def contradiction(question: str, truth: str, answer: str) -> float:
+def rate_contradiction(question: str, truth: str, answer: str) -> float:
     """Tell how much an answer contradicts the truth, from 0 (it agrees) to 1.
 
     Where the truth is yes or no, so must the answer be, at its opening or by what it states. Else the findings that
@@ -103,10 +103,10 @@ def contradiction(question: str, truth: str, answer: str) -> float:
     found = compare_answers(question, truth, answer)
     if found is not None:
         return found.rating / 10
-    return 0.0 if wanted else _missing(truth, answer)
+    return 0.0 if wanted else _missing_share(truth, answer)
 
 
-def _missing(truth: str, answer: str) -> float:
+def _missing_share(truth: str, answer: str) -> float:
     """Return the share of the truth's words that the answer lacks."""
     from mmedpo_plugins.radiology.answer_words import answer_words
 

@@ -58,7 +58,7 @@ class FindingsMetric(Metric):
 
     @field_validator("only")
     @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _require_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         known = [finding.name for finding in lexicon.findings()]
         for name in (name for name in names if name not in known):
             near = ", ".join(get_close_matches(name, known)) or "none is near"
@@ -87,13 +87,15 @@ class FindingsMetric(Metric):
         truth, said = self._labels(question, case.answer), self._labels(question, answer)
         if not truth:
             return {}
-        return {"report": 1.0, "unread": float(not said), **counts(*self._decided(truth, said), self.only)}
+        return {"report": 1.0, "unread": float(not said), **counts(*self._decide_uncertain(truth, said), self.only)}
 
     def _labels(self, question: str, text: str) -> LabelsByFinding:
         found = label_findings(read_answer(question, text) if question else read_mentions(text))
         return {name: label for name, label in found.items() if name != ASKED}
 
-    def _decided(self, truth: LabelsByFinding, said: LabelsByFinding) -> tuple[LabelsByFinding, LabelsByFinding]:
+    def _decide_uncertain(
+        self, truth: LabelsByFinding, said: LabelsByFinding
+    ) -> tuple[LabelsByFinding, LabelsByFinding]:
         """Return what each text claims, after the uncertain findings have been taken for what the recipe says."""
         doubted = {name for text in (truth, said) for name, label in text.items() if label.status == "uncertain"}
         left_out = doubted if self.uncertain == "left-out" else frozenset()
@@ -131,8 +133,8 @@ _ORDER = (
 def counts(truth: LabelsByFinding, said: LabelsByFinding, only: Sequence[str] = ()) -> dict[str, float]:
     """Count claims, true findings, and the sides and places of what both state; of some findings only, if named."""
     claimed, true = ([name for name in text if name in (only or text)] for text in (said, truth))
-    right = [name for name in claimed if entailed(name, truth)]
-    found = [name for name in true if entailed(name, said)]
+    right = [name for name in claimed if is_entailed(name, truth)]
+    found = [name for name in true if is_entailed(name, said)]
     both = [(truth[name], said[name]) for name in true if name in said]
     sides = [one.sides == other.sides for one, other in both if one.sides]
     places = [one.places == other.places for one, other in both if one.places]
@@ -150,6 +152,6 @@ def counts(truth: LabelsByFinding, said: LabelsByFinding, only: Sequence[str] = 
     return {name: float(number) for name, number in numbers.items()}
 
 
-def entailed(name: str, stated: LabelsByFinding) -> bool:
+def is_entailed(name: str, stated: LabelsByFinding) -> bool:
     """Tell whether one of the stated findings is this one or a more specific one."""
     return any(name == other or lexicon.covers(name, other) for other in stated)

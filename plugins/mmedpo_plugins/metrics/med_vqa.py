@@ -63,7 +63,7 @@ class MedVqaMetric(Metric):
 
     def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
         """Return each case's share of the sums that `combine` divides."""
-        return [self._statistics(case, answer) for case, answer in zip(cases, answers, strict=True)]
+        return [self._case_statistics(case, answer) for case, answer in zip(cases, answers, strict=True)]
 
     def combine(self, statistics: Sequence[Statistics]) -> dict[str, float]:
         """Return means over the closed and over the open cases; a kind without cases has no measure."""
@@ -73,33 +73,33 @@ class MedVqaMetric(Metric):
             if count := sums.get(kind):
                 names = [name for name in sums if name.startswith(kind + "_") and name not in _OF_OTHERS]
                 measures |= {name: sums[name] / count for name in names}
-                measures |= _of_others(sums) if kind == "closed" else {}
+                measures |= _partial_measures(sums) if kind == "closed" else {}
                 measures[f"{kind}_count"] = float(count)
-        return {name: measures[name] for name in sorted(measures, key=_place)}
+        return {name: measures[name] for name in sorted(measures, key=_table_place)}
 
     def cautions(self, before: Mapping[str, float], after: Mapping[str, float] | None) -> list[str]:
         """Say where closed accuracy does not tell whether the model answers better."""
         return list(cautions(before, after))
 
-    def _statistics(self, case: Case, answer: str) -> Statistics:
+    def _case_statistics(self, case: Case, answer: str) -> Statistics:
         if case.kind == "open":
-            return self._opened(case.answer, answer)
-        return self._closed(case, answer) if case.kind == "closed" else {}
+            return self._open_statistics(case.answer, answer)
+        return self._closed_statistics(case, answer) if case.kind == "closed" else {}
 
-    def _opened(self, truth: str, answer: str) -> Statistics:
+    def _open_statistics(self, truth: str, answer: str) -> Statistics:
         sums = {
             "open": 1.0,
-            "open_recall": recall(answer, truth),
-            "open_f1": f1(answer, truth),
+            "open_recall": token_recall(answer, truth),
+            "open_f1": token_f1(answer, truth),
             "open_exact": float(answer_words(answer) == answer_words(truth)),
         }
         if self.legacy:
-            sums["open_recall_llava_med_legacy"] = recall(answer, truth, llava_med_words)
+            sums["open_recall_llava_med_legacy"] = token_recall(answer, truth, llava_med_words)
         return sums
 
-    def _closed(self, case: Case, answer: str) -> Statistics:
+    def _closed_statistics(self, case: Case, answer: str) -> Statistics:
         said, truth = yes_or_no(answer), yes_or_no(case.answer)
-        right = said == truth if truth else chosen_among(case.question, case.answer, answer)
+        right = said == truth if truth else is_choice_named(case.question, case.answer, answer)
         sums = {
             "closed": 1.0,
             "closed_accuracy": float(right),
@@ -126,7 +126,7 @@ _OF_OTHERS = {name for both in _SHARES.values() for name in both}
 _ORDER = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "unparsed", "yes", "yes_true")
 
 
-def _of_others(sums: Statistics) -> dict[str, float]:
+def _partial_measures(sums: Statistics) -> dict[str, float]:
     """Return the measures of some closed questions alone."""
     measures = {name: sums[right] / sums[of] for name, (right, of) in _SHARES.items() if sums.get(of)}
     if "closed_sensitivity" in measures and "closed_specificity" in measures:
@@ -135,7 +135,7 @@ def _of_others(sums: Statistics) -> dict[str, float]:
     return measures
 
 
-def _place(measure: str) -> tuple[bool, int, bool]:
+def _table_place(measure: str) -> tuple[bool, int, bool]:
     """Return where a measure stands in the table: closed before open, counts last of each."""
     kind, _, name = measure.partition("_")
     return kind != "closed", _ORDER.index(name) if name in _ORDER else len(_ORDER), name == "count"
@@ -150,8 +150,8 @@ def cautions(before: Mapping[str, float], after: Mapping[str, float] | None) -> 
     if "closed_accuracy" not in now:
         return
     if after is not None:
-        yield from _ran_away(before, after)
-        yield from _parted(before, after)
+        yield from _drift_cautions(before, after)
+        yield from _imbalance_cautions(before, after)
     balanced = now.get("closed_balanced_accuracy")
     if balanced is not None and now["closed_accuracy"] - balanced > FAR:
         yield (
@@ -161,7 +161,7 @@ def cautions(before: Mapping[str, float], after: Mapping[str, float] | None) -> 
         )
 
 
-def _ran_away(before: Mapping[str, float], after: Mapping[str, float]) -> Iterator[str]:
+def _drift_cautions(before: Mapping[str, float], after: Mapping[str, float]) -> Iterator[str]:
     """Yield where answers after training are of another sort than before, and than the clinicians'."""
     lost, had = after.get("closed_unparsed", 0.0), before.get("closed_unparsed", 0.0)
     if lost - had > FAR / 2:
@@ -177,7 +177,7 @@ def _ran_away(before: Mapping[str, float], after: Mapping[str, float]) -> Iterat
         )
 
 
-def _parted(before: Mapping[str, float], after: Mapping[str, float]) -> Iterator[str]:
+def _imbalance_cautions(before: Mapping[str, float], after: Mapping[str, float]) -> Iterator[str]:
     """Yield where closed accuracy rose and balanced accuracy did not, or hardly."""
     names = ("closed_accuracy", "closed_balanced_accuracy")
     if not all(name in side for name in names for side in (before, after)):
@@ -224,7 +224,7 @@ def yes_or_no(answer: str) -> str | None:
     return found.group().lower() if found else None
 
 
-def chosen_among(question: str, truth: str, answer: str) -> bool:
+def is_choice_named(question: str, truth: str, answer: str) -> bool:
     """Tell whether an answer names the truth and no other alternative of an "or" in the question."""
     said, wanted = answer_words(answer), answer_words(truth)
     offered = {word for both in re.findall(r"(\S+) or (?=(\S+))", " ".join(answer_words(question))) for word in both}
@@ -232,7 +232,7 @@ def chosen_among(question: str, truth: str, answer: str) -> bool:
     return stands and not (offered - set(wanted)) & set(said)
 
 
-def recall(answer: str, truth: str, words: Callable[[str], list[str]] = answer_words) -> float:
+def token_recall(answer: str, truth: str, words: Callable[[str], list[str]] = answer_words) -> float:
     """Return hits / (hits + missed), in which a truth's word counts as a hit as often as the answer says it.
 
     This is how LLaVA-Med computes the recall that papers report; an answer that repeats a right word gains by it.
@@ -243,7 +243,7 @@ def recall(answer: str, truth: str, words: Callable[[str], list[str]] = answer_w
     return hits / (hits + missed) if hits else 0.0
 
 
-def f1(answer: str, truth: str) -> float:
+def token_f1(answer: str, truth: str) -> float:
     """Return the harmonic mean of precision and recall over bags of words, where repeating a word gains nothing."""
     said, wanted = Counter(answer_words(answer)), Counter(answer_words(truth))
     common = (said & wanted).total()

@@ -37,7 +37,7 @@ class RadEvalMetric(Metric):
     """Which scorers to ask."""
 
     @model_validator(mode="after")
-    def _installed(self) -> RadEvalMetric:
+    def _require_radeval(self) -> RadEvalMetric:
         if find_spec("radeval") is None:
             raise ValueError("needs the package radeval, which is not here: pip install 'mmedpo[radeval]'")
         return self
@@ -46,7 +46,7 @@ class RadEvalMetric(Metric):
         """Return each report's scores. Raises DataError where a scorer's weights cannot be had."""
         asked = [place for place, case in enumerate(cases) if case.kind == "report"]
         rows: list[dict[str, float]] = [{} for _ in cases]
-        found = self._scored([cases[at].answer for at in asked], [answers[at] for at in asked]) if asked else {}
+        found = self._score_reports([cases[at].answer for at in asked], [answers[at] for at in asked]) if asked else {}
         for number, at in enumerate(asked):
             rows[at] = {"report": 1.0, **{name: float(values[number]) for name, values in found.items()}}
         return list(rows)
@@ -57,7 +57,7 @@ class RadEvalMetric(Metric):
         reports = sums.pop("report", 0.0)
         return {name: value / reports for name, value in sums.items()} | {"report_count": reports} if reports else {}
 
-    def _scored(self, truths: list[str], answers: list[str]) -> dict[str, Sequence[Any]]:
+    def _score_reports(self, truths: list[str], answers: list[str]) -> dict[str, Sequence[Any]]:
         try:
             from radeval import RadEval
 

@@ -56,7 +56,7 @@ class ReportTextMetric(Metric):
 
     def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
         """Return each report's n-gram counts, lengths, and sentence scores."""
-        scorers = _scorers(self.meteor)
+        scorers = _text_scorers(self.meteor)
         return [
             {"report": 1.0} | {name: value for score in scorers for name, value in score(case.answer, answer).items()}
             if case.kind == "report"
@@ -70,7 +70,7 @@ class ReportTextMetric(Metric):
         reports = sums.get("report")
         if not reports:
             return {}
-        bleu = {f"bleu_{order}": _bleu(sums, order) for order in ORDERS}
+        bleu = {f"bleu_{order}": _corpus_bleu(sums, order) for order in ORDERS}
         names: Sequence[str] = ("rouge_l", "meteor", "meteor_stems")
         means = {name: sums[name] / reports for name in names if name in sums}
         return {"bleu": sum(bleu.values()) / len(bleu), **bleu, **means, "report_count": reports}
@@ -79,11 +79,11 @@ class ReportTextMetric(Metric):
 TextScorer = Callable[[str, str], dict[str, float]]  # truth and answer to statistics
 
 
-def _scorers(meteor: str) -> list[TextScorer]:
-    return [_ngrams(), _rouge(), *([_meteor(meteor)] if meteor != "off" else [])]
+def _text_scorers(meteor: str) -> list[TextScorer]:
+    return [_ngram_scorer(), _rouge_scorer(), *([_meteor_scorer(meteor)] if meteor != "off" else [])]
 
 
-def _ngrams() -> TextScorer:
+def _ngram_scorer() -> TextScorer:
     """Return what counts n-grams: right and said of each order, and both lengths."""
     from sacrebleu.metrics import BLEU
 
@@ -98,7 +98,7 @@ def _ngrams() -> TextScorer:
     return score
 
 
-def _bleu(sums: Statistics, order: int) -> float:
+def _corpus_bleu(sums: Statistics, order: int) -> float:
     from sacrebleu.metrics import BLEU
 
     right, said = ([int(sums[f"{what}_{n}"]) for n in range(1, order + 1)] for what in ("right", "said"))
@@ -106,14 +106,14 @@ def _bleu(sums: Statistics, order: int) -> float:
     return float(BLEU.compute_bleu(right, said, *lengths, smooth_method="none", max_ngram_order=order).score) / 100
 
 
-def _rouge() -> TextScorer:
+def _rouge_scorer() -> TextScorer:
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer(["rougeL"], use_stemmer=False)
     return lambda truth, answer: {"rouge_l": float(scorer.score(truth, answer)["rougeL"].fmeasure)}
 
 
-def _meteor(how: str) -> TextScorer:
+def _meteor_scorer(how: str) -> TextScorer:
     from nltk.corpus import wordnet
     from nltk.translate.meteor_score import single_meteor_score
 

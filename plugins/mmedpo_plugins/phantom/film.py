@@ -40,14 +40,14 @@ def draw_film(seed: int, findings: Iterable[PhantomFinding]) -> PhantomFilm:
     pixels and no other.
     """
     findings = tuple(findings)
-    body = build(_random(seed, "chest"))
+    body = build(_generator(seed, "chest"))
     density, masks = body.density.copy(), []
     for finding in findings:
-        shadow = SHADOWS[finding.label](body, finding, _random(seed, finding.label))
+        shadow = SHADOWS[finding.label](body, finding, _generator(seed, finding.label))
         mask = np.abs(shadow) > 0.015
         density[mask] += shadow[mask]
         masks.append(mask)
-    return PhantomFilm(seed, findings, _develop(density, _random(seed, "film")), tuple(masks))
+    return PhantomFilm(seed, findings, _develop(density, _generator(seed, "film")), tuple(masks))
 
 
 def remove_finding(film: PhantomFilm, label: str) -> PhantomFilm:
@@ -61,7 +61,7 @@ def film_of(world: PhantomWorld, seed: int, split: str, number: int) -> PhantomF
     return draw_film(own, world.sample(seed_for(own, "findings")))
 
 
-def _random(seed: int, name: str) -> Random:
+def _generator(seed: int, name: str) -> Random:
     return np.random.Generator(np.random.PCG64(seed_for(seed, "phantom", name)))
 
 

@@ -47,52 +47,52 @@ def interview(
     Among four closed questions all findings that are there come first, so that with the balanced world's 2 findings
     an image half of the answers are yes; fewer questions are a random choice of the four.
     """
-    yield from (_with_sides if sides else _whether)(findings, random, closed)
+    yield from (_side_questions if sides else _presence_questions)(findings, random, closed)
     details = [(finding, aspect) for finding in findings for aspect in aspects(finding)]
     for finding, aspect in random.sample(details, min(opened, len(details))):
-        yield which(finding, aspect, random.choice(OPEN[aspect]))
+        yield ask_trait(finding, aspect, random.choice(OPEN[aspect]))
     for question in random.sample(REPORT, min(reports, len(REPORT))):
         yield PhantomQuestion("report", question, report(findings))
 
 
-def _whether(findings: Sequence[PhantomFinding], random: Random, closed: int) -> Iterator[PhantomQuestion]:
+def _presence_questions(findings: Sequence[PhantomFinding], random: Random, closed: int) -> Iterator[PhantomQuestion]:
     """Ask whether findings are there."""
     labels = [finding.label for finding in findings]
     absent = [label for label in LABELS if label not in labels]
     asked = [*labels, *random.sample(absent, max(closed, 4) - len(labels))]
     random.shuffle(asked)
     for label in asked[:closed]:
-        yield is_there(label, label in labels, random.choice(CLOSED))
+        yield ask_presence(label, label in labels, random.choice(CLOSED))
 
 
-def _with_sides(findings: Sequence[PhantomFinding], random: Random, closed: int) -> Iterator[PhantomQuestion]:
+def _side_questions(findings: Sequence[PhantomFinding], random: Random, closed: int) -> Iterator[PhantomQuestion]:
     """Ask whether findings are there on a side; every other denial is about the other side of what is there."""
     absent = [label for label in LABELS if label not in {finding.label for finding in findings}]
     mirrored = [finding for finding in findings if finding.side]
     random.shuffle(absent)
     random.shuffle(mirrored)
-    asked = [is_there(finding.label, True, random.choice(CLOSED), finding.side) for finding in findings]
+    asked = [ask_presence(finding.label, True, random.choice(CLOSED), finding.side) for finding in findings]
     while len(asked) < max(closed, 4):
         form = random.choice(CLOSED)
         if mirrored and (len(asked) - len(findings)) % 2 == 0:
             finding = mirrored.pop()
-            denied = is_there(finding.label, False, form, "left" if finding.side == "right" else "right")
+            denied = ask_presence(finding.label, False, form, "left" if finding.side == "right" else "right")
             asked.append(replace(denied, label=""))  # it is about nothing that can be shown
         else:
             label = absent.pop()
-            asked.append(is_there(label, False, form, random.choice(("left", "right")) if label in SIDED else ""))
+            asked.append(ask_presence(label, False, form, random.choice(("left", "right")) if label in SIDED else ""))
     random.shuffle(asked)
     yield from asked[:closed]
 
 
-def is_there(label: str, there: bool, form: str = CLOSED[0], side: str = "") -> PhantomQuestion:
+def ask_presence(label: str, there: bool, form: str = CLOSED[0], side: str = "") -> PhantomQuestion:
     """Ask whether a finding is there, or is there on a side."""
     name = f"{side} {NAMES[label]}".strip()
     article = "" if label in ("consolidation", "cardiomegaly") else "a "
     return PhantomQuestion("closed", form.format(a=article + name), YES if there else NO, label)
 
 
-def which(finding: PhantomFinding, aspect: str, form: str | None = None) -> PhantomQuestion:
+def ask_trait(finding: PhantomFinding, aspect: str, form: str | None = None) -> PhantomQuestion:
     """Ask for a trait of a finding."""
     question = (form or OPEN[aspect][0]).format(name=NAMES[finding.label])
     return PhantomQuestion("open", question, _TRAITS[aspect](finding), finding.label, aspect)

@@ -58,7 +58,7 @@ def load(checkpoint: Path, adapter: str | None, setting: Setting) -> Transformer
     live = TransformersBackbone(
         model if adapter is None else load_adapter(model, adapter),
         tokenizer,
-        preprocess=lambda image: {"pixel_values": pixels_of(image)},
+        preprocess=lambda image: {"pixel_values": pixel_values_of(image)},
         prompt=lambda vision, question: EncodedPrompt(prompt_ids(tokenizer, question), vision),
         end=tokenizer.eos_token_id,
         lora_targets=r"(.*\.)?language_model\.layers\..*_proj",
@@ -76,12 +76,12 @@ def prompt_ids(tokenizer: Any, question: str) -> list[int]:
     return [tokenizer.bos_token_id, begin, *[image] * PATCHES, *asked, end]
 
 
-def normal(grey: Any) -> Any:
+def normalise_grey(grey: Any) -> Any:
     """Turn grey values (n, 112, 112) from 0 to 255 into pixel values (n, 3, 112, 112), float32."""
     return ((grey.float() / 255 - MEAN) / SPREAD)[:, None].expand(-1, 3, -1, -1)
 
 
-def pixels_of(image: Any) -> Any:
+def pixel_values_of(image: Any) -> Any:
     """Turn an image of any size and mode into pixel values (1, 3, 112, 112): grey, as the tower knows it."""
     import numpy as np
     import torch
@@ -90,4 +90,4 @@ def pixels_of(image: Any) -> Any:
     grey = image.convert("L")
     if grey.size != (SIZE, SIZE):
         grey = grey.resize((SIZE, SIZE), Image.Resampling.BICUBIC)
-    return normal(torch.from_numpy(np.array(grey))[None])
+    return normalise_grey(torch.from_numpy(np.array(grey))[None])

@@ -38,10 +38,10 @@ def compare_answers(question: str, chosen: str, rejected: str) -> AnswerDifferen
     one, other = read_answer(question, chosen), read_answer(question, rejected)
     if not one or not other:
         return None
-    return _together(list(_differences(one, other)))
+    return _combine(list(_differences(one, other)))
 
 
-def _together(found: Sequence[AnswerDifference]) -> AnswerDifference:
+def _combine(found: Sequence[AnswerDifference]) -> AnswerDifference:
     """Take the greatest difference; every further serious one adds to it."""
     serious = sorted((one for one in found if one.rating >= SERIOUS), key=lambda one: -one.rating)
     if not serious:
@@ -54,7 +54,7 @@ def _differences(one: Sequence[FindingMention], other: Sequence[FindingMention])
     """Match each statement of one answer with its nearest in the other, then judge what has no match."""
     free_one, free_other = set(range(len(one))), set(range(len(other)))
     related = [(i, j) for i in free_one for j in free_other if _related(one[i], other[j])]
-    rated = {(i, j): between(one[i], other[j]) for i, j in related}
+    rated = {(i, j): compare_mentions(one[i], other[j]) for i, j in related}
     # Statements about the same finding belong together before those about a general and a specific one.
     for i, j in sorted(rated, key=lambda at: (one[at[0]].finding != other[at[1]].finding, rated[at].rating, at)):
         if i in free_one and j in free_other:
@@ -65,7 +65,7 @@ def _differences(one: Sequence[FindingMention], other: Sequence[FindingMention])
     yield from (_unmatched(other[j], one) for j in sorted(free_other))
 
 
-def between(one: FindingMention, other: FindingMention) -> AnswerDifference:
+def compare_mentions(one: FindingMention, other: FindingMention) -> AnswerDifference:
     """Rate the difference between two statements about related findings."""
     if one.status != other.status:
         return _status_changed(one, other)
@@ -79,7 +79,7 @@ def between(one: FindingMention, other: FindingMention) -> AnswerDifference:
     ]
     if one.status == "absent":  # how severe or new an absent finding is not, matters little
         found = found[:3]
-    return _together(found)
+    return _combine(found)
 
 
 def _status_changed(one: FindingMention, other: FindingMention) -> AnswerDifference:
@@ -91,7 +91,7 @@ def _status_changed(one: FindingMention, other: FindingMention) -> AnswerDiffere
         rating = harm
     else:
         rating = min(DOUBT_DENIED, harm)
-    return AnswerDifference(rating, f"{_name(one, other)}: {one.status} / {other.status}")
+    return AnswerDifference(rating, f"{_finding_name(one, other)}: {one.status} / {other.status}")
 
 
 def _word_changed(one: FindingMention, other: FindingMention) -> AnswerDifference:
@@ -108,7 +108,9 @@ def _sides_changed(one: FindingMention, other: FindingMention) -> AnswerDifferen
         rating = FEWER_SIDES if one.sides & other.sides else OTHER_SIDE
     if one.status == "absent":
         rating = min(rating, OTHER_PLACE)
-    return AnswerDifference(rating, f"{_name(one, other)}: {_list(one.sides)} / {_list(other.sides)}")
+    return AnswerDifference(
+        rating, f"{_finding_name(one, other)}: {_join_words(one.sides)} / {_join_words(other.sides)}"
+    )
 
 
 def _place_changed(one: FindingMention, other: FindingMention) -> AnswerDifference:
@@ -118,7 +120,9 @@ def _place_changed(one: FindingMention, other: FindingMention) -> AnswerDifferen
         rating = PLACE_LEFT_OUT
     else:
         rating = PLACE_SHIFTED if one.places & other.places else OTHER_PLACE
-    return AnswerDifference(rating, f"{_name(one, other)}: {_list(one.places)} / {_list(other.places)}")
+    return AnswerDifference(
+        rating, f"{_finding_name(one, other)}: {_join_words(one.places)} / {_join_words(other.places)}"
+    )
 
 
 def _severity_changed(one: FindingMention, other: FindingMention) -> AnswerDifference:
@@ -130,7 +134,7 @@ def _severity_changed(one: FindingMention, other: FindingMention) -> AnswerDiffe
         steps = abs(one.severity - other.severity)
         rating = max(rated for least, rated in SEVERITY.items() if least <= max(steps, 0.5))
     return AnswerDifference(
-        rating, f"{_name(one, other)}: severity {one.severity or '?'} / {other.severity or '?'} of 3"
+        rating, f"{_finding_name(one, other)}: severity {one.severity or '?'} / {other.severity or '?'} of 3"
     )
 
 
@@ -139,18 +143,18 @@ def _size_changed(one: FindingMention, other: FindingMention) -> AnswerDifferenc
         return (
             SAME
             if one.size == other.size
-            else AnswerDifference(SEVERITY_LEFT_OUT, f"{_name(one, other)}: size left out")
+            else AnswerDifference(SEVERITY_LEFT_OUT, f"{_finding_name(one, other)}: size left out")
         )
     ratio = max(one.size, other.size) / min(one.size, other.size)
     rating = SEVERITY[1.0] if ratio >= 1.5 else SEVERITY[0.5] if ratio > 1.1 else 0
-    return AnswerDifference(rating, f"{_name(one, other)}: {one.size:g} / {other.size:g} mm")
+    return AnswerDifference(rating, f"{_finding_name(one, other)}: {one.size:g} / {other.size:g} mm")
 
 
 def _trend_changed(one: FindingMention, other: FindingMention) -> AnswerDifference:
     if one.trend == other.trend:
         return SAME
     rating = OTHER_TREND if one.trend and other.trend else TREND_LEFT_OUT
-    return AnswerDifference(rating, f"{_name(one, other)}: {one.trend or '?'} / {other.trend or '?'}")
+    return AnswerDifference(rating, f"{_finding_name(one, other)}: {one.trend or '?'} / {other.trend or '?'}")
 
 
 def _unmatched(mention: FindingMention, others: Sequence[FindingMention]) -> AnswerDifference:
@@ -158,7 +162,7 @@ def _unmatched(mention: FindingMention, others: Sequence[FindingMention]) -> Ans
     related = [other for other in others if _related(mention, other)]
     if related:
         told = (replace(mention, finding=it.finding) if _stands_for(mention, it) else mention for it in related)
-        return min(map(between, told, related), key=lambda difference: difference.rating)
+        return min(map(compare_mentions, told, related), key=lambda difference: difference.rating)
     rating = {"present": _harm(mention.finding), "uncertain": DOUBT_LEFT_OUT, "absent": DENIAL_LEFT_OUT}[mention.status]
     return AnswerDifference(rating, f"{mention.finding}: {mention.status} / not mentioned")
 
@@ -190,9 +194,9 @@ def _harm(finding: str) -> int:
     return _harms().get(finding, 8)
 
 
-def _name(one: FindingMention, other: FindingMention) -> str:
+def _finding_name(one: FindingMention, other: FindingMention) -> str:
     return one.finding if one.finding != ASKED else other.finding
 
 
-def _list(words: Iterable[str]) -> str:
+def _join_words(words: Iterable[str]) -> str:
     return " and ".join(sorted(words)) or "?"

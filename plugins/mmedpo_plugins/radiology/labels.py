@@ -24,10 +24,10 @@ def label_findings(mentions: Iterable[FindingMention]) -> dict[str, FindingLabel
     by_name: dict[str, list[FindingMention]] = {}
     for mention in mentions:
         by_name.setdefault(mention.finding, []).append(mention)
-    return {name: _together(some) for name, some in by_name.items()}
+    return {name: _merge(some) for name, some in by_name.items()}
 
 
-def _together(mentions: list[FindingMention]) -> FindingLabel:
+def _merge(mentions: list[FindingMention]) -> FindingLabel:
     status = min((mention.status for mention in mentions), key=_FIRST.index)
     same = [mention for mention in mentions if mention.status == status]
     sides, places = (frozenset[str]().union(*parts) for parts in zip(*((m.sides, m.places) for m in same), strict=True))

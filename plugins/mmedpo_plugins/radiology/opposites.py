@@ -14,7 +14,7 @@ def opposite(question: str, answer: str) -> str:
     if not match:
         return ""
     before, word, after = match.groups()
-    other = _offered(question, word.lower()) or OPPOSITES.get(word.lower(), "")
+    other = _other_offered(question, word.lower()) or OPPOSITES.get(word.lower(), "")
     if word.isupper() and len(word) > 1:
         other = other.upper()
     elif word[:1].isupper():
@@ -22,7 +22,7 @@ def opposite(question: str, answer: str) -> str:
     return f"{before}{other}{after}" if other else ""
 
 
-def _offered(question: str, word: str) -> str:
+def _other_offered(question: str, word: str) -> str:
     """Return the other of two single words that the question offers: "left or right"; of three there is no one."""
     pairs = re.findall(r"(?<![\w-])(?<!, )([\w-]+) or (?:the |a |an )?([\w-]+)", question.lower())
     others = {second if word == first else first for first, second in pairs if word in (first, second)}

@@ -21,23 +21,23 @@ _SPACE = r"[^\S\n]"
 _AS_A_WORD = ("date", "comment", "exam", "pfi")  # in small letters a word like any other
 
 
-def _names(listed: str) -> frozenset[str]:
+def _split_names(listed: str) -> frozenset[str]:
     return frozenset(listed.split(", "))
 
 
-_OF: dict[str, frozenset[str]] = {"findings": _names(_FINDINGS), "impression": _names(_IMPRESSION)}
-_FIRST = _names(_BEFORE)
-_KNOWN = frozenset().union(*_OF.values(), _FIRST, _names(_BEHIND))
+_OF: dict[str, frozenset[str]] = {"findings": _split_names(_FINDINGS), "impression": _split_names(_IMPRESSION)}
+_FIRST = _split_names(_BEFORE)
+_KNOWN = frozenset().union(*_OF.values(), _FIRST, _split_names(_BEHIND))
 
 
-def _either(names: frozenset[str]) -> str:
+def _any_name(names: frozenset[str]) -> str:
     """Match one of these names, the longest first, however its slash and spaces are written."""
     ordered = sorted(names, key=len, reverse=True)
     loose = (re.escape(name).replace(r"\ ", f"{_SPACE}+").replace("/", f"{_SPACE}*/{_SPACE}*") for name in ordered)
     return "|".join(loose)
 
 
-_NAME = rf"(?=[A-Z])(?i:{_either(_KNOWN)})"
+_NAME = rf"(?=[A-Z])(?i:{_any_name(_KNOWN)})"
 _ALONE = "|".join(sorted(name.upper() for name in _OF["findings"] | _OF["impression"] if " " not in name))
 _HEADING = re.compile(
     rf"^{_SPACE}*(?:({_NAME}){_SPACE}*:|({_ALONE}){_SPACE}*$)"  # at a line's begin, or alone on it
@@ -48,13 +48,13 @@ _HEADING = re.compile(
 
 def sections(report: str) -> dict[ReportSection, str]:
     """Return findings and impression of a report, each on one line; of several the last that holds something."""
-    found = {name: _texts(report, name) for name in get_args(ReportSection)}
+    found = {name: _section_texts(report, name) for name in get_args(ReportSection)}
     return {name: texts[-1][0] if texts else "" for name, texts in found.items()}
 
 
-def shortened(report: str, section: ReportSection) -> str:
+def describe_loss(report: str, section: ReportSection) -> str:
     """Say what of a report may be missing in one of its sections; "" where nothing is."""
-    texts = _texts(report, section)
+    texts = _section_texts(report, section)
     if len(texts) > 1:
         return f"the report has several sections {section}, and the last is taken"
     if texts and section == "findings" and texts[0][1] in _FIRST:
@@ -62,16 +62,16 @@ def shortened(report: str, section: ReportSection) -> str:
     return ""
 
 
-def _texts(report: str, section: ReportSection) -> list[tuple[str, str]]:
+def _section_texts(report: str, section: ReportSection) -> list[tuple[str, str]]:
     """Return all sections of a name that hold something, with the name of the heading behind each."""
-    headings = [(at, _named(at)) for at in _HEADING.finditer(report) if _is_heading(at)]
+    headings = [(at, _heading_name(at)) for at in _HEADING.finditer(report) if _is_heading(at)]
     ends = [*((at.start(), name) for at, name in headings), (len(report), "")][1:]
     mine = [(at.end(), end) for (at, name), end in zip(headings, ends, strict=False) if name in _OF[section]]
     texts = [(" ".join(report[start:end].split()), behind) for start, (end, behind) in mine]
     return [(text, behind) for text, behind in texts if text]
 
 
-def _named(heading: re.Match[str]) -> str:
+def _heading_name(heading: re.Match[str]) -> str:
     name = next(group for group in heading.groups() if group)
     return re.sub(r"\s*/\s*", "/", " ".join(name.lower().split()))
 
@@ -79,4 +79,4 @@ def _named(heading: re.Match[str]) -> str:
 def _is_heading(heading: re.Match[str]) -> bool:
     """Tell a heading from a word of a sentence: within a line, and of a common word, only in capitals."""
     written = next(group for group in heading.groups() if group)
-    return written.isupper() or not (heading[3] or _named(heading) in _AS_A_WORD)
+    return written.isupper() or not (heading[3] or _heading_name(heading) in _AS_A_WORD)

@@ -39,7 +39,7 @@ _SEVERITY = re.compile(rf"({_GRADE})(?: (?:to|or) ({_GRADE}))?(?! (?:{any_of(lex
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(mm|cm|millimet|centimet)")
 
 
-def with_traits(mention: FindingMention, zone: Sequence[str], sided: bool = True) -> list[FindingMention]:
+def add_traits(mention: FindingMention, zone: Sequence[str], sided: bool = True) -> list[FindingMention]:
     """Add what the words of a zone say of a finding; two mentions where they tell the sides apart.
 
     The zone is what stands before the finding, within it and after it. A finding that is not sided gets no place.
@@ -58,7 +58,7 @@ def with_traits(mention: FindingMention, zone: Sequence[str], sided: bool = True
     return _by_side(told, zone) if told.sides == lexicon.BOTH and not told.more else [told]
 
 
-def only_traits(words: str, known: str) -> bool:
+def has_only_traits(words: str, known: str) -> bool:
     """Tell whether a text holds nothing but traits, words that come along with them, and words known already."""
     return not set(_TRAIT.sub(" ", words).split()) - set(known.split())
 
@@ -77,7 +77,7 @@ _TRAIT = re.compile(
 def _by_side(mention: FindingMention, zone: Sequence[str]) -> list[FindingMention]:
     """Split a statement that tells the sides apart: "small on the left, moderate on the right"."""
     pieces = [piece for words in zone for piece in re.split(r",|;|\band\b", words)]
-    told = {sides: _told(mention, piece, sides) for piece in pieces if len(sides := _sides(piece)) == 1}
+    told = {sides: _side_mention(mention, piece, sides) for piece in pieces if len(sides := _sides(piece)) == 1}
     if len(told) == 1 and any(_sides(piece) == lexicon.BOTH for piece in pieces):
         return [replace(mention, more=side) for sides in told for side in sides]  # "bilateral, nodular on the left"
     left_right = list(told.values())
@@ -85,7 +85,7 @@ def _by_side(mention: FindingMention, zone: Sequence[str]) -> list[FindingMentio
     return left_right if apart else [mention]
 
 
-def _told(mention: FindingMention, piece: str, sides: frozenset[str]) -> FindingMention:
+def _side_mention(mention: FindingMention, piece: str, sides: frozenset[str]) -> FindingMention:
     places, severity = _places(piece), _severity([piece])
     return replace(mention, sides=sides, places=places or mention.places, severity=severity or mention.severity)
 

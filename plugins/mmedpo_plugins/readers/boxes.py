@@ -61,10 +61,10 @@ class BoxesReader(Reader):
     def read(self) -> Iterator[Case | Drop]:
         """Yield a case an image, in the order of the file. Raise DataError with the place of what cannot be read."""
         images = ImageFolder([self.images or self.file.parent], self.missing)
-        films = _coco(self.file) if self.file.suffix == ".json" else _csv(self.file, self.agreed)
-        yield from images.complete(starmap(partial(self._item, images=images), films.items()))
+        films = _read_coco(self.file) if self.file.suffix == ".json" else _read_csv(self.file, self.agreed)
+        yield from images.complete(starmap(partial(self._make_case, images=images), films.items()))
 
-    def _item(self, name: str, film: _BoxFilm, images: ImageFolder) -> Case | Drop:
+    def _make_case(self, name: str, film: _BoxFilm, images: ImageFolder) -> Case | Drop:
         path = next((path for suffix in _SUFFIXES if (path := _find(images, name + suffix, film.row))), None)
         if path is None:
             images.find(name, film.row)  # so that it is told by its name in the file
@@ -90,15 +90,15 @@ def _find(images: ImageFolder, name: str, row: TableRow) -> Path | None:
     return images.find(name, row) if images.has(name, row) else None
 
 
-def _csv(file: Path, agreed: bool) -> dict[str, _BoxFilm]:
+def _read_csv(file: Path, agreed: bool) -> dict[str, _BoxFilm]:
     films: dict[str, _BoxFilm] = {}
     drawn: dict[str, dict[str, list[Region]]] = {}  # by film and radiologist
-    for row, (name, who, region, group) in collect_rows(map(_told, csv_rows(file, require=_require_columns))):
+    for row, (name, who, region, group) in collect_rows(map(_read_row, csv_rows(file, require=_require_columns))):
         films.setdefault(name, _BoxFilm(row, group=group))
         if region:
             drawn.setdefault(name, {}).setdefault(who, []).append(region)
     for name, by_whom in drawn.items():
-        films[name].regions = _kept(list(by_whom.values()), agreed)
+        films[name].regions = _merge_radiologists(list(by_whom.values()), agreed)
     return films
 
 
@@ -110,45 +110,45 @@ def _require_columns(names: Sequence[str], place: str) -> None:
         raise DataError(f"{place}: has neither the columns of NIH ChestX-ray nor those of VinDr-CXR")
 
 
-def _told(row: TableRow) -> tuple[TableRow, _BoxRow]:
+def _read_row(row: TableRow) -> tuple[TableRow, _BoxRow]:
     read = next(read for columns, read in _CSV.items() if columns <= row.values.keys())
     return row, read(row)
 
 
-def _nih(row: TableRow) -> _BoxRow:
+def _read_nih(row: TableRow) -> _BoxRow:
     """Read a row of "Image Index,Finding Label,Bbox [x,y,w,h],,,", whose header has its commas unquoted."""
     name = row.text("Image Index")
-    left, top, width, height = (_number(row, key) for key in ("Bbox [x", "y", "w", "h]"))
-    region = _region(row, row.text("Finding Label"), left, top, left + width, top + height)
+    left, top, width, height = (_read_number(row, key) for key in ("Bbox [x", "y", "w", "h]"))
+    region = _make_region(row, row.text("Finding Label"), left, top, left + width, top + height)
     return name, "", region, name.partition("_")[0]  # the number before the underscore is the patient's
 
 
-def _vindr(row: TableRow) -> _BoxRow:
+def _read_vindr(row: TableRow) -> _BoxRow:
     name, label = row.text("image_id"), row.text("class_name")
     if label.casefold() == NOTHING.casefold():
         return name, row.get("rad_id"), None, ""
-    sides = [_number(row, key) for key in ("x_min", "y_min", "x_max", "y_max")]
-    return name, row.get("rad_id"), _region(row, label, *sides), ""
+    sides = [_read_number(row, key) for key in ("x_min", "y_min", "x_max", "y_max")]
+    return name, row.get("rad_id"), _make_region(row, label, *sides), ""
 
 
 _CSV: Mapping[frozenset[str], Callable[[TableRow], _BoxRow]] = {
-    frozenset({"Image Index", "Finding Label", "Bbox [x", "y", "w", "h]"}): _nih,
-    frozenset({"image_id", "class_name", "x_min", "y_min", "x_max", "y_max"}): _vindr,
+    frozenset({"Image Index", "Finding Label", "Bbox [x", "y", "w", "h]"}): _read_nih,
+    frozenset({"image_id", "class_name", "x_min", "y_min", "x_max", "y_max"}): _read_vindr,
 }
 
 
-def _kept(drawn: Sequence[list[Region]], agreed: bool) -> list[Region]:
+def _merge_radiologists(drawn: Sequence[list[Region]], agreed: bool) -> list[Region]:
     """Return one box where several radiologists drew the same, or only what two of them drew."""
     kept: list[Region] = []
     for place, mine in enumerate(drawn):
         others = [region for at, some in enumerate(drawn) if at != place for region in some]
-        confirmed = [one for one in mine if not agreed or any(_same(one, other) for other in others)]
+        confirmed = [one for one in mine if not agreed or any(_is_same_box(one, other) for other in others)]
         earlier = list(kept)  # a radiologist's own boxes may overlap each other
-        kept += [one for one in confirmed if not any(_same(one, other) for other in earlier)]
+        kept += [one for one in confirmed if not any(_is_same_box(one, other) for other in earlier)]
     return kept
 
 
-def _same(one: Region, other: Region) -> bool:
+def _is_same_box(one: Region, other: Region) -> bool:
     left, top = max(one.box[0], other.box[0]), max(one.box[1], other.box[1])
     right, bottom = min(one.box[2], other.box[2]), min(one.box[3], other.box[3])
     shared = max(0.0, right - left) * max(0.0, bottom - top)
@@ -156,7 +156,7 @@ def _same(one: Region, other: Region) -> bool:
     return one.label == other.label and shared / whole >= 0.3
 
 
-def _coco(file: Path) -> dict[str, _BoxFilm]:
+def _read_coco(file: Path) -> dict[str, _BoxFilm]:
     value = json_value(file)
     if not isinstance(value, dict) or not all(isinstance(value.get(key), list) for key in _LISTS):
         raise DataError(f"{file}: is no COCO file; it needs the lists {', '.join(_LISTS)}")
@@ -182,16 +182,16 @@ def _coco_region(row: TableRow, label: str) -> Region:
     if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
         raise row.wrong(f"'bbox' must be [left, top, width, height], not {show_value(box)}")
     left, top, width, height = map(float, box)
-    return _region(row, label, left, top, left + width, top + height)
+    return _make_region(row, label, left, top, left + width, top + height)
 
 
-def _region(row: TableRow, label: str, left: float, top: float, right: float, bottom: float) -> Region:
+def _make_region(row: TableRow, label: str, left: float, top: float, right: float, bottom: float) -> Region:
     if not (left < right and top < bottom and all(map(isfinite, (left, top, right, bottom)))):
         raise row.wrong(f"the box of {label!r} is empty")
     return Region(label, (left, top, right, bottom))
 
 
-def _number(row: TableRow, key: str) -> float:
+def _read_number(row: TableRow, key: str) -> float:
     try:
         return float(row.text(key))
     except ValueError:

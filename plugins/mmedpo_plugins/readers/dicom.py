@@ -56,26 +56,26 @@ class DicomReader(ColumnReader):
     def read(self) -> Iterator[Case | Drop]:
         """Yield the cases in the order of the table. Raise DataError for rows and films that cannot be read."""
         images = ImageFolder([self.root], self.missing)
-        found = collect_rows(map(partial(self._found, images), self._rows()))
+        found = collect_rows(map(partial(self._find_film, images), self._read_rows()))
         films = {path: read_header(path) for path in dict.fromkeys(path for _, path in found) if path}
-        groups = _groups(list(films.values()))
+        groups = _patient_groups(list(films.values()))
         uses: Counter[str] = Counter()
         yield from images.complete(
-            self._item(row, films[path], groups, uses) if path else images.drop(row.place) for row, path in found
+            self._make_case(row, films[path], groups, uses) if path else images.drop(row.place) for row, path in found
         )
 
-    def _found(self, images: ImageFolder, row: TableRow) -> tuple[TableRow, Path | None]:
+    def _find_film(self, images: ImageFolder, row: TableRow) -> tuple[TableRow, Path | None]:
         return row, images.find(row.text(self.columns.image), row)
 
-    def _rows(self) -> Iterator[TableRow]:
+    def _read_rows(self) -> Iterator[TableRow]:
         if self.table is None:
-            return self._beside()
+            return self._rows_beside_films()
         if self.table.suffix not in (".csv", ".jsonl"):
             raise DataError(f"{self.table}: is neither .csv nor .jsonl")
         is_csv = self.table.suffix == ".csv"
-        return csv_rows(self.table, require=self.require_columns) if is_csv else self.objects(self.table)
+        return csv_rows(self.table, require=self.require_columns) if is_csv else self.object_rows(self.table)
 
-    def _beside(self) -> Iterator[TableRow]:
+    def _rows_beside_films(self) -> Iterator[TableRow]:
         """Yield the questions beside the films; a film without any is an error unless missing ones are skipped."""
         films = sorted(path for path in self.root.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
         if not films:
@@ -90,7 +90,7 @@ class DicomReader(ColumnReader):
                         raise DataError(f"{place}: is no object with a question and an answer")
                     yield TableRow(place, {**entry, self.columns.image: str(film.relative_to(self.root))})
 
-    def _item(self, row: TableRow, film: DicomFilm, groups: dict[str, str], uses: Counter[str]) -> Case | Drop:
+    def _make_case(self, row: TableRow, film: DicomFilm, groups: dict[str, str], uses: Counter[str]) -> Case | Drop:
         named = self.columns.model_fields_set  # a column called id or group may hold a patient's number
         number = uses[film.content]
         uses[film.content] += 1
@@ -109,7 +109,7 @@ class DicomReader(ColumnReader):
         return film_ref(path, self.window)
 
 
-def _groups(films: list[DicomFilm]) -> dict[str, str]:
+def _patient_groups(films: list[DicomFilm]) -> dict[str, str]:
     """Return a name for each patient: the first of the content ids of his films, which no patient's number gives."""
     groups: dict[str, str] = {}
     for film in films:

@@ -52,10 +52,10 @@ class HfDatasetReader(ColumnReader):
 
     def read(self) -> Iterator[Case | Drop]:
         """Yield the cases in the order of the set. Raise DataError with the row's number for what cannot be read."""
-        images = ImageFolder(self._roots(), self.missing)
-        yield from images.complete(map(partial(self._item, images=images, ids=UniqueIds()), self._rows()))
+        images = ImageFolder(self._image_roots(), self.missing)
+        yield from images.complete(map(partial(self._make_case, images=images, ids=UniqueIds()), self._read_rows()))
 
-    def _roots(self) -> list[Path]:
+    def _image_roots(self) -> list[Path]:
         if self.images:
             return [self.images]
         if Path(self.path).is_dir():
@@ -66,42 +66,42 @@ class HfDatasetReader(ColumnReader):
         cache.mkdir(parents=True, exist_ok=True)
         return [cache]
 
-    def _rows(self) -> Iterator[TableRow]:
-        tables = self._tables()
-        return chain.from_iterable(map(self._in_table, tables)) if tables else self._loaded()
+    def _read_rows(self) -> Iterator[TableRow]:
+        tables = self._table_files()
+        return chain.from_iterable(map(self._table_rows, tables)) if tables else self._dataset_rows()
 
-    def _tables(self) -> list[Path]:
+    def _table_files(self) -> list[Path]:
         """Return a folder's CSV and JSON Lines files; the library would make 7 of "007" and nothing of "NA"."""
         import datasets
 
         folder = Path(self.path)
         if not folder.is_dir() or any((folder / name).is_file() for name in _SAVED):
             return []
-        with self._explained():
+        with self._explain_errors():
             files = datasets.load_dataset_builder(self.path, self.name).config.data_files or {}
         found = [Path(file) for file in files.get(self.split, ())]
         beside = [file for file in found if file.name == _BESIDE]
         return beside or (found if all(file.suffix in (".csv", ".jsonl") for file in found) else [])
 
-    def _in_table(self, file: Path) -> Iterator[TableRow]:
+    def _table_rows(self, file: Path) -> Iterator[TableRow]:
         if file.name == _BESIDE:
             rows = csv_rows(file, require=lambda names, place: self.require_columns([*names, "image"], place))
-            return map(partial(_named_beside, Path(self.path).absolute()), rows)
-        return csv_rows(file, require=self.require_columns) if file.suffix == ".csv" else self.objects(file)
+            return map(partial(_resolve_beside, Path(self.path).absolute()), rows)
+        return csv_rows(file, require=self.require_columns) if file.suffix == ".csv" else self.object_rows(file)
 
-    def _loaded(self) -> Iterator[TableRow]:
-        with self._explained():
+    def _dataset_rows(self) -> Iterator[TableRow]:
+        with self._explain_errors():
             data = self._load()
         if data.column_names:
             self.require_columns(data.column_names, f"{self.path}: {self.split}")
-        return starmap(partial(self._row, _class_names(data)), enumerate(self._values(data)))
+        return starmap(partial(self._make_row, _class_names(data)), enumerate(self._dataset_values(data)))
 
-    def _values(self, data: Any) -> Iterator[Mapping[str, Any]]:
-        with self._explained():
+    def _dataset_values(self, data: Any) -> Iterator[Mapping[str, Any]]:
+        with self._explain_errors():
             yield from data
 
-    def _row(self, names: Mapping[str, list[str]], number: int, values: Mapping[str, Any]) -> TableRow:
-        told = {key: _named(names[key], value) if key in names else value for key, value in values.items()}
+    def _make_row(self, names: Mapping[str, list[str]], number: int, values: Mapping[str, Any]) -> TableRow:
+        told = {key: _class_name(names[key], value) if key in names else value for key, value in values.items()}
         return TableRow(f"{self.path}: {self.split}: row {number}", told)
 
     def _load(self) -> Any:
@@ -117,9 +117,9 @@ class HfDatasetReader(ColumnReader):
         else:
             options = {"split": self.split, "revision": self.revision, "streaming": folder.is_dir()}
             data = datasets.load_dataset(self.path, self.name, **options)
-        return self._narrowed(data)
+        return self._select_columns(data)
 
-    def _narrowed(self, data: Any) -> Any:
+    def _select_columns(self, data: Any) -> Any:
         """Leave out columns that are not asked for, and images undecoded."""
         import datasets
 
@@ -132,7 +132,7 @@ class HfDatasetReader(ColumnReader):
         return data
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explain_errors(self) -> Iterator[None]:
         """Turn what `datasets` raises into a DataError."""
         import pyarrow as pa
         from datasets.exceptions import DatasetsError
@@ -143,30 +143,30 @@ class HfDatasetReader(ColumnReader):
             where = self.path if Path(self.path).exists() else f"{self.path} (no folder here, so taken for a Hub name)"
             raise DataError(f"{where}: cannot be loaded ({first_line(error)})") from error
 
-    def _item(self, row: TableRow, images: ImageFolder, ids: UniqueIds) -> Case | Drop:
-        image = self._image(row, images)
-        name = self.id_of(row, ids, image)
+    def _make_case(self, row: TableRow, images: ImageFolder, ids: UniqueIds) -> Case | Drop:
+        image = self._row_image(row, images)
+        name = self.row_id(row, ids, image)
         if isinstance(image, bytes):
             return self.case(row, name, ImageRef.encoded(image, row.place), images)
         path = images.find(image, row)
         return self.case(row, name, ImageRef.at(path), images) if path else images.drop(name)
 
-    def _image(self, row: TableRow, images: ImageFolder) -> str | bytes:
+    def _row_image(self, row: TableRow, images: ImageFolder) -> str | bytes:
         """Return the image that a row holds, or the name of its file."""
         value = row.values.get(self.columns.image)
         held = value.get("bytes") or value.get("path") if isinstance(value, Mapping) else value
         if not isinstance(held, str | bytes) or not held:
             raise row.wrong(f"{self.columns.image!r} holds no image but {show_value(value)}")
-        return held if isinstance(held, bytes) else _below(held, images)
+        return held if isinstance(held, bytes) else _relative_name(held, images)
 
 
-def _named_beside(folder: Path, row: TableRow) -> TableRow:
+def _resolve_beside(folder: Path, row: TableRow) -> TableRow:
     """Name an image from the folder of the set, where its row does from that of the table."""
     table = Path(row.place.rpartition(":")[0]).absolute()
     return TableRow(row.place, {**row.values, "image": os.path.relpath(table.parent / row.text("file_name"), folder)})
 
 
-def _below(file: str, images: ImageFolder) -> str:
+def _relative_name(file: str, images: ImageFolder) -> str:
     """Return a file's name relative to the folder that it is in; as it is when it is in none."""
     for folder in images.folders:
         if Path(file).is_absolute() and Path(file).is_relative_to(folder.absolute()):
@@ -174,7 +174,7 @@ def _below(file: str, images: ImageFolder) -> str:
     return file
 
 
-def _named(names: list[str], number: int | None) -> str | None:
+def _class_name(names: list[str], number: int | None) -> str | None:
     """Return the name of a class; the library writes -1 where there is none."""
     return None if number is None or number < 0 else names[number]
 

@@ -52,10 +52,10 @@ class IuXrayReader(Reader):
     def read(self) -> Iterator[Case | Drop]:
         """Yield the films in the order of the file. Raise DataError with the entry that cannot be read."""
         images = ImageFolder([self.root / "images"], self.missing)
-        make = partial(self._items, images=images, ids=UniqueIds())
-        yield from chain.from_iterable(images.complete(map(make, self._rows())))
+        make = partial(self._make_cases, images=images, ids=UniqueIds())
+        yield from chain.from_iterable(images.complete(map(make, self._read_rows())))
 
-    def _rows(self) -> Iterator[TableRow]:
+    def _read_rows(self) -> Iterator[TableRow]:
         file = self.root / "annotation.json"
         splits = json_value(file)
         for split in ("train", "val", "test") if self.split == "all" else (self.split,):
@@ -65,14 +65,14 @@ class IuXrayReader(Reader):
             for number, entry in enumerate(entries):
                 yield TableRow(f"{file}: {split}[{number}]", entry if isinstance(entry, dict) else {})
 
-    def _items(self, row: TableRow, images: ImageFolder, ids: UniqueIds) -> list[Case | Drop]:
-        study, names, made = row.text("id"), _paths(row), list[Case | Drop]()
+    def _make_cases(self, row: TableRow, images: ImageFolder, ids: UniqueIds) -> list[Case | Drop]:
+        study, names, made = row.text("id"), _image_names(row), list[Case | Drop]()
         for number, name in enumerate(names if self.views == "each" else names[:1]):
             unique = ids.distinct(f"{study}/{number}" if self.views == "each" else study)
-            made.append(self._item(row, unique, images.find(name, row)) or images.drop(unique))
+            made.append(self._make_case(row, unique, images.find(name, row)) or images.drop(unique))
         return made
 
-    def _item(self, row: TableRow, name: str, path: Path | None) -> Case | None:
+    def _make_case(self, row: TableRow, name: str, path: Path | None) -> Case | None:
         if path is None:
             return None
         report = row.text("report")
@@ -81,7 +81,7 @@ class IuXrayReader(Reader):
         return Case(name, ImageRef.at(path, row.place), self.question, report, "report", study, restricted=restricted)
 
 
-def _paths(row: TableRow) -> list[str]:
+def _image_names(row: TableRow) -> list[str]:
     value: Any = row.values.get("image_path")
     if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
         raise row.wrong(f"'image_path' must be a list of files, not {show_value(value)}")

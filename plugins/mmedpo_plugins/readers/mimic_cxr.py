@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from mmedpo import Case, DataError, Drop, ExistingFolder, ImageRef, Reader, Remark, hookimpl
 from mmedpo.data import ImageFolder, TableRow, csv_rows, file_text
-from mmedpo_plugins.radiology.report_sections import ReportSection, sections, shortened
+from mmedpo_plugins.radiology.report_sections import ReportSection, describe_loss, sections
 
 QUESTION = "Write the findings of a radiology report on this chest X-ray."
 
@@ -56,14 +56,14 @@ class MimicCxrReader(Reader):
     def read(self) -> Iterator[Case | Drop | Remark]:
         """Yield the films, study by study, in the order of the split file. Raise DataError for what cannot be read."""
         images = ImageFolder([self.root / "files"], self.missing)
-        for films in self._studies().values():
-            yield from self._items(films, images)
+        for films in self._group_studies().values():
+            yield from self._study_cases(films, images)
 
-    def _studies(self) -> dict[str, list[TableRow]]:
+    def _group_studies(self) -> dict[str, list[TableRow]]:
         """Return the films of each study of the split, best view first."""
-        positions = {row.text("dicom_id"): row.get("ViewPosition") for row in self._csv("metadata")}
+        positions = {row.text("dicom_id"): row.get("ViewPosition") for row in self._read_csv("metadata")}
         studies: dict[str, list[tuple[int, TableRow]]] = {}
-        for row in self._csv("split"):
+        for row in self._read_csv("split"):
             position = positions.get(row.text("dicom_id"), "")
             if row.text("split") == self.split and (not self.views or position in self.views):
                 rank = self.views.index(position) if self.views else 0
@@ -72,19 +72,19 @@ class MimicCxrReader(Reader):
         ordered = {study: sorted(films, key=lambda film: film[0]) for study, films in studies.items()}
         return {study: [film for _, film in films] for study, films in ordered.items()}
 
-    def _csv(self, kind: str) -> Iterator[TableRow]:
+    def _read_csv(self, kind: str) -> Iterator[TableRow]:
         name = f"mimic-cxr-2.0.0-{kind}.csv"
         found = [self.root / form for form in (name, f"{name}.gz") if (self.root / form).is_file()]
         if not found:
             raise DataError(f"{self.root}: there is neither {name} nor {name}.gz; see docs/data.md")
         return csv_rows(found[0])
 
-    def _items(self, films: list[TableRow], images: ImageFolder) -> Iterator[Case | Drop | Remark]:
-        text = self._report(films[0])
-        report = None if text is None else self._answer(text)
+    def _study_cases(self, films: list[TableRow], images: ImageFolder) -> Iterator[Case | Drop | Remark]:
+        text = self._read_report(films[0])
+        report = None if text is None else self._read_answer(text)
         for row in films if self.films == "each" else films[:1]:
             name = row.text("dicom_id")
-            path = images.find(f"{_folder(row)}/{name}.jpg", row)
+            path = images.find(f"{_study_folder(row)}/{name}.jpg", row)
             if path is None and self.missing == "error":  # at once: to look at all 377,110 first would take long
                 raise images.absent()
             if path is None:
@@ -94,25 +94,27 @@ class MimicCxrReader(Reader):
             elif not report:
                 yield Drop(name, f"the report has no section {self.section}")
             else:
-                yield from (Remark(name, why) for one in self._wanted() if (why := shortened(text or "", one)))
-                yield self._case(row, path, report)
+                yield from (
+                    Remark(name, why) for one in self._wanted_sections() if (why := describe_loss(text or "", one))
+                )
+                yield self._make_case(row, path, report)
 
-    def _wanted(self) -> tuple[ReportSection, ...]:
+    def _wanted_sections(self) -> tuple[ReportSection, ...]:
         return ("findings", "impression") if self.section == "both" else (self.section,)
 
-    def _answer(self, report: str) -> str:
+    def _read_answer(self, report: str) -> str:
         """Return the section of a report that is asked for, "" when it has none."""
         found = sections(report)
-        return "\n".join(found[name] for name in self._wanted() if found[name])
+        return "\n".join(found[name] for name in self._wanted_sections() if found[name])
 
-    def _report(self, row: TableRow) -> str | None:
+    def _read_report(self, row: TableRow) -> str | None:
         """Return a study's report, None when there is none."""
-        file = (self.reports or self.root) / "files" / f"{_folder(row)}.txt"
+        file = (self.reports or self.root) / "files" / f"{_study_folder(row)}.txt"
         if not file.is_file() and self.missing == "skip":
             return None
         return file_text(file)
 
-    def _case(self, row: TableRow, path: Path, report: str) -> Case:
+    def _make_case(self, row: TableRow, path: Path, report: str) -> Case:
         return Case(
             row.text("dicom_id"),
             ImageRef.at(path, row.place),
@@ -125,7 +127,7 @@ class MimicCxrReader(Reader):
         )
 
 
-def _folder(row: TableRow) -> str:
+def _study_folder(row: TableRow) -> str:
     """Return where a study lies: p10/p10000032/s50414267. Raises DataError for what is no number."""
     subject, study = row.text("subject_id"), row.text("study_id")
     if not (subject.isdigit() and study.isdigit()):

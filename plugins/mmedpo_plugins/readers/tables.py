@@ -32,15 +32,15 @@ class _TableReader(ColumnReader):
     def read(self) -> Iterator[Case | Drop]:
         """Yield the cases in the order of the file. Raise DataError with the line for what cannot be read."""
         images = ImageFolder([self.images or self.file.parent], self.missing)
-        yield from images.complete(map(partial(self._item, images=images, ids=UniqueIds()), self.rows()))
+        yield from images.complete(map(partial(self._make_case, images=images, ids=UniqueIds()), self.rows()))
 
     def rows(self) -> Iterator[TableRow]:
         """Yield the rows of the file."""
         raise NotImplementedError
 
-    def _item(self, row: TableRow, images: ImageFolder, ids: UniqueIds) -> Case | Drop:
+    def _make_case(self, row: TableRow, images: ImageFolder, ids: UniqueIds) -> Case | Drop:
         image = row.text(self.columns.image)
-        name = self.id_of(row, ids, image)
+        name = self.row_id(row, ids, image)
         path = images.find(image, row)
         return self.case(row, name, ImageRef.at(path), images) if path else images.drop(name)
 
@@ -83,7 +83,7 @@ class JsonlReader(_TableReader):
 
     def rows(self) -> Iterator[TableRow]:
         """Yield the rows of the file."""
-        return self.objects(self.file)
+        return self.object_rows(self.file)
 
     def has_regions(self) -> bool | None:
         """Tell whether a row has boxes; of a long file, one of the first rows."""

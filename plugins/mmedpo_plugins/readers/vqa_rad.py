@@ -53,24 +53,24 @@ class VqaRadReader(Reader):
     def read(self) -> Iterator[Case | Drop]:
         """Yield the questions in the order of the files. Raise DataError with the place of what cannot be read."""
         if (self.root / _FILE).is_file():
-            return self._from_json()
+            return self._read_json()
         if any((self.root / "data").glob("*.parquet")):
-            return self._from_parquet()
+            return self._read_parquet()
         raise DataError(
             f"{self.root}: holds neither {_FILE!r} (OSF) nor data/*.parquet (Hugging Face); see docs/data.md"
         )
 
-    def _from_json(self) -> Iterator[Case | Drop]:
+    def _read_json(self) -> Iterator[Case | Drop]:
         folders = [self.root / "VQA_RAD Image Folder", self.root / "images"] if self.images is None else [self.images]
         images = ImageFolder(folders, self.missing)
-        rows = filter(self._takes, json_rows(self.root / _FILE))
-        yield from images.complete(map(partial(self._item, images=images, ids=UniqueIds()), rows))
+        rows = filter(self._is_wanted, json_rows(self.root / _FILE))
+        yield from images.complete(map(partial(self._make_case, images=images, ids=UniqueIds()), rows))
 
-    def _takes(self, row: TableRow) -> bool:
+    def _is_wanted(self, row: TableRow) -> bool:
         split = "test" if row.text("phrase_type").startswith("test_") else "train"
         return self.split in (split, "all")
 
-    def _item(self, row: TableRow, images: ImageFolder, ids: UniqueIds) -> Case | Drop:
+    def _make_case(self, row: TableRow, images: ImageFolder, ids: UniqueIds) -> Case | Drop:
         name, image, answer = ids.distinct(row.text("qid")), row.text("image_name"), row.text("answer")
         path = images.find(image, row)
         if path is None:
@@ -87,16 +87,16 @@ class VqaRadReader(Reader):
             notes={key: row.values[key] for key in _NOTES if row.values.get(key)},
         )
 
-    def _from_parquet(self) -> Iterator[Case | Drop]:
+    def _read_parquet(self) -> Iterator[Case | Drop]:
         for split in ("train", "test"):
             files = sorted((self.root / "data").glob(f"{split}-*.parquet"))
             if self.split in (split, "all"):
                 if not files:
                     raise DataError(f"{self.root}: there is no data/{split}-*.parquet")
                 rows = chain.from_iterable(map(parquet_rows, files))
-                yield from collect_rows(map(partial(self._of_row, split, UniqueIds()), rows))
+                yield from collect_rows(map(partial(self._case_of_row, split, UniqueIds()), rows))
 
-    def _of_row(self, split: str, ids: UniqueIds, row: TableRow) -> Case:
+    def _case_of_row(self, split: str, ids: UniqueIds, row: TableRow) -> Case:
         content, question, answer = image_bytes(row, "image"), row.text("question"), row.text("answer")
         return Case(
             f"{split}-{ids.of(content, question, answer)}",

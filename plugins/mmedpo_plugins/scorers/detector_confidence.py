@@ -28,10 +28,10 @@ class DetectorConfidenceScorer(Scorer):
 
     def score(self, pairs: Sequence[Pair]) -> list[Score]:
         """Return the greatest confidence among the regions in each pair's `notes["regions"]`."""
-        return [_score(pair) for pair in pairs]
+        return [_score_pair(pair) for pair in pairs]
 
 
-def _score(pair: Pair) -> Score:
+def _score_pair(pair: Pair) -> Score:
     regions = pair.notes.get("regions") or []
     if not regions:
         return Score(relevance=None, evidence={"reason": "the pair names no noised region"})

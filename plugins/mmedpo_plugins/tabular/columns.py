@@ -72,7 +72,7 @@ class ColumnReader(Reader):
             if name not in names:
                 raise DataError(f"{where}: has no column {name!r}; there are: {', '.join(sorted(names))}")
 
-    def objects(self, file: Path) -> Iterator[TableRow]:
+    def object_rows(self, file: Path) -> Iterator[TableRow]:
         """Return the rows of a JSON Lines file; a column that the recipe names must be in one of them."""
         names: set[str] = set()
 
@@ -87,7 +87,7 @@ class ColumnReader(Reader):
 
         return chain(map(noted, jsonl_rows(file)), required())
 
-    def id_of(self, row: TableRow, ids: UniqueIds, image: str | bytes) -> str:
+    def row_id(self, row: TableRow, ids: UniqueIds, image: str | bytes) -> str:
         """Return the id that a row has, else one made of its image, question and answer."""
         told = row.get(self.columns.id)
         if told:
@@ -103,22 +103,22 @@ class ColumnReader(Reader):
             replace(picture, place=row.place),
             self.question or row.text(columns.question),
             answer,
-            kind=self._kind(row, answer),
+            kind=self._read_kind(row, answer),
             group=row.get(columns.group),
-            about=_about(row, columns.about),
-            regions=tuple(self._region(row, value, images) for value in _list(row, columns.boxes)),
-            restricted=_truth(row, columns.restricted) or self.restricted,
+            about=_read_labels(row, columns.about),
+            regions=tuple(self._make_region(row, value, images) for value in _read_list(row, columns.boxes)),
+            restricted=_read_truth(row, columns.restricted) or self.restricted,
             notes={key: value for key in self.notes if (value := row.kept(key)) not in (None, "")},
         )
 
-    def _kind(self, row: TableRow, answer: str) -> Kind:
+    def _read_kind(self, row: TableRow, answer: str) -> Kind:
         told = row.get(self.columns.kind).lower() or self.kind or answer_kind(answer)
         for kind in get_args(Kind):
             if told == kind:
                 return kind
         raise row.wrong(f"{self.columns.kind!r} must be closed, open or report, not {show_value(told)}")
 
-    def _region(self, row: TableRow, value: Any, images: ImageFolder | None) -> Region:
+    def _make_region(self, row: TableRow, value: Any, images: ImageFolder | None) -> Region:
         if not isinstance(value, Mapping):
             raise row.wrong(f'a box must be {{"label": ..., "box": [...]}}, not {show_value(value)}')
         inner = TableRow(f"{row.place}: box {show_value(value.get('label'))}", value)
@@ -129,11 +129,11 @@ class ColumnReader(Reader):
         path = images.find(mask, inner) if mask and images else None
         if mask and not path:
             raise inner.wrong(f"there is no mask {mask!r} among the images")
-        box = box_of(inner, value.get("box"), self.box_form)
+        box = read_box(inner, value.get("box"), self.box_form)
         return Region(inner.get("label"), box, float(confidence), ImageRef.at(path, row.place) if path else None)
 
 
-def box_of(row: TableRow, value: Any, form: Literal["corners", "size"]) -> tuple[float, float, float, float]:
+def read_box(row: TableRow, value: Any, form: Literal["corners", "size"]) -> tuple[float, float, float, float]:
     """Return left, top, right, bottom. Raises DataError when it is no box or an empty one."""
     numbers = value if isinstance(value, list | tuple) and len(value) == 4 else []
     if not numbers or not all(map(is_number, numbers)):
@@ -146,7 +146,7 @@ def box_of(row: TableRow, value: Any, form: Literal["corners", "size"]) -> tuple
     return left, top, right, bottom
 
 
-def _list(row: TableRow, key: str) -> list[Any]:
+def _read_list(row: TableRow, key: str) -> list[Any]:
     """Return a cell's list, written as JSON where the file has only texts."""
     value = row.json(key)
     if value is None:
@@ -156,7 +156,7 @@ def _list(row: TableRow, key: str) -> list[Any]:
     return value
 
 
-def _about(row: TableRow, key: str) -> tuple[str, ...]:
+def _read_labels(row: TableRow, key: str) -> tuple[str, ...]:
     value = row.values.get(key)
     labels = value if isinstance(value, list) else row.get(key).split(";")
     if not all(isinstance(label, str) for label in labels):
@@ -164,7 +164,7 @@ def _about(row: TableRow, key: str) -> tuple[str, ...]:
     return tuple(label.strip() for label in labels if label.strip())
 
 
-def _truth(row: TableRow, key: str) -> bool:
+def _read_truth(row: TableRow, key: str) -> bool:
     value = row.values.get(key)
     if isinstance(value, bool):
         return value

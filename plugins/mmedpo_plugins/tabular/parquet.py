@@ -17,10 +17,10 @@ def parquet_rows(file: Path) -> Iterator[TableRow]:
 
     The next row can still be asked for after such an error, so that `collect_rows` tells all of them.
     """
-    return starmap(partial(_row, file), enumerate(_slices(file)))
+    return starmap(partial(_make_row, file), enumerate(_read_slices(file)))
 
 
-def _slices(file: Path) -> Iterator[Any]:
+def _read_slices(file: Path) -> Iterator[Any]:
     """Yield the rows as Arrow holds them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -35,7 +35,7 @@ def _slices(file: Path) -> Iterator[Any]:
         raise DataError(f"{file}: cannot be read as parquet ({error})") from error
 
 
-def _row(file: Path, number: int, one: Any) -> TableRow:
+def _make_row(file: Path, number: int, one: Any) -> TableRow:
     place = f"{file}: row {number}"
     try:
         (values,) = one.to_pylist()
@@ -44,7 +44,7 @@ def _row(file: Path, number: int, one: Any) -> TableRow:
     return TableRow(place, values)
 
 
-def embedded(row: TableRow, key: str) -> ImageRef:
+def embedded_image(row: TableRow, key: str) -> ImageRef:
     """Return the image that a row holds as {"bytes": ..., "path": ...}. Raises DataError when there is none."""
     return ImageRef.encoded(image_bytes(row, key), row.place)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mmedpo_plugins.backbones.hf_vlm.chat_template import ChatTemplatePrompter
 from mmedpo_plugins.backbones.llava_med.llava_med import LlavaMedBackbone
-from mmedpo_plugins.backbones.llava_med.prompter import LlavaMedPrompter, padded
+from mmedpo_plugins.backbones.llava_med.prompter import LlavaMedPrompter, pad_to_square
 from PIL import Image
 from tiny_llava_med import make_image, make_model, released_tensors, write_release
 
@@ -27,7 +27,7 @@ def pads(pad: bool = True) -> LlavaMedPrompter:
 
 def seen(image: Image.Image, cells: int = 24) -> np.ndarray:
     """Return how bright each cell of the grid is that LLaVA-Med is shown."""
-    square = padded(image, (0.0, 0.0, 0.0))
+    square = pad_to_square(image, (0.0, 0.0, 0.0))
     return np.asarray(square.resize((cells, cells), Image.Resampling.BOX), dtype=float)
 
 

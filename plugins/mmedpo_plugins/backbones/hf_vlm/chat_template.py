@@ -24,7 +24,7 @@ class ChatTemplatePrompter:
     def prompt(self, image: Image, question: str) -> EncodedPrompt:
         """Return what the model reads before it answers."""
         inputs = self.processor.apply_chat_template(
-            self._asked(question, image),
+            self._question_turns(question, image),
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
@@ -61,27 +61,27 @@ class ChatTemplatePrompter:
     @property
     def lead(self) -> str:
         """What the template puts between prompt and answer, a space perhaps."""
-        return self._around[0]
+        return self._answer_frame[0]
 
     @property
     def end(self) -> int:
         """The token with which the template closes an answer."""
         tokenizer = self.processor.tokenizer
-        first = tokenizer(self._around[1], add_special_tokens=False).input_ids[:1]
+        first = tokenizer(self._answer_frame[1], add_special_tokens=False).input_ids[:1]
         return first[0] if first and first[0] in tokenizer.all_special_ids else tokenizer.eos_token_id
 
     @cached_property
-    def _around(self) -> tuple[str, str]:
+    def _answer_frame(self) -> tuple[str, str]:
         """What stands before and after an answer, as far as the template repeats the prompt before it."""
         said = {"role": "assistant", "content": [{"type": "text", "text": SAID}]}
-        prompt = self.processor.apply_chat_template(self._asked("?"), add_generation_prompt=True)
-        whole = self.processor.apply_chat_template([*self._asked("?"), said])
+        prompt = self.processor.apply_chat_template(self._question_turns("?"), add_generation_prompt=True)
+        whole = self.processor.apply_chat_template([*self._question_turns("?"), said])
         if not whole.startswith(prompt) or SAID not in whole:
             return "", ""
         before, _, after = whole[len(prompt) :].partition(SAID)
         return before, after
 
-    def _asked(self, question: str, image: Image | None = None) -> list[dict[str, Any]]:
+    def _question_turns(self, question: str, image: Image | None = None) -> list[dict[str, Any]]:
         # The image has its own place in the template; a second placeholder would stand for no image.
         text = question.replace(getattr(self.processor, "image_token", None) or "<image>", "").strip()
         shown = {"type": "image"} if image is None else {"type": "image", "image": image}

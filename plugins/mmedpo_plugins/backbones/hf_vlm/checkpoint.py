@@ -24,7 +24,7 @@ def load(checkpoint: str, adapter: str | None, setting: Setting) -> Transformers
     if kind == "llava_mistral":
         raise DataError(f"{checkpoint}: is LLaVA-Med as Microsoft released it; say use: llava-med")
     talk = ChatTemplatePrompter(load_processor(checkpoint))
-    return live(checkpoint, load_weights(checkpoint, setting), talk, adapter)
+    return assemble_backbone(checkpoint, load_weights(checkpoint, setting), talk, adapter)
 
 
 def load_weights(checkpoint: str, setting: Setting) -> Any:
@@ -47,7 +47,7 @@ def load_processor(checkpoint: str) -> Any:
         with explain_load_errors(checkpoint):
             processor = AutoProcessor.from_pretrained(checkpoint)
     except ImportError as error:
-        raise _missing_library(checkpoint, error) from error
+        raise _library_error(checkpoint, error) from error
     for part in ("image_processor", "tokenizer", "chat_template"):
         if not getattr(processor, part, None):
             kind = type(processor).__name__
@@ -55,7 +55,9 @@ def load_processor(checkpoint: str) -> Any:
     return processor
 
 
-def live(checkpoint: str, model: Any, talk: ChatTemplatePrompter, adapter: str | None) -> TransformersBackbone:
+def assemble_backbone(
+    checkpoint: str, model: Any, talk: ChatTemplatePrompter, adapter: str | None
+) -> TransformersBackbone:
     """Put model and talk together."""
     try:
         sample = talk.rehearse()
@@ -81,7 +83,7 @@ def live(checkpoint: str, model: Any, talk: ChatTemplatePrompter, adapter: str |
     )
 
 
-def _missing_library(checkpoint: str, error: ImportError) -> PluginError:
+def _library_error(checkpoint: str, error: ImportError) -> PluginError:
     found = re.search(r"requires the (\w+) library", str(error))
     library = found.group(1).lower() if found else error.name or "what it names"
     extra = f'pip install "mmedpo[{library}]"' if library == "torchvision" else f"pip install {library}"

@@ -17,7 +17,7 @@ def lora_targets(checkpoint: str, model: Any) -> str:
     names = _language_layers(model)
     if not names or any(VISION & set(name.split(".")) for name in names):
         raise DataError(f"{checkpoint}: hf-vlm cannot tell its language model from its vision tower")
-    prefix = _common(names)
+    prefix = _common_prefix(names)
     ends = sorted({name.rsplit(".", 1)[-1] for name in names})
     short = rf"(.*\.)?{re.escape(prefix)}\..*({'|'.join(map(re.escape, ends))})"
     every = {name for name, _ in model.named_modules()}
@@ -47,7 +47,7 @@ def _language_layers(model: Any) -> set[str]:
     }
 
 
-def _common(names: set[str]) -> str:
+def _common_prefix(names: set[str]) -> str:
     """Return the modules that all names lie in: model.language_model.layers."""
     first, *rest = (name.split(".")[:-1] for name in sorted(names))
     depth = 0

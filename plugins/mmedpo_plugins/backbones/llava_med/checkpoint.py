@@ -8,7 +8,7 @@ from typing import Any
 from mmedpo import DataError, Setting, first_line
 from mmedpo.models import TransformersBackbone, explain_load_errors, load_adapter, load_model, read_config
 from mmedpo_plugins.backbones.llava_med import release
-from mmedpo_plugins.backbones.llava_med.prompter import CHAT, IMAGE, LlavaMedPrompter, with_image_token
+from mmedpo_plugins.backbones.llava_med.prompter import CHAT, IMAGE, LlavaMedPrompter, add_image_token
 
 TOWER = "model.vision_tower."
 SPARE = re.compile(r"rotary_emb\.inv_freq|position_ids")  # tables that older versions stored and newer ones compute
@@ -22,26 +22,26 @@ def load(checkpoint: str, vision_tower: str | None, adapter: str | None, setting
     config = read_config(checkpoint)
     kind = config.get("model_type")
     if kind == "llava_mistral":
-        model, processor = _released(checkpoint, config, vision_tower, setting)
+        model, processor = _load_released(checkpoint, config, vision_tower, setting)
     elif kind == "llava" and (config.get("text_config") or {}).get("model_type") == "mistral":
-        model, processor = _converted(checkpoint, setting)
+        model, processor = _load_converted(checkpoint, setting)
     else:
         raise DataError(
             f"{checkpoint}: its config.json says model_type: {kind}; llava-med reads llava_mistral (as released) and "
             f"llava with a mistral in it (as transformers saves it), hf-vlm reads other models of transformers"
         )
-    return _live(model if adapter is None else load_adapter(model, adapter), processor)
+    return _assemble_backbone(model if adapter is None else load_adapter(model, adapter), processor)
 
 
-def _released(checkpoint: str, config: dict[str, Any], override: str | None, setting: Setting) -> tuple[Any, Any]:
+def _load_released(checkpoint: str, config: dict[str, Any], override: str | None, setting: Setting) -> tuple[Any, Any]:
     from transformers import LlavaForConditionalGeneration
 
-    release.check(checkpoint, config)
-    tokenizer = _released_tokenizer(checkpoint)
-    place, clip = release.clip_of(checkpoint, config, override)
+    release.check_release(checkpoint, config)
+    tokenizer = _load_released_tokenizer(checkpoint)
+    place, clip = release.find_clip(checkpoint, config, override)
     with explain_load_errors(checkpoint):
         llava = release.llava_config(config, clip, tokenizer.unk_token_id)
-    images = _image_processor(place, clip, pad=config.get("image_aspect_ratio") == "pad")
+    images = _load_image_processor(place, clip, pad=config.get("image_aspect_ratio") == "pad")
     model, report = load_model(
         LlavaForConditionalGeneration, checkpoint, setting, config=llava, key_mapping=release.NAMES
     )
@@ -49,25 +49,25 @@ def _released(checkpoint: str, config: dict[str, Any], override: str | None, set
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     if any(name.startswith(TOWER) for name in report["missing_keys"]):
         report["missing_keys"] = {name for name in report["missing_keys"] if not name.startswith(TOWER)}
-        model.model.vision_tower = _tower(place, model, setting)
-    _complete(checkpoint, report)
-    return model, _processor(images, tokenizer, llava)
+        model.model.vision_tower = _load_tower(place, model, setting)
+    _require_complete(checkpoint, report)
+    return model, _make_processor(images, tokenizer, llava)
 
 
-def _converted(checkpoint: str, setting: Setting) -> tuple[Any, Any]:
+def _load_converted(checkpoint: str, setting: Setting) -> tuple[Any, Any]:
     from transformers import AutoTokenizer, LlavaForConditionalGeneration
 
     model, report = load_model(LlavaForConditionalGeneration, checkpoint, setting)
-    _complete(checkpoint, report)
+    _require_complete(checkpoint, report)
     with explain_load_errors(checkpoint):
         tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     if tokenizer.convert_ids_to_tokens(model.config.image_token_index) != IMAGE:
         raise DataError(f"{checkpoint}: its tokenizer has no {IMAGE} where its config.json has one; they do not belong")
-    images = _image_processor(checkpoint, model.config.vision_config.to_dict(), pad=True)
-    return model, _processor(images, tokenizer, model.config)
+    images = _load_image_processor(checkpoint, model.config.vision_config.to_dict(), pad=True)
+    return model, _make_processor(images, tokenizer, model.config)
 
 
-def _released_tokenizer(checkpoint: str) -> Any:
+def _load_released_tokenizer(checkpoint: str) -> Any:
     from transformers import LlamaTokenizer
 
     try:
@@ -75,20 +75,20 @@ def _released_tokenizer(checkpoint: str) -> Any:
             # legacy: a space before whatever follows a special token, as in training
             tokenizer = LlamaTokenizer.from_pretrained(checkpoint, legacy=True)
     except (ImportError, DataError) as error:
-        raise _no_tokenizer(checkpoint, first_line(error)) from error
+        raise _tokenizer_error(checkpoint, first_line(error)) from error
     if not set(tokenizer.get_vocab()) >= BYTES:  # without files, transformers makes do with an empty vocabulary
-        raise _no_tokenizer(checkpoint, "its vocabulary is not there")
-    return with_image_token(tokenizer)
+        raise _tokenizer_error(checkpoint, "its vocabulary is not there")
+    return add_image_token(tokenizer)
 
 
-def _no_tokenizer(checkpoint: str, why: str) -> DataError:
+def _tokenizer_error(checkpoint: str, why: str) -> DataError:
     return DataError(
         f"{checkpoint}: its tokenizer cannot be read ({why}); "
         f"it takes a tokenizer.json, or a tokenizer.model and `pip install sentencepiece`"
     )
 
 
-def _image_processor(place: str, clip: dict[str, Any], *, pad: bool) -> Any:
+def _load_image_processor(place: str, clip: dict[str, Any], *, pad: bool) -> Any:
     """Return the CLIP's image processor; without a file, the one that CLIP of this size comes with."""
     from transformers import LlavaImageProcessorPil
 
@@ -104,7 +104,7 @@ def _image_processor(place: str, clip: dict[str, Any], *, pad: bool) -> Any:
     return LlavaImageProcessorPil(**sizes | {key: value for key, value in found.items() if not key.endswith("_type")})
 
 
-def _processor(images: Any, tokenizer: Any, config: Any) -> Any:
+def _make_processor(images: Any, tokenizer: Any, config: Any) -> Any:
     from transformers import LlavaProcessor
 
     return LlavaProcessor(
@@ -117,13 +117,13 @@ def _processor(images: Any, tokenizer: Any, config: Any) -> Any:
     )
 
 
-def _tower(place: str, model: Any, setting: Setting) -> Any:
+def _load_tower(place: str, model: Any, setting: Setting) -> Any:
     """Load the CLIP that the checkpoint does not hold."""
     from transformers import CLIPVisionModel
 
     tower, report = load_model(CLIPVisionModel, place, setting, config=model.config.vision_config)
     if report["missing_keys"]:
-        raise DataError(f"{place}: lacks {_some(report['missing_keys'])} of its vision model")
+        raise DataError(f"{place}: lacks {_list_some(report['missing_keys'])} of its vision model")
     return tower
 
 
@@ -133,21 +133,22 @@ def _forget_names(model: Any) -> None:
     model._weight_conversions = [one for one in done if not set(one.source_patterns) & set(release.NAMES)]
 
 
-def _complete(checkpoint: str, report: dict[str, Any]) -> None:
+def _require_complete(checkpoint: str, report: dict[str, Any]) -> None:
     left = {name for name in report["unexpected_keys"] if not SPARE.search(name)}
     for names, what in ((report["missing_keys"], "lacks"), (left, "has no place for")):
         if names:
             raise DataError(
-                f"{checkpoint}: the model {what} {_some(names)}; the files are incomplete or of another architecture"
+                f"{checkpoint}: the model {what} {_list_some(names)}; "
+                "the files are incomplete or of another architecture"
             )
 
 
-def _some(names: Any) -> str:
+def _list_some(names: Any) -> str:
     first = ", ".join(sorted(names)[:3])
     return f"{first} and {len(names) - 3} more tensors" if len(names) > 3 else first
 
 
-def _live(model: Any, processor: Any) -> TransformersBackbone:
+def _assemble_backbone(model: Any, processor: Any) -> TransformersBackbone:
     config = model.config
     whole = config.vision_feature_select_strategy == "full"
     patches = (config.vision_config.image_size // config.vision_config.patch_size) ** 2 + whole

@@ -34,14 +34,14 @@ class LlavaMedPrompter:
     def preprocess(self, image: Image) -> dict[str, torch.Tensor]:
         """Return the pixels (1, 3, height, width), padded to a square, resized and normalised."""
         images = self.processor.image_processor
-        square = padded(image, images.image_mean) if images.do_pad else image
+        square = pad_to_square(image, images.image_mean) if images.do_pad else image
         return {"pixel_values": images(square.convert("RGB"), do_pad=False, return_tensors="pt").pixel_values}
 
     def frame(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
         """Return what the model sees of an image of this width and height: a square around it, or its middle."""
         pads = self.processor.image_processor.do_pad
         side = max(size) if pads else min(size)
-        left, top = (-_start(side - length) if pads else (length - side) / 2 for length in size)
+        left, top = (-_paste_offset(side - length) if pads else (length - side) / 2 for length in size)
         return float(left), float(top), float(left + side), float(top + side)
 
     def prompt(self, vision: Mapping[str, torch.Tensor], question: str) -> EncodedPrompt:
@@ -53,18 +53,18 @@ class LlavaMedPrompter:
         return EncodedPrompt([*before, *[self.image_token] * self.patches, *after], vision)
 
 
-def padded(image: Image, mean: Sequence[float]) -> Image:
+def pad_to_square(image: Image, mean: Sequence[float]) -> Image:
     """Pad an L or RGB image to a square with the mean colour, in its own mode as the release does."""
     from PIL import Image as pil
 
     side = max(image.size)
     colour = int(255 * sum(mean) / len(mean)) if image.mode == "L" else tuple(int(255 * part) for part in mean)
     canvas = pil.new(image.mode, (side, side), colour)
-    canvas.paste(image, (_start(side - image.width), _start(side - image.height)))
+    canvas.paste(image, (_paste_offset(side - image.width), _paste_offset(side - image.height)))
     return canvas
 
 
-def _start(gap: int) -> int:
+def _paste_offset(gap: int) -> int:
     """Return where an image begins that leaves a gap.
 
     The release draws gap // 2 or one more at random, anew each time. Here it must depend on the size alone, or the two
@@ -73,7 +73,7 @@ def _start(gap: int) -> int:
     return gap // 2 + (gap > 0 and gap % 2 == 0)
 
 
-def with_image_token(tokenizer: Any) -> Any:
+def add_image_token(tokenizer: Any) -> Any:
     """Give a tokenizer of the release the word <image>, as the new name of its token <unk>.
 
     The release has no id for an image, and a new one would need a new row of the output layer, which would take a

@@ -66,7 +66,7 @@ def llava_config(config: dict[str, Any], clip: dict[str, Any], image_token: int)
     )
 
 
-def check(checkpoint: str, config: dict[str, Any]) -> None:
+def check_release(checkpoint: str, config: dict[str, Any]) -> None:
     """Refuse a released config that asks for what LLaVA-Med v1.5 has not."""
     for key, allowed in SUPPORTED.items():
         if (value := config.get(key)) not in allowed:
@@ -74,12 +74,14 @@ def check(checkpoint: str, config: dict[str, Any]) -> None:
             raise DataError(f"{checkpoint}: its config.json says {key}: {value}; llava-med reads {can}")
 
 
-def clip_of(checkpoint: str, config: dict[str, Any], override: str | None) -> tuple[str, dict[str, Any]]:
+def find_clip(checkpoint: str, config: dict[str, Any], override: str | None) -> tuple[str, dict[str, Any]]:
     """Return where the CLIP lies and its vision config: the override, a folder by the checkpoint, or the pointer."""
     pointer = override or str(config.get("mm_vision_tower") or "")
     if not pointer:
         raise DataError(f"{checkpoint}: its config.json names no mm_vision_tower; say vision_tower: FOLDER")
-    place = pointer if override else next((str(one) for one in _near(checkpoint, pointer) if one.is_dir()), pointer)
+    place = (
+        pointer if override else next((str(one) for one in _clip_folders(checkpoint, pointer) if one.is_dir()), pointer)
+    )
     if not Path(place).is_dir() and Path(pointer).name == OPENAI_CLIP:
         return place, dict(OPENAI_CLIP_CONFIG)
     try:
@@ -89,7 +91,7 @@ def clip_of(checkpoint: str, config: dict[str, Any], override: str | None) -> tu
     return place, clip.get("vision_config", clip) | {"model_type": "clip_vision_model"}
 
 
-def _near(checkpoint: str, pointer: str) -> Iterator[Path]:
+def _clip_folders(checkpoint: str, pointer: str) -> Iterator[Path]:
     """Name the folders where people put the CLIP of a checkpoint."""
     home, name = Path(checkpoint), Path(pointer).name
     yield from (home / pointer, home / name, home.parent / name, Path(pointer))

@@ -97,16 +97,16 @@ class Gpt4oHallucination(Endpoint, Dispreference):
         """Return what asking about these cases can take at most, every sample at its token limit."""
         prompts = PromptTemplates(Path(__file__).parent / "prompts", self.prompts)
         candidates = [make_filler(self.max_new_tokens)] * self.samples
-        questions = [_question(self, prompts, case, candidates) for case in items]
+        questions = [_choice_question(self, prompts, case, candidates) for case in items]
         bounds = [bound_usage(self, q.system, q.text, q.shape, image=q.picture is not None) for q in questions]
         return [(self, sum(bounds, Usage()))]
 
     def open(self, setting: Setting) -> AbstractContextManager[_LiveGpt4oHallucination]:
         """Connect to the endpoint. Raises RecipeError when its key or a prompt is missing."""
-        return self._opened(setting)
+        return self._open(setting)
 
     @contextmanager
-    def _opened(self, setting: Setting) -> Iterator[_LiveGpt4oHallucination]:
+    def _open(self, setting: Setting) -> Iterator[_LiveGpt4oHallucination]:
         prompts = PromptTemplates(Path(__file__).parent / "prompts", self.prompts)
         with open_chat(self, setting) as chat:
             yield _LiveGpt4oHallucination(self, chat, prompts, setting.seed)
@@ -125,10 +125,10 @@ class _LiveGpt4oHallucination:
         self._chat.admit(cases)  # before the backbone works for nothing
         if backbone is None:
             raise ValueError("gpt4o-hallucination was given no backbone")
-        sampled = self._sampled(cases, backbone)
-        yield from self._chat.each(list(zip(cases, sampled, strict=True)), self._made)
+        sampled = self._sample_answers(cases, backbone)
+        yield from self._chat.each(list(zip(cases, sampled, strict=True)), self._make_pair)
 
-    def _sampled(self, cases: Sequence[Case], backbone: LiveBackbone) -> list[list[str]]:
+    def _sample_answers(self, cases: Sequence[Case], backbone: LiveBackbone) -> list[list[str]]:
         """Let the backbone answer each case so many times."""
         part, count = self._part, self._part.samples
         answers = backbone.answer(
@@ -139,7 +139,7 @@ class _LiveGpt4oHallucination:
         )
         return [answers[at * count : (at + 1) * count] for at in range(len(cases))]
 
-    async def _made(self, item: tuple[Case, list[str]]) -> Pair | Drop:
+    async def _make_pair(self, item: tuple[Case, list[str]]) -> Pair | Drop:
         """Make a case's pair."""
         from mmedpo_plugins.dispreferences.gpt4o_hallucination.answer_checks import plain
 
@@ -151,8 +151,8 @@ class _LiveGpt4oHallucination:
         candidates = [text for words, text in reversed(by_words.items()) if words and words != plain(case.answer)]
         try:
             outcome = await self._chat.ask(
-                _question(self._part, self._prompts, case, candidates),
-                lambda choice: self._checked(case, candidates, choice),
+                _choice_question(self._part, self._prompts, case, candidates),
+                lambda choice: self._check_choice(case, candidates, choice),
             )
         except NoAnswerError as end:
             return Drop(case.id, end.reason, passing=end.passing)
@@ -169,7 +169,7 @@ class _LiveGpt4oHallucination:
         notes |= {CUT: True} if self._part.verbatim and answer == notes["picked"] and answer in cut else {}
         return Pair(case, Side(case.image, case.answer), Side(case.image, answer), kind="text", notes=notes)
 
-    def _checked(
+    def _check_choice(
         self, case: Case, candidates: list[str], choice: AnswerChoice
     ) -> tuple[str, AnswerChoice] | AnswerFault:
         """Return the wrong answer in its final form, or what is wrong with it."""
@@ -182,11 +182,11 @@ class _LiveGpt4oHallucination:
         answer = candidates[choice.picked - 1] if as_it_is else " ".join(choice.answer.split())
         if part.same_style and not as_it_is:
             answer = in_style(case.answer, answer)
-        fault = fault_of(case.answer, answer, opposite_of(case), None if as_it_is else part.length)
+        fault = fault_of(case.answer, answer, opposite_opening(case), None if as_it_is else part.length)
         return fault or (answer, choice)
 
 
-def _question(
+def _choice_question(
     part: Gpt4oHallucination, prompts: PromptTemplates, case: Case, candidates: Sequence[str]
 ) -> ChatQuestion:
     """Ask about one case."""
@@ -199,7 +199,7 @@ def _question(
         truth=case.answer,
         candidates=candidates,
         verbatim=part.verbatim,
-        opposite=opposite_of(case),
+        opposite=opposite_opening(case),
         one_change=part.one_change,
         same_style=part.same_style,
         least=least,
@@ -210,7 +210,7 @@ def _question(
     return ChatQuestion(system, text, AnswerChoice, case, case.image if part.show_image else None)
 
 
-def opposite_of(case: Case) -> str:
+def opposite_opening(case: Case) -> str:
     """Return the yes or no that a wrong answer must open with; empty where the truth is neither."""
     from mmedpo_plugins.radiology.mentions import yes_or_no
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from mmedpo_plugins.dispreferences.lesion_noise.masks import Floats, window
+from mmedpo_plugins.dispreferences.lesion_noise.masks import Floats, bounding_slices
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,7 +37,7 @@ def add_noise(image: Image, mask: Floats, xi: float, seed: int, mean: Triple, st
     channels = pixels if pixels.ndim == 3 else pixels[..., None]  # a view: writing to it writes to pixels
     grey = is_grey(channels)
     centre, spread = (np.asarray([np.mean(item)] if grey else item, np.float32) for item in (mean, std))
-    inside = window(mask > 0)
+    inside = bounding_slices(mask > 0)
     noise = _draw(seed, (*channels.shape[:2], 1 if grey else 3), grain, inside)
     h, x = mask[inside][..., None], (channels[inside].astype(np.float32) / 255 - centre) / spread
     x = np.float32(np.sqrt(xi)) * (x * h) + np.float32(np.sqrt(1 - xi)) * (noise * h) + x * (1 - h)

@@ -122,10 +122,10 @@ class LesionChange(ImageChange):
 
     def mask(self, size: tuple[int, int], regions: Sequence[Region], every: Sequence[Region] = ()) -> Floats | None:
         """Return the union of the regions, or their decoy; masks' greys count with a soft edge."""
-        from mmedpo_plugins.dispreferences.lesion_noise.masks import elsewhere, union
+        from mmedpo_plugins.dispreferences.lesion_noise.masks import decoy_mask, union_mask
 
-        together = union(regions, size, self.edge, self.feather)
-        return together if self.place == "lesion" else elsewhere(together, union(every, size, "hard", 1) > 0)
+        together = union_mask(regions, size, self.edge, self.feather)
+        return together if self.place == "lesion" else decoy_mask(together, union_mask(every, size, "hard", 1) > 0)
 
     def judge_mask(self, mask: Floats) -> MaskFault | None:
         """Return a fault where a mask covers nothing or too much."""
@@ -152,13 +152,13 @@ class LiveImageChange:
         found = [self._regions(case) for case in cases]
         jobs: dict[Any, Future[ChangedImage | NoChange]] = {}  # questions about one image share what is made of it
         for case, regions in zip(cases, found, strict=True):
-            if not isinstance(regions, NoChange) and _key(case, regions) not in jobs:
-                jobs[_key(case, regions)] = self.pool.submit(self._make, case, regions)
+            if not isinstance(regions, NoChange) and _change_key(case, regions) not in jobs:
+                jobs[_change_key(case, regions)] = self.pool.submit(self._change_image, case, regions)
         for case, regions, before in zip(cases, found, earlier, strict=True):
             if isinstance(regions, NoChange):
                 yield Drop(case.id, regions.reason)
             else:
-                yield self._result(case, regions, jobs[_key(case, regions)].result(), before)
+                yield self._make_pair(case, regions, jobs[_change_key(case, regions)].result(), before)
 
     def _regions(self, case: Case) -> tuple[Region, ...] | NoChange:
         """Return the regions to change, or why there is nothing to change."""
@@ -169,7 +169,7 @@ class LiveImageChange:
             return regions
         return NoChange(regions.reason) if self.part.needs_region() else ()
 
-    def _make(self, case: Case, regions: tuple[Region, ...]) -> ChangedImage | NoChange:
+    def _change_image(self, case: Case, regions: tuple[Region, ...]) -> ChangedImage | NoChange:
         """Change an image inside its regions."""
         import numpy as np
 
@@ -189,7 +189,7 @@ class LiveImageChange:
             return NoChange("nothing changed")
         return ChangedImage(ImageRef.drawn(result), float((mask > 0).mean()), fallback)
 
-    def _result(
+    def _make_pair(
         self, case: Case, regions: Sequence[Region], made: ChangedImage | NoChange, earlier: Sequence[Pair]
     ) -> Pair | Drop:
         if isinstance(made, NoChange):
@@ -210,10 +210,10 @@ class LiveImageChange:
         return Pair(case, Side(made.picture, wrong), right, kind="image", notes={**notes, "flipped": True})
 
 
-def _key(case: Case, regions: Any) -> Any:
+def _change_key(case: Case, regions: Any) -> Any:
     """Identify what is made of an image; before the pipeline has looked at its pixels only its path tells it apart."""
-    return _content(case.image), *((item.box, item.mask and _content(item.mask)) for item in regions)
+    return _image_content(case.image), *((item.box, item.mask and _image_content(item.mask)) for item in regions)
 
 
-def _content(picture: ImageRef) -> str:
+def _image_content(picture: ImageRef) -> str:
     return picture.sha256 or picture.path

@@ -13,17 +13,17 @@ Bools = np.ndarray[Any, np.dtype[np.bool_]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
-def union(regions: Sequence[Region], size: tuple[int, int], edge: Literal["soft", "hard"], feather: int) -> Floats:
+def union_mask(regions: Sequence[Region], size: tuple[int, int], edge: Literal["soft", "hard"], feather: int) -> Floats:
     """Return h of Eq. 2, shape (height, width): the regions together; masks' greys count with a soft edge."""
     together = np.zeros((size[1], size[0]), dtype=np.float32)
     for region in regions:
         weights = _region_mask(region, size)
-        edged = weights >= 0.5 if edge == "hard" else weights * _ramp(weights > 0, feather)
+        edged = weights >= 0.5 if edge == "hard" else weights * _feather_ramp(weights > 0, feather)
         np.maximum(together, edged, out=together)
     return together
 
 
-def window(inside: Bools) -> tuple[slice, slice]:
+def bounding_slices(inside: Bools) -> tuple[slice, slice]:
     """Return the rows and columns of the smallest rectangle around what is inside."""
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
     if not rows.size:
@@ -44,7 +44,7 @@ def _region_mask(region: Region, size: tuple[int, int]) -> Floats:
     return values
 
 
-def _ramp(inside: Bools, feather: int) -> Floats:
+def _feather_ramp(inside: Bools, feather: int) -> Floats:
     """Return weights that rise from the border inwards and are 1 at the depth of `feather`, or at the deepest place.
 
     Depth is how many 3 x 3 erosions a pixel survives; the picture's own edge is no border.
@@ -52,25 +52,25 @@ def _ramp(inside: Bools, feather: int) -> Floats:
     depth = np.zeros(inside.shape, dtype=np.float32)
     if not inside.any():
         return depth
-    rows, columns = window(inside)
+    rows, columns = bounding_slices(inside)
     core = np.pad(inside, 1, mode="edge")[rows.start : rows.stop + 2, columns.start : columns.stop + 2]
     for _ in range(feather):
         depth[rows, columns] += core[1:-1, 1:-1]
-        core = np.pad(_eroded(core), 1, mode="edge")
+        core = np.pad(_erode(core), 1, mode="edge")
     depth /= max(1.0, float(depth.max()))
     return depth
 
 
-def _eroded(framed: Bools) -> Bools:
+def _erode(framed: Bools) -> Bools:
     """Keep what is inside together with its eight neighbours; the result is smaller by the frame of one pixel."""
     rows = framed[:-2] & framed[1:-1] & framed[2:]
     return rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:]
 
 
-def elsewhere(mask: Floats, taken: Bools) -> Floats | None:
+def decoy_mask(mask: Floats, taken: Bools) -> Floats | None:
     """Return the mask moved to where nothing is taken: mirrored if that is free, else shifted; None if nowhere is."""
     height, width = mask.shape
-    inside = window(mask > 0)
+    inside = bounding_slices(mask > 0)
     tall, wide = inside[0].stop - inside[0].start, inside[1].stop - inside[1].start
     patch = mask[inside]
     mirrored = (inside[0].start, width - inside[1].stop)

@@ -43,7 +43,7 @@ class AttentionLocalizer(Localizer):
     def localize(self, cases: Sequence[Case], backbone: LiveBackbone | None) -> list[list[Region]]:
         """Return the region that the model attended to most, for each case."""
         from mmedpo.models import attention_maps
-        from mmedpo_plugins.localizers.heat.maps import region_of
+        from mmedpo_plugins.localizers.heat.maps import hot_region
 
         assert backbone is not None
         words = [case.answer for case in cases]
@@ -51,7 +51,7 @@ class AttentionLocalizer(Localizer):
             words = backbone.answer(cases, max_new_tokens=self.max_new_tokens)
         heats = attention_maps(backbone, cases, words)
         regions = [
-            region_of(heat, case.image.load().size, self.quantile, case.about[0] if case.about else "", "share")
+            hot_region(heat, case.image.load().size, self.quantile, case.about[0] if case.about else "", "share")
             for case, heat in zip(cases, heats, strict=True)
         ]
         return [[region] if region else [] for region in regions]

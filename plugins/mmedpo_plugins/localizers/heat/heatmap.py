@@ -53,21 +53,21 @@ class HeatMapLocalizer(Localizer):
         return [file.relative_to(self.root).as_posix() if file else "" for file in self._files(cases)]
 
     def _files(self, cases: Sequence[Case]) -> list[Path | None]:
-        from mmedpo_plugins.localizers.heat.map_files import ENDINGS, map_files, names_of
+        from mmedpo_plugins.localizers.heat.map_files import ENDINGS, candidate_names, map_files
 
         files = map_files(self.root, cases)
         for case, file in zip(cases, files, strict=True):
             if file is None and self.missing == "error":
-                *_, near, last = ["", *names_of(case)]
+                *_, near, last = ["", *candidate_names(case)]
                 names = " or ".join(f"{name}{ENDINGS[0]}" for name in dict.fromkeys((near, last)) if name)
                 told = f"has no map {names}, nor with {ENDINGS[1]}"
                 raise DataError(f"case {case.id!r}: {self.root} {told}, for {case.image.path}; see localize.missing")
         return files
 
     def _regions(self, case: Case, file: Path | None) -> list[Region]:
-        from mmedpo_plugins.localizers.heat.maps import read_map, region_of
+        from mmedpo_plugins.localizers.heat.maps import hot_region, read_map
 
         if file is None:
             return []
-        region = region_of(read_map(file), case.image.load().size, self.quantile, self.label, self.confidence)
+        region = hot_region(read_map(file), case.image.load().size, self.quantile, self.label, self.confidence)
         return [region] if region else []

@@ -28,7 +28,7 @@ def read_map(path: Path) -> Array:
     return heat
 
 
-def region_of(
+def hot_region(
     heat: Array, size: tuple[int, int], quantile: float, label: str, confidence: Literal["peak", "share"]
 ) -> Region | None:
     """Return what is hotter than the quantile, its heat as a soft mask of the image's size; None for an even map.
@@ -47,11 +47,11 @@ def region_of(
     greys = np.ceil(soft * 255).astype(np.uint8)
     rows, columns = np.flatnonzero(greys.any(1)), np.flatnonzero(greys.any(0))
     box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
-    inside = _share(large, greys > 0) if confidence == "share" else top
+    inside = _heat_share(large, greys > 0) if confidence == "share" else top
     return Region(label, box, round(min(1.0, max(0.0, inside)), 6), ImageRef.drawn(Image.fromarray(greys)))
 
 
-def _share(heat: Array, inside: Array) -> float:
+def _heat_share(heat: Array, inside: Array) -> float:
     """Return the share of the heat, above the coolest pixel, that lies inside."""
     above = heat - heat.min()
     return float(above[inside].sum() / above.sum())

@@ -43,7 +43,7 @@ def read_annotated(case: Case, labels: Sequence[str], size: int) -> dict[str, Te
     """Return a film with its boxes (n, 4) as top, left, bottom, right, and their labels (n,)."""
     film, scale = read_film(case.image, size)
     known = [region for region in case.regions if region.label in labels]
-    boxes = [[side * scale for side in (*_turned(region.box),)] for region in known]
+    boxes = [[side * scale for side in (*_swap_axes(region.box),)] for region in known]
     numbers = [labels.index(region.label) for region in known]
     return {
         "image": film,
@@ -52,22 +52,22 @@ def read_annotated(case: Case, labels: Sequence[str], size: int) -> dict[str, Te
     }
 
 
-def regions_of(found: FilmDetections, labels: Sequence[str], scale: float, size: tuple[int, int]) -> list[Region]:
+def detected_regions(found: FilmDetections, labels: Sequence[str], scale: float, size: tuple[int, int]) -> list[Region]:
     """Return regions in the original's pixels, cut at its border; `size` is its width and height."""
     regions = []
     for box, label, score in zip(found.boxes, found.labels, found.scores, strict=True):
-        left, top, right, bottom = _turned(tuple(float(side) / scale for side in box))
+        left, top, right, bottom = _swap_axes(tuple(float(side) / scale for side in box))
         inside = (max(0.0, left), max(0.0, top), min(float(size[0]), right), min(float(size[1]), bottom))
         if inside[0] < inside[2] and inside[1] < inside[3]:
             regions.append(Region(labels[int(label)], inside, round(float(score), 6)))
     return regions
 
 
-def _turned(box: Sequence[float]) -> tuple[float, float, float, float]:
+def _swap_axes(box: Sequence[float]) -> tuple[float, float, float, float]:
     """Exchange the axes of a box: MONAI counts rows first, a region columns first."""
     return box[1], box[0], box[3], box[2]
 
 
-def distinct(cases: Sequence[Case]) -> list[Case]:
+def one_case_an_image(cases: Sequence[Case]) -> list[Case]:
     """Return one case an image, in order."""
     return list({case.image.sha256 or case.image.path: case for case in cases}.values())

@@ -18,7 +18,7 @@ HIT, FALSE, MISSED = "#2ecc71", "#e74c3c", "#f1c40f"  # found and right; found a
 SIDE, ROWS, COLUMNS = 256, 3, 4
 
 
-def hits_and_misses(
+def draw_hits_and_misses(
     films: Sequence[Example],
     found: Sequence[FilmDetections],
     labels: Sequence[str],
@@ -29,7 +29,7 @@ def hits_and_misses(
     from PIL import Image as pil
     from PIL import ImageDraw
 
-    drawn = [_judged(film, item, calibration, threshold) for film, item in zip(films, found, strict=True)]
+    drawn = [_judge_boxes(film, item, calibration, threshold) for film, item in zip(films, found, strict=True)]
     order = sorted(range(len(drawn)), key=lambda at: -sum(kind != HIT for kind, *_ in drawn[at]))
     half = ROWS * COLUMNS // 2
     shown = [*order[:half], *[at for at in range(len(drawn)) if at not in order[:half]][:half]]
@@ -40,7 +40,7 @@ def hits_and_misses(
     )
     for place, at in enumerate(shown):
         corner = (place % COLUMNS * SIDE, place // COLUMNS * SIDE)
-        sheet.paste(_film(films[at]["image"].numpy()[0]), corner)
+        sheet.paste(_film_image(films[at]["image"].numpy()[0]), corner)
         scale = SIDE / max(films[at]["image"].shape)
         for colour, box, label, confidence in drawn[at]:
             top, left, bottom, right_side = (float(side) * scale for side in box)
@@ -51,7 +51,7 @@ def hits_and_misses(
     return sheet
 
 
-def _judged(
+def _judge_boxes(
     film: Example, found: FilmDetections, calibration: ScoreCalibration, threshold: float
 ) -> list[tuple[str, Any, int, float | None]]:
     """Return colour, box, label and confidence of all that is to be drawn on a film."""
@@ -71,7 +71,7 @@ def _judged(
     return drawn
 
 
-def _film(values: Any) -> Image:
+def _film_image(values: Any) -> Image:
     """Turn a standardised film into a picture whose longer side is SIDE."""
     from PIL import Image as pil
 

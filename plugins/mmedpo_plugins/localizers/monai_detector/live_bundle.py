@@ -44,18 +44,18 @@ def open_bundle(options: BundleOptions, setting: Setting) -> LiveMonaiBundle:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MONAI's notices of its own deprecations
         try:
-            network, detector = _networks(parser)
-            prepare = _preprocessing(parser)
+            network, detector = _build_networks(parser)
+            prepare = _build_preprocessing(parser)
             inferer = parser.get_parsed_content("inferer") if "inferer" in parser and detector is None else None
         except Exception as error:  # the configuration is code; it may raise anything
             raise DataError(f"{found[0]}: cannot be built ({type(error).__name__}: {error})") from error
-    _load(network, options, setting)
+    _load_weights(network, options, setting)
     return LiveMonaiBundle(
-        options, detector or network.eval(), detector is not None, prepare, inferer, _labels(options), setting
+        options, detector or network.eval(), detector is not None, prepare, inferer, _read_labels(options), setting
     )
 
 
-def _networks(parser: Any) -> tuple[Any, Any]:
+def _build_networks(parser: Any) -> tuple[Any, Any]:
     """Return the network, and the detector around it if the bundle is one for detection."""
     if "detector" in parser:
         detector = parser.get_parsed_content("detector")
@@ -65,7 +65,7 @@ def _networks(parser: Any) -> tuple[Any, Any]:
     return parser.get_parsed_content("network_def" if "network_def" in parser else "network"), None
 
 
-def _preprocessing(parser: Any) -> Any:
+def _build_preprocessing(parser: Any) -> Any:
     """Return the bundle's own preprocessing without what loads files, which are loaded already."""
     if "preprocessing" not in parser:
         return None
@@ -76,7 +76,7 @@ def _preprocessing(parser: Any) -> Any:
     return Compose(kept)
 
 
-def _load(network: Any, options: BundleOptions, setting: Setting) -> None:
+def _load_weights(network: Any, options: BundleOptions, setting: Setting) -> None:
     path = options.root / "models" / "model.pt"
     require_whole(path)
     try:
@@ -90,7 +90,7 @@ def _load(network: Any, options: BundleOptions, setting: Setting) -> None:
     network.to(setting.device)
 
 
-def _labels(options: BundleOptions) -> tuple[str, ...]:
+def _read_labels(options: BundleOptions) -> tuple[str, ...]:
     """Return the findings by class: those of the recipe, else those of the bundle's metadata."""
     import json
 
@@ -131,33 +131,33 @@ class LiveMonaiBundle:
         size = picture.load().size
         film = read_film(picture, self.options.size or max(size))[0]
         if self.prepare is not None:  # it scales intensities its own way, from grey values
-            film = self.prepare({"image": _grey(picture, self.options.size or max(size))})["image"]
+            film = self.prepare({"image": _grey_values(picture, self.options.size or max(size))})["image"]
         film = torch.as_tensor(film).as_subclass(Tensor).to(self.setting.device)
-        regions = self._boxes(film, size) if self.detects else self._patches(film, size)
+        regions = self._box_regions(film, size) if self.detects else self._mask_regions(film, size)
         return sorted(regions, key=lambda region: -region.confidence)[: self.options.most]
 
-    def _boxes(self, film: Tensor, size: tuple[int, int]) -> list[Region]:
-        from mmedpo_plugins.localizers.monai_detector.films import regions_of
+    def _box_regions(self, film: Tensor, size: tuple[int, int]) -> list[Region]:
+        from mmedpo_plugins.localizers.monai_detector.films import detected_regions
         from mmedpo_plugins.localizers.monai_detector.inference import detect
 
         found = detect(self.model, [film])[0]
-        regions = regions_of(found, self.labels, film.shape[-1] / size[0], size)
+        regions = detected_regions(found, self.labels, film.shape[-1] / size[0], size)
         return [region for region in regions if region.confidence >= self.options.threshold]
 
-    def _patches(self, film: Tensor, size: tuple[int, int]) -> list[Region]:
+    def _mask_regions(self, film: Tensor, size: tuple[int, int]) -> list[Region]:
         """Cut each channel's probabilities into connected patches."""
         from scipy import ndimage
 
         regions = []
-        for label, chances in zip(self.labels, self._chances(film, size), strict=False):
+        for label, chances in zip(self.labels, self._probabilities(film, size), strict=False):
             patches, count = ndimage.label(chances >= self.options.threshold)
             for number in range(1, count + 1):
                 inside = patches == number
                 if inside.mean() >= self.options.smallest:
-                    regions.append(_region(label, inside, chances))
+                    regions.append(_patch_region(label, inside, chances))
         return regions
 
-    def _chances(self, film: Tensor, size: tuple[int, int]) -> Array:
+    def _probabilities(self, film: Tensor, size: tuple[int, int]) -> Array:
         """Return the probability of each finding at each pixel of the image, (findings, height, width)."""
         batch = film[None]
         logits = self.inferer(batch, self.model) if self.inferer is not None else self.model(batch)
@@ -168,7 +168,7 @@ class LiveMonaiBundle:
         return np.asarray(scaled[0].float().cpu())
 
 
-def _grey(picture: ImageRef, size: int) -> Tensor:
+def _grey_values(picture: ImageRef, size: int) -> Tensor:
     """Return a film's grey values (1, height, width), 0 to 255."""
     from PIL import Image
 
@@ -180,7 +180,7 @@ def _grey(picture: ImageRef, size: int) -> Tensor:
     return torch.from_numpy(np.array(image, dtype=np.float32))[None]
 
 
-def _region(label: str, inside: Array, chances: Array) -> Region:
+def _patch_region(label: str, inside: Array, chances: Array) -> Region:
     from PIL import Image
 
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))

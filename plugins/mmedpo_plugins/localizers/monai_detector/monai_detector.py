@@ -69,16 +69,19 @@ class _LiveMonaiDetector:
 
     def localize(self, cases: Sequence[Case], backbone: LiveBackbone | None) -> list[list[Region]]:
         """Return the regions of each case's image, surest first."""
-        from mmedpo_plugins.localizers.monai_detector.films import read_film, regions_of
+        from mmedpo_plugins.localizers.monai_detector.films import detected_regions, read_film
         from mmedpo_plugins.localizers.monai_detector.inference import detect
 
         shape = self._trained.shape
         films = [read_film(case.image, shape.size) for case in cases]
         found = detect(self._trained.detector, [film for film, _ in films], self._part.batch_size)
         rows = zip(cases, films, found, strict=True)
-        return [regions_of(self._kept(one), shape.labels, film[1], case.image.load().size) for case, film, one in rows]
+        return [
+            detected_regions(self._select_boxes(one), shape.labels, film[1], case.image.load().size)
+            for case, film, one in rows
+        ]
 
-    def _kept(self, found: Any) -> Any:
+    def _select_boxes(self, found: Any) -> Any:
         """Calibrate the scores and keep what is sure enough."""
         from dataclasses import replace
 

@@ -18,7 +18,7 @@ from mmedpo_plugins.localizers.monai_detector.network import LesionDetector, Net
 Example = dict[str, Tensor]  # "image" (1, height, width), "box" (n, 4), "label" (n,)
 
 
-def learn(
+def train_detector(
     options: LearningOptions,
     labels: tuple[str, ...],
     train: Sequence[Example],
@@ -32,11 +32,11 @@ def learn(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         detector = build_detector(shape, device)
-        history = _learn(detector, options, train, validation, seed, tell)
+        history = _run_steps(detector, options, train, validation, seed, tell)
     return detector, shape, history
 
 
-def _learn(
+def _run_steps(
     detector: LesionDetector,
     options: LearningOptions,
     train: Sequence[Example],
@@ -51,13 +51,17 @@ def _learn(
     history: list[dict[str, Any]] = []
     best: dict[str, Tensor] = {}
     losses: list[float] = []
-    for step, batch in enumerate(_batches(options, train, seed), 1):
-        losses.append(_step(detector, optimizer, batch))
+    for step, batch in enumerate(_draw_batches(options, train, seed), 1):
+        losses.append(_train_step(detector, optimizer, batch))
         schedule.step()
         tell(step, {})
         if step % options.examine_every and step < options.steps:
             continue
-        look = {"step": step, "loss": round(sum(losses) / len(losses), 5), "map": _examine(detector, validation)}
+        look = {
+            "step": step,
+            "loss": round(sum(losses) / len(losses), 5),
+            "map": _measure_precision(detector, validation),
+        }
         history.append(look)
         tell(step, look)
         losses = []
@@ -71,7 +75,7 @@ def _learn(
     return history
 
 
-def _step(detector: LesionDetector, optimizer: torch.optim.Optimizer, batch: list[Example]) -> float:
+def _train_step(detector: LesionDetector, optimizer: torch.optim.Optimizer, batch: list[Example]) -> float:
     detector.train()
     device = next(detector.network.parameters()).device
     films = [item["image"].to(device) for item in batch]
@@ -84,15 +88,15 @@ def _step(detector: LesionDetector, optimizer: torch.optim.Optimizer, batch: lis
     return float(loss.detach())
 
 
-def _examine(detector: LesionDetector, films: Sequence[Example]) -> float:
+def _measure_precision(detector: LesionDetector, films: Sequence[Example]) -> float:
     found = detect(detector, [item["image"] for item in films])
     return round(average_precision(found, films)["map"], 4)
 
 
-def _batches(options: LearningOptions, examples: Sequence[Example], seed: int) -> Iterator[list[Example]]:
+def _draw_batches(options: LearningOptions, examples: Sequence[Example], seed: int) -> Iterator[list[Example]]:
     """Yield batches without end: every film once in each round, each time another view of it."""
     generator = torch.Generator().manual_seed(seed)
-    view = augmentation(options, seed)
+    view = build_augmentation(options, seed)
     waiting: list[int] = []
     for _ in range(options.steps):
         while len(waiting) < options.batch_size:
@@ -103,7 +107,7 @@ def _batches(options: LearningOptions, examples: Sequence[Example], seed: int) -
             yield [view(examples[index]) for index in chosen]
 
 
-def augmentation(options: LearningOptions, seed: int) -> Callable[[Example], Example]:
+def build_augmentation(options: LearningOptions, seed: int) -> Callable[[Example], Example]:
     """Return what shows a film another way: zoomed, shifted, brighter, noisier, by option mirrored or in part."""
     from monai.apps.detection.transforms.dictionary import (
         ClipBoxToImaged,
@@ -132,9 +136,9 @@ def augmentation(options: LearningOptions, seed: int) -> Callable[[Example], Exa
     ]
     chain = Compose(steps)
     chain.set_random_state(seed % 2**32)
-    return lambda example: _plain(chain(example))
+    return lambda example: _plain_tensors(chain(example))
 
 
-def _plain(seen: Any) -> Example:
+def _plain_tensors(seen: Any) -> Example:
     one = seen[0] if isinstance(seen, list) else seen
     return {name: torch.as_tensor(one[name]).as_subclass(Tensor) for name in ("image", "box", "label")}

@@ -24,7 +24,7 @@ class Conversation:
     system: str | None = None
 
 
-def talk_of(row: TableRow, key: str, value: Any, text_is: Literal["question", "answer"]) -> Conversation:
+def read_conversation(row: TableRow, key: str, value: Any, text_is: Literal["question", "answer"]) -> Conversation:
     """Return what a column says: a text, a turn, or the turns of one question and one answer.
 
     Raises DataError with the row's place for what a pair has no room for: further turns, tools, other media.
@@ -34,7 +34,7 @@ def talk_of(row: TableRow, key: str, value: Any, text_is: Literal["question", "a
     turns = [value] if isinstance(value, Mapping) else value
     if not isinstance(turns, list) or not turns or not all(isinstance(turn, Mapping) for turn in turns):
         raise row.wrong(f"{key!r} must be a text or a list of turns, not {show_value(value)}")
-    said = [_turn(row, key, turn) for turn in turns]
+    said = [_read_turn(row, key, turn) for turn in turns]
     roles, texts = [role for role, _ in said], [text for _, text in said]
     first = 1 if roles[0] == "system" else 0
     if roles[first:] not in _SHAPES:
@@ -45,7 +45,7 @@ def talk_of(row: TableRow, key: str, value: Any, text_is: Literal["question", "a
     return Conversation(told.get("user"), told.get("assistant"), told.get("system"))
 
 
-def joined(
+def join_conversations(
     row: TableRow, talks: Sequence[Conversation], chosen: Conversation, rejected: Conversation
 ) -> tuple[str, str, str, str]:
     """Return question, both answers and system text of talks that agree. Raises DataError where they do not."""
@@ -67,7 +67,7 @@ def joined(
     return question, chosen.answer or "", rejected.answer or "", systems[0] if systems else ""
 
 
-def _turn(row: TableRow, key: str, turn: Mapping[str, Any]) -> tuple[str, str]:
+def _read_turn(row: TableRow, key: str, turn: Mapping[str, Any]) -> tuple[str, str]:
     """Return whose turn it is and what is said."""
     speakers = [turn[name] for name in _SPEAKER if turn.get(name) is not None]
     if len(speakers) != 1 or not isinstance(speakers[0], str):
@@ -81,21 +81,21 @@ def _turn(row: TableRow, key: str, turn: Mapping[str, Any]) -> tuple[str, str]:
     words = [turn[name] for name in _WORDS if turn.get(name) is not None]
     if len(words) != 1:
         raise row.wrong(f"a turn of {key!r} holds no text")
-    return role, _content(row, key, role, words[0])
+    return role, _read_content(row, key, role, words[0])
 
 
-def _content(row: TableRow, key: str, role: str, value: Any) -> str:
+def _read_content(row: TableRow, key: str, role: str, value: Any) -> str:
     """Return a text, or the pieces of a turn as one text with the mark where the image stands."""
     pieces = [{"type": "text", "text": value}] if isinstance(value, str) else value
     if not isinstance(pieces, list) or not all(isinstance(piece, Mapping) for piece in pieces):
         raise row.wrong(f"{key!r} holds no text but {show_value(value)}")
-    text = "".join(_piece(row, key, piece) for piece in pieces)
+    text = "".join(_read_piece(row, key, piece) for piece in pieces)
     if role != "user" and MARK in text:
         raise row.wrong(f"{key!r} has an image in its {role}'s turn; a pair has it in the question")
     return text
 
 
-def _piece(row: TableRow, key: str, piece: Mapping[str, Any]) -> str:
+def _read_piece(row: TableRow, key: str, piece: Mapping[str, Any]) -> str:
     kind, text = piece.get("type", "text"), piece.get("text")
     held = sorted(str(name) for name, value in piece.items() if value is not None and name not in ("type", "text"))
     if kind == "image" and not held and not text:

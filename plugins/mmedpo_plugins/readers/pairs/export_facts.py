@@ -56,7 +56,7 @@ class PairFacts(BaseModel):
     regions: list[Annotated[RegionFacts, Field(strict=False)]] = []
 
 
-def facts_of(row: TableRow, values: Mapping[str, Any], column: str = "") -> PairFacts:
+def read_facts(row: TableRow, values: Mapping[str, Any], column: str = "") -> PairFacts:
     """Check what an export tells. Raises DataError that names the row, the field and what is wrong with it."""
     try:
         return PairFacts.model_validate({key: value for key, value in values.items() if value is not None})

@@ -9,7 +9,7 @@ from typing import ClassVar
 from mmedpo import DataError, Drop, ExistingFolder, Pair, Remark
 from mmedpo.data import json_rows
 from mmedpo_plugins.readers.pairs.pair_builder import ReadyPairReader
-from mmedpo_plugins.readers.pairs.row_formats import mmedpo_sides
+from mmedpo_plugins.readers.pairs.row_formats import read_mmedpo_row
 
 _SUFFIX = "_dpo_weighted.json"
 
@@ -43,9 +43,9 @@ class MmedpoJsonReader(ReadyPairReader):
     def read(self) -> Iterator[Pair | Drop | Remark]:
         """Yield the pairs in the order of the file. Raise DataError with line and column for what cannot be read."""
         folders = [self.root / "images", self.root] if self.images is None else [self.images]
-        yield from self.pairs(lambda: json_rows(self._file()), folders, mmedpo_sides)
+        yield from self.pairs(lambda: json_rows(self._find_file()), folders, read_mmedpo_row)
 
-    def _file(self) -> Path:
+    def _find_file(self) -> Path:
         if self.file is not None:
             return self.file
         found = sorted(self.root.glob(f"*{_SUFFIX}"))

@@ -10,9 +10,9 @@ from typing import Any, Literal
 from mmedpo import GIVEN, Case, Drop, ExistingFile, ExistingFolder, ImageRef, Pair, Reader, Region, Remark, Side
 from mmedpo.data import ImageFolder, TableRow, UniqueIds, answer_kind, drop_uninformative, show_value
 from mmedpo_plugins.readers.pairs.export_facts import RegionFacts
-from mmedpo_plugins.readers.pairs.repeated_question import without_question
+from mmedpo_plugins.readers.pairs.repeated_question import strip_question
 from mmedpo_plugins.readers.pairs.row_formats import PairRow
-from mmedpo_plugins.tabular.parquet import embedded
+from mmedpo_plugins.tabular.parquet import embedded_image
 
 
 class ReadyPairReader(Reader):
@@ -48,13 +48,13 @@ class _PairBuilder:
 
     def items(self, row: TableRow) -> list[Pair | Drop | Remark]:
         """Return the pair of a row and what is odd about it, or why it is none."""
-        return list(self._items(row, self._sides(row)))
+        return list(self._build(row, self._sides(row)))
 
-    def _items(self, row: TableRow, told: PairRow) -> Iterator[Pair | Drop | Remark]:
-        name, remarks = told.facts.id or self._name(row, told), list(told.remarks)
-        chosen, rejected = (self._answer(told, side, remarks) for side in ("chosen", "rejected"))
-        found = [self._picture(row, value) for value in told.images]
-        case = None if None in found else self._case(row, name, told, chosen or "", found[0])
+    def _build(self, row: TableRow, told: PairRow) -> Iterator[Pair | Drop | Remark]:
+        name, remarks = told.facts.id or self._pair_id(row, told), list(told.remarks)
+        chosen, rejected = (self._side_answer(told, side, remarks) for side in ("chosen", "rejected"))
+        found = [self._find_picture(row, value) for value in told.images]
+        case = None if None in found else self._make_case(row, name, told, chosen or "", found[0])
         if case is None:
             yield self.images.drop(name)
         elif rejected is None:
@@ -62,11 +62,11 @@ class _PairBuilder:
         elif not ((chosen or "").strip() and rejected.strip()):
             yield Drop(name, "an answer is empty")
         else:
-            pair = drop_uninformative(self._pair(row, told, case, (chosen or "", rejected), found))
+            pair = drop_uninformative(self._make_pair(row, told, case, (chosen or "", rejected), found))
             yield from (Remark(name, text) for text in remarks if isinstance(pair, Pair))
             yield pair
 
-    def _name(self, row: TableRow, told: PairRow) -> str:
+    def _pair_id(self, row: TableRow, told: PairRow) -> str:
         """Return the id that a row gives, or one made of what it says; either is made distinct."""
         if name := row.get("id"):
             return self._ids.distinct(name)
@@ -74,10 +74,10 @@ class _PairBuilder:
         images = [one for one in held if isinstance(one, str | bytes)]
         return self._ids.of(*images, told.question, told.chosen, told.rejected or "")
 
-    def _answer(self, told: PairRow, side: str, remarks: list[str]) -> str | None:
+    def _side_answer(self, told: PairRow, side: str, remarks: list[str]) -> str | None:
         """Return a side's answer, without the question that it repeats where the recipe says so."""
         answer: str | None = getattr(told, side)
-        rest = without_question(told.question, answer) if answer else None
+        rest = strip_question(told.question, answer) if answer else None
         if rest is None:
             return answer
         if self._part.repeated_question == "strip":
@@ -86,7 +86,7 @@ class _PairBuilder:
         remarks.append(f"the {side} answer repeats the question; data.repeated_question=strip takes it off")
         return answer
 
-    def _pair(
+    def _make_pair(
         self, row: TableRow, told: PairRow, case: Case, answers: tuple[str, str], found: list[ImageRef | None]
     ) -> Pair:
         facts, (first, second) = told.facts, (picture or case.image for picture in found)
@@ -98,7 +98,7 @@ class _PairBuilder:
             made_by=facts.made_by or self._part.use,
             number=facts.number,
             relevance=row.number(told.relevance, most=1.0),
-            notes=_notes(row, told),
+            notes=_pair_notes(row, told),
         )
         if facts.id:
             self._require_own(row, pair)
@@ -113,11 +113,11 @@ class _PairBuilder:
         if self._cases.setdefault(case.id, about) != about:
             raise row.wrong(f"the case {case.id!r} has another question or answer elsewhere; are two exports in one?")
 
-    def _case(
+    def _make_case(
         self, row: TableRow, name: str, told: PairRow, chosen: str, shown_to_chosen: ImageRef | None
     ) -> Case | None:
         facts = told.facts
-        image = self._picture(row, facts.image) if facts.image else shown_to_chosen
+        image = self._find_picture(row, facts.image) if facts.image else shown_to_chosen
         if image is None:
             return None
         answer = facts.answer or chosen
@@ -129,32 +129,32 @@ class _PairBuilder:
             kind=facts.case_kind or answer_kind(answer),
             group=facts.group or (told.images[0] if isinstance(told.images[0], str) else ""),
             about=tuple(facts.about),
-            regions=tuple(self._region(row, one) for one in facts.regions),
-            restricted=self._restricted(row, told),
+            regions=tuple(self._make_region(row, one) for one in facts.regions),
+            restricted=self._is_restricted(row, told),
             notes=facts.case_notes,
         )
 
-    def _restricted(self, row: TableRow, told: PairRow) -> bool:
+    def _is_restricted(self, row: TableRow, told: PairRow) -> bool:
         """Tell whether a pair must stay here: the reader says so, or the row."""
         said = row.values.get("restricted")
         if said is not None and not isinstance(said, bool):
             raise row.wrong(f"'restricted' must be true or false, not {show_value(said)}")
         return bool(said) or (self._part.restricted if told.facts.restricted is None else told.facts.restricted)
 
-    def _region(self, row: TableRow, value: RegionFacts) -> Region:
-        mask = self._picture(row, value.mask) if value.mask else None
+    def _make_region(self, row: TableRow, value: RegionFacts) -> Region:
+        mask = self._find_picture(row, value.mask) if value.mask else None
         return Region(value.label, value.box, value.confidence, mask)
 
-    def _picture(self, row: TableRow, value: Any) -> ImageRef | None:
+    def _find_picture(self, row: TableRow, value: Any) -> ImageRef | None:
         """Return the image that a row holds or names, or None when the file is missing."""
         if isinstance(value, Mapping) and not value.get("bytes"):
             value = value.get("path")
         if not isinstance(value, str):
-            return embedded(TableRow(row.place, {"image": value}), "image")
-        path = self.images.find(self._below(value), row)
+            return embedded_image(TableRow(row.place, {"image": value}), "image")
+        path = self.images.find(self._relative_name(value), row)
         return ImageRef.at(path, row.place) if path else None
 
-    def _below(self, name: str) -> str:
+    def _relative_name(self, name: str) -> str:
         """Return an absolute name relative to the folder that it is in; ms-swift advises to write such names."""
         for folder in self.images.folders if Path(name).is_absolute() else ():
             if Path(name).is_relative_to(folder.absolute()):
@@ -162,7 +162,7 @@ class _PairBuilder:
         return name
 
 
-def _notes(row: TableRow, told: PairRow) -> dict[str, Any]:
+def _pair_notes(row: TableRow, told: PairRow) -> dict[str, Any]:
     """Return how a pair was made, and with it what came with its score."""
     facts = told.facts
     given: dict[str, Any] = {"scorer": facts.scorer} if facts.scorer else {}

@@ -9,7 +9,7 @@ from typing import ClassVar
 from mmedpo import DataError, Drop, ExistingFolder, Pair, Remark
 from mmedpo.data import TableRow, json_rows, jsonl_rows
 from mmedpo_plugins.readers.pairs.pair_builder import ReadyPairReader
-from mmedpo_plugins.readers.pairs.row_formats import sides_of
+from mmedpo_plugins.readers.pairs.row_formats import read_row
 from mmedpo_plugins.tabular.parquet import parquet_rows
 
 
@@ -39,9 +39,9 @@ class PairsReader(ReadyPairReader):
     def read(self) -> Iterator[Pair | Drop | Remark]:
         """Yield the pairs in the order of the file. Raise DataError with the place of what cannot be read."""
         folders = [self.root, self.root / "images"] if self.images is None else [self.images]
-        yield from self.pairs(lambda: _rows(self._file()), folders, sides_of)
+        yield from self.pairs(lambda: _read_rows(self._find_file()), folders, read_row)
 
-    def _file(self) -> Path:
+    def _find_file(self) -> Path:
         if self.file is not None:
             return self.file
         places = [folder for folder in (self.root, self.root / "data") if folder.is_dir()]
@@ -60,7 +60,7 @@ _ROWS: Mapping[str, Callable[[Path], Iterator[TableRow]]] = {
 }
 
 
-def _rows(file: Path) -> Iterator[TableRow]:
+def _read_rows(file: Path) -> Iterator[TableRow]:
     if file.suffix not in _ROWS:
         raise DataError(f"{file}: is neither .parquet nor .jsonl nor .json")
     return _ROWS[file.suffix](file)

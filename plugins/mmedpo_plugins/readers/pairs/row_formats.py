@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmedpo.data import TableRow, show_value
-from mmedpo_plugins.readers.pairs.conversations import MARK, Conversation, joined, talk_of
-from mmedpo_plugins.readers.pairs.export_facts import PairFacts, facts_of
+from mmedpo_plugins.readers.pairs.conversations import MARK, Conversation, join_conversations, read_conversation
+from mmedpo_plugins.readers.pairs.export_facts import PairFacts, read_facts
 
 _JSON = ("evidence", "notes", "case_notes")  # columns of the plain table that hold JSON
 _OURS = {"weight", "id", "restricted"}  # read in every form
@@ -37,7 +37,7 @@ class PairRow:
         return bool(self.images[0] == self.images[1])
 
 
-def sides_of(row: TableRow) -> PairRow:
+def read_row(row: TableRow) -> PairRow:
     """Return what a row says. Raises DataError with its place when it is in no form that is known."""
     for wanted, read in _FORMS.items():
         if wanted <= row.values.keys():
@@ -45,98 +45,100 @@ def sides_of(row: TableRow) -> PairRow:
     raise row.wrong(f"is no pair in a form that is known; it has the columns {', '.join(sorted(row.values))}")
 
 
-def _trl(row: TableRow) -> PairRow:
+def _read_trl(row: TableRow) -> PairRow:
     names = [name for name in ("images", "image") if row.values.get(name) is not None]
     if len(names) != 1:
         raise row.wrong("must hold its image in 'images' or in 'image'")
-    image = _one(row, names[0])
-    asked = [talk_of(row, "prompt", row.values["prompt"], "question")] if row.values.get("prompt") else []
-    chosen, rejected = (talk_of(row, key, row.values[key], "answer") for key in ("chosen", "rejected"))
+    image = _read_image(row, names[0])
+    asked = [read_conversation(row, "prompt", row.values["prompt"], "question")] if row.values.get("prompt") else []
+    chosen, rejected = (read_conversation(row, key, row.values[key], "answer") for key in ("chosen", "rejected"))
     if asked and asked[0].answer is not None:
         raise row.wrong("'prompt' ends with the beginning of an answer (a prefill), which has no place in a pair")
     if not asked and chosen.question is None and rejected.question is None:
         raise row.wrong("has no 'prompt', and no question in 'chosen'")
-    told = joined(row, asked, chosen, rejected)
-    return _sides(row, told, (image, image), {"prompt", "chosen", "rejected", *names}, mark="")
+    told = join_conversations(row, asked, chosen, rejected)
+    return _make_row(row, told, (image, image), {"prompt", "chosen", "rejected", *names}, mark="")
 
 
-def _ms_swift(row: TableRow) -> PairRow:
-    first = _whole(row, "messages")
-    image = _one(row, "images")
-    other = _one(row, "rejected_images") if row.values.get("rejected_images") else image
-    second = _rejected(row) or (None if other == image else Conversation(answer=first.answer))
-    told = joined(
+def _read_ms_swift(row: TableRow) -> PairRow:
+    first = _read_exchange(row, "messages")
+    image = _read_image(row, "images")
+    other = _read_image(row, "rejected_images") if row.values.get("rejected_images") else image
+    second = _read_rejected(row) or (None if other == image else Conversation(answer=first.answer))
+    told = join_conversations(
         row, [Conversation(system=row.get("system") or None)], first, second or Conversation(answer=first.answer)
     )
     read = {"messages", "rejected_messages", "rejected_response", "images", "rejected_images", "system"}
-    return _sides(row, told, (image, other), read, mark=MARK, rejected=second is not None)
+    return _make_row(row, told, (image, other), read, mark=MARK, rejected=second is not None)
 
 
-def _rejected(row: TableRow) -> Conversation | None:
+def _read_rejected(row: TableRow) -> Conversation | None:
     """Return what ms-swift rejects, from whichever of its two columns there is."""
     value = row.values.get("rejected_response")
     if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
         if len(value) > 1:
             raise row.wrong(f"'rejected_response' holds {len(value)} answers; a pair has one, so write a row for each")
         value = value[0]
-    found = [] if value is None else [talk_of(row, "rejected_response", value, "answer")]
+    found = [] if value is None else [read_conversation(row, "rejected_response", value, "answer")]
     if found and found[0].question is not None:
         raise row.wrong("'rejected_response' holds a question; it must hold an answer alone")
     if row.values.get("rejected_messages"):
-        found.append(_whole(row, "rejected_messages"))
+        found.append(_read_exchange(row, "rejected_messages"))
     if len({talk.answer for talk in found}) > 1:
         raise row.wrong("'rejected_response' and 'rejected_messages' hold different answers; a pair has one")
     return found[-1] if found else None
 
 
-def _llama_factory(row: TableRow) -> PairRow:
-    image = _one(row, "images")
-    asked = talk_of(row, "conversations", row.values["conversations"], "question")
+def _read_llama_factory(row: TableRow) -> PairRow:
+    image = _read_image(row, "images")
+    asked = read_conversation(row, "conversations", row.values["conversations"], "question")
     if asked.question is None or asked.answer is not None:
         raise row.wrong("'conversations' must end with the question, which 'chosen' and 'rejected' answer")
-    chosen, rejected = (talk_of(row, key, row.values[key], "answer") for key in ("chosen", "rejected"))
-    told = joined(row, [asked, Conversation(system=row.get("system") or None)], chosen, rejected)
-    return _sides(row, told, (image, image), {"conversations", "chosen", "rejected", "images", "system"}, mark=MARK)
+    chosen, rejected = (read_conversation(row, key, row.values[key], "answer") for key in ("chosen", "rejected"))
+    told = join_conversations(row, [asked, Conversation(system=row.get("system") or None)], chosen, rejected)
+    return _make_row(row, told, (image, image), {"conversations", "chosen", "rejected", "images", "system"}, mark=MARK)
 
 
-def mmedpo_sides(row: TableRow) -> PairRow:
+def read_mmedpo_row(row: TableRow) -> PairRow:
     """Return what an entry in the form of MMedPO's released pairs says."""
-    told = joined(row, [], _whole(row, "conversations"), _whole(row, "rejected_conversations"))
+    told = join_conversations(
+        row, [], _read_exchange(row, "conversations"), _read_exchange(row, "rejected_conversations")
+    )
     question, *answers, system = told
     first, second = (answer.removeprefix(" ") for answer in answers)
     name = row.text("image")
     images, read = (name, row.get("rejected_image") or name), {"conversations", "rejected_conversations"}
     read |= {"image", "rejected_image", "weighted_score"}
-    return _sides(row, (question, first, second, system), images, read, mark=f"{MARK}\n", relevance="weighted_score")
+    return _make_row(row, (question, first, second, system), images, read, mark=f"{MARK}\n", relevance="weighted_score")
 
 
-def _table(row: TableRow) -> PairRow:
+def _read_table(row: TableRow) -> PairRow:
     image = row.values["image"]
     first, second = (row.values.get(key) or image for key in ("chosen_image", "rejected_image"))
     ours = row.values.get("case_kind") is not None
     values = {key: value for key, value in row.values.items() if key in _FACTS and value is not None} if ours else {}
-    values |= {key: _json(row, key) for key in _JSON if isinstance(values.get(key), str)}
+    values |= {key: _read_json(row, key) for key in _JSON if isinstance(values.get(key), str)}
     if first != image:
         values["image"] = image
-    facts = facts_of(row, values)
-    question, chosen, rejected = (_text(row, key) for key in ("question", "chosen", "rejected"))
+    facts = read_facts(row, values)
+    question, chosen, rejected = (_read_text(row, key) for key in ("question", "chosen", "rejected"))
     if not question.strip():
         raise row.wrong("the question is empty")
-    remarks = _remarks(row, _TABLE | (_FACTS if ours else set()))
+    remarks = _note_unread(row, _TABLE | (_FACTS if ours else set()))
     return PairRow(question, chosen, rejected, (first, second), facts=facts, remarks=remarks)
 
 
 _FORMS: Mapping[frozenset[str], Callable[[TableRow], PairRow]] = {
-    frozenset({"prompt", "chosen", "rejected"}): _trl,
-    frozenset({"messages"}): _ms_swift,
-    frozenset({"conversations", "chosen", "rejected"}): _llama_factory,
-    frozenset({"conversations", "rejected_conversations"}): mmedpo_sides,
-    frozenset({"question", "image", "chosen", "rejected"}): _table,
-    frozenset({"chosen", "rejected"}): _trl,  # the question is the first turn of both
+    frozenset({"prompt", "chosen", "rejected"}): _read_trl,
+    frozenset({"messages"}): _read_ms_swift,
+    frozenset({"conversations", "chosen", "rejected"}): _read_llama_factory,
+    frozenset({"conversations", "rejected_conversations"}): read_mmedpo_row,
+    frozenset({"question", "image", "chosen", "rejected"}): _read_table,
+    frozenset({"chosen", "rejected"}): _read_trl,  # the question is the first turn of both
 }
 
 
-def _sides(
+def _make_row(
     row: TableRow,
     told: tuple[str, str, str, str],
     images: tuple[Any, Any],
@@ -149,14 +151,14 @@ def _sides(
     """Take the mark of the image off the question; texts that we did not write lose the space around them too."""
     question, first, second, system = told
     ours = row.values.get("mmedpo")
-    facts = facts_of(row, _json(row, "mmedpo"), "mmedpo") if ours else PairFacts()
-    remarks = _remarks(row, {*read, relevance, "mmedpo"})
+    facts = read_facts(row, _read_json(row, "mmedpo"), "mmedpo") if ours else PairFacts()
+    remarks = _note_unread(row, {*read, relevance, "mmedpo"})
     if system.strip():
         remarks += ("its system turn is left out",)
     if ours:
         question = question.removeprefix(mark)
     else:
-        question, moved = _unmarked(row, question)
+        question, moved = _remove_mark(row, question)
         remarks += ("the image stood within or behind the question, and is shown before it",) if moved else ()
         first, second = first.strip(), second.strip()
     if not question.strip():
@@ -164,7 +166,7 @@ def _sides(
     return PairRow(question, first, second if rejected else None, images, relevance, facts, remarks)
 
 
-def _unmarked(row: TableRow, question: str) -> tuple[str, bool]:
+def _remove_mark(row: TableRow, question: str) -> tuple[str, bool]:
     """Return a question without the mark of the image, and whether that stood elsewhere than before it."""
     before, *after = question.split(MARK)
     if len(after) > 1:
@@ -172,7 +174,7 @@ def _unmarked(row: TableRow, question: str) -> tuple[str, bool]:
     return "".join([before, *after]).strip(), bool(after and before.strip())
 
 
-def _remarks(row: TableRow, read: Collection[str]) -> tuple[str, ...]:
+def _note_unread(row: TableRow, read: Collection[str]) -> tuple[str, ...]:
     """Say which columns are not read. Raises DataError for those that the pair would be another without."""
     there = {name for name, value in row.values.items() if value not in (None, "", [], {})}
     if unfit := [name for name in _NO_ROOM if name in there and name not in read]:
@@ -181,25 +183,25 @@ def _remarks(row: TableRow, read: Collection[str]) -> tuple[str, ...]:
     return (f"columns that are not read: {', '.join(unread)}",) if unread else ()
 
 
-def _whole(row: TableRow, key: str) -> Conversation:
+def _read_exchange(row: TableRow, key: str) -> Conversation:
     """Return a conversation of one question and its answer."""
     value = row.values.get(key)
     if not isinstance(value, list):
         raise row.wrong(f"{key!r} must be a list of turns, not {show_value(value)}")
-    talk = talk_of(row, key, value, "answer")
+    talk = read_conversation(row, key, value, "answer")
     if talk.question is None or talk.answer is None:
         raise row.wrong(f"{key!r} must hold one question and one answer, not {len(value)} turns")
     return talk
 
 
-def _text(row: TableRow, key: str) -> str:
+def _read_text(row: TableRow, key: str) -> str:
     value = row.values.get(key)
     if not isinstance(value, str):
         raise row.wrong(f"{key!r} must be a text, not {show_value(value)}")
     return value
 
 
-def _one(row: TableRow, key: str) -> Any:
+def _read_image(row: TableRow, key: str) -> Any:
     value = row.values.get(key)
     several = value if isinstance(value, list) else [value]
     if len(several) != 1 or several[0] is None:
@@ -207,7 +209,7 @@ def _one(row: TableRow, key: str) -> Any:
     return several[0]
 
 
-def _json(row: TableRow, key: str) -> Mapping[str, Any]:
+def _read_json(row: TableRow, key: str) -> Mapping[str, Any]:
     """Return the object that a column holds as JSON."""
     value = row.json(key)
     if not isinstance(value, Mapping):

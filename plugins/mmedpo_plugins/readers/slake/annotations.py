@@ -38,17 +38,17 @@ class SlakeAnnotations:
         """Take the data set's folder, and whether organs are regions too and lesions get masks."""
         self._organs, self._masks = organs, masks
         listed = root / "mask.txt"
-        self._greys = (_greys(listed) if listed.is_file() else _LESION_GREYS) if masks else {}
+        self._greys = (_read_greys(listed) if listed.is_file() else _LESION_GREYS) if masks else {}
         self._known: dict[Path, tuple[Region, ...]] = {}
 
     def of(self, image: Path) -> tuple[Region, ...]:
         """Return the regions of an image. Raises DataError for a file beside it that cannot be read."""
         folder = image.parent
         if folder not in self._known:
-            boxes = [item for item in _boxes(folder / "detection.json") if self._organs or is_lesion(item.label)]
+            boxes = [item for item in _read_boxes(folder / "detection.json") if self._organs or is_lesion(item.label)]
             greys = {label: grey for grey, label in self._greys.items() if is_lesion(label)}
             mask = folder / "mask.png"
-            self._known[folder] = tuple(_with_masks(boxes, mask, image, greys) if mask.is_file() and greys else boxes)
+            self._known[folder] = tuple(_add_masks(boxes, mask, image, greys) if mask.is_file() and greys else boxes)
         return self._known[folder]
 
 
@@ -57,7 +57,7 @@ def is_lesion(label: str) -> bool:
     return bool(_LESION.search(label))
 
 
-def _greys(file: Path) -> dict[int, str]:
+def _read_greys(file: Path) -> dict[int, str]:
     """Read lines such as `175:Liver Cancer`."""
     pairs = [line.partition(":") for line in text_lines(file) if line.strip()]
     for number, (grey, _, label) in enumerate(pairs, start=1):
@@ -66,25 +66,25 @@ def _greys(file: Path) -> dict[int, str]:
     return {int(grey): label.strip() for grey, _, label in pairs}
 
 
-def _boxes(file: Path) -> list[Region]:
+def _read_boxes(file: Path) -> list[Region]:
     """Read [{"Liver": [left, top, width, height]}, ...]; an image without the file has no boxes."""
     if not file.is_file():
         return []
     value = json_value(file)
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise DataError(f'{file}: expected a list of boxes, [{{"Liver": [left, top, width, height]}}, ...]')
-    every = [_region(TableRow(str(file), item), label, box) for item in value for label, box in item.items()]
+    every = [_make_region(TableRow(str(file), item), label, box) for item in value for label, box in item.items()]
     return [region for region in every if region.box[0] < region.box[2] and region.box[1] < region.box[3]]
 
 
-def _region(row: TableRow, label: str, box: Any) -> Region:
+def _make_region(row: TableRow, label: str, box: Any) -> Region:
     if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
         raise row.wrong(f"the box of {label!r} must be [left, top, width, height], not {show_value(box)}")
     left, top, width, height = map(float, box)
     return Region(label.strip(), (left, top, left + width, top + height))
 
 
-def _with_masks(boxes: list[Region], file: Path, image: Path, greys: dict[str, int]) -> list[Region]:
+def _add_masks(boxes: list[Region], file: Path, image: Path, greys: dict[str, int]) -> list[Region]:
     """Give lesions the part of the mask within their box, and those without a box the whole of their mask."""
     import numpy as np
 
@@ -92,11 +92,11 @@ def _with_masks(boxes: list[Region], file: Path, image: Path, greys: dict[str, i
     if not np.isin(values, list(greys.values())).any():
         return boxes
     _require_size(file, values, image)
-    regions = [_masked(region, values == greys.get(region.label, -1)) for region in boxes]
+    regions = [_mask_region(region, values == greys.get(region.label, -1)) for region in boxes]
     boxed = {region.label for region in boxes}
     others = {label: values == grey for label, grey in sorted(greys.items()) if label not in boxed}
     return regions + [
-        _masked(Region(label, _around(inside)), inside) for label, inside in others.items() if inside.any()
+        _mask_region(Region(label, _bounding_box(inside)), inside) for label, inside in others.items() if inside.any()
     ]
 
 
@@ -108,7 +108,7 @@ def _require_size(file: Path, values: Values, image: Path) -> None:
         raise DataError(f"{file}: {sizes}; read boxes alone with data.masks=false")
 
 
-def _masked(region: Region, inside: Values) -> Region:
+def _mask_region(region: Region, inside: Values) -> Region:
     """Return the region with its mask, if any of it is within the box."""
     import numpy as np
     from PIL import Image as pil
@@ -120,7 +120,7 @@ def _masked(region: Region, inside: Values) -> Region:
     return replace(region, mask=ImageRef.drawn(pil.fromarray(mask))) if mask.any() else region
 
 
-def _around(inside: Values) -> tuple[float, float, float, float]:
+def _bounding_box(inside: Values) -> tuple[float, float, float, float]:
     import numpy as np
 
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))

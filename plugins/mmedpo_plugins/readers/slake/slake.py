@@ -51,11 +51,11 @@ class SlakeReader(Reader):
         """Yield the questions in the order of the files. Raise DataError with the place of what cannot be read."""
         images = ImageFolder([self.root / "imgs"], self.missing)
         annotations = SlakeAnnotations(self.root, self.regions == "all", self.masks)
-        rows = filter(self._takes, chain.from_iterable(map(json_rows, self._files())))
-        make = partial(self._item, images=images, ids=UniqueIds(), annotations=annotations)
+        rows = filter(self._is_wanted, chain.from_iterable(map(json_rows, self._split_files())))
+        make = partial(self._make_case, images=images, ids=UniqueIds(), annotations=annotations)
         yield from images.complete(map(make, rows))
 
-    def _files(self) -> Iterator[Path]:
+    def _split_files(self) -> Iterator[Path]:
         for split, names in _FILES.items():
             if self.split in (split, "all"):
                 found = [self.root / name for name in names if (self.root / name).is_file()]
@@ -63,10 +63,12 @@ class SlakeReader(Reader):
                     raise DataError(f"{self.root}: there is no {' or '.join(names)}; see docs/data.md")
                 yield found[0]
 
-    def _takes(self, row: TableRow) -> bool:
+    def _is_wanted(self, row: TableRow) -> bool:
         return self.language in (row.text("q_lang"), "both")
 
-    def _item(self, row: TableRow, images: ImageFolder, ids: UniqueIds, annotations: SlakeAnnotations) -> Case | Drop:
+    def _make_case(
+        self, row: TableRow, images: ImageFolder, ids: UniqueIds, annotations: SlakeAnnotations
+    ) -> Case | Drop:
         unique, name = ids.distinct(row.text("qid")), row.text("img_name")
         path = images.find(name, row)
         if path is None:
@@ -79,14 +81,14 @@ class SlakeReader(Reader):
             answer,
             kind={"CLOSED": "closed", "OPEN": "open"}.get(row.get("answer_type")) or answer_kind(answer),  # type: ignore[arg-type]
             group=name,
-            about=named(question, regions),
+            about=named_labels(question, regions),
             regions=regions,
             restricted=self.restricted,
             notes={key: row.values[key] for key in _NOTES if row.values.get(key)},
         )
 
 
-def named(question: str, regions: Sequence[Region]) -> tuple[str, ...]:
+def named_labels(question: str, regions: Sequence[Region]) -> tuple[str, ...]:
     """Return the labels that a question names; of "lung cancer" and "lung" in one place the longer one alone."""
     found = []
     for label in sorted({region.label for region in regions if region.label}, key=lambda label: (-len(label), label)):

@@ -14,18 +14,18 @@ APART = 4  # votes this far apart are a disagreement
 SHOWN = 10  # disagreements that are named
 
 
-def agreement(voters: Sequence[str], pairs: Sequence[Pair], scores: Sequence[Score]) -> dict[str, Any]:
+def measure_agreement(voters: Sequence[str], pairs: Sequence[Pair], scores: Sequence[Score]) -> dict[str, Any]:
     """Return Krippendorff's alpha of first and of last votes, rank correlations, missing votes and disagreements.
 
     First votes are each voter's own where voters speak apart; in a debate all but the first speaker have heard
     another, which raises agreement. Last votes are what a debate ended with.
     """
-    tables = [_table(scores, first) for first in (True, False)]
+    tables = [_votes_by_pair(scores, first) for first in (True, False)]
     firsts = tables[0]
     result: dict[str, Any] = {
         "pairs": len(scores),
         "votes": {name: sum(name in votes for votes in firsts) for name in voters},
-        "missing": _missing(scores),
+        "missing": _count_missing(scores),
         "mean": {name: _mean([votes[name] for votes in firsts if name in votes]) for name in voters},
     }
     if len(voters) > 1:
@@ -33,17 +33,17 @@ def agreement(voters: Sequence[str], pairs: Sequence[Pair], scores: Sequence[Sco
             both = [_alpha(voters, table, level) for table in tables]
             result[key] = dict(zip(("first", "last"), both, strict=True))
         result["rank_correlation"] = [
-            {"voters": [a, b], "value": _rank(firsts, a, b)} for a, b in combinations(voters, 2)
+            {"voters": [a, b], "value": _rank_correlation(firsts, a, b)} for a, b in combinations(voters, 2)
         ]
-        apart = [at for at, votes in enumerate(firsts) if _gap(votes) >= APART]
+        apart = [at for at, votes in enumerate(firsts) if _vote_gap(votes) >= APART]
         result["apart"] = len(apart)
-        widest = sorted(apart, key=lambda at: -_gap(firsts[at]))[:SHOWN]
+        widest = sorted(apart, key=lambda at: -_vote_gap(firsts[at]))[:SHOWN]
         result["furthest_apart"] = [{"pair": pairs[at].id, "votes": firsts[at]} for at in widest]
         result["agreed"] = sum(bool(score.evidence.get("agreed")) for score in scores)
     return result
 
 
-def _table(scores: Sequence[Score], first: bool) -> list[dict[str, int]]:
+def _votes_by_pair(scores: Sequence[Score], first: bool) -> list[dict[str, int]]:
     """Return each pair's votes by voter: a voter's first, or its last."""
     table = []
     for score in scores:
@@ -52,11 +52,11 @@ def _table(scores: Sequence[Score], first: bool) -> list[dict[str, int]]:
     return table
 
 
-def _gap(votes: Mapping[str, int]) -> int:
+def _vote_gap(votes: Mapping[str, int]) -> int:
     return max(votes.values()) - min(votes.values()) if votes else 0
 
 
-def _missing(scores: Sequence[Score]) -> list[dict[str, Any]]:
+def _count_missing(scores: Sequence[Score]) -> list[dict[str, Any]]:
     """Count the turns without a vote, by voter and reason."""
     votes = (vote for score in scores for vote in score.evidence.get("votes", ()))
     counts = Counter((vote["voter"], vote["reason"]) for vote in votes if vote["score"] is None)
@@ -75,7 +75,7 @@ def _alpha(voters: Sequence[str], table: Sequence[Mapping[str, int]], level: str
     return round(float(krippendorff.alpha(reliability_data=values, level_of_measurement=level)), 4)
 
 
-def _rank(table: Sequence[Mapping[str, int]], a: str, b: str) -> float | None:
+def _rank_correlation(table: Sequence[Mapping[str, int]], a: str, b: str) -> float | None:
     """Return Spearman's rank correlation of two voters; None where it is not defined."""
     from scipy.stats import spearmanr
 

@@ -43,7 +43,7 @@ class Debate:
         return self.order[len(self.votes) % len(self.order)]
 
 
-def order_of(voters: int, seed: int | None) -> list[int]:
+def draw_order(voters: int, seed: int | None) -> list[int]:
     """Return the voters' numbers in an order drawn by a seed, or as they are."""
     numbers = list(range(voters))
     return numbers if seed is None else Random(seed).sample(numbers, voters)
@@ -65,7 +65,7 @@ def has_agreement(votes: Sequence[Vote], voters: int) -> bool:
 
 def settle_debate(votes: Sequence[Vote], voters: int) -> float | None:
     """Return the relevance in [0, 1] that a debate ends with: the score agreed on, else the mean of all scores."""
-    scores = scores_of(votes)
+    scores = cast_scores(votes)
     if not scores:
         return None
     return (scores[-1] if has_agreement(votes, voters) else fmean(scores)) / SCALE
@@ -73,7 +73,7 @@ def settle_debate(votes: Sequence[Vote], voters: int) -> float | None:
 
 def combine_votes(votes: Sequence[Vote], how: VoteAverage) -> float | None:
     """Return the mean, median or trimmed mean of votes cast apart, as a relevance in [0, 1]."""
-    scores = sorted(scores_of(votes))
+    scores = sorted(cast_scores(votes))
     if not scores:
         return None
     if how == "median":
@@ -82,12 +82,12 @@ def combine_votes(votes: Sequence[Vote], how: VoteAverage) -> float | None:
     return fmean(scores[cut : len(scores) - cut]) / SCALE
 
 
-def scores_of(votes: Sequence[Vote]) -> list[int]:
+def cast_scores(votes: Sequence[Vote]) -> list[int]:
     """Return the scores that were given."""
     return [vote.score for vote in votes if vote.score is not None]
 
 
-def present(votes: Sequence[Vote]) -> int:
+def count_voters(votes: Sequence[Vote]) -> int:
     """Count the voters who voted at least once."""
     return len({vote.voter for vote in votes if vote.score is not None})
 

@@ -90,13 +90,13 @@ class _LiveEndpointVoter:
         system, text = render_turn(self.prompts, pair, before)
         picture = pair.case.image if self.options.show_image else None
         try:
-            outcome = await self.chat.ask(ChatQuestion(system, text, VoterOpinion, pair.case, picture), _in_range)
+            outcome = await self.chat.ask(ChatQuestion(system, text, VoterOpinion, pair.case, picture), _check_range)
         except NoAnswerError as end:
             return Vote(self.options.called, None, end.reason, end.passing)
         return Vote(self.options.called, outcome.made.score, " ".join(outcome.made.reason.split()))
 
 
-def _in_range(opinion: VoterOpinion) -> VoterOpinion | AnswerFault:
+def _check_range(opinion: VoterOpinion) -> VoterOpinion | AnswerFault:
     if 0 <= opinion.score <= SCALE:
         return opinion
     return AnswerFault("its score is out of range", f"'score' is a whole number from 0 to {SCALE}.")

@@ -57,31 +57,36 @@ class LiveLocalVoter:
 
     def vote(self, pairs: Sequence[Pair], seen: Sequence[Vote | None]) -> list[Vote]:
         """Rate each pair by the most probable score; the reason is how probable it was, and the mean."""
-        texts = [self._text(*render_turn(self.prompts, pair, before)) for pair, before in zip(pairs, seen, strict=True)]
+        texts = [
+            self._write_prompt(*render_turn(self.prompts, pair, before))
+            for pair, before in zip(pairs, seen, strict=True)
+        ]
         order = sorted(range(len(texts)), key=lambda at: len(texts[at]))  # like lengths together: little is padded
         votes: dict[int, Vote] = {}
         for start in range(0, len(order), self.batch_size):
             some = order[start : start + self.batch_size]
-            votes |= dict(zip(some, self._votes(self.score_logps([texts[at] for at in some])), strict=True))
+            votes |= dict(zip(some, self._make_votes(self.score_logps([texts[at] for at in some])), strict=True))
         return [votes[at] for at in range(len(texts))]
 
-    def _votes(self, logps: Tensor) -> list[Vote]:
+    def _make_votes(self, logps: Tensor) -> list[Vote]:
         """Make votes of log-probabilities (pairs, scores)."""
         import torch
 
-        shares = (logps - self._liking if self.calibrate else logps).softmax(1)
+        shares = (logps - self._prior_logps if self.calibrate else logps).softmax(1)
         means = shares @ torch.arange(SCALE + 1, dtype=shares.dtype)
         best, chosen = shares.max(1)
         rows = zip(chosen.tolist(), best.tolist(), means.tolist(), strict=True)
         return [Vote(self.name, score, f"p {p:.2f}, mean {mean:.1f}") for score, p, mean in rows]
 
     @cached_property
-    def _liking(self) -> Tensor:
+    def _prior_logps(self) -> Tensor:
         """The log-probabilities of the scores (1, scores) for a pair without content."""
         nothing = {"question": "N/A", "truth": "N/A", "wrong": "N/A", "score": None, "reason": ""}
-        return self.score_logps([self._text(self.prompts.render("system"), self.prompts.render("user", **nothing))])
+        return self.score_logps(
+            [self._write_prompt(self.prompts.render("system"), self.prompts.render("user", **nothing))]
+        )
 
-    def _text(self, system: str, user: str) -> str:
+    def _write_prompt(self, system: str, user: str) -> str:
         """Write the turns as the model was trained to read them, up to where the number comes."""
         turns = [{"role": "system", "content": system}, {"role": "user", "content": user}]
         if not self.tokenizer.chat_template:
@@ -109,13 +114,15 @@ class LiveLocalVoter:
             output = self.model(**encoded, position_ids=places, use_cache=True, logits_to_keep=1)
             first = output.logits[:, -1].float().log_softmax(1)
             table = first.new_zeros(len(texts), SCALE + 1)
-            for head, scores in self._by_head.items():
+            for head, scores in self._scores_by_head.items():
                 table[:, scores] = first[:, [head]]
                 if len(scores) > 1:
-                    table[:, scores] += self._apart(encoded["attention_mask"], output.past_key_values, head, scores)
+                    table[:, scores] += self._continuation_logps(
+                        encoded["attention_mask"], output.past_key_values, head, scores
+                    )
         return table.cpu()
 
-    def _apart(self, mask: Tensor, cache: Any, head: int, scores: Sequence[int]) -> Tensor:
+    def _continuation_logps(self, mask: Tensor, cache: Any, head: int, scores: Sequence[int]) -> Tensor:
         """Return log p of how each score goes on after their common first token (texts, scores)."""
         import copy
 
@@ -128,39 +135,39 @@ class LiveLocalVoter:
             input_ids=step, attention_mask=longer, position_ids=places, past_key_values=copy.deepcopy(cache)
         )
         going_on = output.logits[:, -1].float().log_softmax(1)
-        seconds = [tokens[1] for score in scores if len(tokens := self._tokens[score]) > 1]
+        seconds = [tokens[1] for score in scores if len(tokens := self._score_tokens[score]) > 1]
         ending = 1 - going_on[:, seconds].exp().sum(1)
         parts = [
-            going_on[:, tokens[1]] if len(tokens := self._tokens[score]) > 1 else ending.clamp_min(1e-12).log()
+            going_on[:, tokens[1]] if len(tokens := self._score_tokens[score]) > 1 else ending.clamp_min(1e-12).log()
             for score in scores
         ]
         return torch.stack(parts, dim=1)
 
     @cached_property
-    def _tails(self) -> list[list[int]]:
+    def _score_tails(self) -> list[list[int]]:
         """The tokens of each score after the lead, its blank included."""
         lead = self.tokenizer(LEAD, add_special_tokens=False).input_ids
         both = [self.tokenizer(f"{LEAD} {score}", add_special_tokens=False).input_ids for score in range(SCALE + 1)]
         return [ids[len(lead) :] for ids in both]
 
     @cached_property
-    def _blank(self) -> bool:
+    def _is_blank_apart(self) -> bool:
         """Whether the blank before a number is a token of its own, and so belongs to the question."""
-        return len({tail[0] for tail in self._tails}) == 1
+        return len({tail[0] for tail in self._score_tails}) == 1
 
     @cached_property
     def _lead(self) -> str:
-        return f"{LEAD} " if self._blank else LEAD
+        return f"{LEAD} " if self._is_blank_apart else LEAD
 
     @cached_property
-    def _tokens(self) -> list[list[int]]:
+    def _score_tokens(self) -> list[list[int]]:
         """The tokens of each score."""
-        return [tail[1:] if self._blank else tail for tail in self._tails]
+        return [tail[1:] if self._is_blank_apart else tail for tail in self._score_tails]
 
     @cached_property
-    def _by_head(self) -> dict[int, list[int]]:
+    def _scores_by_head(self) -> dict[int, list[int]]:
         """The scores by their first token."""
         heads: dict[int, list[int]] = {}
-        for score, tokens in enumerate(self._tokens):
+        for score, tokens in enumerate(self._score_tokens):
             heads.setdefault(tokens[0], []).append(score)
         return heads

@@ -18,9 +18,9 @@ from mmedpo_plugins.scorers.med_llm_vote.consensus import (
     Vote,
     VoteAverage,
     VotingTurns,
+    count_voters,
+    draw_order,
     has_agreement,
-    order_of,
-    present,
 )
 from mmedpo_plugins.scorers.med_llm_vote.endpoint_voter import EndpointVoter
 from mmedpo_plugins.scorers.med_llm_vote.local_voter import LocalVoter
@@ -88,18 +88,18 @@ class MedLlmVoteScorer(Scorer):
 
     def open(self, setting: Setting) -> AbstractContextManager[VoterPanel]:
         """Open the voters and yield their panel."""
-        return self._panel(setting)
+        return self._open_panel(setting)
 
     @contextmanager
-    def _panel(self, setting: Setting) -> Iterator[VoterPanel]:
+    def _open_panel(self, setting: Setting) -> Iterator[VoterPanel]:
         with ExitStack() as stack:
             yield VoterPanel(self, [stack.enter_context(voter.open(setting)) for voter in self.voters], setting.seed)
 
     def summary(self, pairs: Sequence[Pair], scores: Sequence[Score]) -> dict[str, Any]:
         """Return how far the voters agree, and on which pairs they do not."""
-        from mmedpo_plugins.scorers.med_llm_vote.agreement import agreement
+        from mmedpo_plugins.scorers.med_llm_vote.agreement import measure_agreement
 
-        return agreement([voter.called for voter in self.voters], pairs, scores)
+        return measure_agreement([voter.called for voter in self.voters], pairs, scores)
 
 
 @dataclass(frozen=True)
@@ -112,20 +112,20 @@ class VoterPanel:
 
     def score(self, pairs: Sequence[Pair]) -> list[Score]:
         """Let the voters speak on each pair, all pairs at once, so that they can batch them."""
-        debates = [Debate(self._order(pair), self.part.turns.rounds) for pair in pairs]
+        debates = [Debate(self._speaking_order(pair), self.part.turns.rounds) for pair in pairs]
         waits: dict[int, BatchWait] = {}  # of the pairs whose next vote comes with a batch
         while turns := {at: d.speaker for at, d in enumerate(debates) if d.speaker is not None and at not in waits}:
             for number, voter in enumerate(self.voters):
                 going = [at for at, speaker in turns.items() if speaker == number]
-                waits |= self._speak(voter, going, pairs, debates)
+                waits |= self._give_turn(voter, going, pairs, debates)
         if waits:
             raise BatchWait([chat for wait in waits.values() for chat in wait.chats])
-        return [self._score(debate.votes) for debate in debates]
+        return [self._settle(debate.votes) for debate in debates]
 
-    def _order(self, pair: Pair) -> list[int]:
-        return order_of(len(self.voters), seed_for(self.seed, pair.id) if self.part.order == "shuffled" else None)
+    def _speaking_order(self, pair: Pair) -> list[int]:
+        return draw_order(len(self.voters), seed_for(self.seed, pair.id) if self.part.order == "shuffled" else None)
 
-    def _speak(
+    def _give_turn(
         self, voter: LiveVoter, going: Sequence[int], pairs: Sequence[Pair], debates: Sequence[Debate]
     ) -> dict[int, BatchWait]:
         """Give one voter its turn in the debates that wait for it; return those whose vote comes with a batch."""
@@ -142,7 +142,7 @@ class VoterPanel:
             debates[going[place]].votes.append(vote)
         return waits
 
-    def _score(self, votes: Sequence[Vote]) -> Score:
+    def _settle(self, votes: Sequence[Vote]) -> Score:
         count = len(self.voters)
         evidence: dict[str, Any] = {
             "votes": [vote.to_json() for vote in votes],
@@ -151,6 +151,8 @@ class VoterPanel:
         }
         if any(vote.passing for vote in votes):
             evidence["passing"] = True
-        if present(votes) < self.part.quorum:
-            return Score(None, {**evidence, "why": f"{present(votes)} voters voted, the quorum is {self.part.quorum}"})
+        if count_voters(votes) < self.part.quorum:
+            return Score(
+                None, {**evidence, "why": f"{count_voters(votes)} voters voted, the quorum is {self.part.quorum}"}
+            )
         return Score(self.part.turns.outcome(votes, count), evidence)

@@ -13,8 +13,8 @@ import pytest
 import torch
 from conftest import ROOT
 from mmedpo_plugins.backbones.llava_med.llava_med import LlavaMedBackbone
-from mmedpo_plugins.backbones.llava_med.prompter import padded
-from mmedpo_plugins.backbones.llava_med.release import OPENAI_CLIP, clip_of
+from mmedpo_plugins.backbones.llava_med.prompter import pad_to_square
+from mmedpo_plugins.backbones.llava_med.release import OPENAI_CLIP, find_clip
 from safetensors.torch import load_file
 from tiny_llava_med import (
     WORDS,
@@ -142,18 +142,18 @@ def test_greedy_tokens_are_those_of_the_release(expected: Expected, i: int) -> N
 
 
 def test_a_wide_image_is_centred_on_a_square_of_the_mean_colour() -> None:
-    square = padded(make_image(40, 31), [0.5, 0.4, 0.3])
+    square = pad_to_square(make_image(40, 31), [0.5, 0.4, 0.3])
     assert square.size == (40, 40)
     assert square.getpixel((0, 0)) == (127, 102, 76)
     assert square.crop((0, 4, 40, 35)).tobytes() == make_image(40, 31).tobytes()
 
 
 def test_a_grey_image_is_padded_with_grey() -> None:
-    assert padded(make_image(20, 30, "L"), [0.5, 0.4, 0.3]).getpixel((0, 0)) == 102
+    assert pad_to_square(make_image(20, 30, "L"), [0.5, 0.4, 0.3]).getpixel((0, 0)) == 102
 
 
 def test_a_square_image_stays_as_it_is() -> None:
-    assert padded(make_image(30, 30), [0.5, 0.4, 0.3]).tobytes() == make_image(30, 30).tobytes()
+    assert pad_to_square(make_image(30, 30), [0.5, 0.4, 0.3]).tobytes() == make_image(30, 30).tobytes()
 
 
 def test_what_people_write_never_becomes_a_special_token(release: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_clip_beside_the_checkpoint_fills_in_for_a_missing_tower(tiny: Any, ed
 
 
 def test_the_clip_that_llava_med_names_need_not_be_there() -> None:
-    _, clip = clip_of("/no/such/place", {"mm_vision_tower": f"openai/{OPENAI_CLIP}"}, None)
+    _, clip = find_clip("/no/such/place", {"mm_vision_tower": f"openai/{OPENAI_CLIP}"}, None)
     assert (clip["hidden_size"], clip["image_size"], clip["patch_size"]) == (1024, 336, 14)
 
 

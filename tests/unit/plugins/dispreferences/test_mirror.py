@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mmedpo_plugins.dispreferences.mirror import ImageMirror, mirrored
+from mmedpo_plugins.dispreferences.mirror import ImageMirror, mirrored_answer
 from PIL import Image
 
 from mmedpo import Case, CaseKind, Drop, ImageRef, Pair, Region
@@ -46,7 +46,7 @@ def test_it_does_what_every_part_must() -> None:
 def test_an_answer_is_right_in_the_mirror_with_its_sides_exchanged(
     kind: CaseKind, question: str, answer: str, other: str
 ) -> None:
-    assert mirrored(case(kind, question, answer)) == other
+    assert mirrored_answer(case(kind, question, answer)) == other
 
 
 def test_the_film_is_preferred_to_its_mirror_image_with_the_same_answer() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from mmedpo_plugins.dispreferences.self_hallucination import SelfHallucination, contradiction
+from mmedpo_plugins.dispreferences.self_hallucination import SelfHallucination, rate_contradiction
 
 from mmedpo import Case, Drop, ImageRef, LiveBackbone, Pair, Setting, seed_for
 
@@ -49,7 +49,7 @@ def made(backbone: Scripted, *cases: Case, seed: int = 0, **options: Any) -> lis
     ],
 )
 def test_a_wrong_answer_contradicts(question: str, truth: str, answer: str) -> None:
-    assert contradiction(question, truth, answer) >= 0.5
+    assert rate_contradiction(question, truth, answer) >= 0.5
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_wrong_answer_contradicts(question: str, truth: str, answer: str) -> N
     ],
 )
 def test_an_answer_that_agrees_or_says_nothing_does_not_contradict(question: str, truth: str, answer: str) -> None:
-    assert contradiction(question, truth, answer) < 0.3
+    assert rate_contradiction(question, truth, answer) < 0.3
 
 
 def test_the_most_contradictory_sample_is_rejected() -> None:

@@ -12,7 +12,7 @@ import torch
 from conftest import Mmedpo
 from mmedpo_plugins.localizers.heat.attention import AttentionLocalizer
 from mmedpo_plugins.localizers.heat.heatmap import HeatMapLocalizer
-from mmedpo_plugins.localizers.heat.maps import region_of
+from mmedpo_plugins.localizers.heat.maps import hot_region
 from mmedpo_plugins.phantom.backbone import PhantomBackbone
 from mmedpo_plugins.phantom.reader import PhantomReader
 from PIL import Image
@@ -30,7 +30,7 @@ def spot(side: int = 28) -> np.ndarray:
 
 def test_the_hottest_pixels_are_the_region_however_peaked_the_map_is() -> None:
     for sharp in (1, 4, 12):
-        region = region_of(spot() ** sharp, (112, 80), 0.95, "nodule", "peak")
+        region = hot_region(spot() ** sharp, (112, 80), 0.95, "nodule", "peak")
         assert region is not None
         assert region.mask is not None
         inside = np.asarray(region.mask.load()) > 0
@@ -42,11 +42,11 @@ def test_the_hottest_pixels_are_the_region_however_peaked_the_map_is() -> None:
 
 
 def test_a_peaked_map_is_surer_than_a_flat_one_and_an_even_one_is_no_region() -> None:
-    sharp, flat = (region_of(spot() ** power, (64, 64), 0.9, "", "share") for power in (1, 0.05))
+    sharp, flat = (hot_region(spot() ** power, (64, 64), 0.9, "", "share") for power in (1, 0.05))
     assert sharp is not None
     assert flat is not None
     assert sharp.confidence > 0.9 > flat.confidence
-    assert region_of(np.ones((7, 7)), (64, 64), 0.9, "", "share") is None
+    assert hot_region(np.ones((7, 7)), (64, 64), 0.9, "", "share") is None
 
 
 def film(folder: Path) -> Case:

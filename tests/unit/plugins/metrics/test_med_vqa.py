@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from mmedpo_plugins.metrics.med_vqa import MedVqaMetric, f1, llava_med_words, recall, yes_or_no
+from mmedpo_plugins.metrics.med_vqa import MedVqaMetric, llava_med_words, token_f1, token_recall, yes_or_no
 from mmedpo_plugins.radiology.answer_words import answer_words
 
 from mmedpo import Case, ImageRef
@@ -83,16 +83,16 @@ def test_words_are_lower_case_without_articles_and_punctuation_and_with_digits()
 
 
 def test_open_recall_is_that_of_llava_med() -> None:
-    assert recall("the left lung", "Left upper lung") == pytest.approx(2 / 3)
-    assert recall("lung lung lung", "left lung") == pytest.approx(3 / 4)  # repeats count as hits
-    assert recall("right", "left lung") == recall("", "left") == recall("left", "") == 0
+    assert token_recall("the left lung", "Left upper lung") == pytest.approx(2 / 3)
+    assert token_recall("lung lung lung", "left lung") == pytest.approx(3 / 4)  # repeats count as hits
+    assert token_recall("right", "left lung") == token_recall("", "left") == token_recall("left", "") == 0
 
 
 def test_open_f1_counts_each_word_once() -> None:
-    assert f1("left lung", "left lung") == 1
-    assert f1("lung lung lung", "left lung") == pytest.approx(2 * 1 / 5)
-    assert f1("on the left side", "left") == pytest.approx(2 * (1 / 3) / (1 / 3 + 1))
-    assert f1("", "left") == 0
+    assert token_f1("left lung", "left lung") == 1
+    assert token_f1("lung lung lung", "left lung") == pytest.approx(2 * 1 / 5)
+    assert token_f1("on the left side", "left") == pytest.approx(2 * (1 / 3) / (1 / 3 + 1))
+    assert token_f1("", "left") == 0
 
 
 def test_an_open_answer_is_exact_when_it_is_the_truth_and_nothing_else() -> None:

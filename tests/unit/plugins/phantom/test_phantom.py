@@ -18,7 +18,7 @@ from mmedpo_plugins.phantom.cases import counterfactual
 from mmedpo_plugins.phantom.exam import auc, examine, named
 from mmedpo_plugins.phantom.film import draw_film, film_of, remove_finding
 from mmedpo_plugins.phantom.findings import BALANCED, LABELS, PLACED, SIDED, SIZED, USUAL, PhantomFinding
-from mmedpo_plugins.phantom.language import NAMES, NO, YES, is_there, report
+from mmedpo_plugins.phantom.language import NAMES, NO, YES, ask_presence, report
 from mmedpo_plugins.phantom.reader import PhantomReader
 
 from mmedpo import Case, DataError, Setting
@@ -362,5 +362,5 @@ def test_auc_counts_ties_half():
 
 
 def test_a_closed_question_is_plain_english():
-    assert is_there("effusion", there=True).question == "Is there a pleural effusion?"
+    assert ask_presence("effusion", there=True).question == "Is there a pleural effusion?"
     assert Path(WEIGHTS).name == "weights"

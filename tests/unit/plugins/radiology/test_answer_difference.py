@@ -9,6 +9,8 @@ import pytest
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmedpo_plugins.phantom import language
+from mmedpo_plugins.phantom.findings import LABELS, PhantomFinding
 from mmedpo_plugins.radiology.answer_difference import compare_answers
 from mmedpo_plugins.radiology.lexicon import findings
 from radlabels_triples import Triple, installed, triples
@@ -76,15 +78,13 @@ def test_comparing_is_symmetric_and_an_answer_equals_itself(one: list[str], othe
 
 
 def test_all_that_is_said_about_a_phantom_is_read() -> None:
-    language = pytest.importorskip("mmedpo_plugins.phantom.language")
-    vocabulary = pytest.importorskip("mmedpo_plugins.phantom.findings")
-    for label in vocabulary.LABELS:
-        asked = language.is_there(label, True)
+    for label in LABELS:
+        asked = language.ask_presence(label, True)
         assert compare_answers(asked.question, "Yes", "No").rating >= 8  # type: ignore[union-attr]
-        small = vocabulary.PhantomFinding(label, "left", "upper", "small")
-        large = vocabulary.PhantomFinding(label, "right", "lower", "large")
+        small = PhantomFinding(label, "left", "upper", "small")
+        large = PhantomFinding(label, "right", "lower", "large")
         for aspect in language.aspects(small):
-            one, other = language.which(small, aspect), language.which(large, aspect)
+            one, other = language.ask_trait(small, aspect), language.ask_trait(large, aspect)
             assert compare_answers(one.question, one.answer, other.answer).rating >= 5  # type: ignore[union-attr]
             assert compare_answers(one.question, one.answer, one.answer).rating == 0  # type: ignore[union-attr]
         told, empty = language.report([small]), language.report([])

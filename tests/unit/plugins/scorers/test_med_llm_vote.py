@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmedpo_plugins.scorers.med_llm_vote.agreement import agreement
+from mmedpo_plugins.scorers.med_llm_vote.agreement import measure_agreement
 from mmedpo_plugins.scorers.med_llm_vote.consensus import (
     Vote,
     combine_votes,
+    draw_order,
     has_agreement,
     last_vote,
-    order_of,
     settle_debate,
 )
 from mmedpo_plugins.scorers.med_llm_vote.med_llm_vote import MedLlmVoteScorer, VoterPanel
@@ -131,10 +131,10 @@ def test_fewer_voters_than_the_quorum_give_no_rating_and_say_so() -> None:
 
 
 def test_the_order_is_drawn_for_each_pair_by_seed_alone() -> None:
-    orders = {tuple(order_of(3, seed)) for seed in range(50)}
+    orders = {tuple(draw_order(3, seed)) for seed in range(50)}
     assert len(orders) == 6
-    assert order_of(3, 7) == order_of(3, 7)
-    assert order_of(3, None) == [0, 1, 2]
+    assert draw_order(3, 7) == draw_order(3, 7)
+    assert draw_order(3, None) == [0, 1, 2]
 
 
 def test_voters_who_speak_in_another_order_are_each_asked_for_all_their_pairs_at_once() -> None:
@@ -175,7 +175,7 @@ def cast(*scores: int | None) -> Score:
 
 
 def agreed_on(voters: str, *scores: Score) -> dict[str, Any]:
-    return agreement(voters, [replace(NODULE, number=at) for at in range(len(scores))], scores)
+    return measure_agreement(voters, [replace(NODULE, number=at) for at in range(len(scores))], scores)
 
 
 def test_alpha_is_that_of_krippendorffs_published_example() -> None:

@@ -184,7 +184,7 @@ def test_a_local_model_that_would_think_first_is_asked_for_the_score_after_its_t
     tokenizer = make_tokenizer(True)
     tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}" + opened
     voter = LiveLocalVoter("x", None, None, tokenizer)  # type: ignore[arg-type]
-    asked = voter._text("system", "user")
+    asked = voter._write_prompt("system", "user")
     assert strip_thoughts(asked) is not None, "a score within a thought would be a draft"
     assert asked.endswith(voter._lead)
 
@@ -208,7 +208,7 @@ def test_a_tokenizer_with_a_blank_of_its_own_before_a_number_is_asked_after_the_
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>")
     voter = LiveLocalVoter("x", None, None, tokenizer)  # type: ignore[arg-type]
     assert voter._lead == "Score: "
-    assert voter._tokens == [[words[digit] for digit in str(score)] for score in range(11)]
+    assert voter._score_tokens == [[words[digit] for digit in str(score)] for score in range(11)]
 
 
 def test_a_model_that_is_not_there_is_named() -> None:

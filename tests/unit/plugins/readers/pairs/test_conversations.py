@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from mmedpo_plugins.readers.pairs.mmedpo_json import MmedpoJsonReader
 from mmedpo_plugins.readers.pairs.pairs import PairsReader
-from mmedpo_plugins.readers.pairs.repeated_question import without_question
+from mmedpo_plugins.readers.pairs.repeated_question import strip_question
 from PIL import Image
 
 from mmedpo import DataError, Drop, Pair, Remark
@@ -316,11 +316,11 @@ def test_two_exports_in_one_file_are_found_out(root: Path) -> None:
     ],
 )
 def test_an_answer_that_repeats_the_question_is_known(answer: str, rest: str | None) -> None:
-    assert without_question(QUESTION, answer) == rest
+    assert strip_question(QUESTION, answer) == rest
 
 
 def test_a_sentence_that_goes_on_is_no_repetition() -> None:
-    assert without_question("The heart is", "The heart is enlarged") is None
+    assert strip_question("The heart is", "The heart is enlarged") is None
 
 
 @pytest.mark.parametrize("side", ["chosen", "rejected"])
