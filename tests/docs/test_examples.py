@@ -20,7 +20,12 @@ from mmedpo.store.run_files.record import RunRecord
 EXAMPLES = ROOT / "examples"
 SMALL = {  # overrides that make a recipe small; None: it needs data or weights that are not here, so it is only checked
     "quickstart": ["data.images=8", "evaluate.data.images=6", "train.epochs=1", "train.lora={r: 4, alpha: 8}"],
-    "consensus": ["data.images=4", "evaluate.data.images=4", "score.0.rounds=1", "train.lora={r: 4, alpha: 8}"],
+    "consensus": [
+        "data={use: phantom, split: train, images: 3, closed_questions: 2, open_questions: 1, reports: 0}",
+        "evaluate.data.images=4",
+        "score.0.rounds=1",
+        "train.lora={r: 4, alpha: 8}",
+    ],
     "lesions": [
         "data.images=8",
         "evaluate.data.images=6",
@@ -108,7 +113,7 @@ def test_the_page_about_recipes_has_one_that_runs_here() -> None:
 @pytest.mark.parametrize("recipe", recipes_in_docs())
 def test_a_recipe_in_the_docs_does_not_end_worse_than_it_began(recipe: str, mmedpo: Mmedpo, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(recipe)
-    small = ["data.images=60", "evaluate.data.images=30", "output=out"]
+    small = ["data.images=40", "disprefer.0.samples=2", "evaluate.data.images=20", "output=out"]
     done = mmedpo("run", "recipe.yaml", *small, "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)

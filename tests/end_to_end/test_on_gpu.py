@@ -52,6 +52,7 @@ def test_every_step_runs_on_a_cpu_and_leaves_its_figures_in_json_log_and_table(t
     assert all(f"\n{name}" in f"\n{table}" for name in STEPS)
 
 
+@pytest.mark.slow
 def test_a_step_that_fails_names_itself_and_the_next_is_tried(tmp_path: Path) -> None:
     done, result = on_gpu(tmp_path / "out", "--device", "cuda:99", "--size", "tiny", "--minutes", "0.3")
     assert done.returncode == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -96,14 +95,14 @@ def test_a_bad_plugin_harms_neither_help_nor_list_nor_a_recipe_without_it(
     name: str, packages: Path, tmp_path: Path, mmedpo: Mmedpo
 ) -> None:
     source = {"crashes": CRASH, "sleeps": "import time; time.sleep(60)"}.get(name) or BROKEN[name][0]
-    scorer_package(packages, name, source)
-    start = time.monotonic()
+    imported = tmp_path / "imported"
+    scorer_package(packages, name, f"open({str(imported)!r}, 'w').close()\n{source}")
     assert mmedpo("--help", packages=packages).returncode == 0
     listed = mmedpo("plugins", "list", packages=packages)
     assert f"pkg-{name}" in listed.stdout
     fine = mmedpo("check", recipe_with(tmp_path, "med-llm-vote"), packages=packages)
     assert fine.returncode == 0, fine.stderr
-    assert time.monotonic() - start < 30
+    assert not imported.exists()
 
 
 @pytest.mark.parametrize("name", BROKEN)

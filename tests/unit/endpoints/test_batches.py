@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from batch_service import BatchService
 from chat_server import Act, ChatServer, serving
+from clock import Clock
 from conftest import Mmedpo
 from forks import Forks
 from test_client import CASE, endpoint, machine_address, question
@@ -120,13 +121,14 @@ def test_a_batch_is_submitted_left_and_collected_by_the_same_command(journal: Jo
         assert server.bodies == [], "nothing was asked singly"
 
 
-def test_a_run_may_wait_for_its_batch(journal: Journal) -> None:
+def test_a_run_may_wait_for_its_batch(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    clock.rule(monkeypatch, "mmedpo.endpoints.batches.queue")
     with batching(done=False) as server:
         server.batches.done = False
-        began = time.monotonic()
         with pytest.raises(BatchPending):
-            go(batched(server, batch_wait=0.3), journal)
-        assert time.monotonic() - began >= 0.3
+            go(batched(server, batch_wait=300), journal)
+        assert clock.slept == pytest.approx(300)
         server.batches.done = True
         assert go(batched(server, batch_wait=30), journal, [*TEXTS, "f"]) == [*TEXTS, "f"]
         assert server.batches.created() == [5, 1]

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import pytest
 from chat_server import TRANSPORT, Act, ChatServer, faulty, serving
+from clock import Clock
 from pydantic import BaseModel, ConfigDict
 
 from mmedpo import Case, DataError, ImageRef, RecipeError, Setting
@@ -37,6 +38,14 @@ CASE = tiny_cases(1)[0]
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ChatClient, "first_pause", 0.01)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Return the clock by which requests are sent."""
+    clock = Clock()
+    clock.rule(monkeypatch, "mmedpo.endpoints.rate_limit")
+    return clock
 
 
 @pytest.fixture
@@ -191,11 +200,10 @@ def test_a_reply_lost_on_the_way_is_counted_as_possibly_paid(journal: Journal) -
         assert ledger.held == Usage()
 
 
-def test_retry_after_is_honoured_by_all() -> None:
+def test_retry_after_is_honoured_by_all(clock: Clock) -> None:
     with serving(in_turn(Act(429, "slow", headers=(("Retry-After", "0.6"),)), Act(text=FINE))) as server:
-        start = time.monotonic()
         assert ask(endpoint(server, concurrency=1), ["a", "b"]) == ["fine", "fine"]
-        assert time.monotonic() - start >= 0.6
+        assert clock.slept >= 0.6
         assert len(server.seen) == 3
 
 
@@ -224,10 +232,8 @@ def test_when_the_last_request_of_all_fails_for_ever_the_endpoint_itself_is_aske
 
 
 def test_an_endpoint_that_dies_for_a_while_costs_no_item() -> None:
-    born = time.monotonic()
-
     def act(request: dict[str, Any], before: int) -> Act:
-        return Act(drop="before") if 0.2 < time.monotonic() - born < 1.2 else Act(text=FINE, delay=0.05)
+        return Act(drop="before") if 12 < len(server.seen) < 40 else Act(text=FINE)
 
     with serving(act) as server:
         assert ask(endpoint(server, tries=3, concurrency=4), [str(n) for n in range(40)]) == ["fine"] * 40
@@ -296,15 +302,14 @@ def test_requests_in_flight_are_bounded_and_used() -> None:
         assert server.most_in_flight == 5
 
 
-def test_requests_and_tokens_a_minute_are_kept() -> None:
+def test_requests_and_tokens_a_minute_are_kept(clock: Clock) -> None:
     with serving(always(text=FINE)) as server:
-        start = time.monotonic()
-        ask(endpoint(server, requests_per_minute=1200), [str(number) for number in range(60)])
-        assert time.monotonic() - start >= 0.95  # 40 saved up, 20 more at 20 a second
-        start = time.monotonic()
+        ask(endpoint(server, requests_per_minute=1200, concurrency=1), [str(number) for number in range(60)])
+        assert clock.slept == pytest.approx(1.0, abs=1e-4)  # 40 saved up, 20 more at 20 a second
+        clock.slept = 0.0
         ask(endpoint(server, tokens_per_minute=60_000, max_tokens=100, concurrency=1), [str(n) for n in range(30)])
         used = sum(len(str(body)) / 5 for body in server.bodies[60:])
-        assert time.monotonic() - start >= (used - 2000) / 1000 * 0.5
+        assert clock.slept >= (used - 2000) / 1000 * 0.5
 
 
 def test_an_image_is_downscaled_and_carries_nothing_but_pixels(tmp_path: Path) -> None:

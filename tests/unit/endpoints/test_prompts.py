@@ -55,10 +55,10 @@ def test_a_prompt_that_fails_is_a_mistake_with_file_and_line(name: str, tmp_path
 
 @pytest.mark.parametrize("text", ENDLESS.values(), ids=ENDLESS)
 def test_a_prompt_without_end_is_a_mistake_and_no_hang(text: str, tmp_path: Path) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(RecipeError, match=r"user\.txt"):
         rendered(tmp_path, text)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 FINE = {

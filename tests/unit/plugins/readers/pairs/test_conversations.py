@@ -335,6 +335,7 @@ def test_a_repeated_question_is_counted_or_taken_off(root: Path, side: str) -> N
     assert told(read(root, bare, repeated_question="strip")) == ["an answer is empty"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "count"), [("slake/slake", 144), ("vqa_rad/vqa-rad", 23)])
 def test_of_the_released_pairs_so_many_repeat_the_question(shared: Path, root: Path, name: str, count: int) -> None:
     file = shared / f"data/{name}_dpo_weighted.json"

@@ -198,6 +198,7 @@ def test_folders_and_files_that_are_not_there_are_named(root: Path) -> None:
             list(MmedpoJsonReader(**options).read())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "pairs", "drops"), [("vqa_rad", 7, 1790), ("slake", 0, 4919)])
 def test_the_released_files_are_read(name: str, pairs: int, drops: int) -> None:
     if not (DATA / name).exists():
@@ -206,6 +207,7 @@ def test_the_released_files_are_read(name: str, pairs: int, drops: int) -> None:
     assert Counter(type(item) for item in results) == Counter({Pair: pairs, Drop: drops})
 
 
+@pytest.mark.slow
 def test_of_the_released_slake_pairs_five_have_equal_sides(tmp_path: Path) -> None:
     if not (DATA / "slake").exists():
         pytest.skip(f"{DATA / 'slake'} is not here")
