@@ -25,7 +25,7 @@ def private_files(wanted: bool = True) -> Iterator[None]:
 
 
 def keep_private(folder: Path) -> None:
-    """Write for the owner alone until a surrounding `private` ends, and make so what `folder` holds already."""
+    """Write for the owner alone until a surrounding `private_files` ends, and make so what `folder` holds already."""
     os.umask(OTHERS)
     close_to_others(folder)
 

@@ -93,8 +93,8 @@ class ChatClient:
         self._sender = RequestSender(endpoint, journal, self._ledger, self._limiter)
         self._urls = DataUrlCache(endpoint.longest_side)
         self._in_flight: dict[str, asyncio.Future[EndpointAnswer]] = {}
-        self._outage = OutageNotice(endpoint.base_url)
-        self._retries = RetryPolicy(endpoint, self._limiter, self._outage, self._sender.is_serving, self.first_pause)
+        self._notice = OutageNotice(endpoint.base_url)
+        self._retries = RetryPolicy(endpoint, self._limiter, self._notice, self._sender.is_serving, self.first_pause)
         self._queue: BatchQueue | None = None
 
     def __enter__(self) -> ChatClient:
@@ -102,7 +102,7 @@ class ChatClient:
         self._client = sender.connect()
         self._runner = asyncio.Runner()
         if end.batch:
-            api = BatchApi(self._client, end, sender.redact, self._outage)
+            api = BatchApi(self._client, end, sender.redact, self._notice)
             self._queue = BatchQueue(api, end, self._journal, self._ledger, sender.learn_dialect, sender.judge_refusal)
         return self
 

@@ -83,12 +83,12 @@ class RetryPolicy:
         self,
         endpoint: Endpoint,
         limiter: RateLimiter,
-        outage: OutageNotice,
+        notice: OutageNotice,
         is_serving: Callable[[], Awaitable[bool]],
         first_pause: float,
     ) -> None:
         """Take the options, whom to keep silent, what finds out whether the endpoint is alive, and the first pause."""
-        self._endpoint, self._limiter, self._outage = endpoint, limiter, outage
+        self._endpoint, self._limiter, self._notice = endpoint, limiter, notice
         self._is_serving, self._first_pause = is_serving, first_pause
         self._jitter = random.Random()  # of pauses, never of results
         self._alive_at = 0.0  # when the endpoint last answered anyone
@@ -96,7 +96,7 @@ class RetryPolicy:
     def note_answer(self) -> None:
         """Note that the endpoint answers."""
         self._alive_at = time.monotonic()
-        self._outage.note_success()
+        self._notice.note_success()
 
     async def pause_after(self, error: TransientError, state: RetryState) -> None:
         """Wait before the next try; give up on the question, or on the endpoint when it answers nobody."""
@@ -113,12 +113,12 @@ class RetryPolicy:
                 f"what is answered is kept, run the same command to go on"
             )
         logger.info("%s: try %d failed and is made again: %s", parse_host(self._endpoint.base_url), state.tries, error)
-        self._outage.note_failure(error, alive + self._endpoint.patience)
+        self._notice.note_failure(error, alive + self._endpoint.patience)
         if error.retry_after:
             self._limiter.pause(error.retry_after)
         else:
             longest = min(30.0, self._first_pause * 2 ** min(state.tries - 1, 10))
-            await self._outage.sleep(longest * self._jitter.uniform(0.5, 1.0))
+            await self._notice.sleep(longest * self._jitter.uniform(0.5, 1.0))
 
     def _count_failure(self, error: TransientError, state: RetryState) -> None:
         """Count a failure, and as the request's own when the endpoint has answered others since the last one."""

@@ -98,7 +98,7 @@ def expand_home(text: str) -> str:
 
 def find_unfilled(path: str) -> str:
     """Say what is wrong with a path that begins as a shell would fill it in; "" where nothing is."""
-    if path.startswith(("$", "~")) and not (_HOME.match(path) or _VARIABLE.match(path)):  # those `at_home` told of
+    if path.startswith(("$", "~")) and not (_HOME.match(path) or _VARIABLE.match(path)):  # those `expand_home` told of
         return (
             f"{path!r} begins with {path[0]!r}, which nothing fills in here; write the path (./{path} if it is meant)"
         )

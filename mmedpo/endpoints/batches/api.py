@@ -35,13 +35,13 @@ class BatchApi:
     processed_pause = 5.0  # seconds between two looks at a file that Azure has not taken in yet
 
     def __init__(
-        self, client: AsyncOpenAI, endpoint: Endpoint, redact: Callable[[str], str], outage: OutageNotice | None = None
+        self, client: AsyncOpenAI, endpoint: Endpoint, redact: Callable[[str], str], notice: OutageNotice | None = None
     ) -> None:
         """Take the SDK's client, the options, what takes secrets out of a text, and what tells of failures."""
         import openai
 
         self._client, self._endpoint, self.redact = client, endpoint, redact
-        self._outage = outage or OutageNotice(endpoint.base_url)
+        self._notice = notice or OutageNotice(endpoint.base_url)
         self._timeout = openai.Timeout(max(600.0, endpoint.timeout), connect=10.0)  # of 200 MB
 
     @property
@@ -139,7 +139,7 @@ class BatchApi:
             try:
                 async with asyncio.timeout(max(within, self._endpoint.timeout)):
                     got = await call()
-                self._outage.note_success()
+                self._notice.note_success()
                 return got
             except MmedpoError:
                 raise
@@ -155,8 +155,8 @@ class BatchApi:
                     f"{self._endpoint.base_url} does not answer about batches ({outcome}); what is submitted is "
                     "noted, run the same command to go on"
                 )
-            self._outage.note_failure(outcome, began + self._endpoint.patience)
-            await self._outage.sleep(wait)
+            self._notice.note_failure(outcome, began + self._endpoint.patience)
+            await self._notice.sleep(wait)
             pause = min(30.0, 2 * pause)
 
     def _explain_refusal(self, refusal: EndpointRefusal) -> MmedpoError:
