@@ -28,7 +28,8 @@ from mmedpo_plugins.phantom.exam import mean
 
 from mmedpo.evaluate.bootstrap import adjust_holm
 from mmedpo.evaluate.comparison import compare_runs
-from mmedpo.recipe.loading import load_variants
+from mmedpo.recipe.loading import read_recipe
+from mmedpo.recipe.variants import read_variants
 
 HERE = Path(__file__).parent
 SCRIPT = HERE.parents[1] / "scripts" / "phantom"  # makes a base
@@ -94,7 +95,7 @@ def jobs(recipe: Path, places: Sequence[Path], seeds: Sequence[int], out: Path, 
 
 def at_every_rate(methods: Sequence[str], rates: Sequence[float]) -> str:
     """Return the override that carries out each method of explore.yaml at each rate, after what it starts from."""
-    variants, _ = load_variants(HERE / "explore.yaml")
+    variants, _ = read_variants(read_recipe(HERE / "explore.yaml"))
     chosen = [one for one in variants if not methods or one.name in methods]
     starts = {one.changes["start"] for one in chosen if "start" in one.changes}
     planned = {}
