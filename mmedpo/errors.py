@@ -4,7 +4,7 @@ MmedpoError
   RecipeError     the recipe, or how the command was called   exit code 2
   PluginError     a plugin cannot be found, imported, trusted  exit code 3
   DataError       data, model files, or what they contain      exit code 4
-  BatchPending    a batch is not done; come back for it         exit code 75
+  PendingBatch    a batch is not done; come back for it         exit code 75
   RunInterrupt    told to stop; run the same command to go on  exit code 130
 """
 
@@ -35,7 +35,7 @@ class DataError(MmedpoError):
     exit_code = 4
 
 
-class BatchPending(MmedpoError):
+class PendingBatch(MmedpoError):
     """Requests wait in a batch; the same command collects their answers later."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: not wrong, try again

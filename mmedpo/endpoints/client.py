@@ -149,7 +149,7 @@ class ChatClient:
         return self._run(self._each(items, work))
 
     def exchange(self) -> None:
-        """Submit a batch of what waits, and take in what is answered. Raises BatchPending when that is nothing."""
+        """Submit a batch of what waits, and take in what is answered. Raises PendingBatch when that is nothing."""
         assert self._queue, "only a chat through batches makes anyone wait"
         self._run(self._queue.exchange())
 

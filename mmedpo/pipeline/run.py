@@ -12,7 +12,7 @@ from mmedpo.core.records import Case, Pair
 from mmedpo.core.stage import Stage
 from mmedpo.curate.reading import read_records
 from mmedpo.curate.weighing import kind_means
-from mmedpo.errors import BatchPending, DataError, MmedpoError, RecipeError
+from mmedpo.errors import DataError, MmedpoError, PendingBatch, RecipeError
 from mmedpo.events import Event, RunFinished
 from mmedpo.pipeline.curation import curate_pairs
 from mmedpo.pipeline.measurement import measure_models
@@ -93,5 +93,5 @@ def _record_stop(run: RunContext, until: Stage) -> Iterator[None]:
         yield
     except (MmedpoError, KeyboardInterrupt) as error:
         with suppress(DataError):  # of a full disk; then what it stops for is told
-            write_file(run.folder, make_record(run, "waiting" if isinstance(error, BatchPending) else "stopped", until))
+            write_file(run.folder, make_record(run, "waiting" if isinstance(error, PendingBatch) else "stopped", until))
         raise

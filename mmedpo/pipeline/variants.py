@@ -7,7 +7,7 @@ from typing import Any
 
 from mmedpo.core.privacy import private_files
 from mmedpo.core.stage import Stage
-from mmedpo.errors import BatchPending
+from mmedpo.errors import PendingBatch
 from mmedpo.evaluate.comparison import compare_runs
 from mmedpo.events import Event
 from mmedpo.pipeline.run import RunResult, run_recipe
@@ -27,7 +27,7 @@ def run_variants(
 ) -> dict[str, list[RunResult]]:
     """Carry out the runs one after another; return the results by variant, in the order of the seeds.
 
-    One that waits for a batch holds up none but those that start from it. Raises BatchPending with a line for each run
+    One that waits for a batch holds up none but those that start from it. Raises PendingBatch with a line for each run
     that waits when all others are done.
     """
     results: dict[str, list[RunResult]] = {}
@@ -39,10 +39,10 @@ def run_variants(
         began(one)
         try:
             results.setdefault(one.variant, []).append(run_recipe(one.loaded, see, until=until, limit=limit))
-        except BatchPending as wait:
+        except PendingBatch as wait:
             waiting.append((one, "; ".join(wait.told)))
     if waiting:
-        raise BatchPending(*(f"{one.variant}, seed {one.seed}: {why}" for one, why in waiting))
+        raise PendingBatch(*(f"{one.variant}, seed {one.seed}: {why}" for one, why in waiting))
     return results
 
 

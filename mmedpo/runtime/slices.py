@@ -34,7 +34,7 @@ def work_by_slice(
 
     `work` gets a slice of the items and returns a JSON value; what `read` makes of the values and their slices comes
     back in order. A value that it refuses is done again. One that is not `final` is not journalled, so that the next
-    run tries again. Slices that wait for a batch are done over until they do not. Raises BatchPending when the batch is
+    run tries again. Slices that wait for a batch are done over until they do not. Raises PendingBatch when the batch is
     not done yet.
     """
     size = part.slice_size

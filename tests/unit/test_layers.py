@@ -6,9 +6,12 @@ from importlib import import_module
 
 import pytest
 from conftest import ROOT
+from house import class_names, crowded, is_participle
 from importlinter.cli import lint_imports
 
+EVENTS = import_module("mmedpo.events").__all__  # what has happened
 NAMES = ROOT / "tests" / "unit" / "public_names.txt"
+PACKAGES = ("mmedpo", "plugins/mmedpo_plugins")
 PUBLIC = ("mmedpo", "mmedpo.data", "mmedpo.endpoints", "mmedpo.events", "mmedpo.models", "mmedpo.testing")
 
 
@@ -31,3 +34,14 @@ def test_every_public_name_is_there_and_says_what_it_is_for(module: str) -> None
         assert getattr(home, name) is not None
     with pytest.raises(AttributeError):
         _ = home.no_such_name
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_room_is_crowded_and_no_module_is_long(package: str) -> None:
+    assert crowded(ROOT / package) == []
+
+
+def test_class_names_are_nouns_and_no_two_classes_share_one() -> None:
+    names = [name for package in PACKAGES for name in class_names(ROOT / package)]
+    assert [name for name in names if is_participle(name) and name not in EVENTS] == []
+    assert len(names) == len(set(names))

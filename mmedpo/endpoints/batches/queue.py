@@ -36,7 +36,7 @@ from mmedpo.endpoints.http.dialect import EndpointDialect
 from mmedpo.endpoints.http.outcome import EndpointRefusal, NoAnswerError
 from mmedpo.endpoints.ledger import SpendingLedger
 from mmedpo.endpoints.locality import parse_host
-from mmedpo.errors import BatchPending, DataError, MmedpoError
+from mmedpo.errors import DataError, MmedpoError, PendingBatch
 
 if TYPE_CHECKING:
     from openai.types import Batch
@@ -127,14 +127,14 @@ class BatchQueue:
             self._dialect = dialect
 
     async def exchange(self) -> None:
-        """Submit what was collected and look after what was submitted; raises BatchPending when nothing is new."""
+        """Submit what was collected and look after what was submitted; raises PendingBatch when nothing is new."""
         submitted = await self._submit_collected()
         until = time.monotonic() + self._endpoint.batch_wait
         while True:
             if await self._poll_all():
                 return
             if (left := until - time.monotonic()) <= 0:
-                raise BatchPending(*self._describe_pending(submitted))
+                raise PendingBatch(*self._describe_pending(submitted))
             await asyncio.sleep(min(self.poll, left))
 
     def _describe_pending(self, submitted: int) -> Iterator[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from mmedpo.errors import BatchPending
+from mmedpo.errors import PendingBatch
 
 
 class BatchClient(Protocol):
     """What asks through batches: a `ChatClient` whose endpoint says `batch`."""
 
     def exchange(self) -> None:
-        """Submit a batch of what waits, and take in what is answered. Raises BatchPending when that is nothing."""
+        """Submit a batch of what waits, and take in what is answered. Raises PendingBatch when that is nothing."""
         ...
 
 
@@ -26,13 +26,13 @@ class BatchWait(BaseException):
 
 
 def exchange_batches(waits: Sequence[BatchWait]) -> None:
-    """Exchange batches with everyone who is waited for. Raises BatchPending when none has anything new."""
+    """Exchange batches with everyone who is waited for. Raises PendingBatch when none has anything new."""
     chats = {id(chat): chat for wait in waits for chat in wait.chats}
-    pending: list[BatchPending] = []
+    pending: list[PendingBatch] = []
     for chat in chats.values():
         try:
             chat.exchange()
-        except BatchPending as error:
+        except PendingBatch as error:
             pending.append(error)
     if len(pending) == len(chats):
-        raise BatchPending(*(line for error in pending for line in error.told))
+        raise PendingBatch(*(line for error in pending for line in error.told))

@@ -31,7 +31,7 @@ from mmedpo.endpoints.batches.notes import batch_note_key, request_note_key
 from mmedpo.endpoints.batches.queue import BatchQueue
 from mmedpo.endpoints.batches.waiting import exchange_batches
 from mmedpo.endpoints.ledger import Budget, SpendingLedger, TokenPrice
-from mmedpo.errors import BatchPending
+from mmedpo.errors import PendingBatch
 from mmedpo.models.answer_cache import CachedBackbone
 from mmedpo.registry.discovery import resolve_part
 from mmedpo.registry.kinds import KINDS
@@ -92,7 +92,7 @@ def until_done(*args: Any, starts: int = 9, **more: Any) -> list[str]:
     for _ in range(starts):
         try:
             return go(*args, **more)
-        except BatchPending:
+        except PendingBatch:
             continue
     raise AssertionError("it never ends")
 
@@ -105,10 +105,10 @@ def test_a_batch_is_submitted_left_and_collected_by_the_same_command(journal: Jo
     with batching(done=False) as server:
         where, service = batched(server), server.batches
         with pytest.raises(
-            BatchPending, match=r"submitted 5 requests for m to 127.0.0.1\n.*batch-2: in_progress, 0 of 5"
+            PendingBatch, match=r"submitted 5 requests for m to 127.0.0.1\n.*batch-2: in_progress, 0 of 5"
         ):
             go(where, journal)
-        with pytest.raises(BatchPending, match=r"(?s)^127.0.0.1: batch-2: in_progress.*run the same command again"):
+        with pytest.raises(PendingBatch, match=r"(?s)^127.0.0.1: batch-2: in_progress.*run the same command again"):
             go(where, journal)
         assert service.created() == [5]
         service.done = True
@@ -126,7 +126,7 @@ def test_a_run_may_wait_for_its_batch(journal: Journal, monkeypatch: pytest.Monk
     clock.rule(monkeypatch, "mmedpo.endpoints.batches.queue")
     with batching(done=False) as server:
         server.batches.done = False
-        with pytest.raises(BatchPending):
+        with pytest.raises(PendingBatch):
             go(batched(server, batch_wait=300), journal)
         assert clock.slept == pytest.approx(300)
         server.batches.done = True
@@ -222,7 +222,7 @@ def test_a_batch_whose_note_is_damaged_is_found_at_the_endpoint_and_not_paid_twi
     value: Any, journal: Journal
 ) -> None:
     with batching(done=False) as server:
-        with pytest.raises(BatchPending):
+        with pytest.raises(PendingBatch):
             go(batched(server), journal)
         (name,) = (batch["metadata"][MARK] for batch in server.batches.batches.values())
         journal.put(batch_note_key(name), value)
@@ -241,7 +241,7 @@ def test_a_request_whose_note_is_damaged_is_asked_again(journal: Journal, monkey
 
     monkeypatch.setattr(BatchQueue, "add", add)
     with batching(done=False) as server:
-        with pytest.raises(BatchPending):
+        with pytest.raises(PendingBatch):
             go(batched(server), journal)
         journal.put(request_note_key(keys[0]), {"batch": "b"})
         server.batches.done = True
@@ -306,7 +306,7 @@ def test_a_file_holds_no_more_than_the_endpoint_takes(
 def test_no_more_tokens_are_submitted_at_once_than_the_account_allows(journal: Journal) -> None:
     with batching(done=False) as server:
         where = batched(server, batch_tokens=170)
-        with pytest.raises(BatchPending, match=r"3 more requests are submitted when there is room"):
+        with pytest.raises(PendingBatch, match=r"3 more requests are submitted when there is room"):
             go(where, journal)
         server.batches.done = True
         assert until_done(where, journal) == TEXTS
@@ -315,7 +315,7 @@ def test_no_more_tokens_are_submitted_at_once_than_the_account_allows(journal: J
 
 def test_malformed_lines_and_lines_for_others_hurt_nobody(journal: Journal) -> None:
     with batching(done=False) as server:
-        with pytest.raises(BatchPending):
+        with pytest.raises(PendingBatch):
             go(batched(server), journal)
         service = server.batches
         service.done = True
@@ -337,7 +337,7 @@ def test_a_batch_counts_at_its_price_and_is_set_aside_until_it_is_collected(jour
         return SpendingLedger(Budget(prices=PRICES), tmp_path / "calls.jsonl")
 
     with batching(done=False) as server:
-        with pytest.raises(BatchPending):
+        with pytest.raises(PendingBatch):
             go(batched(server), journal, ledger=ledger())
         waiting = ledger()
         assert waiting.total.calls == 0
@@ -355,7 +355,7 @@ def test_a_batch_counts_at_its_price_and_is_set_aside_until_it_is_collected(jour
 def test_only_what_the_budget_allows_is_submitted_and_a_larger_one_goes_on(journal: Journal) -> None:
     with batching(done=False) as server:
         ledger = SpendingLedger(Budget(calls=3))
-        with pytest.raises(BatchPending, match=r"2 more requests"):
+        with pytest.raises(PendingBatch, match=r"2 more requests"):
             go(batched(server), journal, ledger=ledger)
         assert server.batches.created() == [3]
         server.batches.done = True
@@ -368,7 +368,7 @@ def test_only_what_the_budget_allows_is_submitted_and_a_larger_one_goes_on(journ
 def test_who_submitted_a_batch_pays_for_it_whoever_collects_it(journal: Journal, tmp_path: Path) -> None:
     mine, theirs = SpendingLedger(Budget(), tmp_path / "a.jsonl"), SpendingLedger(Budget(), tmp_path / "b.jsonl")
     with batching(done=False) as server:
-        with pytest.raises(BatchPending):
+        with pytest.raises(PendingBatch):
             go(batched(server), journal, ledger=mine)
         server.batches.done = True
         assert go(batched(server), journal, ledger=theirs) == TEXTS
@@ -399,7 +399,7 @@ def test_an_endpoint_without_batches_is_told_apart(journal: Journal) -> None:
 def test_an_endpoint_that_is_away_stops_the_run_and_what_was_submitted_is_still_found(journal: Journal) -> None:
     with batching(done=False) as server:
         where = batched(server, patience=0.1)
-        with pytest.raises(BatchPending):
+        with pytest.raises(PendingBatch):
             go(where, journal)
         service, server.batches = server.batches, BatchService()
         server.batches._work = None
@@ -515,7 +515,7 @@ def start(recipe: Path) -> bool:
 
     try:
         run_recipe(load_recipe(recipe), lambda event: None, until=Stage.WEIGH)
-    except BatchPending:
+    except PendingBatch:
         return True
     return False
 
