@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,5 +63,15 @@ class RunFinished:
 
 
 Event = StageStarted | StageAdvanced | StageFinished | TrainingLogged | RunFinished
+EventObserver = Callable[[Event], None]
 
-__all__ = ["Event", "RunFinished", "StageAdvanced", "StageCount", "StageFinished", "StageStarted", "TrainingLogged"]
+__all__ = [
+    "Event",
+    "EventObserver",
+    "RunFinished",
+    "StageAdvanced",
+    "StageCount",
+    "StageFinished",
+    "StageStarted",
+    "TrainingLogged",
+]

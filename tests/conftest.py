@@ -37,12 +37,11 @@ def environment(packages: Path | None = None) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(packages or ""), "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Give the tests that share what a module makes once to one worker, or each worker would make it."""
-    for item in items:
-        used = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
-        if any(made[-1].scope == "module" for made in used):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    used = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
+    if any(made[-1].scope == "module" for made in used):
+        item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")

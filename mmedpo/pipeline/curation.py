@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from mmedpo.curate.scoring import score_pairs
 from mmedpo.curate.weighing import weigh_pairs
 from mmedpo.errors import RecipeError
 from mmedpo.evaluate.overlap import require_no_overlap
-from mmedpo.events import Event
+from mmedpo.events import EventObserver
 from mmedpo.pipeline.session import open_run, run_folder
 from mmedpo.recipe.checks import READY
 from mmedpo.recipe.model import LoadedRecipe
@@ -50,7 +49,7 @@ def curate_pairs(run: RunContext, records: list[Case | Pair], until: Stage) -> l
     return weigh_pairs(run, rated) if until.reaches(Stage.WEIGH) else []
 
 
-def train_detector(loaded: LoadedRecipe, see: Callable[[Event], None]) -> tuple[Path, dict[str, Any]]:
+def train_detector(loaded: LoadedRecipe, see: EventObserver) -> tuple[Path, dict[str, Any]]:
     """Train the recipe's localizer and nothing else; return its checkpoint and what is known of it."""
     with open_run(loaded, see, run_folder(loaded), None) as run:
         facts = detector.train_localizer(run)

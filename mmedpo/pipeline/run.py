@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from mmedpo.core.stage import Stage
 from mmedpo.curate.reading import read_records
 from mmedpo.curate.weighing import kind_means
 from mmedpo.errors import DataError, MmedpoError, PendingBatch, RecipeError
-from mmedpo.events import Event, RunFinished
+from mmedpo.events import EventObserver, RunFinished
 from mmedpo.pipeline.curation import curate_pairs
 from mmedpo.pipeline.measurement import measure_models
 from mmedpo.pipeline.records import make_record, write_cards
@@ -53,7 +53,7 @@ class RunResult:
 
 
 def run_recipe(
-    loaded: LoadedRecipe, see: Callable[[Event], None], *, until: Stage = Stage.EVALUATE, limit: int | None = None
+    loaded: LoadedRecipe, see: EventObserver, *, until: Stage = Stage.EVALUATE, limit: int | None = None
 ) -> RunResult:
     """Carry out a recipe up to a stage, going on where an earlier run of it stopped."""
     if get_world_size() > 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from mmedpo.core.disk import guard_writes
 from mmedpo.core.notes import print_note
 from mmedpo.core.privacy import private_files
-from mmedpo.events import Event
+from mmedpo.events import Event, EventObserver
 from mmedpo.recipe.model import LoadedRecipe, Recipe
 from mmedpo.recipe.run_recipe import is_restricted
 from mmedpo.registry.contracts.observer import Observer
@@ -27,9 +27,7 @@ def run_folder(loaded: LoadedRecipe, limit: int | None = None) -> Path:
 
 
 @contextmanager
-def open_run(
-    loaded: LoadedRecipe, see: Callable[[Event], None], folder: Path, limit: int | None
-) -> Iterator[RunContext]:
+def open_run(loaded: LoadedRecipe, see: EventObserver, folder: Path, limit: int | None) -> Iterator[RunContext]:
     """Hold the run folder and the journal, and let the recipe's observers watch."""
     with ExitStack() as stack:
         with guard_writes(folder):
@@ -64,7 +62,7 @@ def restricted_by(recipe: Recipe) -> bool:
     return any(reader.restricted for reader in readers if reader)
 
 
-def _send_to_observers(run: RunContext, see: Callable[[Event], None], stack: ExitStack) -> Callable[[Event], None]:
+def _send_to_observers(run: RunContext, see: EventObserver, stack: ExitStack) -> EventObserver:
     """Send each event to the display and to the observers; one that fails is dropped with one warning."""
     live: dict[Observer, Any] = {part: stack.enter_context(part.open(run.setting)) for part in run.recipe.observe}
 

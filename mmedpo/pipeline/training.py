@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from mmedpo.core.disk import guard_writes
 from mmedpo.core.records import WeightedPair
 from mmedpo.errors import RecipeError
-from mmedpo.events import Event
+from mmedpo.events import EventObserver
 from mmedpo.pipeline.records import write_cards
 from mmedpo.pipeline.session import follow_run, open_run
 from mmedpo.pipeline.wanted import adapter_key
@@ -31,7 +30,7 @@ from mmedpo.train.reference import ReferenceJournal, reference_keys
 logger = logging.getLogger(__name__)
 
 
-def train_run(folder: Path, see: Callable[[Event], None]) -> Path:
+def train_run(folder: Path, see: EventObserver) -> Path:
     """Train from a run folder's finished pairs, wherever it lies; of several processes, the first holds the folder.
 
     Raises RecipeError when its recipe trains nothing.

@@ -9,7 +9,7 @@ from mmedpo.core.privacy import private_files
 from mmedpo.core.stage import Stage
 from mmedpo.errors import PendingBatch
 from mmedpo.evaluate.comparison import compare_runs
-from mmedpo.events import Event
+from mmedpo.events import EventObserver
 from mmedpo.pipeline.run import RunResult, run_recipe
 from mmedpo.recipe.planning import PlannedRun
 from mmedpo.recipe.run_recipe import is_restricted
@@ -19,7 +19,7 @@ from mmedpo.store.run_files.measures import VariantOverlap, VariantTable
 
 def run_variants(
     planned: Sequence[PlannedRun],
-    see: Callable[[Event], None],
+    see: EventObserver,
     began: Callable[[PlannedRun], None] = lambda one: None,
     *,
     until: Stage,

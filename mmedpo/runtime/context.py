@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from mmedpo.core.privacy import keep_private
 from mmedpo.core.records import digest
 from mmedpo.endpoints.ledger import Budget, SpendingLedger
 from mmedpo.errors import RecipeError
-from mmedpo.events import Event, StageCount, StageFinished
+from mmedpo.events import EventObserver, StageCount, StageFinished
 from mmedpo.recipe.model import LoadedRecipe, Recipe
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.setting import Setting
@@ -34,7 +34,7 @@ class RunContext:
     loaded: LoadedRecipe
     folder: Path
     journal: Journal
-    see: Callable[[Event], None]
+    see: EventObserver
     limit: int | None = None
     did: bool = False  # whether anything had to be done
     flow: dict[str, StageSummary] = field(default_factory=dict)  # by stage, what came out and what was left behind

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from transformers.trainer_callback import TrainerState
 
 from mmedpo.core.records import WeightedPair
 from mmedpo.errors import RecipeError
-from mmedpo.events import Event, StageAdvanced, StageCount, StageFinished, StageStarted
+from mmedpo.events import EventObserver, StageAdvanced, StageCount, StageFinished, StageStarted
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.registry.contracts.setting import Setting
@@ -40,7 +40,7 @@ def train_adapter(
     options: TrainOptions,
     folder: Path,
     setting: Setting,
-    see: Callable[[Event], None],
+    see: EventObserver,
     *,
     precomputed: MutableMapping[str, Logps] | None = None,
 ) -> TrainingRecord:
@@ -86,7 +86,7 @@ def _fill_reference(
     trainer: PreferenceTrainer,
     pairs: Sequence[EncodedPair],
     table: MutableMapping[str, Logps],
-    see: Callable[[Event], None],
+    see: EventObserver,
 ) -> None:
     """Compute what is missing of the reference, before the first step changes the policy."""
     see(StageStarted("reference", len(pairs), sum(pair.id in table for pair in pairs)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from transformers import TrainerCallback
 from mmedpo.core.notes import print_note
 from mmedpo.core.records import digest
 from mmedpo.errors import RecipeError
-from mmedpo.events import Event, TrainingLogged
+from mmedpo.events import EventObserver, TrainingLogged
 from mmedpo.models.adapters import BaseFingerprint
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
@@ -73,7 +73,7 @@ def make_trainer(
     options: TrainOptions,
     checkpoints: Path,
     setting: Setting,
-    see: Callable[[Event], None],
+    see: EventObserver,
     vision: VisionCache,
 ) -> PreferenceTrainer:
     """Make a trainer of the kept pairs that measures the held-out ones. Raises RecipeError for options of TRL's."""
@@ -105,7 +105,7 @@ def make_trainer(
 class _LogForwarder(TrainerCallback):
     """Pass on what the Trainer logs."""
 
-    def __init__(self, see: Callable[[Event], None]) -> None:
+    def __init__(self, see: EventObserver) -> None:
         self._see = see
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:

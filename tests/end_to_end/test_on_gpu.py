@@ -89,6 +89,7 @@ def program(folder: Path, text: str) -> str:
         ("subprocess.Popen(['sleep', '60']).wait()", "out of time", "stopped after 6 s", {}),
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_a_step_leaves_what_it_found_however_it_ends(
     tmp_path: Path, running: Any, text: str, status: str, why: str, found: dict[str, int]
 ) -> None:

@@ -85,6 +85,7 @@ def test_two_processes_give_the_adapter_of_one(
     assert not (tmp_path / "two" / "checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_a_run_in_several_processes_is_refused_and_says_what_to_launch(
     mmedpo: Mmedpo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

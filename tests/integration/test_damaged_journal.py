@@ -19,6 +19,8 @@ from mmedpo.recipe.loading import load_recipe
 from mmedpo.store.journal import FORMAT, Journal
 from mmedpo.train.reference import ReferenceJournal
 
+pytestmark = pytest.mark.slow  # whole runs
+
 RECIPE = """
 output: runs/x
 data: {use: phantom, split: train, images: 3, restricted: false}

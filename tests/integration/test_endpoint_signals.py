@@ -15,6 +15,8 @@ from conftest import Mmedpo, environment
 from forks import Fork, Forks
 from test_spending import answer, write
 
+pytestmark = pytest.mark.slow  # whole runs
+
 SPINNING = """
 import sys
 from mmedpo.endpoints import prompts

@@ -35,6 +35,9 @@ from mmedpo.testing import tiny_cases
 Disk = Callable[[str], Path]
 
 
+pytestmark = pytest.mark.slow  # whole runs
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
     """Mount a small disk of its own, and take it away again."""

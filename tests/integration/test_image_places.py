@@ -79,6 +79,7 @@ def test_a_file_of_that_name_in_this_folder_is_not_taken_for_it(project: Path) -
     assert read_pairs(project / "runs/x")[0].pair.case.image.path != str(here)
 
 
+@pytest.mark.slow
 def test_images_that_are_gone_or_others_are_counted_and_said_until_they_are_back(
     project: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -19,6 +19,8 @@ from mmedpo.recipe.loading import load_recipe
 from mmedpo.report.page import write_report
 from mmedpo.store.run_folder import write_folder_whole, write_text
 
+pytestmark = pytest.mark.slow  # whole runs
+
 RECIPE = """
 output: runs/x
 data: {use: phantom, split: train, images: 2, restricted: RESTRICTED}

@@ -25,6 +25,8 @@ from mmedpo.store.run_files.format import read_file
 from mmedpo.store.run_files.record import ResultKeys
 from mmedpo.testing import tiny_cases
 
+pytestmark = pytest.mark.slow  # whole runs
+
 RECIPE = """
 output: runs/x
 data: {use: phantom, split: train, images: 2, restricted: false}

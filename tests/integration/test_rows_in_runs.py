@@ -55,6 +55,7 @@ def line(number: int, **changes: Any) -> dict[str, Any]:
     return {"image": f"{number}.png", "question": f"Is there a nodule in {number}?", "answer": "Yes", **changes}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mark", "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e\r")
 def test_a_text_with_any_line_break_of_unicode_is_read_back_whole(mark: str, root: Path) -> None:
     file = write(root, line(1, question=f"Is it?{mark}Look.", group=f"a{mark}b"), line(2))

@@ -14,6 +14,8 @@ from conftest import ROOT, Mmedpo
 from mmedpo.core.usage import Usage
 from mmedpo.endpoints.ledger import Budget, SpendingLedger, TokenPrice
 
+pytestmark = pytest.mark.slow  # whole runs
+
 RECIPE = """
 output: run
 data: {{use: phantom, images: 3}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -19,14 +19,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
+from mmedpo.events import Event, EventObserver, StageAdvanced, StageFinished, StageStarted, TrainingLogged
 from mmedpo.runtime.heartbeat import ProgressLines
 from mmedpo.store.run_files.counts import describe_counts
 
 if TYPE_CHECKING:
     from mmedpo.recipe.planning import PlannedRun
-
-EventObserver = Callable[[Event], None]
 
 
 @contextmanager

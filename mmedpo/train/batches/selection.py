@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from mmedpo.core.records import Pair, WeightedPair
 from mmedpo.errors import DataError
-from mmedpo.events import Event, StageAdvanced, StageCount, StageFinished, StageStarted
+from mmedpo.events import EventObserver, StageAdvanced, StageCount, StageFinished, StageStarted
 from mmedpo.recipe.train_options import LossOptions, TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.train.batches.encoding import KINDS, EncodedPair, PixelCache, encode_pair
@@ -19,7 +19,7 @@ def encode_pairs(
     backbone: LiveBackbone,
     pixels: PixelCache,
     options: TrainOptions,
-    see: Callable[[Event], None],
+    see: EventObserver,
 ) -> tuple[list[EncodedPair], list[StageCount]]:
     """Encode the pairs that are trained on, and count by kind those that are left out. Raises DataError for none."""
     _refuse_twins(pairs)

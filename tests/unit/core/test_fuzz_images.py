@@ -110,6 +110,7 @@ def read_or_named(path: Path, read: Callable[[], Image.Image]) -> None:
         assert len(told) < 600 + len(str(path))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("form", FORMS)
 @fuzzed

@@ -38,6 +38,7 @@ def flow(folder: Path, *overrides: str) -> StageSummary:
     return read_run(folder / "run").run.stage("disprefer")
 
 
+@pytest.mark.slow
 def test_a_pair_that_two_dispreferences_made_is_told_and_kept(tmp_path: Path) -> None:
     before = flow(tmp_path)
     assert not before.total("repeated_pairs")

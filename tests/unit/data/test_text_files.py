@@ -110,6 +110,7 @@ def test_what_unpacks_to_more_than_memory_holds_is_refused_on_the_way(
             list(read(tmp_path / "vqa.csv.gz"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", [b"a,b\n", b" "], ids=["rows", "one line"])
 def test_a_bomb_is_refused_after_its_first_megabytes(what: bytes, tmp_path: Path) -> None:
     (tmp_path / "vqa.csv.gz").write_bytes(gzip.compress(b"a,b\n" + what * (2**24 // len(what))))

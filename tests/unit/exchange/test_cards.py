@@ -20,6 +20,8 @@ from mmedpo.store.run_files.counts import sum_counts
 from mmedpo.store.run_files.measures import LossEnds, TrainingRecord
 from mmedpo.store.run_files.reader import read_pairs, read_run
 
+pytestmark = pytest.mark.slow  # whole runs
+
 RECIPE = """
 output: {folder}/run
 data: {{use: phantom, images: 6, restricted: true}}

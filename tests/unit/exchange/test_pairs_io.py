@@ -76,6 +76,7 @@ def told(item: WeightedPair) -> WeightedPair:
     return replace(item, pair=pair, score=replace(item.score, evidence=evidence))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use", FORMATS)
 def test_what_leaves_and_comes_back_is_what_it_was(
     use: str, origin: Path, tmp_path: Path, bring: Callable[..., Path]

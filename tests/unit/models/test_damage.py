@@ -140,8 +140,10 @@ def test_a_pointer_beside_the_weights_that_are_loaded_does_no_harm(release: Path
         pass
 
 
-@pytest.mark.parametrize("short", ["bf16", "fp16", "fp32", "half", "float"])
-@pytest.mark.parametrize("key", ["torch_dtype", "dtype"])
+@pytest.mark.parametrize(
+    ("key", "short"),
+    [*(("torch_dtype", short) for short in ("bf16", "fp16", "fp32", "half", "float")), ("dtype", "bf16")],
+)
 @pytest.mark.parametrize("opens", [llava_med, phantom, hf_vlm])
 def test_a_short_name_of_a_dtype_in_the_config_is_read(
     opens: Opens, key: str, short: str, release: Path, tmp_path: Path

@@ -53,6 +53,7 @@ with handle_signals():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "number"),
     [(where, number) for where in BODIES for number in (signal.SIGTERM, signal.SIGINT)[: 1 if "torch" in where else 2]],

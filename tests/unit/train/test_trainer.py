@@ -223,6 +223,7 @@ def test_doubled_weights_double_the_gradient(tmp_path: Path) -> None:
     assert apart(twice, 2 * once) < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nll", [0.0, 0.5])
 def test_one_by_eight_is_eight_is_four_by_two_with_an_unequal_last_step(tmp_path: Path, nll: float) -> None:
     pairs, loss = make_pairs(19), LossOptions(nll=nll)  # steps of 8, 8 and 3 pairs
@@ -365,6 +366,7 @@ def test_the_adapter_folder_is_plain_peft_without_pickle(tmp_path: Path) -> None
     assert not any(".ref." in name or "default" in name for name in weights_of(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", ["tree", "pairs"])
 @pytest.mark.parametrize("kept", [64, 0], ids=["image features kept", "looked at each time"])
 @pytest.mark.parametrize("own", [None, ProjectorOptions(learning_rate=0.01)], ids=["lora", "lora and projector"])

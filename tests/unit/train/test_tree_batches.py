@@ -67,6 +67,7 @@ def tower_images(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
