@@ -79,7 +79,7 @@ def _key(run: RunContext, part: Localizer) -> str:
     from mmedpo.registry.fingerprint import hash_part
 
     name = next(name for name in type(part).model_fields if getattr(part, name) == part.learnt)
-    elsewhere = part.model_copy(update={name: Path()})
+    elsewhere = part.model_copy(update={name: Path("\0")})  # no file has this name; "." would be all that lies here
     return run.key(
         elsewhere, [hash_part(reader, run.plugin_of(reader), run.journal) for reader in _readers(run).values()]
     )

@@ -207,13 +207,17 @@ def written(folder: Path, split: str = "validation") -> Path:
 
 
 @pytest.mark.slow
-def test_the_command_trains_once_and_refuses_a_checkpoint_of_other_settings(tmp_path: Path) -> None:
+def test_the_command_trains_once_and_refuses_a_checkpoint_of_other_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     path, runner = written(tmp_path), CliRunner()
     first = runner.invoke(app, ["detector", "train", str(path), "--json"], standalone_mode=False)
     assert first.exit_code == 0, first.output
     facts = json.loads(first.stdout)
     assert facts["images"] == {"train": 6, "validation": 4}
     stamp = (tmp_path / "d.safetensors").stat().st_mtime_ns
+    (tmp_path / "notes.txt").write_text("what lies in the current folder is no setting")
     again = runner.invoke(app, ["detector", "train", str(path), "--json"], standalone_mode=False)
     assert json.loads(again.stdout)["validation"] == facts["validation"]
     assert (tmp_path / "d.safetensors").stat().st_mtime_ns == stamp
