@@ -125,7 +125,7 @@ def probe_plugin(plugin: PluginInfo) -> PartFacts | ProbeFailure:
         except EOFError:
             process.join()
             return ProbeFailure(f"{plugin} {_how_it_ended(process.exitcode)}")
-    process.join()
+    process.kill()  # it has said all; a thread that the plugin started need not end
     return ProbeFailure(answer) if isinstance(answer, str) else read_facts(answer)
 
 

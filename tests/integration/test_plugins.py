@@ -149,6 +149,14 @@ def test_check_probes_each_plugin_in_a_process_of_its_own(packages: Path, mmedpo
     assert heavy[0]["error"] is None
 
 
+def test_a_thread_that_a_plugin_leaves_running_does_not_hold_up_its_check(packages: Path, mmedpo: Mmedpo) -> None:
+    thread = "import threading\nthreading.Thread(target=threading.Event().wait).start()\n"
+    scorer_package(packages, "threaded", thread + SCORER.format(name="threaded", offer="[Fine]"))
+    done = mmedpo("plugins", "check", "threaded", packages=packages)
+    assert done.returncode == 0, done.stdout
+    assert "fine    scorer 'threaded'" in done.stdout
+
+
 def test_the_built_in_plugins_pass_their_check_without_heavy_imports(mmedpo: Mmedpo) -> None:
     rows = json.loads(mmedpo("plugins", "check", "--json").stdout)
     assert {row["name"]: (row["error"], row["heavy"]) for row in rows} == {row["name"]: (None, []) for row in rows}
