@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from descent import descend
 from mmedpo_plugins.phantom.findings import PhantomFinding
 from mmedpo_plugins.phantom.language import NO, PhantomQuestion, interview
 from mmedpo_plugins.phantom.model import PATCHES, prompt_ids
@@ -111,18 +112,10 @@ def train_speech(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, phase.rate, total_steps=total, pct_start=0.1)
     order = np.random.default_rng(seed)
     inner.language_model.train()
-    done, running = 0, 0.0
-    for _ in range(phase.epochs):
-        for part in np.array_split(order.permutation(len(rows)), len(rows) // batch):
-            logits, labels = logits_of(model, seen[part], [rows[number] for number in part])
-            loss = torch.nn.functional.cross_entropy(logits, labels)
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimiser.step()
-            schedule.step()
-            running = 0.98 * running + 0.02 * loss.item() if done else loss.item()
-            done += 1
-            if done % 100 == 0:
-                print(f"speech {done}/{total}: loss {running:.4f}", flush=True)
+    parts = (
+        part for _ in range(phase.epochs) for part in np.array_split(order.permutation(len(rows)), len(rows) // batch)
+    )
+    answers = (logits_of(model, seen[part], [rows[number] for number in part]) for part in parts)
+    losses = (torch.nn.functional.cross_entropy(*both) for both in answers)
+    descend("speech", losses, parameters, optimiser, schedule, every=100)
     model.eval()

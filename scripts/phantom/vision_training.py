@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from descent import descend
 from mmedpo_plugins.phantom.anatomy import SIZE
 from mmedpo_plugins.phantom.film import PhantomFilm
 from mmedpo_plugins.phantom.findings import LABELS, PhantomFinding
@@ -68,18 +69,14 @@ def train_tower(tower: Any, films: FilmTensors, seed: int, epochs: int, rate: fl
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=total, pct_start=0.1)
     order = np.random.default_rng(seed)
     tower.train()
-    done, running = 0, 0.0
-    for _ in range(epochs):
-        for rows in np.array_split(order.permutation(len(films.images)), len(films.images) // batch):
-            logits = head(see(tower, films.images[rows]))
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, films.targets[rows])
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimiser.step()
-            schedule.step()
-            running = 0.98 * running + 0.02 * loss.item() if done else loss.item()
-            done += 1
-            if done % 50 == 0:
-                print(f"sight {done}/{total}: loss {running:.4f}", flush=True)
+    parts = (
+        part
+        for _ in range(epochs)
+        for part in np.array_split(order.permutation(len(films.images)), len(films.images) // batch)
+    )
+    losses = (
+        torch.nn.functional.binary_cross_entropy_with_logits(head(see(tower, films.images[part])), films.targets[part])
+        for part in parts
+    )
+    descend("sight", losses, parameters, optimiser, schedule, every=50)
     tower.eval().requires_grad_(False)
