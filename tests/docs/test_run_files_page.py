@@ -10,9 +10,8 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, generated
 from pydantic import BaseModel
-from test_docs import generated
 
 from mmedpo.core.records import WeightedPair
 from mmedpo.events import StageCount

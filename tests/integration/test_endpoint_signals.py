@@ -13,7 +13,7 @@ import pytest
 from chat_server import Act, serving
 from conftest import Mmedpo, environment
 from forks import Fork, Forks
-from test_spending import answer, write
+from paid_recipe import answer, write
 
 pytestmark = pytest.mark.slow  # whole runs
 

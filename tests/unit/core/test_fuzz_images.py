@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dicom_films import write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mmedpo_plugins.dicom.header import read_header
 from mmedpo_plugins.readers.dicom import DicomReader
 from PIL import Image
-from test_dicom import write
 
 from mmedpo import DataError, ImageRef
 from mmedpo.core.images import read_image

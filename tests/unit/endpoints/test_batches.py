@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import CASE, endpoint, machine_address, question
 from batch_service import BatchService
 from chat_server import Act, ChatServer, serving
 from clock import Clock
 from conftest import Mmedpo
 from forks import Forks
-from test_client import CASE, endpoint, machine_address, question
-from test_gpt4o_hallucination import KEY, Runs, wrong_answer
-from test_spending import act as answering
+from killed_runs import KEY, Runs, wrong_answer
+from paid_recipe import act as answering
 
 from mmedpo import DataError, RecipeError, Setting
 from mmedpo.core.stage import Stage

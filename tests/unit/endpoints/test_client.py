@@ -6,33 +6,21 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from chat_server import TRANSPORT, Act, ChatServer, faulty, serving
+from asking import FINE, RESTRICTED, always, ask, endpoint, in_turn, machine_address, question
+from chat_server import TRANSPORT, Act, faulty, serving
 from clock import Clock
-from pydantic import BaseModel, ConfigDict
 
-from mmedpo import Case, DataError, ImageRef, RecipeError, Setting
+from mmedpo import DataError, ImageRef, RecipeError, Setting
 from mmedpo.core.usage import Usage
-from mmedpo.endpoints import AnswerFault, ChatClient, ChatOutcome, ChatQuestion, Endpoint, NoAnswerError, open_chat
+from mmedpo.endpoints import AnswerFault, ChatClient, Endpoint, open_chat
 from mmedpo.endpoints.ledger import Budget, SpendingLedger
 from mmedpo.store.journal import Journal
-from mmedpo.testing import tiny_cases
-
-
-class Word(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    word: str
-    """Any word."""
-
-
-FINE = '{"word": "fine"}'
-CASE = tiny_cases(1)[0]
 
 
 @pytest.fixture(autouse=True)
@@ -54,40 +42,6 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     opened = Journal(tmp_path / "journal.sqlite")
     yield opened
     opened.close()
-
-
-def question(text: str = "Say a word.", case: Case = CASE, picture: ImageRef | None = None) -> ChatQuestion:
-    return ChatQuestion("You are brief.", text, Word, case, picture)
-
-
-def endpoint(server: ChatServer, **options: Any) -> Endpoint:
-    return Endpoint(**{"model": "m", "base_url": server.url, "timeout": 1.0, **options})
-
-
-def ask(
-    where: Endpoint, texts: list[str], journal: Journal | None = None, accept: Callable[..., Any] = lambda reply: reply
-) -> list[str]:
-    """Ask each text; return the words, or why there is none."""
-    with open_chat(where, Setting(journal=journal)) as chat:
-
-        async def work(text: str) -> str:
-            try:
-                outcome: ChatOutcome[Word] = await chat.ask(question(text), accept)
-            except NoAnswerError as end:
-                return f"none: {end.reason}"
-            return outcome.made.word
-
-        return chat.each(texts, work)
-
-
-def always(**act: Any) -> Callable[[dict[str, Any], int], Act]:
-    return lambda request, before: Act(**act)
-
-
-def in_turn(*acts: Act) -> Callable[[dict[str, Any], int], Act]:
-    """Act thus in turn, whatever is asked; the last for ever."""
-    left = list(acts)
-    return lambda request, before: left.pop(0) if len(left) > 1 else left[0]
 
 
 def test_an_answer_is_asked_for_by_schema_and_by_words() -> None:
@@ -331,25 +285,10 @@ def test_an_image_is_downscaled_and_carries_nothing_but_pixels(tmp_path: Path) -
     assert text["text"].startswith("Say a word.")
 
 
-RESTRICTED = replace(CASE, restricted=True)
-
-
 def test_restricted_data_reach_this_machine_alone() -> None:
     with serving(always(text=FINE)) as server, open_chat(endpoint(server), Setting()) as chat:
         chat.admit([RESTRICTED])
         assert chat.each([question(case=RESTRICTED)], chat.ask)[0].made.word == "fine"
-
-
-def machine_address() -> str:
-    """Return this machine's address in its network: for the rule it is another machine."""
-    import socket
-
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("10.255.255.255", 1))
-        except OSError:
-            return "127.0.0.1"
-        return str(probe.getsockname()[0])
 
 
 def test_restricted_data_are_refused_before_the_first_connection_unless_the_host_is_allowed() -> None:

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import FINE, always, ask, endpoint, in_turn
 from chat_server import Act, serving
 from conftest import ROOT, Mmedpo
+from drafts import DRAFT, THOUGHTS, opinion
 from mmedpo_plugins.scorers.med_llm_vote.endpoint_voter import EndpointVoter, VoterOpinion
 from mmedpo_plugins.scorers.med_llm_vote.med_llm_vote import MedLlmVoteScorer
-from test_client import FINE, always, ask, endpoint, in_turn
-from test_spending import write
-from test_voters import NODULE, Memory
+from paid_recipe import write
+from voting import NODULE, Memory
 
 from mmedpo import DataError, RecipeError, Setting
 from mmedpo.endpoints import AnswerFault, ChatClient, open_chat
@@ -49,10 +50,6 @@ def completion(content: Any, finish: str = "stop", usage: Any = None, **message:
     told = {"role": "assistant", "content": content, **message}
     choice = {"index": 0, "message": told, "finish_reason": finish}
     return json.dumps({"choices": [choice], "usage": usage or {"prompt_tokens": 10, "completion_tokens": 5}})
-
-
-def opinion(score: Any, reason: str = "final") -> str:
-    return json.dumps({"score": score, "reason": reason})
 
 
 # --- the shared cases -------------------------------------------------------------------------------------------------
@@ -95,21 +92,6 @@ def test_no_vote_is_made_of_the_others(case: dict[str, Any]) -> None:
 
 
 # --- thoughts ---------------------------------------------------------------------------------------------------------
-
-DRAFT = opinion(2, "draft")
-THOUGHTS = [
-    "<think>{}</think>", "{}</think>", "<Think>{}</THINK>", "<thinking>{}</thinking>", "<reasoning>{}</reasoning>",
-    "<thought>{}</thought>", "<THOUGHTS>{}</THOUGHTS>", "{}</reasoning>", "<analysis>{}</analysis>",
-    "<scratchpad>{}</scratchpad>", "<reflection>{}</reflection>", "<rationale>{}</rationale>", "<cot>{}</cot>",
-    "<seed:think>{}</seed:think>", "<antThinking>{}</antThinking>", "< think >{}< / think >",
-    '<think effort="high">{}</think>', "[THINK]{}[/THINK]", "◁think▷{}◁/think▷", "＜think＞{}＜/think＞",
-    "&lt;think&gt;{}&lt;/think&gt;", "<|begin_of_thought|>{}<|end_of_thought|>", "{}<|end_of_thought|>",
-    "<|START_THINKING|>{}<|END_THINKING|>", "<unused94>thought\n{}<unused95>", "<|inner_prefix|>{}<|inner_suffix|>",
-    "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>",
-    "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final <|constrain|>json<|message|>",
-    "analysisWe see {}assistantfinal", "<|channel>thought\n{}<channel|>", "Thinking...\n{}\n...done thinking.\n",
-    "<think>a</think><think>{}</think>", "<think>{} <think> again </think> more </think>",
-]  # fmt: skip
 
 
 @pytest.mark.parametrize("marks", THOUGHTS)
@@ -513,7 +495,7 @@ def test_a_dry_run_and_the_run_have_one_rule_of_what_this_machine_is(host: str, 
     dry = json.loads(mmedpo("run", recipe, "--dry-run", "--json").stdout)
     with open_chat(EndpointVoter(base_url=url), Setting()) as chat:
         try:
-            from test_client import RESTRICTED
+            from asking import RESTRICTED
 
             chat.admit([RESTRICTED])
             refused = False

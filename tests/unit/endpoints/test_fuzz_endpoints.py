@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from asking import endpoint, question
 from chat_server import Act, serving
+from drafts import DRAFT, THOUGHTS, opinion
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mmedpo_plugins.scorers.med_llm_vote.endpoint_voter import VoterOpinion
-from test_client import endpoint, question
-from test_endpoint_answers import DRAFT, THOUGHTS, opinion
 
 from mmedpo import Setting
 from mmedpo.endpoints import AnswerFault, ChatClient, NoAnswerError, open_chat

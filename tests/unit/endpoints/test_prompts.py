@@ -9,7 +9,7 @@ import pytest
 from chat_server import Act, serving
 from conftest import Mmedpo
 from mmedpo_plugins.scorers.med_llm_vote.voter_turn import PROMPTS
-from test_spending import answer, write
+from paid_recipe import answer, write
 
 from mmedpo import RecipeError
 from mmedpo.endpoints import PromptTemplates

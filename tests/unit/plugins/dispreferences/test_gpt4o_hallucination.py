@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import time
 from collections import Counter
@@ -14,8 +13,8 @@ from typing import Any
 
 import pytest
 from chat_server import TRANSPORT, Act, ChatServer, faulty, serving
-from conftest import environment
-from forks import Fork, Forks
+from forks import Forks
+from killed_runs import KEY, Runs, choice, wrong_answer
 from mmedpo_plugins.dispreferences.gpt4o_hallucination.answer_checks import fault_of, in_style, word_range
 from mmedpo_plugins.dispreferences.gpt4o_hallucination.gpt4o_hallucination import Gpt4oHallucination
 from mmedpo_plugins.dispreferences.opposite_answer import OppositeAnswer
@@ -24,10 +23,6 @@ from mmedpo import Case, Drop, Pair, RecipeError, Setting
 from mmedpo.testing import TinyBackbone, check_part, tiny_cases
 
 CLOSED, OPEN = tiny_cases(2)  # Yes; In the left upper lobe.
-
-
-def choice(picked: int, answer: str, change: str = "side") -> str:
-    return json.dumps({"picked": picked, "answer": answer, "change": change})
 
 
 def make(
@@ -187,85 +182,6 @@ def test_a_word_that_the_truth_has_too_is_no_leak() -> None:
 
 
 # --- runs that are killed ---------------------------------------------------------------------------------------------
-
-PARTS = """
-from mmedpo import Backbone, LiveBackbone, Score, Scorer, hookimpl, seed_for
-from contextlib import nullcontext
-
-class Live(LiveBackbone):
-    lora_targets = projector = ""
-    def answer(self, cases, *, seeds=None, **options):
-        return [f"Sample {seed_for(seed, case.id) % 5}" for case, seed in zip(cases, seeds)]
-    def encode(self, image, question, answer):
-        raise NotImplementedError
-
-class Chatter(Backbone):
-    "Answer without a network."
-    use = "chatter"
-    def open(self, setting):
-        return nullcontext(Live())
-
-class Half(Scorer):
-    "Rate every pair one half."
-    use = "half"
-    rates = frozenset({"text"})
-    def score(self, pairs):
-        return [Score(0.5) for _ in pairs]
-
-@hookimpl
-def mmedpo_backbones():
-    return [Chatter]
-
-@hookimpl
-def mmedpo_scorers():
-    return [Half]
-"""
-RECIPE = """
-output: runs/x
-data: {{use: phantom, split: train, images: 20}}
-backbone: {{use: chatter}}
-disprefer:
-  - {{use: gpt4o-hallucination, model: m, base_url: "{url}", key_from: PLANTED, samples: 2, concurrency: 8, timeout: 2}}
-score: [{{use: half}}]
-"""
-KEY = "sk-planted-9876543210"
-
-
-class Runs:
-    """A recipe and a folder; runs in processes that can be killed."""
-
-    def __init__(self, folder: Path, url: str, forks: Forks) -> None:
-        from mmedpo.testing import fake_package
-
-        self.folder, self.forks, site = folder, forks, folder / "site"
-        site.mkdir(parents=True)
-        points = {"mmedpo.backbones": {"chatter": "chatter_parts"}, "mmedpo.scorers": {"half": "chatter_parts"}}
-        fake_package(site, "chatter-parts", {"chatter_parts": PARTS}, points)
-        (folder / "recipe.yaml").write_text(RECIPE.format(url=url).lstrip())
-        self.environment = {**environment(site), "PLANTED": KEY}
-
-    def start(self, *more: str) -> Fork:
-        return self.forks.start(["-m", "mmedpo", "run", "recipe.yaml", *more], self.folder, self.environment)
-
-    def finish(self, *more: str) -> str:
-        process = self.start(*more)
-        out, err = process.communicate()
-        assert process.returncode == 0, err
-        return out + err
-
-    def pairs(self, output: str = "x") -> str:
-        return (self.folder / "runs" / output / "pairs.jsonl").read_text()
-
-    def files(self) -> list[Path]:
-        return [path for path in self.folder.rglob("*") if path.is_file()]
-
-
-def wrong_answer(request: dict[str, Any]) -> Act:
-    """Answer as a good model would."""
-    truth = re.search(r"Correct answer: (.*)", request["messages"][1]["content"][0]["text"])
-    assert truth
-    turned = {"yes": "No", "no": "Yes"}.get(truth[1].strip(".").lower())
-    return Act(text=choice(0, turned or " ".join(["other"] * len(truth[1].split()))), delay=0.03)
 
 
 @pytest.mark.slow

@@ -16,17 +16,10 @@ from mmedpo_plugins.scorers.med_llm_vote.live_local_voter import LiveLocalVoter
 from mmedpo_plugins.scorers.med_llm_vote.local_voter import LocalVoter
 from mmedpo_plugins.scorers.med_llm_vote.med_llm_vote import MedLlmVoteScorer
 from mmedpo_plugins.scorers.med_llm_vote.rules_voter import RulesVoter
+from voting import NODULE, Memory, text_pair
 
-from mmedpo import Case, DataError, ImageRef, Pair, RecipeError, Score, Setting, Side
+from mmedpo import DataError, RecipeError, Score, Setting
 from mmedpo.endpoints import strip_thoughts
-
-
-def text_pair(question: str, chosen: str, rejected: str, *, restricted: bool = False) -> Pair:
-    case = Case("c", ImageRef(sha256="p"), question, chosen, restricted=restricted)
-    return Pair(case, Side(case.image, chosen), Side(case.image, rejected), "text")
-
-
-NODULE = text_pair("Is there a nodule?", "Yes", "No")
 
 
 def opinion(score: Any, reason: str = "A nodule may be cancer.") -> str:
@@ -36,19 +29,6 @@ def opinion(score: Any, reason: str = "A nodule may be cancer.") -> str:
 def saying(*texts: str) -> Callable[[dict[str, Any], int], Act]:
     left = list(texts)
     return lambda request, before: Act(text=left.pop(0) if len(left) > 1 else left[0])
-
-
-class Memory(dict[str, Any]):
-    """A journal in memory."""
-
-    def __bool__(self) -> bool:
-        return True
-
-    def get(self, key: str, read: Callable[[Any], Any] = lambda value: value) -> Any:  # type: ignore[override]
-        return read(self[key]) if key in self else None
-
-    def put(self, key: str, value: Any) -> None:
-        self[key] = value
 
 
 def scored(acts: Callable[[dict[str, Any], int], Act], **options: Any) -> tuple[Score, list[dict[str, Any]]]:
