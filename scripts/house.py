@@ -16,19 +16,7 @@ from pathlib import Path
 
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
 PARTICIPLE = re.compile(r"(ed|ing|Made|Laid|Found|Shown|Told|Said|Seen|Known|Kept|Given|Drawn|Written|Read)$")
-NOUNS = (
-    "Setting",
-    "Encoding",
-    "Weighting",
-    "Rating",
-    "Inpainting",
-    "Finding",
-    "Spending",
-    "Need",
-    "Speed",
-    "Seed",
-    "String",
-)
+NOUNS = ("Setting", "Encoding", "Weighting", "Rating", "Inpainting", "Finding", "Spending")
 LINES, MODULES = 350, 15
 
 

@@ -15,6 +15,7 @@ from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.registry.conformance.values import check_json
 from mmedpo.registry.contracts.localizer import Localizer
 from mmedpo.registry.contracts.reader import Reader
+from mmedpo.registry.fingerprint import hash_part
 from mmedpo.runtime.context import RunContext
 from mmedpo.store.run_folder import read_json, write_json
 
@@ -76,8 +77,6 @@ def _readers(run: RunContext) -> dict[str, Reader]:
 
 def _key(run: RunContext, part: Localizer) -> str:
     """Hash what the checkpoint comes from, its own place left out."""
-    from mmedpo.registry.fingerprint import hash_part
-
     name = next(name for name in type(part).model_fields if getattr(part, name) == part.learnt)
     elsewhere = part.model_copy(update={name: Path("\0")})  # no file has this name; "." would be all that lies here
     return run.key(

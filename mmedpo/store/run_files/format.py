@@ -19,7 +19,7 @@ from mmedpo.errors import DataError
 from mmedpo.store.run_folder import json_line, read_json, write_json, write_text
 
 FORMAT = 1  # of all files of a run folder
-PAIRS = "pairs.jsonl"  # a line a pair: records.Weighted
+PAIRS = "pairs.jsonl"  # a line a pair: core.records.WeightedPair
 
 
 class RunModel(BaseModel):
