@@ -25,10 +25,11 @@ def jsonl_rows(file: Path) -> Iterator[TableRow]:
     The next row can still be asked for after such an error, so that `collect_rows` tells all of them.
     """
     lines = ((number, line) for number, line in enumerate(text_lines(file), start=1) if line.strip())
-    return starmap(partial(_parse_line, file), lines)
+    return starmap(partial(parse_json_line, file), lines)
 
 
-def _parse_line(file: Path, number: int, line: str) -> TableRow:
+def parse_json_line(file: Path, number: int, line: str) -> TableRow:
+    """Return the object of a line of a JSON Lines file. Raises DataError with line and column for one that is none."""
     place = f"{file}:{number}"
     try:
         return _make_row(place, parse_json(line.rstrip()))

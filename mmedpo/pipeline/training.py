@@ -43,7 +43,7 @@ def train_run(folder: Path, see: EventObserver) -> Path:
         end_process_group(),
         open_run(loaded, see, folder, limit) if get_rank() == 0 else follow_run(loaded, folder, limit) as run,
     ):
-        weighted = read_pairs(folder)
+        weighted = list(read_pairs(folder))
         if any(item.pair.case.restricted for item in weighted):
             run.keep_private()
         adapter = train_pairs(run, weighted)

@@ -78,11 +78,11 @@ def read_facts(folder: Path) -> RunFacts:
     return RunFacts(
         folder=folder,
         run=files.run,
-        pairs=files.pairs(),
+        pairs=list(files.pairs()),
         training=files.training if asked.get("train") else None,
         measures=files.measures if evaluated else None,
-        answers=files.answers() if evaluated else [],
-        attention=files.attention() if evaluated else [],
+        answers=list(files.answers()) if evaluated else [],
+        attention=list(files.attention()) if evaluated else [],
     )
 
 

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -70,6 +70,11 @@ def _alive(process: int) -> bool:
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole."""
     write_whole(path, lambda file: file.write(text.encode()))
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write a text file whole, a line at a time as it is made."""
+    write_whole(path, lambda file: file.writelines(f"{line}\n".encode() for line in lines))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -8,15 +8,15 @@ something else.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mmedpo.data.json_files import jsonl_rows
+from mmedpo.data.tables import TableRow
 from mmedpo.errors import DataError
-from mmedpo.store.run_folder import json_line, read_json, write_json, write_text
+from mmedpo.store.run_folder import json_line, read_json, write_json, write_lines
 
 FORMAT = 1  # of all files of a run folder
 PAIRS = "pairs.jsonl"  # a line a pair: core.records.WeightedPair
@@ -91,7 +91,7 @@ def describe_fault(error: ValidationError) -> str:
 
 def write_rows(folder: Path, kind: type[SomeRow], rows: Iterable[SomeRow]) -> None:
     """Write a JSON Lines file of a run folder, whole."""
-    write_text(folder / kind.file, "".join(f"{format_row(row)}\n" for row in rows))
+    write_lines(folder / kind.file, map(format_row, rows))
 
 
 def format_row(row: JsonRow) -> str:
@@ -99,11 +99,9 @@ def format_row(row: JsonRow) -> str:
     return json_line(dump_model(row))
 
 
-def read_rows(folder: Path, kind: type[SomeRow]) -> Iterator[SomeRow]:
-    """Yield the rows of a JSON Lines file, none where there is no file. Raises DataError with file and line."""
-    path = folder / kind.file
-    for row in jsonl_rows(path) if path.exists() else ():
-        try:
-            yield kind.model_validate(row.values)
-        except ValidationError as error:
-            raise row.wrong(f"{describe_fault(error)}; run its recipe again") from error
+def parse_row(kind: type[SomeRow], row: TableRow) -> SomeRow:
+    """Return what a line of a JSON Lines file holds. Raises DataError with file and line."""
+    try:
+        return kind.model_validate(row.values)
+    except ValidationError as error:
+        raise row.wrong(f"{describe_fault(error)}; run its recipe again") from error

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from mmedpo.core.records import WeightedPair, from_json
-from mmedpo.data.json_files import jsonl_rows
-from mmedpo.data.tables import TableRow, collect_rows
+from mmedpo.data.tables import TableRow
 from mmedpo.errors import DataError
-from mmedpo.store.run_files.format import PAIRS, read_file, read_rows
+from mmedpo.store.run_files.format import PAIRS, parse_row, read_file
 from mmedpo.store.run_files.image_places import ImagePlaces
 from mmedpo.store.run_files.measures import AnsweredCase, AttendedCase, ImageFile, MeasureRecord, TrainingRecord
 from mmedpo.store.run_files.record import RunRecord
+from mmedpo.store.run_files.rows import FileRows
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,12 @@ class RunFiles:
         """Where the images are that the files name."""
         return ImagePlaces(self.folder, self.run.started_in)
 
-    def pairs(self) -> list[WeightedPair]:
-        """Return the weighted pairs, with paths of images that hold from here; none where none were made yet."""
-        path = self.folder / PAIRS
-        return collect_rows(map(self._pair, jsonl_rows(path))) if path.exists() else []
+    def pairs(self) -> Sequence[WeightedPair]:
+        """Return the weighted pairs, with paths of images that hold from here; none where none were made yet.
+
+        As `answers` and `attention`, they are read when they are asked for: however many there are, one is in memory.
+        """
+        return FileRows(self.folder / PAIRS, self._pair)
 
     def _pair(self, row: TableRow) -> WeightedPair:
         try:
@@ -49,17 +52,18 @@ class RunFiles:
         except ValueError as error:
             raise row.wrong(f"is not a pair ({error})") from error
 
-    def answers(self) -> list[AnsweredCase]:
+    def answers(self) -> Sequence[AnsweredCase]:
         """Return the evaluation cases with their answers, images as in `pairs`; none where nothing was measured yet."""
-        return [self._placed(row) for row in read_rows(self.folder, AnsweredCase)]
+        return FileRows(self.folder / AnsweredCase.file, self._answer)
 
-    def _placed(self, row: AnsweredCase) -> AnsweredCase:
-        image = ImageFile(path=self.places.of(row.image.path), sha256=row.image.sha256)
-        return row.model_copy(update={"image": image})
+    def _answer(self, row: TableRow) -> AnsweredCase:
+        answered = parse_row(AnsweredCase, row)
+        image = ImageFile(path=self.places.of(answered.image.path), sha256=answered.image.sha256)
+        return answered.model_copy(update={"image": image})
 
-    def attention(self) -> list[AttendedCase]:
+    def attention(self) -> Sequence[AttendedCase]:
         """Return where the models looked, case by case; none unless `evaluate.attention` was asked for."""
-        return list(read_rows(self.folder, AttendedCase))
+        return FileRows(self.folder / AttendedCase.file, partial(parse_row, AttendedCase))
 
 
 def read_run(folder: str | Path) -> RunFiles:
@@ -71,8 +75,8 @@ def read_run(folder: str | Path) -> RunFiles:
     return RunFiles(folder, run)
 
 
-def read_pairs(folder: str | Path) -> list[WeightedPair]:
-    """Read a run's weighted pairs. Raises DataError when there are none yet, or with file and line."""
+def read_pairs(folder: str | Path) -> Sequence[WeightedPair]:
+    """Return a run's weighted pairs, as `RunFiles.pairs` does. Raises DataError when there are none yet."""
     files = read_run(folder)
     if not (files.folder / PAIRS).exists():
         path = files.folder / PAIRS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ def test_what_comes_without_a_relevance_is_asked_for_or_keeps_its_weight(tmp_pat
     image = {**text, "rejected_images": ["b.png"]}
     text = {**text, "rejected_response": "Yes, there is."}
 
-    def come(name: str, **more: float) -> list[WeightedPair]:
+    def come(name: str, **more: float) -> Sequence[WeightedPair]:
         (tmp_path / "set/pairs.jsonl").write_text("\n".join(json.dumps({**row, **more}) for row in (text, image)))
         import_pairs(tmp_path / "set", tmp_path / f"{name}.yaml")
         here = [f"output={tmp_path / name}", "backbone={use: phantom}", "train=null"]

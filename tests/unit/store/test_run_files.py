@@ -107,13 +107,30 @@ def test_what_is_broken_is_said_with_its_place(tmp_path: Path) -> None:
     rows = (folder / "answers.jsonl").read_text().splitlines()
     (folder / "answers.jsonl").write_text("\n".join([rows[0], rows[1].replace('"group"', '"groop"')]))
     with pytest.raises(DataError, match=r"answers\.jsonl:2: group: .*; run its recipe again"):
-        read_run(folder).answers()
+        list(read_run(folder).answers())
 
 
 def test_a_run_that_has_nothing_yet_has_empty_files(tmp_path: Path) -> None:
     files = read_run(write_run(tmp_path / "run", pairs=0, training=False, measures=False))
     assert (files.training, files.measures) == (None, None)
-    assert (files.pairs(), files.answers(), files.attention()) == ([], [], [])
+    assert [*files.pairs(), *files.answers(), *files.attention()] == []
+    assert (len(files.pairs()), bool(files.answers())) == (0, False)
+
+
+def test_rows_are_read_one_by_one_from_wherever_they_stand(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", pairs=5)
+    lines = (folder / "pairs.jsonl").read_text().splitlines()
+    (folder / "pairs.jsonl").write_text("\n\n".join([*lines[:3], "{", lines[4]]))
+    pairs = read_run(folder).pairs()
+    first, second, *_ = pairs[:3]
+    assert (len(pairs), pairs[1], pairs[-4]) == (5, second, second)
+    assert next(iter(pairs)) == first
+    assert pairs[4] == pairs[-1] != first
+    for read in (lambda: pairs[3], lambda: list(pairs)):
+        with pytest.raises(DataError, match=r"pairs\.jsonl:7:2: broken JSON"):
+            read()
+    with pytest.raises(IndexError):
+        pairs[5]
 
 
 def test_images_of_answers_and_pairs_are_found_from_anywhere(tmp_path: Path) -> None:
