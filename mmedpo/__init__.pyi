@@ -38,6 +38,7 @@ from .registry.contracts.part import Part as Part
 from .registry.contracts.reader import Reader as Reader
 from .registry.contracts.scorer import LiveScorer as LiveScorer
 from .registry.contracts.scorer import Scorer as Scorer
+from .registry.contracts.served_model import ServedAnswers as ServedAnswers
 from .registry.contracts.setting import AnswerStore as AnswerStore
 from .registry.contracts.setting import CallLedger as CallLedger
 from .registry.contracts.setting import PaidModel as PaidModel

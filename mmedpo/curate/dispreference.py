@@ -15,9 +15,11 @@ from mmedpo.data.sameness import drop_uninformative, fold_text
 from mmedpo.errors import DataError
 from mmedpo.events import StageCount
 from mmedpo.models.answer_cache import CachedBackbone
+from mmedpo.models.lazy_backbone import LazyBackbone
 from mmedpo.registry.conformance.dispreference import check_pairs
 from mmedpo.registry.contracts.dispreference import Dispreference
 from mmedpo.runtime.context import RunContext
+from mmedpo.runtime.served_backbone import ServedBackbone, served_facts
 from mmedpo.runtime.slices import work_by_slice
 from mmedpo.runtime.stage_parts import StageParts, open_parts
 from mmedpo.store.run_files.counts import describe_counts, merge_counts
@@ -90,9 +92,11 @@ def disprefer_with(
 ) -> list[Pair | Drop]:
     """Return what a dispreference makes of the cases; `made` are the pairs there are already, by case."""
     plugin, backbone = run.plugin_of(part), run.recipe.backbone
-    facts = [run.key(backbone)] if part.needs_backbone else []
+    facts = [run.key(backbone, *served_facts(backbone))] if part.needs_backbone else []
 
-    def remembering() -> CachedBackbone:
+    def remembering() -> LazyBackbone:
+        if backbone.answers:
+            return ServedBackbone(opened, backbone, cases)
         return CachedBackbone(lambda: opened(backbone), run.journal, run.key(backbone), run.plugin_of(backbone))
 
     live = remembering() if part.needs_backbone else None

@@ -19,14 +19,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 from mmedpo.core.images import ImageRef, hash_pixels
+from mmedpo.core.locality import refuse_remote_host
 from mmedpo.core.records import Case, digest
 from mmedpo.endpoints.batches.api import BatchApi
 from mmedpo.endpoints.batches.queue import BatchQueue
 from mmedpo.endpoints.batches.waiting import BatchWait
 from mmedpo.endpoints.http.outcome import EndpointAnswer, NoAnswerError, TransientError
+from mmedpo.endpoints.http.request import ChatRequest, Messages
 from mmedpo.endpoints.image_urls import DataUrlCache
 from mmedpo.endpoints.ledger import Budget, SpendingLedger
-from mmedpo.endpoints.locality import refuse_remote_host
 from mmedpo.endpoints.rate_limit import RateLimiter
 from mmedpo.endpoints.reasoning import strip_thoughts
 from mmedpo.endpoints.retry import OutageNotice, RetryPolicy, RetryState
@@ -187,15 +188,15 @@ class ChatClient:
 
         Raises NoAnswerError when it refuses, when the endpoint rejects the question, or after so many repairs.
         """
-        self.admit([question.case])
-        messages: list[dict[str, Any]] = [
+        messages: Messages = [
             {"role": "system", "content": question.system},
             {"role": "user", "content": f"{question.text.strip()}\n\n{describe_shape(question.shape)}"},
         ]
         tokens = Counter({"in": 0, "out": 0})
         reason = ""
         for attempt in range(self.endpoint.repairs + 1):
-            answer = await self._answer(messages, question, attempt)
+            request = self._make_request(messages, question)
+            answer = await self.reply(question.case, request, self._request_key(messages, question, attempt))
             tokens.update({"in": answer.tokens[0], "out": answer.tokens[1]})
             if answer.refused:
                 raise NoAnswerError("the model refused")
@@ -209,17 +210,24 @@ class ChatClient:
             messages, reason = [*messages, *_repair_turns(answer.text, made)], made.reason
         raise NoAnswerError(f"{reason}, after {self.endpoint.repairs} repairs")
 
-    async def _answer(self, messages: list[dict[str, Any]], question: ChatQuestion, attempt: int) -> EndpointAnswer:
-        """Return the answer that the journal knows, or that is on its way, or get it."""
-        key = self._request_key(messages, question, attempt)
+    def _make_request(self, messages: Messages, question: ChatQuestion) -> ChatRequest:
+        end = self.endpoint
+        return ChatRequest(messages, question.picture, end.max_tokens, end.temperature, strict_schema(question.shape))
+
+    async def reply(self, case: Case, request: ChatRequest, key: str) -> EndpointAnswer:
+        """Return the answer that the journal knows by its key, or that is on its way, or get it.
+
+        Raises NoAnswerError, and RecipeError where the case must not be sent to this endpoint.
+        """
+        self.admit([case])
         known: EndpointAnswer | None = self._journal.get(key, EndpointAnswer.from_json) if self._journal else None
         if known is not None:
             logger.debug("a request to %s is answered from the journal", self.endpoint.model)
         if known is None:
             if self._queue:
-                await self._leave_to_batch(self._queue, key, messages, question)
+                await self._leave_to_batch(self._queue, key, request)
             if key not in self._in_flight:
-                task = asyncio.ensure_future(self._send(key, messages, question))
+                task = asyncio.ensure_future(self._send(key, request))
                 task.add_done_callback(lambda done: self._forget(key, done))
                 self._in_flight[key] = task
             return await asyncio.shield(self._in_flight[key])
@@ -231,31 +239,31 @@ class ChatClient:
         if not task.cancelled():
             task.exception()
 
-    def _request_key(self, messages: list[dict[str, Any]], question: ChatQuestion, attempt: int) -> str:
+    def _request_key(self, messages: Messages, question: ChatQuestion, attempt: int) -> str:
         """Hash all that an answer depends on; limits, pauses and keys are no part of it."""
         end, picture = self.endpoint, question.picture
         image = [picture.sha256 or hash_pixels(picture.load()), end.longest_side, end.detail] if picture else []
         how = [end.base_url, end.azure, end.model, end.temperature, end.max_tokens]
         return digest("chat", 1, how, messages, image, strict_schema(question.shape), attempt)
 
-    async def _leave_to_batch(
-        self, queue: BatchQueue, key: str, messages: list[dict[str, Any]], question: ChatQuestion
-    ) -> NoReturn:
+    async def _leave_to_batch(self, queue: BatchQueue, key: str, request: ChatRequest) -> NoReturn:
         """Leave a request to the next batch, or to its own. Raises NoAnswerError where no batch answers it."""
         tries = queue.count_tries(key)
         if tries is not None:
-            image = await self._urls.get(question.picture) if question.picture else None
-            body = self._sender.write_body(messages, image, strict_schema(question.shape))
-            queue.add(key, body, self._sender.bound_usage(messages, image is not None), self._sender.dialect, tries)
+            body = self._sender.write_body(request, await self._encode_picture(request))
+            queue.add(key, body, self._sender.bound_usage(request), self._sender.dialect, tries)
         raise BatchWait([self])
 
-    async def _send(self, key: str, messages: list[dict[str, Any]], question: ChatQuestion) -> EndpointAnswer:
+    async def _encode_picture(self, request: ChatRequest) -> str | None:
+        return await self._urls.get(request.picture) if request.picture else None
+
+    async def _send(self, key: str, request: ChatRequest) -> EndpointAnswer:
         """Send a request until it is answered, and journal the answer."""
         state = RetryState(time.monotonic(), failed=time.monotonic())
-        image = await self._urls.get(question.picture) if question.picture else None
+        image = await self._encode_picture(request)
         while True:
             try:
-                answer = await self._sender.send(messages, image, strict_schema(question.shape))
+                answer = await self._sender.send(request, image)
             except TransientError as error:
                 await self._retries.pause_after(error, state)
                 continue
@@ -270,7 +278,7 @@ class ChatClient:
             return answer
 
 
-def _repair_turns(text: str, fault: AnswerFault) -> list[dict[str, Any]]:
+def _repair_turns(text: str, fault: AnswerFault) -> Messages:
     """Return the turns that ask again."""
     heard = (strip_thoughts(text) or "")[:SHOWN]  # not its thoughts: models expect to find none in a conversation
     said = [{"role": "assistant", "content": heard}] if heard.strip() else []

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field
 
-from mmedpo.endpoints.locality import has_valid_host, parse_host
+from mmedpo.core.locality import parse_host
 from mmedpo.errors import RecipeError
+from mmedpo.registry.contracts.served_model import ServedModel
 
 OPENAI = "https://api.openai.com/v1"
 
 
-class Endpoint(BaseModel):
+class Endpoint(ServedModel):
     """Where a model is and how to talk to it; a part that talks to one inherits these options."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
 
     model: str = Field(default="gpt-4o", min_length=1)
     """The model, by the endpoint's name for it; with Azure, the deployment."""
@@ -26,30 +24,14 @@ class Endpoint(BaseModel):
     """Where the endpoint is, for example http://localhost:8000/v1 for a server of your own."""
     azure: str | None = None
     """With Azure OpenAI, the API version, for example 2024-10-21; base_url is then the resource's address."""
-    key_from: str | None = Field(default=None, pattern=r"^[A-Za-z_]\w*$")
-    """The environment variable that holds the key; by default the one of OpenAI or Azure, and none elsewhere."""
     structured: Literal["auto", "schema", "prompt"] = "auto"
     """Ask for JSON by schema or by prompt alone; auto tries the schema and goes on without where it is refused."""
     temperature: float = Field(default=0.0, ge=0, le=2)
     """How freely the model answers; left out for models that do not take it."""
     max_tokens: int = Field(default=1024, ge=1)
     """The longest answer, in tokens, thoughts included."""
-    longest_side: int = Field(default=1024, ge=32)
-    """An image is downscaled to this, in pixels, before it is sent."""
     detail: Literal["auto", "low", "high"] = "auto"
     """How closely the endpoint looks at an image, where it knows this option."""
-    concurrency: int = Field(default=16, ge=1)
-    """How many requests are in flight at once."""
-    requests_per_minute: float | None = Field(default=None, gt=0)
-    """At most so many requests a minute."""
-    tokens_per_minute: float | None = Field(default=None, gt=0)
-    """At most so many tokens a minute, prompts and answers together."""
-    timeout: float = Field(default=120.0, gt=0)
-    """The seconds after which an answer is given up and asked for again."""
-    tries: int = Field(default=10, ge=1)
-    """How often a request is sent when the endpoint fails on it and answers others meanwhile."""
-    patience: float = Field(default=300.0, ge=0)
-    """The seconds for which an endpoint may answer nobody before the run stops, to be gone on with later."""
     repairs: int = Field(default=3, ge=0)
     """How often a model is told what is wrong with its answer before its case is dropped."""
     batch: bool = False
@@ -63,14 +45,10 @@ class Endpoint(BaseModel):
     batch_tokens: int | None = Field(default=None, ge=1)
     """At most so many tokens of prompts in batches at once, for an account with such a limit; the rest follows."""
 
-    @field_validator("base_url")
     @classmethod
-    def _plain_address(cls, url: str) -> str:
-        if not re.match(r"https?://[^/@?#\s]+(/[^@?#\s]*)?$", url) or not url.isprintable() or not parse_host(url):
-            raise ValueError("an address is http(s)://host[:port]/path; a key has no place in it, see key_from")
-        if not has_valid_host(url):
-            raise ValueError("an address is http(s)://host[:port]/path, with a host's name and a port from 1 to 65535")
-        return url
+    def of(cls, served: ServedModel) -> Endpoint:
+        """Make an endpoint of a served model, everything else as usual."""
+        return cls.model_validate({name: getattr(served, name) for name in ServedModel.model_fields})
 
     @property
     def price_share(self) -> float:
@@ -92,9 +70,9 @@ class Endpoint(BaseModel):
         return "OPENAI_API_KEY" if parse_host(self.base_url) == parse_host(OPENAI) else ""
 
 
-def find_endpoints(value: Any) -> Iterator[Endpoint]:
+def find_endpoints(value: Any) -> Iterator[ServedModel]:
     """Yield every endpoint among a part's options."""
-    if isinstance(value, Endpoint):
+    if isinstance(value, ServedModel):
         yield value
     elif isinstance(value, BaseModel):
         for name in type(value).model_fields:

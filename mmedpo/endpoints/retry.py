@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mmedpo.core.locality import parse_host
 from mmedpo.core.notes import print_note
 from mmedpo.endpoints.http.outcome import NoAnswerError, TransientError
-from mmedpo.endpoints.locality import parse_host
 from mmedpo.endpoints.rate_limit import RateLimiter
 from mmedpo.errors import DataError
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
+from mmedpo.core.locality import parse_host
 from mmedpo.core.notes import print_note
 from mmedpo.core.records import digest
 from mmedpo.core.usage import Usage
@@ -22,8 +22,8 @@ from mmedpo.endpoints.http.outcome import (
     ResponseTooLongError,
     TransientError,
 )
+from mmedpo.endpoints.http.request import ChatRequest
 from mmedpo.endpoints.ledger import SpendingLedger
-from mmedpo.endpoints.locality import parse_host
 from mmedpo.endpoints.rate_limit import RateLimiter
 from mmedpo.endpoints.token_bounds import bound_image_tokens, bound_text_tokens
 from mmedpo.errors import DataError, MmedpoError, RecipeError
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Messages = list[dict[str, Any]]
 IMAGE_TOKENS = 1500  # what an image costs at most, roughly, for keeping to a limit of tokens a minute
 HOPELESS = 4  # successes without an answer in them, before the first with one, after which there is no model there
 REJECTED = 8  # requests that are all rejected, before the first answer, after which something is wrong with all
@@ -70,18 +69,18 @@ class RequestSender:
         self._client = connect_to(self._endpoint, self._key)
         return self._client
 
-    async def send(self, messages: Messages, image: str | None, schema: Mapping[str, Any]) -> EndpointAnswer | None:
-        """Send a request once, in the dialect known so far; return None where that was the fault.
+    async def send(self, request: ChatRequest, image: str | None) -> EndpointAnswer | None:
+        """Send a request once, with its image's URL, in the dialect known so far; None where that was the fault.
 
         Raises TransientError, NoAnswerError, or what stops the run.
         """
-        expected = _expect_tokens(messages, image is not None) + self._endpoint.max_tokens
+        expected = _expect_tokens(request) + request.limit
         async with self._slots:
             await self._limiter.acquire(expected)
             if self.stop:
                 raise self.stop
             dialect = self.dialect
-            body, most = self.write_body(messages, image, schema), self.bound_usage(messages, image is not None)
+            body, most = self.write_body(request, image), self.bound_usage(request)
             await self._ledger.hold(most)
             try:
                 outcome = await self._request(body, most)
@@ -121,20 +120,17 @@ class RequestSender:
         security = cast(Any, {"security": {"bearer_auth": True}})
         return await self._client.post("/chat/completions", cast_to=httpx2.Response, body=body, options=security)
 
-    def bound_usage(self, messages: Messages, image: bool) -> Usage:
+    def bound_usage(self, request: ChatRequest) -> Usage:
         """Return what a request can take at most."""
-        prompt = sum(bound_text_tokens(message["content"]) for message in messages)
-        tokens = (prompt + (bound_image_tokens(self._endpoint) if image else 0), self._endpoint.max_tokens)
+        prompt = sum(bound_text_tokens(message["content"]) for message in request.messages)
+        tokens = (prompt + (bound_image_tokens(self._endpoint) if request.picture else 0), request.limit)
         return self._ledger.price_usage(self._endpoint.model, tokens, self._endpoint.price_share)
 
-    def write_body(self, messages: Messages, image: str | None, schema: Mapping[str, Any]) -> dict[str, Any]:
+    def write_body(self, request: ChatRequest, image: str | None) -> dict[str, Any]:
         """Return a request's body, with the image beside the question."""
         end = self._endpoint
-        if image is not None:
-            text = {"type": "text", "text": messages[1]["content"]}
-            shown = {"role": "user", "content": [text, self.dialect.write_image(image, end.detail)]}
-            messages = [messages[0], shown, *messages[2:]]
-        return {"model": end.model, **self.dialect.write_body(messages, end.max_tokens, end.temperature, schema)}
+        shown = request.show(self.dialect.write_image(image, end.detail)) if image is not None else request.messages
+        return {"model": end.model, **self.dialect.write_body(request, shown)}
 
     def _judge(self, outcome: RequestOutcome, dialect: EndpointDialect) -> EndpointAnswer | None:
         """Return an answer, or None where the dialect was the fault; raise what a failed call means."""
@@ -213,5 +209,6 @@ class RequestSender:
         return text.replace(self._key, "***") if self._key else text
 
 
-def _expect_tokens(messages: Messages, image: bool) -> float:
-    return sum(len(message["content"]) for message in messages) / 3.5 + IMAGE_TOKENS * image
+def _expect_tokens(request: ChatRequest) -> float:
+    text = sum(len(message["content"]) for message in request.messages)
+    return text / 3.5 + IMAGE_TOKENS * (request.picture is not None)

@@ -13,6 +13,7 @@ from mmedpo.recipe.model import EvaluateOptions
 from mmedpo.registry.conformance.backbone import check_answers
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.runtime.context import RunContext
+from mmedpo.runtime.served_backbone import ServedBackbone, served_facts
 from mmedpo.runtime.slices import work_by_slice
 from mmedpo.runtime.stage_parts import open_parts
 
@@ -57,13 +58,24 @@ def answer_before_and_after(
     run: RunContext, cases: list[Case], options: EvaluateOptions, adapter: Path | None
 ) -> EvaluationAnswers:
     """Let the starting model answer the cases, and the one with the trained adapter if there is one."""
-    backbone = run.recipe.backbone
+    backbone, aligned = choose_models(run.recipe.backbone, adapter)
     before = ModelAnswers(backbone, answer_cases(run, backbone, cases, options, "evaluate: before"))
-    if adapter is None:
+    if aligned is None:
         return EvaluationAnswers(cases, before, None)
-    aligned = backbone.model_copy(update={"adapter": str(adapter)})
     after = ModelAnswers(aligned, answer_cases(run, aligned, cases, options, "evaluate: after"))
     return EvaluationAnswers(cases, before, after)
+
+
+def choose_models(backbone: Backbone, adapter: Path | None) -> tuple[Backbone, Backbone | None]:
+    """Return the starting model and the aligned one, both answered for by the endpoint, or both here.
+
+    Where one engine answered before training and another after, what differs might be the engines.
+    """
+    if adapter is None:
+        return backbone, None
+    trained = backbone.answers.of_trained() if backbone.answers else None
+    start = backbone if trained else backbone.model_copy(update={"answers": None})
+    return start, start.model_copy(update={"adapter": str(adapter), "answers": trained})
 
 
 def answer_cases(
@@ -78,12 +90,14 @@ def answer_cases(
             return check_answers(plugin, some, [read_answer(answer) for answer in value])
 
         def work(some: Sequence[Case]) -> Any:
-            answers = opened(backbone).answer(some, max_new_tokens=options.max_new_tokens)
+            live = served or opened(backbone)
+            answers = live.answer(some, max_new_tokens=options.max_new_tokens)
             return [dump_answer(answer) for answer in check_answers(plugin, some, answers)]
 
         lower = "evaluate.max_new_tokens"
         ordered = [cases[index] for index in order]
-        facts = [options.max_new_tokens, "and whether cut"]
+        served = ServedBackbone(opened, backbone, cases) if backbone.answers else None
+        facts = [options.max_new_tokens, "and whether cut", *served_facts(backbone)]
         slices = work_by_slice(run, backbone, ordered, work, read, stage=stage, facts=facts, lower=lower)
     texts = dict(zip(order, (text for answers in slices for text in answers), strict=True))
     return [texts[index] for index in range(len(cases))]

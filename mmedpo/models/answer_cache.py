@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from mmedpo.core.answers import dump_answer, read_answer
-from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case, digest
+from mmedpo.models.lazy_backbone import LazyBackbone
 from mmedpo.registry.conformance.backbone import check_answers
-from mmedpo.registry.contracts.backbone import Encoding, LiveBackbone
+from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.registry.contracts.setting import AnswerStore
 from mmedpo.registry.fingerprint import content_json
 from mmedpo.registry.plugin_info import PluginInfo
@@ -18,31 +18,15 @@ from mmedpo.registry.plugin_info import PluginInfo
 logger = logging.getLogger(__name__)
 
 
-def _delegate(name: str) -> Any:
-    return cast(Any, property(lambda self: getattr(self.live, name)))
-
-
-class CachedBackbone(LiveBackbone):
+class CachedBackbone(LazyBackbone):
     """A backbone that answers from the journal what it was asked before, and is not opened until something is new."""
-
-    model = _delegate("model")
-    tokenizer = _delegate("tokenizer")
-    lora_targets = _delegate("lora_targets")
-    projector = _delegate("projector")
-    processor = _delegate("processor")
-    types_key = _delegate("types_key")
-    causal = _delegate("causal")
 
     def __init__(
         self, open_backbone: Callable[[], LiveBackbone], journal: AnswerStore, key: str, plugin: PluginInfo
     ) -> None:
         """Take what opens the backbone, the journal, the hash of all that its answers depend on, and whose it is."""
-        self._open, self._journal, self._key, self._plugin = open_backbone, journal, key, plugin
-
-    @property
-    def live(self) -> LiveBackbone:
-        """The backbone itself."""
-        return self._open()
+        super().__init__(open_backbone)
+        self._journal, self._key, self._plugin = journal, key, plugin
 
     def answer(
         self,
@@ -69,10 +53,3 @@ class CachedBackbone(LiveBackbone):
                 self._journal.put(keys[index], dump_answer(answer))
                 answers[index] = answer
         return answers
-
-    def encode(self, image: ImageRef, question: str, answer: str) -> Encoding:
-        """Encode one side for training."""
-        return self.live.encode(image, question, answer)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.live, name)  # what a backbone has beside the contract

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mmedpo.core.locality import is_allowed_host, parse_host
 from mmedpo.core.privacy import private_files
 from mmedpo.core.records import Case, Pair, Side
 from mmedpo.core.usage import Usage
 from mmedpo.curate.reading import only_cases, only_pairs, read_records
 from mmedpo.endpoints.ledger import Budget, SpendingLedger, to_spending
-from mmedpo.endpoints.locality import is_allowed_host, parse_host
 from mmedpo.endpoints.token_bounds import make_filler
 from mmedpo.recipe.model import LoadedRecipe
 from mmedpo.registry.conformance.blame import blame_part

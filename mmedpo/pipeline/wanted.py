@@ -7,11 +7,13 @@ from hashlib import sha256
 from typing import Any
 
 from mmedpo.core.records import Case, Pair, digest
+from mmedpo.evaluate.answering import choose_models
 from mmedpo.recipe.model import dump_recipe
 from mmedpo.registry.content_hash import hash_path
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.fingerprint import content_json, hash_part
 from mmedpo.runtime.context import RunContext
+from mmedpo.runtime.served_backbone import served_facts
 from mmedpo.store.result_keys import claim_result
 from mmedpo.store.run_files.format import PAIRS
 
@@ -30,6 +32,7 @@ def pairs_key(run: RunContext, records: Sequence[Case | Pair]) -> str:
     """Hash what the weighted pairs are made from: the records and all parts up to the weighting."""
     recipe = run.recipe
     parts: list[Part] = [*recipe.localize, *recipe.disprefer, *recipe.score]
+    sampled = any(part.needs_backbone for part in recipe.disprefer)
     if any(getattr(part, "needs_backbone", False) for part in parts):
         parts.append(recipe.backbone)
     learned = recipe.detector and dump_recipe(run.loaded)["detector"]
@@ -37,7 +40,8 @@ def pairs_key(run: RunContext, records: Sequence[Case | Pair]) -> str:
         parts = [part for part in parts if part not in recipe.localize]
     seen = digest([content_json(record) for record in records])
     how = [recipe.localized, recipe.unrated, learned, dump_recipe(run.loaded)["localize"]]
-    return run.key(recipe.weigh, "pairs", seen, how, _hashes(run, parts))
+    served = served_facts(recipe.backbone) if sampled else []
+    return run.key(recipe.weigh, "pairs", seen, how, _hashes(run, parts), *served)
 
 
 def adapter_key(run: RunContext) -> str:
@@ -53,7 +57,9 @@ def measures_key(run: RunContext) -> str:
     adapter = hash_path(str(run.folder / "adapter"), run.journal) if run.recipe.train else None
     asked = dump_recipe(run.loaded)["evaluate"]
     parts = _hashes(run, [*options.measure, *options.probe])
-    return run.key(run.recipe.backbone, "measures", adapter, pairs_hash(run), asked, parts)
+    models = choose_models(run.recipe.backbone, run.folder / "adapter" if run.recipe.train else None)
+    served = [facts for model in models if model for facts in served_facts(model)]
+    return run.key(run.recipe.backbone, "measures", adapter, pairs_hash(run), asked, parts, *served)
 
 
 def pairs_hash(run: RunContext) -> str:

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any, TypeVar
 
 from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.registry.contracts.part import Part
 from mmedpo.runtime.context import RunContext
 
 logger = logging.getLogger(__name__)
+Live = TypeVar("Live")
 
 
 class StageParts:
     """Parts of one stage, each opened when first needed and closed with the stage."""
 
     def __init__(self, run: RunContext, stack: ExitStack) -> None:
-        self._run, self._stack = run, stack
+        self.run, self._stack = run, stack
         self._live: dict[int, Any] = {}
 
     def __call__(self, part: Part) -> Any:
         """Return the part's live object."""
         if id(part) not in self._live:
-            plugin = self._run.plugin_of(part)
+            plugin = self.run.plugin_of(part)
             logger.info("opening %s", plugin)
             with blame_part(plugin, f"the options of {plugin.name}"):  # not on whoever needs it
-                self._live[id(part)] = self._stack.enter_context(part.open(self._run.setting))
+                self._live[id(part)] = self._stack.enter_context(part.open(self.run.setting))
         return self._live[id(part)]
+
+    def enter(self, context: AbstractContextManager[Live]) -> Live:
+        """Enter what stands in a part's place, and leave it with the stage."""
+        return self._stack.enter_context(context)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
 
+from mmedpo.core.locality import parse_host
 from mmedpo.core.usage import Usage
 from mmedpo.endpoints.batches.api import BatchApi
 from mmedpo.endpoints.batches.notes import (
@@ -35,7 +36,6 @@ from mmedpo.endpoints.batches.output import BatchOutput
 from mmedpo.endpoints.http.dialect import EndpointDialect
 from mmedpo.endpoints.http.outcome import EndpointRefusal, NoAnswerError
 from mmedpo.endpoints.ledger import SpendingLedger
-from mmedpo.endpoints.locality import parse_host
 from mmedpo.errors import DataError, MmedpoError, PendingBatch
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import httpx2  # the SDK's own
 import openai
 
+from mmedpo.core.locality import is_this_machine, parse_host
 from mmedpo.endpoints.http.outcome import ResponseTooLongError
-from mmedpo.endpoints.locality import is_this_machine, parse_host
 
 if TYPE_CHECKING:
     from mmedpo.endpoints.options import Endpoint

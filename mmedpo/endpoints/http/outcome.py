@@ -64,9 +64,10 @@ class TransientError(Exception):
 class NoAnswerError(Exception):
     """A question to which there is no usable answer; the reason is few and plain words, to be counted."""
 
-    def __init__(self, reason: str, *, passing: bool = False) -> None:
+    def __init__(self, reason: str, *, passing: bool = False, said: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+        self.said = said  # in the endpoint's own words
         self.passing = passing  # the endpoint failed on it, and may not do so tomorrow
 
 
@@ -86,7 +87,8 @@ class EndpointRefusal:
     @property
     def no_answer(self) -> NoAnswerError:
         """Say what it is to one question."""
-        return NoAnswerError(f"the endpoint rejected the request (HTTP {self.status}{self.code and ' ' + self.code})")
+        reason = f"the endpoint rejected the request (HTTP {self.status}{self.code and ' ' + self.code})"
+        return NoAnswerError(reason, said=self.said)
 
 
 class ResponseTooLongError(Exception):

@@ -8,10 +8,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from mmedpo.core.records import Case
 from mmedpo.registry.contracts.part import Part
+from mmedpo.registry.contracts.served_model import ServedAnswers
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.registry.path_options import FOLDER
 
@@ -87,6 +88,9 @@ class Backbone(Part, ABC):
 
     adapter: Annotated[str, FOLDER] | None = None
     """A folder with a PEFT adapter to start from; it is then the reference policy."""
+    # No part of what the model is, so of no hash: where its answers count, who gives them is added (`identity`).
+    answers: ServedAnswers | None = Field(default=None, exclude=True)
+    """An OpenAI-compatible endpoint that serves the same model and answers in its place; training stays here."""
 
     @abstractmethod
     def open(self, setting: Setting) -> AbstractContextManager[LiveBackbone]:

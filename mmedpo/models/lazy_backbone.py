@@ -1,0 +1,53 @@
+"""A backbone that is opened when something of it is needed, by whatever stands in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from mmedpo.registry.contracts.backbone import Encoding, Frame, LiveBackbone
+
+if TYPE_CHECKING:
+    import torch
+
+    from mmedpo.core.images import ImageRef
+
+
+def _delegate(name: str) -> Any:
+    return cast(Any, property(lambda self: getattr(self.live, name)))
+
+
+class LazyBackbone(LiveBackbone):
+    """A backbone that is not opened until something other than what a subclass does itself is asked of it."""
+
+    model = _delegate("model")
+    tokenizer = _delegate("tokenizer")
+    lora_targets = _delegate("lora_targets")
+    projector = _delegate("projector")
+    processor = _delegate("processor")
+    types_key = _delegate("types_key")
+    causal = _delegate("causal")
+
+    def __init__(self, open_backbone: Callable[[], LiveBackbone]) -> None:
+        """Take what opens the backbone, or returns it where it is open."""
+        self._open = open_backbone
+
+    @property
+    def live(self) -> LiveBackbone:
+        """The backbone itself."""
+        return self._open()
+
+    def encode(self, image: ImageRef, question: str, answer: str) -> Encoding:
+        """Encode one side for training."""
+        return self.live.encode(image, question, answer)
+
+    def frame(self, size: tuple[int, int]) -> Frame:
+        """Return what the grid of an image's tokens covers."""
+        return self.live.frame(size)
+
+    def collate(self, encodings: Sequence[Encoding]) -> dict[str, torch.Tensor]:
+        """Concatenate the vision tensors of several encodings."""
+        return self.live.collate(encodings)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.live, name)  # what a backbone has beside the contract
