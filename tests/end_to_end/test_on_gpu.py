@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import ROOT
+from forks import Forks
 
 SCRIPT = ROOT / "scripts" / "on_gpu"
 STEPS = [
@@ -19,19 +19,19 @@ STEPS = [
 ]  # fmt: skip
 
 
-def on_gpu(folder: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
-    """Run the script as on the machine, and return its JSON as well."""
+def on_gpu(folder: Path, forks: Forks, *words: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    """Run the script as on the machine, each step in a process of its own, and return its JSON as well."""
     own = ["--wheels", str(folder / "none")]  # those in the tree, if any, are for the Python of another machine
     line = ["bash", str(SCRIPT.with_suffix(".sh")), str(folder), *own, *words]
-    env = {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "PYTHON": str(forks.python), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(line, capture_output=True, text=True, env=env, cwd=folder.parent)
     return done, json.loads((folder / "on_gpu.json").read_text())
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-def test_every_step_runs_on_a_cpu_and_leaves_its_figures_in_json_log_and_table(tmp_path: Path) -> None:
-    done, result = on_gpu(tmp_path / "out", "--device", "cpu", "--size", "tiny", "--minutes", "40")
+def test_every_step_runs_on_a_cpu_and_leaves_its_figures_in_json_log_and_table(tmp_path: Path, forks: Forks) -> None:
+    done, result = on_gpu(tmp_path / "out", forks, "--device", "cpu", "--size", "tiny", "--minutes", "40")
     assert done.returncode == 0, done.stdout[-3000:] + (tmp_path / "out" / "on_gpu.log").read_text()[-3000:]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["on_gpu.json", "on_gpu.log"]
     found = {step["name"]: step["found"] for step in result["steps"]}
@@ -53,14 +53,13 @@ def test_every_step_runs_on_a_cpu_and_leaves_its_figures_in_json_log_and_table(t
 
 
 @pytest.mark.slow
-def test_a_step_that_fails_names_itself_and_the_next_is_tried(tmp_path: Path) -> None:
-    done, result = on_gpu(tmp_path / "out", "--device", "cuda:99", "--size", "tiny", "--minutes", "0.3")
+def test_a_step_that_fails_names_itself_and_the_next_is_tried(tmp_path: Path, forks: Forks) -> None:
+    done, result = on_gpu(tmp_path / "out", forks, "--device", "cuda:99", "--size", "tiny")
     assert done.returncode == 1
     assert {"card", "quickstart"} <= set(result["failed"])
     by_name = {step["name"]: step for step in result["steps"]}
     assert list(by_name) == STEPS
     assert all(step["why"] for step in by_name.values() if step["status"] != "done")
-    assert by_name["adapter"]["status"] == "not begun"  # the time was up
 
 
 @pytest.fixture
@@ -98,6 +97,14 @@ def test_a_step_leaves_what_it_found_however_it_ends(
         done = running.run(step, 60.0, {}, log, tmp_path / "out.json")
     assert (done.status, dict(done.found)) == (status, found)
     assert why in done.why
+
+
+def test_a_step_for_which_no_time_is_left_is_not_begun(tmp_path: Path, running: Any) -> None:
+    step = running.Step("one", program(tmp_path, "out.write_text('{}')"), [], 6)
+    with (tmp_path / "log").open("w") as log:
+        done = running.run(step, running.LEAST - 1, {}, log, tmp_path / "out.json")
+    assert (done.status, done.why) == ("not begun", "the time was up")
+    assert not (tmp_path / "out.json").exists()
 
 
 def test_what_the_machine_has_too_old_is_carried(monkeypatch: pytest.MonkeyPatch) -> None:
