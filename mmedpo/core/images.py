@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -65,6 +65,11 @@ class ImageRef:
         """Hold the content of an image file, as a parquet file does; errors call it by its name."""
         return cls.deferred(lambda: read_image(BytesIO(content), name), hashlib.sha256(content).hexdigest())
 
+    @property
+    def known_as(self) -> str:
+        """What equal images have in common, once the pipeline has looked at them."""
+        return self.sha256 or self.path
+
     def load(self) -> Image:
         """Return the upright 8-bit image, mode L (grey) or RGB. Raises DataError when it cannot be read."""
         with self.placed():
@@ -86,6 +91,14 @@ def hash_pixels(image: Image) -> str:
     """Return the SHA-256 of mode, size and pixels: equal for equal pictures, whatever the file format."""
     head = f"{image.mode} {image.width}x{image.height} ".encode()
     return hashlib.sha256(head + image.tobytes()).hexdigest()
+
+
+def order_by_image(images: Sequence[str]) -> list[int]:
+    """Return the order in which those of an image follow one another, given by what identifies it: first come first."""
+    first: dict[str, int] = {}
+    for index, image in enumerate(images):
+        first.setdefault(image, index)
+    return sorted(range(len(images)), key=lambda index: first[images[index]])
 
 
 def is_even(image: Image) -> bool:

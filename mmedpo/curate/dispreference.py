@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from mmedpo.core.answers import CUT, UNREAD
+from mmedpo.core.images import order_by_image
 from mmedpo.core.notes import print_note
 from mmedpo.core.records import Case, Drop, Pair, from_json, to_json
 from mmedpo.curate.adoption import adopt_sides
@@ -105,9 +106,9 @@ def disprefer_with(
         items = opened(part).disprefer([case for case, _ in some], live, [earlier for _, earlier in some])
         return list(_check_made(run, part, items, some))
 
-    # A backbone's batch takes as long as its longest answer, so cases of a kind go together.
-    together = sorted(cases, key=lambda case: case.kind) if part.needs_backbone else cases
-    with_earlier = [(case, tuple(made[case.id])) for case in together]
+    # A backbone reads an image once for all its questions.
+    order = order_by_image([case.image.known_as for case in cases]) if part.needs_backbone else range(len(cases))
+    with_earlier = [(cases[index], tuple(made[cases[index].id])) for index in order]
     lower = f"the options of {plugin.name}"
 
     def read(value: Any, some: Sequence[tuple[Case, Any]]) -> list[Pair | Drop]:

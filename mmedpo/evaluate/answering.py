@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo.core.answers import UNREAD, dump_answer, read_answer, was_cut
+from mmedpo.core.images import order_by_image
 from mmedpo.core.records import Case
 from mmedpo.recipe.model import EvaluateOptions
 from mmedpo.registry.conformance.backbone import check_answers
@@ -81,9 +82,9 @@ def choose_models(backbone: Backbone, adapter: Path | None) -> tuple[Backbone, B
 def answer_cases(
     run: RunContext, backbone: Backbone, cases: list[Case], options: EvaluateOptions, stage: str
 ) -> list[str]:
-    """Let a model answer each case greedily; one kind after another, as a batch takes as long as its longest."""
+    """Let a model answer each case greedily, those of an image together."""
     plugin = run.plugin_of(backbone)
-    order = sorted(range(len(cases)), key=lambda index: cases[index].kind)
+    order = order_by_image([case.image.known_as for case in cases])
     with open_parts(run) as opened:
 
         def read(value: Any, some: Sequence[Case]) -> Any:

@@ -1,12 +1,12 @@
 from .adapters import BaseFingerprint as BaseFingerprint
 from .adapters import load_adapter as load_adapter
-from .backbone import EncodedPrompt as EncodedPrompt
 from .backbone import TransformersBackbone as TransformersBackbone
 from .backbone import release_backbone as release_backbone
-from .backbone import tokenize_plain as tokenize_plain
 from .checkpoints import explain_load_errors as explain_load_errors
 from .checkpoints import load_model as load_model
 from .checkpoints import read_config as read_config
 from .damage import require_finite as require_finite
 from .damage import require_whole as require_whole
 from .gradient_attention import attention_maps as attention_maps
+from .prompts import EncodedPrompt as EncodedPrompt
+from .prompts import tokenize_plain as tokenize_plain

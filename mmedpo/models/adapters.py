@@ -89,6 +89,11 @@ def load_adapter(model: Any, folder: str | Path) -> Any:
     return wrapped.eval()
 
 
+def unwrap_model(model: Any) -> Any:
+    """Return a model without the adapter on it."""
+    return model.get_base_model() if hasattr(model, "peft_config") and hasattr(model, "get_base_model") else model
+
+
 def hide_base_path(folder: Path) -> None:
     """Write into an adapter's folder the name of its base without the path.
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mmedpo.core.answers import Answer
-from mmedpo.core.images import ImageRef, hash_pixels
-from mmedpo.models.adapters import BaseFingerprint
+from mmedpo.core.images import ImageRef, hash_pixels, order_by_image
+from mmedpo.core.notes import print_note
+from mmedpo.models.adapters import BaseFingerprint, unwrap_model
+from mmedpo.models.prompts import EncodedPrompt, pad_token, tokenize_plain
 from mmedpo.registry.contracts.backbone import Encoding, Frame, LiveBackbone
 
 if TYPE_CHECKING:
@@ -19,15 +21,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from mmedpo.core.records import Case
-
-
-@dataclass(frozen=True)
-class EncodedPrompt:
-    """An image and a question as the model reads them, up to where the answer begins."""
-
-    ids: Sequence[int]  # image placeholders expanded
-    vision: Mapping[str, torch.Tensor]  # first dimension: one image, or its patches
-    token_types: Sequence[int] | None = None  # for models that want them, see `LiveBackbone.types_key`
+    from mmedpo.models.answering.decoding import TreeModel
+    from mmedpo.models.answering.noise import SeededNoise
 
 
 class TransformersBackbone(LiveBackbone):
@@ -45,7 +40,8 @@ class TransformersBackbone(LiveBackbone):
         )
     """
 
-    batch_size = 8  # cases that generate together
+    batch_size = 8  # cases that `generate` answers together, where the model reads no token trees
+    batch_tokens = 0  # of prompts and answers that are computed together; 0: as many as suit the device
     cached_images = 16  # images whose `preprocess` is kept
 
     def __init__(
@@ -76,6 +72,7 @@ class TransformersBackbone(LiveBackbone):
         self.base = BaseFingerprint.of(model)
         self._preprocess, self._prompt, self._frame = preprocess, prompt, frame
         self._inputs_of: OrderedDict[str, Any] = OrderedDict()
+        self._noted = False  # why it answers on no token trees
 
     def prompt(self, image: ImageRef, question: str) -> EncodedPrompt:
         """Return what the model reads before it answers; floating-point tensors have the model's dtype."""
@@ -89,8 +86,7 @@ class TransformersBackbone(LiveBackbone):
         prompt = self.prompt(image, question)
         reply = [*tokenize_plain(self.tokenizer, self.lead + answer), self.end]
         types = None if prompt.token_types is None else [*prompt.token_types, *[0] * len(reply)]
-        identity = image.sha256 or hash_pixels(image.load())
-        return Encoding([*prompt.ids, *reply], len(prompt.ids), prompt.vision, identity, types)
+        return Encoding([*prompt.ids, *reply], len(prompt.ids), prompt.vision, identify_image(image), types)
 
     def frame(self, size: tuple[int, int]) -> Frame:
         """Return what the grid of an image's tokens covers."""
@@ -109,67 +105,80 @@ class TransformersBackbone(LiveBackbone):
         temperature: float = 0.0,
         seeds: Sequence[int] | None = None,
     ) -> list[str]:
-        """Answer each case's question about its image; see `LiveBackbone.answer`."""
+        """Answer each case's question about its image; see `LiveBackbone.answer`.
+
+        The questions of an image grow from it as one token tree. A model that reads no trees answers `batch_size` at a
+        time, and a line says why.
+        """
+        import torch
+
+        from mmedpo.models.answering.noise import SeededNoise
+
         if temperature > 0 and (seeds is None or len(seeds) != len(cases)):
             raise ValueError("sampling needs one seed per case")
-        answers: list[str] = []
-        for start in range(0, len(cases), self.batch_size):
-            part = slice(start, start + self.batch_size)
-            noise = [] if temperature <= 0 or seeds is None else [SeededNoise(temperature, seeds[part])]
-            answers += self._generate(cases[part], max_new_tokens, noise)
-        return answers
-
-    def _generate(self, cases: Sequence[Case], max_new_tokens: int, noise: list[SeededNoise]) -> list[str]:
-        import torch
-
-        inputs = self._collate_prompts([self.prompt(case.image, case.question) for case in cases])
-        device = self.model.device
+        noise = SeededNoise(temperature, seeds) if temperature > 0 and seeds is not None else None
+        answer = self._answer_by_rows if self._notes_no_trees(cases, max_new_tokens) else self._answer_on_trees
         # no_grad, not inference_mode: what a model keeps from here (rotary tables, say) must still serve training.
         with _eval_mode(self.model), torch.no_grad():
-            out = self.model.generate(
-                **{key: value.to(device) for key, value in inputs.items()},
-                generation_config=self._generation_config(max_new_tokens),
-                logits_processor=noise,
-            )
-        new_ids = out[:, inputs["input_ids"].shape[1] :]
-        ended = torch.isin(new_ids, torch.tensor(self.stop, device=new_ids.device)).any(1).tolist()
-        texts = self.tokenizer.batch_decode(new_ids, skip_special_tokens=True)
+            tokens = answer(cases, max_new_tokens, noise)
+        texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        ended = [bool(said) and said[-1] in self.stop for said in tokens]
         return [Answer(text.strip(), cut=not done) for text, done in zip(texts, ended, strict=True)]
 
-    def _generation_config(self, max_new_tokens: int) -> Any:
-        """Decode with the bare distribution: a checkpoint's own penalties would not be those of its training."""
-        from transformers import GenerationConfig
+    def _notes_no_trees(self, cases: Sequence[Case], max_new_tokens: int) -> bool:
+        """Tell whether the model does not take token trees, and say so once."""
+        from mmedpo.models.trees.tree_attention import sliding_window, why_no_trees
 
-        return GenerationConfig(
-            max_new_tokens=max_new_tokens,
-            do_sample=False,  # sampling adds noise to the logits and takes the best, see SeededNoise
-            num_beams=1,
-            repetition_penalty=1.0,
-            eos_token_id=self.stop,
-            pad_token_id=self._pad_id,
+        base = unwrap_model(self.model)
+        longest = max_new_tokens
+        if sliding_window(base.config.get_text_config()):
+            longest += max((len(self.prompt(case.image, case.question).ids) for case in cases), default=0)
+        why = why_no_trees(base, self.causal, longest)
+        if why and not self._noted:
+            self._noted = True
+            print_note(f"answering {self.batch_size} at a time instead of on token trees: {type(base).__name__}: {why}")
+        return bool(why)
+
+    def _answer_on_trees(self, cases: Sequence[Case], longest: int, noise: SeededNoise | None) -> list[list[int]]:
+        from mmedpo.models.answering.batches import AskedPrompt, split_batches, token_budget
+        from mmedpo.models.answering.decoding import decode_batch
+        from mmedpo.models.trees.tree_attention import tree_attention
+
+        images = [identify_image(case.image) for case in cases]
+        prompt = lru_cache(1)(self.prompt)  # samples of a question follow one another
+        asked = (
+            AskedPrompt(index, images[index], prompt(cases[index].image, cases[index].question))
+            for index in order_by_image(images)
         )
+        model = self._tree_model()
+        said: dict[int, list[int]] = {}
+        with tree_attention(model.base):
+            for batch in split_batches(asked, longest, self.batch_tokens or token_budget(model.base)):
+                said |= decode_batch(model, batch, longest, self.stop, noise)
+        return [said[index] for index in range(len(cases))]
 
-    def _collate_prompts(self, prompts: Sequence[EncodedPrompt]) -> dict[str, torch.Tensor]:
-        """Pad on the left, so that every answer begins at the same place."""
-        import torch
+    def _tree_model(self) -> TreeModel:
+        from mmedpo.models.answering.decoding import TreeModel
+        from mmedpo.models.vision_cache import VisionCache, find_outermost
 
-        width = max(len(prompt.ids) for prompt in prompts)
+        base = unwrap_model(self.model)
+        vision = VisionCache(self, self.image_features, find_outermost(base, self.projector), frozen=base is self.model)
+        return TreeModel(self.model, base, self.types_key, pad_token(self.tokenizer, self.end), vision)
 
-        def padded(rows: Sequence[Sequence[int]], fill: int) -> torch.Tensor:
-            return torch.tensor([[fill] * (width - len(row)) + list(row) for row in rows])
+    def _answer_by_rows(self, cases: Sequence[Case], longest: int, noise: SeededNoise | None) -> list[list[int]]:
+        from mmedpo.models.answering.generate import generate_rows
 
-        inputs = self.collate([Encoding(prompt.ids, len(prompt.ids), prompt.vision) for prompt in prompts])
-        inputs["input_ids"] = padded([prompt.ids for prompt in prompts], self._pad_id)
-        inputs["attention_mask"] = padded([[1] * len(prompt.ids) for prompt in prompts], 0)
-        types = [prompt.token_types for prompt in prompts if prompt.token_types is not None]
-        if types:
-            inputs[self.types_key] = padded(types, 0)
-        return inputs
-
-    @property
-    def _pad_id(self) -> int:
-        pad = self.tokenizer.pad_token_id
-        return self.end if pad is None else pad
+        pad, said = pad_token(self.tokenizer, self.end), [[0]] * len(cases)
+        order = sorted(range(len(cases)), key=lambda index: cases[index].kind)  # a batch takes as long as its longest
+        for start in range(0, len(cases), self.batch_size):
+            part = order[start : start + self.batch_size]
+            prompts = [self.prompt(cases[index].image, cases[index].question) for index in part]
+            vision = self.collate([Encoding([], 0, prompt.vision) for prompt in prompts])
+            some = noise and noise.of(part)
+            tokens = generate_rows(self.model, prompts, vision, self.types_key, pad, longest, self.stop, some)
+            for index, answer in zip(part, tokens, strict=True):
+                said[index] = answer
+        return said
 
     def _image_inputs(self, image: ImageRef) -> Any:
         """Return what `preprocess` makes of an image, from memory where it was made a short while ago."""
@@ -186,9 +195,9 @@ class TransformersBackbone(LiveBackbone):
         return tensor.to(self.model.dtype) if tensor.is_floating_point() else tensor
 
 
-def tokenize_plain(tokenizer: Any, text: str) -> list[int]:
-    """Tokenize what a person wrote: a "</s>" or "<image>" in it is text like any other."""
-    return tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
+def identify_image(image: ImageRef) -> str:
+    """Return what equal images have in common and others have not."""
+    return image.sha256 or hash_pixels(image.load())
 
 
 @contextmanager
@@ -204,26 +213,6 @@ def release_backbone(live: TransformersBackbone) -> Iterator[TransformersBackbon
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-class SeededNoise:
-    """Add Gumbel noise to a row's logits, so that the best of them is a sample that the row's own seed decides."""
-
-    def __init__(self, temperature: float, seeds: Sequence[int]) -> None:
-        import torch
-
-        self.temperature = temperature
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Take and return scores (cases, vocabulary)."""
-        import torch
-
-        # On the CPU and in float64, so that a seed means the same noise on every device and -log(0) cannot happen.
-        rows = [torch.empty(scores.shape[1], dtype=torch.float64) for _ in self.generators]
-        waits = torch.stack([row.exponential_(generator=g) for row, g in zip(rows, self.generators, strict=True)])
-        gumbel = -waits.log().float().to(scores.device)  # (cases, vocabulary)
-        return scores.float() / self.temperature + gumbel
 
 
 def _pad_and_concatenate(tensors: Sequence[torch.Tensor]) -> torch.Tensor:

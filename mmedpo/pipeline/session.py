@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -42,6 +43,7 @@ def open_run(loaded: LoadedRecipe, see: EventObserver, folder: Path, limit: int 
             run.keep_private()
         run.see = _send_to_observers(run, see, stack)
         yield run
+        shutil.rmtree(folder / "features", ignore_errors=True)  # of images; a run that stops goes on with them
 
 
 @contextmanager

@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, TypeVar
 
+from mmedpo.models.backbone import TransformersBackbone
+from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.registry.contracts.part import Part
 from mmedpo.runtime.context import RunContext
+from mmedpo.runtime.processes import get_rank
 
 logger = logging.getLogger(__name__)
 Live = TypeVar("Live")
+HELD = 64  # MiB of image features in memory outside of training, which alone comes back to an image
 
 
 class StageParts:
@@ -29,11 +33,21 @@ class StageParts:
             logger.info("opening %s", plugin)
             with blame_part(plugin, f"the options of {plugin.name}"):  # not on whoever needs it
                 self._live[id(part)] = self._stack.enter_context(part.open(self.run.setting))
+            if isinstance(self._live[id(part)], TransformersBackbone):
+                self.enter(_keep_features(self.run, self._live[id(part)]))
         return self._live[id(part)]
 
     def enter(self, context: AbstractContextManager[Live]) -> Live:
         """Enter what stands in a part's place, and leave it with the stage."""
         return self._stack.enter_context(context)
+
+
+def _keep_features(run: RunContext, live: TransformersBackbone) -> AbstractContextManager[None]:
+    """Let a backbone keep what it sees in images for the stages after this one."""
+    from mmedpo.models.vision_cache import FEATURES, keep_features  # torch: not before a backbone is open
+
+    memory = (run.recipe.train or TrainOptions()).vision_memory
+    return keep_features(live, run.folder / FEATURES, min(memory, HELD), get_rank())
 
 
 @contextmanager

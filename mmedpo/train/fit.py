@@ -15,6 +15,7 @@ from transformers.trainer_callback import TrainerState
 from mmedpo.core.records import WeightedPair
 from mmedpo.errors import RecipeError
 from mmedpo.events import EventObserver, StageAdvanced, StageCount, StageFinished, StageStarted
+from mmedpo.models.vision_cache import FEATURES, keep_features
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.registry.contracts.setting import Setting
@@ -60,11 +61,16 @@ def train_adapter(
     if not options.loss.is_preference:  # no reference has a part in it
         table = {weighted.pair.id: (0.0, 0.0) for weighted in pairs}
     pixels = PixelCache(backbone)
-    with _hide_future_warnings(), _explain_memory(options), attach_adapter(backbone, options, setting.seed) as model:
+    with (
+        _hide_future_warnings(),
+        _explain_memory(options),
+        keep_features(backbone, folder / FEATURES, options.vision_memory, get_rank()),
+        attach_adapter(backbone, options, setting.seed) as model,
+    ):
         encoded, left_out = encode_pairs(pairs, backbone, pixels, options, see)
         train_pairs, held_out = hold_out(encoded, options.validation, setting.seed)
         collator = make_collator(model, backbone, encoded, pixels, table, options)
-        vision = make_vision_cache(model, backbone, pixels, options, checkpoints, setting)
+        vision = make_vision_cache(model, backbone)
         trainer = make_trainer(model, collator, train_pairs, held_out, options, checkpoints, setting, see, vision)
         _fill_reference(trainer, encoded, table, see)
         if vision.why_not and options.vision_memory:
@@ -76,7 +82,6 @@ def train_adapter(
         state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if trainer.is_sharded else None
         if get_rank() == 0:
             publish_adapter(trainer.model, folder / "adapter", state)
-        vision.close()
         barrier()
     counts = [*count_by_kind("trained_pairs", train_pairs), *count_by_kind("held_out_pairs", held_out), *left_out]
     return make_record(trainer, counts, time.monotonic() - began)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from mmedpo.models.output_head import Head, replace_forward, selected_logits
+
 CHUNK = 2**26  # logits held at once; beyond it they are computed in chunks, and again for the gradient
-Head = Callable[[Tensor], Tensor]  # hidden states (..., width) -> logits (..., vocabulary)
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def token_logps(
     """
     size = max(1, CHUNK // head.weight.shape[0])  # positions in a chunk
     if logits_change or len(positions.rows) <= size:
-        logits = answer_logits(model, inputs, positions, head)
+        logits = selected_logits(model, inputs, positions.gather, head)
         return _gather_logps(logits, positions.index, positions.target, reference_logits)
     logps: list[Tensor] = []
 
@@ -57,25 +56,11 @@ def token_logps(
         logps.append(_chunked_logps(own, positions.gather(hidden), positions, size, reference_logits))
         return hidden.new_zeros(1, 1, 1)  # the model's loss and logits are not asked for
 
-    with _replace_forward(head, run_chunks):
+    with replace_forward(head, run_chunks):
         logits = model(**inputs, use_cache=False).logits
     if logps:
         return logps[0]
     return _gather_logps(positions.gather(logits), positions.index, positions.target, reference_logits)
-
-
-def answer_logits(model: Any, inputs: dict[str, Any], positions: AnswerPositions, head: Any) -> Tensor:
-    """Run the model and return its logits (positions, vocabulary) where answers are predicted."""
-    called = False
-
-    def run_head(own: Head, hidden: Tensor) -> Tensor:
-        nonlocal called
-        called = True
-        return own(positions.gather(hidden))[None]
-
-    with _replace_forward(head, run_head):
-        logits = model(**inputs, use_cache=False).logits
-    return logits[0] if called else positions.gather(logits)  # some make logits in a way of their own
 
 
 def kl_divergence(logits: Tensor, reference_logits: Tensor) -> Tensor:
@@ -132,21 +117,6 @@ class NextTokenLogps(torch.autograd.Function):
         out = torch.sub(logits.to(total.dtype), total[:, None]).exp_().mul_(-sums[:, None])
         out.index_put_((index, target), grad.to(total.dtype), accumulate=True)
         return out.to(logits.dtype), None, None
-
-
-@contextmanager
-def _replace_forward(module: Any, forward: Callable[[Head, Tensor], Tensor]) -> Iterator[None]:
-    """Put a function in place of a module's forward, which it is given."""
-    own = module.forward
-    instance_forward = vars(module).get("forward")
-    module.forward = lambda hidden: forward(own, hidden)
-    try:
-        yield
-    finally:
-        if instance_forward is None:
-            del module.forward
-        else:
-            module.forward = instance_forward
 
 
 def changes_logits(config: Any) -> bool:

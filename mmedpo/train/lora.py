@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,8 @@ import torch
 from mmedpo.core.disk import guard_writes
 from mmedpo.core.records import seed_for
 from mmedpo.errors import PluginError, RecipeError
-from mmedpo.models.adapters import BaseFingerprint
+from mmedpo.models.adapters import BaseFingerprint, unwrap_model
+from mmedpo.models.vision_cache import find_outermost
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.train.resume import flush_folder
@@ -82,20 +82,10 @@ def _adopt_config(config: Any, options: TrainOptions) -> Any:
 
 def _find_projector(backbone: LiveBackbone) -> list[str]:
     """Name the projector's outermost modules."""
-    names = find_outermost(_unwrap_model(backbone.model), backbone.projector)
+    names = find_outermost(unwrap_model(backbone.model), backbone.projector)
     if not names:
         raise PluginError(f"the backbone's projector pattern {backbone.projector!r} matches no module of its model")
     return names
-
-
-def find_outermost(model: Any, pattern: str) -> list[str]:
-    """Name the modules that match a pattern and lie in no other that does."""
-    names = [name for name, _ in model.named_modules() if re.fullmatch(pattern, name)]
-    return [name for name in names if not any(name.startswith(f"{other}.") for other in names)]
-
-
-def _unwrap_model(model: Any) -> Any:
-    return model.get_base_model() if hasattr(model, "peft_config") and hasattr(model, "get_base_model") else model
 
 
 def _wrap_model(base: Any, config: Any, state: dict[str, Any] | None, seed: int) -> Any:

@@ -16,6 +16,9 @@ from trl import DPOConfig, DPOTrainer
 
 from mmedpo.core.disk import guard_writes
 from mmedpo.errors import DataError, RecipeError
+from mmedpo.models.output_head import selected_logits
+from mmedpo.models.trees.tree_attention import NAME, attention_mask, register_attention
+from mmedpo.models.vision_cache import VisionCache
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.runtime.processes import barrier, broadcast_from_first, gather_objects, get_rank, get_world_size
 from mmedpo.train import resume
@@ -23,12 +26,10 @@ from mmedpo.train.batches.encoding import KINDS, EncodedPair
 from mmedpo.train.batches.pair_collator import PairCollator
 from mmedpo.train.batches.sampler import EpochDataLoader, PairBatchSampler, StepLayout, ordered_batches
 from mmedpo.train.batches.tree_collator import TreeCollator
-from mmedpo.train.logprobs import AnswerPositions, answer_logits, changes_logits, token_logps
+from mmedpo.train.logprobs import AnswerPositions, changes_logits, token_logps
 from mmedpo.train.lora import copy_trained_weights, save_adapter, swap_weights
 from mmedpo.train.loss import PairLogps, pair_loss, step_share
 from mmedpo.train.reward_metrics import SUMS, reward_metrics, sum_rewards
-from mmedpo.train.tree_attention import NAME, attention_mask, register_attention
-from mmedpo.train.vision_cache import VisionCache
 
 
 class PreferenceTrainer(DPOTrainer):
@@ -55,7 +56,7 @@ class PreferenceTrainer(DPOTrainer):
     ) -> None:
         """Take the pairs of the collator: `train` and `held_out` are indices into them."""
         self.options, self.seed, self.collator = options, seed, collator
-        self.vision = vision or VisionCache(collator.backbone, collator.pixels, None, [])
+        self.vision = vision or VisionCache(collator.backbone, None)
         self.trees = isinstance(collator, TreeCollator)
         forward = vars(model.get_base_model()).get("forward")
         super().__init__(
@@ -199,7 +200,9 @@ class PreferenceTrainer(DPOTrainer):
 
     def _vision_inputs(self, base: Any, images: Sequence[Any]) -> dict[str, Any]:
         with self.accelerator.autocast():  # a projector that trains is in float32, what it reads in the model's dtype
-            return self._prepare_inputs(self.vision.forward_inputs(base, images))
+            return self._prepare_inputs(
+                self.vision.forward_inputs(base, [self.collator.pixels.source(side) for side in images])
+            )
 
     def _reference_logits(
         self, model: Any, inputs: dict[str, Any], images: Sequence[Any], positions: AnswerPositions, head: Any
@@ -209,7 +212,7 @@ class PreferenceTrainer(DPOTrainer):
         with torch.no_grad(), swap_weights(policy, self.reference_weights):
             if self.options.projector is not None:  # features that are ready came from the projector of now
                 inputs = {**inputs, **self._vision_inputs(policy.get_base_model(), images)}
-            return answer_logits(policy, inputs, positions, head)
+            return selected_logits(policy, inputs, positions.gather, head)
 
     def fill_reference(
         self, pairs: Sequence[EncodedPair], table: MutableMapping[str, tuple[float, float]], advance: Any

@@ -10,10 +10,10 @@ from typing import Any
 from transformers import TrainerCallback
 
 from mmedpo.core.notes import print_note
-from mmedpo.core.records import digest
 from mmedpo.errors import RecipeError
 from mmedpo.events import EventObserver, TrainingLogged
-from mmedpo.models.adapters import BaseFingerprint
+from mmedpo.models.trees.tree_attention import why_no_trees
+from mmedpo.models.vision_cache import VisionCache, find_outermost
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.registry.contracts.setting import Setting
@@ -21,13 +21,9 @@ from mmedpo.runtime.processes import get_rank
 from mmedpo.train.batches.encoding import EncodedPair, PixelCache
 from mmedpo.train.batches.pair_collator import PairCollator
 from mmedpo.train.batches.tree_collator import TreeCollator
-from mmedpo.train.lora import find_outermost
 from mmedpo.train.reference import Logps
-from mmedpo.train.tensor_store import TensorStore
 from mmedpo.train.trainer import PreferenceTrainer
-from mmedpo.train.tree_attention import why_no_trees
 from mmedpo.train.trl_arguments import trl_arguments
-from mmedpo.train.vision_cache import VisionCache
 
 logger = logging.getLogger(__name__)
 
@@ -51,18 +47,9 @@ def make_collator(
     return TreeCollator(backbone, pairs, pixels, table, options.row_tokens)
 
 
-def make_vision_cache(
-    model: Any, backbone: LiveBackbone, pixels: PixelCache, options: TrainOptions, checkpoints: Path, setting: Setting
-) -> VisionCache:
-    """Keep what the vision tower makes of images beside the checkpoints, in a file of this model alone."""
-    if not options.vision_memory:
-        return VisionCache(backbone, pixels, None, [])
-    base = model.get_base_model()
-    weights = {name: base.get_submodule(name).parameters() for name in find_outermost(base, backbone.projector)}
-    trained_projectors = [name for name, own in weights.items() if any(weight.requires_grad for weight in own)]
-    name = digest(BaseFingerprint.of(model).values, setting.dtype, trained_projectors)[:16]
-    store = TensorStore(checkpoints / f"vision-{name}-{get_rank()}.bin", options.vision_memory * 2**20)
-    return VisionCache(backbone, pixels, store, trained_projectors)
+def make_vision_cache(model: Any, backbone: LiveBackbone) -> VisionCache:
+    """Use what the run keeps of its images."""
+    return VisionCache(backbone, backbone.image_features, find_outermost(model.get_base_model(), backbone.projector))
 
 
 def make_trainer(

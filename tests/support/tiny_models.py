@@ -101,6 +101,14 @@ MODELS = {
     "internvl": internvl,
 }
 
+PROJECTORS = {
+    "llava-mistral": "model.multi_modal_projector",
+    "llava-llama": "model.multi_modal_projector",
+    "qwen2.5-vl": "model.visual.merger",
+    "idefics3": "model.connector",
+    "internvl": "model.multi_modal_projector",
+}
+
 
 def make_tiny(name: str, dtype: torch.dtype) -> Tiny:
     """Make a model of random weights, the same each time."""

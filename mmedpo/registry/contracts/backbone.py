@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
 from pydantic import Field, PositiveInt
 
@@ -35,6 +35,19 @@ class Encoding:
     token_types: Sequence[int] | None = None  # what forward() takes as `LiveBackbone.types_key`, where it wants that
 
 
+class FeatureStore(Protocol):
+    """Where a run keeps what the vision tower makes of images, by what identifies an image."""
+
+    def __contains__(self, key: str) -> bool:
+        """Tell whether something is kept of an image."""
+
+    def __getitem__(self, key: str) -> Mapping[str, torch.Tensor]:
+        """Return it."""
+
+    def __setitem__(self, key: str, record: Mapping[str, torch.Tensor]) -> None:
+        """Keep it."""
+
+
 class LiveBackbone(ABC):
     """An open backbone: the model, in place, with the words around it."""
 
@@ -44,6 +57,7 @@ class LiveBackbone(ABC):
     projector: str  # a regular expression over module names: the vision-to-language projector
     processor: Any = None  # a transformers processor, exported beside model and tokenizer where there is one
     types_key: str = "mm_token_type_ids"
+    image_features: FeatureStore | None = None  # set by a run, for as long as the backbone is open
     causal: bool = True  # False: tokens of an image see later ones, so branches of a token tree would differ from pairs
 
     @abstractmethod

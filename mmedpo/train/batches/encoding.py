@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import PairKind, WeightedPair
+from mmedpo.models.vision_cache import VisionSource
 from mmedpo.registry.conformance.backbone import check_encoding
 from mmedpo.registry.contracts.backbone import LiveBackbone
 
@@ -63,6 +64,10 @@ class PixelCache:
             self.keep(side.image, self._backbone.encode(*side.source).vision)
         self._held.move_to_end(side.image)
         return self._held[side.image]
+
+    def source(self, side: EncodedSide) -> VisionSource:
+        """Return a side's image, whose vision tensors are made again where they are needed."""
+        return VisionSource(side.image, lambda: self.of(side))
 
 
 def _count_bytes(vision: Mapping[str, Tensor]) -> int:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from mmedpo.core.records import seed_for
+from mmedpo.models.trees.token_tree import common_prefix
 from mmedpo.train.batches.encoding import EncodedPair, EncodedSide
-from mmedpo.train.batches.token_tree import common_prefix
 
 WINDOW = 16  # steps among which tokens are balanced; what comes together is otherwise left to chance
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rig.machine import Machine
-from rig.model import TARGETS, Size, make_backbone, make_model, make_processor, stir
+from rig.model import PROJECTOR, TARGETS, Size, make_backbone, make_model, make_processor, stir
 from rig.pairs import Shape, weighted_pairs
 
 Run = Callable[[Sequence[int]], None]  # forward and backward over the pairs of these numbers
@@ -33,15 +33,15 @@ def contender(
 def ours(kind: str, shape: Shape, size: Size, machine: Machine, folder: Path) -> Iterator[tuple[Run, Any]]:
     """Yield this trainer's, over a model of its own."""
     from mmedpo import Setting
+    from mmedpo.models.tensor_store import TensorStore
+    from mmedpo.models.vision_cache import VisionCache, find_outermost
     from mmedpo.recipe.train_options import LoraOptions, TrainOptions
     from mmedpo.train.batches.encoding import PixelCache, encode_pair
     from mmedpo.train.batches.pair_collator import PairCollator
     from mmedpo.train.batches.tree_collator import TreeCollator
     from mmedpo.train.lora import attach_adapter
-    from mmedpo.train.tensor_store import TensorStore
     from mmedpo.train.trainer import PreferenceTrainer
     from mmedpo.train.trl_arguments import trl_arguments
-    from mmedpo.train.vision_cache import VisionCache
 
     backbone = make_backbone(size, machine)
     if kind == "flex":
@@ -55,9 +55,8 @@ def ours(kind: str, shape: Shape, size: Size, machine: Machine, folder: Path) ->
         collator = PairCollator(backbone, pairs, pixels, table)
         if kind in ("tree", "flex"):
             collator = TreeCollator(backbone, pairs, pixels, table, options.row_tokens)
-        vision = VisionCache(
-            backbone, pixels, None if kind == "plain" else TensorStore(folder / f"{kind}.bin", 2**28), []
-        )
+        store = None if kind == "plain" else TensorStore(folder / f"{kind}.bin", 2**28)
+        vision = VisionCache(backbone, store, find_outermost(backbone.model, PROJECTOR))
         args = trl_arguments(options, folder, Setting(machine.device, machine.dtype))
         every = range(len(pairs))
         trainer = PreferenceTrainer(model, args, collator, every, [], backbone.tokenizer, options, 0, vision=vision)
@@ -65,7 +64,6 @@ def ours(kind: str, shape: Shape, size: Size, machine: Machine, folder: Path) ->
             trainer.fill_reference(pairs, table, lambda count: None)
             stir(model)
             yield (lambda chosen: _step(kind, trainer, model, chosen)), trainer
-        vision.close()
 
 
 def _step(kind: str, trainer: Any, model: Any, chosen: Sequence[int]) -> None:

@@ -14,7 +14,8 @@ from tiny_llava import make_backbone, make_image, make_model
 from mmedpo import Case, DataError, ImageRef
 from mmedpo.core.answers import was_cut
 from mmedpo.models import BaseFingerprint, EncodedPrompt, TransformersBackbone, load_adapter, release_backbone
-from mmedpo.models.backbone import SeededNoise
+from mmedpo.models.answering.generate import pad_prompts
+from mmedpo.models.answering.noise import SeededNoise
 
 WORDS = ["is", "there", "a", "nodule", "in", "the", "left", "lung"]
 
@@ -162,7 +163,7 @@ def test_token_types_go_on_as_text_and_under_the_name_the_model_has_for_them() -
     live, _ = live_of({}, types_key="token_type_ids", lead="no ")
     encoding = live.encode(ImageRef.drawn(make_image(0)), "is", "yes")
     assert encoding.token_types == [1, 1, 0, 0, 0]
-    batch = live._collate_prompts([EncodedPrompt([3], {}, [1]), EncodedPrompt([3, 3], {}, [1, 1])])
+    batch = pad_prompts([EncodedPrompt([3], {}, [1]), EncodedPrompt([3, 3], {}, [1, 1])], live.types_key, 0)
     assert batch["token_type_ids"].tolist() == [[0, 1], [1, 1]]
 
 

@@ -20,6 +20,8 @@ from mmedpo.core.records import WeightedPair
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import StageFinished, TrainingLogged
 from mmedpo.models.adapters import load_adapter
+from mmedpo.models.tensor_store import TensorStore
+from mmedpo.models.vision_cache import VisionCache
 from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions, explain_refusal
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.store.run_files.counts import sum_counts
@@ -29,10 +31,8 @@ from mmedpo.train.batches.held_out import hold_out
 from mmedpo.train.batches.pair_collator import PairCollator
 from mmedpo.train.fit import train_adapter
 from mmedpo.train.lora import attach_adapter, save_adapter
-from mmedpo.train.tensor_store import TensorStore
 from mmedpo.train.trainer import PreferenceTrainer
 from mmedpo.train.trl_arguments import trl_arguments
-from mmedpo.train.vision_cache import VisionCache
 
 LORA = LoraOptions(r=4, alpha=8)
 PLAIN_SGD = {"optim": "sgd", "max_grad_norm": 0.0}  # so that a step's change is the gradient of its loss
@@ -294,9 +294,7 @@ def test_kl_is_from_the_projector_that_training_began_with_where_image_features_
         stir(trainer.model)
         from_pixels = trainer.pair_logps(trainer.model, batch, with_kl=True).kl
         store = TensorStore(tmp_path / "vision.bin", 2**20)
-        trainer.vision = VisionCache(
-            trainer.collator.backbone, trainer.collator.pixels, store, ["model.multi_modal_projector"]
-        )
+        trainer.vision = VisionCache(trainer.collator.backbone, store, ["model.multi_modal_projector"])
         kept = trainer.pair_logps(trainer.model, batch, with_kl=True).kl
     assert len(store)
     torch.testing.assert_close(kept, from_pixels, rtol=1e-4, atol=1e-6)

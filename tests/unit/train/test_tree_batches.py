@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file
 from tiny_llava import make_backbone, make_model, make_pairs
 
-import mmedpo.train.tree_attention
+import mmedpo.models.trees.tree_attention
+from mmedpo.models.vision_cache import VisionCache
 from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.runtime.malloc import keep_memory
@@ -21,7 +22,6 @@ from mmedpo.train.batches.encoding import PixelCache, encode_pair
 from mmedpo.train.batches.pair_collator import PairCollator
 from mmedpo.train.batches.tree_collator import TreeCollator
 from mmedpo.train.fit import train_adapter
-from mmedpo.train.vision_cache import VisionCache
 
 LORA = LoraOptions(r=4, alpha=8)
 SGD = {"optim": "sgd", "max_grad_norm": 0.0}
@@ -110,8 +110,8 @@ def test_without_memory_for_features_it_looks_each_time(tmp_path: Path, tower_im
 
 def test_attention_leaves_out_what_no_token_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts: list[int] = []
-    own = mmedpo.train.tree_attention._attend_tree
-    monkeypatch.setattr(mmedpo.train.tree_attention, "_attend_tree", lambda *args: parts.append(1) or own(*args))
+    own = mmedpo.models.trees.tree_attention._attend_tree
+    monkeypatch.setattr(mmedpo.models.trees.tree_attention, "_attend_tree", lambda *args: parts.append(1) or own(*args))
     backbone = make_backbone()
     fit(tmp_path, backbone)
     assert parts
@@ -145,9 +145,7 @@ def test_where_trees_would_not_be_exact_pairs_are_trained_and_one_line_says_why(
 def test_a_model_that_takes_no_features_is_trained_on_pixels_and_one_line_says_why(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "mmedpo.train.vision_cache.why_no_features", lambda model, projectors: "it takes no ready image features"
-    )
+    monkeypatch.setattr("mmedpo.models.vision_cache.why_no_features", lambda *model: "it takes no ready image features")
     fit(tmp_path / "pixels")
     assert capsys.readouterr().err == (
         "mmedpo: the vision tower looks at every image each time: it takes no ready image features\n"
@@ -165,7 +163,7 @@ def test_validation_and_every_epoch_work_on_trees(tmp_path: Path) -> None:
 
 
 def test_a_vision_cache_without_memory_says_so() -> None:
-    assert VisionCache(make_backbone(), PixelCache(make_backbone()), None, []).why_not == "train.vision_memory is 0"
+    assert VisionCache(make_backbone(), None).why_not == "train.vision_memory is 0"
 
 
 def test_glibc_is_told_to_keep_memory() -> None:

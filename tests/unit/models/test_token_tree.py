@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from tiny_models import IMAGE, MODELS, WORDS, Tiny, llava, make_tiny
 from torch.nn.attention.flex_attention import flex_attention
 
-from mmedpo.train.batches.token_tree import TreeSpan, common_prefix, find_spans, grow_tree, pack_rows, pack_trees
-from mmedpo.train.batches.tree_collator import make_position_ids
-from mmedpo.train.logprobs import AnswerPositions, NextTokenLogps, changes_logits, token_logps
-from mmedpo.train.tree_attention import (
+from mmedpo.models.trees.positions import make_position_ids
+from mmedpo.models.trees.token_tree import TreeSpan, common_prefix, find_spans, grow_tree, pack_rows, pack_trees
+from mmedpo.models.trees.tree_attention import (
     NAME,
     attention_mask,
     block_mask,
@@ -26,6 +25,7 @@ from mmedpo.train.tree_attention import (
     visibility_mask,
     why_no_trees,
 )
+from mmedpo.train.logprobs import AnswerPositions, NextTokenLogps, changes_logits, token_logps
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), min_size=1, max_size=8)
 
@@ -162,7 +162,7 @@ def by_trees(tiny: Tiny, sides: list[Told], budget: int) -> list[torch.Tensor]:
     vision = [tiny.images[image][1] for image in rows.roots]  # type: ignore[index]
     logits = tiny.model(
         input_ids=torch.from_numpy(rows.ids),
-        position_ids=make_position_ids(tiny.model, rows, [side.inputs(tiny) for side in sides]),
+        position_ids=make_position_ids(tiny.model, rows, lambda: [side.inputs(tiny) for side in sides]),
         attention_mask=attention_mask(torch.from_numpy(rows.end), tiny.model, find_spans(rows.end)),
         **{key: torch.cat([part[key] for part in vision]) for key in vision[0]},
     ).logits
@@ -376,13 +376,13 @@ def test_a_sliding_window_is_a_reason_once_a_sequence_is_longer() -> None:
 def test_gemma_3_is_no_candidate_whoever_calls_it_causal() -> None:
     from transformers import Gemma3TextConfig
 
-    from mmedpo.train.tree_attention import sliding_window
+    from mmedpo.models.trees.tree_attention import sliding_window
 
     assert sliding_window(Gemma3TextConfig(num_hidden_layers=6, sliding_window=64)) == 64
 
 
 def test_a_recurrent_layer_is_a_reason() -> None:
-    from mmedpo.train.tree_attention import sliding_window
+    from mmedpo.models.trees.tree_attention import sliding_window
 
     class Text:
         layer_types = ("linear_attention", "full_attention")

@@ -7,23 +7,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from tiny_models import IMAGE, MODELS, Tiny, make_tiny
+from tiny_models import IMAGE, MODELS, PROJECTORS, Tiny, make_tiny
 
+from mmedpo.models.tensor_store import TensorStore
+from mmedpo.models.vision_cache import VisionCache, VisionSource, why_no_features
 from mmedpo.registry.contracts.backbone import LiveBackbone
-from mmedpo.train.batches.encoding import EncodedSide
-from mmedpo.train.tensor_store import TensorStore
-from mmedpo.train.vision_cache import VisionCache, why_no_features
-
-PROJECTORS = {
-    "llava-mistral": "model.multi_modal_projector",
-    "llava-llama": "model.multi_modal_projector",
-    "qwen2.5-vl": "model.visual.merger",
-    "idefics3": "model.connector",
-    "internvl": "model.multi_modal_projector",
-}
 
 
 @pytest.fixture(autouse=True)
@@ -43,12 +33,11 @@ def frozen(name: str, *trained: str) -> Tiny:
 
 def make_cache(tiny: Tiny, store: TensorStore | None, projectors: Sequence[str] = ()) -> VisionCache:
     backbone = SimpleNamespace(collate=lambda encodings: LiveBackbone.collate(None, encodings))  # type: ignore[arg-type]
-    pixels = SimpleNamespace(of=lambda side: tiny.images[int(side.image)][1])
-    return VisionCache(backbone, pixels, store, projectors)  # type: ignore[arg-type]
+    return VisionCache(backbone, store, projectors)  # type: ignore[arg-type]
 
 
-def side(number: int) -> EncodedSide:
-    return EncodedSide(np.zeros(1, dtype=np.int32), 0, str(number), None, (None, "", ""))  # type: ignore[arg-type]
+def source(tiny: Tiny, number: int) -> VisionSource:
+    return VisionSource(str(number), lambda: tiny.images[number][1])
 
 
 def gradients(tiny: Tiny, vision: dict[str, Any], number: int) -> dict[str, torch.Tensor]:
@@ -75,9 +64,9 @@ def test_kept_features_give_the_gradients_of_pixels(tmp_path: Path, name: str, t
     store = TensorStore(tmp_path / "features.bin", 2**20)
     cache, plain = make_cache(tiny, store, projector), make_cache(tiny, None)
     for number in (0, 1, 0, 1):
-        kept = gradients(tiny, cache.forward_inputs(tiny.model, [side(number)]), number)
+        kept = gradients(tiny, cache.forward_inputs(tiny.model, [source(tiny, number)]), number)
         assert not cache.why_not
-        assert_equal(kept, gradients(tiny, plain.forward_inputs(tiny.model, [side(number)]), number))
+        assert_equal(kept, gradients(tiny, plain.forward_inputs(tiny.model, [source(tiny, number)]), number))
         assert any("merger" in key or "connector" in key or "projector" in key for key in kept) == trains
     assert cache.calls == 2
     assert plain.calls == 4
@@ -92,7 +81,9 @@ def test_features_of_several_images_stand_in_the_order_asked(tmp_path: Path, nam
     positions = torch.arange(ids.shape[1])[None]
     seen = [
         tiny.model(
-            input_ids=ids, position_ids=positions, **made.forward_inputs(tiny.model, [side(2), side(0), side(2)])
+            input_ids=ids,
+            position_ids=positions,
+            **made.forward_inputs(tiny.model, [source(tiny, 2), source(tiny, 0), source(tiny, 2)]),
         ).logits
         for made in (cache, plain)
     ]
@@ -103,9 +94,9 @@ def test_features_of_several_images_stand_in_the_order_asked(tmp_path: Path, nam
 def test_another_process_finds_what_was_kept(tmp_path: Path) -> None:
     tiny = frozen("llava-mistral")
     first = make_cache(tiny, TensorStore(tmp_path / "f.bin", 2**20))
-    kept = first.forward_inputs(tiny.model, [side(1)])["mm_encoder_outputs"]["image"].pooler_output[0]
+    kept = first.forward_inputs(tiny.model, [source(tiny, 1)])["mm_encoder_outputs"]["image"].pooler_output[0]
     again = make_cache(tiny, TensorStore(tmp_path / "f.bin", 2**20))
-    found = again.forward_inputs(tiny.model, [side(1)])["mm_encoder_outputs"]["image"].pooler_output[0]
+    found = again.forward_inputs(tiny.model, [source(tiny, 1)])["mm_encoder_outputs"]["image"].pooler_output[0]
     assert torch.equal(found, kept)
     assert again.calls == 0
 
@@ -113,7 +104,7 @@ def test_another_process_finds_what_was_kept(tmp_path: Path) -> None:
 def test_a_model_without_room_for_ready_features_gets_pixels_and_a_reason(tmp_path: Path) -> None:
     tiny = frozen("llava-mistral", "model.vision_tower")
     cache = make_cache(tiny, TensorStore(tmp_path / "f.bin", 2**20))
-    assert set(cache.forward_inputs(tiny.model, [side(0)])) == {"pixel_values"}
+    assert set(cache.forward_inputs(tiny.model, [source(tiny, 0)])) == {"pixel_values"}
     assert cache.why_not.startswith("its vision tower trains (model.vision_tower.")
     assert "takes no ready image features" in why_no_features(torch.nn.Linear(1, 1), [])
 
@@ -130,5 +121,5 @@ def test_a_projector_whose_output_is_changed_further_is_a_reason(tmp_path: Path)
 
     tiny.model.model.get_image_features = doubled
     cache = make_cache(tiny, TensorStore(tmp_path / "f.bin", 2**20), [name])
-    assert set(cache.forward_inputs(tiny.model, [side(0)])) == {"pixel_values"}
+    assert set(cache.forward_inputs(tiny.model, [source(tiny, 0)])) == {"pixel_values"}
     assert "changed further" in cache.why_not

@@ -6,14 +6,15 @@ branches after it need a mask. A kernel that is handed the mask of the whole row
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from mmedpo.train.batches.token_tree import TreeSpan
+from mmedpo.models.trees.token_tree import TreeSpan
 
 NAME = "mmedpo_tree"
 
@@ -55,6 +56,14 @@ def visibility_mask(end: Tensor) -> Tensor:
 def attention_mask(end: Tensor, model: Any, trees: list[list[TreeSpan]]) -> Any:
     """Build the mask of rows of trees, of subtree ends (rows, tokens), as the model's attention takes it."""
     return MASKS[_implementation(model)](end, model.dtype, trees)
+
+
+def leaf_mask(visible: Tensor, model: Any) -> Tensor:
+    """Build the mask of new tokens, of which columns each sees: bool (rows, 1, new tokens, columns)."""
+    if _implementation(model) == "eager":
+        return additive_mask(visible, model.dtype, torch.finfo(model.dtype).min)
+    visible.is_leaves = True  # type: ignore[attr-defined]
+    return visible
 
 
 def block_mask(end: Tensor) -> Any:
@@ -115,6 +124,8 @@ def attend(
     """
     from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 
+    if getattr(attention_mask, "is_leaves", False):
+        return _attend_leaves(query, key, value, attention_mask, kwargs.get("scaling")), None
     tree = getattr(attention_mask, "tree", None)
     if tree is None or kwargs.get("dropout") or kwargs.get("position_bias") is not None or args:
         return sdpa_attention_forward(module, query, key, value, attention_mask, *args, **kwargs)
@@ -124,6 +135,19 @@ def attend(
     rows = zip(query.split(1), key.split(1), value.split(1), strict=True)
     outputs = [_attend_row(q, k, v, tree, row, scale) for row, (q, k, v) in enumerate(rows)]
     return torch.cat(outputs).transpose(1, 2).contiguous(), None
+
+
+def _attend_leaves(query: Tensor, key: Tensor, value: Tensor, visible: Tensor, scale: float | None) -> Tensor:
+    """Attend from few new tokens to many: the query heads of a key head stand side by side, so no key is copied.
+
+    `visible` is bool (rows, 1, new tokens, columns); what comes back is (rows, new tokens, heads, width).
+    """
+    rows, heads, tokens, width = query.shape
+    groups = heads // key.shape[1]
+    query = query.reshape(rows, key.shape[1], groups * tokens, width)
+    mask = visible.expand(-1, groups, -1, -1).reshape(rows, 1, groups * tokens, -1)
+    out = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
+    return out.reshape(rows, heads, tokens, -1).transpose(1, 2).contiguous()
 
 
 def _attend_row(query: Tensor, key: Tensor, value: Tensor, tree: TreeMask, row: int, scale: float | None) -> Tensor:
@@ -147,6 +171,20 @@ def _attend_tree(
         scaled_dot_product_attention(first, key[:, :, :trunk], value[:, :, :trunk], is_causal=True, scale=scale),
         scaled_dot_product_attention(branches, key, value, attn_mask=mask, scale=scale),
     ]
+
+
+@contextmanager
+def tree_attention(model: Any) -> Iterator[None]:
+    """Let a model attend part by part while it reads token trees; "eager" stays as it is, for it may have a reason."""
+    text = model.config.get_text_config()
+    own = text._attn_implementation
+    if own in ("sdpa", "flex_attention"):
+        register_attention()
+        text._attn_implementation = NAME
+    try:
+        yield
+    finally:
+        text._attn_implementation = own
 
 
 def register_attention() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import shutil
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,13 +15,17 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from mmedpo.core.disk import guard_writes
+from mmedpo.core.notes import print_note
 from mmedpo.store.run_folder import append_line, write_text
 
+SPARE = 2**31  # bytes that a disk keeps free
 TensorRecord = Mapping[str, Tensor]
 
 
 class TensorStore:
     """Named tensors by key: appended to a file, read back through a memory map, the latest held in memory.
+
+    On a disk that is nearly full, only those in memory are there.
 
     A file that a kill cut short is used up to its last whole entry.
     """
@@ -28,7 +33,7 @@ class TensorStore:
     def __init__(self, path: Path, memory: int) -> None:
         """Open or begin the file; hold at most `memory` bytes of tensors."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._memory, self._bytes = memory, 0
+        self.memory, self._bytes, self._noted = memory, 0, False
         self._held: OrderedDict[str, TensorRecord] = OrderedDict()
         self._index_path = path.with_suffix(".jsonl")
         path.touch()
@@ -38,20 +43,22 @@ class TensorStore:
         write_text(self._index_path, "".join(json.dumps([key, *at]) + "\n" for key, at in self._places.items()))
 
     def __contains__(self, key: str) -> bool:
-        return key in self._places
+        return key in self._places or key in self._held
 
     def __len__(self) -> int:
         return len(self._places)
 
     def __setitem__(self, key: str, record: TensorRecord) -> None:
         data = to_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in record.items()})
+        self._hold(key, from_bytes(data))
+        if not self._has_room(len(data)):
+            return
         with guard_writes(self._file.name):
             start = self._file.seek(0, os.SEEK_END)
             self._file.write(data)
             self._file.flush()
         self._places[key] = (start, len(data))
         append_line(self._index_path, json.dumps([key, start, len(data)]))
-        self._hold(key, from_bytes(data))
 
     def __getitem__(self, key: str) -> TensorRecord:
         if key not in self._held:
@@ -67,10 +74,19 @@ class TensorStore:
         self._file.close()
         self._held.clear()
 
+    def _has_room(self, size: int) -> bool:
+        """Tell whether the disk has room to spare; a cache must not be what fills it."""
+        if shutil.disk_usage(self._index_path.parent).free - size > SPARE:
+            return True
+        if not self._noted:
+            self._noted = True
+            print_note(f"{self._index_path.parent}: the disk is nearly full, so what is computed of images is not kept")
+        return False
+
     def _hold(self, key: str, record: TensorRecord) -> None:
         self._held[key] = record
         self._bytes += _count_bytes(record)
-        while self._bytes > self._memory and len(self._held) > 1:
+        while self._bytes > self.memory and len(self._held) > 1:
             self._bytes -= _count_bytes(self._held.popitem(last=False)[1])
 
     def _map_file(self, until: int) -> mmap.mmap:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmedpo.train.tensor_store import TensorStore
+from mmedpo.models.tensor_store import TensorStore
 
 
 def test_memory_is_bounded_and_the_file_has_the_rest(tmp_path: Path) -> None:
