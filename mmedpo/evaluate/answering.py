@@ -9,10 +9,12 @@ from typing import Any
 
 from mmedpo.core.answers import UNREAD, dump_answer, read_answer, was_cut
 from mmedpo.core.images import order_by_image
+from mmedpo.core.notes import print_note
 from mmedpo.core.records import Case
 from mmedpo.recipe.model import EvaluateOptions
 from mmedpo.registry.conformance.backbone import check_answers
 from mmedpo.registry.contracts.backbone import Backbone
+from mmedpo.registry.contracts.served_model import ServedAnswers
 from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.served_backbone import ServedBackbone, served_facts
 from mmedpo.runtime.slices import work_by_slice
@@ -60,6 +62,8 @@ def answer_before_and_after(
 ) -> EvaluationAnswers:
     """Let the starting model answer the cases, and the one with the trained adapter if there is one."""
     backbone, aligned = choose_models(run.recipe.backbone, adapter)
+    if run.recipe.backbone.answers:
+        print_note(_tell_who_answers(run.recipe.backbone.answers, adapter))
     before = ModelAnswers(backbone, answer_cases(run, backbone, cases, options, "evaluate: before"))
     if aligned is None:
         return EvaluationAnswers(cases, before, None)
@@ -77,6 +81,18 @@ def choose_models(backbone: Backbone, adapter: Path | None) -> tuple[Backbone, B
     trained = backbone.answers.of_trained() if backbone.answers else None
     start = backbone if trained else backbone.model_copy(update={"answers": None})
     return start, start.model_copy(update={"adapter": str(adapter), "answers": trained})
+
+
+def _tell_who_answers(served: ServedAnswers, adapter: Path | None) -> str:
+    if adapter is None:
+        return f"evaluate: {served.model} at {served.base_url} gives the answers"
+    if served.trained is None:
+        why = "backbone.answers names no 'trained', and two engines would not compare"
+        return f"evaluate: the answers before and after training are given here: {why}"
+    given = (
+        f"evaluate: {served.model} at {served.base_url} gives the answers before training, {served.trained} those after"
+    )
+    return f"{given}; it must serve {adapter} under this name"
 
 
 def answer_cases(

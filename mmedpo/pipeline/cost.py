@@ -48,6 +48,7 @@ class CostEstimate:
     lines: list[CostLine]
     refused: list[str]  # hosts that the data must not go to
     local: list[str]  # parts that call nobody
+    uncounted: list[str]  # who is asked as often as parts like, and is in no line
     spent: Usage  # by this run so far
 
     def to_json(self) -> dict[str, Any]:
@@ -59,6 +60,7 @@ class CostEstimate:
             "at_most": dump_model(to_spending(self.total)),
             "refused": self.refused,
             "local": self.local,
+            "uncounted": self.uncounted,
             "spent": dump_model(to_spending(self.spent)),
         }
 
@@ -88,10 +90,14 @@ def estimate_cost(loaded: LoadedRecipe, folder: Path, limit: int | None = None) 
         lines += _lines(loaded.plugins[type(scorer)], scorer, mine, recipe.budget)
     callers = {line.part for line in lines}
     parts: Sequence[Part] = [*recipe.disprefer, *recipe.score]
-    refused = [line.host for line in lines if line.restricted and not is_allowed_host(line.host, recipe.allow_remote)]
+    served = recipe.backbone.answers
+    sent = [(line.host, line.restricted) for line in lines]
+    sent += [(parse_host(served.base_url), any(case.restricted for case in cases))] if served else []
+    refused = [host for host, restricted in sent if restricted and not is_allowed_host(host, recipe.allow_remote)]
     spent = SpendingLedger(recipe.budget or Budget(), folder / EndpointCall.file).total
     local = [part.use for part in parts if part.use not in callers]
-    return CostEstimate(len(cases), len(pairs), lines, list(dict.fromkeys(refused)), local, spent)
+    uncounted = [f"{served.model} at {parse_host(served.base_url)}, for the backbone"] if served else []
+    return CostEstimate(len(cases), len(pairs), lines, list(dict.fromkeys(refused)), local, uncounted, spent)
 
 
 def _lines(plugin: PluginInfo, part: Any, items: Sequence[Any], budget: Budget | None) -> Iterator[CostLine]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mmedpo.core.json_values import Keys
 from mmedpo.endpoints.options import find_endpoints
 from mmedpo.recipe.model import LoadedRecipe, Recipe
 from mmedpo.registry.contracts.part import Part
+from mmedpo.registry.contracts.served_model import ServedAnswers
 from mmedpo.registry.path_options import find_paths, find_unfilled
 
 Mistakes = Iterator[tuple[Keys, str]]
@@ -33,9 +34,16 @@ def find_contradictions(loaded: LoadedRecipe) -> Mistakes:
 def _find_unpriced(recipe: Recipe) -> Mistakes:
     if recipe.budget is None or recipe.budget.money is None:
         return
-    called = {endpoint.model for part in (*recipe.disprefer, *recipe.score) for endpoint in find_endpoints(part)}
+    called = _list_called([*recipe.disprefer, *recipe.score, recipe.backbone])
     for model in sorted(called - recipe.budget.prices.keys()):
         yield ("budget",), f"budget.money needs a price for {model!r}: prices: {{{model}: {{input: .., output: ..}}}}"
+
+
+def _list_called(parts: Iterable[Part]) -> set[str]:
+    """Return the models that parts may call, by their endpoints' names for them."""
+    called = [endpoint for part in parts for endpoint in find_endpoints(part)]
+    trained = {endpoint.trained for endpoint in called if isinstance(endpoint, ServedAnswers) and endpoint.trained}
+    return {endpoint.model for endpoint in called} | trained
 
 
 def _find_untaught(recipe: Recipe) -> Mistakes:
@@ -95,7 +103,23 @@ def find_unused(loaded: LoadedRecipe) -> Mistakes:
                 yield ("score", index), f"{scorer.use!r} rates {rates} pairs, and none is made; leave it out"
     if recipe.localized == "agreed" and len(recipe.localize) < 2:
         yield ("localized",), f"'agreed' is about several localizers; 'localize:' has {len(recipe.localize)}"
+    yield from _find_idle_answers(recipe)
     yield from _find_idle_budget(loaded)
+
+
+def _find_idle_answers(recipe: Recipe) -> Mistakes:
+    """Find an endpoint in the backbone's place that nobody would ask."""
+    served = recipe.backbone.answers
+    if served and served.trained and not (recipe.train and recipe.evaluate):
+        yield (
+            ("backbone", "answers", "trained"),
+            "without 'train:' and 'evaluate:' no trained model is asked; leave it out",
+        )
+    sampled = recipe.data.yields == "cases" and any(maker.needs_backbone for maker in recipe.disprefer)
+    measured = recipe.evaluate and ((served and served.trained) or not recipe.train)
+    if served and not (sampled or measured):
+        why = "no dispreference samples the backbone, and what is measured is answered here unless 'trained' is named"
+        yield ("backbone", "answers"), f"nobody would ask it: {why}; leave it out"
 
 
 def _find_idle_budget(loaded: LoadedRecipe) -> Mistakes:
@@ -104,7 +128,7 @@ def _find_idle_budget(loaded: LoadedRecipe) -> Mistakes:
     parts = [part for _, part in loaded.parts()]
     if budget is None or any(_may_call(part) for part in parts):
         return
-    called = {endpoint.model for part in parts for endpoint in find_endpoints(part)}
+    called = _list_called(parts)
     if not called:
         yield ("budget",), "no part of this recipe calls an endpoint, so nothing would be paid from it; leave it out"
     for model in sorted(budget.prices.keys() - called if called else ()):

@@ -165,3 +165,5 @@ def list_notes(loaded: LoadedRecipe) -> Iterator[str]:
         yield "'disprefer:' names nobody who makes pairs, so a run can go no further than `--until localize`"
     if recipe.localize and recipe.disprefer and not any(maker.needs_region() for maker in recipe.disprefer):
         yield "'localize:' finds regions that no dispreference here needs; they are written down and change no pair"
+    if recipe.backbone.answers and not recipe.backbone.answers.compare:
+        yield "backbone.answers.compare is false: nobody looks whether the endpoint's model is the backbone"

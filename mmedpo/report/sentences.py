@@ -26,7 +26,7 @@ def write_sentences(
     facts: RunFacts, lines: Sequence[MeasureRow], lengths: AnswerLengths | None, tables: Sequence[MeasureTable] = ()
 ) -> list[SummarySentence]:
     """Say what is sure, what is not, what got worse, and what the numbers rest on; what misleads before all that."""
-    said = [*_overlap(facts), *_cautions(facts, tables), *_resolved(lines), *_cases(facts)]
+    said = [*_overlap(facts), *_cautions(facts, tables), *_served(facts), *_resolved(lines), *_cases(facts)]
     return [*said, *_learned(facts), *_leak(lengths), *_seeds(facts)]
 
 
@@ -37,6 +37,22 @@ def _cautions(facts: RunFacts, tables: Sequence[MeasureTable]) -> Iterator[Summa
         if table.nothing:
             yield SummarySentence(f"{table.use}: {table.nothing}.", True)
         yield from (SummarySentence(f"Caution, {table.use}: {caution}.", True) for caution in table.cautions)
+
+
+def _served(facts: RunFacts) -> Iterator[SummarySentence]:
+    """Say whose answers are those of an endpoint, and whether anybody compared it with the backbone."""
+    served = (facts.run.recipe.get("backbone") or {}).get("answers")
+    if not served:
+        return
+    asked = f"The endpoint's model {served['model']} answered for the backbone"
+    if facts.trained and served["trained"]:
+        asked += f", {served['trained']} for the trained one"
+    elif facts.trained:
+        asked += " where wrong answers were sampled; those that are measured were given here, before and after"
+    if served["compare"]:
+        yield SummarySentence(f"{asked}; its greedy answers to three cases were the backbone's own.")
+    else:
+        yield SummarySentence(f"{asked}; nobody compared the two (compare: false), so it may be another model.", True)
 
 
 def _overlap(facts: RunFacts) -> Iterator[SummarySentence]:

@@ -25,7 +25,9 @@ def show_estimate(found: CostEstimate) -> None:
     most = "every repair used, every answer at its limit, nothing answered by an earlier run"
     console.print(f"{found.cases:,} cases, {found.pairs:,} pairs at most; at most: {most}:", highlight=False)
     print_columns(console, table)
-    if not found.lines:
+    for asked in found.uncounted:
+        console.print(f"not counted: {asked}, as often as the parts sample it", highlight=False)
+    if not found.lines and not found.uncounted:
         console.print("no part of it calls an endpoint")
     elif found.local:
         console.print(f"in this process, nothing to pay: {', '.join(found.local)}", highlight=False)
