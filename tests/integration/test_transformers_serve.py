@@ -1,4 +1,4 @@
-"""A voter talks to the real `transformers serve`, which takes no JSON schema, with a tiny model of ours behind it."""
+"""The real `transformers serve`, with models of ours behind it: a voter's, without JSON schema, and a backbone's."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import Mmedpo
+from mmedpo_plugins.phantom.backbone import WEIGHTS
 from mmedpo_plugins.scorers.med_llm_vote.endpoint_voter import EndpointVoter
 from mmedpo_plugins.scorers.med_llm_vote.med_llm_vote import MedLlmVoteScorer
 
@@ -131,3 +133,24 @@ def test_a_served_model_that_is_not_asked_again_is_missing_with_a_reason(voter: 
     for vote in votes_of(**voter, repairs=0):
         assert vote["score"] is None
         assert vote["reason"]
+
+
+RECIPE = """
+output: run
+data: {{use: phantom, images: 2, reports: 0}}
+backbone: {{use: phantom, answers: {{base_url: "{url}", model: "{model}", concurrency: 1}}}}
+disprefer: [{{use: self-hallucination, samples: 2, least: 0.01}}]
+unrated: keep
+"""
+
+
+@pytest.mark.slow
+def test_a_served_backbone_answers_as_the_one_here_and_samples_by_seeds(mmedpo: Mmedpo, tmp_path: Path) -> None:
+    with served(WEIGHTS, tmp_path / "log") as address:
+        (tmp_path / "recipe.yaml").write_text(RECIPE.format(url=address, model=WEIGHTS))
+        first = mmedpo("run", "recipe.yaml", "--until", "weigh", "output=one", "journal=one.sqlite")
+        again = mmedpo("run", "recipe.yaml", "--until", "weigh", "output=two", "journal=two.sqlite")
+    assert first.returncode == again.returncode == 0, first.stderr + again.stderr
+    assert "does not take top_k, min_p, repetition_penalty" in first.stderr
+    one, two = ((tmp_path / name / "pairs.jsonl").read_text() for name in ("one", "two"))
+    assert one == two.replace("two/", "one/") != ""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 IMAGE = "<image>"
 CHAT = (
+    "{{ bos_token }}"  # engines that serve a model add no token to what its template writes
     "{% for message in messages %}{% if message['role'] == 'user' %}[INST] {% if message['content'] is string %}"
     "{{ message['content'] }}{% else %}{% for item in message['content'] %}{% if item['type'] == 'image' %}<image>\n"
     "{% endif %}{% endfor %}{% for item in message['content'] %}{% if item['type'] == 'text' %}{{ item['text'] }}"

@@ -308,8 +308,10 @@ def test_the_converted_checkpoint_loads_with_stock_transformers(release: Path, c
     processor = AutoProcessor.from_pretrained(converted)
     asked = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "is there a nodule?"}]}]
     text = processor.apply_chat_template(asked)
-    assert text == "[INST] <image>\nis there a nodule? [/INST]"
-    inputs = processor(images=make_image(), text=text, return_tensors="pt")
+    assert text == "<s>[INST] <image>\nis there a nodule? [/INST]"
+    inputs = processor(images=make_image(), text=text, return_tensors="pt", add_special_tokens=False)
+    ids = processor.tokenizer(text, add_special_tokens=False).input_ids
+    assert ids == processor.tokenizer.apply_chat_template(asked, tokenize=True, return_dict=False)
     with LlavaMedBackbone(checkpoint=str(release)).open(Setting()) as live:
         prompt = live.prompt(ImageRef.drawn(make_image()), "is there a nodule?")
         assert inputs["input_ids"][0].tolist() == list(prompt.ids)
