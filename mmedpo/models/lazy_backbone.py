@@ -26,6 +26,7 @@ class LazyBackbone(LiveBackbone):
     projector = _delegate("projector")
     processor = _delegate("processor")
     types_key = _delegate("types_key")
+    image_features = _delegate("image_features")
     causal = _delegate("causal")
 
     def __init__(self, open_backbone: Callable[[], LiveBackbone]) -> None:

@@ -99,8 +99,8 @@ def choose_compared(cases: Sequence[Case]) -> list[Case]:
     seen: Counter[str] = Counter()
 
     def take_turn(case: Case) -> tuple[int, int]:
-        turn = seen[case.image.sha256], seen[case.kind]
-        seen.update((case.image.sha256, case.kind))
+        turn = seen[case.image.known_as], seen[case.kind]
+        seen.update((case.image.known_as, case.kind))
         return turn
 
     short = sorted(cases, key=lambda case: (len(case.question) + len(case.answer), case.id))
