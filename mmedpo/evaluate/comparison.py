@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mmedpo.core.notes import print_note
 from mmedpo.core.records import digest, seed_for
 from mmedpo.errors import DataError
 from mmedpo.evaluate.bootstrap import adjust_holm, difference_intervals, resample_measures
@@ -32,7 +33,7 @@ class MethodRuns:
     def bases(self) -> list[str]:
         """Return what each run's model was before any adapter; trainings of one base are alike."""
         backbones = [read_run(run).run.recipe["backbone"] for run in self.runs]
-        return [digest({**backbone, "adapter": None}) for backbone in backbones]
+        return [digest({**backbone, "adapter": None, "answers": None}) for backbone in backbones]
 
     def statistics(self, use: str) -> list[list[Statistics]]:
         """Return each run's statistics of a metric, by case."""
@@ -54,6 +55,7 @@ def compare_runs(named: Sequence[str], *, start: bool = False, only: Sequence[st
     metrics = _read_metrics(first.runs[0])
     _require_same_cases(methods)
     _require_same_metrics(methods, metrics)
+    _tell_engines(methods)
     measured = [name for metric in metrics for method in methods[1:] for name in _measure_method(metric, method, only)]
     tests = sum(not is_count(name) for name in measured)
     by_metric = [_make_rows(metric, methods, only, tests) for metric in metrics]
@@ -170,6 +172,12 @@ def _require_same_metrics(methods: Sequence[MethodRuns], metrics: Sequence[Evalu
                 first = methods[0].runs[0]
                 difference = f"is not measured by {', '.join(missing)}, as {first} is"
                 raise DataError(f"{folder}: {difference}; evaluate both by the same metrics")
+
+
+def _tell_engines(methods: Sequence[MethodRuns]) -> None:
+    """Tell where some runs were answered by an endpoint and others here."""
+    if len({read_run(run).run.measured_elsewhere for method in methods for run in method.runs}) > 1:
+        print_note("note: an endpoint answered for some of these runs and not for others; a difference may be its own")
 
 
 def _identify_case(row: AnsweredCase) -> tuple[str, ...]:

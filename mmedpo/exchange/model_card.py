@@ -58,7 +58,7 @@ def _about_adapter(
         f"clinically weighted preference pairs by the method of {PAPER} with mmedpo {run.packages['mmedpo']}."
     )
     yield from ("", "## What it must not be used for", *_limits(recipe, restricted))
-    yield from ("", "## Before and after", *_before_after(recipe, measures))
+    yield from ("", "## Before and after", *_before_after(run, measures))
     yield from ("", "## What it was trained on", *_trained_on(run, training))
     yield from ("", "## How to load it", *_loading(base))
     yield from ("", "## Versions", ", ".join(f"{key} {run.packages[key]}" for key in _VERSIONS))
@@ -117,12 +117,12 @@ def _limits(recipe: Mapping[str, Any], restricted: int) -> Iterator[str]:
         yield f"- Sharing: {restricted:,} of its pairs are of restricted data, and a model can repeat what it has seen."
 
 
-def _before_after(recipe: Mapping[str, Any], measures: MeasureRecord | None) -> Iterator[str]:
+def _before_after(run: RunRecord, measures: MeasureRecord | None) -> Iterator[str]:
     rows = [_measure_row(*one) for one in _list_measures(measures)]
     if not rows or measures is None:
         yield "It has not been measured."
         return
-    data = recipe["evaluate"]["data"]
+    data = run.recipe["evaluate"]["data"]
     yield (
         f"{measures.cases:,} cases of {measures.groups:,} patients or images, read by `{data['use']}`; the "
         "intervals of the differences resample whole patients or images. A difference whose interval holds zero is "
@@ -132,6 +132,8 @@ def _before_after(recipe: Mapping[str, Any], measures: MeasureRecord | None) -> 
     yield from table(("metric", "measure", "before", "after", "difference", "95 % interval"), rows)
     yield ""
     yield f"Of the {measures.overlap.images:,} images, {measures.overlap.trained_on:,} were trained on."
+    if run.measured_elsewhere:
+        yield "The answers were given by another engine than the one that trained, before and after."
 
 
 def _measure_row(use: str, name: str, before: float, after: float, gap: MeasureChange) -> tuple[str, ...]:

@@ -41,11 +41,11 @@ def _cautions(facts: RunFacts, tables: Sequence[MeasureTable]) -> Iterator[Summa
 
 def _served(facts: RunFacts) -> Iterator[SummarySentence]:
     """Say whose answers are those of an endpoint, and whether anybody compared it with the backbone."""
-    served = (facts.run.recipe.get("backbone") or {}).get("answers")
+    served = facts.run.served
     if not served:
         return
     asked = f"The endpoint's model {served['model']} answered for the backbone"
-    if facts.trained and served["trained"]:
+    if facts.trained and facts.run.measured_elsewhere:
         asked += f", {served['trained']} for the trained one"
     elif facts.trained:
         asked += " where wrong answers were sampled; those that are measured were given here, before and after"

@@ -104,7 +104,7 @@ class Backbone(Part, ABC):
     """A folder with a PEFT adapter to start from; it is then the reference policy."""
     # No part of what the model is, so of no hash: where its answers count, who gives them is added (`identity`).
     answers: ServedAnswers | None = Field(default=None, exclude=True)
-    """An OpenAI-compatible endpoint that serves the same model and answers in its place; training stays here."""
+    """An OpenAI-compatible endpoint, {base_url: .., model: ..}, that serves the same model and answers in its place."""
 
     @abstractmethod
     def open(self, setting: Setting) -> AbstractContextManager[LiveBackbone]:

@@ -127,6 +127,16 @@ class RunRecord(JsonFile):
         """Whether all stages are done."""
         return self.state == "finished" and self.until is Stage.EVALUATE
 
+    @property
+    def served(self) -> dict[str, Any]:
+        """The endpoint that answers in the backbone's place, as the recipe has it; empty where there is none."""
+        return (self.recipe.get("backbone") or {}).get("answers") or {}
+
+    @property
+    def measured_elsewhere(self) -> bool:
+        """Whether the answers that are measured were given by an endpoint."""
+        return bool(self.served and (self.served["trained"] or not self.recipe.get("train")))
+
     def stage(self, name: str) -> StageSummary:
         """Return the summary of a stage; one without counts where it is not done."""
         return next((one for one in self.flow if one.stage == name), StageSummary(stage=name, counts=()))

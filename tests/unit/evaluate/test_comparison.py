@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from mmedpo.cli.main import app
 from mmedpo.errors import DataError
 from mmedpo.evaluate.bootstrap import adjust_holm, pooled_intervals
-from mmedpo.evaluate.comparison import compare_runs, split_by_difference
+from mmedpo.evaluate.comparison import MethodRuns, compare_runs, split_by_difference
 from mmedpo.report.page import render_comparison
 from mmedpo.store.run_files.format import write_file, write_rows
 from mmedpo.store.run_files.measures import AnsweredCase, ImageFile, TrainingOverlap
@@ -30,7 +30,9 @@ def statistics(right: list[bool]) -> list[dict[str, float]]:
     return [{"closed": 1.0, "closed_accuracy": float(one)} for one in right]
 
 
-def make_run(folder: Path, right: list[bool], before: list[bool], *, truth: str = "yes") -> Path:
+def make_run(
+    folder: Path, right: list[bool], before: list[bool], *, truth: str = "yes", backbone: dict[str, Any] | None = None
+) -> Path:
     folder.mkdir(parents=True)
     both = zip(statistics(before), statistics(right), strict=True)
     rows = [
@@ -56,7 +58,7 @@ def make_run(folder: Path, right: list[bool], before: list[bool], *, truth: str 
     recipe = {
         "output": str(folder),
         "data": {"use": "phantom"},
-        "backbone": {"use": "phantom"},
+        "backbone": {"use": "phantom", **(backbone or {})},
         "evaluate": {"data": {"use": "phantom"}, "measure": [{"use": "med-vqa"}]},
         "disprefer": [{"use": "self-hallucination"}],
         "score": [{"use": "med-llm-vote"}],
@@ -205,3 +207,18 @@ def test_a_run_compared_with_itself_is_equal(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["compare", str(run), str(run)])
     assert "the runs differ in no measure" in done.stdout
     assert done.stdout.count("closed_accuracy") == 1
+
+
+def test_runs_that_two_engines_answered_for_are_compared_with_a_word_and_have_one_base(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right, served = some_right(0.5, 1), {"answers": {"model": "m", "base_url": "http://localhost:1/v1", "trained": "t"}}
+    here = make_run(tmp_path / "here", right, right)
+    there = make_run(tmp_path / "there", right, right, backbone=served)
+    again = make_run(tmp_path / "again", right, right, backbone=served)
+    compare_runs([str(there), str(again)])
+    assert not capsys.readouterr().err
+    compare_runs([str(here), str(there)])
+    assert "an endpoint answered for some of these runs" in capsys.readouterr().err
+    both = MethodRuns("both", (here, there), (), 1)
+    assert len(set(both.bases)) == 1

@@ -13,13 +13,15 @@ from chat_server import Act, ChatServer, serving
 from mmedpo_plugins.phantom.backbone import PhantomBackbone
 from model_server import Acts, answer_with, serving_models
 
-from mmedpo import Setting
+from mmedpo import Setting, digest
 from mmedpo.core.stage import Stage
 from mmedpo.errors import DataError, MmedpoError, RecipeError
 from mmedpo.models import TransformersBackbone
+from mmedpo.pipeline.cost import estimate_cost
 from mmedpo.pipeline.run import RunResult, run_recipe
 from mmedpo.recipe.loading import load_recipe
-from mmedpo.runtime.served_backbone import choose_compared
+from mmedpo.registry.fingerprint import hash_part
+from mmedpo.runtime.served_backbone import choose_compared, served_facts
 from mmedpo.store.run_files.reader import read_pairs, read_run
 from mmedpo.testing import TinyBackbone, tiny_cases
 
@@ -224,6 +226,32 @@ def test_what_the_endpoint_answered_counts_within_the_budget(tmp_path: Path, pha
         assert len(server.bodies) == 5
         done = run(tmp_path, server)
     assert done.run.spent["m"].calls == len(server.bodies)
+
+
+def test_a_dry_run_says_who_is_asked_uncounted_and_what_would_be_refused(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(RECIPE.format(folder=tmp_path, url="http://10.0.0.7:8000/v1"))
+    loaded = load_recipe(tmp_path / "recipe.yaml", ["data.restricted=true"])
+    found = estimate_cost(loaded, tmp_path / "run")
+    assert found.uncounted == ["m at 10.0.0.7, for the backbone"]
+    assert found.refused == ["10.0.0.7"]
+    allowed = load_recipe(tmp_path / "recipe.yaml", ["data.restricted=true", "allow_remote=[10.0.0.7]"])
+    assert not estimate_cost(allowed, tmp_path / "run").refused
+
+
+def test_what_trains_does_not_depend_on_who_answers_and_samples_do(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(RECIPE.format(folder=tmp_path, url="http://localhost:1/v1"))
+
+    def keys(*overrides: str) -> tuple[str, str]:
+        loaded = load_recipe(tmp_path / "recipe.yaml", overrides)
+        backbone = loaded.recipe.backbone
+        model = hash_part(backbone, loaded.plugins[type(backbone)])
+        return model, digest(model, *served_facts(backbone))
+
+    model, samples = keys()
+    assert keys("backbone.answers.base_url=http://localhost:2/v1", "backbone.answers.timeout=9") == (model, samples)
+    for change in ("backbone.answers=null", "backbone.answers.model=n", "backbone.answers.longest_side=64"):
+        assert keys(change)[0] == model
+        assert keys(change)[1] != samples
 
 
 TRAIN = ("train={epochs: 1, batch_size: 8}",)
