@@ -62,7 +62,7 @@ class EndpointDialect:
     def write_body(self, request: ChatRequest, messages: Messages) -> dict[str, Any]:
         """Return a request's body, less the model; `messages` are the request's, with its image."""
         body: dict[str, Any] = {"messages": messages, self.limit: request.limit}
-        if self.temperature:
+        if self.temperature or request.bare:  # without it, a backbone's answer would be neither greedy nor its sample
             body["temperature"] = request.temperature
         if self.schema and request.schema is not None:
             shape = {"name": "answer", "strict": True, "schema": request.schema}

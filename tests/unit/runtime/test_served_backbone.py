@@ -220,6 +220,15 @@ def test_a_server_is_told_to_change_no_probability_in_the_way_that_it_knows(
     assert pairs_of(tmp_path / "one") == pairs_of(tmp_path / "other")
 
 
+def test_an_endpoint_that_takes_no_temperature_gives_no_answers(tmp_path: Path) -> None:
+    def act(request: dict[str, Any], before: int) -> Act:
+        return Act(400, "temperature is not supported by m") if "temperature" in request else Act(text="Yes")
+
+    with serving(act) as server:
+        assert "temperature is not supported by m" in refusal(tmp_path, server, error=DataError)
+        assert all("temperature" in body for body in server.bodies)
+
+
 def test_what_the_endpoint_answered_counts_within_the_budget(tmp_path: Path, phantom: TransformersBackbone) -> None:
     with serving_models(m=phantom) as server:
         assert "budget.calls is spent" in refusal(tmp_path, server, "budget={calls: 5}")
