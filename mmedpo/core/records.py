@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar
@@ -137,8 +137,32 @@ def from_json(kind: type[Record], value: Any) -> Record:
 
 def digest(*values: Any) -> str:
     """Return the SHA-256 of JSON values, the same on every machine."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_dump_for_hash(values)).hexdigest()
+
+
+def digest_with(*values: Any) -> Callable[[Any], str]:
+    """Return what gives `digest(*values, last)` of one more value: the others are hashed once."""
+    head = hashlib.sha256(_dump_for_hash(values)[:-1] + b",")
+
+    def add(last: Any) -> str:
+        whole = head.copy()
+        whole.update(_dump_for_hash(last) + b"]")
+        return whole.hexdigest()
+
+    return add
+
+
+def digest_list(values: Iterable[Any]) -> str:
+    """Return `digest` of the list of the values, of which one at a time is in memory."""
+    whole = hashlib.sha256(b"[[")
+    for number, value in enumerate(values):
+        whole.update((b"," if number else b"") + _dump_for_hash(value))
+    whole.update(b"]]")
+    return whole.hexdigest()
+
+
+def _dump_for_hash(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def seed_for(seed: int, *names: Any) -> int:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from mmedpo.core.answers import CUT, UNREAD
 from mmedpo.core.images import order_by_image
+from mmedpo.core.lazy_sequence import LazySequence
 from mmedpo.core.notes import print_note
 from mmedpo.core.records import Case, Drop, Pair, from_json, to_json
 from mmedpo.curate.adoption import adopt_sides
+from mmedpo.curate.pairs_by_case import NOBODY, PairsByCase
 from mmedpo.data.sameness import drop_uninformative, fold_text
 from mmedpo.errors import DataError
 from mmedpo.events import StageCount
@@ -21,41 +25,51 @@ from mmedpo.registry.conformance.dispreference import check_pairs
 from mmedpo.registry.contracts.dispreference import Dispreference
 from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.served_backbone import ServedBackbone, served_facts
-from mmedpo.runtime.slices import work_by_slice
+from mmedpo.runtime.slices import SliceResults, work_by_slice
 from mmedpo.runtime.stage_parts import StageParts, open_parts
-from mmedpo.store.run_files.counts import describe_counts, merge_counts
+from mmedpo.store.run_files.counts import CountSums, describe_counts
 
 Sides = tuple[str, ...]
 
 
-def disprefer_cases(run: RunContext, parts: Sequence[Dispreference], cases: list[Case]) -> list[Pair]:
+def disprefer_cases(run: RunContext, parts: Sequence[Dispreference], cases: Sequence[Case]) -> Sequence[Pair]:
     """Make pairs of the cases, dispreference by dispreference; each sees what the earlier ones made."""
-    made: dict[str, list[Pair]] = {case.id: [] for case in cases}
-    counts: list[StageCount] = []
+    made, sums = PairsByCase(len(cases)), CountSums()
+    makers: set[str] = set()
     with open_parts(run) as opened:
         for part in parts:
-            before = {pair_content(pair) for pairs in made.values() for pair in pairs}
-            for item in disprefer_with(run, part, cases, made, opened, f"disprefer: {part.use}"):
-                counts += _counts_of_made(part, item, before)
-                if isinstance(item, Pair):
-                    made[item.case.id].append(item)
-    pairs = [pair for case in cases for pair in made[case.id]]
-    counts = merge_counts(counts)
+            slices, order = disprefer_with(run, part, cases, made, opened, f"disprefer: {part.use}")
+            owners = array("q")
+            for item, owner in _with_owners(slices, cases, order, part.slice_size):
+                for one in _counts_of_made(part, item, made.of(owner)):
+                    sums.add(one)
+                makers |= {part.use} if isinstance(item, Pair) else set()
+                owners.append(owner)
+            made.add(slices.each(), owners)
+    counts = sums.counts()
     run.finish("disprefer", counts)
-    if not pairs:
+    if not makers:
         raise DataError(
             f"no pair could be made of {len(cases)} cases: {describe_counts(counts)}{_advise(parts, cases)}"
         )
-    makers = {pair.made_by for pair in pairs}
     for part in parts:
         if part.use not in makers:
             vain = f"{part.use} made no pair of {len(cases):,} cases{_advise([part], cases)}"
             print_note(f"note: {vain}")
-    return pairs
+    return made.all()
 
 
-def _counts_of_made(part: Dispreference, item: Pair | Drop, before: Collection[Sides]) -> Iterator[StageCount]:
-    """Yield what a dispreference's pair or drop counts as; `before` are the pairs of those before it."""
+def _with_owners(
+    slices: Iterable[Sequence[Pair | Drop]], cases: Sequence[Case], order: Sequence[int], size: int
+) -> Iterator[tuple[Pair | Drop, int]]:
+    """Yield what was made, with the place of a pair's case."""
+    for start, some in zip(count(0, size), slices, strict=False):
+        places = {cases[place].id: place for place in order[start : start + size]}
+        yield from ((item, places[item.case.id] if isinstance(item, Pair) else NOBODY) for item in some)
+
+
+def _counts_of_made(part: Dispreference, item: Pair | Drop, before: Sequence[Pair]) -> Iterator[StageCount]:
+    """Yield what a dispreference's pair or drop counts as; `before` are the case's pairs of those before it."""
     if isinstance(item, Drop):
         yield StageCount("cases_without_pair", 1, part.use, kind=part.makes, reason=item.reason)
         return
@@ -66,7 +80,7 @@ def _counts_of_made(part: Dispreference, item: Pair | Drop, before: Collection[S
         yield StageCount("cut_answers", 1, part.use)
     if UNREAD in item.rejected.answer and UNREAD not in item.case.answer:
         yield StageCount("unreadable_answers", 1, part.use)
-    if pair_content(item) in before:  # it counts twice in the loss
+    if before and pair_content(item) in map(pair_content, before):  # it counts twice in the loss
         yield StageCount("repeated_pairs", 1, part.use, kind=item.kind)
 
 
@@ -87,11 +101,11 @@ def disprefer_with(
     run: RunContext,
     part: Dispreference,
     cases: Sequence[Case],
-    made: dict[str, list[Pair]],
+    made: PairsByCase,
     opened: StageParts,
     stage: str,
-) -> list[Pair | Drop]:
-    """Return what a dispreference makes of the cases; `made` are the pairs there are already, by case."""
+) -> tuple[SliceResults[Pair | Drop], Sequence[int]]:
+    """Return what a dispreference makes of the cases, and in which order it takes them; `made` are earlier pairs."""
     plugin, backbone = run.plugin_of(part), run.recipe.backbone
     facts = [run.key(backbone, *served_facts(backbone))] if part.needs_backbone else []
 
@@ -108,15 +122,16 @@ def disprefer_with(
 
     # A backbone reads an image once for all its questions.
     order = order_by_image([case.image.known_as for case in cases]) if part.needs_backbone else range(len(cases))
-    with_earlier = [(cases[index], tuple(made[cases[index].id])) for index in order]
+    with_earlier = LazySequence(len(cases), lambda at: (cases[order[at]], made.of(order[at])))
     lower = f"the options of {plugin.name}"
 
     def read(value: Any, some: Sequence[tuple[Case, Any]]) -> list[Pair | Drop]:
         items = [_pair_or_drop(kind, item) for kind, item in value]
-        return list(check_pairs(plugin, part, items, [case for case, _ in some]))
+        checked = check_pairs(plugin, part, items, [case for case, _ in some])
+        return [drop_uninformative(item) if isinstance(item, Pair) else item for item in checked]
 
     slices = work_by_slice(run, part, with_earlier, work, read, stage=stage, facts=facts, lower=lower, final=_is_final)
-    return [drop_uninformative(item) if isinstance(item, Pair) else item for some in slices for item in some]
+    return slices, order
 
 
 def _is_final(made: Sequence[tuple[str, Any]]) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from mmedpo.core.lazy_sequence import pick_items
 from mmedpo.core.records import Case, Region, from_json, to_json
 from mmedpo.curate.adoption import adopt_region
-from mmedpo.curate.region_agreement import count_agreement, merge_regions
+from mmedpo.curate.region_agreement import Regions, count_agreement, merge_regions
 from mmedpo.events import StageCount
 from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.registry.conformance.localizer import check_regions
@@ -17,27 +19,59 @@ from mmedpo.registry.contracts.localizer import Localizer
 from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.slices import work_by_slice
 from mmedpo.runtime.stage_parts import open_parts
+from mmedpo.store.spool import Spool
 
 
-def localize_cases(run: RunContext, parts: Sequence[Localizer], cases: list[Case]) -> list[Case]:
+def localize_cases(run: RunContext, parts: Sequence[Localizer], cases: Sequence[Case]) -> Sequence[Case]:
     """Put the regions that the localizers find in place of those the data came with."""
     if not parts:
         return cases
-    found = [_localize_with(run, part, cases) for part in parts]
-    merged = {case.id: merge_regions([one[case.id] for one in found], run.recipe.localized) for case in cases}
-    localized = [replace(case, regions=merged[case.id]) for case in cases]
-    once = list({case.image.sha256: case for case in localized}.values())
-    counts = [StageCount("images", len(once)), StageCount("regions", sum(len(case.regions) for case in once))]
-    counts.append(StageCount("images_without_region", sum(not case.regions for case in once)))
+    images = _ImagesOfCases(cases)
+    found = [_localize_with(run, part, cases, images) for part in parts]
+    localized: Spool[Case] = Spool(run.folder)
+    for place, case in enumerate(cases):
+        merged = merge_regions([one[place] for one in found], run.recipe.localized)
+        localized.append(replace(case, regions=merged))
+    counts = list(_counts_of_images(pick_items(localized, images.last)))
     if len(parts) > 1:
-        counts += count_agreement([part.use for part in parts], [[one[case.id] for case in once] for one in found])
+        counts += count_agreement([part.use for part in parts], [pick_items(one, images.last) for one in found])
     run.finish("localize", counts)
     return localized
 
 
-def _localize_with(run: RunContext, part: Localizer, cases: list[Case]) -> dict[str, tuple[Region, ...]]:
-    """Return the regions that a localizer finds, by case."""
-    asked = cases if part.reads_question else list({case.image.sha256: case for case in cases}.values())
+def _counts_of_images(once: Sequence[Case]) -> Iterator[StageCount]:
+    """Yield how many images and regions there are; `once` has a case of each image."""
+    numbers = [len(case.regions) for case in once]
+    yield StageCount("images", len(once))
+    yield StageCount("regions", sum(numbers))
+    yield StageCount("images_without_region", numbers.count(0))
+
+
+class _ImagesOfCases:
+    """Which image each case shows, and a case of each image."""
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        numbers: dict[bytes, int] = {}
+        self.of_case = array("L")
+        self.last = array("L")  # the last case of each image
+        for place, case in enumerate(cases):
+            number = numbers.setdefault(bytes.fromhex(case.image.sha256), len(numbers))
+            self.of_case.append(number)
+            if number == len(self.last):
+                self.last.append(place)
+            self.last[number] = place
+
+
+def _localize_with(
+    run: RunContext, part: Localizer, cases: Sequence[Case], images: _ImagesOfCases
+) -> Sequence[Regions]:
+    """Return the regions that a localizer finds, case by case; it is asked once an image unless it reads questions."""
+    if part.reads_question:
+        return _ask_localizer(run, part, cases)
+    return pick_items(_ask_localizer(run, part, pick_items(cases, images.last)), images.of_case)
+
+
+def _ask_localizer(run: RunContext, part: Localizer, asked: Sequence[Case]) -> Sequence[Regions]:
     plugin, backbone = run.plugin_of(part), run.recipe.backbone
     facts: list[Any] = [run.key(backbone)] if part.needs_backbone else []
     with blame_part(plugin, "--limit"):
@@ -53,7 +87,7 @@ def _localize_with(run: RunContext, part: Localizer, cases: list[Case]) -> dict[
             checked = [check_regions(plugin, *both) for both in zip(some, answers, strict=True)]
             return [[to_json(adopt_region(run.journal, region)) for region in regions] for regions in checked]
 
-        def read(value: Any, some: Sequence[Case]) -> list[tuple[Region, ...]]:
+        def read(value: Any, some: Sequence[Case]) -> list[Regions]:
             answers = [tuple(from_json(Region, region) for region in regions) for regions in value]
             check_length(plugin, "localize", answers, len(some))
             for case, regions in zip(some, answers, strict=True):
@@ -61,10 +95,4 @@ def _localize_with(run: RunContext, part: Localizer, cases: list[Case]) -> dict[
             return answers
 
         slices = work_by_slice(run, part, asked, work, read, stage=f"localize: {part.use}", facts=facts)
-    answers = [regions for some in slices for regions in some]
-    known = dict(zip([_question_key(part, case) for case in asked], answers, strict=True))
-    return {case.id: known[_question_key(part, case)] for case in cases}
-
-
-def _question_key(part: Localizer, case: Case) -> str:
-    return case.id if part.reads_question else case.image.sha256
+    return slices.each()

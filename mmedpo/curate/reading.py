@@ -7,46 +7,73 @@ from typing import Any
 
 from mmedpo.core.records import Case, Drop, Pair, ReadRecord, Remark
 from mmedpo.curate.adoption import adopt_record
-from mmedpo.data.question_counts import count_questions
+from mmedpo.data.question_counts import QuestionCounter
 from mmedpo.data.sameness import drop_uninformative
 from mmedpo.events import StageCount, StageStarted
 from mmedpo.registry.conformance.blame import blame_part
-from mmedpo.registry.conformance.reader import check_data_set
+from mmedpo.registry.conformance.reader import DataSetCheck
 from mmedpo.registry.conformance.records import check_record
 from mmedpo.registry.contracts.reader import Reader
 from mmedpo.runtime.context import RunContext
-from mmedpo.store.run_files.counts import merge_counts
+from mmedpo.store.run_files.counts import CountSums
+from mmedpo.store.spool import Spool
+
+Records = Sequence[Case | Pair]
 
 
-def read_records(run: RunContext, part: Reader, stage: str = "read") -> list[Case | Pair]:
+def read_records(run: RunContext, part: Reader, stage: str = "read") -> Records:
     """Read the data set and look at its images; this is done every time, so changed data are noticed."""
     run.see(StageStarted(stage, 0))
     plugin = run.plugin_of(part)
+    records: Spool[Case | Pair] = Spool(run.folder)
+    check, counter = DataSetCheck(plugin), _RecordCounter(run)
     with blame_part(plugin, "--limit"):
         taken = (_adopt_item(run, part, item) for item in part.read())
-        items = list(_limit_items(taken, run.limit))
-    check_data_set(plugin, items)
-    records = [item for item in items if isinstance(item, Case | Pair)]
+        for item in _limit_items(taken, run.limit):
+            check.add(item)
+            counter.add(item)
+            if isinstance(item, Case | Pair):
+                records.append(item)
+    check.finish()
     run.journal.settle()
-    if any(_case_of(item).restricted for item in records):
+    if counter.restricted:
         run.keep_private()
-    run.finish(stage, [*_counts_of_records(run, part, records), *merge_counts(_counts_of_remarks(items))])
+    run.finish(stage, counter.counts(part, records))
     return records
 
 
-def _counts_of_records(run: RunContext, part: Reader, records: Sequence[Case | Pair]) -> Iterator[StageCount]:
-    yield StageCount("cases" if isinstance(records[0], Case) else "pairs", len(records))
-    yield from count_questions(only_cases(records))
-    if run.recipe.evaluate and part is run.recipe.data and part == run.recipe.evaluate.data:
-        yield StageCount("evaluated_cases", len(records))
-    if blank := sum(run.journal.even(_case_of(item).image.sha256) for item in records):
-        yield StageCount("blank_images", blank)
+class _RecordCounter:
+    """Count what a reader yields."""
 
+    def __init__(self, run: RunContext) -> None:
+        self._run = run
+        self._questions = QuestionCounter()
+        self._remarks, self._drops = CountSums(), CountSums()
+        self._blank = 0
+        self.restricted = False  # whether any record is
 
-def _counts_of_remarks(items: Sequence[ReadRecord]) -> Iterator[StageCount]:
-    """Yield what the reader says of single items, those that it left out last."""
-    yield from (StageCount("remarks", 1, reason=item.text) for item in items if isinstance(item, Remark))
-    yield from (StageCount("left_out", 1, reason=item.reason) for item in items if isinstance(item, Drop))
+    def add(self, item: ReadRecord) -> None:
+        if isinstance(item, Remark):
+            self._remarks.add(StageCount("remarks", 1, reason=item.text))
+        elif isinstance(item, Drop):
+            self._drops.add(StageCount("left_out", 1, reason=item.reason))
+        else:
+            case = item.case if isinstance(item, Pair) else item
+            self.restricted |= case.restricted
+            self._blank += self._run.journal.even(case.image.sha256)
+            if isinstance(item, Case):
+                self._questions.add(item)
+
+    def counts(self, part: Reader, records: Records) -> Iterator[StageCount]:
+        """Yield the counts: what the reader says of single items comes last, those that it left out at the end."""
+        recipe = self._run.recipe
+        yield StageCount("cases" if isinstance(records[0], Case) else "pairs", len(records))
+        yield from self._questions.counts()
+        if recipe.evaluate and part is recipe.data and part == recipe.evaluate.data:
+            yield StageCount("evaluated_cases", len(records))
+        if self._blank:
+            yield StageCount("blank_images", self._blank)
+        yield from (*self._remarks.counts(), *self._drops.counts())
 
 
 def _limit_items(items: Iterable[ReadRecord], limit: int | None) -> Iterator[ReadRecord]:
@@ -59,18 +86,18 @@ def _limit_items(items: Iterable[ReadRecord], limit: int | None) -> Iterator[Rea
             return
 
 
-def _case_of(record: Case | Pair) -> Case:
-    return record.case if isinstance(record, Pair) else record
+def only_cases(records: Records) -> Sequence[Case]:
+    """Return the records where they are cases, as those of a reader all are or none."""
+    return records if _holds(records, Case) else []  # type: ignore[return-value]
 
 
-def only_cases(records: Sequence[Case | Pair]) -> list[Case]:
-    """Return the records that are cases."""
-    return [record for record in records if isinstance(record, Case)]
+def only_pairs(records: Records) -> Sequence[Pair]:
+    """Return the records where they are pairs."""
+    return records if _holds(records, Pair) else []  # type: ignore[return-value]
 
 
-def only_pairs(records: Sequence[Case | Pair]) -> list[Pair]:
-    """Return the records that are pairs."""
-    return [record for record in records if isinstance(record, Pair)]
+def _holds(records: Records, kind: type[Case] | type[Pair]) -> bool:
+    return len(records) > 0 and isinstance(records[0], kind)
 
 
 def _adopt_item(run: RunContext, part: Reader, item: Any) -> ReadRecord:

@@ -2,38 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import filecmp
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
-from mmedpo.core.records import GIVEN, Pair, Score, WeightedPair, to_json
+from mmedpo.core.lazy_sequence import pick_items
+from mmedpo.core.records import GIVEN, Pair, WeightedPair, to_json
+from mmedpo.curate.scoring import RatedPairs
 from mmedpo.errors import DataError
 from mmedpo.events import StageCount, StageStarted
 from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.registry.conformance.weighting import check_weights
 from mmedpo.runtime.context import RunContext
-from mmedpo.store.image_links import link_images
+from mmedpo.store.image_links import ImageLinks
 from mmedpo.store.result_keys import set_aside
 from mmedpo.store.run_files.format import PAIRS
-from mmedpo.store.run_folder import json_line, write_text
+from mmedpo.store.run_folder import json_line, write_whole
 
 
-def weigh_pairs(run: RunContext, rated: list[tuple[Pair, Score]]) -> list[WeightedPair]:
-    """Make weights of the relevances of the whole set, and write pairs.jsonl and the images it names."""
+def weigh_pairs(run: RunContext, rated: RatedPairs) -> dict[str, float]:
+    """Make weights of the relevances of the whole set, write pairs.jsonl and the images it names; return `kind_means`.
+
+    The pairs are read back from there: whoever wants them has no more of them in memory than it looks at.
+    """
     part = run.recipe.weigh
     plugin = run.plugin_of(part)
-    scores = [given for _, given in rated if given.relevance is not None]
-    run.see(StageStarted("weigh", len(rated)))
+    places = array("L", (place for place, given in enumerate(rated.scores) if given.relevance is not None))
+    run.see(StageStarted("weigh", len(rated.pairs)))
     with blame_part(plugin, "--limit"):
-        weights = part.weigh(scores) if scores else []
-    rest = iter(check_weights(plugin, weights, len(scores)))
-    keep = run.recipe.unrated == "keep"
-    every = [WeightedPair(p, s, _weight_of_unrated(p) if s.relevance is None else next(rest)) for p, s in rated]
-    weighted = [item for item in every if keep or item.score.relevance is not None]
-    dropped = StageCount("dropped_pairs", len(every) - len(weighted))
-    run.finish("weigh", [StageCount("weighted_pairs", len(weighted)), dropped])
-    if not weighted:
-        raise DataError(f"none of {len(rated)} pairs has a relevance; see 'unrated:' and the scorers' evidence")
-    write_pairs(run, weighted)
-    return weighted
+        weights = part.weigh(pick_items(rated.scores, places)) if places else []
+    checked = array("d", check_weights(plugin, weights, len(places)))
+    kept = len(rated.pairs) if run.recipe.unrated == "keep" else len(places)
+    dropped = StageCount("dropped_pairs", len(rated.pairs) - kept)
+    run.finish("weigh", [StageCount("weighted_pairs", kept), dropped])
+    if not kept:
+        raise DataError(f"none of {len(rated.pairs)} pairs has a relevance; see 'unrated:' and the scorers' evidence")
+    by_kind: dict[str, array[float]] = defaultdict(lambda: array("d"))
+    write_pairs(run, _noting_weights(_weighted_pairs(rated, checked, run.recipe.unrated == "keep"), by_kind))
+    return {kind: round(sum(mine) / len(mine), 6) for kind, mine in sorted(by_kind.items())}
+
+
+def _weighted_pairs(rated: RatedPairs, weights: Sequence[float], keep: bool) -> Iterator[WeightedPair]:
+    """Yield the pairs with their weights, those that nobody rated only where they are kept."""
+    rest = iter(weights)
+    for pair, given in zip(rated.pairs, rated.scores, strict=True):
+        if given.relevance is not None:
+            yield WeightedPair(pair, given, next(rest))
+        elif keep:
+            yield WeightedPair(pair, given, _weight_of_unrated(pair))
 
 
 def _weight_of_unrated(pair: Pair) -> float:
@@ -41,18 +59,23 @@ def _weight_of_unrated(pair: Pair) -> float:
     return float(pair.notes.get(GIVEN, {}).get("weight", 1.0))
 
 
-def write_pairs(run: RunContext, weighted: Sequence[WeightedPair]) -> None:
+def _noting_weights(pairs: Iterable[WeightedPair], by_kind: dict[str, array[float]]) -> Iterator[WeightedPair]:
+    for item in pairs:
+        by_kind[item.pair.kind].append(item.weight)
+        yield item
+
+
+def write_pairs(run: RunContext, weighted: Iterable[WeightedPair]) -> None:
     """Write pairs.jsonl, with every image that a part made under images/."""
-    lines = [json_line(link_images(run.folder, run.journal, to_json(item))) for item in weighted]
-    path, text = run.folder / PAIRS, "\n".join(lines) + "\n"
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
+    path, links = run.folder / PAIRS, ImageLinks(run.folder, run.journal)
+
+    def is_new(beside: Path) -> bool:
+        """Tell whether the pairs are others than lie there; what was trained from those is then set aside."""
+        if path.exists() and filecmp.cmp(beside, path, shallow=False):
+            return False
         run.did = True
-        set_aside(run.folder, "adapter")  # trained from other pairs
-        write_text(path, text)
+        set_aside(run.folder, "adapter")
+        return True
 
-
-def kind_means(weighted: Sequence[WeightedPair]) -> dict[str, float]:
-    """Return the mean weight of each pair kind, which tells how much of the loss each can claim."""
-    kinds = sorted({item.pair.kind for item in weighted})
-    by_kind = {kind: [item.weight for item in weighted if item.pair.kind == kind] for kind in kinds}
-    return {kind: round(sum(weights) / len(weights), 6) for kind, weights in by_kind.items()}
+    lines = (f"{json_line(links.link(to_json(item)))}\n".encode() for item in weighted)
+    write_whole(path, lambda file: file.writelines(lines), wanted=is_new)

@@ -12,7 +12,8 @@ from typing import Literal, TypeVar
 from mmedpo.core.images import shorten_name
 from mmedpo.core.records import Drop
 from mmedpo.data.file_index import FileIndex
-from mmedpo.data.tables import TableRow, collect_rows
+from mmedpo.data.packed_items import PackedItems
+from mmedpo.data.tables import TableRow, sound_rows
 from mmedpo.errors import DataError
 
 Item = TypeVar("Item")
@@ -58,8 +59,10 @@ class ImageFolder:
         Of a `map`, which goes on after an error, all rows that are wrong are told.
         """
         wrong: list[str] = []
+        made = PackedItems[Item]()
         try:
-            made = collect_rows(items)
+            for item in sound_rows(items):
+                made.append(item)
         except DataError as error:
             wrong.append(str(error))
         if self._absent and self._missing == "error":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from hashlib import blake2b
 
 from mmedpo.core.records import Case
 from mmedpo.data.sameness import fold_text
@@ -21,27 +21,36 @@ def question_key(case: Case) -> QuestionKey:
     return case.image.sha256, fold_text(case.question)
 
 
-def count_questions(cases: Sequence[Case]) -> list[StageCount]:
-    """Count the kinds of questions, and what is odd about them."""
-    kinds: Counter[str] = Counter(case.kind for case in cases)
-    counts = [StageCount(what, kinds[kind]) for kind, what in KINDS.items()]
-    counts.append(StageCount("long_open_answers", _count_paragraphs(cases)))
-    counts.append(StageCount("contradictions", _count_contradictions(cases)))
-    counts.append(StageCount("repeated_cases", _count_repeats(cases)))
-    return [count for count in counts if count.count]
+class QuestionCounter:
+    """Count the kinds of questions and what is odd about them, case by case; of a case no more than hashes is kept."""
 
+    def __init__(self) -> None:
+        """Start with none."""
+        self._kinds: Counter[str] = Counter()
+        self._paragraphs = self._repeats = 0
+        self._closed: dict[bytes, tuple[int, int]] = {}  # by question, how often it is answered yes, and no
+        self._said: set[bytes] = set()  # questions with their answers
 
-def _count_paragraphs(cases: Sequence[Case]) -> int:
-    return sum(case.kind == "open" and len(case.answer.split()) > PARAGRAPH for case in cases)
-
-
-def _count_contradictions(cases: Sequence[Case]) -> int:
-    said: dict[QuestionKey, Counter[str]] = {}
-    for case in cases:
+    def add(self, case: Case) -> None:
+        """Count the next case."""
+        self._kinds[case.kind] += 1
+        self._paragraphs += case.kind == "open" and len(case.answer.split()) > PARAGRAPH
+        question = question_key(case)
         if answer := closed_answer(case.answer):
-            said.setdefault(question_key(case), Counter())[answer] += 1
-    return sum(answers.total() for answers in said.values() if len(answers) > 1)
+            yes, no = self._closed.get(key := _hash_texts(*question), (0, 0))
+            self._closed[key] = (yes + 1, no) if answer == "yes" else (yes, no + 1)
+        said = _hash_texts(*question, fold_text(case.answer))
+        self._repeats += said in self._said
+        self._said.add(said)
+
+    def counts(self) -> list[StageCount]:
+        """Return the counts that are not 0."""
+        counts = [StageCount(what, self._kinds[kind]) for kind, what in KINDS.items()]
+        counts.append(StageCount("long_open_answers", self._paragraphs))
+        counts.append(StageCount("contradictions", sum(yes + no for yes, no in self._closed.values() if yes and no)))
+        counts.append(StageCount("repeated_cases", self._repeats))
+        return [count for count in counts if count.count]
 
 
-def _count_repeats(cases: Sequence[Case]) -> int:
-    return len(cases) - len({(*question_key(case), fold_text(case.answer)) for case in cases})
+def _hash_texts(*texts: str) -> bytes:
+    return blake2b("\0".join(texts).encode(), digest_size=16).digest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from math import inf
@@ -107,11 +107,16 @@ def collect_rows(items: Iterable[Item]) -> list[Item]:
 
     A generator ends with its first error. Of a `map` or `filter` the next item can still be asked for: make items so.
     """
-    rest, good, wrong = iter(items), [], 0
+    return list(sound_rows(items))
+
+
+def sound_rows(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield all items that can be made, and then raise what `collect_rows` raises."""
+    rest, wrong = iter(items), 0
     told: dict[str, None] = {}
     while True:
         try:
-            good.append(next(rest))
+            yield next(rest)
         except StopIteration:
             break
         except DataError as error:
@@ -122,7 +127,6 @@ def collect_rows(items: Iterable[Item]) -> list[Item]:
         told[f"and {wrong - len(told):,} more rows that are wrong"] = None
     if wrong:
         raise DataError("\n".join(told))
-    return good
 
 
 class UniqueIds:

@@ -26,7 +26,7 @@ from mmedpo.recipe.model import EvaluateOptions
 from mmedpo.registry.conformance.metric import CheckedMetric
 from mmedpo.registry.contracts.metric import Statistics
 from mmedpo.runtime.context import RunContext
-from mmedpo.store.image_links import link_images
+from mmedpo.store.image_links import ImageLinks
 from mmedpo.store.run_files.format import write_rows
 from mmedpo.store.run_files.measures import AnsweredCase, AttendedCase, ImageFile, MeasureRecord, list_boxes
 
@@ -35,7 +35,7 @@ def evaluate_models(
     run: RunContext, options: EvaluateOptions, adapter: Path | None, pairs: Sequence[WeightedPair]
 ) -> MeasureRecord:
     """Measure the starting model, and with the trained adapter if there is one; write the answers."""
-    held_out = only_cases(read_records(run, options.data, "evaluate: read"))
+    held_out = list(only_cases(read_records(run, options.data, "evaluate: read")))
     if not held_out:
         raise DataError(f"{run.plugin_of(options.data)} yields pairs; evaluation needs cases")
     answers = answer_before_and_after(run, held_out, options, adapter)
@@ -91,6 +91,7 @@ def _write_answers(
 ) -> None:
     """Write a line a case: question, truth, answers, what each metric counted of them, and what got better by it."""
     after: Sequence[str | None] = answers.after.texts if answers.after else [None] * len(answers.cases)
+    links = ImageLinks(run.folder, run.journal)
     sides = zip(answers.cases, answers.before.texts, after, strict=True)
     rows = (
         AnsweredCase(
@@ -102,7 +103,7 @@ def _write_answers(
             before=old,
             after=new,
             cut=tuple(was_cut(text) for text in (old, new) if text is not None),
-            image=ImageFile(**link_images(run.folder, run.journal, to_json(case.image))),
+            image=ImageFile(**links.link(to_json(case.image))),
             regions=list_boxes(case.regions),
             restricted=case.restricted,
             statistics={metric.use: tuple(dict(rows[index]) for rows in both) for metric, both in measured},

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from mmedpo.core.records import Case, Pair
 from mmedpo.curate.dispreference import disprefer_with
+from mmedpo.curate.pairs_by_case import PairsByCase
 from mmedpo.registry.contracts.dispreference import Dispreference
 from mmedpo.registry.contracts.metric import Statistics
 from mmedpo.runtime.context import RunContext
@@ -55,8 +56,8 @@ def make_probes(run: RunContext, parts: Sequence[Dispreference], cases: Sequence
     for part in parts:
         name = name_probe(part)
         with open_parts(run) as opened:
-            made = disprefer_with(run, part, cases, {id: [] for id in indices}, opened, f"probe: {name}")
-        pairs = [item for item in made if isinstance(item, Pair)]
+            made = disprefer_with(run, part, cases, PairsByCase(len(cases)), opened, f"probe: {name}")[0]
+        pairs = [item for item in made.each() if isinstance(item, Pair)]
         probes[name] = [(indices[pair.case.id], _change_image(pair)) for pair in pairs]
     return probes
 

@@ -80,7 +80,7 @@ def estimate_cost(loaded: LoadedRecipe, folder: Path, limit: int | None = None) 
             records = read_records(RunContext(loaded, Path(place), journal, lambda event: None, limit), recipe.data)
         finally:
             journal.close()
-    cases, pairs = only_cases(records), only_pairs(records)
+    cases, pairs = only_cases(records), list(only_pairs(records))
     lines: list[CostLine] = []
     for maker in recipe.disprefer if cases else []:
         lines += _lines(loaded.plugins[type(maker)], maker, cases, recipe.budget)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.records import Case, Pair, WeightedPair
 from mmedpo.core.stage import Stage
 from mmedpo.curate import detector
 from mmedpo.curate.dispreference import disprefer_cases
 from mmedpo.curate.localization import localize_cases
-from mmedpo.curate.reading import only_cases, only_pairs
+from mmedpo.curate.reading import Records, only_cases, only_pairs
 from mmedpo.curate.scoring import score_pairs
 from mmedpo.curate.weighing import weigh_pairs
 from mmedpo.errors import RecipeError
@@ -22,12 +21,12 @@ from mmedpo.recipe.model import LoadedRecipe
 from mmedpo.runtime.context import RunContext
 
 
-def curate_pairs(run: RunContext, records: list[Case | Pair], until: Stage) -> list[WeightedPair]:
-    """Go from what was read to weighted pairs, or as far as asked."""
+def curate_pairs(run: RunContext, records: Records, until: Stage) -> dict[str, float]:
+    """Go from what was read to weighted pairs, or as far as asked; return the mean weight of each kind of pair."""
     recipe = run.recipe
     if not until.reaches(Stage.LOCALIZE):
         run.did = True  # reading is done in every run
-        return []
+        return {}
     if recipe.evaluate and recipe.evaluate.strict_split:
         require_no_overlap(run, recipe.evaluate, records)
     cases, pairs = only_cases(records), only_pairs(records)
@@ -39,14 +38,14 @@ def curate_pairs(run: RunContext, records: list[Case | Pair], until: Stage) -> l
             run.detector = detector.train_localizer(run)
         cases = localize_cases(run, recipe.localize, cases)
         if not until.reaches(Stage.DISPREFER):
-            return []
+            return {}
         if not recipe.disprefer:
             raise RecipeError(f"{run.loaded.name}: the data are cases; 'disprefer:' must say who makes pairs of them")
         pairs = disprefer_cases(run, recipe.disprefer, cases)
     if not until.reaches(Stage.SCORE):
-        return []
+        return {}
     rated = score_pairs(run, recipe.score, pairs)
-    return weigh_pairs(run, rated) if until.reaches(Stage.WEIGH) else []
+    return weigh_pairs(run, rated) if until.reaches(Stage.WEIGH) else {}
 
 
 def train_detector(loaded: LoadedRecipe, see: EventObserver) -> tuple[Path, dict[str, Any]]:

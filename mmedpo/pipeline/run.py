@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.records import Case, Pair
 from mmedpo.core.stage import Stage
-from mmedpo.curate.reading import read_records
-from mmedpo.curate.weighing import kind_means
+from mmedpo.curate.reading import Records, read_records
 from mmedpo.errors import DataError, MmedpoError, PendingBatch, RecipeError
 from mmedpo.events import EventObserver, RunFinished
 from mmedpo.pipeline.curation import curate_pairs
@@ -19,13 +17,14 @@ from mmedpo.pipeline.measurement import measure_models
 from mmedpo.pipeline.records import make_record, write_cards
 from mmedpo.pipeline.session import open_run, run_folder
 from mmedpo.pipeline.training import train_pairs
-from mmedpo.pipeline.wanted import lay_out
+from mmedpo.pipeline.wanted import lay_out, pairs_key
 from mmedpo.recipe.model import LoadedRecipe
 from mmedpo.report.page import write_report
 from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.processes import get_world_size
 from mmedpo.store.run_files.format import dump_model, read_file, write_file
 from mmedpo.store.run_files.measures import MeasureRecord, TrainingRecord
+from mmedpo.store.run_files.reader import read_pairs
 from mmedpo.store.run_files.record import RunRecord
 
 
@@ -62,17 +61,19 @@ def run_recipe(
         )
     with open_run(loaded, see, run_folder(loaded, limit), limit) as run:
         records = read_records(run, run.recipe.data)
-        lay_out(run, records)  # before run.json says that it is this recipe's folder
+        wanted = pairs_key(run, records)
+        lay_out(run, wanted)  # before run.json says that it is this recipe's folder
         with _record_stop(run, until):
-            return _carry_out(run, records, until)
+            return _carry_out(run, records, wanted, until)
 
 
-def _carry_out(run: RunContext, records: list[Case | Pair], until: Stage) -> RunResult:
+def _carry_out(run: RunContext, records: Records, wanted: str, until: Stage) -> RunResult:
     """Do the stages after reading, as far as asked."""
     folder = run.folder
     write_file(folder, make_record(run, "running", until))
-    weighted = curate_pairs(run, records, until)
-    lay_out(run, records)
+    means = curate_pairs(run, records, until)
+    weighted = read_pairs(folder) if until.reaches(Stage.WEIGH) else []
+    lay_out(run, wanted)
     trained = train_pairs(run, weighted) if until.reaches(Stage.TRAIN) and run.recipe.train else None
     training = read_file(folder, TrainingRecord) if trained else None
     options = run.recipe.evaluate if until.reaches(Stage.EVALUATE) else None
@@ -82,7 +83,6 @@ def _carry_out(run: RunContext, records: list[Case | Pair], until: Stage) -> Run
     write_file(folder, record)
     report = write_report([folder])
     run.see(RunFinished(str(folder), dump_model(measures) if measures else {}, run.did))
-    means = kind_means(weighted)
     return RunResult(folder, run.did, record, means, training, measures, str(report))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmedpo.core.disk import guard_writes
@@ -53,7 +54,7 @@ def train_run(folder: Path, see: EventObserver) -> Path:
         return adapter
 
 
-def train_pairs(run: RunContext, weighted: list[WeightedPair]) -> Path:
+def train_pairs(run: RunContext, weighted: Sequence[WeightedPair]) -> Path:
     """Train the adapter, unless these pairs, options and model have one already."""
     recipe, folder = run.recipe, run.folder
     assert recipe.train is not None
@@ -77,7 +78,7 @@ def train_pairs(run: RunContext, weighted: list[WeightedPair]) -> Path:
     return folder / "adapter"
 
 
-def _fit_adapter(run: RunContext, weighted: list[WeightedPair], key: str) -> None:
+def _fit_adapter(run: RunContext, weighted: Sequence[WeightedPair], key: str) -> None:
     """Train in this process, and in those beside it."""
     from mmedpo.train.fit import train_adapter  # torch and trl: not when there is nothing to train
 
@@ -89,14 +90,14 @@ def _fit_adapter(run: RunContext, weighted: list[WeightedPair], key: str) -> Non
     with open_parts(run) as opened, blame_part(run.plugin_of(recipe.backbone), lower), guard_writes(folder):
         table = _open_reference(run, weighted) if get_rank() == 0 else {}
         record = train_adapter(
-            weighted, opened(recipe.backbone), recipe.train, folder, run.setting, run.see, precomputed=table
+            list(weighted), opened(recipe.backbone), recipe.train, folder, run.setting, run.see, precomputed=table
         )
     if get_rank() == 0:
         write_file(folder, record.model_copy(update={"key": key}))
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
-def _open_reference(run: RunContext, weighted: list[WeightedPair]) -> ReferenceJournal:
+def _open_reference(run: RunContext, weighted: Sequence[WeightedPair]) -> ReferenceJournal:
     """Open what the journal knows of the pairs' reference log-probabilities."""
     backbone, setting, options = run.recipe.backbone, run.setting, run.recipe.train
     assert options is not None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-from mmedpo.core.records import Case, Pair, digest
+from mmedpo.core.records import Case, Pair, digest_list
 from mmedpo.evaluate.answering import choose_models
 from mmedpo.recipe.model import dump_recipe
 from mmedpo.registry.content_hash import hash_path
@@ -18,10 +18,10 @@ from mmedpo.store.result_keys import claim_result
 from mmedpo.store.run_files.format import PAIRS
 
 
-def lay_out(run: RunContext, records: Sequence[Case | Pair]) -> None:
-    """Leave in the run folder the results that belong to its recipe and these records, and set the others aside."""
+def lay_out(run: RunContext, pairs: str) -> None:
+    """Leave in the run folder the results that belong to its recipe and to the pairs of this key; set others aside."""
     folder, recipe = run.folder, run.recipe
-    run.did |= claim_result(folder, "pairs", pairs_key(run, records))
+    run.did |= claim_result(folder, "pairs", pairs)
     there = (folder / PAIRS).exists()
     run.did |= claim_result(folder, "adapter", adapter_key(run) if there and recipe.train else None)
     ready = there and (recipe.train is None or (folder / "adapter" / "adapter_config.json").exists())
@@ -38,7 +38,7 @@ def pairs_key(run: RunContext, records: Sequence[Case | Pair]) -> str:
     learned = recipe.detector and dump_recipe(run.loaded)["detector"]
     if learned:  # its checkpoint is made on the way
         parts = [part for part in parts if part not in recipe.localize]
-    seen = digest([content_json(record) for record in records])
+    seen = digest_list(map(content_json, records))
     how = [recipe.localized, recipe.unrated, learned, dump_recipe(run.loaded)["localize"]]
     served = served_facts(recipe.backbone) if sampled else []
     return run.key(recipe.weigh, "pairs", seen, how, _hashes(run, parts), *served)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mmedpo.core.privacy import keep_private
-from mmedpo.core.records import digest
+from mmedpo.core.records import digest, digest_with
 from mmedpo.endpoints.ledger import Budget, SpendingLedger
 from mmedpo.errors import RecipeError
 from mmedpo.events import EventObserver, StageCount, StageFinished
@@ -37,6 +37,7 @@ class RunContext:
     see: EventObserver
     limit: int | None = None
     did: bool = False  # whether anything had to be done
+    passing: bool = False  # whether something made is not to last: the next run tries again
     flow: dict[str, StageSummary] = field(default_factory=dict)  # by stage, what came out and what was left behind
     detector: dict[str, Any] = field(default_factory=dict)  # what is known of the localizer that learned
     scoring: dict[str, dict[str, Any]] = field(default_factory=dict)  # scorer -> its own summary of its scores
@@ -64,8 +65,14 @@ class RunContext:
 
     def key(self, part: Part, *facts: Any) -> str:
         """Hash all that a result of a part depends on."""
-        recipe = self.recipe
-        return digest(self.hash_of(part), recipe.seed, recipe.dtype, self.limit, *facts)
+        return digest(*self._key_facts(part), *facts)
+
+    def key_of_last(self, part: Part, *facts: Any) -> Callable[[Any], str]:
+        """Return what gives `key` with one more fact: the others are hashed once."""
+        return digest_with(*self._key_facts(part), *facts)
+
+    def _key_facts(self, part: Part) -> tuple[Any, ...]:
+        return self.hash_of(part), self.recipe.seed, self.recipe.dtype, self.limit
 
     def hash_of(self, part: Part) -> str:
         """Hash what a part's results depend on, once a run: what its options name is read once."""

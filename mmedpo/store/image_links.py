@@ -11,14 +11,28 @@ from mmedpo.store.journal import Journal
 from mmedpo.store.run_folder import write_whole
 
 
-def link_images(folder: Path, journal: Journal, value: Any) -> Any:
-    """Link the images of a JSON value that a run made into its folder, and name them relative to it."""
-    if isinstance(value, dict) and value.keys() == {"path", "sha256"}:
-        made = journal.image_path(value["sha256"])
-        return {**value, "path": _link_image(folder, made)} if Path(value["path"]) == made else value
-    if isinstance(value, dict):
-        return {key: link_images(folder, journal, item) for key, item in value.items()}
-    return [link_images(folder, journal, item) for item in value] if isinstance(value, list) else value
+class ImageLinks:
+    """The images of a run folder: links to the journal's, each made once."""
+
+    def __init__(self, folder: Path, journal: Journal) -> None:
+        """Take the run folder, and the journal that has the images."""
+        self._folder, self._journal = folder, journal
+        self._names: dict[str, str] = {}  # of the images that are linked, by their paths in the journal
+
+    def link(self, value: Any) -> Any:
+        """Link the images of a JSON value that the run made into its folder, and name them relative to it."""
+        if isinstance(value, dict) and value.keys() == {"path", "sha256"}:
+            path = value["path"]
+            made = path in self._names or path == str(self._journal.image_path(value["sha256"]))
+            return {**value, "path": self._linked(path)} if made else value
+        if isinstance(value, dict):
+            return {key: self.link(item) for key, item in value.items()}
+        return [self.link(item) for item in value] if isinstance(value, list) else value
+
+    def _linked(self, path: str) -> str:
+        if path not in self._names:
+            self._names[path] = _link_image(self._folder, Path(path))
+        return self._names[path]
 
 
 def _link_image(folder: Path, made: Path) -> str:

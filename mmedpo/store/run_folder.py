@@ -15,10 +15,13 @@ from mmedpo.core.disk import guard_writes
 from mmedpo.errors import DataError
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+def write_whole(
+    path: Path, write: Callable[[IO[bytes]], Any], wanted: Callable[[Path], bool] = lambda beside: True
+) -> None:
     """Write a file beside its place and rename it, so that a reader sees the old one or the new one.
 
-    Raises DataError with the path when the disk takes no more; then nothing of it is left.
+    `wanted` looks at the new one before, and tells whether it is to take the place. Raises DataError with the path when
+    the disk takes no more; then nothing of it is left.
     """
     with guard_writes(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,10 +31,10 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
-            beside.replace(path)
-        except BaseException:
+            if wanted(beside):
+                beside.replace(path)
+        finally:
             beside.unlink(missing_ok=True)
-            raise
 
 
 def append_line(path: Path, line: str) -> None:

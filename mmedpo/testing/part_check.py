@@ -13,7 +13,7 @@ from mmedpo.registry.conformance.blame import blame_part, make_plugin_error
 from mmedpo.registry.conformance.dispreference import check_pairs
 from mmedpo.registry.conformance.localizer import check_regions
 from mmedpo.registry.conformance.metric import CheckedMetric
-from mmedpo.registry.conformance.reader import check_data_set
+from mmedpo.registry.conformance.reader import DataSetCheck
 from mmedpo.registry.conformance.records import check_record
 from mmedpo.registry.conformance.scorer import check_scores
 from mmedpo.registry.conformance.values import check_json, check_length
@@ -62,7 +62,10 @@ def _try_part(part: Part, plugin: PluginInfo) -> None:
 
 @_try_part.register
 def _try_reader(part: Reader, plugin: PluginInfo) -> None:
-    check_data_set(plugin, [check_record(plugin, item) for item in part.read()])
+    check = DataSetCheck(plugin)
+    for item in part.read():
+        check.add(check_record(plugin, item))
+    check.finish()
 
 
 @_try_part.register

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from mmedpo.core.records import Case, Drop, Pair, ReadRecord
@@ -13,25 +13,47 @@ from mmedpo.registry.conformance.records import check_sides
 from mmedpo.registry.plugin_info import PluginInfo
 
 
-def check_data_set(plugin: PluginInfo, items: Sequence[ReadRecord]) -> None:
-    """Require cases or pairs, not both, with ids that are unique and texts that are there."""
-    records = [item for item in items if isinstance(item, Case | Pair)]
-    if len({type(item) for item in records}) > 1:
-        raise make_plugin_error(plugin, "read yielded cases and pairs; it must yield one of them")
-    twice = [name for name, count in Counter(item.id for item in records).items() if count > 1]
-    if twice:
-        raise DataError(f"{plugin}: id {twice[0]!r} stands twice; ids must be unique")
-    for item in records:
-        _check_texts(plugin, item.case if isinstance(item, Pair) else item)
+class DataSetCheck:
+    """Require cases or pairs, not both, with ids that are unique and texts that are there: item by item."""
+
+    def __init__(self, plugin: PluginInfo) -> None:
+        """Take whom to blame."""
+        self._plugin = plugin
+        self._kind: type[Case] | type[Pair] | None = None
+        self._ids: set[str] = set()
+        self._reasons: Counter[str] = Counter()
+
+    def add(self, item: ReadRecord) -> None:
+        """Check the next item."""
+        if isinstance(item, Drop):
+            self._reasons[item.reason] += 1
+        elif isinstance(item, Case | Pair):
+            self._add_record(item)
+
+    def finish(self) -> None:
+        """Require that there was a record. Raises DataError with the reasons why there is none."""
+        if not self._ids:
+            raise DataError(f"{self._plugin}: there is nothing to read{_describe_reasons(self._reasons)}")
+
+    def _add_record(self, item: Case | Pair) -> None:
+        kind = Pair if isinstance(item, Pair) else Case
+        if self._kind not in (None, kind):
+            raise make_plugin_error(self._plugin, "read yielded cases and pairs; it must yield one of them")
+        if item.id in self._ids:
+            raise DataError(f"{self._plugin}: id {item.id!r} stands twice; ids must be unique")
+        self._kind = kind
+        self._ids.add(item.id)
+        _check_texts(self._plugin, item.case if isinstance(item, Pair) else item)
         if isinstance(item, Pair):
-            check_sides(plugin, item)
-    if not records:
-        raise DataError(f"{plugin}: there is nothing to read{describe_drops(items)}")
+            check_sides(self._plugin, item)
 
 
-def describe_drops(items: Sequence[Any]) -> str:
+def describe_drops(items: Iterable[Any]) -> str:
     """Say why nothing was left of a data set, its reasons counted."""
-    reasons = Counter(item.reason for item in items if isinstance(item, Drop))
+    return _describe_reasons(Counter(item.reason for item in items if isinstance(item, Drop)))
+
+
+def _describe_reasons(reasons: Counter[str]) -> str:
     return "; left out: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons.items()) if reasons else ""
 
 

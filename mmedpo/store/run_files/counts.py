@@ -82,13 +82,21 @@ def describe_count(count: StageCount) -> str:
     return known.format(**facts)
 
 
-def merge_counts(counts: Iterable[StageCount]) -> list[StageCount]:
-    """Add up the counts that differ in their number alone, in the order in which they first come."""
-    sums: dict[StageCount, int] = {}
-    for count in counts:
+class CountSums:
+    """Counts that differ in their number alone, added up in the order in which they first come."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._sums: dict[StageCount, int] = {}
+
+    def add(self, count: StageCount) -> None:
+        """Add a count."""
         key = replace(count, count=0)
-        sums[key] = sums.get(key, 0) + count.count
-    return [replace(key, count=number) for key, number in sums.items()]
+        self._sums[key] = self._sums.get(key, 0) + count.count
+
+    def counts(self) -> list[StageCount]:
+        """Return the sums."""
+        return [replace(key, count=number) for key, number in self._sums.items()]
 
 
 def sum_counts(counts: Iterable[StageCount], what: str, **where: str) -> int:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from mmedpo import Case, ImageRef, Pair, Score, Side, WeightedPair
 from mmedpo.cli.display.overlap import print_overlap
-from mmedpo.data.question_counts import count_questions
+from mmedpo.data.question_counts import QuestionCounter
 from mmedpo.evaluate.overlap import count_overlap
 from mmedpo.events import StageCount
 from mmedpo.store.run_files.measures import TrainingOverlap
@@ -39,4 +39,7 @@ def test_what_was_trained_on_is_counted_by_image_and_by_question(
 
 def test_a_sound_set_has_nothing_odd() -> None:
     cases = [CASE, replace(CASE, id="d", image=OTHER, answer="No"), replace(CASE, id="e", question="Is it left?")]
-    assert count_questions(cases) == [StageCount("closed_questions", 3)]
+    counter = QuestionCounter()
+    for case in cases:
+        counter.add(case)
+    assert counter.counts() == [StageCount("closed_questions", 3)]

@@ -15,7 +15,7 @@ from mmedpo import Case, Drop, ImageRef, Pair, Remark, Side
 from mmedpo.data import drop_uninformative, fold_text
 from mmedpo.errors import DataError
 from mmedpo.events import StageCount
-from mmedpo.registry.conformance.reader import check_data_set
+from mmedpo.registry.conformance.reader import DataSetCheck
 from mmedpo.registry.discovery import find_parts
 from mmedpo.registry.kinds import KINDS
 from mmedpo.store.run_files.record import RunRecord
@@ -165,5 +165,8 @@ def test_no_dispreference_brings_a_pair_that_teaches_nothing_into_a_run(
 def test_where_nothing_is_left_the_reasons_are_counted() -> None:
     reader = next(part for part in find_parts() if part.name == "pairs" and part.kind is KINDS["reader"])
     drops = [Drop("1", "an answer is empty"), Drop("2", "an answer is empty"), Drop("3", "both sides are the same")]
+    check = DataSetCheck(reader)
+    for item in (*drops, Remark("1", "odd")):
+        check.add(item)
     with pytest.raises(DataError, match=r"nothing to read; left out: 2 an answer is empty, 1 both sides are the same"):
-        check_data_set(reader, [*drops, Remark("1", "odd")])
+        check.finish()

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from mmedpo import DataError, read_run
 from mmedpo.cli.main import app
 from mmedpo.events import StageCount
-from mmedpo.store.run_files.counts import COUNTS, describe_count, describe_counts, is_lost, merge_counts, sum_counts
+from mmedpo.store.run_files.counts import COUNTS, CountSums, describe_count, describe_counts, is_lost, sum_counts
 from mmedpo.store.run_files.format import FORMAT, read_file, write_file
 from mmedpo.store.run_files.measures import MeasureRecord
 from mmedpo.store.run_files.record import ModelSpending, RunRecord, StageSummary
@@ -141,7 +141,10 @@ def test_images_of_answers_and_pairs_are_found_from_anywhere(tmp_path: Path) -> 
 
 def test_counts_that_differ_in_their_number_alone_are_one() -> None:
     one, other = StageCount("pairs", 1, "a", kind="text"), StageCount("pairs", 2, "b", kind="text")
-    assert merge_counts([one, other, one]) == [StageCount("pairs", 2, "a", kind="text"), other]
+    sums = CountSums()
+    for count in (one, other, one):
+        sums.add(count)
+    assert sums.counts() == [StageCount("pairs", 2, "a", kind="text"), other]
     assert sum_counts([one, other], "pairs") == 3
     assert sum_counts([one, other], "pairs", part="b") == 2
     assert sum_counts([one, other], "drops") == 0
