@@ -21,6 +21,8 @@ DEEPEST = 64  # values within values; what nests deeper, or within itself, is no
 
 def require_number(value: Any) -> float:
     """Return a finite number as a float."""
+    if type(value) is float and -LARGEST <= value <= LARGEST:
+        return value
     value = _to_python(value)
     if not isinstance(value, Real):
         raise ValueError(f"{describe_value(value)}, not a number")

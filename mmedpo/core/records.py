@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar
@@ -112,14 +112,26 @@ Record = TypeVar("Record", Case, Region, Pair, Score, Drop, WeightedPair)
 
 def to_json(record: Any) -> Any:
     """Turn a record, or a list of them, into plain JSON values; a picture becomes its path and hash."""
-    if is_dataclass(record):
-        names = [item.name for item in fields(record) if item.name not in ("held", "place")]
+    kind: Any = type(record)
+    if record is None or kind in PLAIN:  # most of what there is, and the end of every way down
+        return record
+    if names := field_names(kind):
         return {name: to_json(getattr(record, name)) for name in names}
     if isinstance(record, Mapping):
         return {str(key): to_json(value) for key, value in record.items()}
     if isinstance(record, (list, tuple)):
         return [to_json(item) for item in record]
     return record
+
+
+PLAIN = frozenset((str, int, float, bool))
+
+
+@cache
+def field_names(kind: type) -> tuple[str, ...]:
+    """Return what a file holds of a kind of record; nothing of what is none."""
+    held = fields(kind) if is_dataclass(kind) else ()
+    return tuple(item.name for item in held if item.name not in ("held", "place"))
 
 
 @cache
@@ -152,13 +164,23 @@ def digest_with(*values: Any) -> Callable[[Any], str]:
     return add
 
 
-def digest_list(values: Iterable[Any]) -> str:
-    """Return `digest` of the list of the values, of which one at a time is in memory."""
-    whole = hashlib.sha256(b"[[")
-    for number, value in enumerate(values):
-        whole.update((b"," if number else b"") + _dump_for_hash(value))
-    whole.update(b"]]")
-    return whole.hexdigest()
+class ListDigest:
+    """The `digest` of a list whose values come one by one."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._hash, self._before = hashlib.sha256(b"[["), b""
+
+    def add(self, value: Any) -> None:
+        """Add a value."""
+        self._hash.update(self._before + _dump_for_hash(value))
+        self._before = b","
+
+    def hexdigest(self) -> str:
+        """Return the digest of the values so far."""
+        whole = self._hash.copy()
+        whole.update(b"]]")
+        return whole.hexdigest()
 
 
 def _dump_for_hash(value: Any) -> bytes:

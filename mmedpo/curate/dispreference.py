@@ -56,6 +56,7 @@ def disprefer_cases(run: RunContext, parts: Sequence[Dispreference], cases: Sequ
         if part.use not in makers:
             vain = f"{part.use} made no pair of {len(cases):,} cases{_advise([part], cases)}"
             print_note(f"note: {vain}")
+            run.again = True
     return made.all()
 
 

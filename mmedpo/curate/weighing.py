@@ -6,6 +6,7 @@ import filecmp
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mmedpo.core.lazy_sequence import pick_items
@@ -22,11 +23,16 @@ from mmedpo.store.run_files.format import PAIRS
 from mmedpo.store.run_folder import json_line, write_whole
 
 
-def weigh_pairs(run: RunContext, rated: RatedPairs) -> dict[str, float]:
-    """Make weights of the relevances of the whole set, write pairs.jsonl and the images it names; return `kind_means`.
+@dataclass(frozen=True)
+class WeighedPairs:
+    """What is to be known of pairs.jsonl; the pairs are read from there, so that no more are in memory than wanted."""
 
-    The pairs are read back from there: whoever wants them has no more of them in memory than it looks at.
-    """
+    means: dict[str, float]  # the mean weight of each kind of pair, which tells how much of the loss each can claim
+    images: Sequence[str]  # the pixel hashes of the images that the run made
+
+
+def weigh_pairs(run: RunContext, rated: RatedPairs) -> WeighedPairs:
+    """Make weights of the relevances of the whole set, and write pairs.jsonl and the images it names."""
     part = run.recipe.weigh
     plugin = run.plugin_of(part)
     places = array("L", (place for place, given in enumerate(rated.scores) if given.relevance is not None))
@@ -40,8 +46,9 @@ def weigh_pairs(run: RunContext, rated: RatedPairs) -> dict[str, float]:
     if not kept:
         raise DataError(f"none of {len(rated.pairs)} pairs has a relevance; see 'unrated:' and the scorers' evidence")
     by_kind: dict[str, array[float]] = defaultdict(lambda: array("d"))
-    write_pairs(run, _noting_weights(_weighted_pairs(rated, checked, run.recipe.unrated == "keep"), by_kind))
-    return {kind: round(sum(mine) / len(mine), 6) for kind, mine in sorted(by_kind.items())}
+    weighted = _weighted_pairs(rated, checked, run.recipe.unrated == "keep")
+    images = write_pairs(run, _noting_weights(weighted, by_kind))
+    return WeighedPairs({kind: round(sum(mine) / len(mine), 6) for kind, mine in sorted(by_kind.items())}, images)
 
 
 def _weighted_pairs(rated: RatedPairs, weights: Sequence[float], keep: bool) -> Iterator[WeightedPair]:
@@ -65,8 +72,8 @@ def _noting_weights(pairs: Iterable[WeightedPair], by_kind: dict[str, array[floa
         yield item
 
 
-def write_pairs(run: RunContext, weighted: Iterable[WeightedPair]) -> None:
-    """Write pairs.jsonl, with every image that a part made under images/."""
+def write_pairs(run: RunContext, weighted: Iterable[WeightedPair]) -> list[str]:
+    """Write pairs.jsonl, with every image that a part made under images/; return their pixel hashes."""
     path, links = run.folder / PAIRS, ImageLinks(run.folder, run.journal)
 
     def is_new(beside: Path) -> bool:
@@ -79,3 +86,4 @@ def write_pairs(run: RunContext, weighted: Iterable[WeightedPair]) -> None:
 
     lines = (f"{json_line(links.link(to_json(item)))}\n".encode() for item in weighted)
     write_whole(path, lambda file: file.writelines(lines), wanted=is_new)
+    return links.made

@@ -17,6 +17,7 @@ from mmedpo.data.tables import TableRow, sound_rows
 from mmedpo.errors import DataError
 
 Item = TypeVar("Item")
+REMEMBERED = 1024
 _ADDRESS = re.compile(r"data:|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
@@ -31,18 +32,28 @@ class ImageFolder:
         self._roots = [folder.resolve() for folder in folders]
         self._missing = missing
         self._absent: dict[str, TableRow] = {}
+        self._found: dict[str, Path] = {}  # of the names that were looked for last
         self._names = FileIndex(folders)
 
     def find(self, name: str, row: TableRow) -> Path | None:
         """Return where an image is, or None; it is then missing. Raises DataError with the row's place."""
+        if (known := self._found.get(name)) is not None:
+            return known
         if not _ADDRESS.match(name):
             self._require_inside(name, row)
             for folder, root in zip(self.folders, self._roots, strict=True):
                 if _is_file(folder / name, name, row):
                     self._require_no_way_out(folder / name, root, name, row)
-                    return folder / name
+                    return self._remember(name, folder / name)
         self._absent.setdefault(name, row)
         return None
+
+    def _remember(self, name: str, path: Path) -> Path:
+        """Keep where an image is, since the next rows are likely about the same one."""
+        if len(self._found) == REMEMBERED:
+            self._found.clear()
+        self._found[name] = path
+        return path
 
     def has(self, name: str, row: TableRow) -> bool:
         """Tell whether there is such an image, without noting that there is none."""

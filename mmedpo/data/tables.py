@@ -175,4 +175,7 @@ def answer_kind(answer: str) -> Literal["closed", "open"]:
 
 def show_value(value: Any) -> str:
     """Show a value of a file in an error, shortened."""
-    return "missing" if value is None else json.dumps(value, ensure_ascii=False, default=str)[:60]
+    return "missing" if value is None else _SHOWN.encode(value)[:60]
+
+
+_SHOWN = json.JSONEncoder(ensure_ascii=False, default=str)

@@ -20,12 +20,21 @@ def tidy_value(value: Any, deep: int = 0) -> Any:
 
     Raises ValueError that says, after the name of what held it, what no record can hold.
     """
+    kind = type(value)  # most of what files hold is settled at once
+    if value is None or kind is bool or (kind is str and value.isascii()):
+        return value
+    if kind is int and -_TOO_LARGE < value < _TOO_LARGE:
+        return value
+    if kind is list and deep < DEEPEST:
+        return [tidy_value(item, deep + 1) for item in value]
+    if kind is float:
+        return None if value != value else value
     value = _of_python(value)
     if isinstance(value, str):
         return _whole_text(value)
     if isinstance(value, float):
         return None if value != value else value
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= _TOO_LARGE:
+    if isinstance(value, int) and not -_TOO_LARGE < value < _TOO_LARGE:
         raise ValueError(f"holds a number of more than {MOST_DIGITS} digits")
     if isinstance(value, Mapping | list | tuple):
         if deep == DEEPEST:

@@ -11,41 +11,49 @@ from mmedpo.curate.dispreference import disprefer_cases
 from mmedpo.curate.localization import localize_cases
 from mmedpo.curate.reading import Records, only_cases, only_pairs
 from mmedpo.curate.scoring import score_pairs
-from mmedpo.curate.weighing import weigh_pairs
+from mmedpo.curate.weighing import WeighedPairs, weigh_pairs
 from mmedpo.errors import RecipeError
 from mmedpo.evaluate.overlap import require_no_overlap
 from mmedpo.events import EventObserver
+from mmedpo.pipeline.finished_pairs import keep_finished, recall_finished
 from mmedpo.pipeline.session import open_run, run_folder
+from mmedpo.pipeline.wanted import WantedPairs
 from mmedpo.recipe.checks import READY
 from mmedpo.recipe.model import LoadedRecipe
 from mmedpo.runtime.context import RunContext
 
 
-def curate_pairs(run: RunContext, records: Records, until: Stage) -> dict[str, float]:
-    """Go from what was read to weighted pairs, or as far as asked; return the mean weight of each kind of pair."""
+def curate_pairs(run: RunContext, records: Records, wanted: WantedPairs, until: Stage) -> WeighedPairs | None:
+    """Go from what was read to weighted pairs, or as far as asked; pairs that are finished are taken as they lie."""
     recipe = run.recipe
     if not until.reaches(Stage.LOCALIZE):
         run.did = True  # reading is done in every run
-        return {}
+        return None
     if recipe.evaluate and recipe.evaluate.strict_split:
         require_no_overlap(run, recipe.evaluate, records)
     cases, pairs = only_cases(records), only_pairs(records)
     if pairs and (idle := [key for key in READY if getattr(recipe, key)]):  # a reader that does not say what it yields
         ready = f"{run.plugin_of(recipe.data)} reads ready pairs"
         raise RecipeError(f"{run.loaded.name}: {ready}, so {', '.join(idle)} would not be used; leave it out")
+    if cases and recipe.detector:
+        run.detector = detector.train_localizer(run)
+    if until.reaches(Stage.WEIGH) and (finished := recall_finished(run, wanted)):
+        return finished
     if cases:
-        if recipe.detector:
-            run.detector = detector.train_localizer(run)
         cases = localize_cases(run, recipe.localize, cases)
         if not until.reaches(Stage.DISPREFER):
-            return {}
+            return None
         if not recipe.disprefer:
             raise RecipeError(f"{run.loaded.name}: the data are cases; 'disprefer:' must say who makes pairs of them")
         pairs = disprefer_cases(run, recipe.disprefer, cases)
     if not until.reaches(Stage.SCORE):
-        return {}
+        return None
     rated = score_pairs(run, recipe.score, pairs)
-    return weigh_pairs(run, rated) if until.reaches(Stage.WEIGH) else {}
+    if not until.reaches(Stage.WEIGH):
+        return None
+    made = weigh_pairs(run, rated)
+    keep_finished(run, wanted, made)
+    return made
 
 
 def train_detector(loaded: LoadedRecipe, see: EventObserver) -> tuple[Path, dict[str, Any]]:

@@ -17,7 +17,7 @@ from mmedpo.pipeline.measurement import measure_models
 from mmedpo.pipeline.records import make_record, write_cards
 from mmedpo.pipeline.session import open_run, run_folder
 from mmedpo.pipeline.training import train_pairs
-from mmedpo.pipeline.wanted import lay_out, pairs_key
+from mmedpo.pipeline.wanted import WantedPairs, lay_out, want_pairs
 from mmedpo.recipe.model import LoadedRecipe
 from mmedpo.report.page import write_report
 from mmedpo.runtime.context import RunContext
@@ -61,18 +61,18 @@ def run_recipe(
         )
     with open_run(loaded, see, run_folder(loaded, limit), limit) as run:
         records = read_records(run, run.recipe.data)
-        wanted = pairs_key(run, records)
+        wanted = want_pairs(run, records)
         lay_out(run, wanted)  # before run.json says that it is this recipe's folder
         with _record_stop(run, until):
             return _carry_out(run, records, wanted, until)
 
 
-def _carry_out(run: RunContext, records: Records, wanted: str, until: Stage) -> RunResult:
+def _carry_out(run: RunContext, records: Records, wanted: WantedPairs, until: Stage) -> RunResult:
     """Do the stages after reading, as far as asked."""
     folder = run.folder
     write_file(folder, make_record(run, "running", until))
-    means = curate_pairs(run, records, until)
-    weighted = read_pairs(folder) if until.reaches(Stage.WEIGH) else []
+    made = curate_pairs(run, records, wanted, until)
+    weighted = read_pairs(folder) if made else []
     lay_out(run, wanted)
     trained = train_pairs(run, weighted) if until.reaches(Stage.TRAIN) and run.recipe.train else None
     training = read_file(folder, TrainingRecord) if trained else None
@@ -83,7 +83,7 @@ def _carry_out(run: RunContext, records: Records, wanted: str, until: Stage) -> 
     write_file(folder, record)
     report = write_report([folder])
     run.see(RunFinished(str(folder), dump_model(measures) if measures else {}, run.did))
-    return RunResult(folder, run.did, record, means, training, measures, str(report))
+    return RunResult(folder, run.did, record, made.means if made else {}, training, measures, str(report))
 
 
 @contextmanager

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
-from typing import Any
+from dataclasses import dataclass
+from hashlib import file_digest
 
-from mmedpo.core.records import Case, Pair, digest_list
+from mmedpo.core.records import Case, ListDigest, Pair
 from mmedpo.evaluate.answering import choose_models
 from mmedpo.recipe.model import dump_recipe
 from mmedpo.registry.content_hash import hash_path
@@ -18,18 +18,41 @@ from mmedpo.store.result_keys import claim_result
 from mmedpo.store.run_files.format import PAIRS
 
 
-def lay_out(run: RunContext, pairs: str) -> None:
-    """Leave in the run folder the results that belong to its recipe and to the pairs of this key; set others aside."""
+@dataclass(frozen=True)
+class WantedPairs:
+    """Which pairs a recipe wants."""
+
+    key: str  # the hash of what they are made from
+    places: str  # the hash of where the images of the data lie, which pairs.jsonl names
+
+
+def lay_out(run: RunContext, pairs: WantedPairs) -> None:
+    """Leave in the run folder the results that belong to its recipe and to these pairs, and set the others aside."""
     folder, recipe = run.folder, run.recipe
-    run.did |= claim_result(folder, "pairs", pairs)
+    run.did |= claim_result(folder, "pairs", pairs.key)
     there = (folder / PAIRS).exists()
     run.did |= claim_result(folder, "adapter", adapter_key(run) if there and recipe.train else None)
     ready = there and (recipe.train is None or (folder / "adapter" / "adapter_config.json").exists())
     run.did |= claim_result(folder, "measures", measures_key(run) if ready and recipe.evaluate else None)
 
 
-def pairs_key(run: RunContext, records: Sequence[Case | Pair]) -> str:
+def want_pairs(run: RunContext, records: Sequence[Case | Pair]) -> WantedPairs:
     """Hash what the weighted pairs are made from: the records and all parts up to the weighting."""
+    seen, places = ListDigest(), ListDigest()
+    for record in records:
+        seen.add(content_json(record))
+        places.add(_paths_of(record))
+    return WantedPairs(_pairs_key(run, seen.hexdigest()), places.hexdigest())
+
+
+def _paths_of(record: Case | Pair) -> list[str]:
+    case = record.case if isinstance(record, Pair) else record
+    sides = [record.chosen.image, record.rejected.image] if isinstance(record, Pair) else []
+    masks = [region.mask for region in case.regions if region.mask]
+    return [image.path for image in (case.image, *masks, *sides)]
+
+
+def _pairs_key(run: RunContext, seen: str) -> str:
     recipe = run.recipe
     parts: list[Part] = [*recipe.localize, *recipe.disprefer, *recipe.score]
     sampled = any(part.needs_backbone for part in recipe.disprefer)
@@ -38,10 +61,9 @@ def pairs_key(run: RunContext, records: Sequence[Case | Pair]) -> str:
     learned = recipe.detector and dump_recipe(run.loaded)["detector"]
     if learned:  # its checkpoint is made on the way
         parts = [part for part in parts if part not in recipe.localize]
-    seen = digest_list(map(content_json, records))
     how = [recipe.localized, recipe.unrated, learned, dump_recipe(run.loaded)["localize"]]
     served = served_facts(recipe.backbone) if sampled else []
-    return run.key(recipe.weigh, "pairs", seen, how, _hashes(run, parts), *served)
+    return run.key(recipe.weigh, "pairs", seen, how, hash_parts(run, parts), *served)
 
 
 def adapter_key(run: RunContext) -> str:
@@ -56,7 +78,7 @@ def measures_key(run: RunContext) -> str:
     assert options is not None
     adapter = hash_path(str(run.folder / "adapter"), run.journal) if run.recipe.train else None
     asked = dump_recipe(run.loaded)["evaluate"]
-    parts = _hashes(run, [*options.measure, *options.probe])
+    parts = hash_parts(run, [*options.measure, *options.probe])
     models = choose_models(run.recipe.backbone, run.folder / "adapter" if run.recipe.train else None)
     served = [facts for model in models if model for facts in served_facts(model)]
     return run.key(run.recipe.backbone, "measures", adapter, pairs_hash(run), asked, parts, *served)
@@ -64,8 +86,10 @@ def measures_key(run: RunContext) -> str:
 
 def pairs_hash(run: RunContext) -> str:
     """Hash the pairs in the folder."""
-    return sha256((run.folder / PAIRS).read_bytes()).hexdigest()
+    with (run.folder / PAIRS).open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
-def _hashes(run: RunContext, parts: Sequence[Part]) -> list[Any]:
+def hash_parts(run: RunContext, parts: Sequence[Part]) -> list[str]:
+    """Hash what the results of some parts depend on, as they are now."""
     return [hash_part(part, run.plugin_of(part), run.journal) for part in parts]

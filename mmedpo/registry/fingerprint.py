@@ -5,14 +5,15 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
-from mmedpo.core.records import digest, to_json
+from mmedpo.core.images import ImageRef
+from mmedpo.core.records import PLAIN, digest, field_names, to_json
 from mmedpo.registry.content_hash import hash_path
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.setting import AnswerStore
@@ -105,12 +106,15 @@ def _imported(source: Path, package: str) -> Iterator[str]:
 
 def content_json(record: Any) -> Any:
     """Return a record's JSON without file paths: what it says, wherever its images lie."""
-    return _without_paths(to_json(record))
-
-
-def _without_paths(value: Any) -> Any:
-    if isinstance(value, dict):
-        if value.keys() == {"path", "sha256"}:
-            return value["sha256"]
-        return {key: _without_paths(item) for key, item in value.items()}
-    return [_without_paths(item) for item in value] if isinstance(value, list) else value
+    kind: Any = type(record)
+    if record is None or kind in PLAIN:
+        return record
+    if kind is ImageRef:
+        return record.sha256
+    if names := field_names(kind):
+        return {name: content_json(getattr(record, name)) for name in names}
+    if isinstance(record, Mapping):
+        if record.keys() == {"path", "sha256"}:
+            return to_json(record["sha256"])
+        return {str(key): content_json(item) for key, item in record.items()}
+    return [content_json(item) for item in record] if isinstance(record, list | tuple) else record

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmedpo.core.images import ImageRef, hash_pixels
 from mmedpo.errors import DataError
+from mmedpo.store.journal import place_image
 from mmedpo.store.run_files.reader import read_run
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class ImageAlbum:
         return self._loaded[picture.sha256]
 
     def _load(self, picture: ImageRef) -> Image | None:
-        made = [place / f"{picture.sha256}.png" for place in self._made]
+        made = [place / place_image(picture.sha256) for place in self._made]
         for path in (Path(self._places.of(picture.path)), *made):
             try:
                 image = ImageRef.at(path).load()

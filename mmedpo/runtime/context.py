@@ -37,7 +37,7 @@ class RunContext:
     see: EventObserver
     limit: int | None = None
     did: bool = False  # whether anything had to be done
-    passing: bool = False  # whether something made is not to last: the next run tries again
+    again: bool = False  # whether the next run has something to try again, or to say again
     flow: dict[str, StageSummary] = field(default_factory=dict)  # by stage, what came out and what was left behind
     detector: dict[str, Any] = field(default_factory=dict)  # what is known of the localizer that learned
     scoring: dict[str, dict[str, Any]] = field(default_factory=dict)  # scorer -> its own summary of its scores

@@ -119,7 +119,7 @@ class _Slices(Generic[Item, Result]):
         """Keep what a slice came to."""
         if final:
             self._run.journal.put(self.left[index], value)
-        self._run.passing |= not final
+        self._run.again |= not final
         self._spool_results(index, self._rebuild(value, some))
         del self.left[index]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo.core.disk import guard_writes
-from mmedpo.store.journal import Journal
+from mmedpo.store.journal import Journal, place_image
 from mmedpo.store.run_folder import write_whole
 
 
@@ -29,6 +29,11 @@ class ImageLinks:
             return {key: self.link(item) for key, item in value.items()}
         return [self.link(item) for item in value] if isinstance(value, list) else value
 
+    @property
+    def made(self) -> list[str]:
+        """The pixel hashes of the images that were linked."""
+        return [Path(name).stem for name in self._names.values()]
+
     def _linked(self, path: str) -> str:
         if path not in self._names:
             self._names[path] = _link_image(self._folder, Path(path))
@@ -37,17 +42,18 @@ class ImageLinks:
 
 def _link_image(folder: Path, made: Path) -> str:
     """Link an image of the journal into the run folder, or copy it where links do not work."""
-    place = folder / "images" / made.name
+    name = f"images/{place_image(made.stem)}"
+    place = folder / name
     if not place.exists() or not _is_same_file(place, made):
         with guard_writes(place):
-            place.parent.mkdir(exist_ok=True)
+            place.parent.mkdir(parents=True, exist_ok=True)
             place.unlink(missing_ok=True)
             try:
                 os.link(made, place)
             except OSError:
                 content = made.read_bytes()
                 write_whole(place, lambda file: file.write(content))
-    return f"images/{made.name}"
+    return name
 
 
 def _is_same_file(place: Path, made: Path) -> bool:

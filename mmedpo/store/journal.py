@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mmedpo.core.disk import find_disk_errno, guard_writes
 from mmedpo.core.images import ImageInMemory, ImageRef, hash_pixels, is_even, read_image, require_file
@@ -28,8 +28,15 @@ from mmedpo.store.run_folder import remove_leftovers, write_whole
 logger = logging.getLogger(__name__)
 
 FORMAT = 1  # PRAGMA user_version of the files that this version writes
+Value = TypeVar("Value")
+REMEMBERED = 1024
 PATIENCE = 120  # seconds to wait for a process that writes too
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError, zlib.error, MmedpoError)
+
+
+def place_image(sha256: str) -> str:
+    """Return where an image lies in a folder of images: 256 folders, so that each holds few, however many there are."""
+    return os.path.join(sha256[:2], f"{sha256}.png")
 
 
 def _write_png(path: Path, image: Any) -> None:
@@ -55,11 +62,14 @@ class Journal:
             self._db = _opened(path)
         logger.debug("opened the journal %s", path)
         self._paths: dict[str, str] = {}  # pixel hash -> a file with these pixels
+        self._looked: dict[str, str] = {}  # path -> pixel hash, of the files looked at last
+        self._even: dict[str, bool] = {}  # pixel hash -> whether there is nothing on the image, of those asked for last
         self._whole: set[str] = set()  # pixel hashes of the images whose files were found to have them
         self._told = False
         self._writers = ThreadPoolExecutor(2)
         self._writing: dict[Path, Future[None]] = {}  # images on their way to the disk, while the next ones are made
-        remove_leftovers(self.images)
+        for folder in (self.images, *self.images.glob("??")):
+            remove_leftovers(folder)
 
     def get(self, key: str, read: Callable[[Any], Any] = lambda value: value) -> Any:
         """Return what `read` makes of the JSON value kept under a key; None where there is none that it can read."""
@@ -115,6 +125,7 @@ class Journal:
 
     def settle(self) -> None:
         """Wait until every adopted image is on the disk. Raises DataError when the disk took one no more."""
+        self._looked.clear()  # whoever looks from here on sees what has changed
         pending, self._writing = self._writing, {}
         for path, one in pending.items():
             one.result()
@@ -165,17 +176,21 @@ class Journal:
         if not self.holds(picture.sha256):
             with guard_writes(self.images):
                 self.images.mkdir(mode=0o700, exist_ok=True)
+                path.parent.mkdir(mode=0o700, exist_ok=True)
             self._writing[path] = self._writers.submit(_write_png, path, picture.held)
         return str(path)
 
     def _look(self, path: str) -> str:
         """Hash a file's pixels; the result is kept as long as the file's size and time stay the same."""
+        if (looked := self._looked.get(path)) is not None:
+            return looked
         require_file(Path(path), path)
         key = _pixels_key(path)
         known: str | None = self.get(key, _hash)
         if known is None:
             known = self._seen(read_image(path))
             self._keep(key, known)
+        _remember(self._looked, path, known)
         return known
 
     def _seen(self, image: Any) -> str:
@@ -187,11 +202,12 @@ class Journal:
 
     def even(self, sha256: str) -> bool:
         """Tell whether an image that was looked at is one single grey: a film that shows nothing."""
-        return self.get(digest("even", sha256)) is not None
+        known = self._even.get(sha256)
+        return _remember(self._even, sha256, self.get(digest("even", sha256)) is not None) if known is None else known
 
     def image_path(self, sha256: str) -> Path:
         """Return where an image that a part made is kept."""
-        return self.images / f"{sha256}.png"
+        return self.images / place_image(sha256)
 
     def with_paths(self, value: Any) -> Any:
         """Fill in the paths of the pictures in a JSON value that was kept without them.
@@ -208,6 +224,14 @@ class Journal:
         if not self.holds(_hash(sha256)):
             raise DataError(f"{self.image_path(sha256)}: is gone or not the image that was written there")
         return str(self.image_path(sha256))
+
+
+def _remember(known: dict[str, Value], name: str, value: Value) -> Value:
+    """Keep a value for those that ask next: cases of an image mostly stand together."""
+    if len(known) == REMEMBERED:
+        known.clear()
+    known[name] = value
+    return value
 
 
 def _pixels_key(path: str | Path) -> str:

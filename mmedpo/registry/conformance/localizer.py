@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import is_
 from typing import Any
 
 from mmedpo.core import json_values
@@ -34,4 +35,7 @@ def _region(plugin: PluginInfo, has: str, region: Region) -> Region:
         raise make_plugin_error(plugin, f"{has} with confidence {confidence}, outside [0, 1]")
     if region.mask is not None:
         check_image(plugin, f"{has} whose mask", region.mask)
-    return replace(region, box=(left, top, right, bottom), confidence=confidence)
+    made = (left, top, right, bottom, confidence)
+    if type(region.box) is tuple and all(map(is_, made, (*region.box, region.confidence))):
+        return region
+    return replace(region, box=made[:4], confidence=confidence)
