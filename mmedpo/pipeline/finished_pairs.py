@@ -63,4 +63,4 @@ def _state(run: RunContext, images: Iterable[str]) -> list[Any]:
         for path in (run.folder / "images" / place_image(sha256), run.journal.image_path(sha256))
         if os.path.exists(path)
     ]
-    return [pairs_hash(run), digest(looks)]
+    return [pairs_hash(run.folder), digest(looks)]

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmedpo import exchange
 from mmedpo.core.records import WeightedPair, digest
 from mmedpo.core.stage import Stage
+from mmedpo.pipeline.wanted import pairs_hash
 from mmedpo.recipe.model import dump_recipe
+from mmedpo.registry.content_hash import hash_path
 from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.provenance import describe_host, list_packages, list_plugins
+from mmedpo.store.run_files.format import PAIRS, dump_model
 from mmedpo.store.run_files.image_places import started_in
 from mmedpo.store.run_files.measures import MeasureRecord, TrainingRecord
 from mmedpo.store.run_files.record import RunRecord, State
@@ -47,14 +51,34 @@ def write_cards(
     measures: MeasureRecord | None,
 ) -> None:
     """Write the data card beside the pairs and the model card beside the adapter, where they say something new."""
+    folder = run.folder
+    if not (folder / PAIRS).exists():
+        return
+    key, facts = digest("cards", str(folder.absolute())), _facts_of_cards(run, record, training, measures)
+    places = [folder / "data_card.md", *([folder / "adapter" / "README.md"] if training else [])]
+    if run.journal.get(key) == [facts, *map(_hash_text, places)]:
+        return
     from mmedpo.exchange.data_card import data_card
     from mmedpo.exchange.model_card import model_card
 
-    folder, cards = run.folder, dict[Path, str]()
-    if weighted:
-        cards[folder / "data_card.md"] = data_card(weighted, record, license=run.recipe.data.license)
+    cards = [data_card(weighted, record, license=run.recipe.data.license)]
     if training:
-        cards[folder / "adapter" / "README.md"] = model_card(folder.name, weighted, record, training, measures)
-    for path, card in cards.items():
+        cards.append(model_card(folder.name, weighted, record, training, measures))
+    for path, card in zip(places, cards, strict=True):
         if not path.exists() or path.read_text(encoding="utf-8") != card:
             write_text(path, card)
+    run.journal.put(key, [facts, *map(_hash_text, places)])
+
+
+def _facts_of_cards(
+    run: RunContext, record: RunRecord, training: TrainingRecord | None, measures: MeasureRecord | None
+) -> str:
+    """Hash what cards are made from: to go through all pairs for cards that are there takes long."""
+    files = [dump_model(file) if file else None for file in (record, training, measures)]
+    return digest(
+        hash_path(str(Path(exchange.__file__).parent)), pairs_hash(run.folder), run.recipe.data.license, files
+    )
+
+
+def _hash_text(path: Path) -> str | None:
+    return digest(path.read_text(encoding="utf-8")) if path.exists() else None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import file_digest
+from pathlib import Path
 
 from mmedpo.core.records import Case, ListDigest, Pair
 from mmedpo.evaluate.answering import choose_models
@@ -69,7 +71,7 @@ def _pairs_key(run: RunContext, seen: str) -> str:
 def adapter_key(run: RunContext) -> str:
     """Hash what the adapter is trained from: the pairs as they lie in the folder, the options and the model."""
     assert run.recipe.train is not None
-    return run.key(run.recipe.backbone, "train", pairs_hash(run), run.recipe.train.model_dump(mode="json"))
+    return run.key(run.recipe.backbone, "train", pairs_hash(run.folder), run.recipe.train.model_dump(mode="json"))
 
 
 def measures_key(run: RunContext) -> str:
@@ -81,12 +83,19 @@ def measures_key(run: RunContext) -> str:
     parts = hash_parts(run, [*options.measure, *options.probe])
     models = choose_models(run.recipe.backbone, run.folder / "adapter" if run.recipe.train else None)
     served = [facts for model in models if model for facts in served_facts(model)]
-    return run.key(run.recipe.backbone, "measures", adapter, pairs_hash(run), asked, parts, *served)
+    return run.key(run.recipe.backbone, "measures", adapter, pairs_hash(run.folder), asked, parts, *served)
 
 
-def pairs_hash(run: RunContext) -> str:
-    """Hash the pairs in the folder."""
-    with (run.folder / PAIRS).open("rb") as file:
+def pairs_hash(folder: Path) -> str:
+    """Hash the pairs in a run folder."""
+    stat = (folder / PAIRS).stat()
+    return _file_hash(folder / PAIRS, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _file_hash(path: Path, *facts: int) -> str:
+    """Hash a file once in a process, as long as what is known of it stays the same."""
+    with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
 
 

@@ -28,7 +28,8 @@ from mmedpo.store.run_folder import remove_leftovers, write_whole
 logger = logging.getLogger(__name__)
 
 FORMAT = 1  # PRAGMA user_version of the files that this version writes
-Value = TypeVar("Value")
+Name, Value = TypeVar("Name"), TypeVar("Value")
+FileFacts = tuple[str, int, int]
 REMEMBERED = 1024
 PATIENCE = 120  # seconds to wait for a process that writes too
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError, zlib.error, MmedpoError)
@@ -62,7 +63,7 @@ class Journal:
             self._db = _opened(path)
         logger.debug("opened the journal %s", path)
         self._paths: dict[str, str] = {}  # pixel hash -> a file with these pixels
-        self._looked: dict[str, str] = {}  # path -> pixel hash, of the files looked at last
+        self._looked: dict[FileFacts, str] = {}  # pixel hashes of the files looked at last
         self._even: dict[str, bool] = {}  # pixel hash -> whether there is nothing on the image, of those asked for last
         self._whole: set[str] = set()  # pixel hashes of the images whose files were found to have them
         self._told = False
@@ -125,12 +126,11 @@ class Journal:
 
     def settle(self) -> None:
         """Wait until every adopted image is on the disk. Raises DataError when the disk took one no more."""
-        self._looked.clear()  # whoever looks from here on sees what has changed
         pending, self._writing = self._writing, {}
         for path, one in pending.items():
             one.result()
             self._whole.add(path.stem)
-            self._keep(_pixels_key(path), path.stem)
+            self._keep(digest("pixels", *_facts_of_file(path)), path.stem)
 
     def holds(self, sha256: str) -> bool:
         """Tell whether an image that a part made is on the disk, or on its way there, with its own pixels."""
@@ -182,16 +182,16 @@ class Journal:
 
     def _look(self, path: str) -> str:
         """Hash a file's pixels; the result is kept as long as the file's size and time stay the same."""
-        if (looked := self._looked.get(path)) is not None:
-            return looked
         require_file(Path(path), path)
-        key = _pixels_key(path)
+        facts = _facts_of_file(path)
+        if (looked := self._looked.get(facts)) is not None:
+            return looked
+        key = digest("pixels", *facts)
         known: str | None = self.get(key, _hash)
         if known is None:
             known = self._seen(read_image(path))
             self._keep(key, known)
-        _remember(self._looked, path, known)
-        return known
+        return _remember(self._looked, facts, known)
 
     def _seen(self, image: Any) -> str:
         """Return the hash of an image, and note when there is nothing on it."""
@@ -226,7 +226,7 @@ class Journal:
         return str(self.image_path(sha256))
 
 
-def _remember(known: dict[str, Value], name: str, value: Value) -> Value:
+def _remember(known: dict[Name, Value], name: Name, value: Value) -> Value:
     """Keep a value for those that ask next: cases of an image mostly stand together."""
     if len(known) == REMEMBERED:
         known.clear()
@@ -234,10 +234,10 @@ def _remember(known: dict[str, Value], name: str, value: Value) -> Value:
     return value
 
 
-def _pixels_key(path: str | Path) -> str:
-    """Return where the hash of a file's pixels is kept, as long as the file's size and time stay the same."""
+def _facts_of_file(path: str | Path) -> FileFacts:
+    """Return under what the hash of a file's pixels is kept: its path, size and time."""
     stat = os.stat(path)
-    return digest("pixels", os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
+    return os.path.abspath(path), stat.st_size, stat.st_mtime_ns
 
 
 def _hash(value: Any) -> str:

@@ -36,7 +36,7 @@ MADE = ("pairs.jsonl", "measures.json", "answers.jsonl")
 def carried_out(place: Path) -> list[bytes]:
     (place / "recipe.yaml").write_text(RECIPE)
     folder = run_recipe(load_recipe(place / "recipe.yaml", [f"output={place}/runs/x"]), lambda event: None).folder
-    images = sorted(path for path in (folder / "images").iterdir())
+    images = sorted((folder / "images").glob("*/*"))
     for image in images:
         Image.open(image).load()
     return [(folder / name).read_bytes().replace(str(place).encode(), b"") for name in MADE]
@@ -123,13 +123,13 @@ def test_a_slice_whose_images_are_gone_or_damaged_is_done_again(
     place, made = whole
     shutil.copytree(place / "runs", tmp_path / "runs")
     shutil.rmtree(tmp_path / "runs/x")
-    images = sorted((tmp_path / "runs/journal-images").iterdir())
+    images = sorted((tmp_path / "runs/journal-images").glob("*/*"))
     before = {path.name: path.read_bytes() for path in images}
     for path in images[: None if harm is cut else len(images) // 2]:
         harm(path)
     assert carried_out(tmp_path) == made
-    assert {path.name: path.read_bytes() for path in (tmp_path / "runs/journal-images").iterdir()} == before
-    linked = {path.name: path.read_bytes() for path in (tmp_path / "runs/x/images").iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "runs/journal-images").glob("*/*")} == before
+    linked = {path.name: path.read_bytes() for path in (tmp_path / "runs/x/images").glob("*/*")}
     assert linked.items() <= before.items()
 
 
@@ -137,10 +137,10 @@ def test_images_that_were_made_anew_reach_a_run_folder_that_links_the_damaged_on
     whole: tuple[Path, list[bytes]], tmp_path: Path
 ) -> None:
     shutil.copytree(whole[0] / "runs", tmp_path / "runs")
-    images = sorted((tmp_path / "runs/x/images").iterdir())
+    images = sorted((tmp_path / "runs/x/images").glob("*/*"))
     before = [path.read_bytes() for path in images]
     for path in images:
-        made = tmp_path / "runs/journal-images" / path.name
+        made = tmp_path / "runs/journal-images" / path.parent.name / path.name
         path.unlink()
         cut(made)
         path.hardlink_to(made)

@@ -10,6 +10,7 @@ from typing import Any
 from mmedpo.core.images import ImageRef, hash_pixels
 from mmedpo.core.records import Case, Pair, Region, Score, WeightedPair, to_json
 from mmedpo.events import StageCount
+from mmedpo.store.journal import place_image
 from mmedpo.store.run_files.format import write_file, write_rows
 from mmedpo.store.run_files.measures import (
     AnsweredCase,
@@ -171,8 +172,8 @@ def _masked(folder: Path, regions: tuple[Region, ...]) -> tuple[Region, ...]:
 def saved(folder: Path, picture: ImageRef) -> ImageRef:
     """Write an image into the run folder and name it as a run does."""
     image = picture.load()
-    name = f"images/{hash_pixels(image)}.png"
-    (folder / "images").mkdir(parents=True, exist_ok=True)
+    name = f"images/{place_image(hash_pixels(image))}"
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
     image.save(folder / name)
     return ImageRef(name, hash_pixels(image))
 

@@ -152,7 +152,7 @@ def test_sixty_large_films_stay_below_ten_megabytes(tmp_path: Path) -> None:
 
     folder = write_run(tmp_path / "run", pairs=120)
     noise = np.random.default_rng(0)
-    for path in (folder / "images").iterdir():  # nothing compresses worse
+    for path in (folder / "images").glob("*/*"):  # nothing compresses worse
         Image.fromarray(noise.integers(0, 256, (700, 560), dtype=np.uint8)).save(path)
     page = write_report([folder])
     assert page.stat().st_size < 10_000_000
