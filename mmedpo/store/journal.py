@@ -28,7 +28,8 @@ from mmedpo.store.run_folder import remove_leftovers, write_whole
 logger = logging.getLogger(__name__)
 
 FORMAT = 1  # PRAGMA user_version of the files that this version writes
-Name, Value = TypeVar("Name"), TypeVar("Value")
+Name = TypeVar("Name")
+Value = TypeVar("Value")
 FileFacts = tuple[str, int, int]
 REMEMBERED = 1024
 PATIENCE = 120  # seconds to wait for a process that writes too
