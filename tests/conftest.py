@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 import pytest
 from forks import Forks
@@ -37,11 +38,12 @@ def environment(packages: Path | None = None) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(packages or ""), "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Give the tests that share what a module makes once to one worker, or each worker would make it."""
-    used = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
-    if any(made[-1].scope == "module" for made in used):
-        item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    from one_worker import ModuleScheduling
+
+    return ModuleScheduling(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,7 @@ def builds_here() -> bool:
         return False
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the Python of an environment in which mmedpo is a wheel, and all else as here."""
     place = tmp_path_factory.mktemp("wheel")
