@@ -20,7 +20,7 @@ def phantom(forks: Forks, folder: Path, *words: str | Path) -> str:
 @pytest.mark.slow
 def test_making_a_base_twice_gives_the_same_bytes_and_it_can_be_examined(tmp_path: Path, forks: Forks) -> None:
     for name in ("one", "two"):
-        phantom(forks, tmp_path, tmp_path / name, "--seed", "3", "--size", "0.008")
+        phantom(forks, tmp_path, tmp_path / name, "--seed", "3", "--size", "0.002")
     for file in ("model.safetensors", "tokenizer.json", "config.json"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     found = json.loads(phantom(forks, tmp_path, tmp_path / "one", "--evaluate", "--images", "3"))

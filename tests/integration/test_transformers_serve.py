@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import Mmedpo
+from forks import Forks
 from mmedpo_plugins.phantom.backbone import WEIGHTS
 from mmedpo_plugins.scorers.med_llm_vote.endpoint_voter import EndpointVoter
 from mmedpo_plugins.scorers.med_llm_vote.med_llm_vote import MedLlmVoteScorer
@@ -74,11 +74,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(folder: Path, log: Path) -> Iterator[str]:
+def served(folder: Path, log: Path, python: Path) -> Iterator[str]:
     """Run `transformers serve` on a model until it answers; yield its address."""
     port = free_port()
     script = "from transformers.cli.transformers import main; main()"  # wherever its command is installed
-    command = [sys.executable, "-c", script, "serve", str(folder), "--device", "cpu"]
+    command = [str(python), "-c", script, "serve", str(folder), "--device", "cpu"]
     quiet = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     with log.open("wb") as out:
         server = subprocess.Popen(
@@ -104,10 +104,10 @@ def wait_for(address: str, server: subprocess.Popen[bytes], log: Path, seconds: 
 
 
 @pytest.fixture(scope="module")
-def voter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def voter(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Iterator[dict[str, str]]:
     place = tmp_path_factory.mktemp("serve")
     make_model(place / "model")
-    with served(place / "model", place / "log") as address:
+    with served(place / "model", place / "log", forks.python) as address:
         yield {"model": str(place / "model"), "base_url": address, "name": "served"}
 
 
@@ -145,8 +145,10 @@ unrated: keep
 
 
 @pytest.mark.slow
-def test_a_served_backbone_answers_as_the_one_here_and_samples_by_seeds(mmedpo: Mmedpo, tmp_path: Path) -> None:
-    with served(WEIGHTS, tmp_path / "log") as address:
+def test_a_served_backbone_answers_as_the_one_here_and_samples_by_seeds(
+    mmedpo: Mmedpo, forks: Forks, tmp_path: Path
+) -> None:
+    with served(WEIGHTS, tmp_path / "log", forks.python) as address:
         (tmp_path / "recipe.yaml").write_text(RECIPE.format(url=address, model=WEIGHTS))
         first = mmedpo("run", "recipe.yaml", "--until", "weigh", "output=one", "journal=one.sqlite")
         again = mmedpo("run", "recipe.yaml", "--until", "weigh", "output=two", "journal=two.sqlite")

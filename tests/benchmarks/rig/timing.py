@@ -27,7 +27,7 @@ def measure(
         warm = machine.clock() - began
         timing = tiled_share(machine) if kind == "trl" else nullcontext({})
         with timing as tiled:
-            few, without_room = _tried(run, trainer.model, machine, shape, batches)
+            few, without_room = _tried(run, trainer.model, machine, shape, batches[-size.tried :])
             best = min(few, key=lambda batch: few[batch])
             whole = cut(shape.count, best)
             took = sorted(seconds(run, trainer.model, machine, whole) for _ in range(min(repeats, size.repeats)))

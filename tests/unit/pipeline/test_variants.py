@@ -93,8 +93,8 @@ def test_check_looks_at_every_variant(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_what_variants_share_is_done_once_and_one_table_ends_the_run(mmedpo: Mmedpo, tmp_path: Path) -> None:
-    path = written(tmp_path)
-    done = mmedpo("run", path, "--json")
+    path, few = written(tmp_path), ["data.images=3", "evaluate.data.images=3"]
+    done = mmedpo("run", path, *few, "--json")
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     assert list(result["runs"]) == ["weighted", "uniform", "sft", "sft+weighted"]
@@ -110,7 +110,7 @@ def test_what_variants_share_is_done_once_and_one_table_ends_the_run(mmedpo: Mme
     assert sft
     assert sft.validation == {}
     assert sft.loss.last > 0
-    again = mmedpo("run", path, "--json")
+    again = mmedpo("run", path, *few, "--json")
     assert all(not one["did"] for runs in json.loads(again.stdout)["runs"].values() for one in runs)
 
 

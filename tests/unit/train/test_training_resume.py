@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, environment
+from forks import Forks
 from tiny_llava import adapter_bytes
 
 from mmedpo.store.run_files.format import read_file
@@ -33,15 +31,10 @@ PLACES = {
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def runs(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("killed")
     script = ROOT / "tests/support/killed_training.py"
-    done = subprocess.run(
-        [sys.executable, str(script), str(folder), *PLACES],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-    )
+    done = forks.run([str(script), str(folder), *PLACES], folder, environment())
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     return folder, {row["where"]: {**row, "stderr": done.stderr} for row in rows}
