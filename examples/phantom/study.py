@@ -153,7 +153,7 @@ def main() -> None:
     extra += given.change
     if given.small:
         given.bases, seeds = 1, seeds[:1]
-        extra += ["data.images=4", "evaluate.data.images=6", "train.epochs=1"]
+        extra += ["data.images=4", "evaluate.data.images=4", "train.epochs=1"]
     out = given.out / given.questions
     places = list(bases(given.out / "bases", 1 if given.part == "explore" else given.bases))
     made = list(jobs(recipe, places, seeds, out / given.part, extra))
@@ -170,7 +170,7 @@ def report(part: str, made: Sequence[Job], out: Path, pool: ThreadPoolExecutor, 
         found["contrasts"] = contrasts(made)
         some = [job.folder for job in made if job.folder.name == made[0].folder.name]  # of the first seed
         found["controls"] = {
-            method: list(pool.map(lambda run: examine(run, 6 if small else 100), [folder / method for folder in some]))
+            method: list(pool.map(lambda run: examine(run, 4 if small else 100), [folder / method for folder in some]))
             for method in ["start", *(["best"] if small else methods)]
         }
     (out / f"{part}.json").write_text(json.dumps(found, indent=1))
