@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -134,18 +135,19 @@ def read_image(file: str | Path | BytesIO, name: str = "") -> Image:
         raise DataError(f"{name}: is broken or truncated, or of a form that cannot be read ({why})") from error
 
 
-def require_file(path: Path, name: str) -> None:
-    """Raise DataError unless there is a file that ends: a pipe or a device would be waited for without end."""
+def require_file(path: Path, name: str) -> os.stat_result:
+    """Return a file's facts. Raises DataError for what does not end: a pipe or a device would be waited for forever."""
     try:
-        mode = path.stat().st_mode
+        stat = path.stat()
     except FileNotFoundError:
         raise DataError(f"{name}: there is no such image") from None
     except (OSError, ValueError) as error:
         raise DataError(
             f"{shorten_name(name)}: cannot be opened ({getattr(error, 'strerror', None) or error})"
         ) from None
-    if not S_ISREG(mode):
-        raise DataError(f"{name}: is no file but a {'folder' if S_ISDIR(mode) else 'pipe or device'}")
+    if not S_ISREG(stat.st_mode):
+        raise DataError(f"{name}: is no file but a {'folder' if S_ISDIR(stat.st_mode) else 'pipe or device'}")
+    return stat
 
 
 def shorten_name(name: str) -> str:

@@ -30,7 +30,6 @@ logger = logging.getLogger(__name__)
 FORMAT = 1  # PRAGMA user_version of the files that this version writes
 Name = TypeVar("Name")
 Value = TypeVar("Value")
-FileFacts = tuple[str, int, int]
 REMEMBERED = 1024
 PATIENCE = 120  # seconds to wait for a process that writes too
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError, zlib.error, MmedpoError)
@@ -64,7 +63,7 @@ class Journal:
             self._db = _opened(path)
         logger.debug("opened the journal %s", path)
         self._paths: dict[str, str] = {}  # pixel hash -> a file with these pixels
-        self._looked: dict[FileFacts, str] = {}  # pixel hashes of the files looked at last
+        self._looked: dict[tuple[str, int, int], str] = {}  # pixel hashes of the files looked at last
         self._even: dict[str, bool] = {}  # pixel hash -> whether there is nothing on the image, of those asked for last
         self._whole: set[str] = set()  # pixel hashes of the images whose files were found to have them
         self._told = False
@@ -131,7 +130,7 @@ class Journal:
         for path, one in pending.items():
             one.result()
             self._whole.add(path.stem)
-            self._keep(digest("pixels", *_facts_of_file(path)), path.stem)
+            self._keep(_pixels_key(path, path.stat()), path.stem)
 
     def holds(self, sha256: str) -> bool:
         """Tell whether an image that a part made is on the disk, or on its way there, with its own pixels."""
@@ -183,11 +182,11 @@ class Journal:
 
     def _look(self, path: str) -> str:
         """Hash a file's pixels; the result is kept as long as the file's size and time stay the same."""
-        require_file(Path(path), path)
-        facts = _facts_of_file(path)
+        stat = require_file(Path(path), path)
+        facts = path, stat.st_size, stat.st_mtime_ns
         if (looked := self._looked.get(facts)) is not None:
             return looked
-        key = digest("pixels", *facts)
+        key = _pixels_key(path, stat)
         known: str | None = self.get(key, _hash)
         if known is None:
             known = self._seen(read_image(path))
@@ -235,10 +234,9 @@ def _remember(known: dict[Name, Value], name: Name, value: Value) -> Value:
     return value
 
 
-def _facts_of_file(path: str | Path) -> FileFacts:
-    """Return under what the hash of a file's pixels is kept: its path, size and time."""
-    stat = os.stat(path)
-    return os.path.abspath(path), stat.st_size, stat.st_mtime_ns
+def _pixels_key(path: str | Path, stat: os.stat_result) -> str:
+    """Return where the hash of a file's pixels is kept, as long as the file's size and time stay the same."""
+    return digest("pixels", os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
 
 
 def _hash(value: Any) -> str:
