@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from statistics import fmean, median
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mmedpo.core.records import GIVEN, WeightedPair
+from mmedpo.core.records import WeightedPair
 from mmedpo.exchange.card_text import PAPER, format_number, join_card, list_dropped, list_makers, table
+from mmedpo.exchange.pair_statistics import PairStatistics
 from mmedpo.store.run_files.record import RunRecord
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def data_card(
-    pairs: Sequence[WeightedPair], run: RunRecord, *, license: str = "", table: str = "", lost: Sequence[str] = ()
+def data_card(pairs: Iterable[WeightedPair], run: RunRecord, *, license: str = "") -> str:
+    """Return the card of a run's pairs."""
+    statistics = PairStatistics()
+    for _ in statistics.count_all(pairs):
+        pass
+    return format_card(statistics, run, license=license)
+
+
+def format_card(
+    pairs: PairStatistics, run: RunRecord, *, license: str = "", table: Sequence[str] = (), lost: Sequence[str] = ()
 ) -> str:
     """Return the card of a set of pairs.
 
-    `table` is the file that `datasets` loads, `lost` what the form they are in does not hold.
+    `table` are the files that `datasets` loads, `lost` what the form they are in does not hold.
     """
     from huggingface_hub import DatasetCardData
 
-    config = {"config_name": "default", "data_files": [{"split": "train", "path": table}]}
+    paths = table[0] if len(table) == 1 else list(table)
+    config = {"config_name": "default", "data_files": [{"split": "train", "path": paths}]}
     more: dict[str, Any] = {"configs": [config]} if table else {}
     data = DatasetCardData(
         license=license or "unknown",
         pretty_name=f"Preference pairs from {run.recipe['data']['use']}",
         task_categories=["visual-question-answering"],
-        size_categories=[next((name for most, name in _SIZES if len(pairs) < most), "n>1M")],
+        size_categories=[next((name for most, name in _SIZES if pairs.count < most), "n>1M")],
         tags=["mmedpo", "medical", "preference", "dpo", "image"],
         **more,
     )
     return join_card(data.to_yaml(), _about_pairs(pairs, run, license, lost))
 
 
-def _about_pairs(pairs: Sequence[WeightedPair], run: RunRecord, license: str, lost: Sequence[str]) -> Iterator[str]:
+def _about_pairs(pairs: PairStatistics, run: RunRecord, license: str, lost: Sequence[str]) -> Iterator[str]:
     recipe = run.recipe
     yield f"# Preference pairs from {recipe['data']['use']}"
     yield ""
     yield (
-        f"{len(pairs):,} preference pairs for medical visual questions, made by the method of {PAPER} with mmedpo "
+        f"{pairs.count:,} preference pairs for medical visual questions, made by the method of {PAPER} with mmedpo "
         f"{run.packages['mmedpo']}. In each, for one question, the chosen side (an image and an answer) is to be "
         "preferred to the rejected side. Rejected sides are made to be wrong: take none for a statement about an image."
     )
@@ -49,22 +57,24 @@ def _about_pairs(pairs: Sequence[WeightedPair], run: RunRecord, license: str, lo
     if lost:
         yield from ("", "## What this form does not hold", *(f"- {sentence}." for sentence in lost))
     yield from ("", "## How they were made", *list_makers(recipe), "")
-    yield from table(("kind", "made by", "pairs", "mean weight"), _count_pairs(pairs))
+    made = ((kind, maker, f"{count:,}", f"{weight:.3f}") for kind, maker, count, weight in pairs.makers())
+    yield from table(("kind", "made by", "pairs", "mean weight"), made)
     if dropped := list(list_dropped(run)):
         yield from ("", "Left out on the way:", "", *dropped)
     yield from ("", "## Lengths of the answers, in words", "")
-    yield from table(("kind", "chosen, mean", "chosen, median", "rejected, mean", "rejected, median"), _lengths(pairs))
+    lengths = ((kind, *(f"{value:.1f}" for value in values)) for kind, values in pairs.lengths())
+    yield from table(("kind", "chosen, mean", "chosen, median", "rejected, mean", "rejected, median"), lengths)
     yield from _warn_of_length(pairs)
     yield from ("", "## Who rated them", *_raters(pairs, run.scoring))
 
 
-def _restrictions(pairs: Sequence[WeightedPair], license: str) -> Iterator[str]:
-    count = sum(item.pair.case.restricted for item in pairs)
+def _restrictions(pairs: PairStatistics, license: str) -> Iterator[str]:
     yield from ("", "## Restrictions")
-    if count:
+    if pairs.restricted:
         yield (
-            f"{count:,} of {len(pairs):,} pairs are restricted: made of data that must not leave the machine they are "
-            "on. This folder is as restricted as those data; share it with nobody who may not have them."
+            f"{pairs.restricted:,} of {pairs.count:,} pairs are restricted: made of data that must not leave the "
+            "machine they are on. This folder is as restricted as those data; share it with nobody who may not have "
+            "them."
         )
     else:
         yield "No pair is marked as restricted."
@@ -75,29 +85,10 @@ def _restrictions(pairs: Sequence[WeightedPair], license: str) -> Iterator[str]:
         yield "The licence of these data is not known here: fill in `license` above before you share them."
 
 
-def _count_pairs(pairs: Sequence[WeightedPair]) -> Iterator[tuple[str, ...]]:
-    weights: dict[tuple[str, str], list[float]] = {}
-    for item in pairs:
-        weights.setdefault((item.pair.kind, item.pair.made_by), []).append(item.weight)
-    for (kind, maker), mine in sorted(weights.items()):
-        yield kind, maker, f"{len(mine):,}", f"{fmean(mine):.3f}"
-
-
-def _lengths(pairs: Sequence[WeightedPair]) -> Iterator[tuple[str, ...]]:
-    for kind in sorted({item.pair.kind for item in pairs}):
-        sides = list(zip(*_count_words(pairs, kind), strict=True))
-        yield (kind, *(f"{value:.1f}" for side in sides for value in (fmean(side), median(side))))
-
-
-def _count_words(pairs: Sequence[WeightedPair], kind: str) -> list[tuple[int, int]]:
-    of_kind = [item.pair for item in pairs if item.pair.kind == kind]
-    return [(len(pair.chosen.answer.split()), len(pair.rejected.answer.split())) for pair in of_kind]
-
-
-def _warn_of_length(pairs: Sequence[WeightedPair]) -> Iterator[str]:
+def _warn_of_length(pairs: PairStatistics) -> Iterator[str]:
     """Say how often the rejected answer is the longer one: a model can learn that in place of what is right."""
-    if both := _count_words(pairs, "text"):
-        share = fmean(rejected > chosen for chosen, rejected in both)
+    share = pairs.share_longer("text")
+    if share is not None:
         yield ""
         yield (
             f"Of the text pairs, {share:.0%} have the longer answer on the rejected side. Where that share is far from "
@@ -105,15 +96,12 @@ def _warn_of_length(pairs: Sequence[WeightedPair]) -> Iterator[str]:
         )
 
 
-def _raters(pairs: Sequence[WeightedPair], scoring: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    raters = Counter(item.score.scorer or "nobody" for item in pairs)
-    for name, count in sorted(raters.items()):
-        rated = [item.score.relevance for item in pairs if (item.score.scorer or "nobody") == name]
-        values = [value for value in rated if value is not None]
-        mean = f", mean relevance {fmean(values):.3f}" if values else ""
+def _raters(pairs: PairStatistics, scoring: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for name, count, relevance in pairs.raters():
+        mean = "" if relevance is None else f", mean relevance {relevance:.3f}"
         yield f"- {name}: {count:,} pairs{mean}"
-    if count := sum(GIVEN in item.pair.notes for item in pairs):
-        yield f"- {count:,} of these scores came with the pairs"
+    if pairs.given:
+        yield f"- {pairs.given:,} of these scores came with the pairs"
     for name, summary in scoring.items():
         yield from _agreement(name, summary)
 

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mmedpo.core.records import WeightedPair, to_json
+from mmedpo.core.records import WeightedPair
 from mmedpo.exchange.pair_format import (
+    IMAGES,
     PairFormat,
     PairImages,
     describe_pair,
+    describe_region,
     make_own_columns,
     write_parquet,
 )
-from mmedpo.store.run_folder import json_line, write_json, write_text
+from mmedpo.store.run_folder import json_line, write_json, write_json_list, write_lines
 
-PARQUET = "data/train-00000-of-00001.parquet"  # where the Hub and `datasets` look for a table
+# A folder of images with a table beside them, as `datasets` and the Hub load it: each column of names that ends so
+# becomes a column of images. An image that several rows show is there once.
+PARQUET = "metadata.parquet"
+IMAGE_FOLDER = (PARQUET, f"{IMAGES}/**")
+ONE, SEVERAL = "_file_name", "_file_names"
 _TEXTS = ("evidence", "notes", "case_notes")  # columns that hold JSON
 
 
 # What models' own processors take for an image, in whichever tool: LLaVA, Qwen-VL, Llama, Gemma, Pixtral.
 MODELS: tuple[str, ...] = ("<image>", "<video>", "<|image|>", "<|image_pad|>", "<|video_pad|>", "[IMG]")
 MODELS = (*MODELS, "<start_of_image>", "<image_soft_token>")
+UNRATED = "unrated"  # beside what every tool may not take up
 
 
 class TrlFormat(PairFormat):
@@ -31,24 +38,19 @@ class TrlFormat(PairFormat):
     use = "trl"
     tool = "TRL"
     two_images = False
-    table = PARQUET
+    table = IMAGE_FOLDER
     marks = MODELS
     weight_note = "TRL's DPOTrainer has no weight per pair: it ignores the column `weight`"
 
-    def write(self, pairs: Sequence[WeightedPair], folder: Path) -> None:
-        """Write one parquet file that holds the images."""
-        from datasets import Features, Image, List, Value
-
-        turns = List({"role": Value("string"), "content": Value("string")})
-        shape = {"images": List(Image()), "prompt": turns, "chosen": turns, "rejected": turns}
-        extra = {"relevance": Value("float64"), "weight": Value("float64"), "mmedpo": Value("string")}
+    def write(self, pairs: Iterable[WeightedPair], folder: Path) -> None:
+        """Write one parquet file and the images."""
         images = PairImages(folder)
-        write_parquet(folder / PARQUET, Features(shape | extra), (self._row(item, images) for item in pairs))
+        write_parquet(folder / PARQUET, _trl_columns(), (self._row(item, images) for item in pairs))
 
     def _row(self, item: WeightedPair, images: PairImages) -> dict[str, Any]:
         pair = item.pair
         return {
-            "images": [images.embed(pair.chosen.image)],
+            f"images{SEVERAL}": [images.write(pair.chosen.image)],
             "prompt": [{"role": "user", "content": pair.case.question}],
             "chosen": [{"role": "assistant", "content": pair.chosen.answer}],
             "rejected": [{"role": "assistant", "content": pair.rejected.answer}],
@@ -61,14 +63,14 @@ class MsSwiftFormat(PairFormat):
 
     use = "ms-swift"
     tool = "ms-swift"
-    table = "pairs.jsonl"
+    table = ("pairs.jsonl",)
     marks = (*MODELS, "<audio>", "<bbox>", "<ref-object>", "<cot-process>", "<start-image>")
     weight_note = "ms-swift has no weight per pair: it drops the column `weight`"
 
-    def write(self, pairs: Sequence[WeightedPair], folder: Path) -> None:
+    def write(self, pairs: Iterable[WeightedPair], folder: Path) -> None:
         """Write `pairs.jsonl` and the images."""
         images = PairImages(folder)
-        write_text(folder / "pairs.jsonl", "".join(f"{json_line(self._row(item, images))}\n" for item in pairs))
+        write_lines(folder / "pairs.jsonl", (json_line(self._row(item, images)) for item in pairs))
 
     def _row(self, item: WeightedPair, images: PairImages) -> dict[str, Any]:
         pair = item.pair
@@ -81,9 +83,9 @@ class MsSwiftFormat(PairFormat):
             **make_own_columns(item, images),
         }
 
-    def describe_losses(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
+    def describe_losses(self, losses: Mapping[str, int], total: int) -> Iterator[str]:
         """Yield also since when ms-swift has rejected messages."""
-        yield from super().describe_losses(pairs)
+        yield from super().describe_losses(losses, total)
         yield "needs ms-swift 3.8 or newer, which reads `rejected_messages` and `rejected_images`"
 
 
@@ -93,14 +95,14 @@ class LlamaFactoryFormat(PairFormat):
     use = "llama-factory"
     tool = "LLaMA-Factory"
     two_images = False
-    table = "pairs.json"
+    table = ("pairs.json",)
     marks = (*MODELS, "<audio>")
     weight_note = "LLaMA-Factory has no weight per pair: it ignores the column `weight`"
 
-    def write(self, pairs: Sequence[WeightedPair], folder: Path) -> None:
+    def write(self, pairs: Iterable[WeightedPair], folder: Path) -> None:
         """Write `pairs.json`, `dataset_info.json` and the images."""
         images = PairImages(folder)
-        write_json(folder / "pairs.json", [self._row(item, images) for item in pairs])
+        write_json_list(folder / "pairs.json", (self._row(item, images) for item in pairs))
         columns = {"messages": "conversations", "chosen": "chosen", "rejected": "rejected", "images": "images"}
         shape = {"file_name": "pairs.json", "formatting": "sharegpt", "ranking": True, "columns": columns}
         write_json(folder / "dataset_info.json", {"mmedpo_pairs": shape})
@@ -123,15 +125,16 @@ class MmedpoJsonFormat(PairFormat):
     tool = "MMedPO's code"
     file: ClassVar = "pairs_dpo_weighted.json"
     marks = ("<image>", "<im_start>", "<im_end>", "<im_patch>")
+    weight_note = "MMedPO's code weighs by `weighted_score`, the relevance: it ignores the column `weight`"
 
-    def write(self, pairs: Sequence[WeightedPair], folder: Path) -> None:
+    def write(self, pairs: Iterable[WeightedPair], folder: Path) -> None:
         """Write `pairs_dpo_weighted.json` and the images."""
         images = PairImages(folder)
-        write_json(folder / self.file, [self._row(item, images) for item in pairs])
+        write_json_list(folder / self.file, (self._row(item, images) for item in pairs))
 
     def _row(self, item: WeightedPair, images: PairImages) -> dict[str, Any]:
         pair, extra = item.pair, make_own_columns(item, images)
-        first, second = (images.write(side.image).removeprefix("images/") for side in (pair.chosen, pair.rejected))
+        first, second = (images.write(side.image).removeprefix(f"{IMAGES}/") for side in (pair.chosen, pair.rejected))
         asked = {"from": "human", "value": f"<image>\n{pair.case.question}"}
         sides = {"conversations": pair.chosen.answer, "rejected_conversations": pair.rejected.answer}
         score = extra.pop("relevance")
@@ -144,14 +147,22 @@ class MmedpoJsonFormat(PairFormat):
             **extra,
         }
 
-    def describe_losses(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
-        """Yield that MMedPO's code weighs by the relevance alone, and stops at a pair without one."""
-        yield from super().describe_losses(pairs)
-        if any(item.weight != (item.score.relevance or 0.0) for item in pairs):
-            yield "MMedPO's code weighs by `weighted_score`, the relevance: it ignores the column `weight`"
-        if bare := sum(item.score.relevance is None for item in pairs):
+    def find_losses(self, item: WeightedPair) -> Iterator[str]:
+        """Yield also that a pair has no relevance."""
+        yield from super().find_losses(item)
+        if item.score.relevance is None:
+            yield UNRATED
+
+    def loses_weight(self, item: WeightedPair) -> bool:
+        """Tell whether the weight is not the relevance, by which MMedPO's code weighs."""
+        return item.weight != (item.score.relevance or 0.0)
+
+    def describe_losses(self, losses: Mapping[str, int], total: int) -> Iterator[str]:
+        """Yield also that MMedPO's code stops at a pair without relevance."""
+        yield from super().describe_losses(losses, total)
+        if bare := losses.get(UNRATED):
             yield (
-                f"{bare:,} of {len(pairs):,} pairs have no relevance and so no `weighted_score`: the code stops at "
+                f"{bare:,} of {total:,} pairs have no relevance and so no `weighted_score`: the code stops at "
                 "the first of them with KeyError; rate them, or take them out"
             )
 
@@ -160,44 +171,53 @@ class ParquetFormat(PairFormat):
     """All there is to a pair, in one table that `datasets` loads and whose columns say what they hold."""
 
     use = "parquet"
-    table = PARQUET
+    table = IMAGE_FOLDER
 
-    def write(self, pairs: Sequence[WeightedPair], folder: Path) -> None:
-        """Write one parquet file that holds the images and masks."""
+    def write(self, pairs: Iterable[WeightedPair], folder: Path) -> None:
+        """Write one parquet file, the images and the masks."""
         images = PairImages(folder)
-        write_parquet(folder / PARQUET, _columns(), (self._row(item, images) for item in pairs))
+        write_parquet(folder / PARQUET, _all_columns(), (self._row(item, images) for item in pairs))
 
     def _row(self, item: WeightedPair, images: PairImages) -> dict[str, Any]:
         pair, case, more = item.pair, item.pair.case, describe_pair(item)
         sides = {"chosen_image": pair.chosen.image, "rejected_image": pair.rejected.image}
         return {
             "question": case.question,
-            "image": images.embed(case.image),
+            f"image{ONE}": images.write(case.image),
             "chosen": pair.chosen.answer,
             "rejected": pair.rejected.answer,
-            **{name: images.embed(image) if image != case.image else None for name, image in sides.items()},
+            **{f"{name}{ONE}": images.write(image) for name, image in sides.items() if image != case.image},
             "relevance": item.score.relevance,
             "weight": item.weight,
             **more,
             **{key: json_line(more[key]) for key in _TEXTS},
-            "regions": [{**to_json(one), "mask": one.mask and images.embed(one.mask)} for one in case.regions],
+            "regions": [describe_region(one, images, f"mask{ONE}") for one in case.regions],
         }
 
-    def describe_losses(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
+    def find_losses(self, item: WeightedPair) -> Iterator[str]:
         """Yield nothing: all of it is taken."""
         yield from ()
 
 
-def _columns() -> Any:
-    from datasets import Features, Image, List, Value
+def _trl_columns() -> Any:
+    import pyarrow as pa
 
+    text, number = pa.string(), pa.float64()
+    turns = pa.list_(pa.struct({"role": text, "content": text}))
+    columns = {f"images{SEVERAL}": pa.list_(text), **dict.fromkeys(("prompt", "chosen", "rejected"), turns)}
+    return pa.schema({**columns, "relevance": number, "weight": number, "mmedpo": text})
+
+
+def _all_columns() -> Any:
+    import pyarrow as pa
+
+    text, number = pa.string(), pa.float64()
     texts = ("question", "chosen", "rejected", "id", "kind", "made_by", "answer", "case_kind", "group", "scorer")
-    shape: dict[str, Any] = {name: Value("string") for name in (*texts, *_TEXTS)}
-    shape |= {name: Image() for name in ("image", "chosen_image", "rejected_image")}
-    shape |= {"relevance": Value("float64"), "weight": Value("float64"), "number": Value("int64")}
-    shape |= {"restricted": Value("bool"), "about": List(Value("string"))}
-    box = {"label": Value("string"), "box": List(Value("float64")), "confidence": Value("float64"), "mask": Image()}
-    return Features(shape | {"regions": List(box)})
+    images = (f"{name}{ONE}" for name in ("image", "chosen_image", "rejected_image"))
+    columns = dict.fromkeys((*texts, *_TEXTS, *images), text) | dict.fromkeys(("relevance", "weight"), number)
+    region = pa.struct({"label": text, "box": pa.list_(number), "confidence": number, f"mask{ONE}": text})
+    more = {"number": pa.int64(), "restricted": pa.bool_(), "about": pa.list_(text), "regions": pa.list_(region)}
+    return pa.schema({**columns, **more})
 
 
 FORMATS: Mapping[str, PairFormat] = {

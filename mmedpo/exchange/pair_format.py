@@ -7,16 +7,21 @@ and `mmedpo`, a JSON text. The reader `pairs` reads each form back, with these c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
 from mmedpo.core.images import ImageRef, hash_pixels
 from mmedpo.core.png import encode_png
-from mmedpo.core.records import GIVEN, Pair, WeightedPair, to_json
+from mmedpo.core.records import GIVEN, Pair, Region, WeightedPair, to_json
 from mmedpo.errors import DataError
+from mmedpo.store.journal import place_image
 from mmedpo.store.run_folder import json_line
+
+IMAGES = "images"
+ROWS = 1000  # of a group of a parquet file
+TWO_IMAGES, MARK, WEIGHT = "two images", "mark ", "weight"  # what a tool may not take up
 
 
 class PairImages:
@@ -25,22 +30,15 @@ class PairImages:
     def __init__(self, folder: Path) -> None:
         """Take the folder that the pairs travel in."""
         self._folder = folder
-        self._last = ("", b"")  # the image made last, by its hash: the pairs of a case stand together
 
     def write(self, picture: ImageRef) -> str:
         """Return the name of an image below the folder; write it where it is not there yet."""
-        name = f"images/{picture.sha256}.png"
+        name = f"{IMAGES}/{place_image(picture.sha256)}"
         place = self._folder / name
         if not place.exists():
-            place.parent.mkdir(exist_ok=True)
+            place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(self._png(picture))
         return name
-
-    def embed(self, picture: ImageRef) -> dict[str, Any]:
-        """Return an image as the Hugging Face libraries hold it within a row."""
-        if self._last[0] != picture.sha256:
-            self._last = (picture.sha256, self._png(picture))
-        return {"bytes": self._last[1], "path": f"{picture.sha256}.png"}
 
     def _png(self, picture: ImageRef) -> bytes:
         image = picture.load()
@@ -54,29 +52,41 @@ class PairFormat(ABC):
 
     use: ClassVar[str]
     two_images: ClassVar[bool] = True  # whether the sides of a pair may have different images
-    table: ClassVar[str] = ""  # the file that `datasets` loads; "" where it cannot
+    table: ClassVar[tuple[str, ...]] = ()  # the files that `datasets` loads; none where it cannot
     tool: ClassVar[str] = ""  # who loads it
     weight_note: ClassVar[str] = ""  # what its tool does with the weights, where it has no place for them
     marks: ClassVar[tuple[str, ...]] = ()  # what it takes for the place of an image or the like, wherever it stands
 
     @abstractmethod
-    def write(self, pairs: Sequence[WeightedPair], folder: Path) -> None:
-        """Write the pairs and their images into an empty folder."""
+    def write(self, pairs: Iterable[WeightedPair], folder: Path) -> None:
+        """Write the pairs and their images into an empty folder, one at a time."""
 
-    def describe_losses(self, pairs: Sequence[WeightedPair]) -> Iterator[str]:
-        """Yield what the form's tool does not take up of these pairs, a sentence each."""
-        alike = [item for item in pairs if self._has_images_for(item.pair)]
-        if count := len(pairs) - len(alike):
-            left_out = f"{count:,} of {len(pairs):,} pairs are left out: their sides differ in the image"
+    def find_losses(self, item: WeightedPair) -> Iterator[str]:
+        """Yield what the form's tool does not take up of a pair, by the words that `describe_losses` counts it by."""
+        marks = self._marks_in(item.pair)
+        if not self._has_images_for(item.pair):
+            yield TWO_IMAGES
+        elif marks:
+            yield f"{MARK}{marks[0]}"
+        if self.weight_note and self.loses_weight(item):
+            yield WEIGHT
+
+    def loses_weight(self, item: WeightedPair) -> bool:
+        """Tell whether the form's tool, which has no place for the weight, weighs a pair otherwise."""
+        return item.weight != 1
+
+    def describe_losses(self, losses: Mapping[str, int], total: int) -> Iterator[str]:
+        """Yield what the form's tool does not take up of so many pairs, a sentence each; `losses` are counted."""
+        if count := losses.get(TWO_IMAGES):
+            left_out = f"{count:,} of {total:,} pairs are left out: their sides differ in the image"
             yield f"{left_out}, and {self.tool} shows both the same"
-        marked = [mark for item in alike for mark in self._marks_in(item.pair)[:1]]
+        marked = {loss.removeprefix(MARK): count for loss, count in losses.items() if loss.startswith(MARK)}
         if marked:
-            named = ", ".join(sorted(set(marked)))
             yield (
-                f"{len(marked):,} of {len(pairs):,} pairs are left out: their question or answers hold {named}, "
-                f"which {self.tool} takes for the place of an image or the like"
+                f"{sum(marked.values()):,} of {total:,} pairs are left out: their question or answers hold "
+                f"{', '.join(sorted(marked))}, which {self.tool} takes for the place of an image or the like"
             )
-        if self.weight_note and any(item.weight != 1 for item in pairs):
+        if losses.get(WEIGHT):
             yield self.weight_note
 
     def accepts(self, pair: Pair) -> bool:
@@ -113,23 +123,28 @@ def describe_pair(item: WeightedPair) -> dict[str, Any]:
     }
 
 
+def describe_region(region: Region, images: PairImages, mask: str) -> dict[str, Any]:
+    """Return a region, the name of its mask under the key `mask`."""
+    facts = {"label": region.label, "box": list(region.box), "confidence": region.confidence}
+    return {**facts, mask: region.mask and images.write(region.mask)}
+
+
 def make_own_columns(item: WeightedPair, images: PairImages) -> dict[str, Any]:
     """Return the three columns of ours."""
     case, more = item.pair.case, describe_pair(item)
     if case.image != item.pair.chosen.image:
         more["image"] = images.write(case.image)
     if case.regions:
-        more["regions"] = [{**to_json(one), "mask": one.mask and images.write(one.mask)} for one in case.regions]
+        more["regions"] = [describe_region(one, images, "mask") for one in case.regions]
     return {"relevance": item.score.relevance, "weight": item.weight, "mmedpo": json_line(more)}
 
 
-def write_parquet(path: Path, features: Any, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows as a parquet file that `datasets` loads with these features; a few rows at a time are in memory."""
+def write_parquet(path: Path, schema: Any, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows as a parquet file with this schema; some at a time are in memory."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path.parent.mkdir(parents=True)
-    schema, rest = features.arrow_schema, iter(rows)
+    rest = iter(rows)
     with pq.ParquetWriter(path, schema) as file:
-        while some := list(islice(rest, 64)):
+        while some := list(islice(rest, ROWS)):
             file.write_table(pa.Table.from_pylist(some, schema=schema))

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from mmedpo.core.privacy import close_to_others, private_files
 from mmedpo.core.records import GIVEN, Drop, Pair, Remark, WeightedPair, to_json
 from mmedpo.errors import DataError, PluginError, RecipeError
-from mmedpo.exchange.data_card import data_card
+from mmedpo.exchange.data_card import format_card
 from mmedpo.exchange.formats import FORMATS
+from mmedpo.exchange.pair_format import PairFormat
+from mmedpo.exchange.pair_statistics import PairStatistics
 from mmedpo.models.adapters import hide_base_path
-from mmedpo.registry.conformance.reader import describe_drops
+from mmedpo.registry.conformance.reader import describe_reasons
 from mmedpo.registry.contracts.reader import Reader
 from mmedpo.registry.discovery import load_part, resolve_part, suggest_word
 from mmedpo.registry.kinds import find_kind
@@ -48,23 +50,46 @@ def export_run(run: Path, use: str, out: Path) -> ExportResult:
         return _export_adapter(run, out)
     if use not in FORMATS:
         raise RecipeError(f"--to: there is no form {use!r}; {suggest_word(use, [*FORMATS, ADAPTER])}")
-    pair_format, record, every = FORMATS[use], read_run(run).run, read_pairs(run)
-    kept, lost = [item for item in every if pair_format.accepts(item.pair)], list(pair_format.describe_losses(every))
-    if not kept:
+    pair_format, files, pairs = FORMATS[use], read_run(run), read_pairs(run)
+    count = _count_pairs(run, pairs, pair_format)
+    lost = list(pair_format.describe_losses(count.losses, count.all))
+    if not count.kinds:
         raise DataError(f"{run}: nothing is left to export; {'; '.join(lost)}")
-    for item in kept:
-        _require_writable(run, item)
-    restricted = sum(item.pair.case.restricted for item in kept)
-    with private_files(bool(restricted)), write_folder_whole(out) as folder:
-        pair_format.write(kept, folder)
-        license = _find_license(record.recipe["data"]["use"])
-        card = data_card(kept, record, license=license, table=pair_format.table, lost=lost)
+    statistics = PairStatistics()
+    with private_files(bool(count.restricted)), write_folder_whole(out) as folder:
+        pair_format.write(statistics.count_all(item for item in pairs if pair_format.accepts(item.pair)), folder)
+        license = _find_license(files.run.recipe["data"]["use"])
+        card = format_card(statistics, files.run, license=license, table=pair_format.table, lost=lost)
         write_text(folder / "README.md", card)
-    return ExportResult(out, use, _count_kinds(kept), len(every) - len(kept), restricted, lost)
+    kinds = dict(sorted(count.kinds.items()))
+    return ExportResult(out, use, kinds, count.all - count.kinds.total(), count.restricted, lost)
+
+
+@dataclass
+class _PairCount:
+    """What pairs there are, and what of them a form takes."""
+
+    all: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)  # of those that it takes
+    restricted: int = 0  # of these
+    losses: Counter[str] = field(default_factory=Counter)
+
+
+def _count_pairs(run: Path, pairs: Iterable[WeightedPair], pair_format: PairFormat) -> _PairCount:
+    """Count before anything is written. Raises DataError when a pair holds what no file of pairs can."""
+    count = _PairCount()
+    for item in pairs:
+        count.all += 1
+        count.losses.update(pair_format.find_losses(item))
+        if pair_format.accepts(item.pair):
+            _require_writable(run, item)
+            count.kinds[item.pair.kind] += 1
+            count.restricted += item.pair.case.restricted
+    return count
 
 
 def _require_writable(run: Path, item: WeightedPair) -> None:
-    """Raise DataError when a pair holds what no file of pairs can: an endless number, half a character."""
+    """Raise DataError when a pair holds an endless number or half a character."""
     try:
         json_line(to_json(item)).encode()
     except ValueError as error:
@@ -91,10 +116,6 @@ def _find_license(reader: str) -> str:
         return ""
 
 
-def _count_kinds(pairs: Sequence[WeightedPair]) -> dict[str, int]:
-    return dict(sorted(Counter(item.pair.kind for item in pairs).items()))
-
-
 @dataclass(frozen=True)
 class ImportResult:
     """What a folder of pairs holds."""
@@ -117,21 +138,28 @@ def import_pairs(root: Path, recipe: Path) -> ImportResult:
         raise RecipeError(f"{recipe}: is there already; name a new file")
     cls = cast(type[Reader], load_part(resolve_part(find_kind(Reader), "pairs")))
     options: dict[str, Any] = {"root": root}
-    items = list(cls.model_validate(options).read())
-    pairs = [item for item in items if isinstance(item, Pair)]
-    if not pairs:
-        raise DataError(f"{root}: there are no pairs to read{describe_drops(items)}")
-    imported = ImportResult(
-        recipe,
-        dict(sorted(Counter(pair.kind for pair in pairs).items())),
-        dict(Counter(item.reason for item in items if isinstance(item, Drop))),
-        dict(Counter(item.text for item in items if isinstance(item, Remark))),
-        dict(sorted(Counter(pair.kind for pair in pairs if pair.relevance is None).items())),
-        sum("weight" in pair.notes.get(GIVEN, {}) for pair in pairs),
-        any(pair.case.restricted for pair in pairs),  # so is one that does not say that it is not
-    )
+    imported = _count_items(recipe, cls.model_validate(options).read())
+    if not imported.pairs:
+        raise DataError(f"{root}: there are no pairs to read{describe_reasons(imported.dropped)}")
     write_text(recipe, _write_starter(root, imported))
     return imported
+
+
+def _count_items(recipe: Path, items: Iterable[Any]) -> ImportResult:
+    """Count what a reader yields, and keep none of it."""
+    kinds, dropped, remarks, unrated = (Counter[str]() for _ in range(4))
+    weights, restricted = 0, False
+    for item in items:
+        if isinstance(item, Pair):
+            kinds[item.kind] += 1
+            unrated.update([item.kind] if item.relevance is None else [])
+            weights += "weight" in item.notes.get(GIVEN, {})
+            restricted |= item.case.restricted  # so is one that does not say that it is not
+        else:
+            dropped.update([item.reason] if isinstance(item, Drop) else [])
+            remarks.update([item.text] if isinstance(item, Remark) else [])
+    by_kind = (dict(sorted(counts.items())) for counts in (kinds, unrated))
+    return ImportResult(recipe, next(by_kind), dict(dropped), dict(remarks), next(by_kind), weights, restricted)
 
 
 def _write_starter(root: Path, imported: ImportResult) -> str:

@@ -85,6 +85,20 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def write_json_list(path: Path, values: Iterable[Any]) -> None:
+    """Write a list as `write_json` does, a value at a time as it is made."""
+
+    def write(file: IO[bytes]) -> None:
+        before = "["
+        for value in values:
+            text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False).replace("\n", "\n  ")
+            file.write(f"{before}\n  {text}".encode())
+            before = ","
+        file.write(b"[]\n" if before == "[" else b"\n]\n")
+
+    write_whole(path, write)
+
+
 _ENDS = {ord(char): f"\\u{ord(char):04x}" for char in "\u0085\u2028\u2029"}
 
 

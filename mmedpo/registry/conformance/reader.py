@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Mapping
 
 from mmedpo.core.records import Case, Drop, Pair, ReadRecord
 from mmedpo.errors import DataError
@@ -33,7 +32,7 @@ class DataSetCheck:
     def finish(self) -> None:
         """Require that there was a record. Raises DataError with the reasons why there is none."""
         if not self._ids:
-            raise DataError(f"{self._plugin}: there is nothing to read{_describe_reasons(self._reasons)}")
+            raise DataError(f"{self._plugin}: there is nothing to read{describe_reasons(self._reasons)}")
 
     def _add_record(self, item: Case | Pair) -> None:
         kind = Pair if isinstance(item, Pair) else Case
@@ -48,12 +47,8 @@ class DataSetCheck:
             check_sides(self._plugin, item)
 
 
-def describe_drops(items: Iterable[Any]) -> str:
-    """Say why nothing was left of a data set, its reasons counted."""
-    return _describe_reasons(Counter(item.reason for item in items if isinstance(item, Drop)))
-
-
-def _describe_reasons(reasons: Counter[str]) -> str:
+def describe_reasons(reasons: Mapping[str, int]) -> str:
+    """Say why nothing was left of a data set."""
     return "; left out: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons.items()) if reasons else ""
 
 

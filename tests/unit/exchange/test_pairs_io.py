@@ -92,8 +92,8 @@ def test_what_leaves_and_comes_back_is_what_it_was(
 def test_a_second_journey_writes_the_same_table(origin: Path, tmp_path: Path, bring: Callable[..., Path]) -> None:
     export_run(origin, "parquet", tmp_path / "first")
     export_run(bring(tmp_path / "first"), "parquet", tmp_path / "second")
-    first, second = ((tmp_path / name / "data").glob("*.parquet") for name in ("first", "second"))
-    assert next(first).read_bytes() == next(second).read_bytes()
+    first, second = ((tmp_path / name / "metadata.parquet").read_bytes() for name in ("first", "second"))
+    assert first == second
 
 
 def test_the_weights_that_pairs_came_with_can_be_made_anew(
@@ -232,7 +232,23 @@ def test_the_table_says_in_its_columns_what_it_holds(origin: Path, tmp_path: Pat
     row, item = table[0], read_pairs(origin)[0]
     assert (row["id"], row["question"], row["weight"]) == (item.pair.case.id, item.pair.case.question, item.weight)
     assert row["image"].tobytes() == item.pair.case.image.load().tobytes()
-    assert [path.name for path in (tmp_path / "out").iterdir() if path.name != "README.md"] == ["data"]
+    assert row["chosen_image"] is None, "it is the case's"
+    noised = next(index for index, item in enumerate(read_pairs(origin)) if item.pair.kind == "image")
+    item = read_pairs(origin)[noised]
+    assert table[noised]["rejected_image"].tobytes() == item.pair.rejected.image.load().tobytes()
+
+
+@pytest.mark.parametrize("use", FORMATS)
+def test_an_image_is_there_once_however_many_pairs_show_it(use: str, origin: Path, tmp_path: Path) -> None:
+    export_run(origin, use, tmp_path / "out")
+    pairs = [item.pair for item in read_pairs(origin) if FORMATS[use].accepts(item.pair)]
+    shown = {image.sha256 for pair in pairs for image in (pair.case.image, pair.chosen.image, pair.rejected.image)}
+    shown |= {region.mask.sha256 for pair in pairs for region in pair.case.regions if region.mask}
+    files = list((tmp_path / "out/images").rglob("*.png"))
+    assert sorted(path.stem for path in files) == sorted(shown)
+    assert all(path.parent.name == path.name[:2] for path in files), "no folder holds them all"
+    others = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path not in files]
+    assert not [path for path in others if b"IHDR" in path.read_bytes()]
 
 
 # --- restricted data, images, cards ------------------------------------------------------------------------------
@@ -271,7 +287,7 @@ def test_the_images_are_the_pixels_and_nothing_else_of_their_files(use: str, pri
     for file in (path for path in (tmp_path / "out").rglob("*") if path.is_file()):
         assert b"Jane Doe" not in file.read_bytes()
         assert str(tmp_path).encode() not in file.read_bytes(), "nor where they lay"
-    for path in (tmp_path / "out").rglob("images/*.png"):
+    for path in (tmp_path / "out").rglob("images/*/*.png"):
         assert path.stem in {item.pair.chosen.image.sha256 for item in read_pairs(private)}
 
 

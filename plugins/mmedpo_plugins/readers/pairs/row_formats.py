@@ -9,6 +9,7 @@ from typing import Any
 from mmedpo.data import TableRow, show_value
 from mmedpo_plugins.readers.pairs.conversations import MARK, Conversation, join_conversations, read_conversation
 from mmedpo_plugins.readers.pairs.export_facts import PairFacts, read_facts
+from mmedpo_plugins.readers.pairs.image_columns import name_images
 
 _JSON = ("evidence", "notes", "case_notes")  # columns of the plain table that hold JSON
 _OURS = {"weight", "id", "restricted"}  # read in every form
@@ -39,6 +40,7 @@ class PairRow:
 
 def read_row(row: TableRow) -> PairRow:
     """Return what a row says. Raises DataError with its place when it is in no form that is known."""
+    row = name_images(row)
     for wanted, read in _FORMS.items():
         if wanted <= row.values.keys():
             return read(row)

@@ -125,6 +125,21 @@ def test_trl_writes_texts_or_turns_and_images_within_the_row(tmp_path: Path, pro
     assert pair.case.image.load().getpixel((0, 0)) == 3
 
 
+def test_a_table_beside_a_folder_of_images_names_its_files_as_datasets_wants_it(root: Path) -> None:
+    answers = {"chosen": "A cat.", "rejected": "A dog.", "relevance": 0.5}
+    row = {"prompt": "What is this?", **answers}
+    for column in ({"file_name": "images/cat.png"}, {"images_file_names": ["images/cat.png"]}):
+        (pair,) = read(root, {**row, **column}, name="metadata.jsonl")
+        assert isinstance(pair, Pair)
+        assert Path(pair.case.image.path).name == "cat.png"
+    table = {"question": "What is this?", "image_file_name": "cat.png", "rejected_image_file_name": "dog.png"}
+    (pair,) = read(root, {**answers, **table}, name="metadata.jsonl")
+    assert isinstance(pair, Pair)
+    assert [Path(side.image.path).name for side in (pair.chosen, pair.rejected)] == ["cat.png", "dog.png"]
+    with pytest.raises(DataError, match=r"metadata\.jsonl:1: 'relevance' must be a number .*, not NaN"):
+        read(root, {**row, "file_name": "cat.png", "relevance": float("nan")}, name="metadata.jsonl")
+
+
 def test_a_plain_table_may_have_a_relevance_and_a_weight(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     Image.new("L", (4, 4)).save(tmp_path / "images/a.png")
