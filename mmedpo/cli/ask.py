@@ -14,6 +14,7 @@ from mmedpo.recipe.run_recipe import load_run_recipe
 from mmedpo.registry.conformance.backbone import check_answers
 from mmedpo.registry.contracts.reader import Reader
 from mmedpo.runtime.context import resolve_setting
+from mmedpo.runtime.threads import fit_threads
 from mmedpo.store.result_keys import adapter_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def ask_models(folder: Path, image: Path, question: str) -> dict[str, Answer]:
     aligned = recipe.backbone.model_copy(update={"adapter": str(adapter)})
     answers = {}
     for name, backbone in (("before", recipe.backbone), ("after", aligned)):
-        with backbone.open(resolve_setting(recipe)) as live:
+        with backbone.open(resolve_setting(recipe)) as live, fit_threads(recipe.threads, live):
             (answers[name],) = check_answers(plugin, [case], live.answer([case]))
     return answers
 

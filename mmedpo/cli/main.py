@@ -43,8 +43,10 @@ class RootGroup(MmedpoGroup):
         from mmedpo.errors import MmedpoError
         from mmedpo.registry.metadata import skip_broken_metadata
         from mmedpo.runtime.signals import exit_code_of, handle_signals, print_stopped
+        from mmedpo.runtime.thread_environment import prepare_threads
 
         _quiet_libraries()
+        prepare_threads()
         skip_broken_metadata()
         with handle_signals():
             try:

@@ -13,7 +13,7 @@ from mmedpo.recipe.model import dump_recipe
 from mmedpo.registry.content_hash import hash_path
 from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.provenance import describe_host, list_packages, list_plugins
-from mmedpo.store.run_files.format import PAIRS, dump_model
+from mmedpo.store.run_files.format import PAIRS, dump_model, read_file
 from mmedpo.store.run_files.image_places import started_in
 from mmedpo.store.run_files.measures import MeasureRecord, TrainingRecord
 from mmedpo.store.run_files.record import RunRecord, State
@@ -22,7 +22,7 @@ from mmedpo.store.run_folder import write_text
 
 def make_record(run: RunContext, state: State, until: Stage) -> RunRecord:
     """Return what run.json says of a run: what was asked, with which versions, where, and how cases flowed."""
-    recipe = dump_recipe(run.loaded)
+    recipe, known = dump_recipe(run.loaded), read_file(run.folder, RunRecord)
     return RunRecord(
         state=state,
         until=until,
@@ -36,6 +36,7 @@ def make_record(run: RunContext, state: State, until: Stage) -> RunRecord:
         packages=list_packages(run.loaded),
         plugins=list_plugins(run.loaded),
         host=describe_host(),
+        threads=run.threads or (known and known.threads),
         flow=tuple(run.flow.values()),
         detector=run.detector,
         scoring=run.scoring,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, field_validator
 
 from mmedpo.core.json_values import Keys
 from mmedpo.endpoints.ledger import Budget
@@ -25,6 +25,8 @@ from mmedpo.registry.contracts.scorer import Scorer
 from mmedpo.registry.contracts.weighting import Weighting
 from mmedpo.registry.discovery import shorten_use
 from mmedpo.registry.plugin_info import PluginInfo
+
+MOST_THREADS = 1024
 
 
 class RecipeSection(BaseModel):
@@ -75,6 +77,8 @@ class Recipe(RecipeSection):
     """auto, cpu, mps, cuda or cuda:N; auto takes a GPU if there is one."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """auto is bfloat16 on a GPU that has it, float32 elsewhere."""
+    threads: Literal["auto"] | Annotated[int, Field(ge=1, le=MOST_THREADS)] = "auto"
+    """How many threads compute; auto: as many as there are cores for this process, one for a small model."""
     allow_remote: list[str] = []
     """The hosts, besides this machine, that restricted data may be sent to; a private address counts as remote."""
     budget: Budget | None = None
@@ -103,6 +107,13 @@ class Recipe(RecipeSection):
     """What to measure before and after."""
     observe: list[InstanceOf[Observer]] = []
     """Who else watches the run."""
+
+    @field_validator("threads", mode="before")
+    @classmethod
+    def _auto_or_number(cls, value: Any) -> Any:
+        if value != "auto" and not (type(value) is int and 1 <= value <= MOST_THREADS):
+            raise ValueError(f"auto, or a number from 1 to {MOST_THREADS}")
+        return value
 
 
 SLOTS = {slot.path: slot for slot in find_slots(Recipe)}

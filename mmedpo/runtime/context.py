@@ -20,9 +20,10 @@ from mmedpo.registry.contracts.setting import Setting
 from mmedpo.registry.fingerprint import hash_part
 from mmedpo.registry.plugin_info import PluginInfo
 from mmedpo.runtime.processes import local_device
+from mmedpo.runtime.threads import choose_threads
 from mmedpo.store.journal import Journal
 from mmedpo.store.run_files.counts import COUNTS, is_lost
-from mmedpo.store.run_files.record import EndpointCall, StageSummary
+from mmedpo.store.run_files.record import EndpointCall, StageSummary, ThreadCount
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class RunContext:
     flow: dict[str, StageSummary] = field(default_factory=dict)  # by stage, what came out and what was left behind
     detector: dict[str, Any] = field(default_factory=dict)  # what is known of the localizer that learned
     scoring: dict[str, dict[str, Any]] = field(default_factory=dict)  # scorer -> its own summary of its scores
+    threads: ThreadCount | None = None  # with which the backbone computes, once it was open
     restricted: bool = False  # whether what it writes is its owner's alone
     _hashes: dict[int, tuple[Part, str]] = field(default_factory=dict)  # with the part, whose id is then nobody else's
 
@@ -99,6 +101,7 @@ def resolve_setting(recipe: Recipe) -> Setting:
     """Choose device and dtype: what the recipe says, else a GPU if there is one. Raises RecipeError without it."""
     import torch
 
+    choose_threads(recipe.threads)
     device, dtype = recipe.device, recipe.dtype
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

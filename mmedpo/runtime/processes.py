@@ -20,6 +20,11 @@ def get_world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def get_local_size() -> int:
+    """Return how many of them are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def local_device(device: str) -> str:
     """Return this process's GPU of the machine, when the recipe means any."""
     return f"{device}:{os.environ.get('LOCAL_RANK', '0')}" if get_world_size() > 1 and device == "cuda" else device

@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 from mmedpo.models.backbone import TransformersBackbone
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.conformance.blame import blame_part
+from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.part import Part
 from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.processes import get_rank
+from mmedpo.runtime.threads import fit_threads
 
 logger = logging.getLogger(__name__)
 Live = TypeVar("Live")
@@ -33,6 +35,8 @@ class StageParts:
             logger.info("opening %s", plugin)
             with blame_part(plugin, f"the options of {plugin.name}"):  # not on whoever needs it
                 self._live[id(part)] = self._stack.enter_context(part.open(self.run.setting))
+            if isinstance(part, Backbone):
+                self.run.threads = self.enter(fit_threads(self.run.recipe.threads, self._live[id(part)]))
             if isinstance(self._live[id(part)], TransformersBackbone):
                 self.enter(_keep_features(self.run, self._live[id(part)]))
         return self._live[id(part)]

@@ -24,8 +24,7 @@ def launch_training(options: LaunchOptions, device: str, folder: Path) -> None:
     line = build_command(options, device, folder)
     handle, lock = lent(folder)
     logger.info("starting %s", shlex.join(line))
-    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // (options.processes or 1)))}
-    launcher = subprocess.Popen(line, env=threads | os.environ | lock, stdout=sys.stderr.fileno(), pass_fds=[handle])
+    launcher = subprocess.Popen(line, env=os.environ | lock, stdout=sys.stderr.fileno(), pass_fds=[handle])
     try:
         code = launcher.wait()
     except BaseException:

@@ -19,6 +19,7 @@ SMALL = {  # benchmark -> its command lines
     "grouping": [["--json", "--seeds", "1", "--images", "3", "--films", "2"]],
     "labeller": [["--json", "--reports", "20"]],
     "noise_speed": [["--json", "--images", "40"]],
+    "threads": [["--json", "--images", "2", "--films", "2", "--ways", "now", "--models", "4M", "--seconds", "0.1"]],
     "voters": [["--json", "--triples", "2", "--voters", "rules"]],
 }
 READS_REPORTS = {"labeller", "voters"}

@@ -60,6 +60,16 @@ class HostFacts(RunModel):
     """The version of Python."""
 
 
+class ThreadCount(RunModel):
+    """How many threads a model computed with, and what decided it."""
+
+    number: int
+    """How many."""
+    why: Literal["recipe", "environment", "cores", "quota", "processes", "small_model"]
+    """`recipe`: its `threads`; `environment`: the user's OMP_NUM_THREADS or MKL_NUM_THREADS; `cores`: as many as the
+    process may run on; `quota`: fewer, by its cgroup; `processes`: they share the cores; `small_model`: one is best."""
+
+
 class ModelSpending(RunModel):
     """What one model's endpoint was paid."""
 
@@ -113,6 +123,8 @@ class RunRecord(JsonFile):
     """The parts that it was made with."""
     host: HostFacts
     """The machine."""
+    threads: ThreadCount | None = None
+    """Of the last run that opened the backbone."""
     flow: tuple[StageSummary, ...]
     """The stages that are done, in their order."""
     detector: dict[str, Any]
