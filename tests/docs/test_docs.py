@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 import typer
-from conftest import ROOT, generated
+from conftest import ROOT, environment, generated
+from forks import Forks
 
 import mmedpo
 from mmedpo.cli.main import app
@@ -34,13 +32,13 @@ def commands(app: typer.Typer, words: str = "") -> Iterator[str]:
         yield from commands(group.typer_instance, f"{words} {group.name}".strip())  # type: ignore[arg-type]
 
 
-def test_the_command_line_page_is_the_commands_own_help() -> None:
+def test_the_command_line_page_is_the_commands_own_help(forks: Forks) -> None:
     blocks = ["# The command line\nWhat `--help` prints; a test keeps this page true.\n"]
     for command in commands(app):
-        line = [sys.executable, "-m", "mmedpo", *command.split(), "--help"]
-        environment = {**os.environ, "COLUMNS": "110", "TERMINAL_WIDTH": "110"}
-        text = subprocess.run(line, capture_output=True, text=True, check=True, env=environment).stdout
-        text = text.replace("python -m mmedpo", "mmedpo")
+        wide = environment() | {"COLUMNS": "110", "TERMINAL_WIDTH": "110"}
+        done = forks.run(["-m", "mmedpo", *command.split(), "--help"], ROOT, wide)
+        assert done.returncode == 0, done.stderr
+        text = done.stdout.replace("python -m mmedpo", "mmedpo")
         blocks.append(f"## {f'mmedpo {command}'.strip()}\n```\n{text.strip()}\n```\n")
     generated(DOCS / "cli.md", "\n".join(blocks))
 
