@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 from mmedpo.registry.contracts.metric import MeasureCombiner, Statistics
 
 DRAWS = 1000  # at least
 PER_TEST = 25  # so that of many comparisons one that no draw contradicts is below .05 after Holm: 1 / 25 = .04
-CHUNK = 256  # draws; all of them would be a large table of many groups
+CHUNK = 256  # draws at once; all of them would be a large table of many groups
+CELLS = 4_000_000  # of such a table, at most: draws by groups
 CaseStatistics = Sequence[Statistics]  # of each case
-Draw = tuple[Sequence[int], Sequence[int]]  # trainings and groups
+Draw = tuple[Sequence[int], Any]  # trainings, and an array of groups
 MeasureDraws = Callable[[Sequence[Draw]], list[dict[str, float]]]
 
 
@@ -53,8 +55,8 @@ def resample_measures(
     measure = _measure_by_sums if metric.additive else _measure_by_rows
     samples = _draw_samples(bases or [""] * len(trainings), len(blocks), seed, max(DRAWS, PER_TEST * tests))
     everything = range(len(trainings)), range(len(blocks))
-    evaluate = measure(metric, trainings, blocks)
-    return evaluate([everything]) + [row for chunk in _chunk_draws(samples, CHUNK) for row in evaluate(chunk)]
+    evaluate, size = measure(metric, trainings, blocks), max(1, min(CHUNK, CELLS // max(1, len(blocks))))
+    return evaluate([everything]) + [row for chunk in _chunk_draws(samples, size) for row in evaluate(chunk)]
 
 
 def difference_intervals(
@@ -88,8 +90,8 @@ def _draw_samples(bases: Sequence[str], blocks: int, seed: int, count: int) -> I
 
     generator = np.random.default_rng(seed)
 
-    def resample(size: int) -> list[int]:
-        return generator.integers(size, size=size).tolist() if size > 1 else [0]
+    def resample(size: int) -> Any:
+        return generator.integers(size, size=size) if size > 1 else np.zeros(1, int)
 
     of_base = _group_cases(bases)
     for _ in range(count):
@@ -102,6 +104,7 @@ def _measure_by_rows(
     metric: MeasureCombiner, side: Sequence[CaseStatistics], blocks: Sequence[Sequence[int]]
 ) -> MeasureDraws:
     """Return what measures draws of trainings and groups: `combine` sees each row that is drawn."""
+    side = [list(rows) for rows in side]  # each is drawn many times
 
     def evaluate(draws: Sequence[Draw]) -> list[dict[str, float]]:
         return [

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from mmedpo.core.lazy_sequence import flatten_groups
 from mmedpo.core.notes import print_note
 from mmedpo.core.records import digest, seed_for
 from mmedpo.errors import DataError
 from mmedpo.evaluate.bootstrap import adjust_holm, difference_intervals, resample_measures
 from mmedpo.evaluate.direction import is_count
 from mmedpo.evaluate.metrics import EvaluationMetric, metrics_of
+from mmedpo.evaluate.statistics_table import StatisticsTable
 from mmedpo.recipe.run_recipe import load_run_recipe
-from mmedpo.registry.contracts.metric import Statistics
 from mmedpo.store.result_keys import other
-from mmedpo.store.run_files.measures import AnsweredCase, TrainingOverlap
+from mmedpo.store.run_files.measures import TrainingOverlap
 from mmedpo.store.run_files.reader import read_run
+
+
+@dataclass(frozen=True)
+class MeasuredCases:
+    """What a comparison needs of a run's answered cases, of which none is kept."""
+
+    key: str  # the hash of which cases they are
+    groups: list[str]  # of each case
+    statistics: dict[str, tuple[StatisticsTable, ...]]  # by metric: before and after
 
 
 @dataclass(frozen=True)
@@ -26,7 +38,7 @@ class MethodRuns:
 
     name: str
     runs: tuple[Path, ...]
-    rows: tuple[tuple[AnsweredCase, ...], ...]  # of each run
+    measured: tuple[MeasuredCases, ...]  # of each run
     side: int  # 0: its answers before training, 1: after
 
     @property
@@ -35,9 +47,9 @@ class MethodRuns:
         backbones = [read_run(run).run.recipe["backbone"] for run in self.runs]
         return [digest({**backbone, "adapter": None, "answers": None}) for backbone in backbones]
 
-    def statistics(self, use: str) -> list[list[Statistics]]:
+    def statistics(self, use: str) -> list[StatisticsTable]:
         """Return each run's statistics of a metric, by case."""
-        return [[row.statistics[use][self.side] for row in rows] for rows in self.rows]
+        return [one.statistics[use][self.side] for one in self.measured]
 
 
 def compare_runs(named: Sequence[str], *, start: bool = False, only: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -50,7 +62,7 @@ def compare_runs(named: Sequence[str], *, start: bool = False, only: Sequence[st
     """
     methods = _distinguish_names([_open_method(text) for text in named])
     if start:
-        methods.insert(0, MethodRuns("start", methods[0].runs, methods[0].rows, 0))
+        methods.insert(0, MethodRuns("start", methods[0].runs, methods[0].measured, 0))
     first = methods[0]
     metrics = _read_metrics(first.runs[0])
     _require_same_cases(methods)
@@ -77,18 +89,25 @@ def _distinguish_names(methods: Sequence[MethodRuns]) -> list[MethodRuns]:
 
 def _open_method(text: str) -> MethodRuns:
     folders = tuple(Path(part) for part in text.split(","))
-    rows = tuple(_read_answers(folder) for folder in folders)
-    return MethodRuns(", ".join(folder.name for folder in folders), folders, rows, 1)
+    measured = tuple(_read_answers(folder) for folder in folders)
+    return MethodRuns(", ".join(folder.name for folder in folders), folders, measured, 1)
 
 
-def _read_answers(folder: Path) -> tuple[AnsweredCase, ...]:
-    rows = tuple(read_run(folder).answers())
-    if not rows:
+def _read_answers(folder: Path) -> MeasuredCases:
+    key, measured = sha256(), MeasuredCases("", [], {})
+    for row in read_run(folder).answers():
+        if any(len(both) < 2 for both in row.statistics.values()):
+            raise DataError(f"{folder}: trained nothing, so there is no after to compare")
+        key.update(digest(row.id, row.image.sha256, row.truth).encode())
+        measured.groups.append(sys.intern(row.group))
+        for use, both in row.statistics.items():
+            tables = measured.statistics.setdefault(use, tuple(StatisticsTable() for _ in both))
+            for table, statistics in zip(tables, both, strict=True):
+                table.extend([statistics])
+    if not measured.groups:
         earlier = other(folder, "measures")
         raise DataError(f"{folder}: has no answers; finish it with `mmedpo run` and an 'evaluate:' section{earlier}")
-    if any(len(both) < 2 for both in rows[0].statistics.values()):
-        raise DataError(f"{folder}: trained nothing, so there is no after to compare")
-    return rows
+    return replace(measured, key=key.hexdigest())
 
 
 def _read_metrics(folder: Path) -> Sequence[EvaluationMetric]:
@@ -100,7 +119,8 @@ def _read_metrics(folder: Path) -> Sequence[EvaluationMetric]:
 
 def _measure_method(metric: EvaluationMetric, method: MethodRuns, only: Sequence[str]) -> dict[str, float]:
     """Measure a method, over all its runs."""
-    values = metric.combine([row for rows in method.statistics(metric.use) for row in rows])
+    tables = method.statistics(metric.use)
+    values = metric.combine(flatten_groups(tables, map(len, tables)))
     return {name: value for name, value in values.items() if not only or name in only}
 
 
@@ -109,7 +129,7 @@ def _make_rows(
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield the rows of one metric for each method, which is paired with the first one."""
     first = methods[0]
-    groups = [row.group for row in first.rows[0]]
+    groups = first.measured[0].groups
 
     def resample(method: MethodRuns) -> list[dict[str, float]]:
         seed = seed_for(0, "compare", metric.use)
@@ -156,8 +176,8 @@ def _require_same_cases(methods: Sequence[MethodRuns]) -> None:
             raise DataError(
                 f"{first.name} and {method.name}: compare as many runs with as many, one a seed, in one order"
             )
-        for folder, rows in zip(method.runs, method.rows, strict=True):
-            if [_identify_case(row) for row in rows] != [_identify_case(row) for row in first.rows[0]]:
+        for folder, measured in zip(method.runs, method.measured, strict=True):
+            if measured.key != first.measured[0].key:
                 raise DataError(
                     f"{folder}: is not measured on the cases of {first.runs[0]}; evaluate both on the same data"
                 )
@@ -166,8 +186,8 @@ def _require_same_cases(methods: Sequence[MethodRuns]) -> None:
 def _require_same_metrics(methods: Sequence[MethodRuns], metrics: Sequence[EvaluationMetric]) -> None:
     """Require of each run the statistics of the first one's metrics."""
     for method in methods:
-        for folder, rows in zip(method.runs, method.rows, strict=True):
-            missing = [metric.use for metric in metrics if metric.use not in rows[0].statistics]
+        for folder, measured in zip(method.runs, method.measured, strict=True):
+            missing = [metric.use for metric in metrics if metric.use not in measured.statistics]
             if missing:
                 first = methods[0].runs[0]
                 difference = f"is not measured by {', '.join(missing)}, as {first} is"
@@ -178,10 +198,6 @@ def _tell_engines(methods: Sequence[MethodRuns]) -> None:
     """Tell where some runs were answered by an endpoint and others here."""
     if len({read_run(run).run.measured_elsewhere for method in methods for run in method.runs}) > 1:
         print_note("note: an endpoint answered for some of these runs and not for others; a difference may be its own")
-
-
-def _identify_case(row: AnsweredCase) -> tuple[str, ...]:
-    return row.id, row.image.sha256, row.truth
 
 
 def count_trained_images(folder: Path) -> TrainingOverlap | None:

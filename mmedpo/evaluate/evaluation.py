@@ -21,10 +21,10 @@ from mmedpo.evaluate.metrics import (
     metrics_of,
 )
 from mmedpo.evaluate.overlap import count_overlap, list_trained_images
+from mmedpo.evaluate.statistics_table import StatisticsTable
 from mmedpo.events import StageCount
 from mmedpo.recipe.model import EvaluateOptions
 from mmedpo.registry.conformance.metric import CheckedMetric
-from mmedpo.registry.contracts.metric import Statistics
 from mmedpo.runtime.context import RunContext
 from mmedpo.store.image_links import ImageLinks
 from mmedpo.store.run_files.format import write_rows
@@ -66,24 +66,24 @@ def _count_odd(answers: EvaluationAnswers) -> Iterator[StageCount]:
         yield from (StageCount(f"{what}_{side}", count) for side, count in of_side.items() if count)
 
 
-def _ask_probes(run: RunContext, options: EvaluateOptions, answers: EvaluationAnswers) -> list[list[Statistics]]:
+def _ask_probes(run: RunContext, options: EvaluateOptions, answers: EvaluationAnswers) -> list[StatisticsTable]:
     """Ask again about changed films, before and after, and count the answers that change."""
     probes = make_probes(run, options.probe, answers.cases)
 
-    def count_with(side: ModelAnswers) -> list[Statistics]:
+    def count_with(side: ModelAnswers) -> StatisticsTable:
         def ask(cases: list[Case], name: str) -> list[str]:
             return answer_cases(run, side.backbone, cases, options, f"probe: {name}")
 
-        return count_changes(probes, side.texts, ask)
+        return StatisticsTable(count_changes(probes, side.texts, ask))
 
     return [count_with(side) for side in answers.sides]
 
 
-def _measure_attention(run: RunContext, options: EvaluateOptions, answers: EvaluationAnswers) -> list[list[Statistics]]:
+def _measure_attention(run: RunContext, options: EvaluateOptions, answers: EvaluationAnswers) -> list[StatisticsTable]:
     """See where the models look while they give their answers, and write the maps."""
     maps = map_attention(run, options.attention, answers)
     write_rows(run.folder, AttendedCase, attended_cases(maps, answers.cases))
-    return measure_maps(maps, answers.cases)
+    return list(map(StatisticsTable, measure_maps(maps, answers.cases)))
 
 
 def _write_answers(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mmedpo.core.records import seed_for
+from mmedpo.core.lazy_sequence import flatten_groups
+from mmedpo.core.records import Case, seed_for
 from mmedpo.evaluate.answering import EvaluationAnswers
 from mmedpo.evaluate.bootstrap import pooled_intervals
 from mmedpo.evaluate.direction import case_gain, measure_directions
 from mmedpo.evaluate.image_sensitivity import ImageSensitivityMetric
 from mmedpo.evaluate.lesion_attention import LesionAttentionMetric
+from mmedpo.evaluate.statistics_table import StatisticsTable
 from mmedpo.recipe.model import LoadedRecipe
 from mmedpo.registry.conformance.metric import CheckedMetric
 from mmedpo.registry.contracts.metric import Statistics
 from mmedpo.store.run_files.measures import MeasureChange, MetricResult
 
+MEASURED = 2000  # cases at once
 EvaluationMetric = CheckedMetric | ImageSensitivityMetric | LesionAttentionMetric
 StatisticsBeforeAfter = Sequence[Sequence[Statistics]]  # before, and after where there is an after; by case
 
@@ -31,12 +34,19 @@ def metrics_of(loaded: LoadedRecipe) -> list[EvaluationMetric]:
     ]
 
 
-def measure_answers(metric: CheckedMetric, answers: EvaluationAnswers) -> list[list[Statistics]]:
+def measure_answers(metric: CheckedMetric, answers: EvaluationAnswers) -> list[StatisticsTable]:
     """Return each case's statistics before, and after where there is an after."""
-    statistics = [metric.measure(answers.cases, side.texts) for side in answers.sides]
+    statistics = [StatisticsTable(_measure_side(metric, answers.cases, side.texts)) for side in answers.sides]
     for rows in statistics:
         metric.check_additive(rows)
     return statistics
+
+
+def _measure_side(metric: CheckedMetric, cases: Sequence[Case], texts: Sequence[str]) -> Iterator[Statistics]:
+    """Yield each case's statistics, made for some cases at a time."""
+    for start in range(0, len(cases), MEASURED):
+        some = slice(start, start + MEASURED)
+        yield from metric.measure(cases[some], texts[some])
 
 
 def combine_measures(
@@ -46,7 +56,7 @@ def combine_measures(
     before, *others = [metric.combine(rows) for rows in statistics]
     after = others[0] if others else None
     checked = metric if isinstance(metric, CheckedMetric) else None
-    every = [row for rows in statistics for row in rows]
+    every = flatten_groups(statistics, map(len, statistics))
     return MetricResult(
         use=metric.use,
         better=measure_directions(metric, before),

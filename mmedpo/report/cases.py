@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import digest
-from mmedpo.evaluate.direction import mean_gain
 from mmedpo.report.album import ImageAlbum, ImagePanel
+from mmedpo.report.first_items import FirstItems
 from mmedpo.report.words import TextPiece, mark_differences
 from mmedpo.store.run_files.measures import AnsweredCase, AttendedCase
 
-SHOWN = 12  # cases of each sort
-DRAWN = 6  # cases drawn at random, which show what most look like
+SHOWN = 12  # cases whose attention is shown
+POINTS = 2000  # of a chart: more make a page that no browser likes to draw
 
 
 @dataclass(frozen=True)
@@ -38,27 +38,9 @@ class AttentionCase:
     after: list[TextPiece]
 
 
-def gains(answers: Sequence[AnsweredCase]) -> list[tuple[float, AnsweredCase]]:
-    """Return the cases that a metric compared, each with its mean gain."""
-    return [(mean_gain(row.gain), row) for row in answers if row.gain]
-
-
-def changed(
-    answers: Sequence[AnsweredCase], way: int, album: ImageAlbum, most: int = SHOWN
-) -> tuple[list[CaseCard], int]:
-    """Return the cases that changed most in one direction (1: better, -1: worse), and how many did at all."""
-    found = [(gain, row) for gain, row in gains(answers) if gain * way > 1e-9]
-    found.sort(key=lambda one: (-one[0] * way, digest(one[1].id)))
-    return [_answered(row, album) for _, row in found[:most]], len(found)
-
-
-def drawn(answers: Sequence[AnsweredCase], album: ImageAlbum, most: int = DRAWN) -> list[CaseCard]:
-    """Return some cases whatever became of them; which ones depends on their ids alone."""
-    return [_answered(row, album) for row in sorted(answers, key=lambda row: digest(row.id))[:most]]
-
-
-def _answered(row: AnsweredCase, album: ImageAlbum) -> CaseCard:
-    return CaseCard(row, album.film(picture_of(row), "image", row.regions), *_marked(row))
+def answered_cards(rows: Iterable[AnsweredCase], album: ImageAlbum) -> list[CaseCard]:
+    """Make a card of each case."""
+    return [CaseCard(row, album.film(picture_of(row), "image", row.regions), *_marked(row)) for row in rows]
 
 
 def _marked(row: AnsweredCase) -> tuple[list[TextPiece], list[TextPiece]]:
@@ -71,20 +53,40 @@ def picture_of(row: AnsweredCase) -> ImageRef:
     return ImageRef(row.image.path, row.image.sha256)
 
 
-def seen(
-    attention: Sequence[AttendedCase], answers: Sequence[AnsweredCase], album: ImageAlbum, most: int = SHOWN
-) -> list[AttentionCase]:
-    """Return cases by how much the share of attention inside the lesion rose: the first, some in the middle, the last.
+@dataclass(frozen=True)
+class AttentionChoice:
+    """The cases whose attention is shown, and the shares inside the lesion of some, before and after."""
+
+    shown: list[AttendedCase]
+    shares: list[tuple[float, float]]
+
+
+def choose_attention(attention: Sequence[AttendedCase], most: int = SHOWN) -> AttentionChoice:
+    """Choose cases by how much the share of attention inside the lesion rose: first, some in the middle, last.
 
     Where there is no after, by the share itself.
     """
-    known = {row.id: row for row in answers}
-    able = [row for row in attention if row.id in known and len(_shares(row)) == len(row.sides)]
-    able.sort(key=lambda row: (_rise(row), row.id))
+    able, points = [], FirstItems[tuple[float, float]](POINTS)
+    for place, row in enumerate(attention):
+        shares = _shares(row)
+        if len(shares) == len(row.sides):
+            able.append((_rise(row), row.id, place))
+        if len(shares) == 2:
+            points.add(digest(row.id), (shares[0], shares[1]))
+    able.sort()
     if len(able) > most:
         third, middle = most // 3, len(able) // 2
         able = able[:third] + able[middle - third // 2 : middle + third - third // 2] + able[-third:]
-    return [_seen(row, known[row.id], album) for row in reversed(able)]
+    return AttentionChoice([attention[place] for *_, place in reversed(able)], list(points))
+
+
+def attention_cards(
+    rows: Sequence[AttendedCase], answers: Iterable[AnsweredCase], album: ImageAlbum
+) -> list[AttentionCase]:
+    """Make a card of each case that has an answer."""
+    wanted = {row.id for row in rows}
+    known = {row.id: row for row in answers if row.id in wanted} if wanted else {}
+    return [_seen(row, known[row.id], album) for row in rows if row.id in known]
 
 
 def _rise(row: AttendedCase) -> float:

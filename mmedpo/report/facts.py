@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mmedpo.core.records import WeightedPair
+from mmedpo.report.surveys import CaseSurvey, PairSurvey
 from mmedpo.store.run_files.format import PAIRS, JsonFile, JsonRow
 from mmedpo.store.run_files.measures import AnsweredCase, AttendedCase, MeasureRecord, TrainingRecord
 from mmedpo.store.run_files.reader import read_run
@@ -29,11 +30,11 @@ class RunFacts:
 
     folder: Path
     run: RunRecord
-    pairs: list[WeightedPair]
+    pairs: Sequence[WeightedPair]
     training: TrainingRecord | None
     measures: MeasureRecord | None
-    answers: list[AnsweredCase]
-    attention: list[AttendedCase]
+    answers: Sequence[AnsweredCase]
+    attention: Sequence[AttendedCase]
 
     @property
     def name(self) -> str:
@@ -60,9 +61,19 @@ class RunFacts:
         return (
             self.run.restricted
             or any(section.get("restricted", False) for section in sections)
-            or any(item.pair.case.restricted for item in self.pairs)
-            or any(row.restricted for row in self.answers)
+            or self.all_pairs.restricted
+            or self.all_cases.restricted
         )
+
+    @cached_property
+    def all_pairs(self) -> PairSurvey:
+        """What is said of all pairs."""
+        return PairSurvey(self.pairs)
+
+    @cached_property
+    def all_cases(self) -> CaseSurvey:
+        """What is said of all cases."""
+        return CaseSurvey(self.answers)
 
     @property
     def trained(self) -> bool:
@@ -78,11 +89,11 @@ def read_facts(folder: Path) -> RunFacts:
     return RunFacts(
         folder=folder,
         run=files.run,
-        pairs=list(files.pairs()),
+        pairs=files.pairs(),
         training=files.training if asked.get("train") else None,
         measures=files.measures if evaluated else None,
-        answers=list(files.answers()) if evaluated else [],
-        attention=list(files.attention()) if evaluated else [],
+        answers=files.answers() if evaluated else (),
+        attention=files.attention() if evaluated else (),
     )
 
 
@@ -92,8 +103,13 @@ def state_of(folder: Path) -> str:
     state = hashlib.sha256()
     for name in FILES:
         path = folder / name
-        state.update(f"{name} ".encode() + (path.read_bytes() if path.exists() else b"-"))
+        state.update(f"{name} ".encode() + (_hash_file(path) if path.exists() else b"-"))
     return state.hexdigest()
+
+
+def _hash_file(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def without_keys(value: Any) -> Any:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from typing import Any
 
 from markupsafe import Markup
 
-from mmedpo.core.records import WeightedPair
 from mmedpo.report.lengths import AnswerLengths
 from mmedpo.report.measures import MeasureRow
 from mmedpo.report.sentences import measure_words
-from mmedpo.store.run_files.measures import AttendedCase
 
 # matplotlib draws in these colours; in the page they stand for the style sheet's variables.
 INK, FAINT, RULE, ONE, TWO = "#010203", "#020304", "#030405", "#040506", "#050607"
@@ -78,39 +77,42 @@ def _inline(svg: str) -> Markup:
     return Markup(svg.replace("<svg", f'<svg role="img" style="max-width: {width * 4 / 3:.0f}px"', 1))
 
 
-def histogram(values: Mapping[str, Sequence[float]], label: str, ends: tuple[float, float] | None = None) -> Markup:
+def histogram(values: Mapping[str, array[Any]], label: str, ends: tuple[float, float] | None = None) -> Markup:
     """Draw how many pairs have which value, one series a name."""
-    every = [value for some in values.values() for value in some]
-    low, high = ends or (min(every), max(every))
+    import numpy as np
+
+    low, high = ends or (min(map(min, values.values())), max(map(max, values.values())))
     high = high if high > low else low + 1
     with _drawing(4.0, 2.5) as (_, axes, done):
         width = (high - low) / 20
         edges = [low + width * step for step in range(21)]
         colours = [COLOURS.get(name, ONE) for name in values]
-        axes.hist(list(values.values()), bins=edges, color=colours, label=list(values), stacked=True, rwidth=0.9)
+        axes.hist(
+            [np.asarray(some) for some in values.values()],
+            bins=edges,
+            color=colours,
+            label=list(values),
+            stacked=True,
+            rwidth=0.9,
+        )
         axes.set(xlabel=label, ylabel="pairs")
         axes.grid(axis="x", visible=False)
         _legend(axes, values)
     return done[0]
 
 
-def by_kind(pairs: Sequence[WeightedPair], value: Callable[[WeightedPair], float | None]) -> dict[str, list[float]]:
-    """Return a number of each pair that has one, by pair kind."""
-    kinds = sorted({item.pair.kind for item in pairs}, reverse=True)
-    found = {kind: [value(item) for item in pairs if item.pair.kind == kind] for kind in kinds}
-    kept = {kind: [one for one in values if one is not None] for kind, values in found.items()}
-    return {kind: values for kind, values in kept.items() if values}
-
-
 def of_lengths(lengths: AnswerLengths) -> Markup:
     """Draw the lengths of chosen and rejected answers against each other."""
-    longest = max(*lengths.chosen, *lengths.rejected)
+    import numpy as np
+
+    longest = max(map(max, (lengths.chosen, lengths.rejected)))
     with _drawing(4.0, 2.5) as (_, axes, done):
         width = max(1, -(-longest // 16))  # whole words, so that no bar counts more lengths than its neighbours
         edges = [step * width - 0.5 for step in range(longest // width + 2)]
         for name, values in (("chosen", lengths.chosen), ("rejected", lengths.rejected)):
-            axes.hist(values, bins=edges, histtype="stepfilled", color=COLOURS[name], alpha=0.25)
-            axes.hist(values, bins=edges, histtype="step", color=COLOURS[name], linewidth=1.6, label=name)
+            counted = np.asarray(values)
+            axes.hist(counted, bins=edges, histtype="stepfilled", color=COLOURS[name], alpha=0.25)
+            axes.hist(counted, bins=edges, histtype="step", color=COLOURS[name], linewidth=1.6, label=name)
         axes.set(xlabel="words of the answer", ylabel="text pairs")
         axes.grid(axis="x", visible=False)
         _legend(axes, ("chosen", "rejected"))
@@ -162,10 +164,8 @@ def forest(lines: Sequence[MeasureRow]) -> Markup | None:
     return done[0]
 
 
-def shares(attention: Sequence[AttendedCase]) -> Markup | None:
-    """Draw each case's share of attention inside the lesion, after against before."""
-    found = ([side.inside for side in row.sides if side.inside is not None] for row in attention)
-    both = [shares for shares in found if len(shares) == 2]
+def shares(both: Sequence[tuple[float, float]]) -> Markup | None:
+    """Draw cases' shares of attention inside the lesion, after against before."""
     if not both:
         return None
     with _drawing(3.4, 3.2) as (_, axes, done):

@@ -10,9 +10,11 @@ from typing import Any
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Pair, Score, WeightedPair, digest
 from mmedpo.report.album import ImageAlbum, ImagePanel
+from mmedpo.report.first_items import FirstItems
 from mmedpo.report.words import TextPiece, mark_differences
 
 MOST = 60  # pairs that are shown
+_Placed = tuple[int, WeightedPair]  # a pair and its place in the set
 APART = 12  # of these, at most so many because their voters disagree
 
 
@@ -56,32 +58,41 @@ def disagreement(item: WeightedPair) -> float:
     return max(first.values()) - min(first.values()) if first else 0
 
 
-def choose(pairs: Sequence[WeightedPair], most: int = MOST) -> list[WeightedPair]:
+class GalleryChoice:
     """Choose the pairs that are shown: every extreme, then evenly over kinds, makers and weights; in the set's order.
 
-    An extreme has the least or greatest weight of its kind, voters that are furthest apart, or fell back.
+    An extreme has the least or greatest weight of its kind, voters that are furthest apart, or fell back. Of equals,
+    ids decide and no order of the set. However many pairs there are, few are kept.
     """
-    if len(pairs) <= most:
-        return list(pairs)
-    mixed = sorted(pairs, key=lambda item: digest(item.pair.id))  # so that no order of the set decides
-    shown = {item.pair.id: item for item in _extremes(mixed)}
-    strata: dict[Any, list[WeightedPair]] = {}
-    for item in mixed:
-        strata.setdefault((item.pair.kind, item.pair.made_by, band(item.weight)), []).append(item)
-    for row in zip_longest(*(strata[key] for key in sorted(strata))):
-        for item in row:
-            if item is not None and len(shown) < most:
-                shown.setdefault(item.pair.id, item)
-    return [item for item in pairs if item.pair.id in shown]
 
+    def __init__(self, most: int = MOST) -> None:
+        """Take how many pairs are shown, extremes aside."""
+        self._most, self._count = most, 0
+        self._extremes: dict[Any, FirstItems[_Placed]] = {}
+        self._strata: dict[Any, FirstItems[_Placed]] = {}
 
-def _extremes(pairs: Sequence[WeightedPair]) -> Iterator[WeightedPair]:
-    for kind in sorted({item.pair.kind for item in pairs}):
-        mine = [item for item in pairs if item.pair.kind == kind]
-        yield min(mine, key=lambda item: item.weight)
-        yield max(mine, key=lambda item: item.weight)
-        yield from [item for item in mine if item.pair.notes.get("fallback")][:2]
-    yield from [item for item in sorted(pairs, key=disagreement, reverse=True)[:APART] if disagreement(item)]
+    def add(self, item: WeightedPair) -> None:
+        """Look at the next pair."""
+        pair, placed = item.pair, (self._count, item)
+        name = digest(pair.id)  # so that no order of the set decides
+        self._count += 1
+        for way in (1, -1):
+            self._extremes.setdefault((pair.kind, way), FirstItems(1)).add((way * item.weight, name), placed)
+        if pair.notes.get("fallback"):
+            self._extremes.setdefault((pair.kind, "fallback"), FirstItems(2)).add(name, placed)
+        if apart := disagreement(item):
+            self._extremes.setdefault("apart", FirstItems(APART)).add((-apart, name), placed)
+        stratum = pair.kind, pair.made_by, band(item.weight)
+        self._strata.setdefault(stratum, FirstItems(self._most)).add(name, placed)
+
+    def pairs(self) -> list[WeightedPair]:
+        """Return the pairs to be shown."""
+        shown = dict(placed for few in self._extremes.values() for placed in few)
+        for row in zip_longest(*(self._strata[key] for key in sorted(self._strata))):
+            for place, item in filter(None, row):
+                if len(shown) < self._most:
+                    shown.setdefault(place, item)
+        return [shown[place] for place in sorted(shown)]
 
 
 def band(weight: float) -> int:

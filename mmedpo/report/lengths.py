@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
 from dataclasses import dataclass
-
-from mmedpo.core.records import WeightedPair
+from typing import Any
 
 
 @dataclass(frozen=True)
 class AnswerLengths:
     """The lengths of text pairs' answers, in words."""
 
-    chosen: list[int]
-    rejected: list[int]
+    chosen: array[Any]
+    rejected: array[Any]
 
     @property
     def count(self) -> int:
@@ -46,15 +45,5 @@ class AnswerLengths:
         return sum(self.chosen) / self.count, sum(self.rejected) / self.count
 
     def _share(self, way: int) -> float:
-        both = list(zip(self.chosen, self.rejected, strict=True))
+        both = zip(self.chosen, self.rejected, strict=True)
         return sum((ours > theirs) - (ours < theirs) == way for ours, theirs in both) / self.count
-
-
-def lengths_of(pairs: Sequence[WeightedPair]) -> AnswerLengths | None:
-    """Measure the text pairs; None when there are none."""
-    texts = [item.pair for item in pairs if item.pair.kind == "text"]
-    if not texts:
-        return None
-    return AnswerLengths(
-        [len(pair.chosen.answer.split()) for pair in texts], [len(pair.rejected.answer.split()) for pair in texts]
-    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mmedpo.report.cases import gains
 from mmedpo.report.facts import RunFacts
 from mmedpo.report.lengths import AnswerLengths
 from mmedpo.report.measures import MeasureRow, MeasureTable, describe_cut_answers
@@ -105,12 +104,12 @@ def measure_words(name: str) -> str:
 
 
 def _cases(facts: RunFacts) -> Iterator[SummarySentence]:
-    found = [value for value, _ in gains(facts.answers)]
-    if found:
-        better, worse = sum(value > 1e-9 for value in found), sum(value < -1e-9 for value in found)
-        same = len(found) - better - worse
+    found = facts.all_cases
+    if found.measured:
+        better, worse = found.counts[1], found.counts[-1]
+        same = found.measured - better - worse
         yield SummarySentence(
-            f"Of {len(found):,} measured cases {better:,} are answered better after training, {worse:,} worse, "
+            f"Of {found.measured:,} measured cases {better:,} are answered better after training, {worse:,} worse, "
             f"{same:,} as well as before."
         )
 

@@ -8,12 +8,12 @@ from typing import Any
 from mmedpo.events import StageCount
 from mmedpo.report import figures
 from mmedpo.report.album import ImageAlbum
-from mmedpo.report.cases import changed, drawn, gains, seen
+from mmedpo.report.cases import answered_cards, attention_cards, choose_attention
 from mmedpo.report.facts import RunFacts
-from mmedpo.report.gallery import cards, choose
-from mmedpo.report.lengths import lengths_of
+from mmedpo.report.gallery import cards
 from mmedpo.report.measures import main_lines, make_tables
 from mmedpo.report.sentences import write_sentences
+from mmedpo.report.surveys import PairSurvey
 from mmedpo.store.run_files.counts import describe_count, is_lost
 
 LOOKING = ("looks", "attention")  # metrics of whether the model looks, not of how well it answers
@@ -21,7 +21,7 @@ LOOKING = ("looks", "attention")  # metrics of whether the model looks, not of h
 
 def summary_of(facts: RunFacts) -> dict[str, Any]:
     """Return what is said of a run even beside others: what was asked, how cases flowed, what was measured."""
-    found, lengths = make_tables(facts), lengths_of(facts.pairs)
+    found, lengths = make_tables(facts), facts.all_pairs.lengths
     lines = main_lines(found)
     drawn = [(table, figures.forest(table.lines)) for table in found]
     return {
@@ -46,34 +46,36 @@ def _counts(counts: Sequence[StageCount]) -> Iterator[dict[str, Any]]:
 
 def whole(facts: RunFacts) -> dict[str, Any]:
     """Return what only the page of one run shows: cases, attention, pairs and training."""
-    album = ImageAlbum(facts.folder)
-    better, worse = (changed(facts.answers, way, album) for way in (1, -1))
-    looked = seen(facts.attention, facts.answers, album)
-    pairs = _pairs(facts, album)
+    album, cases = ImageAlbum(facts.folder), facts.all_cases
+    better, worse = ((answered_cards(cases.changed[way], album), cases.counts[way]) for way in (1, -1))
+    attention = choose_attention(facts.attention)
+    looked = attention_cards(attention.shown, facts.answers, album)
+    pairs = _pairs(facts.all_pairs, album)
     return {
         "missing": album.missing,
         "better": better,
         "worse": worse,
-        "drawn": drawn(facts.answers, album),
-        "measured_cases": len(gains(facts.answers)),
+        "drawn": answered_cards(cases.drawn, album),
+        "measured_cases": cases.measured,
         "seen": looked,
-        "shares": figures.shares(facts.attention),
+        "points": len(attention.shares),
+        "shares": figures.shares(attention.shares),
         **pairs,
         **_training(facts),
     }
 
 
-def _pairs(facts: RunFacts, album: ImageAlbum) -> dict[str, Any]:
+def _pairs(pairs: PairSurvey, album: ImageAlbum) -> dict[str, Any]:
     """Return the gallery, and the distributions of all pairs."""
-    if not facts.pairs:
+    if not pairs.weights:
         return {"cards": [], "charts": []}
-    relevances = figures.by_kind(facts.pairs, lambda item: item.score.relevance)
-    charts = [("Relevance, by pair kind", figures.histogram(relevances, "relevance", (0, 1)))] if relevances else []
-    weights = figures.by_kind(facts.pairs, lambda item: item.weight)
-    charts.append(("Weight in the loss, by pair kind", figures.histogram(weights, "weight")))
-    if lengths := lengths_of(facts.pairs):
+    relevances, charts = pairs.relevances, []
+    if relevances:
+        charts.append(("Relevance, by pair kind", figures.histogram(relevances, "relevance", (0, 1))))
+    charts.append(("Weight in the loss, by pair kind", figures.histogram(pairs.weights, "weight")))
+    if lengths := pairs.lengths:
         charts.append(("Length of the answers of text pairs", figures.of_lengths(lengths)))
-    return {"cards": cards(choose(facts.pairs), album), "charts": charts}
+    return {"cards": cards(pairs.shown, album), "charts": charts}
 
 
 def _training(facts: RunFacts) -> dict[str, Any]:

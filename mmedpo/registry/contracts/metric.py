@@ -46,7 +46,7 @@ class Metric(Part, ABC):
 
     @abstractmethod
     def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
-        """Return the statistics of each case, in order, all that `combine` needs."""
+        """Return the statistics of each case, in order, all that `combine` needs; they come some at a time."""
 
     @abstractmethod
     def combine(self, statistics: Sequence[Statistics]) -> dict[str, float]:

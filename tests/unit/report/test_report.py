@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import re
 import shutil
+from array import array
 from pathlib import Path
 
 import pytest
 from conftest import Mmedpo
-from run_folder import HOSTILE, measures, weighted, write_run
+from run_folder import HOSTILE, looked, measures, weighted, write_run
 from typer.testing import CliRunner
 
 from mmedpo.cli.main import app
 from mmedpo.core.number_format import format_number
+from mmedpo.core.records import WeightedPair
 from mmedpo.errors import DataError
 from mmedpo.events import StageCount
-from mmedpo.report.cases import changed, drawn
+from mmedpo.report.album import ImageAlbum
+from mmedpo.report.cases import answered_cards, choose_attention
 from mmedpo.report.facts import read_facts, without_keys
-from mmedpo.report.gallery import choose, disagreement
+from mmedpo.report.gallery import GalleryChoice, disagreement
 from mmedpo.report.lengths import AnswerLengths
 from mmedpo.report.measures import make_tables
 from mmedpo.report.page import as_yaml, render, short, write_report
 from mmedpo.report.sentences import write_sentences
+from mmedpo.report.surveys import CaseSurvey
 from mmedpo.store.run_files.measures import MetricResult, TrainingOverlap
 from mmedpo.store.run_files.record import StageSummary
+from mmedpo.testing import tiny_cases
 
 MOST = 10_000_000
 
@@ -150,19 +155,39 @@ def test_the_summary_says_what_is_sure_and_what_is_not(tmp_path: Path) -> None:
 
 
 def test_cases_that_got_better_and_worse_are_told_apart(tmp_path: Path) -> None:
-    from mmedpo.report.album import ImageAlbum
-
     folder = write_run(tmp_path / "run")
-    answers, album = read_facts(folder).answers, ImageAlbum(folder)
-    assert [one.row.id for one in changed(answers, 1, album)[0]] == ["tiny-0"]
-    worse, count = changed(answers, -1, album)
-    assert ([one.row.id for one in worse], count) == (["tiny-1"], 1)
-    assert any(piece.differs for piece in worse[0].after)
-    assert {one.row.id for one in drawn(answers[::-1], album, 2)} == {one.row.id for one in drawn(answers, album, 2)}
+    answers = list(read_facts(folder).answers)
+    cases = CaseSurvey(answers, drawn=2)
+    assert [row.id for row in cases.changed[1]] == ["tiny-0"]
+    assert [row.id for row in cases.changed[-1]] == ["tiny-1"]
+    assert (cases.measured, cases.counts) == (4, {1: 1, -1: 1})
+    (worse,) = answered_cards(cases.changed[-1], ImageAlbum(folder))
+    assert any(piece.differs for piece in worse.after)
+    assert list(CaseSurvey(answers[::-1], drawn=2).drawn) == list(cases.drawn)
+    assert [row.id for row in CaseSurvey(answers * 9, shown=2).changed[1]] == ["tiny-0"] * 2
+
+
+def test_where_attention_is_shown_the_first_the_middle_and_the_last_are(tmp_path: Path) -> None:
+    row = looked(tiny_cases(1)[0])
+    rows = [
+        row.model_copy(update={"id": f"{at}", "after": row.before.model_copy(update={"inside": at / 1000})})
+        for at in range(3000)
+    ]
+    choice = choose_attention(rows[::-1])
+    ids = [int(one.id) for one in choice.shown]
+    assert ids == [2999, 2998, 2997, 2996, 1501, 1500, 1499, 1498, 3, 2, 1, 0]
+    assert len(choice.shares) == 2000
 
 
 def test_the_gallery_holds_every_extreme_and_every_sort_of_pair(tmp_path: Path) -> None:
     every = weighted(tmp_path, 60)
+
+    def choose(pairs: list[WeightedPair], most: int) -> list[WeightedPair]:
+        choice = GalleryChoice(most)
+        for item in pairs:
+            choice.add(item)
+        return choice.pairs()
+
     shown = choose(every, 12)
     assert len(shown) == 12
     assert every[0] in shown  # the one on which voters disagree
@@ -174,7 +199,7 @@ def test_the_gallery_holds_every_extreme_and_every_sort_of_pair(tmp_path: Path) 
 
 
 def test_length_alone_ranks_pairs_by_the_better_of_its_two_rules() -> None:
-    lengths = AnswerLengths([1, 1, 2, 5], [3, 3, 2, 1])
+    lengths = AnswerLengths(array("l", [1, 1, 2, 5]), array("l", [3, 3, 2, 1]))
     assert (lengths.shorter, lengths.equal, lengths.longer) == (0.5, 0.25, 0.25)
     assert lengths.guessed == 0.625
     assert lengths.means == (2.25, 2.25)
