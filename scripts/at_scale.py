@@ -41,6 +41,12 @@ score:
 weigh: {{use: clinical}}
 """
 
+# The starting model alone, on the same cases: the phantom's model, the smallest there is, and one token an answer.
+EVALUATE = (
+    "evaluate={{data: {{use: csv, file: {folder}/questions.csv, images: {folder}/films, restricted: false}}, "
+    "measure: [{{use: med-vqa}}], max_new_tokens: 1}}"
+)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -54,6 +60,9 @@ STEPS = (
     Step("check", ("check", "{recipe}")),
     Step("run", ("run", "{recipe}", "--until", "weigh")),
     Step("run again", ("run", "{recipe}", "--until", "weigh")),
+    Step("export", ("export", "{run}", "--to", "ms-swift", "--out", "{folder}/exported")),
+    Step("report", ("report", "{run}", "--out", "{folder}/report.html")),
+    Step("evaluate", ("run", "{recipe}", EVALUATE)),
 )
 
 

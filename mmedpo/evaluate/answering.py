@@ -9,6 +9,7 @@ from typing import Any
 
 from mmedpo.core.answers import UNREAD, dump_answer, read_answer, was_cut
 from mmedpo.core.images import order_by_image
+from mmedpo.core.lazy_sequence import pick_items
 from mmedpo.core.notes import print_note
 from mmedpo.core.records import Case
 from mmedpo.recipe.model import EvaluateOptions
@@ -33,7 +34,7 @@ class ModelAnswers:
 class EvaluationAnswers:
     """The evaluation cases with the answers of one model or two."""
 
-    cases: list[Case]
+    cases: Sequence[Case]
     before: ModelAnswers
     after: ModelAnswers | None
 
@@ -58,7 +59,7 @@ class EvaluationAnswers:
 
 
 def answer_before_and_after(
-    run: RunContext, cases: list[Case], options: EvaluateOptions, adapter: Path | None
+    run: RunContext, cases: Sequence[Case], options: EvaluateOptions, adapter: Path | None
 ) -> EvaluationAnswers:
     """Let the starting model answer the cases, and the one with the trained adapter if there is one."""
     backbone, aligned = choose_models(run.recipe.backbone, adapter)
@@ -96,7 +97,7 @@ def _tell_who_answers(served: ServedAnswers, adapter: Path | None) -> str:
 
 
 def answer_cases(
-    run: RunContext, backbone: Backbone, cases: list[Case], options: EvaluateOptions, stage: str
+    run: RunContext, backbone: Backbone, cases: Sequence[Case], options: EvaluateOptions, stage: str
 ) -> list[str]:
     """Let a model answer each case greedily, those of an image together."""
     plugin = run.plugin_of(backbone)
@@ -112,7 +113,7 @@ def answer_cases(
             return [dump_answer(answer) for answer in check_answers(plugin, some, answers)]
 
         lower = "evaluate.max_new_tokens"
-        ordered = [cases[index] for index in order]
+        ordered = pick_items(cases, order)
         served = ServedBackbone(opened, backbone, cases) if backbone.answers else None
         facts = [options.max_new_tokens, "and whether cut", *served_facts(backbone)]
         slices = work_by_slice(run, backbone, ordered, work, read, stage=stage, facts=facts, lower=lower)

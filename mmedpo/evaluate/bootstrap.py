@@ -17,7 +17,7 @@ from mmedpo.registry.contracts.metric import MeasureCombiner, Statistics
 DRAWS = 1000  # at least
 PER_TEST = 25  # so that of many comparisons one that no draw contradicts is below .05 after Holm: 1 / 25 = .04
 CHUNK = 256  # draws at once; all of them would be a large table of many groups
-CELLS = 4_000_000  # of such a table, at most: draws by groups
+CELLS = 1_000_000  # of such a table, at most: draws by groups
 CaseStatistics = Sequence[Statistics]  # of each case
 Draw = tuple[Sequence[int], Any]  # trainings, and an array of groups
 MeasureDraws = Callable[[Sequence[Draw]], list[dict[str, float]]]

@@ -35,7 +35,7 @@ def evaluate_models(
     run: RunContext, options: EvaluateOptions, adapter: Path | None, pairs: Sequence[WeightedPair]
 ) -> MeasureRecord:
     """Measure the starting model, and with the trained adapter if there is one; write the answers."""
-    held_out = list(only_cases(read_records(run, options.data, "evaluate: read")))
+    held_out = only_cases(read_records(run, options.data, "evaluate: read"))
     if not held_out:
         raise DataError(f"{run.plugin_of(options.data)} yields pairs; evaluation needs cases")
     answers = answer_before_and_after(run, held_out, options, adapter)

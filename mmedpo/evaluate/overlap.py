@@ -30,7 +30,7 @@ def require_no_overlap(run: RunContext, options: EvaluateOptions, records: Seque
 def count_overlap(cases: Sequence[Case], pairs: Sequence[WeightedPair]) -> TrainingOverlap:
     """Count the evaluation images whose pixels were trained on, and the cases whose question about them was, too."""
     images = {case.image.sha256 for case in cases}
-    learned = {question_key(item.pair.case) for item in pairs}
+    learned = {question_key(item.pair.case) for item in pairs if item.pair.case.image.sha256 in images}
     again = sum(question_key(case) in learned for case in cases)
     shared = len(images & list_trained_images(pairs))
     return TrainingOverlap(images=len(images), trained_on=shared, questions_trained_on=again)

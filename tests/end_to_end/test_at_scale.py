@@ -21,7 +21,7 @@ def test_every_command_is_measured_at_each_size(forks: Forks, tmp_path: Path) ->
     found = json.loads(done.stdout)
     assert list(found) == ["50", "100"]
     for rows in found.values():
-        assert [one["step"] for one in rows][:3] == ["check", "run", "run again"]
+        assert [one["step"] for one in rows] == ["check", "run", "run again", "export", "report", "evaluate"]
         assert not any(one["status"] for one in rows)
         assert all(one["peak_mb"] > 1 and one["most_files"] for one in rows)
     assert not (tmp_path / "scale" / "50").exists()
