@@ -11,7 +11,7 @@ one of `now` alone. `stretch` is the time of the wall, less what a quota takes a
 others use the machine too, they are in it.
 
 `models` trains a step of models of several sizes with one thread and with all; where others use the machine, look at
-the processor time alone.
+its processor time.
 """
 
 from __future__ import annotations
