@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mmedpo.core.records import Case
     from mmedpo.models.answering.decoding import TreeModel
     from mmedpo.models.answering.noise import SeededNoise
+    from mmedpo.models.trees.inputs import ImageSequence
 
 
 class TransformersBackbone(LiveBackbone):
@@ -145,9 +146,9 @@ class TransformersBackbone(LiveBackbone):
         from mmedpo.models.trees.tree_attention import tree_attention
 
         images = [identify_image(case.image) for case in cases]
-        prompt = lru_cache(1)(self.prompt)  # samples of a question follow one another
+        prompt = lru_cache(1)(self._prompt_sequence)  # samples of a question follow one another
         asked = (
-            AskedPrompt(index, images[index], prompt(cases[index].image, cases[index].question))
+            AskedPrompt(index, prompt(images[index], cases[index].image, cases[index].question))
             for index in order_by_image(images)
         )
         model = self._tree_model()
@@ -156,6 +157,12 @@ class TransformersBackbone(LiveBackbone):
             for batch in split_batches(asked, longest, self.batch_tokens or token_budget(model.base)):
                 said |= decode_batch(model, batch, longest, self.stop, noise)
         return [said[index] for index in range(len(cases))]
+
+    def _prompt_sequence(self, identity: str, image: ImageRef, question: str) -> ImageSequence:
+        from mmedpo.models.trees.inputs import ImageSequence
+
+        prompt = self.prompt(image, question)
+        return ImageSequence.of(identity, prompt.ids, prompt.token_types, prompt.vision)
 
     def _tree_model(self) -> TreeModel:
         from mmedpo.models.answering.decoding import TreeModel

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from math import isqrt
 from typing import Any
 
@@ -11,11 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmedpo.core.images import order_by_image
 from mmedpo.core.records import Case
 from mmedpo.errors import DataError
+from mmedpo.models.adapters import unwrap_model
+from mmedpo.models.trees.inputs import ImageSequence, make_tree_inputs
+from mmedpo.models.trees.token_tree import grow_tree
+from mmedpo.models.trees.tree_attention import why_no_trees
 from mmedpo.registry.contracts.backbone import Encoding, Frame, LiveBackbone
 
 Array = np.ndarray[Any, Any]
+BRANCHES = 2  # times as many tokens as an image's prompt may a tree have: attention and gradient take its square
 
 
 def attention_maps(live: LiveBackbone, cases: Sequence[Case], answers: Sequence[str]) -> list[Array]:
@@ -23,17 +30,56 @@ def attention_maps(live: LiveBackbone, cases: Sequence[Case], answers: Sequence[
 
     The attention of the answer's tokens to the image's, weighted by the gradient of the answer's log-probability and
     averaged over heads and layers (Chefer et al., arXiv 2103.15679). An empty answer counts as the clinician's. What
-    falls on padding is left out, and what a model cropped away it does not look at.
+    falls on padding is left out, and what a model cropped away it does not look at. Questions about one image are
+    computed as one token tree, where the model takes trees.
     Raises DataError for a model that does not show which of its tokens are the image's, or in which grid they lie.
     """
+    images = [case.image.known_as or f"case {number}" for number, case in enumerate(cases)]
+    order = order_by_image(images)
+    maps: dict[int, Array] = {}
     with _eager_attention(live.model):
-        sides = zip(cases, answers, strict=True)
-        return [_map_over_image(live, case, answer or case.answer) for case, answer in sides]
+        encoded = ((n, images[n], _encode_side(live, cases[n], answers[n])) for n in order)
+        for tree in _split_trees(live, encoded):
+            grids = _attention_grids(live, [encoding for _, encoding in tree])
+            for (number, _), grid in zip(tree, grids, strict=True):
+                size = cases[number].image.load().size
+                maps[number] = fit_to_image(grid, live.frame(size), size)
+    return [maps[number] for number in range(len(cases))]
 
 
-def _map_over_image(live: LiveBackbone, case: Case, answer: str) -> Array:
-    size = case.image.load().size
-    return fit_to_image(_attention_map(live, live.encode(case.image, case.question, answer)), live.frame(size), size)
+def _encode_side(live: LiveBackbone, case: Case, answer: str) -> Encoding:
+    return live.encode(case.image, case.question, answer or case.answer)
+
+
+def _split_trees(
+    live: LiveBackbone, encoded: Iterable[tuple[int, str, Encoding]]
+) -> Iterator[list[tuple[int, Encoding]]]:
+    """Put together the sides of an image whose answers grow from different ends; one a tree where trees do not go.
+
+    A token from which two answers grow would have the gradients of both.
+    """
+    for _, of_image in groupby(encoded, key=lambda one: one[1]):
+        tree: list[tuple[int, Encoding]] = []
+        for number, _, encoding in of_image:
+            together = [*tree, (number, encoding)]
+            if tree and not _answers_apart(live, [side for _, side in together]):
+                yield tree
+                together = [(number, encoding)]
+            tree = together
+        yield tree
+
+
+def _answers_apart(live: LiveBackbone, encodings: Sequence[Encoding]) -> bool:
+    """Tell whether sides may share a tree, in which each answer is predicted at tokens of its own."""
+    longest = max(len(encoding.ids) for encoding in encodings)
+    if why_no_trees(unwrap_model(live.model), live.causal, longest):
+        return False
+    keys = [ImageSequence.of("", side.ids, side.token_types, {}).keys for side in encodings]
+    tree = grow_tree(keys)
+    trunk = min(side.answer_start for side in encodings) - 1
+    own = [path[side.answer_start - 1 :] for path, side in zip(tree.paths, encodings, strict=True)]
+    others = [sum(1 for path in tree.paths if np.isin(columns, path).any()) for columns in own]
+    return len(tree) <= BRANCHES * trunk and others == [1] * len(own)
 
 
 def fit_to_image(grid: Array, frame: Frame, size: tuple[int, int]) -> Array:
@@ -75,32 +121,54 @@ def _eager_attention(model: Any) -> Iterator[None]:
             embeddings.requires_grad_(False)
 
 
-def _attention_map(live: LiveBackbone, encoding: Encoding) -> Array:
-    """Return the map (rows, columns) over what the grid of image tokens covers."""
-    device = live.model.device
-    ids = torch.tensor([list(encoding.ids)], device=device)
-    inputs: dict[str, Any] = {name: value.to(device) for name, value in live.collate([encoding]).items()}
-    if encoding.token_types is not None:
-        inputs[live.types_key] = torch.tensor([list(encoding.token_types)], device=device)
+def _attention_grids(live: LiveBackbone, encodings: Sequence[Encoding]) -> list[Array]:
+    """Return for sides of one image the maps (rows, columns) over what the grid of image tokens covers."""
+    model, device = live.model, live.model.device
+    images = {name: value.to(device) for name, value in live.collate(encodings[:1]).items()}
+    inputs, paths = _forward_inputs(live, encodings)
     with torch.enable_grad():
-        out = live.model(ids, attention_mask=torch.ones_like(ids), output_attentions=True, use_cache=False, **inputs)
-        answer_ids = ids[0, encoding.answer_start :]  # (answer tokens,)
-        logits = out.logits[0, encoding.answer_start - 1 : -1].float()  # (answer tokens, vocabulary)
-        logp = logits.log_softmax(-1).gather(1, answer_ids[:, None]).sum()
-        gradients = torch.autograd.grad(logp, out.attentions)
-    image = _find_image_tokens(live.model, ids[0])  # (image tokens,)
-    heat = torch.zeros(len(image), device=device)
+        out = model(**inputs, **images, output_attentions=True, use_cache=False)
+        logps = [_sum_logps(out.logits[0], *side) for side in zip(encodings, paths, strict=True)]
+        gradients = torch.autograd.grad(torch.stack(logps).sum(), out.attentions)
+    image = paths[0][_find_image_tokens(unwrap_model(model), encodings[0].ids)]  # (image tokens,)
+    heats = [torch.zeros(len(image), device=device) for _ in encodings]
     for attention, gradient in zip(out.attentions, gradients, strict=True):
         weighted = (attention * gradient).clamp(min=0).mean(1)[0]  # (tokens, tokens)
-        heat += weighted[encoding.answer_start - 1 : -1].float().mean(0)[image] / len(gradients)
-    return np.asarray(heat.detach().cpu().double()).reshape(_grid_shape(live.model, len(image), inputs))
+        for heat, side, path in zip(heats, encodings, paths, strict=True):
+            rows = weighted[path[side.answer_start - 1 : -1]]  # where the answer is predicted
+            heat += rows.float().mean(0)[image] / len(gradients)
+    shape = _grid_shape(unwrap_model(model), len(image), images)
+    return [np.asarray(heat.detach().cpu().double()).reshape(shape) for heat in heats]
 
 
-def _find_image_tokens(model: Any, ids: Tensor) -> Tensor:
+def _forward_inputs(live: LiveBackbone, encodings: Sequence[Encoding]) -> tuple[dict[str, Any], list[Tensor]]:
+    """Return forward()'s arguments but for the image, and where each side's tokens stand (tokens,) in the one row."""
+    base, device = unwrap_model(live.model), live.model.device
+    if len(encodings) > 1:
+        sequences = [ImageSequence.of("", one.ids, one.token_types, one.vision) for one in encodings]
+        laid = make_tree_inputs(base, live.types_key, 0, sequences)
+        inputs = {name: value.to(device) for name, value in laid.forward.items()}
+        return inputs, [torch.from_numpy(path).to(device) for path in laid.rows.columns]
+    (side,) = encodings
+    ids = torch.tensor([list(side.ids)], device=device)
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if side.token_types is not None:
+        inputs[live.types_key] = torch.tensor([list(side.token_types)], device=device)
+    return inputs, [torch.arange(ids.shape[1], device=device)]
+
+
+def _sum_logps(logits: Tensor, side: Encoding, path: Tensor) -> Tensor:
+    """Return log p of a side's answer; `logits` are (tokens, vocabulary)."""
+    answer = torch.tensor(list(side.ids[side.answer_start :]), device=logits.device)  # (answer tokens,)
+    rows = logits[path[side.answer_start - 1 : -1]].float()  # (answer tokens, vocabulary)
+    return rows.log_softmax(-1).gather(1, answer[:, None]).sum()
+
+
+def _find_image_tokens(model: Any, ids: Sequence[int]) -> Tensor:
     """Return where the image's tokens stand (image tokens,) in the ids (tokens,)."""
     config = model.config
     token = getattr(config, "image_token_id", None) or getattr(config, "image_token_index", None)
-    places = torch.nonzero(ids == token)[:, 0] if token is not None else ids[:0]
+    places = torch.tensor([at for at, one in enumerate(ids) if one == token], dtype=torch.long)
     if not len(places):
         raise DataError(f"{type(model).__name__} does not show which of its tokens are the image's")
     return places

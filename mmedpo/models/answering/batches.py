@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-import numpy as np
 import torch
 
-from mmedpo.models.prompts import EncodedPrompt
-from mmedpo.models.trees.positions import make_token_keys
+from mmedpo.models.trees.inputs import ImageSequence
 from mmedpo.models.trees.token_tree import grow_tree
 
 CPU_TOKENS, GPU_TOKENS = 2**13, 2**17
@@ -23,14 +21,7 @@ class AskedPrompt:
     """What one answer begins with."""
 
     number: int  # which answer it is
-    image: str  # equal strings, equal images
-    prompt: EncodedPrompt
-
-    @property
-    def keys(self) -> np.ndarray:
-        """The prompt's tokens (tokens,), each with its type."""
-        types = self.prompt.token_types
-        return make_token_keys(np.asarray(self.prompt.ids), None if types is None else np.asarray(types))
+    sequence: ImageSequence
 
 
 def split_batches(asked: Iterator[AskedPrompt], longest: int, budget: int) -> Iterator[list[list[AskedPrompt]]]:
@@ -41,7 +32,7 @@ def split_batches(asked: Iterator[AskedPrompt], longest: int, budget: int) -> It
     batch: list[list[AskedPrompt]] = []
     width = 0
     for row in _split_rows(asked, longest):
-        size = len(grow_tree([one.keys for one in row])) + longest * len(row)
+        size = len(grow_tree([one.sequence.keys for one in row])) + longest * len(row)
         if batch and max(width, size) * (len(batch) + 1) > budget:
             yield batch
             batch, width = [], 0
@@ -54,7 +45,7 @@ def split_batches(asked: Iterator[AskedPrompt], longest: int, budget: int) -> It
 def _split_rows(asked: Iterator[AskedPrompt], longest: int) -> Iterator[list[AskedPrompt]]:
     """Cut the answers of each image into rows."""
     size = max(1, BRANCHES // longest)
-    for _, of_image in groupby(asked, key=lambda one: one.image):
+    for _, of_image in groupby(asked, key=lambda one: one.sequence.image):
         row: list[AskedPrompt] = []
         for one in of_image:
             row.append(one)

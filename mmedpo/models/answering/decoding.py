@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,8 @@ from mmedpo.models.answering.batches import AskedPrompt
 from mmedpo.models.answering.key_values import TreeKeyValues
 from mmedpo.models.answering.noise import SeededNoise
 from mmedpo.models.output_head import selected_logits
-from mmedpo.models.trees.positions import make_position_ids, make_sequence, read_token_keys
-from mmedpo.models.trees.token_tree import TreeRows, find_spans, pack_trees
-from mmedpo.models.trees.tree_attention import attention_mask, leaf_mask
+from mmedpo.models.trees.inputs import images_in_order, make_tree_inputs
+from mmedpo.models.trees.tree_attention import leaf_mask
 from mmedpo.models.vision_cache import VisionCache, VisionSource
 
 
@@ -97,9 +97,11 @@ def _read_prompts(
 ) -> tuple[Leaves, Tensor]:
     """Read all prompts; return the leaves that answers grow from, and the logits (leaves, vocabulary) at them."""
     asked = [one for row in batch for one in row]
-    keys = [one.keys for one in asked]
-    trees = pack_trees(keys, [one.image for one in asked], budget=0, pad=model.pad)  # a row a tree
-    inputs, places = _prompt_inputs(model, asked, trees)
+    sequences = [one.sequence for one in asked]
+    laid = make_tree_inputs(model.base, model.types_key, model.pad, sequences)
+    trees, places = laid.rows, laid.position_ids
+    sources = [VisionSource(one.image, partial(getattr, one, "vision")) for one in images_in_order(trees, sequences)]
+    inputs = {**laid.forward, **model.vision.forward_inputs(model.base, sources)}
     ends = np.asarray([columns[-1] for columns in trees.columns])
     leaf_ends, leaf_of = np.unique(np.stack([trees.row, ends]), axis=1, return_inverse=True)  # samples share an end
     at_row, at_column = torch.from_numpy(leaf_ends).to(model.base.device)
@@ -121,37 +123,6 @@ def _first_of_rows(batch: Sequence[Sequence[AskedPrompt]]) -> list[int]:
     """Return the index of each row's first prompt among all prompts."""
     sizes = np.asarray([len(row) for row in batch])
     return list(np.cumsum(sizes) - sizes)
-
-
-def _prompt_inputs(model: TreeModel, asked: Sequence[AskedPrompt], trees: TreeRows) -> tuple[dict[str, Any], Tensor]:
-    """Return forward()'s arguments for rows of trees, and the position ids (..., rows, tokens)."""
-
-    def sequences() -> list[dict[str, Any]]:
-        return [
-            make_sequence(np.asarray(one.prompt.ids), _types(one), model.types_key, one.prompt.vision) for one in asked
-        ]
-
-    of_image = {one.image: one for one in asked}
-    ids, types = read_token_keys(trees.ids)
-    places = make_position_ids(model.base, trees, sequences)
-    end = torch.from_numpy(trees.end).to(model.base.device)
-    inputs = {
-        "input_ids": ids,
-        "position_ids": places,
-        "attention_mask": attention_mask(end, model.base, find_spans(trees.end)),
-        **model.vision.forward_inputs(model.base, [_source(of_image[str(root)]) for root in trees.roots]),
-    }
-    if any(one.prompt.token_types is not None for one in asked):
-        inputs[model.types_key] = types
-    return inputs, places
-
-
-def _source(one: AskedPrompt) -> VisionSource:
-    return VisionSource(one.image, lambda: one.prompt.vision)
-
-
-def _types(one: AskedPrompt) -> np.ndarray | None:
-    return None if one.prompt.token_types is None else np.asarray(one.prompt.token_types)
 
 
 def _drop_finished(cache: TreeKeyValues, leaves: Leaves, kept: list[int], rows: int) -> tuple[Leaves, int]:

@@ -17,6 +17,7 @@ from mmedpo import Case, ImageRef
 from mmedpo.core.answers import was_cut
 from mmedpo.models import EncodedPrompt, TransformersBackbone
 from mmedpo.models.answering.batches import AskedPrompt, split_batches
+from mmedpo.models.trees.inputs import ImageSequence
 from mmedpo.models.vision_cache import keep_features
 
 
@@ -201,7 +202,7 @@ def asked(sizes: Sequence[tuple[str, int]]) -> Iterator[AskedPrompt]:
     """Ask questions of so many tokens, none like another, about images."""
     first = 100
     for number, (image, size) in enumerate(sizes):
-        yield AskedPrompt(number, image, EncodedPrompt(range(first, first + size), {}))
+        yield AskedPrompt(number, ImageSequence.of(image, range(first, first + size), None, {}))
         first += size
 
 

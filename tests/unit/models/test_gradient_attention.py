@@ -10,8 +10,12 @@ import pytest
 from mmedpo_plugins.backbones.hf_vlm.chat_template import ChatTemplatePrompter
 from mmedpo_plugins.backbones.llava_med.llava_med import LlavaMedBackbone
 from mmedpo_plugins.backbones.llava_med.prompter import LlavaMedPrompter, pad_to_square
+from peft import LoraConfig, get_peft_model
 from PIL import Image
+from tiny_llava import make_backbone
+from tiny_llava import make_image as draw
 from tiny_llava_med import make_image, make_model, released_tensors, write_release
+from transformers import MistralModel
 
 from mmedpo import Case, ImageRef, Region, Setting
 from mmedpo.evaluate.lesion_attention import share_inside
@@ -88,3 +92,29 @@ def test_the_map_of_llava_med_has_the_image_s_sides(
         (heat,) = attention_maps(live, [case], ["Yes"])
     assert heat.shape == shape
     assert (heat >= 0).all()
+
+
+@pytest.mark.parametrize("adapted", [False, True], ids=["base", "with an adapter"])
+def test_questions_about_an_image_have_the_maps_that_each_has_alone(
+    adapted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = make_backbone()
+    if adapted:
+        live.model = get_peft_model(live.model, LoraConfig(target_modules=live.lora_targets, task_type="CAUSAL_LM"))
+    asked = [("is there", "yes"), ("a nodule", "no it lies"), ("left lung", ""), ("is there", "no"), ("is", "")]
+    cases = [
+        Case(f"{number}", ImageRef.drawn(draw(number % 2)), question, "the left lung")
+        for question, _ in asked
+        for number in range(2)
+    ]
+    answers = [answer for _, answer in asked for _ in range(2)]
+    monkeypatch.setattr("mmedpo.models.gradient_attention.BRANCHES", 9)  # an image of four tokens is a short trunk
+    rows: list[int] = []
+    forward = MistralModel.forward
+    monkeypatch.setattr(MistralModel, "forward", lambda *args, **kw: rows.append(1) or forward(*args, **kw))
+    together = attention_maps(live, cases, answers)
+    trees = len(rows)
+    alone = [attention_maps(live, [case], [answer])[0] for case, answer in zip(cases, answers, strict=True)]
+    assert trees < len(cases) == len(rows) - trees
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-8)
