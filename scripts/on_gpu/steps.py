@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SPEED, ANSWERS, ADAPTER = (f"tests/benchmarks/{name}.py" for name in ("training_speed", "answer_speed", "adapter_cost"))
+SPEED, ANSWERS, ADAPTER = (f"tests/benchmarks/{name}.py" for name in ("training_speed", "answering", "adapter_cost"))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from radlabels_triples import installed
 
 BENCHMARKS = ROOT / "tests" / "benchmarks"
 TINY = ["--json", "--size", "tiny"]
-ON_GPU = {"training_speed", "answer_speed", "adapter_cost"}  # steps of scripts/on_gpu.sh, all of which test_on_gpu runs
+ON_GPU = {"training_speed", "answering", "adapter_cost"}  # steps of scripts/on_gpu.sh, all of which test_on_gpu runs
 SMALL = {  # benchmark -> its command lines
     "training_speed": [[*TINY, "--shapes", "slake-image", "--contenders", "tree,pairs,trl", "--together"]],
     "chat_throughput": [["--json", "--items", "8", "--rounds", "1", "--replayed", "50"]],
