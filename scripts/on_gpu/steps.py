@@ -36,6 +36,6 @@ def steps(device: str, size: str) -> list[Step]:
         speed("gradients in float32", "slake", "plain,tree,flex", 60, small),
         speed("vqa-rad", "vqa-rad", "tree,pairs,trl", 70),
         speed("report", "report", "tree,pairs,trl", 70),
-        Step("answers", ANSWERS, model, 80),
+        Step("answers", ANSWERS, [*model, "--shapes", "vqa,evaluate,report", "--repeats", "1"], 100),
         Step("adapter", ADAPTER, model, 100),
     ]

@@ -23,7 +23,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +106,8 @@ def measure(asking: Asking, size: str, machine: Machine, batch: int, repeats: in
     torch.set_num_threads(1) if not machine.cuda else None
     cases = make_cases(asking)
     with open_model(asking, size, machine) as live:
-        if batch:
-            live.causal, live.batch_size, live._noted = False, batch, True  # trees are not for it, and nobody is told
+        # Of `generate`: trees are not for it, and nobody is told.
+        live.causal, live.batch_size, live._noted = not batch, batch or 8, True
         ask(live, cases[:2], asking, 2)  # warm up
         machine.forget_peak()
         took = []
@@ -126,15 +128,19 @@ def measure(asking: Asking, size: str, machine: Machine, batch: int, repeats: in
 
 def open_model(asking: Asking, size: str, machine: Machine) -> Any:
     """Open what is asked."""
-    from contextlib import nullcontext
-
     if not asking.phantom:
-        return nullcontext(make_backbone(SIZES[size], machine))
+        return nullcontext(_drawn_model(size, machine))
     from mmedpo_plugins.phantom.backbone import PhantomBackbone
 
     from mmedpo import Setting
 
     return PhantomBackbone().open(Setting(device=machine.device, dtype=machine.dtype))
+
+
+@lru_cache(1)
+def _drawn_model(size: str, machine: Machine) -> Any:
+    """Draw the weights once a process: 7B of them take a while."""
+    return make_backbone(SIZES[size], machine)
 
 
 def measure_apart(task: dict[str, Any], machine: Machine) -> dict[str, Any]:

@@ -6,6 +6,7 @@ branches after it need a mask. A kernel that is handed the mask of the whole row
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +25,8 @@ def why_no_trees(model: Any, causal: bool, longest: int) -> str:
     window = sliding_window(model.config.get_text_config())
     if not causal:
         return "its attention is not known to be purely causal"
+    if missing := sorted({"position_ids", "attention_mask"} - inspect.signature(type(model).forward).parameters.keys()):
+        return f"its forward() takes no {missing[0]}"
     if window is not None and window < longest:
         return f"its attention reaches back {window} tokens and the longest sequence has {longest}"
     if (implementation := _implementation(model)) not in MASKS:

@@ -21,14 +21,6 @@ from mmedpo.models.trees.inputs import ImageSequence
 from mmedpo.models.vision_cache import keep_features
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 class NumberTokenizer:
     """Words are the numbers of tokens."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -56,3 +57,18 @@ def test_an_index_cut_short_forgets_its_last_entry(tmp_path: Path) -> None:
     assert "1" not in again
     again["1"] = {"x": torch.ones(8)}
     assert torch.equal(TensorStore(tmp_path / "f.bin", 0)["1"]["x"], torch.ones(8))
+
+
+def test_a_disk_that_is_nearly_full_keeps_only_what_is_in_memory_and_a_line_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=2**30))
+    store = TensorStore(tmp_path / "f.bin", 3 * 400)
+    for number in range(5):
+        store[str(number)] = {"x": torch.full((100,), float(number))}
+    assert [str(number) in store for number in range(5)] == [False, False, True, True, True]
+    assert torch.equal(store["3"]["x"], torch.full((100,), 3.0))
+    assert (tmp_path / "f.bin").stat().st_size == 0
+    assert capsys.readouterr().err == (
+        f"mmedpo: {tmp_path}: the disk is nearly full, so what is computed of images is not kept\n"
+    )

@@ -30,14 +30,6 @@ from mmedpo.train.logprobs import AnswerPositions, NextTokenLogps, changes_logit
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), min_size=1, max_size=8)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def arrays(sequences: list[list[int]]) -> list[np.ndarray]:
     return [np.asarray(sequence, dtype=np.int64) for sequence in sequences]
 
@@ -363,6 +355,12 @@ def test_a_causal_model_has_no_reason_against_trees() -> None:
 def test_attention_that_is_not_causal_is_a_reason() -> None:
     model = make_tiny("llava-mistral", torch.float32).model
     assert "not known to be purely causal" in why_no_trees(model, causal=False, longest=10)
+
+
+def test_a_model_that_is_told_no_positions_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_tiny("llava-mistral", torch.float32).model
+    monkeypatch.setattr(type(model), "forward", lambda self, input_ids, attention_mask: None)
+    assert why_no_trees(model, causal=True, longest=10) == "its forward() takes no position_ids"
 
 
 def test_a_sliding_window_is_a_reason_once_a_sequence_is_longer() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,14 +14,6 @@ from tiny_models import IMAGE, MODELS, PROJECTORS, Tiny, make_tiny
 from mmedpo.models.tensor_store import TensorStore
 from mmedpo.models.vision_cache import VisionCache, VisionSource, why_no_features
 from mmedpo.registry.contracts.backbone import LiveBackbone
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def frozen(name: str, *trained: str) -> Tiny:

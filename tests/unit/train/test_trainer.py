@@ -39,12 +39,8 @@ PLAIN_SGD = {"optim": "sgd", "max_grad_norm": 0.0}  # so that a step's change is
 
 
 @pytest.fixture(autouse=True)
-def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def fit(folder: Path, pairs: list[WeightedPair], backbone: Any = None, **options: Any) -> TrainingRecord:
