@@ -68,6 +68,13 @@ def test_a_gpu_that_is_not_there_is_a_mistake_in_the_recipe(tmp_path: Path) -> N
         resolve_setting(recipe(tmp_path, "device=cuda").recipe)
 
 
+@pytest.mark.parametrize("written", ["0", "true", "1.5", "two", "100000"])
+def test_threads_are_auto_or_a_number_from_1_on(written: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"threads=.*: threads: auto, or a number from 1 to 1024"):
+        recipe(tmp_path, f"threads={written}")
+    assert [recipe(tmp_path, f"threads={one}").recipe.threads for one in ("auto", "3")] == ["auto", 3]
+
+
 def test_a_resolved_recipe_is_a_recipe_that_resolves_to_itself(tmp_path: Path) -> None:
     first = dump_recipe(recipe(tmp_path, "train={}"))
     write_json(tmp_path / "again.yaml", first)
