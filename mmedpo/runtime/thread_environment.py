@@ -34,7 +34,8 @@ def prepare_threads() -> None:
 
 def is_wished() -> bool:
     """Tell whether the user's environment says how many threads there are to be."""
-    return any(name in os.environ and (name != COUNT or os.environ[name] != os.environ.get(OURS)) for name in WISHES)
+    said = {name: os.environ.get(name, "") for name in WISHES}
+    return any(value and (name != COUNT or value != os.environ.get(OURS)) for name, value in said.items())
 
 
 def export_threads(number: int) -> None:
