@@ -184,7 +184,10 @@ class ListDigest:
 
 
 def _dump_for_hash(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _FOR_HASH.encode(value).encode()
+
+
+_FOR_HASH = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def seed_for(seed: int, *names: Any) -> int:

@@ -61,6 +61,8 @@ def _of_python(value: Any) -> Any:
 
 
 def _whole_text(text: str) -> str:
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -121,7 +121,7 @@ class ColumnReader(Reader):
     def _make_region(self, row: TableRow, value: Any, images: ImageFolder | None) -> Region:
         if not isinstance(value, Mapping):
             raise row.wrong(f'a box must be {{"label": ..., "box": [...]}}, not {show_value(value)}')
-        inner = TableRow(f"{row.place}: box {show_value(value.get('label'))}", value)
+        inner = row.inner(f"box {show_value(value.get('label'))}", value)
         confidence = value.get("confidence", 1.0)
         if not is_number(confidence) or not 0 <= confidence <= 1:
             raise inner.wrong(f"'confidence' must be a number from 0 to 1, not {show_value(confidence)}")
