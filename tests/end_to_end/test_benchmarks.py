@@ -14,6 +14,7 @@ BENCHMARKS = ROOT / "tests" / "benchmarks"
 TINY = ["--json", "--size", "tiny"]
 ON_GPU = {"training_speed", "answering", "adapter_cost"}  # steps of scripts/on_gpu.sh, all of which test_on_gpu runs
 SMALL = {  # benchmark -> its command lines
+    "answering": [[*TINY, "--together", "--shapes", "disprefer,quickstart"]],
     "training_speed": [[*TINY, "--shapes", "slake-image", "--contenders", "tree,pairs,trl", "--together"]],
     "chat_throughput": [["--json", "--items", "8", "--rounds", "1", "--replayed", "50"]],
     "grouping": [["--json", "--seeds", "1", "--images", "3", "--films", "2"]],
