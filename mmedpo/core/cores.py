@@ -73,5 +73,5 @@ def _quota_of(group: Path) -> float | None:
 def _lines(path: Path) -> list[str]:
     """Return a file's lines, none of one that cannot be read."""
     with suppress(OSError):
-        return path.read_text().splitlines()
+        return [line for line in path.read_text().split("\n") if line]
     return []
