@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -120,11 +121,13 @@ def test_what_an_endpoint_failed_on_is_asked_for_again_by_the_next_run_and_nothi
 ) -> None:
     failing = True
     stubborn: set[str] = set()  # the first request that comes, whenever it comes again
+    one_at_a_time = Lock()
 
     def acts(request: dict[str, Any], before: int) -> Act:
-        if failing and request["model"] == model and (not stubborn or json.dumps(request) in stubborn):
-            stubborn.add(json.dumps(request))
-            return Act(500, "oops")
+        with one_at_a_time:  # requests come together, and only one of them may be the first
+            if failing and request["model"] == model and (not stubborn or json.dumps(request) in stubborn):
+                stubborn.add(json.dumps(request))
+                return Act(500, "oops")
         return act(request, before)
 
     with serving(acts) as server:
