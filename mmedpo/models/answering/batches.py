@@ -69,4 +69,5 @@ def _token_bytes(text: Any, dtype: torch.dtype) -> int:
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     kept = 2 * text.num_hidden_layers * heads * width
-    return (kept + 8 * text.hidden_size + 3 * text.intermediate_size) * dtype.itemsize
+    inner = getattr(text, "intermediate_size", 4 * text.hidden_size)
+    return (kept + 8 * text.hidden_size + 3 * inner) * dtype.itemsize

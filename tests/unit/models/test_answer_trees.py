@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from tiny_models import IMAGE, MODELS, PROJECTORS, Tiny, make_tiny
 from mmedpo import Case, ImageRef
 from mmedpo.core.answers import was_cut
 from mmedpo.models import EncodedPrompt, TransformersBackbone
-from mmedpo.models.answering.batches import AskedPrompt, split_batches
+from mmedpo.models.answering.batches import AskedPrompt, split_batches, token_budget
 from mmedpo.models.trees.inputs import ImageSequence
 from mmedpo.models.vision_cache import keep_features
 
@@ -212,3 +213,15 @@ def test_a_batch_holds_as_many_rows_as_the_budget_has_room_for() -> None:
 
 def test_an_image_with_many_long_answers_has_several_rows() -> None:
     assert numbers([("a", 4)] * 5, 400, 10**6) == [[[0, 1], [2, 3], [4]]]
+
+
+def test_a_gpu_takes_as_many_tokens_as_a_quarter_of_its_free_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import MistralConfig
+
+    text = MistralConfig()  # 7B: 65,536 numbers a token are kept, and 75,776 made on the way
+    config = SimpleNamespace(get_text_config=lambda: text)
+    model = SimpleNamespace(device=torch.device("cuda"), dtype=torch.bfloat16, config=config)
+    for free, tokens in ((2**30, 2**13), (40 * 2**30, 10 * 2**30 // (2 * (65_536 + 75_776))), (2**40, 2**17)):
+        monkeypatch.setattr("torch.cuda.mem_get_info", lambda device, free=free: (free, free))
+        assert token_budget(model) == tokens
+    assert token_budget(make_backbone().model) == 2**13
