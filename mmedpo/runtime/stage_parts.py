@@ -18,7 +18,7 @@ from mmedpo.runtime.threads import fit_threads
 
 logger = logging.getLogger(__name__)
 Live = TypeVar("Live")
-HELD = 64  # MiB of image features in memory outside of training, which alone comes back to an image
+HELD = 8  # MiB of image features in memory outside of training, which alone comes back to an image
 
 
 class StageParts:
