@@ -18,7 +18,6 @@ from mmedpo.models.adapters import BaseFingerprint, unwrap_model
 from mmedpo.models.tensor_store import TensorRecord, TensorStore
 from mmedpo.registry.contracts.backbone import Encoding, FeatureStore, LiveBackbone
 
-FEATURES = "features"  # the folder of a run in which they are kept until it is done
 PLAIN = {"last_hidden_state", "hidden_states", "attentions", "pooler_output"}  # what a tower's output may hold
 EXTRA = "with "  # before the names of vision tensors that forward() takes beside features, sizes of images for one
 SEVERAL = "it has several projectors that train"

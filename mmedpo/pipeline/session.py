@@ -17,6 +17,7 @@ from mmedpo.recipe.run_recipe import is_restricted
 from mmedpo.registry.contracts.observer import Observer
 from mmedpo.runtime.context import RunContext
 from mmedpo.store.journal import Journal
+from mmedpo.store.run_files.format import FEATURES
 from mmedpo.store.run_files.record import require_readable
 from mmedpo.store.run_folder import lock_folder
 
@@ -43,7 +44,7 @@ def open_run(loaded: LoadedRecipe, see: EventObserver, folder: Path, limit: int 
             run.keep_private()
         run.see = _send_to_observers(run, see, stack)
         yield run
-        shutil.rmtree(folder / "features", ignore_errors=True)  # of images; a run that stops goes on with them
+        shutil.rmtree(folder / FEATURES, ignore_errors=True)  # of images; a run that stops goes on with them
 
 
 @contextmanager

@@ -35,9 +35,9 @@ def work_by_slice(
     """Do a stage's work slice by slice; a slice that the journal knows is not done again.
 
     `work` gets a slice of the items and returns a JSON value; what `read` makes of the values and their slices comes
-    back in order. A value that it refuses is done again. One that is not `final` is
-    not journalled, so that the next run tries again. Slices that wait for a batch are done over until they do not.
-    Raises PendingBatch when the batch is not done yet.
+    back in order. A value that it refuses is done again. One that is not `final` is not journalled, so that the next
+    run tries again. Slices that wait for a batch are done over until they do not. Raises PendingBatch when the batch is
+    not done yet.
     """
     slices = _Slices(run, part, items, read, run.key_of_last(part, stage, *facts))
     logger.info("%s: %d of %d items are in the journal", stage, slices.ready, len(items))

@@ -15,6 +15,7 @@ from mmedpo.registry.contracts.part import Part
 from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.processes import get_rank
 from mmedpo.runtime.threads import fit_threads
+from mmedpo.store.run_files.format import FEATURES
 
 logger = logging.getLogger(__name__)
 Live = TypeVar("Live")
@@ -48,7 +49,7 @@ class StageParts:
 
 def _keep_features(run: RunContext, live: TransformersBackbone) -> AbstractContextManager[None]:
     """Let a backbone keep what it sees in images for the stages after this one."""
-    from mmedpo.models.vision_cache import FEATURES, keep_features  # torch: not before a backbone is open
+    from mmedpo.models.vision_cache import keep_features  # torch: not before a backbone is open
 
     memory = (run.recipe.train or TrainOptions()).vision_memory
     return keep_features(live, run.folder / FEATURES, min(memory, HELD), get_rank())

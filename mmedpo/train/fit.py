@@ -15,12 +15,13 @@ from transformers.trainer_callback import TrainerState
 from mmedpo.core.records import WeightedPair
 from mmedpo.errors import RecipeError
 from mmedpo.events import EventObserver, StageAdvanced, StageCount, StageFinished, StageStarted
-from mmedpo.models.vision_cache import FEATURES, keep_features
+from mmedpo.models.vision_cache import keep_features
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.runtime.malloc import keep_memory
 from mmedpo.runtime.processes import barrier, broadcast_from_first, get_rank
+from mmedpo.store.run_files.format import FEATURES
 from mmedpo.store.run_files.measures import TrainingRecord
 from mmedpo.train import resume
 from mmedpo.train.batches.encoding import EncodedPair, PixelCache

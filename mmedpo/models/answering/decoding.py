@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -36,12 +36,16 @@ class TreeModel:
     pad: int
     vision: VisionCache
 
+    @cached_property
+    def cache_name(self) -> str:
+        """What forward() calls keys and values; its name differs between releases of transformers."""
+        return "cache" if "cache" in inspect.signature(type(self.base).forward).parameters else "past_key_values"
+
     def run(self, inputs: dict[str, Any], cache: TreeKeyValues, rows: Tensor, columns: Tensor) -> Tensor:
         """Run the model and return its logits (positions, vocabulary) at these places, in float32."""
         device = self.base.device
-        names = inspect.signature(type(self.base).forward).parameters
         inputs = {key: value.to(device) if isinstance(value, Tensor) else value for key, value in inputs.items()}
-        inputs |= {"cache" if "cache" in names else "past_key_values": cache, "use_cache": True}
+        inputs |= {self.cache_name: cache, "use_cache": True}
         head = self.base.get_output_embeddings()
         return selected_logits(self.model, inputs, lambda hidden: hidden[rows, columns], head).float()
 

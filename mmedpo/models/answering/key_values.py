@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
@@ -62,8 +61,3 @@ class TreeKeyValues(Cache):
     def tokens(self) -> int:
         """How many tokens a row has."""
         return int(self.get_seq_length())
-
-
-def is_same_rows(rows: Tensor, count: int) -> bool:
-    """Tell whether `rows` keeps all of so many rows in their order."""
-    return torch.equal(rows, torch.arange(count, device=rows.device))

@@ -19,6 +19,7 @@ from mmedpo.errors import DataError
 from mmedpo.store.run_folder import json_line, read_json, write_json, write_lines
 
 FORMAT = 1  # of all files of a run folder
+FEATURES = "features"  # the folder of what the vision tower made of images, until the run is done
 PAIRS = "pairs.jsonl"  # a line a pair: core.records.WeightedPair
 
 
