@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -20,11 +20,12 @@ from mmedpo.data.sameness import drop_uninformative, fold_text
 from mmedpo.errors import DataError
 from mmedpo.events import StageCount
 from mmedpo.models.answer_cache import CachedBackbone
-from mmedpo.models.lazy_backbone import LazyBackbone
 from mmedpo.registry.conformance.dispreference import check_pairs
+from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.dispreference import Dispreference
 from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.served_backbone import ServedBackbone, served_facts
+from mmedpo.runtime.slice_work import SliceWork
 from mmedpo.runtime.slices import SliceResults, work_by_slice
 from mmedpo.runtime.stage_parts import StageParts, open_parts
 from mmedpo.store.run_files.counts import CountSums, describe_counts
@@ -109,30 +110,45 @@ def disprefer_with(
     """Return what a dispreference makes of the cases, and in which order it takes them; `made` are earlier pairs."""
     plugin, backbone = run.plugin_of(part), run.recipe.backbone
     facts = [run.key(backbone, *served_facts(backbone))] if part.needs_backbone else []
-
-    def remembering() -> LazyBackbone:
-        if backbone.answers:
-            return ServedBackbone(opened, backbone, cases)
-        return CachedBackbone(lambda: opened(backbone), run.journal, run.key(backbone), run.plugin_of(backbone))
-
-    live = remembering() if part.needs_backbone else None
-
-    def work(some: Sequence[tuple[Case, tuple[Pair, ...]]]) -> Any:
-        items = opened(part).disprefer([case for case, _ in some], live, [earlier for _, earlier in some])
-        return list(_check_made(run, part, items, some))
-
+    asked = (backbone, run.key(backbone)) if part.needs_backbone else None
+    served = ServedBackbone(opened, backbone, cases) if asked and backbone.answers else None
+    work = DispreferWork(part, f"the options of {plugin.name}", asked, served)
     # A backbone reads an image once for all its questions.
     order = order_by_image([case.image.known_as for case in cases]) if part.needs_backbone else range(len(cases))
     with_earlier = LazySequence(len(cases), lambda at: (cases[order[at]], made.of(order[at])))
-    lower = f"the options of {plugin.name}"
 
     def read(value: Any, some: Sequence[tuple[Case, Any]]) -> list[Pair | Drop]:
         items = [_pair_or_drop(kind, item) for kind, item in value]
         checked = check_pairs(plugin, part, items, [case for case, _ in some])
         return [drop_uninformative(item) if isinstance(item, Pair) else item for item in checked]
 
-    slices = work_by_slice(run, part, with_earlier, work, read, stage=stage, facts=facts, lower=lower, final=_is_final)
+    slices = work_by_slice(opened, work, with_earlier, read, stage=stage, facts=facts, final=_is_final)
     return slices, order
+
+
+@dataclass(frozen=True)
+class DispreferWork(SliceWork[tuple[Case, tuple[Pair, ...]]]):
+    """A dispreference's work on cases and the pairs that earlier ones made of them."""
+
+    part: Dispreference
+    backbone: tuple[Backbone, str] | None  # that it asks, and the key of its answers
+    served: ServedBackbone | None  # that answers for it
+
+    def stays(self) -> bool:
+        """Tell whether the run's own process must do it."""
+        return self.served is not None or super().stays()
+
+    def do(self, opened: StageParts, some: Sequence[tuple[Case, tuple[Pair, ...]]]) -> Any:
+        """Return the pairs and drops."""
+        live = self.served or self._remember_answers(opened)
+        items = opened(self.part).disprefer([case for case, _ in some], live, [earlier for _, earlier in some])
+        return list(_check_made(opened.run, self.part, items, some))
+
+    def _remember_answers(self, opened: StageParts) -> CachedBackbone | None:
+        if self.backbone is None:
+            return None
+        backbone, key = self.backbone
+        return CachedBackbone(lambda: opened(backbone), opened.run.journal, key, opened.run.plugin_of(backbone))
 
 
 def _is_final(made: Sequence[tuple[str, Any]]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mmedpo.core.lazy_sequence import pick_items
@@ -15,10 +15,12 @@ from mmedpo.events import StageCount
 from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.registry.conformance.localizer import check_regions
 from mmedpo.registry.conformance.values import check_length
+from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.localizer import Localizer
 from mmedpo.runtime.context import RunContext
+from mmedpo.runtime.slice_work import SliceWork
 from mmedpo.runtime.slices import work_by_slice
-from mmedpo.runtime.stage_parts import open_parts
+from mmedpo.runtime.stage_parts import StageParts, open_parts
 from mmedpo.store.spool import Spool
 
 
@@ -78,14 +80,8 @@ def _ask_localizer(run: RunContext, part: Localizer, asked: Sequence[Case]) -> S
         sources = part.sources(asked)
     check_length(plugin, "sources", sources, len(asked))
     facts += [sources] if any(sources) else []
+    work = LocalizeWork(part, "--limit", backbone if part.needs_backbone else None)
     with open_parts(run) as opened:
-
-        def work(some: Sequence[Case]) -> Any:
-            live = opened(backbone) if part.needs_backbone else None
-            answers = opened(part).localize(some, live)
-            check_length(plugin, "localize", answers, len(some))
-            checked = [check_regions(plugin, *both) for both in zip(some, answers, strict=True)]
-            return [[to_json(adopt_region(run.journal, region)) for region in regions] for regions in checked]
 
         def read(value: Any, some: Sequence[Case]) -> list[Regions]:
             answers = [tuple(from_json(Region, region) for region in regions) for regions in value]
@@ -94,5 +90,21 @@ def _ask_localizer(run: RunContext, part: Localizer, asked: Sequence[Case]) -> S
                 check_regions(plugin, case, regions)
             return answers
 
-        slices = work_by_slice(run, part, asked, work, read, stage=f"localize: {part.use}", facts=facts)
+        slices = work_by_slice(opened, work, asked, read, stage=f"localize: {part.use}", facts=facts)
     return slices.each()
+
+
+@dataclass(frozen=True)
+class LocalizeWork(SliceWork[Case]):
+    """A localizer's work."""
+
+    part: Localizer
+    backbone: Backbone | None  # that it looks through
+
+    def do(self, opened: StageParts, some: Sequence[Case]) -> Any:
+        """Return the regions of each case."""
+        plugin, journal = opened.run.plugin_of(self.part), opened.run.journal
+        answers = opened(self.part).localize(some, opened(self.backbone) if self.backbone else None)
+        check_length(plugin, "localize", answers, len(some))
+        checked = [check_regions(plugin, *both) for both in zip(some, answers, strict=True)]
+        return [[to_json(adopt_region(journal, region)) for region in regions] for regions in checked]

@@ -15,8 +15,9 @@ from mmedpo.registry.conformance.scorer import check_scores
 from mmedpo.registry.conformance.values import check_json
 from mmedpo.registry.contracts.scorer import Scorer
 from mmedpo.runtime.context import RunContext
+from mmedpo.runtime.slice_work import SliceWork
 from mmedpo.runtime.slices import work_by_slice
-from mmedpo.runtime.stage_parts import open_parts
+from mmedpo.runtime.stage_parts import StageParts, open_parts
 from mmedpo.store.run_files.counts import CountSums
 
 ABSTAINED = Score(None, {"why": "no scorer rates this kind of pair"})
@@ -87,26 +88,31 @@ def _published_score(pair: Pair) -> Score:
 
 def _score_with(run: RunContext, part: Scorer, pairs: Sequence[Pair]) -> Sequence[Score]:
     plugin = run.plugin_of(part)
+    work = ScoreWork(part, f"the options of {plugin.name}")
     with open_parts(run) as opened:
-
-        def work(some: Sequence[Pair]) -> Any:
-            scores = check_scores(plugin, some, opened(part).score(some))
-            return [to_json(replace(given, scorer=part.use)) for given in scores]
-
-        lower = f"the options of {plugin.name}"
 
         def read(value: Any, some: Sequence[Pair]) -> list[Score]:
             return check_scores(plugin, some, [from_json(Score, one) for one in value])
 
-        slices = work_by_slice(
-            run, part, pairs, work, read, stage=f"score: {part.use}", lower=lower, final=_has_every_vote
-        )
+        slices = work_by_slice(opened, work, pairs, read, stage=f"score: {part.use}", final=_has_every_vote)
     scores = slices.each()
     with blame_part(plugin, "--limit"):
         summary = part.summary(pairs, scores)
     if told := check_json(plugin, "summary", summary):
         run.scoring[part.use] = told
     return scores
+
+
+@dataclass(frozen=True)
+class ScoreWork(SliceWork[Pair]):
+    """A scorer's work."""
+
+    part: Scorer
+
+    def do(self, opened: StageParts, some: Sequence[Pair]) -> Any:
+        """Return the score of each pair."""
+        scores = check_scores(opened.run.plugin_of(self.part), some, opened(self.part).score(some))
+        return [to_json(replace(given, scorer=self.part.use)) for given in scores]
 
 
 def _has_every_vote(scores: Sequence[Mapping[str, Any]]) -> bool:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from mmedpo.core.locality import parse_host
 from mmedpo.errors import RecipeError
+from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.served_model import ServedModel
 
 OPENAI = "https://api.openai.com/v1"
@@ -80,3 +81,18 @@ def find_endpoints(value: Any) -> Iterator[ServedModel]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from find_endpoints(item)
+
+
+def may_call_endpoint(part: Part) -> bool:
+    """Tell whether a part may call an endpoint, one that its options show or another."""
+    return any(find_endpoints(part)) or hides_endpoint(part)
+
+
+def hides_endpoint(part: Part) -> bool:
+    """Tell whether a part may call an endpoint that none of its options shows."""
+    if any(find_endpoints(part)) or type(part).estimate_usage is Part.estimate_usage:
+        return False
+    try:
+        return bool(part.estimate_usage([]))
+    except Exception:  # it cannot tell without items
+        return True

@@ -18,8 +18,9 @@ from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.served_model import ServedAnswers
 from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.served_backbone import ServedBackbone, served_facts
+from mmedpo.runtime.slice_work import SliceWork
 from mmedpo.runtime.slices import work_by_slice
-from mmedpo.runtime.stage_parts import open_parts
+from mmedpo.runtime.stage_parts import StageParts, open_parts
 
 
 @dataclass(frozen=True)
@@ -107,15 +108,25 @@ def answer_cases(
         def read(value: Any, some: Sequence[Case]) -> Any:
             return check_answers(plugin, some, [read_answer(answer) for answer in value])
 
-        def work(some: Sequence[Case]) -> Any:
-            live = served or opened(backbone)
-            answers = live.answer(some, max_new_tokens=options.max_new_tokens)
-            return [dump_answer(answer) for answer in check_answers(plugin, some, answers)]
-
-        lower = "evaluate.max_new_tokens"
         ordered = pick_items(cases, order)
         served = ServedBackbone(opened, backbone, cases) if backbone.answers else None
+        work = AnswerWork(backbone, "evaluate.max_new_tokens", options.max_new_tokens, served)
         facts = [options.max_new_tokens, "and whether cut", *served_facts(backbone)]
-        slices = work_by_slice(run, backbone, ordered, work, read, stage=stage, facts=facts, lower=lower)
+        slices = work_by_slice(opened, work, ordered, read, stage=stage, facts=facts)
     texts = dict(zip(order, (text for answers in slices for text in answers), strict=True))
     return [texts[index] for index in range(len(cases))]
+
+
+@dataclass(frozen=True)
+class AnswerWork(SliceWork[Case]):
+    """A model's work on the cases that are measured."""
+
+    part: Backbone
+    max_new_tokens: int
+    served: ServedBackbone | None  # that answers for it
+
+    def do(self, opened: StageParts, some: Sequence[Case]) -> Any:
+        """Return the greedy answer to each case."""
+        live = self.served or opened(self.part)
+        answers = live.answer(some, max_new_tokens=self.max_new_tokens)
+        return [dump_answer(answer) for answer in check_answers(opened.run.plugin_of(self.part), some, answers)]

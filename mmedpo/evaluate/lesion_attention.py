@@ -13,8 +13,9 @@ from mmedpo.evaluate.answering import EvaluationAnswers
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.metric import Statistics
 from mmedpo.runtime.context import RunContext
+from mmedpo.runtime.slice_work import SliceWork
 from mmedpo.runtime.slices import work_by_slice
-from mmedpo.runtime.stage_parts import open_parts
+from mmedpo.runtime.stage_parts import StageParts, open_parts
 from mmedpo.store.run_files.measures import AttendedCase, AttentionSide, list_boxes
 
 Map = list[list[float]]  # rows, columns of image tokens
@@ -73,17 +74,24 @@ def map_attention(run: RunContext, count: int, answers: EvaluationAnswers) -> At
 
 def _map_answers(run: RunContext, backbone: Backbone, answered: list[tuple[Case, str]], stage: str) -> list[Map]:
     with open_parts(run) as opened:
-
-        def work(some: Sequence[tuple[Case, str]]) -> Any:
-            from mmedpo.models.gradient_attention import attention_maps
-
-            maps = attention_maps(opened(backbone), [case for case, _ in some], [answer for _, answer in some])
-            return [[[float(f"{value:.5g}") for value in row] for row in heat] for heat in maps]
-
         facts = ["over the image"]  # what the maps lie over; part of what they are remembered by
-        lower = "evaluate.attention"
-        slices = work_by_slice(run, backbone, answered, work, _read_maps, stage=stage, facts=facts, lower=lower)
+        work = AttentionWork(backbone, "evaluate.attention")
+        slices = work_by_slice(opened, work, answered, _read_maps, stage=stage, facts=facts)
     return [heat for maps in slices for heat in maps]
+
+
+@dataclass(frozen=True)
+class AttentionWork(SliceWork[tuple[Case, str]]):
+    """A look at where a model looks while it answers."""
+
+    part: Backbone
+
+    def do(self, opened: StageParts, some: Sequence[tuple[Case, str]]) -> Any:
+        """Return a map for each case and its answer."""
+        from mmedpo.models.gradient_attention import attention_maps
+
+        maps = attention_maps(opened(self.part), [case for case, _ in some], [answer for _, answer in some])
+        return [[[float(f"{value:.5g}") for value in row] for row in heat] for heat in maps]
 
 
 def _read_maps(value: Any, answered: Sequence[Any]) -> list[Map]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from mmedpo.core.json_values import Keys
-from mmedpo.endpoints.options import find_endpoints
+from mmedpo.endpoints.options import find_endpoints, hides_endpoint
 from mmedpo.recipe.model import LoadedRecipe, Recipe
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.served_model import ServedAnswers
@@ -126,20 +126,10 @@ def _find_idle_budget(loaded: LoadedRecipe) -> Mistakes:
     """Find a budget, or the price of a model, that nothing is paid from."""
     budget = loaded.recipe.budget
     parts = [part for _, part in loaded.parts()]
-    if budget is None or any(_may_call(part) for part in parts):
+    if budget is None or any(hides_endpoint(part) for part in parts):
         return
     called = _list_called(parts)
     if not called:
         yield ("budget",), "no part of this recipe calls an endpoint, so nothing would be paid from it; leave it out"
     for model in sorted(budget.prices.keys() - called if called else ()):
         yield ("budget", "prices", model), f"no part calls {model!r}; those called: {', '.join(sorted(called))}"
-
-
-def _may_call(part: Part) -> bool:
-    """Tell whether a part may call an endpoint that none of its options shows."""
-    if any(find_endpoints(part)) or type(part).estimate_usage is Part.estimate_usage:
-        return False
-    try:
-        return bool(part.estimate_usage([]))
-    except Exception:  # it cannot tell without items
-        return True

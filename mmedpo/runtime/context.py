@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mmedpo.core.privacy import keep_private
 from mmedpo.core.records import digest, digest_with
@@ -28,6 +28,24 @@ from mmedpo.store.run_files.record import EndpointCall, StageSummary, ThreadCoun
 logger = logging.getLogger(__name__)
 
 
+class SliceWorkers(Protocol):
+    """Processes beside the run's own that do slices of its stages."""
+
+    def carry_out(
+        self, work: Any, items: Callable[[int], Sequence[Any]], left: Sequence[int]
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield the number of each slice that is `left` and what the work comes to there, as they are done."""
+        ...
+
+    def close_parts(self) -> None:
+        """Close what was opened for a stage."""
+        ...
+
+    def leave(self) -> None:
+        """End the processes, so that what they held is free; the next slice starts others."""
+        ...
+
+
 @dataclass
 class RunContext:
     """What the stages share."""
@@ -37,6 +55,7 @@ class RunContext:
     journal: Journal
     see: EventObserver
     limit: int | None = None
+    workers: SliceWorkers | None = None  # that do slices instead of this process, where the recipe has an engine
     did: bool = False  # whether anything had to be done
     again: bool = False  # whether the next run has something to try again, or to say again
     flow: dict[str, StageSummary] = field(default_factory=dict)  # by stage, what came out and what was left behind

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from mmedpo.core.lazy_sequence import LazySequence, flatten_groups
@@ -13,6 +13,8 @@ from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.fingerprint import content_json
 from mmedpo.runtime.context import RunContext
+from mmedpo.runtime.slice_work import SliceWork
+from mmedpo.runtime.stage_parts import StageParts
 from mmedpo.store.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -21,45 +23,63 @@ Result = TypeVar("Result")
 
 
 def work_by_slice(
-    run: RunContext,
-    part: Part,
+    opened: StageParts,
+    work: SliceWork[Item],
     items: Sequence[Item],
-    work: Callable[[Sequence[Item]], Any],
     read: Callable[[Any, Sequence[Item]], Sequence[Result]],
     *,
     stage: str,
     facts: Sequence[Any] = (),
-    lower: str = "--limit",
     final: Callable[[Any], bool] = lambda value: True,
 ) -> SliceResults[Result]:
     """Do a stage's work slice by slice; a slice that the journal knows is not done again.
 
-    `work` gets a slice of the items and returns a JSON value; what `read` makes of the values and their slices comes
-    back in order. A value that it refuses is done again. One that is not `final` is not journalled, so that the next
-    run tries again. Slices that wait for a batch are done over until they do not. Raises PendingBatch when the batch is
-    not done yet.
+    What `read` makes of the work's values and their slices comes back in order. A value that it refuses is done again.
+    One that is not `final` is not journalled, so that the next run tries again. Raises PendingBatch when a slice waits
+    for a batch that is not done yet.
     """
+    run, part = opened.run, work.part
     slices = _Slices(run, part, items, read, run.key_of_last(part, stage, *facts))
     logger.info("%s: %d of %d items are in the journal", stage, slices.ready, len(items))
     run.see(StageStarted(stage, len(items), slices.ready))
-    while slices.left:
-        run.did = True
-        waits = []
-        for index in list(slices.left):
-            some = slices.items(index)
-            try:
-                with blame_part(run.plugin_of(part), lower):
-                    result = work(some)
-            except BatchWait as wait:  # a batch spans the stage: the other slices have requests for it too
-                waits.append(wait)
-                continue
-            run.journal.settle()
-            logger.debug("%s: slice %d of %d is done", stage, index + 1, slices.count)
-            slices.finish(index, some, result, final(result))
-            run.see(StageAdvanced(stage, len(some)))
-        if waits:
-            exchange_batches(waits)
+    run.did |= bool(slices.left)
+    for index, value in _carry_out(opened, work, slices.items, list(slices.left)):
+        run.journal.settle()
+        logger.debug("%s: slice %d of %d is done", stage, index + 1, slices.count)
+        some = slices.items(index)
+        slices.finish(index, some, value, final(value))
+        run.see(StageAdvanced(stage, len(some)))
     return slices.results()
+
+
+def _carry_out(
+    opened: StageParts, work: SliceWork[Item], items: Callable[[int], Sequence[Item]], left: list[int]
+) -> Iterator[tuple[int, Any]]:
+    """Yield what each slice comes to, in the order in which they are done: by the run's workers, or here."""
+    workers = opened.run.workers
+    if workers is None or work.stays():
+        yield from _work_here(opened, work, items, left)
+    elif left:
+        yield from workers.carry_out(work, items, left)
+
+
+def _work_here(
+    opened: StageParts, work: SliceWork[Item], items: Callable[[int], Sequence[Item]], left: list[int]
+) -> Iterator[tuple[int, Any]]:
+    """Do slices one after the other; those that wait for a batch are done over until they do not."""
+    while left:
+        waits: dict[int, BatchWait] = {}
+        for index in left:
+            try:
+                with blame_part(opened.run.plugin_of(work.part), work.lower):
+                    value = work.do(opened, items(index))
+            except BatchWait as wait:  # a batch spans the stage: the other slices have requests for it too
+                waits[index] = wait
+                continue
+            yield index, value
+        if waits:
+            exchange_batches(list(waits.values()))
+        left = list(waits)
 
 
 class SliceResults(LazySequence[Sequence[Result]]):
