@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SPEED, ANSWERS, ADAPTER = (f"tests/benchmarks/{name}.py" for name in ("training_speed", "answering", "adapter_cost"))
+SPEED, ANSWERS, ADAPTER, OPENING = (
+    f"tests/benchmarks/{name}.py" for name in ("training_speed", "answering", "adapter_cost", "opening")
+)
 
 
 @dataclass(frozen=True)
@@ -38,4 +40,5 @@ def steps(device: str, size: str) -> list[Step]:
         speed("report", "report", "tree,pairs,trl", 70),
         Step("answers", ANSWERS, [*model, "--shapes", "vqa,evaluate,report", "--repeats", "1"], 100),
         Step("adapter", ADAPTER, model, 100),
+        Step("from disk", OPENING, model, 200),  # 31 GB of it in the machine's folder for what is temporary
     ]

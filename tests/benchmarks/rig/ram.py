@@ -1,0 +1,19 @@
+"""The memory of this process, of which the greatest can be forgotten; as Linux counts it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+OWN = Path("/proc/self")
+
+
+def forget_ram_peak() -> None:
+    """Begin to count the greatest memory anew."""
+    (OWN / "clear_refs").write_text("5")
+
+
+def ram() -> dict[str, float]:
+    """Return the greatest memory since then in GB, and how much of what is there now is nobody's file."""
+    lines = (line.split(":") for line in (OWN / "status").read_text().splitlines())
+    sizes = {name: 1024 * int(value.split()[0]) / 1e9 for name, value in lines if value.endswith("kB")}
+    return {"peak_gb": sizes["VmHWM"], "own_gb": sizes["RssAnon"]}
