@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmedpo.models.older_form import add_older_form, set_release_names
 from mmedpo.registry.contracts.backbone import Backbone, LiveBackbone
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.store.run_folder import write_folder_whole
@@ -25,10 +26,12 @@ def _save_merged(live: LiveBackbone, folder: Path) -> None:
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()  # LoRA into the layers, a trained projector in place of the old one
     _drop_contradictions(model)
+    set_release_names(model)
     model.save_pretrained(folder)
     live.tokenizer.save_pretrained(folder)
     if live.processor is not None:
         live.processor.save_pretrained(folder)
+    add_older_form(folder)
 
 
 def _drop_contradictions(model: object) -> None:

@@ -45,7 +45,6 @@ def _load_released(checkpoint: str, config: dict[str, Any], override: str | None
     model, report = load_model(
         LlavaForConditionalGeneration, checkpoint, setting, config=llava, key_mapping=release.NAMES
     )
-    _forget_names(model)
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     if any(name.startswith(TOWER) for name in report["missing_keys"]):
         report["missing_keys"] = {name for name in report["missing_keys"] if not name.startswith(TOWER)}
@@ -125,12 +124,6 @@ def _load_tower(place: str, model: Any, setting: Setting) -> Any:
     if report["missing_keys"]:
         raise DataError(f"{place}: lacks {_list_some(report['missing_keys'])} of its vision model")
     return tower
-
-
-def _forget_names(model: Any) -> None:
-    """Make save_pretrained undo only its own renaming: it would write the names of the release."""
-    done = model._weight_conversions or []
-    model._weight_conversions = [one for one in done if not set(one.source_patterns) & set(release.NAMES)]
 
 
 def _require_complete(checkpoint: str, report: dict[str, Any]) -> None:
