@@ -43,7 +43,7 @@ class CachedBackbone(LazyBackbone):
             digest("answer, and whether cut", self._key, settings, content_json(case), seed)
             for case, seed in zip(cases, of_case, strict=True)
         ]
-        answers = [self._journal.get(key, read_answer) for key in keys]
+        answers = self._journal.get_all(keys, read_answer)
         new = [index for index, answer in enumerate(answers) if answer is None]
         logger.debug("%d of %d answers are in the journal", len(cases) - len(new), len(cases))
         if new:

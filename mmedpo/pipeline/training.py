@@ -69,6 +69,8 @@ def train_pairs(run: RunContext, weighted: Sequence[WeightedPair]) -> Path:
     run.did = True
     if get_rank() == 0:
         set_aside(folder, "measures")  # of an adapter that is gone
+    if run.workers is not None:
+        run.workers.leave()  # their GPUs are needed
     if recipe.train.launch and get_world_size() == 1:
         launch_training(recipe.train.launch, run.setting.device, folder)
     else:

@@ -21,6 +21,8 @@ def find_contradictions(loaded: LoadedRecipe) -> Mistakes:
     for named in find_paths(recipe):
         if wrong := find_unfilled(named.path):
             yield named.keys, wrong
+    if recipe.engine and ":" in recipe.device:
+        yield ("device",), f"{recipe.device}: a worker of the engine has GPUs of its own; write cuda"
     yield from _find_unpriced(recipe)
     yield from _find_untaught(recipe)
     yield from _find_readers_of_pairs(loaded)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
@@ -68,7 +68,7 @@ def _property(path: tuple[str, ...], field: FieldInfo, definitions: dict[str, An
         (section,) = find_models(field.annotation)
         inner = {name: _property((*path, name), item, definitions) for name, item in section.model_fields.items()}
         return _object(inner, [name for name, item in section.model_fields.items() if item.is_required()])
-    annotation: Any = field.annotation
+    annotation: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     schema = TypeAdapter(annotation).json_schema(ref_template="#/$defs/core.{model}")
     definitions |= {f"core.{name}": value for name, value in schema.pop("$defs", {}).items()}
     return {**schema, "description": field.description or ""}

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf, field_validator
 
 from mmedpo.core.json_values import Keys
 from mmedpo.endpoints.ledger import Budget
+from mmedpo.recipe.engine_options import Engine
 from mmedpo.recipe.slots import find_slots
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.recipe.yaml import YamlDocument
@@ -79,6 +80,8 @@ class Recipe(RecipeSection):
     """auto is bfloat16 on a GPU that has it, float32 elsewhere."""
     threads: Literal["auto"] | Annotated[int, Field(ge=1, le=MOST_THREADS)] = "auto"
     """How many threads compute; auto: as many as there are cores for this process, one for a small model."""
+    engine: Engine = None
+    """Where slices are worked on: `local`, in the run's own process, or `{use: ray, ...}`, in several."""
     allow_remote: list[str] = []
     """The hosts, besides this machine, that restricted data may be sent to; a private address counts as remote."""
     budget: Budget | None = None

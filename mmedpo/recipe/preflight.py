@@ -70,6 +70,7 @@ def _find_missing(loaded: LoadedRecipe, starts: bool) -> Iterator[tuple[str, Mis
     for keys, part in loaded.parts():
         yield from ((str(keys[0]), _make_missing(loaded, keys, line)) for line in _ask_part(loaded, part))
     yield from _find_missing_trackers(loaded)
+    yield from _find_missing_engine(loaded)
     yield from _find_blind_parts(loaded)
 
 
@@ -115,6 +116,13 @@ def _find_missing_trackers(loaded: LoadedRecipe) -> Iterator[tuple[str, MissingR
             if not _is_installed(module):
                 message = f"{name} needs the package {module}, which is not installed; install it, or leave {name} out"
                 yield "train", _make_missing(loaded, ("train", "report_to", index), message, written=True)
+
+
+def _find_missing_engine(loaded: LoadedRecipe) -> Iterator[tuple[str, MissingRequirement]]:
+    """Find an engine that is not installed."""
+    if loaded.recipe.engine and not _is_installed("ray"):
+        message = "the package ray is not installed; pip install 'mmedpo[ray]', or leave the engine out"
+        yield "data", _make_missing(loaded, ("engine",), message, written=True)
 
 
 def _is_installed(module: str) -> bool:

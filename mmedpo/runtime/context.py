@@ -19,7 +19,7 @@ from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.registry.fingerprint import hash_part
 from mmedpo.registry.plugin_info import PluginInfo
-from mmedpo.runtime.processes import local_device
+from mmedpo.runtime.processes import get_rank, local_device
 from mmedpo.runtime.threads import choose_threads
 from mmedpo.store.journal import Journal
 from mmedpo.store.run_files.counts import COUNTS, is_lost
@@ -55,6 +55,7 @@ class RunContext:
     journal: Journal
     see: EventObserver
     limit: int | None = None
+    number: int = field(default_factory=get_rank)  # of this process among those that work or train together
     workers: SliceWorkers | None = None  # that do slices instead of this process, where the recipe has an engine
     did: bool = False  # whether anything had to be done
     again: bool = False  # whether the next run has something to try again, or to say again

@@ -13,7 +13,6 @@ from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.part import Part
 from mmedpo.runtime.context import RunContext
-from mmedpo.runtime.processes import get_rank
 from mmedpo.runtime.threads import fit_threads
 from mmedpo.store.run_files.format import FEATURES
 
@@ -27,20 +26,27 @@ class StageParts:
 
     def __init__(self, run: RunContext, stack: ExitStack) -> None:
         self.run, self._stack = run, stack
-        self._live: dict[int, Any] = {}
+        self._live: list[tuple[Part, Any]] = []
 
     def __call__(self, part: Part) -> Any:
-        """Return the part's live object."""
-        if id(part) not in self._live:
-            plugin = self.run.plugin_of(part)
-            logger.info("opening %s", plugin)
-            with blame_part(plugin, f"the options of {plugin.name}"):  # not on whoever needs it
-                self._live[id(part)] = self._stack.enter_context(part.open(self.run.setting))
-            if isinstance(part, Backbone):
-                self.run.threads = self.enter(fit_threads(self.run.recipe.threads, self._live[id(part)]))
-            if isinstance(self._live[id(part)], TransformersBackbone):
-                self.enter(_keep_features(self.run, self._live[id(part)]))
-        return self._live[id(part)]
+        """Return the part's live object; two that are the same backbone have one."""
+        for known, live in self._live:
+            if known is part or (isinstance(part, Backbone) and known == part):
+                return live
+        live = self._open(part)
+        self._live.append((part, live))
+        return live
+
+    def _open(self, part: Part) -> Any:
+        plugin = self.run.plugin_of(part)
+        logger.info("opening %s", plugin)
+        with blame_part(plugin, f"the options of {plugin.name}"):  # not on whoever needs it
+            live = self._stack.enter_context(part.open(self.run.setting))
+        if isinstance(part, Backbone):
+            self.run.threads = self.enter(fit_threads(self.run.recipe.threads, live))
+        if isinstance(live, TransformersBackbone):
+            self.enter(_keep_features(self.run, live))
+        return live
 
     def enter(self, context: AbstractContextManager[Live]) -> Live:
         """Enter what stands in a part's place, and leave it with the stage."""
@@ -52,7 +58,7 @@ def _keep_features(run: RunContext, live: TransformersBackbone) -> AbstractConte
     from mmedpo.models.vision_cache import keep_features  # torch: not before a backbone is open
 
     memory = (run.recipe.train or TrainOptions()).vision_memory
-    return keep_features(live, run.folder / FEATURES, min(memory, HELD), get_rank())
+    return keep_features(live, run.folder / FEATURES, min(memory, HELD), run.number)
 
 
 @contextmanager

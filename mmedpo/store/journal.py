@@ -12,7 +12,7 @@ import os
 import re
 import sqlite3
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -75,11 +75,20 @@ class Journal:
     def get(self, key: str, read: Callable[[Any], Any] = lambda value: value) -> Any:
         """Return what `read` makes of the JSON value kept under a key; None where there is none that it can read."""
         try:
-            row = self._asked("SELECT value FROM done WHERE key = ?", key)
-            return read(json.loads(zlib.decompress(row[0]))) if row else None
+            value = self._find(key)
+            return read(value) if value is not None else None
         except UNREADABLE as error:
             self._tell(error)
             return None
+
+    def get_all(self, keys: Sequence[str], read: Callable[[Any], Any] = lambda value: value) -> list[Any]:
+        """Return what `get` returns for each key."""
+        return [self.get(key, read) for key in keys]
+
+    def _find(self, key: str) -> Any:
+        """Return the value kept under a key; None where there is none. Raises ValueError where it cannot be read."""
+        row = self._asked("SELECT value FROM done WHERE key = ?", key)
+        return json.loads(zlib.decompress(row[0])) if row else None
 
     def _tell(self, error: Exception) -> None:
         """Warn once that something has to be done again."""
@@ -130,7 +139,7 @@ class Journal:
         for path, one in pending.items():
             one.result()
             self._whole.add(path.stem)
-            self._keep(_pixels_key(path, path.stat()), path.stem)
+            self._note_pixels(path, path.stat(), path.stem)
 
     def holds(self, sha256: str) -> bool:
         """Tell whether an image that a part made is on the disk, or on its way there, with its own pixels."""
@@ -157,8 +166,12 @@ class Journal:
                 picture = ImageRef(self._write(picture), picture.sha256)
             elif not picture.sha256:
                 picture = ImageRef(picture.path, self._look(picture.path))
-        self._paths.setdefault(picture.sha256, picture.path)
+        self.know_path(picture.sha256, picture.path)
         return picture
+
+    def know_path(self, sha256: str, path: str) -> None:
+        """Remember, while the process lasts, a file that has these pixels."""
+        self._paths.setdefault(sha256, path)
 
     def _draw(self, deferred: ImageInMemory) -> ImageRef:
         """Return the picture of a source; draw it where its pixels are not known yet."""
@@ -190,8 +203,12 @@ class Journal:
         known: str | None = self.get(key, _hash)
         if known is None:
             known = self._seen(read_image(path))
-            self._keep(key, known)
+            self._note_pixels(path, stat, known)
         return _remember(self._looked, facts, known)
+
+    def _note_pixels(self, path: str | Path, stat: os.stat_result, sha256: str) -> None:
+        """Keep the hash of a file's pixels."""
+        self._keep(_pixels_key(path, stat), sha256)
 
     def _seen(self, image: Any) -> str:
         """Return the hash of an image, and note when there is nothing on it."""

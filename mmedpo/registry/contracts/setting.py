@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +15,10 @@ class AnswerStore(Protocol):
 
     def get(self, key: str, read: Callable[[Any], Any] = lambda value: value) -> Any:
         """Return what `read` makes of the JSON value kept under a key; None where there is none that it can read."""
+        ...
+
+    def get_all(self, keys: Sequence[str], read: Callable[[Any], Any] = lambda value: value) -> list[Any]:
+        """Return what `get` returns for each key; asked at once, many take little longer than one."""
         ...
 
     def put(self, key: str, value: Any) -> None:

@@ -1,0 +1,1 @@
+"""Processes beside the run's own that do its slices, on Ray. Private."""
