@@ -13,7 +13,7 @@ from typing import Any
 
 from mmedpo.core.notes import print_note
 
-GRACE = 3.0  # seconds to close what is open; then the process ends all the same, as a kill at any moment may end it
+GRACE = 4.0  # seconds to close what is open; then the process ends all the same, as a kill at any moment may end it
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 STOPPED = "stopped; what is finished is kept. Run the same command to go on."
 

@@ -65,6 +65,6 @@ def _keep_features(run: RunContext, live: TransformersBackbone) -> AbstractConte
 def open_parts(run: RunContext) -> Iterator[StageParts]:
     """Give a stage its parts and close them all at its end, so that two stages' models never share a GPU."""
     with ExitStack() as stack:
-        if run.workers is not None:
-            stack.callback(run.workers.close_parts)
         yield StageParts(run, stack)
+        if run.workers is not None:  # those of a run that stops here end with it, whatever they are at
+            run.workers.close_parts()

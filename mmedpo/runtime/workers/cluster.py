@@ -10,9 +10,11 @@ import signal
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from mmedpo.core.cores import count_cores
 from mmedpo.errors import RecipeError, first_line
@@ -44,10 +46,23 @@ def join_cluster(options: RayOptions) -> Iterator[Path | None]:
             at = options.address or "a cluster of this machine"
             raise RecipeError(f"engine.address: {at}: Ray does not start ({first_line(error)})") from error
         signal.signal(signal.SIGTERM, handler)  # Ray has put its own
+        # Or it prints on the standard output, whatever `log_to_driver` says, that a worker is lost: we say it.
+        ray._private.worker._worker_logs_enabled = False
         try:
             yield Path(where["_temp_dir"]) if "_temp_dir" in where else None
         finally:
+            left = _list_helpers()
             ray.shutdown()
+            for process in left:
+                with suppress(psutil.Error):
+                    process.kill()
+
+
+def _list_helpers() -> list[psutil.Process]:
+    """Return what Ray runs here beside workers: a helper of its own that has just begun may outlast what began it."""
+    with suppress(psutil.Error):
+        return [one for child in psutil.Process().children() if child.name() == "raylet" for one in child.children()]
+    return []
 
 
 @contextmanager

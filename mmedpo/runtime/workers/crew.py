@@ -29,7 +29,7 @@ AHEAD = 2  # slices that a worker has: the one that it does, and the next
 TRIES = 3  # times that a slice, or a start, may cost a worker its life
 GRACE = 1.0  # seconds for workers that do nothing to close what they have open
 LONG = 30.0  # seconds after which a user is told that no worker has started
-LOOK = 2.0  # seconds between looks at whether there is still room for a worker
+LOOK = 0.25  # seconds after which a signal is noticed, and whether there is still room for a worker
 TOLD = ("HF_", "TRANSFORMERS_", "TOKENIZERS_", "TORCH_", "PYTORCH_", "CUBLAS_", "NLTK_", "MONAI_", "PYTHONWARNINGS")
 
 
@@ -145,7 +145,10 @@ class RayWorkers:
 
     def _prepare(self) -> WorkerSetup:
         """Gather what workers are told, and leave a file by which they know whether they see the run's own."""
-        run, marker = self._run, f".workers-{secrets.token_hex(8)}"
+        run, marker = (
+            self._run,
+            f".workers-{secrets.token_hex(8)}.{os.getpid()}",
+        )  # one that is left goes with the next run
         for place in (run.folder, run.journal.images):
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
             (place / marker).touch()
@@ -280,7 +283,7 @@ def _raise_failure(failure: SliceFailure) -> None:
 def _explain_death(error: Exception) -> str:
     """Say in a few words why a worker is gone."""
     text = str(error)
-    if "OutOfMemory" in type(error).__name__ or "memory" in text:
+    if "OutOfMemory" in type(error).__name__:
         return "the memory of its machine ran out; fewer engine.workers need less"
     if "node" in text and ("died" in text or "dead" in text) and "worker process has died" not in text:
         return "its node has left"
