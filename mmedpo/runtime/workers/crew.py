@@ -144,11 +144,11 @@ class RayWorkers:
         self._places += [self._fill(number) for number in range(1, number + 1)]
 
     def _prepare(self) -> WorkerSetup:
-        """Gather what workers are told, and leave a file by which they know whether they see the run's own."""
-        run, marker = (
-            self._run,
-            f".workers-{secrets.token_hex(8)}.{os.getpid()}",
-        )  # one that is left goes with the next run
+        """Gather what workers are told, and leave a file by which they know whether they see the run's own.
+
+        After a kill, the next run removes it by its name.
+        """
+        run, marker = self._run, f".workers-{secrets.token_hex(8)}.{os.getpid()}"
         for place in (run.folder, run.journal.images):
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
             (place / marker).touch()
