@@ -71,9 +71,11 @@ class RootGroup(MmedpoGroup):
 
 def _quiet_libraries() -> None:
     """Keep the libraries' bars and notices off the screen, unless the user's environment asks for them."""
+    import logging
     import os
     import warnings
 
+    logging.getLogger("DeepSpeed").addFilter(lambda record: record.levelno >= logging.ERROR)  # it warns on stdout
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -21,7 +21,7 @@ def selected_logits(model: Any, inputs: dict[str, Any], select: Callable[[Tensor
     def run_head(own: Head, hidden: Tensor) -> Tensor:
         nonlocal called
         called = True
-        return own(select(hidden))[None]
+        return own(select(hidden)[None])  # no view of its output, which FSDP would lose sight of
 
     with replace_forward(head, run_head):
         logits = model(**{"use_cache": False, **inputs}).logits

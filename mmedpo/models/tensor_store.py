@@ -7,7 +7,7 @@ import mmap
 import os
 import shutil
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from safetensors.torch import load as from_bytes
@@ -25,22 +25,22 @@ TensorRecord = Mapping[str, Tensor]
 class TensorStore:
     """Named tensors by key: appended to a file, read back through a memory map, the latest held in memory.
 
-    On a disk that is nearly full, only those in memory are there.
-
-    A file that a kill cut short is used up to its last whole entry.
+    On a disk that is nearly full, only those in memory are there. A file that a kill cut short is used up to its last
+    whole entry. Files of other processes are read beside it, and never written.
     """
 
     def __init__(self, path: Path, memory: int) -> None:
         """Open or begin the file; hold at most `memory` bytes of tensors."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.memory, self._bytes, self._noted = memory, 0, False
+        self.path, self.memory, self._bytes, self._noted = path, memory, 0, False
         self._held: OrderedDict[str, TensorRecord] = OrderedDict()
         self._index_path = path.with_suffix(".jsonl")
         path.touch()
         self._file = path.open("r+b")
-        self._map: mmap.mmap | None = None
-        self._places = dict(_read_index(self._index_path, path.stat().st_size))
-        write_text(self._index_path, "".join(json.dumps([key, *at]) + "\n" for key, at in self._places.items()))
+        self._maps: dict[Path, mmap.mmap] = {}
+        own = list(_read_index(path))
+        self._places = {key: (path, *at) for key, at in own}
+        write_text(self._index_path, "".join(json.dumps([key, *at]) + "\n" for key, at in own))
 
     def __contains__(self, key: str) -> bool:
         return key in self._places or key in self._held
@@ -57,20 +57,25 @@ class TensorStore:
             start = self._file.seek(0, os.SEEK_END)
             self._file.write(data)
             self._file.flush()
-        self._places[key] = (start, len(data))
+        self._places[key] = (self.path, start, len(data))
         append_line(self._index_path, json.dumps([key, start, len(data)]))
 
     def __getitem__(self, key: str) -> TensorRecord:
         if key not in self._held:
-            start, length = self._places[key]
-            self._hold(key, from_bytes(self._map_file(start + length)[start : start + length]))
+            path, start, length = self._places[key]
+            self._hold(key, from_bytes(self._map_file(path, start + length)[start : start + length]))
         self._held.move_to_end(key)
         return self._held[key]
 
+    def read_beside(self, paths: Iterable[Path]) -> None:
+        """Know what the files of other processes hold by now."""
+        for path in paths:
+            self._places |= {key: (path, *at) for key, at in _read_index(path) if key not in self._places}
+
     def close(self) -> None:
-        """Let go of file and memory."""
-        if self._map is not None:
-            self._map.close()
+        """Let go of files and memory."""
+        for opened in self._maps.values():
+            opened.close()
         self._file.close()
         self._held.clear()
 
@@ -89,21 +94,23 @@ class TensorStore:
         while self._bytes > self.memory and len(self._held) > 1:
             self._bytes -= _count_bytes(self._held.popitem(last=False)[1])
 
-    def _map_file(self, until: int) -> mmap.mmap:
-        """Map the file anew once it has grown."""
-        if self._map is None or len(self._map) < until:
-            if self._map is not None:
-                self._map.close()
-            self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-        return self._map
+    def _map_file(self, path: Path, until: int) -> mmap.mmap:
+        """Map a file anew once it has grown."""
+        if path not in self._maps or len(self._maps[path]) < until:
+            if path in self._maps:
+                self._maps[path].close()
+            with path.open("rb") as file:
+                self._maps[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return self._maps[path]
 
 
 def _count_bytes(record: TensorRecord) -> int:
     return sum(tensor.nbytes for tensor in record.values())
 
 
-def _read_index(index: Path, size: int) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Yield the index's entries up to one that is cut short or lies beyond the data."""
+def _read_index(path: Path) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield the entries of a file's index up to one that is cut short or lies beyond the data."""
+    index, size = path.with_suffix(".jsonl"), path.stat().st_size
     for line in index.read_bytes().split(b"\n")[:-1] if index.exists() else ():  # what follows the last \n is cut short
         try:
             key, start, length = json.loads(line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +52,17 @@ class VisionCache:
 
         `frozen` says that nothing of the model trains, whatever its parameters say.
         """
-        self._backbone, self._store, self._projectors, self._frozen = backbone, store, list(projectors), frozen
+        self._backbone, self.store, self._projectors, self._frozen = backbone, store, list(projectors), frozen
         self.why_not = "" if store is not None else "train.vision_memory is 0"
         self.calls = 0  # of the vision tower
+
+    def fill(self, model: Any, images: Iterable[VisionSource]) -> None:
+        """Look at images that are not kept yet; stop where none can be."""
+        self.why_not = self.why_not or why_no_features(model, self._projectors, self._frozen)
+        for image in images:
+            if self.why_not:
+                return
+            self._record(model, image)
 
     def forward_inputs(self, model: Any, images: Sequence[VisionSource]) -> dict[str, Any]:
         """Return forward()'s arguments for images, in the order of their placeholders."""
@@ -73,9 +81,9 @@ class VisionCache:
 
     def _record(self, model: Any, image: VisionSource) -> TensorRecord:
         """Return what is kept of an image, computed where it is not; where nothing can be, note in `why_not` why."""
-        assert self._store is not None
-        if image.image in self._store:
-            record = self._store[image.image]
+        assert self.store is not None
+        if image.image in self.store:
+            record = self.store[image.image]
             if "features" in record and self._projector_trains(model):
                 self.why_not = SEVERAL if len(self._projectors) > 1 else CHANGED
             return record
@@ -87,8 +95,8 @@ class VisionCache:
             self.why_not = made
             return {}
         extra = {f"{EXTRA}{name}": value for name, value in vision.items() if not name.startswith("pixel")}
-        self._store[image.image] = {**made, **extra}
-        return self._store[image.image]
+        self.store[image.image] = {**made, **extra}
+        return self.store[image.image]
 
     def _projector_trains(self, model: Any) -> bool:
         """Tell whether what the projector makes of an image changes, or is another's than the base model's."""

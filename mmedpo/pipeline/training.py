@@ -27,6 +27,7 @@ from mmedpo.store.run_files.reader import read_pairs, read_run
 from mmedpo.store.run_folder import read_json, write_json
 from mmedpo.train.launch import launch_training
 from mmedpo.train.reference import ReferenceJournal, reference_keys
+from mmedpo.train.strategy import prepare_strategy
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def train_pairs(run: RunContext, weighted: Sequence[WeightedPair]) -> Path:
     if run.workers is not None:
         run.workers.leave()  # their GPUs are needed
     if recipe.train.launch and get_world_size() == 1:
-        launch_training(recipe.train.launch, run.setting.device, folder)
+        launch_training(recipe.train, run.setting.device, folder)
     else:
         _fit_adapter(run, weighted, key)
     if get_rank() == 0 and (made := read_file(folder, TrainingRecord)):
@@ -89,6 +90,7 @@ def _fit_adapter(run: RunContext, weighted: Sequence[WeightedPair], key: str) ->
     if get_rank() == 0:
         _drop_other_checkpoints(folder, f"{key} in {get_world_size()}")  # a step of more processes has more pairs
     lower = "train.batch_size"
+    prepare_strategy(recipe.train.launch.strategy if recipe.train.launch else "ddp")
     with open_parts(run) as opened, blame_part(run.plugin_of(recipe.backbone), lower), guard_writes(folder):
         table = _open_reference(run, weighted) if get_rank() == 0 else {}
         record = train_adapter(

@@ -65,6 +65,8 @@ REFUSED: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
+Strategy = Literal["ddp", "fsdp", "deepspeed"]
+
 
 class OptionGroup(BaseModel):
     """A group of options."""
@@ -124,12 +126,20 @@ class LossOptions(OptionGroup):
 
 
 class LaunchOptions(OptionGroup):
-    """Training in several processes: through `accelerate launch`, on a CPU through torchrun."""
+    """Training in several processes, which torchrun starts, or `accelerate launch` where `config` is given."""
 
     processes: int | None = Field(default=None, ge=1)
     """How many; without it, what `config` says, or one a GPU."""
+    strategy: Strategy = "ddp"
+    """ddp: each has the whole model; fsdp, deepspeed: they divide what a GPU's memory is too small for."""
     config: ExistingFile | None = None
-    """A configuration file of accelerate: FSDP, DeepSpeed, several machines."""
+    """A configuration file of accelerate, in place of `strategy`."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> LaunchOptions:
+        if self.config is not None and self.strategy != "ddp":
+            raise ValueError(f"config says how the model is shared, so leave strategy: {self.strategy} out")
+        return self
 
 
 class TrainOptions(OptionGroup):
@@ -142,9 +152,9 @@ class TrainOptions(OptionGroup):
     beta: float = Field(default=0.1, gt=0)
     """How strongly the policy is held to the reference: the factor of every log-ratio."""
     batch_size: int = Field(default=4, ge=1)
-    """Pairs per device that run together."""
+    """Pairs that run together on a device, at most."""
     accumulate: int = Field(default=1, ge=1)
-    """Batches per optimiser step."""
+    """Batches per optimiser step; several processes share them, so that a step has the same pairs for any number."""
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
     """Share of the steps over which the learning rate rises."""
     scheduler: Literal["cosine", "linear", "constant"] = "cosine"
@@ -174,7 +184,7 @@ class TrainOptions(OptionGroup):
     vision_memory: int = Field(default=1024, ge=0)
     """MiB of memory for what a frozen vision tower made of the images; all of it is on disk. 0: it looks each time."""
     launch: LaunchOptions | None = None
-    """Train in several processes; a step then has batch_size pairs from each."""
+    """Train in several processes, which share the pairs of each step."""
     trl: dict[str, Any] = {}
     """Any other argument of trl.DPOConfig, by name."""
 

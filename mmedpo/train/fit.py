@@ -20,7 +20,7 @@ from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.runtime.malloc import keep_memory
-from mmedpo.runtime.processes import barrier, broadcast_from_first, get_rank
+from mmedpo.runtime.processes import barrier, broadcast_from_first, get_rank, get_world_size
 from mmedpo.store.run_files.format import FEATURES
 from mmedpo.store.run_files.measures import TrainingRecord
 from mmedpo.train import resume
@@ -29,6 +29,7 @@ from mmedpo.train.batches.held_out import hold_out
 from mmedpo.train.batches.selection import count_by_kind, encode_pairs
 from mmedpo.train.lora import attach_adapter, publish_adapter
 from mmedpo.train.reference import Logps
+from mmedpo.train.shared_features import share_features
 from mmedpo.train.trainer import PreferenceTrainer
 from mmedpo.train.trainer_setup import make_collator, make_trainer, make_vision_cache, warn_once
 from mmedpo.train.training_record import make_record
@@ -63,7 +64,7 @@ def train_adapter(
         table = {weighted.pair.id: (0.0, 0.0) for weighted in pairs}
     pixels = PixelCache(backbone)
     with (
-        _hide_future_warnings(),
+        _hide_library_notes(),
         _explain_memory(options),
         keep_features(backbone, folder / FEATURES, options.vision_memory, get_rank()),
         attach_adapter(backbone, options, setting.seed) as model,
@@ -73,6 +74,7 @@ def train_adapter(
         collator = make_collator(model, backbone, encoded, pixels, table, options)
         vision = make_vision_cache(model, backbone)
         trainer = make_trainer(model, collator, train_pairs, held_out, options, checkpoints, setting, see, vision)
+        _share_images(trainer, encoded, see)
         _fill_reference(trainer, encoded, table, see)
         if vision.why_not and options.vision_memory:
             warn_once(f"the vision tower looks at every image each time: {vision.why_not}")
@@ -80,12 +82,30 @@ def train_adapter(
         _run_steps(trainer, broadcast_from_first(None if get_rank() else resume.find_newest(checkpoints)))
         if held_out:
             trainer.evaluate()
-        state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if trainer.is_sharded else None
+        state = trainer.gather_adapter()
         if get_rank() == 0:
-            publish_adapter(trainer.model, folder / "adapter", state)
+            publish_adapter(trainer.model, folder / "adapter", trainer.base, state)
         barrier()
     counts = [*count_by_kind("trained_pairs", train_pairs), *count_by_kind("held_out_pairs", held_out), *left_out]
     return make_record(trainer, counts, time.monotonic() - began)
+
+
+def _share_images(trainer: PreferenceTrainer, pairs: Sequence[EncodedPair], see: EventObserver) -> None:
+    """Let several processes look at every image once between them; one alone looks when it needs to."""
+    if get_world_size() == 1:
+        return
+    sources = {side.image: side for pair in pairs for side in (pair.chosen, pair.rejected)}
+    images = [trainer.collator.pixels.source(side) for side in sources.values()]
+    see(StageStarted("images", len(images)))
+    with trainer.autocast():
+        share_features(
+            trainer.vision,
+            trainer.model.get_base_model(),
+            images,
+            trainer.is_sharded,
+            lambda count: see(StageAdvanced("images", count)),
+        )
+    see(StageFinished("images", (StageCount("images", len(images)),)))
 
 
 def _fill_reference(
@@ -115,10 +135,11 @@ def _run_steps(trainer: PreferenceTrainer, checkpoint: Path | None) -> None:
 
 
 @contextmanager
-def _hide_future_warnings() -> Iterator[None]:
-    """Keep the libraries' notes about their own future from the user."""
+def _hide_library_notes() -> Iterator[None]:
+    """Keep from the user what libraries note about their own future, and about views that nobody here writes to."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", r"FSDP2-wrapped module \(.*\) returned a view tensor")
         yield
 
 

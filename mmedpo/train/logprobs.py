@@ -50,16 +50,17 @@ def token_logps(
     if logits_change or len(positions.rows) <= size:
         logits = selected_logits(model, inputs, positions.gather, head)
         return _gather_logps(logits, positions.index, positions.target, reference_logits)
-    logps: list[Tensor] = []
+    called = False
 
     def run_chunks(own: Head, hidden: Tensor) -> Tensor:
-        logps.append(_chunked_logps(own, positions.gather(hidden), positions, size, reference_logits))
-        return hidden.new_zeros(1, 1, 1)  # the model's loss and logits are not asked for
+        nonlocal called
+        called = True  # in place of logits, so that the gradient comes back the way that FSDP waits for it
+        return _chunked_logps(own, positions.gather(hidden), positions, size, reference_logits)
 
     with replace_forward(head, run_chunks):
         logits = model(**inputs, use_cache=False).logits
-    if logps:
-        return logps[0]
+    if called:
+        return logits[0, :, 0] if reference_logits is None else logits[0]
     return _gather_logps(positions.gather(logits), positions.index, positions.target, reference_logits)
 
 
@@ -81,9 +82,10 @@ def _gather_logps(logits: Tensor, index: Tensor, target: Tensor, reference_logit
 def _chunked_logps(
     head: Head, hidden: Tensor, positions: AnswerPositions, size: int, reference_logits: Tensor | None
 ) -> Tensor:
-    """Return the same of hidden states (positions, width), `size` positions at a time."""
-    shape = (len(positions.index),) if reference_logits is None else (len(positions.index), 2)
-    logps = hidden.new_zeros(shape, dtype=torch.promote_types(hidden.dtype, torch.float32))
+    """Return the same (1, answer tokens, 1 or 2) of hidden states (positions, width), `size` positions at a time."""
+    columns = 1 if reference_logits is None else 2
+    exact = torch.promote_types(hidden.dtype, torch.float32)
+    logps = hidden.new_zeros(1, len(positions.index), columns, dtype=exact)
 
     def compute_chunk(hidden: Tensor, index: Tensor, target: Tensor, reference_logits: Tensor | None) -> Tensor:
         return _gather_logps(head(hidden), index, target, reference_logits)
@@ -94,7 +96,7 @@ def _chunked_logps(
         index, target = positions.index[tokens] - start, positions.target[tokens]
         reference = None if reference_logits is None else reference_logits[chunk]
         chunk_logps = checkpoint(compute_chunk, hidden[chunk], index, target, reference, use_reentrant=False)
-        logps = logps.index_put((tokens,), chunk_logps)
+        logps = logps.index_put((torch.zeros_like(tokens), tokens), chunk_logps.reshape(-1, columns))
     return logps
 
 

@@ -166,20 +166,20 @@ def swap_weights(model: Any, weights: Mapping[str, torch.Tensor]) -> Iterator[No
                 weight.data = own[name]
 
 
-def save_adapter(model: Any, folder: Path, state: dict[str, Any] | None = None) -> None:
-    """Write the adapter as stock PEFT reads it, and which base it belongs to."""
+def save_adapter(model: Any, folder: Path, base: BaseFingerprint, state: dict[str, Any] | None = None) -> None:
+    """Write the adapter as stock PEFT reads it, and which base it belongs to; `state` where the model is divided."""
     model.save_pretrained(folder, state_dict=state, selected_adapters=["default"], save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # an empty form
-    BaseFingerprint.of(model).write(folder)
+    base.write(folder)
 
 
-def publish_adapter(model: Any, folder: Path, state: dict[str, Any] | None = None) -> None:
+def publish_adapter(model: Any, folder: Path, base: BaseFingerprint, state: dict[str, Any] | None = None) -> None:
     """Write the adapter beside its place and rename it, so that it is there whole or not at all."""
     partial = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(partial, ignore_errors=True)
     with guard_writes(folder):
         try:
-            save_adapter(model, partial, state)
+            save_adapter(model, partial, base, state)
             flush_folder(partial)
             shutil.rmtree(folder, ignore_errors=True)
             partial.rename(folder)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,23 @@ from trl import DPOConfig, DPOTrainer
 
 from mmedpo.core.disk import guard_writes
 from mmedpo.errors import DataError, RecipeError
+from mmedpo.models.adapters import BaseFingerprint
 from mmedpo.models.output_head import selected_logits
 from mmedpo.models.trees.tree_attention import NAME, attention_mask, register_attention
 from mmedpo.models.vision_cache import VisionCache
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.runtime.processes import barrier, broadcast_from_first, gather_objects, get_rank, get_world_size
 from mmedpo.train import resume
-from mmedpo.train.batches.encoding import KINDS, EncodedPair
+from mmedpo.train.batches.encoding import KINDS, EncodedPair, EncodedSide
 from mmedpo.train.batches.pair_collator import PairCollator
-from mmedpo.train.batches.sampler import EpochDataLoader, PairBatchSampler, StepLayout, ordered_batches
+from mmedpo.train.batches.sampler import EpochDataLoader, PairBatchSampler, ordered_batches
+from mmedpo.train.batches.step_layout import StepLayout, share_steps
 from mmedpo.train.batches.tree_collator import TreeCollator
 from mmedpo.train.logprobs import AnswerPositions, changes_logits, token_logps
 from mmedpo.train.lora import copy_trained_weights, save_adapter, swap_weights
 from mmedpo.train.loss import PairLogps, pair_loss, step_share
 from mmedpo.train.reward_metrics import SUMS, reward_metrics, sum_rewards
+from mmedpo.train.strategy import gather_master_weights, gather_shards, prepare_sharding
 
 
 class PreferenceTrainer(DPOTrainer):
@@ -59,6 +63,7 @@ class PreferenceTrainer(DPOTrainer):
         self.vision = vision or VisionCache(collator.backbone, None)
         self.trees = isinstance(collator, TreeCollator)
         forward = vars(model.get_base_model()).get("forward")
+        self.base = BaseFingerprint.of(model)
         super().__init__(
             model=model,
             args=args,
@@ -69,6 +74,8 @@ class PreferenceTrainer(DPOTrainer):
             callbacks=[resume.CheckpointLogger(), *callbacks],
         )
         self._remove_trl_extras(forward)
+        if self.is_fsdp_enabled:
+            prepare_sharding(self.accelerator.state.fsdp_plugin, model)
         self.remove_callback(PrinterCallback)
         self.sums = {mode: torch.zeros(len(KINDS), len(SUMS), device=args.device) for mode in ("train", "eval")}
         self.eval_sums = self.sums["eval"]  # of the latest evaluation
@@ -93,6 +100,11 @@ class PreferenceTrainer(DPOTrainer):
         """Whether no process holds all weights."""
         return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
 
+    def autocast(self) -> torch.autocast:
+        """Compute in the recipe's dtype where weights that train are in float32; DeepSpeed has accelerate keep out."""
+        dtype = torch.float16 if self.args.fp16 else torch.bfloat16
+        return torch.autocast(self.args.device.type, dtype=dtype, enabled=self.args.fp16 or self.args.bf16)
+
     def _copy_reference_weights(self) -> dict[str, Tensor]:
         if self.is_sharded:
             raise RecipeError(
@@ -112,18 +124,15 @@ class PreferenceTrainer(DPOTrainer):
     def get_train_dataloader(self) -> EpochDataLoader:
         """Return this process's batches; accelerate would repeat pairs to make the last ones equal."""
         pairs = [self.collator.pairs[index] for index in self.train_dataset["pair"]]
-        layout = self._step_layout(self.args.per_device_train_batch_size, self.args.gradient_accumulation_steps)
+        layout = share_steps(self.options, self.args.world_size, self.args.process_index)
         per_image = self.options.per_image if self.trees else 1
         return self._make_loader(self.train_dataset, PairBatchSampler(pairs, layout, self.seed, per_image))
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> EpochDataLoader:
         """Return this process's batches of held-out pairs."""
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
-        layout = self._step_layout(self.args.per_device_eval_batch_size, 1)
+        layout = StepLayout(self.args.per_device_eval_batch_size, 1, self.args.world_size, self.args.process_index)
         return self._make_loader(dataset, ordered_batches(len(dataset), layout))
-
-    def _step_layout(self, batch: int, accumulate: int) -> StepLayout:
-        return StepLayout(batch, accumulate, self.args.world_size, self.args.process_index)
 
     def _make_loader(self, dataset: Dataset, batches: Any) -> EpochDataLoader:
         return EpochDataLoader(
@@ -167,7 +176,7 @@ class PreferenceTrainer(DPOTrainer):
         total = torch.zeros(2, device=self.args.device)
         for inputs in dataloader:
             batch = self._prepare_inputs(inputs)
-            with torch.no_grad(), self.accelerator.autocast():
+            with torch.no_grad(), self.autocast():
                 loss = self.compute_loss(model, batch, num_items_in_batch=1.0)
             total += torch.stack([loss.float() / self.accelerator.num_processes, batch["counted"].sum()])
         loss, count = self.accelerator.reduce(total).tolist()
@@ -180,14 +189,15 @@ class PreferenceTrainer(DPOTrainer):
         `with_kl` asks also for the divergence of the policy from where it started, for which it runs twice.
         """
         base = self.accelerator.unwrap_model(model).get_base_model()
-        inputs = {**batch["inputs"], **self._vision_inputs(base, batch["images"])}
+        inputs = dict(batch["inputs"])
         if "end" in inputs:
             inputs["attention_mask"] = attention_mask(inputs.pop("end"), base, batch["trees"])
         positions = AnswerPositions(**batch["positions"])
         head = base.get_output_embeddings()
-        reference = self._reference_logits(model, inputs, batch["images"], positions, head) if with_kl else None
-        # (answer tokens,), with KL (answer tokens, 2)
-        logps = token_logps(model, inputs, positions, head, self._logits_change, reference)
+        with self._give_images(model, batch["images"]):
+            reference = self._reference_logits(model, inputs, positions, head) if with_kl else None
+            # (answer tokens,), with KL (answer tokens, 2)
+            logps = token_logps(model, inputs, positions, head, self._logits_change, reference)
         # (sides, longest answer), with KL (sides, longest answer, 2); each place is written once, so that no order of
         # additions can change the result.
         table = logps.new_zeros(len(batch["lengths"]), int(batch["offset"].max()) + 1, *logps.shape[1:])
@@ -198,20 +208,30 @@ class PreferenceTrainer(DPOTrainer):
         kl = None if side_kl is None else side_kl.chunk(2)[0] / chosen_tokens
         return PairLogps(chosen, rejected, chosen_tokens, rejected_tokens, kl)
 
-    def _vision_inputs(self, base: Any, images: Sequence[Any]) -> dict[str, Any]:
-        with self.accelerator.autocast():  # a projector that trains is in float32, what it reads in the model's dtype
+    @contextmanager
+    def _give_images(self, model: Any, images: Sequence[EncodedSide]) -> Iterator[None]:
+        """Give the model images within its forward(): where FSDP divides a projector, it is whole only there."""
+        policy = self.accelerator.unwrap_model(model)
+
+        def add_images(module: Any, args: Any, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+            return args, {**inputs, **self._vision_inputs(policy.get_base_model(), images)}
+
+        handle = policy.base_model.register_forward_pre_hook(add_images, with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _vision_inputs(self, base: Any, images: Sequence[EncodedSide]) -> dict[str, Any]:
+        with self.autocast():  # a projector that trains is in float32, what it reads in the model's dtype
             return self._prepare_inputs(
                 self.vision.forward_inputs(base, [self.collator.pixels.source(side) for side in images])
             )
 
-    def _reference_logits(
-        self, model: Any, inputs: dict[str, Any], images: Sequence[Any], positions: AnswerPositions, head: Any
-    ) -> Tensor:
+    def _reference_logits(self, model: Any, inputs: dict[str, Any], positions: AnswerPositions, head: Any) -> Tensor:
         """Return the logits (positions, vocabulary) of the policy before the first step."""
         policy = self.accelerator.unwrap_model(model)
         with torch.no_grad(), swap_weights(policy, self.reference_weights):
-            if self.options.projector is not None:  # features that are ready came from the projector of now
-                inputs = {**inputs, **self._vision_inputs(policy.get_base_model(), images)}
             return selected_logits(policy, inputs, positions.gather, head)
 
     def fill_reference(
@@ -243,7 +263,7 @@ class PreferenceTrainer(DPOTrainer):
 
     def _reference_logps(self, pairs: Sequence[EncodedPair]) -> list[tuple[str, tuple[float, float]]]:
         batch = self._prepare_inputs(self.collator.make_batch(pairs))
-        with torch.no_grad(), self.accelerator.autocast():
+        with torch.no_grad(), self.autocast():
             logps = self.pair_logps(self.model, batch)
         sides = zip(logps.chosen.tolist(), logps.rejected.tolist(), strict=True)
         return list(zip((pair.id for pair in pairs), sides, strict=True))
@@ -293,8 +313,17 @@ class PreferenceTrainer(DPOTrainer):
                 resume.seal_checkpoint(checkpoint)
                 resume.delete_old(folder)
 
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        save_adapter(self.model, Path(output_dir or self.args.output_dir), state_dict)
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write the adapter; every process has to take part where they divide it, and the first writes."""
+        state = self.gather_adapter()
+        if self.args.should_save:
+            save_adapter(self.model, Path(output_dir or self.args.output_dir), self.base, state)
+
+    def gather_adapter(self) -> dict[str, Any] | None:
+        """Return the adapter's weights where no process has them all, of all processes; None where each has."""
+        if self.is_fsdp_enabled:
+            return gather_shards(self.model)
+        return gather_master_weights(self.model) if self.is_deepspeed_enabled else None
 
 
 def _require_finite_loss(loss: float, step: int) -> None:

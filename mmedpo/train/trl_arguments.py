@@ -12,6 +12,9 @@ from mmedpo.core.records import seed_for
 from mmedpo.errors import RecipeError
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.setting import Setting
+from mmedpo.runtime.processes import get_world_size
+from mmedpo.train.batches.step_layout import share_steps
+from mmedpo.train.strategy import shard_on_cpu
 
 SCHEDULERS = {"constant": "constant_with_warmup"}  # ours -> TRL's, where they differ
 
@@ -20,6 +23,7 @@ def trl_arguments(options: TrainOptions, folder: Path, setting: Setting) -> DPOC
     """Translate the options into TRL's."""
     if setting.dtype == "float16" and not setting.device.startswith("cuda"):
         raise RecipeError(f"dtype: float16 cannot be trained on {setting.device}; use float32 or bfloat16")
+    layout = share_steps(options, get_world_size())
     known = {field.name for field in fields(DPOConfig)}
     checkpointing = {"activation_checkpointing", "gradient_checkpointing"} & known  # the second is the older name
     args = DPOConfig(
@@ -28,9 +32,9 @@ def trl_arguments(options: TrainOptions, folder: Path, setting: Setting) -> DPOC
             "num_train_epochs": options.epochs,
             "learning_rate": options.learning_rate,
             "beta": options.beta,
-            "per_device_train_batch_size": options.batch_size,
+            "per_device_train_batch_size": layout.size,
             "per_device_eval_batch_size": options.batch_size,
-            "gradient_accumulation_steps": options.accumulate,
+            "gradient_accumulation_steps": layout.rounds,
             "warmup_steps": options.warmup_ratio,
             "lr_scheduler_type": SCHEDULERS.get(options.scheduler, options.scheduler),
             "max_length": None,
@@ -52,6 +56,7 @@ def trl_arguments(options: TrainOptions, folder: Path, setting: Setting) -> DPOC
             **options.trl,
         }
     )
+    shard_on_cpu()
     _pin_device(args, setting.device)
     return args
 

@@ -75,6 +75,7 @@ def trained(backbone: Any, size: Size, machine: Machine, folder: Path) -> dict[s
 def opened(backbone: Any, machine: Machine, adapter: Path) -> dict[str, Any]:
     """Open the adapter, save it again, and answer with it."""
     from mmedpo.models import load_adapter
+    from mmedpo.models.adapters import BaseFingerprint
     from mmedpo.train.lora import publish_adapter
 
     machine.forget_peak()
@@ -82,7 +83,7 @@ def opened(backbone: Any, machine: Machine, adapter: Path) -> dict[str, Any]:
     backbone.model = load_adapter(backbone.model, adapter)
     machine.clock()
     ready = time.perf_counter()
-    publish_adapter(backbone.model, adapter.with_name("again"))
+    publish_adapter(backbone.model, adapter.with_name("again"), BaseFingerprint.of(backbone.model))
     saved = time.perf_counter()
     said = backbone.answer([weighted_pairs(SHAPES["slake"])[0].pair.case], max_new_tokens=2)
     gigabytes = sum(path.stat().st_size for path in adapter.iterdir()) / 1e9

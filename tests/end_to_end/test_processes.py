@@ -66,20 +66,20 @@ def trained(folder: Path) -> Trained:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("packing", "batch", "how"), [("tree", 3, ["train.launch={processes: 2}"]), ("pairs", 2, [])], ids=["run", "train"]
+    ("packing", "batch", "how"), [("tree", 6, ["train.launch={processes: 2}"]), ("pairs", 4, [])], ids=["run", "train"]
 )
 def test_two_processes_give_the_adapter_of_one(
     train: Callable[..., Trained], tmp_path: Path, packing: str, batch: int, how: list[str]
 ) -> None:
     packed = f"train.packing={packing}"
-    one, alone = train("one", packed, f"train.batch_size={2 * batch}")
+    one, alone = train("one", packed, f"train.batch_size={batch}")
     two, both = train("two", packed, f"train.batch_size={batch}", *how, processes=2)
     apart = sum(float((one[name] - two[name]).square().sum()) for name in one) ** 0.5
     assert one.keys() == two.keys()
     assert apart < 1e-5 * sum(float(tensor.square().sum()) for tensor in one.values()) ** 0.5
     assert alone.counts == both.counts
     assert [step["pairs"] for step in alone.history] == [step["pairs"] for step in both.history]
-    assert alone.history[-1]["pairs"] % (2 * batch), "the last step must be one that the processes share unequally"
+    assert alone.history[-1]["pairs"] % batch, "the last step must be one that the processes share unequally"
     for kind, values in alone.validation.items():
         assert dump_model(both.validation[kind]) == pytest.approx(dump_model(values), abs=1e-5)
     assert not (tmp_path / "two" / "checkpoints").exists()

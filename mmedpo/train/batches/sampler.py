@@ -12,6 +12,7 @@ import torch
 from mmedpo.core.records import seed_for
 from mmedpo.models.trees.token_tree import common_prefix
 from mmedpo.train.batches.encoding import EncodedPair, EncodedSide
+from mmedpo.train.batches.step_layout import StepLayout
 
 WINDOW = 16  # steps among which tokens are balanced; what comes together is otherwise left to chance
 
@@ -23,21 +24,6 @@ class PairBin:
     room: int  # pairs that still fit
     pairs: list[int] = field(default_factory=list)
     tokens: int = 0
-
-
-@dataclass(frozen=True)
-class StepLayout:
-    """How a step is shared: so many processes, each with so many batches of at most so many pairs."""
-
-    batch: int
-    accumulate: int = 1
-    processes: int = 1
-    process: int = 0  # which one this is
-
-    @property
-    def step(self) -> int:
-        """Pairs in a step."""
-        return self.batch * self.accumulate * self.processes
 
 
 class PairBatchSampler(torch.utils.data.Sampler[list[int]]):
@@ -64,7 +50,7 @@ class PairBatchSampler(torch.utils.data.Sampler[list[int]]):
     def __len__(self) -> int:
         """Count the batches of an epoch for this process."""
         full, rest = divmod(self._count, self.step)
-        return full * self.layout.accumulate + -(-rest // (self.layout.batch * self.layout.processes))
+        return full * self.layout.rounds + -(-rest // (self.layout.size * self.layout.processes))
 
     def __iter__(self) -> Iterator[list[int]]:
         generator = np.random.default_rng(seed_for(self.seed, "order", self.epoch))
@@ -98,7 +84,7 @@ class PairBatchSampler(torch.utils.data.Sampler[list[int]]):
         of_group: dict[int, list[int]] = {}
         for pair in step:
             of_group.setdefault(self._group_of[pair], []).append(pair)
-        batches = self._fill_bins(list(of_group.values()), self.layout.batch)
+        batches = self._fill_bins(list(of_group.values()), self.layout.size)
         return batches + [[] for _ in range(-len(batches) % self.layout.processes)]
 
     def _fill_bins(self, pieces: Sequence[list[int]], size: int) -> list[list[int]]:

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmedpo.errors import RecipeError
+from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.train.batches.encoding import EncodedPair, EncodedSide
-from mmedpo.train.batches.sampler import PairBatchSampler, StepLayout, ordered_batches
+from mmedpo.train.batches.sampler import PairBatchSampler, ordered_batches
+from mmedpo.train.batches.step_layout import StepLayout, share_steps
 
 
 def make_pair(number: int, image: int, length: int = 5, noised: bool = False) -> EncodedPair:
@@ -41,8 +44,8 @@ def steps(images: list[int], shared: StepLayout, per_image: int = 0) -> list[lis
     ]
     assert len({len(batches) for batches in of_process}) == 1
     rounds = [list(chain(*same)) for same in zip(*of_process, strict=True)]
-    cuts = range(0, len(rounds), shared.accumulate)
-    return [sorted(chain(*rounds[start : start + shared.accumulate])) for start in cuts]
+    cuts = range(0, len(rounds), shared.rounds)
+    return [sorted(chain(*rounds[start : start + shared.rounds])) for start in cuts]
 
 
 IMAGES = st.lists(st.integers(0, 6), min_size=1, max_size=80)
@@ -69,13 +72,32 @@ def test_steps_are_the_same_however_batches_and_processes_share_them(images: lis
         StepLayout(8),
         StepLayout(4, 2),
         StepLayout(1, 8),
-        StepLayout(4, 1, 2),
-        StepLayout(2, 2, 2),
-        StepLayout(1, 2, 4),
-        StepLayout(1, 1, 8),
+        StepLayout(8, 1, 2),
+        StepLayout(4, 2, 2),
+        StepLayout(1, 8, 4),
+        StepLayout(8, 1, 3),
+        StepLayout(2, 4, 3),
+        StepLayout(8, 1, 8),
     ]
     found = [steps(images, way, per_image) for way in ways]
     assert all(other == found[0] for other in found)
+
+
+@given(IMAGES, st.integers(1, 6), st.integers(1, 6), st.integers(1, 6))
+def test_no_process_runs_more_pairs_together_than_asked_for_or_counts_its_batches_wrong(
+    images: list[int], batch: int, accumulate: int, processes: int
+) -> None:
+    for process in range(processes):
+        sampler = PairBatchSampler(make_pairs(images), StepLayout(batch, accumulate, processes, process), 3)
+        batches = list(sampler)
+        assert len(batches) == len(sampler)
+        assert max(map(len, batches)) <= batch
+
+
+def test_a_step_with_fewer_pairs_than_processes_is_refused_and_says_what_to_set() -> None:
+    assert share_steps(TrainOptions(batch_size=4), 4).size == 1
+    with pytest.raises(RecipeError, match=r"none for 4 of 8 processes: set train\.accumulate=2, or train in at most 4"):
+        share_steps(TrainOptions(batch_size=4), 8)
 
 
 @given(st.integers(1, 30), st.integers(1, 4), st.integers(1, 4))

@@ -275,7 +275,7 @@ def test_kl_is_the_divergence_from_the_starting_policy_over_the_chosen_answers_t
         before = {name: weight.clone() for name, weight in trainer.model.named_parameters()}
         found = trainer.pair_logps(trainer.model, batch, with_kl=True)
         assert all(torch.equal(weight, before[name]) for name, weight in trainer.model.named_parameters())
-        save_adapter(trainer.model, tmp_path / "stirred")
+        save_adapter(trainer.model, tmp_path / "stirred", trainer.base)
         encoded = trainer.collator.pairs
     start = sft if goes_on else None
     wanted = [divergence(tmp_path / "base", start, tmp_path / "stirred", pair, backbone) for pair in encoded]
