@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmedpo.models.older_form import add_older_form, set_release_names
+from mmedpo.models.older_form import add_older_form, say_what_is_tied, set_release_names
 from mmedpo.registry.contracts.backbone import Backbone, LiveBackbone
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.store.run_folder import write_folder_whole
@@ -26,6 +26,7 @@ def _save_merged(live: LiveBackbone, folder: Path) -> None:
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()  # LoRA into the layers, a trained projector in place of the old one
     _drop_contradictions(model)
+    say_what_is_tied(model)
     set_release_names(model)
     model.save_pretrained(folder)
     live.tokenizer.save_pretrained(folder)

@@ -5,6 +5,7 @@ It runs in environments that have nothing of ours: `python open_saved.py FOLDER 
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Any
 
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 QUESTION = "is there a nodule?"
+TEXT = "is there  a nodule? <image> </s> no\n"
 LISTS = ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")
 
 
@@ -23,28 +26,49 @@ def draw_image() -> Image.Image:
 
 
 def open_folder(folder: Path) -> dict[str, Any]:
-    """Return what was amiss, the tokens and pixels of a question, and the logits of its last tokens."""
-    from transformers import AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+    """Return what became of what the folder has: a tokenizer, a processor, a model.
 
-    model, report = AutoModelForImageTextToText.from_pretrained(folder, output_loading_info=True, torch_dtype="float32")
+    A model whose folder has an `asked.safetensors` beside it is given that, else the question through the processor.
+    """
+    if not (folder / "config.json").exists():
+        return read_words(folder)
+    asked = folder.parent / "asked.safetensors"
+    if asked.exists():
+        return run_model(folder, load_file(asked))
+    inputs = read_question(folder)
+    read = {"tokens": inputs["input_ids"][0].tolist(), "pixels": inputs["pixel_values"].flatten().tolist()}
+    return read_words(folder) | read | run_model(folder, inputs)
+
+
+def read_words(folder: Path) -> dict[str, Any]:
+    """Return the tokens of some text and what is read back."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer(TEXT).input_ids
+    return {"words": ids, "back": tokenizer.decode(ids, skip_special_tokens=True)}
+
+
+def read_question(folder: Path) -> dict[str, Any]:
+    """Return what a folder's processor makes of the image and the question."""
+    from transformers import AutoProcessor
+
     processor = AutoProcessor.from_pretrained(folder)
-    inputs = read_question(processor)
-    with torch.no_grad():
-        logits = model.eval()(**inputs).logits[0, -4:]
-    return {
-        "amiss": {name: sorted(map(str, report[name])) for name in LISTS if report[name]},
-        "tokens": inputs["input_ids"][0].tolist(),
-        "words": AutoTokenizer.from_pretrained(folder)("no </s> nodule\n").input_ids,
-        "pixels": inputs["pixel_values"].flatten().tolist(),
-        "logits": logits.tolist(),
-    }
-
-
-def read_question(processor: Any) -> dict[str, Any]:
-    """Return what a processor makes of the image and the question in its chat template."""
     asked = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}]
     text = processor.apply_chat_template(asked, add_generation_prompt=True)
     return dict(processor(images=draw_image(), text=text, return_tensors="pt", add_special_tokens=False))
+
+
+def run_model(folder: Path, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return what was amiss with the weights, and the logits of the last tokens."""
+    from transformers import AutoModelForImageTextToText
+
+    model, report = AutoModelForImageTextToText.from_pretrained(folder, output_loading_info=True, torch_dtype="float32")
+    known = inspect.signature(model.forward).parameters
+    with torch.no_grad():
+        logits = model.eval()(**{name: tensor for name, tensor in inputs.items() if name in known}).logits[0, -4:]
+    amiss = {name: sorted(map(str, report[name])) for name in LISTS if report[name]}
+    return {"amiss": amiss, "logits": logits.tolist()}
 
 
 if __name__ == "__main__":

@@ -20,15 +20,17 @@ class Tiny:
     types: bool = False  # whether forward() wants mm_token_type_ids
 
 
-def _text(**more: Any) -> dict[str, Any]:
+def text_config(**more: Any) -> dict[str, Any]:
+    """Return what a small language model is made with; its rotary base is nobody's default."""
     return {
         "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "vocab_size": 40, "pad_token_id": 0, "bos_token_id": None, "eos_token_id": 1,
-        "initializer_range": 0.2, "max_position_embeddings": 512, **more,
+        "initializer_range": 0.2, "max_position_embeddings": 512,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 5e5}, **more,
     }  # fmt: skip
 
 
-def _pixels(number: int, *shape: int) -> torch.Tensor:
+def draw_pixels(number: int, *shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(number))
 
 
@@ -38,17 +40,19 @@ def llava(text: str = "mistral", **more: Any) -> Tiny:
     vision = CLIPVisionConfig(
         hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=28, patch_size=14
     )
-    made = MistralConfig(**_text(**{"sliding_window": None, **more})) if text == "mistral" else LlamaConfig(**_text())
+    words = text_config(**{"sliding_window": None, **more}) if text == "mistral" else text_config()
+    made = (MistralConfig if text == "mistral" else LlamaConfig)(**words)
     config = LlavaConfig(vision_config=vision, text_config=made, image_token_id=IMAGE, image_seq_length=4)
-    images = [([4] + [IMAGE] * 4, {"pixel_values": _pixels(number, 1, 3, 28, 28)}) for number in range(3)]
+    images = [([4] + [IMAGE] * 4, {"pixel_values": draw_pixels(number, 1, 3, 28, 28)}) for number in range(3)]
     return Tiny(LlavaForConditionalGeneration(config), images)
 
 
 def qwen() -> Tiny:
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
+    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 5e5}
     config = Qwen2_5_VLConfig(
-        text_config=_text(rope_parameters={"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4}),
+        text_config=text_config(rope_parameters=rope),
         vision_config={
             "depth": 2, "hidden_size": 16, "num_heads": 2, "intermediate_size": 24, "out_hidden_size": 32,
             "patch_size": 4, "spatial_merge_size": 2, "window_size": 16, "fullatt_block_indexes": [1],
@@ -58,7 +62,7 @@ def qwen() -> Tiny:
     images = []
     for number, (high, wide) in enumerate([(4, 6), (6, 4), (8, 4)]):  # patches; a quarter of them are tokens
         vision = {
-            "pixel_values": _pixels(number, high * wide, 3 * 2 * 4 * 4),
+            "pixel_values": draw_pixels(number, high * wide, 3 * 2 * 4 * 4),
             "image_grid_thw": torch.tensor([[1, high, wide]]),
         }
         images.append(([4] + [IMAGE] * (high * wide // 4) + [2], vision))
@@ -73,9 +77,9 @@ def idefics() -> Tiny:
             "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
             "image_size": 16, "patch_size": 4,
         },
-        text_config=LlamaConfig(**_text()), scale_factor=2, image_token_id=IMAGE, pad_token_id=0,
+        text_config=LlamaConfig(**text_config()), scale_factor=2, image_token_id=IMAGE, pad_token_id=0,
     )  # fmt: skip
-    images = [([4] + [IMAGE] * 4 + [4], {"pixel_values": _pixels(number, 1, 1, 3, 16, 16)}) for number in range(3)]
+    images = [([4] + [IMAGE] * 4 + [4], {"pixel_values": draw_pixels(number, 1, 1, 3, 16, 16)}) for number in range(3)]
     return Tiny(Idefics3ForConditionalGeneration(config), images)
 
 
@@ -87,9 +91,9 @@ def internvl() -> Tiny:
             "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
             "image_size": [16, 16], "patch_size": [4, 4],
         },
-        text_config=Qwen2Config(**_text()), image_token_id=IMAGE, image_seq_length=4,
+        text_config=Qwen2Config(**text_config()), image_token_id=IMAGE, image_seq_length=4,
     )  # fmt: skip
-    images = [([4] + [IMAGE] * 4 + [2], {"pixel_values": _pixels(number, 1, 3, 16, 16)}) for number in range(3)]
+    images = [([4] + [IMAGE] * 4 + [2], {"pixel_values": draw_pixels(number, 1, 3, 16, 16)}) for number in range(3)]
     return Tiny(InternVLForConditionalGeneration(config), images)
 
 

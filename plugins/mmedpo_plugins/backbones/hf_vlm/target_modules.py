@@ -27,11 +27,14 @@ def lora_targets(checkpoint: str, model: Any) -> str:
 
 def projector(model: Any) -> str:
     """Return a regular expression of the outermost modules between vision and language; it may match nothing."""
+    from torch import nn
+
     found: list[str] = []
     for name, module in model.named_modules():
         inside = any(name.startswith(f"{outer}.") for outer in found)
         if not inside and BETWEEN.search(name.rsplit(".", 1)[-1]) and any(True for _ in module.parameters()):
-            found.append(name)
+            each = isinstance(module, nn.ModuleList)  # a list is nothing that PEFT can copy, what is in it is
+            found += [f"{name}.{number}" for number in range(len(module))] if each else [name]
     return rf"(.*\.)?({'|'.join(map(re.escape, found))})" if found else NOTHING
 
 
