@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from mmedpo.core.notes import print_note
 from mmedpo.core.privacy import private_files
 from mmedpo.errors import RecipeError
 from mmedpo.models.saving import export_backbone
@@ -20,8 +21,14 @@ from mmedpo.store.result_keys import adapter_of
 def merge_run(folder: Path, out: Path) -> None:
     """Write a run's backbone with the trained adapter merged into it. Raises DataError when there is no adapter."""
     adapter = adapter_of(folder)
+    recipe = load_run_recipe(folder).recipe
+    if recipe.train and recipe.train.quantize:
+        print_note(
+            f"the adapter was trained on a base in {recipe.train.quantize}, and is merged into the base as it is, "
+            f"as it is measured"
+        )
     with private_files(is_restricted(folder)):
-        export_backbone(load_run_recipe(folder).recipe.backbone, out, adapter)
+        export_backbone(recipe.backbone, out, adapter)
 
 
 def convert_checkpoint(use: str, checkpoint: str, out: Path) -> None:

@@ -25,7 +25,9 @@ class BaseFingerprint:
     """Which model an adapter belongs to: its name or path as it was opened, and a few of its numbers."""
 
     name: str
-    values: str  # one weight of each tensor in bfloat16, as hexadecimal: survives a move, a copy, a change of format
+    # One weight of each tensor in bfloat16, as hexadecimal: survives a move, a copy, a change of format. NaN for one
+    # that is quantised, and no longer says what it was.
+    values: str
 
     @classmethod
     def of(cls, model: Any) -> BaseFingerprint:
@@ -33,7 +35,7 @@ class BaseFingerprint:
         import torch
 
         samples = [
-            parameter.detach().reshape(-1)[_pick_index(name, parameter.numel())].to("cpu", torch.bfloat16)
+            _sample_weight(name, parameter)
             for name, parameter in sorted(_plain_parameters(model).items())
             if parameter.numel()
         ]
@@ -46,7 +48,8 @@ class BaseFingerprint:
             return False
         mine, theirs = self._weights(), other._weights()
         # A detour through float16 may move a value by one step of bfloat16, at most 2^-7 of it.
-        return bool(((mine - theirs).abs() <= theirs.abs() / 64 + 1e-7).all())
+        close = (mine - theirs).abs() <= theirs.abs() / 64 + 1e-7
+        return bool((close | mine.isnan() | theirs.isnan()).all())
 
     def write(self, folder: Path) -> None:
         """Write the record beside an adapter; it does not tell where the model lies."""
@@ -171,6 +174,14 @@ def _unmatched_tensors(wrapped: Any, tensors: set[str]) -> set[str]:
 
     in_model = set(get_peft_model_state_dict(wrapped, save_embedding_layers=False))
     return (in_model - tensors) | {name for name in tensors - in_model if "lora_" in name}
+
+
+def _sample_weight(name: str, parameter: Any) -> Any:
+    import torch
+
+    if not parameter.is_floating_point():
+        return torch.tensor(torch.nan, dtype=torch.bfloat16)
+    return parameter.detach().reshape(-1)[_pick_index(name, parameter.numel())].to("cpu", torch.bfloat16)
 
 
 def _pick_index(name: str, count: int) -> int:

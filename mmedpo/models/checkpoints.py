@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmedpo.errors import DataError, MmedpoError, first_line
 from mmedpo.models.damage import find_damage, require_finite, require_no_pointers
+from mmedpo.models.quantization import keep_differentiable, quantization_options
 
 if TYPE_CHECKING:
     from mmedpo.registry.contracts.setting import Setting
@@ -48,8 +49,8 @@ def read_config(checkpoint: str) -> dict[str, Any]:
 def load_model(kind: Any, checkpoint: str, setting: Setting, **options: Any) -> tuple[Any, dict[str, Any]]:
     """Return a transformers model on the setting's device, and the report of which tensors were missing or left over.
 
-    Tensors go to the device one by one, so that a model is in memory once. Raises DataError, also for a tensor of
-    another size or with numbers that are none.
+    Tensors go to the device one by one, so that a model is in memory once, in as many bits as the setting says. Raises
+    DataError, also for a tensor of another size or with numbers that are none, and PluginError without bitsandbytes.
     """
     from transformers.utils.logging import disable_progress_bar
 
@@ -58,9 +59,11 @@ def load_model(kind: Any, checkpoint: str, setting: Setting, **options: Any) -> 
     logger.info("loading %s onto %s in %s", checkpoint, setting.device, setting.dtype)
     options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # named below, transformers names none
     with explain_load_errors(checkpoint):
+        options |= quantization_options(kind, checkpoint, setting, options.get("config"))
         model, report = kind.from_pretrained(
             checkpoint, dtype=setting.dtype, device_map={"": setting.device}, **options
         )
+    keep_differentiable(model)
     _require_sizes(checkpoint, report)
     _require_layers(checkpoint, model.config)
     require_finite(checkpoint, chain(model.named_parameters(), model.named_buffers()))

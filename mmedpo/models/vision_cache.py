@@ -130,14 +130,18 @@ def why_no_features(model: Any, projectors: Sequence[str], frozen: bool = False)
     """Say why a model's image features cannot be kept; "" when they can, as far as one sees without trying."""
     if "mm_encoder_outputs" not in inspect.signature(type(model).forward).parameters:
         return f"{type(model).__name__} takes no ready image features"
-    if frozen:
-        return ""
+    name = "" if frozen else trained_tower(model, projectors)
+    return f"its vision tower trains ({name})" if name else ""
+
+
+def trained_tower(model: Any, projectors: Sequence[str]) -> str:
+    """Name the first parameter that trains and belongs neither to the language model nor to a projector; "" if none."""
     text = {id(parameter) for parameter in model.get_decoder().parameters()}
     text |= {id(parameter) for parameter in model.get_output_embeddings().parameters()}
     between = tuple(f"{name}." for name in projectors)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and id(parameter) not in text and not name.startswith(between):
-            return f"its vision tower trains ({name})"
+            return name
     return ""
 
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mmedpo.core.disk import guard_writes
 from mmedpo.core.records import WeightedPair
 from mmedpo.errors import RecipeError
 from mmedpo.events import EventObserver
+from mmedpo.models.adapters import unwrap_model
 from mmedpo.pipeline.records import write_cards
 from mmedpo.pipeline.session import follow_run, open_run
 from mmedpo.pipeline.wanted import adapter_key
 from mmedpo.recipe.run_recipe import load_run_recipe
-from mmedpo.registry.conformance.blame import blame_part
+from mmedpo.registry.conformance.blame import blame_part, make_plugin_error
+from mmedpo.registry.contracts.backbone import LiveBackbone
+from mmedpo.registry.contracts.setting import Setting
+from mmedpo.registry.plugin_info import PluginInfo
 from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.processes import end_process_group, get_rank, get_world_size
 from mmedpo.runtime.provenance import list_packages
@@ -89,16 +94,23 @@ def _fit_adapter(run: RunContext, weighted: Sequence[WeightedPair], key: str) ->
     assert recipe.train is not None
     if get_rank() == 0:
         _drop_other_checkpoints(folder, f"{key} in {get_world_size()}")  # a step of more processes has more pairs
-    lower = "train.batch_size"
     prepare_strategy(recipe.train.launch.strategy if recipe.train.launch else "ddp")
-    with open_parts(run) as opened, blame_part(run.plugin_of(recipe.backbone), lower), guard_writes(folder):
+    plugin, setting = run.plugin_of(recipe.backbone), replace(run.setting, quantize=recipe.train.quantize)
+    with open_parts(run, setting) as opened, blame_part(plugin, "train.batch_size"), guard_writes(folder):
         table = _open_reference(run, weighted) if get_rank() == 0 else {}
-        record = train_adapter(
-            list(weighted), opened(recipe.backbone), recipe.train, folder, run.setting, run.see, precomputed=table
-        )
+        live = opened(recipe.backbone)
+        _require_quantized(live, setting, plugin)
+        record = train_adapter(list(weighted), live, recipe.train, folder, setting, run.see, precomputed=table)
     if get_rank() == 0:
         write_file(folder, record.model_copy(update={"key": key}))
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+
+
+def _require_quantized(live: LiveBackbone, setting: Setting, plugin: PluginInfo) -> None:
+    """Raise PluginError where a backbone was opened as if nothing had been said of its bits."""
+    if setting.quantize and not getattr(unwrap_model(live.model), "is_quantized", False):
+        why = "pays no heed to setting.quantize, as `mmedpo.models.load_model` does; leave train.quantize out"
+        raise make_plugin_error(plugin, why)
 
 
 def _open_reference(run: RunContext, weighted: Sequence[WeightedPair]) -> ReferenceJournal:
@@ -107,7 +119,8 @@ def _open_reference(run: RunContext, weighted: Sequence[WeightedPair]) -> Refere
     assert options is not None
     model = run.hash_of(backbone)
     # Packing and batch size only change the order of additions, but the same recipe has to give the same bits.
-    how = [setting.device.split(":")[0], setting.dtype, options.packing, options.batch_size, options.max_length]
+    how: list[object] = [setting.device.split(":")[0], setting.dtype, options.packing, options.batch_size]
+    how += [options.max_length, options.quantize, options.method, options.vision_tower, options.lora.dora]
     return ReferenceJournal(run.journal, reference_keys(weighted, model, *how))
 
 

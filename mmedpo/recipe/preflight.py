@@ -14,6 +14,7 @@ from pathlib import Path
 from mmedpo.core.json_values import Keys
 from mmedpo.core.stage import Stage
 from mmedpo.errors import DataError, PluginError, RecipeError
+from mmedpo.models.quantization import explain_missing_package
 from mmedpo.recipe.model import LoadedRecipe, Recipe
 from mmedpo.registry.contracts.dispreference import Dispreference
 from mmedpo.registry.contracts.part import Part
@@ -37,6 +38,7 @@ class MissingRequirement:
 
     line: str  # with its place
     written: bool = False  # whether the recipe must change; else data or a model must come
+    package: bool = False  # whether a package must come
 
 
 def sections_until(recipe: Recipe, until: Stage) -> set[str]:
@@ -48,14 +50,16 @@ def sections_until(recipe: Recipe, until: Stage) -> set[str]:
 
 
 def require_ready(loaded: LoadedRecipe, sections: Collection[str] | None = None, *, starts: bool = False) -> None:
-    """Raise DataError, or RecipeError where the recipe must change, with a line for all that is not here.
+    """Raise DataError, RecipeError where the recipe must change, PluginError where packages alone are not here.
 
+    Its lines are all that is not here.
     `starts`: its backbone begins with the adapter of a run that comes before.
     """
     wanted = sections if sections is not None else sections_until(loaded.recipe, Stage.EVALUATE)
     lacks = [lack for lack in _find_missing(loaded, starts) if lack[0] in wanted or lack[0] == "output"]
     if lacks:
-        error = RecipeError if any(lack.written for _, lack in lacks) else DataError
+        packages = PluginError if all(lack.package for _, lack in lacks) else DataError
+        error = RecipeError if any(lack.written for _, lack in lacks) else packages
         raise error("\n".join(dict.fromkeys(lack.line for _, lack in lacks)))
 
 
@@ -71,6 +75,7 @@ def _find_missing(loaded: LoadedRecipe, starts: bool) -> Iterator[tuple[str, Mis
         yield from ((str(keys[0]), _make_missing(loaded, keys, line)) for line in _ask_part(loaded, part))
     yield from _find_missing_trackers(loaded)
     yield from _find_missing_engine(loaded)
+    yield from _find_missing_bits(loaded)
     yield from _find_blind_parts(loaded)
 
 
@@ -123,6 +128,15 @@ def _find_missing_engine(loaded: LoadedRecipe) -> Iterator[tuple[str, MissingReq
     if loaded.recipe.engine and not _is_installed("ray"):
         message = "the package ray is not installed; pip install 'mmedpo[ray]', or leave the engine out"
         yield "data", _make_missing(loaded, ("engine",), message, written=True)
+
+
+def _find_missing_bits(loaded: LoadedRecipe) -> Iterator[tuple[str, MissingRequirement]]:
+    """Find out whether what a training is to do in few bits can be done."""
+    train = loaded.recipe.train
+    if train and (option := train.needs_bitsandbytes):
+        asked = f"{option}: {getattr(train, option)}"
+        if missing := explain_missing_package(asked):
+            yield "train", MissingRequirement(f"{loaded.place(('train', option))}: train.{missing}", package=True)
 
 
 def _is_installed(module: str) -> bool:

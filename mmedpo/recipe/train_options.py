@@ -40,6 +40,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     ),
     "set train.gradient_checkpointing": ("gradient_checkpointing", "activation_checkpointing"),
     "set train.report_to": ("report_to",),
+    "set train.optimizer": ("optim",),
     "set the recipe's seed": ("seed", "data_seed"),
     "set the recipe's device": ("use_cpu", "local_rank"),
     "set the recipe's dtype": ("bf16", "fp16", "bf16_full_eval", "fp16_full_eval"),
@@ -83,6 +84,10 @@ class LoraOptions(OptionGroup):
     """Scale: the adapter's output is multiplied by alpha / r."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the adapter's input. Above 0, a pair's log-probabilities depend on the draw."""
+    dora: bool = False
+    """DoRA: learn how long each weight's rows are apart from where they point."""
+    rslora: bool = False
+    """Rank-stabilised: the scale is alpha / sqrt(r), so that a high rank learns as fast as a low one."""
 
 
 class ProjectorOptions(OptionGroup):
@@ -161,14 +166,22 @@ class TrainOptions(OptionGroup):
     """How the learning rate goes on after the warm-up."""
     max_length: int = Field(default=1024, ge=2)
     """Longest sequence in tokens, image included; a pair with a longer side is dropped and counted, never cut."""
+    method: Literal["lora", "full"] = "lora"
+    """What trains of the language model: a low-rank adapter, or full: all its weights, which the adapter then holds."""
     lora: LoraOptions = LoraOptions()
     """The low-rank adapter."""
+    vision_tower: bool = False
+    """Train the vision tower as well, by the same method; pairs are then computed plainly, and no image is kept."""
+    quantize: Literal["4bit", "8bit"] | None = None
+    """Hold the frozen model in so many bits while training and for the reference (QLoRA); needs `mmedpo[quantize]`."""
     projector: ProjectorOptions | None = None
     """Train the projector as well; it is then saved in the adapter."""
     loss: LossOptions = LossOptions()
     """The loss of a pair."""
     validation: float = Field(default=0.05, ge=0, le=0.5)
     """Share of the pairs held out, by image: an image is never on both sides of the split."""
+    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw", "paged_adamw_8bit", "adafactor", "sgd"] = "adamw"
+    """What steps by the gradients; 8bit: its state in bytes, paged: moved to RAM when a GPU is full (bitsandbytes)."""
     gradient_checkpointing: bool = False
     """Save memory by computing activations twice."""
     checkpoint_every: int = Field(default=50, ge=1)
@@ -192,6 +205,21 @@ class TrainOptions(OptionGroup):
     def packs_trees(self) -> bool:
         """Whether the sides of an image are to share a token tree, where the model can."""
         return self.packing == "tree"
+
+    @property
+    def needs_bitsandbytes(self) -> str:
+        """Which option, if any, cannot do without that package."""
+        if self.quantize:
+            return "quantize"
+        return "optimizer" if self.optimizer.startswith("paged") or self.optimizer.endswith("8bit") else ""
+
+    @model_validator(mode="after")
+    def _method_fits(self) -> TrainOptions:
+        if self.method == "full" and self.quantize:
+            raise ValueError("method: full trains the model's own weights, which quantize would freeze; choose one")
+        if self.method == "full" and "lora" in self.model_fields_set:
+            raise ValueError("method: full has no low-rank adapter; leave lora out")
+        return self
 
     @field_validator("trl")
     @classmethod

@@ -12,6 +12,7 @@ from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.part import Part
+from mmedpo.registry.contracts.setting import Setting
 from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.threads import fit_threads
 from mmedpo.store.run_files.format import FEATURES
@@ -24,8 +25,8 @@ HELD = 8  # MiB of image features in memory outside of training, which alone com
 class StageParts:
     """Parts of one stage, each opened when first needed and closed with the stage."""
 
-    def __init__(self, run: RunContext, stack: ExitStack) -> None:
-        self.run, self._stack = run, stack
+    def __init__(self, run: RunContext, stack: ExitStack, setting: Setting | None = None) -> None:
+        self.run, self._stack, self._setting = run, stack, setting
         self._live: list[tuple[Part, Any]] = []
 
     def __call__(self, part: Part) -> Any:
@@ -41,7 +42,7 @@ class StageParts:
         plugin = self.run.plugin_of(part)
         logger.info("opening %s", plugin)
         with blame_part(plugin, f"the options of {plugin.name}"):  # not on whoever needs it
-            live = self._stack.enter_context(part.open(self.run.setting))
+            live = self._stack.enter_context(part.open(self._setting or self.run.setting))
         if isinstance(part, Backbone):
             self.run.threads = self.enter(fit_threads(self.run.recipe.threads, live))
         if isinstance(live, TransformersBackbone):
@@ -62,9 +63,12 @@ def _keep_features(run: RunContext, live: TransformersBackbone) -> AbstractConte
 
 
 @contextmanager
-def open_parts(run: RunContext) -> Iterator[StageParts]:
-    """Give a stage its parts and close them all at its end, so that two stages' models never share a GPU."""
+def open_parts(run: RunContext, setting: Setting | None = None) -> Iterator[StageParts]:
+    """Give a stage its parts and close them all at its end, so that two stages' models never share a GPU.
+
+    They are opened in the run's setting, or in one of the stage's own.
+    """
     with ExitStack() as stack:
-        yield StageParts(run, stack)
+        yield StageParts(run, stack, setting)
         if run.workers is not None:  # those of a run that stops here end with it, whatever they are at
             run.workers.close_parts()

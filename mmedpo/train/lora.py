@@ -13,11 +13,10 @@ import torch
 
 from mmedpo.core.disk import guard_writes
 from mmedpo.core.records import seed_for
-from mmedpo.errors import PluginError, RecipeError
-from mmedpo.models.adapters import BaseFingerprint, unwrap_model
-from mmedpo.models.vision_cache import find_outermost
+from mmedpo.models.adapters import BaseFingerprint
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
+from mmedpo.train.adapter_config import adopt_config, make_config
 from mmedpo.train.resume import flush_folder
 
 
@@ -33,9 +32,7 @@ def attach_adapter(backbone: LiveBackbone, options: TrainOptions, seed: int) -> 
     has_adapter = isinstance(opened, PeftModel)
     start_config = copy.deepcopy(opened.peft_config["default"]) if has_adapter else None
     start_state = _adapter_state(opened) if has_adapter else None
-    config = _make_config(backbone, options) if start_config is None else _adopt_config(start_config, options)
-    if options.projector is not None:
-        config.modules_to_save = sorted({*(config.modules_to_save or ()), *_find_projector(backbone)})
+    config = adopt_config(start_config, backbone, options) if has_adapter else make_config(backbone, options)
     base = _unload_adapter(opened) if has_adapter else opened
     with _keep_settings(base, backbone.tokenizer):
         model = _wrap_model(base, config, start_state, seed)
@@ -52,42 +49,6 @@ def attach_adapter(backbone: LiveBackbone, options: TrainOptions, seed: int) -> 
             backbone.model = base.train(training)
 
 
-def _make_config(backbone: LiveBackbone, options: TrainOptions) -> Any:
-    from peft import LoraConfig
-
-    lora = options.lora
-    return LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=backbone.lora_targets,
-        task_type="CAUSAL_LM",
-    )
-
-
-def _adopt_config(config: Any, options: TrainOptions) -> Any:
-    """Take over a starting adapter's shape; refuse options that ask for another."""
-    config = copy.deepcopy(config)
-    for ours, theirs in (("r", "r"), ("alpha", "lora_alpha")):
-        wanted, has = getattr(options.lora, ours), getattr(config, theirs)
-        if ours in options.lora.model_fields_set and wanted != has:
-            raise RecipeError(
-                f"train.lora.{ours} is {wanted}, but the starting adapter has {has} and goes on being trained; "
-                f"leave train.lora.{ours} out or set it to {has}"
-            )
-    config.lora_dropout = options.lora.dropout
-    config.inference_mode = False
-    return config
-
-
-def _find_projector(backbone: LiveBackbone) -> list[str]:
-    """Name the projector's outermost modules."""
-    names = find_outermost(unwrap_model(backbone.model), backbone.projector)
-    if not names:
-        raise PluginError(f"the backbone's projector pattern {backbone.projector!r} matches no module of its model")
-    return names
-
-
 def _wrap_model(base: Any, config: Any, state: dict[str, Any] | None, seed: int) -> Any:
     """Put an adapter on a model: a fresh one that changes nothing, or one that was trained before."""
     from peft import get_peft_model, set_peft_model_state_dict
@@ -97,10 +58,15 @@ def _wrap_model(base: Any, config: Any, state: dict[str, Any] | None, seed: int)
         model = get_peft_model(base, config)
     if state is not None:  # a projector that did not train before starts from the model's own
         set_peft_model_state_dict(model, {**_adapter_state(model), **state})
+    train_in_float32(model)
+    return model
+
+
+def train_in_float32(model: Any) -> None:
+    """Turn the weights that train into float32: small steps vanish in 16 bits."""
     for parameter in model.parameters():
         if parameter.requires_grad and parameter.dtype in (torch.float16, torch.bfloat16):
-            parameter.data = parameter.data.float()  # small steps vanish in 16 bits
-    return model
+            parameter.data = parameter.data.float()
 
 
 def _unload_adapter(model: Any) -> Any:

@@ -20,7 +20,7 @@ from mmedpo.errors import DataError, RecipeError
 from mmedpo.models.adapters import BaseFingerprint
 from mmedpo.models.output_head import selected_logits
 from mmedpo.models.trees.tree_attention import NAME, attention_mask, register_attention
-from mmedpo.models.vision_cache import VisionCache
+from mmedpo.models.vision_cache import VisionCache, find_outermost
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.runtime.processes import barrier, broadcast_from_first, gather_objects, get_rank, get_world_size
 from mmedpo.train import resume
@@ -30,7 +30,7 @@ from mmedpo.train.batches.sampler import EpochDataLoader, PairBatchSampler, orde
 from mmedpo.train.batches.step_layout import StepLayout, share_steps
 from mmedpo.train.batches.tree_collator import TreeCollator
 from mmedpo.train.logprobs import AnswerPositions, changes_logits, token_logps
-from mmedpo.train.lora import copy_trained_weights, save_adapter, swap_weights
+from mmedpo.train.lora import copy_trained_weights, save_adapter, swap_weights, train_in_float32
 from mmedpo.train.loss import PairLogps, pair_loss, step_share
 from mmedpo.train.reward_metrics import SUMS, reward_metrics, sum_rewards
 from mmedpo.train.strategy import gather_master_weights, gather_shards, prepare_sharding
@@ -82,9 +82,11 @@ class PreferenceTrainer(DPOTrainer):
         self.reference_weights = self._copy_reference_weights() if options.loss.kl else {}
 
     def _remove_trl_extras(self, forward: Any) -> None:
-        """Remove TRL's copy of the adapter, its reference, and the forward it puts before the model's."""
+        """Remove TRL's copy of the adapter, its reference, the forward before the model's, and 16 bits of QLoRA."""
+        train_in_float32(self.model)
         if "ref" in self.model.peft_config:
             self.model.delete_adapter("ref")
+            self.model.set_adapter("default")  # which goes with it where there is no low-rank layer
         base = self.model.get_base_model()
         vars(base).pop("forward", None)
         if forward is not None:  # the model came with one of its own, as a model split over devices does
@@ -294,8 +296,9 @@ class PreferenceTrainer(DPOTrainer):
         is_new = self.optimizer is None
         optimizer = super().create_optimizer(model)
         if is_new and self.options.projector is not None:
-            named = (self.model if model is None else model).named_parameters()
-            projector = {id(parameter) for name, parameter in named if ".modules_to_save." in name}
+            base = (self.model if model is None else model).get_base_model()
+            modules = (base.get_submodule(name) for name in find_outermost(base, self.collator.backbone.projector))
+            projector = {id(parameter) for module in modules for parameter in module.parameters()}
             for group in list(optimizer.param_groups):
                 moved = [parameter for parameter in group["params"] if id(parameter) in projector]
                 group["params"] = [parameter for parameter in group["params"] if id(parameter) not in projector]

@@ -13,7 +13,7 @@ from mmedpo.core.notes import print_note
 from mmedpo.errors import RecipeError
 from mmedpo.events import EventObserver, TrainingLogged
 from mmedpo.models.trees.tree_attention import why_no_trees
-from mmedpo.models.vision_cache import VisionCache, find_outermost
+from mmedpo.models.vision_cache import VisionCache, find_outermost, trained_tower
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.registry.contracts.setting import Setting
@@ -39,9 +39,13 @@ def make_collator(
     """Choose between token trees and plain pairs."""
     if not options.packs_trees:
         return PairCollator(backbone, pairs, pixels, table)
+    base = model.get_base_model()
     longest = max(len(side.ids) for pair in pairs for side in (pair.chosen, pair.rejected))
-    if why := why_no_trees(model.get_base_model(), backbone.causal, longest):
-        warn_once(f"training on plain pairs instead of token trees: {type(model.get_base_model()).__name__}: {why}")
+    why = why_no_trees(base, backbone.causal, longest)
+    if trained_tower(base, find_outermost(base, backbone.projector)):
+        why = "its vision tower trains, so a tree's image would not stay what it was"
+    if why:
+        warn_once(f"training on plain pairs instead of token trees: {type(base).__name__}: {why}")
         return PairCollator(backbone, pairs, pixels, table)
     logger.info("training on token trees, rows of %d tokens", options.row_tokens)
     return TreeCollator(backbone, pairs, pixels, table, options.row_tokens)

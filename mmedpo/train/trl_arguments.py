@@ -17,6 +17,7 @@ from mmedpo.train.batches.step_layout import share_steps
 from mmedpo.train.strategy import shard_on_cpu
 
 SCHEDULERS = {"constant": "constant_with_warmup"}  # ours -> TRL's, where they differ
+OPTIMIZERS = {"adamw": "adamw_torch_fused", "paged_adamw": "paged_adamw_32bit"}
 
 
 def trl_arguments(options: TrainOptions, folder: Path, setting: Setting) -> DPOConfig:
@@ -36,6 +37,7 @@ def trl_arguments(options: TrainOptions, folder: Path, setting: Setting) -> DPOC
             "per_device_eval_batch_size": options.batch_size,
             "gradient_accumulation_steps": layout.rounds,
             "warmup_steps": options.warmup_ratio,
+            "optim": OPTIMIZERS.get(options.optimizer, options.optimizer),
             "lr_scheduler_type": SCHEDULERS.get(options.scheduler, options.scheduler),
             "max_length": None,
             "disable_dropout": False,  # done by us, all but the adapter's
@@ -50,7 +52,8 @@ def trl_arguments(options: TrainOptions, folder: Path, setting: Setting) -> DPOC
             "report_to": options.report_to or "none",
             "disable_tqdm": True,
             "remove_unused_columns": False,
-            "ddp_find_unused_parameters": False,  # each process runs the whole model in every batch
+            # Each process runs the whole model in every batch, save a tower's layers above the one that counts.
+            "ddp_find_unused_parameters": options.vision_tower,
             "dataloader_pin_memory": setting.device.startswith("cuda"),
             **dict.fromkeys(checkpointing, options.gradient_checkpointing),
             **options.trl,

@@ -35,7 +35,7 @@ from mmedpo.train.trainer import PreferenceTrainer
 from mmedpo.train.trl_arguments import trl_arguments
 
 LORA = LoraOptions(r=4, alpha=8)
-PLAIN_SGD = {"optim": "sgd", "max_grad_norm": 0.0}  # so that a step's change is the gradient of its loss
+PLAIN_SGD = {"max_grad_norm": 0.0}  # so that a step's change is the gradient of its loss
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
 
 def change(folder: Path, pairs: list[WeightedPair], **options: Any) -> torch.Tensor:
     """Return what training added to the adapter's B matrices, which start at zero."""
-    fit(folder, pairs, warmup_ratio=0, scheduler="constant", trl=PLAIN_SGD, **options)
+    fit(folder, pairs, warmup_ratio=0, scheduler="constant", optimizer="sgd", trl=PLAIN_SGD, **options)
     return torch.cat([value.flatten() for name, value in weights_of(folder).items() if "lora_B" in name])
 
 
@@ -371,7 +371,7 @@ def test_in_bfloat16_a_step_goes_where_it_goes_in_float32(
     for dtype in ("float32", "bfloat16"):
         backbone = make_backbone(make_model().to(getattr(torch, dtype)))
         options = {"packing": packing, "vision_memory": kept, "projector": own, "loss": LossOptions(nll=1.0)}
-        options |= {"warmup_ratio": 0, "trl": PLAIN_SGD, "gradient_checkpointing": own is not None}
+        options |= {"warmup_ratio": 0, "optimizer": "sgd", "trl": PLAIN_SGD, "gradient_checkpointing": own is not None}
         chosen = TrainOptions(lora=LORA, validation=0.5, learning_rate=0.01, epochs=1, batch_size=16, **options)
         done = train_adapter(
             make_pairs(8), backbone, chosen, tmp_path / dtype, Setting(seed=5, dtype=dtype), lambda event: None
@@ -388,7 +388,15 @@ def test_the_projector_learns_at_its_own_rate_and_only_on_request(tmp_path: Path
     assert not any("projector" in name for name in weights_of(tmp_path / "without"))
     for rate in (0.001, 0.003):
         own = ProjectorOptions(learning_rate=rate)
-        fit(tmp_path / f"{rate}", make_pairs(4), batch_size=4, projector=own, trl=PLAIN_SGD, warmup_ratio=0)
+        fit(
+            tmp_path / f"{rate}",
+            make_pairs(4),
+            batch_size=4,
+            projector=own,
+            optimizer="sgd",
+            trl=PLAIN_SGD,
+            warmup_ratio=0,
+        )
     start = make_model().model.multi_modal_projector.linear_1.weight.data
     name = "base_model.model.model.multi_modal_projector.linear_1.weight"
     slow, fast = (weights_of(tmp_path / f"{rate}")[name] - start for rate in (0.001, 0.003))
@@ -566,7 +574,7 @@ def test_two_pairs_of_one_id_are_refused(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"the training loss is .* lower train.learning_rate"):
-        fit(tmp_path, make_pairs(6), learning_rate=1e30, epochs=5, warmup_ratio=0, trl=PLAIN_SGD)
+        fit(tmp_path, make_pairs(6), learning_rate=1e30, epochs=5, warmup_ratio=0, optimizer="sgd", trl=PLAIN_SGD)
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("not enough memory: 1")])
@@ -628,7 +636,7 @@ def test_every_refused_name_is_one_of_trls() -> None:
 
 def test_a_wrong_value_of_a_trl_argument_is_the_recipes_mistake(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"train\.trl"):
-        fit(tmp_path, make_pairs(3), trl={"optim": "no such optimiser"})
+        fit(tmp_path, make_pairs(3), trl={"eval_strategy": "no such time"})
 
 
 def test_checking_options_imports_neither_torch_nor_trl() -> None:

@@ -23,7 +23,7 @@ from mmedpo.train.batches.tree_collator import TreeCollator
 from mmedpo.train.fit import train_adapter
 
 LORA = LoraOptions(r=4, alpha=8)
-SGD = {"optim": "sgd", "max_grad_norm": 0.0}
+SGD = {"max_grad_norm": 0.0}
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 def fit(folder: Path, backbone: Any = None, count: int = 12, **options: Any) -> TrainingRecord:
     chosen = TrainOptions(
         **{"lora": LORA, "validation": 0.0, "learning_rate": 0.1, "epochs": 1, "batch_size": 12, "warmup_ratio": 0,
-           "scheduler": "constant", "trl": SGD, **options}
+           "scheduler": "constant", "optimizer": "sgd", "trl": SGD, **options}
     )  # fmt: skip
     return train_adapter(
         make_pairs(count), backbone or make_backbone(), chosen, folder, Setting(seed=5), lambda event: None
