@@ -219,6 +219,7 @@ def find_outermost(model: Any, pattern: str) -> list[str]:
 def keep_features(backbone: LiveBackbone, folder: Path, memory: int, rank: int = 0) -> Iterator[None]:
     """Keep what an open backbone's vision tower makes of images in a file of this model and process alone.
 
+    What other processes kept of this model before is read as well: those that answered, for one that trains.
     At most `memory` MiB of it are held in memory as well; with 0 nothing is kept.
     """
     known = backbone.image_features
@@ -238,4 +239,6 @@ def keep_features(backbone: LiveBackbone, folder: Path, memory: int, rank: int =
 def _open_store(model: Any, folder: Path, memory: int, rank: int) -> TensorStore:
     base = unwrap_model(model)
     name = digest(BaseFingerprint.of(base).values, str(base.dtype))[:16]
-    return TensorStore(folder / f"{name}-{rank}.bin", memory * 2**20)
+    store = TensorStore(folder / f"{name}-{rank}.bin", memory * 2**20)
+    store.read_beside(path for path in sorted(folder.glob(f"{name}-*.bin")) if path != store.path)
+    return store

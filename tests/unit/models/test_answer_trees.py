@@ -180,9 +180,9 @@ def test_the_tower_looks_once_at_what_a_run_keeps(tmp_path: Path, monkeypatch: p
     cases = [Case(str(n), ImageRef.drawn(make_image(n % 4)), "is there a", "yes") for n in range(8)]
     without = make_backbone().answer(cases, max_new_tokens=6)
     assert sum(looks) == 4
-    for _ in range(2):  # as two stages open it
+    for process in (0, 0, 1):  # as two stages open it, and then another process
         live = make_backbone()
-        with keep_features(live, tmp_path, memory=1):
+        with keep_features(live, tmp_path, memory=1, rank=process):
             assert live.answer(cases, max_new_tokens=6) == without
             assert live.answer(cases, max_new_tokens=6) == without
     assert sum(looks) == 8
