@@ -10,6 +10,7 @@ from mmedpo.core.answers import Answer
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case
 from mmedpo.errors import DataError
+from mmedpo.recipe.memory import require_room
 from mmedpo.recipe.run_recipe import load_run_recipe
 from mmedpo.registry.conformance.backbone import check_answers
 from mmedpo.registry.contracts.reader import Reader
@@ -26,6 +27,7 @@ def ask_models(folder: Path, image: Path, question: str) -> dict[str, Answer]:
     loaded = load_run_recipe(folder)
     recipe, plugin = loaded.recipe, loaded.plugins[type(loaded.recipe.backbone)]
     adapter = adapter_of(folder)
+    require_room(recipe, "to answer")
     pixels = _pixels(image, [recipe.data, *([recipe.evaluate.data] if recipe.evaluate else [])])
     case = Case("asked", ImageRef.drawn(pixels), question, "")
     aligned = recipe.backbone.model_copy(update={"adapter": str(adapter)})

@@ -11,6 +11,7 @@ from mmedpo.core.notes import print_note
 from mmedpo.core.privacy import private_files
 from mmedpo.errors import RecipeError
 from mmedpo.models.saving import export_backbone
+from mmedpo.recipe.memory import require_room_to_export
 from mmedpo.recipe.run_recipe import is_restricted, load_run_recipe
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.discovery import load_part, resolve_part
@@ -27,6 +28,7 @@ def merge_run(folder: Path, out: Path) -> None:
             f"the adapter was trained on a base in {recipe.train.quantize}, and is merged into the base as it is, "
             f"as it is measured"
         )
+    require_room_to_export(recipe.backbone)
     with private_files(is_restricted(folder)):
         export_backbone(recipe.backbone, out, adapter)
 
@@ -43,4 +45,5 @@ def convert_checkpoint(use: str, checkpoint: str, out: Path) -> None:
     except ValidationError as error:
         why = error.errors(include_url=False)[0]
         raise RecipeError(f"{checkpoint}: {why['msg'].removeprefix('Value error, ')}") from error
+    require_room_to_export(part)
     export_backbone(part, out)

@@ -16,6 +16,7 @@ from mmedpo.models.adapters import unwrap_model
 from mmedpo.pipeline.records import write_cards
 from mmedpo.pipeline.session import follow_run, open_run
 from mmedpo.pipeline.wanted import adapter_key
+from mmedpo.recipe.memory import require_room
 from mmedpo.recipe.run_recipe import load_run_recipe
 from mmedpo.registry.conformance.blame import blame_part, make_plugin_error
 from mmedpo.registry.contracts.backbone import LiveBackbone
@@ -45,6 +46,7 @@ def train_run(folder: Path, see: EventObserver) -> Path:
     loaded, record = load_run_recipe(folder), read_run(folder).run
     if loaded.recipe.train is None:
         raise RecipeError(f"{folder}: its recipe has no 'train:'")
+    require_room(loaded.recipe, "to train")
     limit = record.limit
     with (
         end_process_group(),

@@ -15,6 +15,7 @@ from mmedpo.core.json_values import Keys
 from mmedpo.core.stage import Stage
 from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.models.quantization import explain_missing_package
+from mmedpo.recipe.memory import describe_needs, explain_no_room
 from mmedpo.recipe.model import LoadedRecipe, Recipe
 from mmedpo.registry.contracts.dispreference import Dispreference
 from mmedpo.registry.contracts.part import Part
@@ -76,6 +77,8 @@ def _find_missing(loaded: LoadedRecipe, starts: bool) -> Iterator[tuple[str, Mis
     yield from _find_missing_trackers(loaded)
     yield from _find_missing_engine(loaded)
     yield from _find_missing_bits(loaded)
+    for section, why in explain_no_room(loaded.recipe):
+        yield section, _make_missing(loaded, ("backbone",), why, written=True)
     yield from _find_blind_parts(loaded)
 
 
@@ -187,5 +190,7 @@ def list_notes(loaded: LoadedRecipe) -> Iterator[str]:
         yield "'disprefer:' names nobody who makes pairs, so a run can go no further than `--until localize`"
     if recipe.localize and recipe.disprefer and not any(maker.needs_region() for maker in recipe.disprefer):
         yield "'localize:' finds regions that no dispreference here needs; they are written down and change no pair"
+    if needs := describe_needs(recipe):
+        yield needs
     if recipe.backbone.answers and not recipe.backbone.answers.compare:
         yield "backbone.answers.compare is false: nobody looks whether the endpoint's model is the backbone"
