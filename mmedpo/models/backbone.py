@@ -117,6 +117,8 @@ class TransformersBackbone(LiveBackbone):
 
         if temperature > 0 and (seeds is None or len(seeds) != len(cases)):
             raise ValueError("sampling needs one seed per case")
+        if not cases:
+            return []
         noise = SeededNoise(temperature, seeds) if temperature > 0 and seeds is not None else None
         answer = self._answer_by_rows if self._notes_no_trees(cases, max_new_tokens) else self._answer_on_trees
         # no_grad, not inference_mode: what a model keeps from here (rotary tables, say) must still serve training.

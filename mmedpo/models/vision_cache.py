@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mmedpo.core.records import digest
 from mmedpo.models.adapters import BaseFingerprint, unwrap_model
+from mmedpo.models.ready_features import feature_inputs, takes_features
 from mmedpo.models.tensor_store import TensorRecord, TensorStore
 from mmedpo.registry.contracts.backbone import Encoding, FeatureStore, LiveBackbone
 
@@ -74,7 +75,7 @@ class VisionCache:
             return dict(self._collate([image.load() for image in images]))
         features = [self._features(model, record) for record in records]
         extra = [_take_extra(record) for record in records]
-        return {"mm_encoder_outputs": {"image": _join_features(features)}, **(self._collate(extra) if extra[0] else {})}
+        return {**feature_inputs(model, features), **(self._collate(extra) if extra[0] else {})}
 
     def _collate(self, visions: Sequence[Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
         return self._backbone.collate([Encoding([], 0, vision) for vision in visions])
@@ -118,17 +119,9 @@ def _take_extra(record: TensorRecord) -> dict[str, Tensor]:
     return {name.removeprefix(EXTRA): value for name, value in record.items() if name.startswith(EXTRA)}
 
 
-def _join_features(features: Sequence[Tensor]) -> Any:
-    """Put features of several images together, each (tokens, width) or (tiles, tokens, width)."""
-    from transformers.modeling_outputs import BaseModelOutputWithPooling
-
-    joined = list(features) if features[0].dim() == 2 else torch.cat(list(features))
-    return BaseModelOutputWithPooling(pooler_output=joined)
-
-
 def why_no_features(model: Any, projectors: Sequence[str], frozen: bool = False) -> str:
     """Say why a model's image features cannot be kept; "" when they can, as far as one sees without trying."""
-    if "mm_encoder_outputs" not in inspect.signature(type(model).forward).parameters:
+    if not takes_features(model):
         return f"{type(model).__name__} takes no ready image features"
     name = "" if frozen else trained_tower(model, projectors)
     return f"its vision tower trains ({name})" if name else ""

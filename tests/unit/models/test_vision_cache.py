@@ -65,6 +65,22 @@ def test_kept_features_give_the_gradients_of_pixels(tmp_path: Path, name: str, t
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_where_forward_takes_no_features_they_stand_in_for_its_own(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmedpo.models.ready_features._has_argument", lambda model: False)
+    tiny = frozen(name, PROJECTORS[name])
+    cache = make_cache(tiny, TensorStore(tmp_path / "features.bin", 2**20), [PROJECTORS[name]])
+    plain = make_cache(tiny, None)
+    for number in (0, 1, 0):
+        pixels = plain.forward_inputs(tiny.model, [source(tiny, number)])
+        before = gradients(tiny, pixels, number)
+        assert_equal(before, gradients(tiny, cache.forward_inputs(tiny.model, [source(tiny, number)]), number))
+        assert_equal(before, gradients(tiny, pixels, number))  # and pixels are pixels afterwards
+    assert cache.calls == 2
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_features_of_several_images_stand_in_the_order_asked(tmp_path: Path, name: str) -> None:
     tiny = frozen(name)
     cache, plain = make_cache(tiny, TensorStore(tmp_path / "f.bin", 2**20)), make_cache(tiny, None)
@@ -86,10 +102,9 @@ def test_features_of_several_images_stand_in_the_order_asked(tmp_path: Path, nam
 def test_another_process_finds_what_was_kept(tmp_path: Path) -> None:
     tiny = frozen("llava-mistral")
     first = make_cache(tiny, TensorStore(tmp_path / "f.bin", 2**20))
-    kept = first.forward_inputs(tiny.model, [source(tiny, 1)])["mm_encoder_outputs"]["image"].pooler_output[0]
+    kept = gradients(tiny, first.forward_inputs(tiny.model, [source(tiny, 1)]), 1)
     again = make_cache(tiny, TensorStore(tmp_path / "f.bin", 2**20))
-    found = again.forward_inputs(tiny.model, [source(tiny, 1)])["mm_encoder_outputs"]["image"].pooler_output[0]
-    assert torch.equal(found, kept)
+    assert_equal(kept, gradients(tiny, again.forward_inputs(tiny.model, [source(tiny, 1)]), 1))
     assert again.calls == 0
 
 
