@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mmedpo.cli.command import Json, RunFolder, print_json, resolve_new_folder, resolve_place
+
+
+class Dtype(StrEnum):
+    """What the numbers of a written model are."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+WrittenDtype = Annotated[Dtype, typer.Option("--dtype", help="What its numbers are; auto: as the base is stored.")]
 
 
 def ask(
@@ -28,12 +41,14 @@ def ask(
 
 
 def merge(
-    run: RunFolder, out: Annotated[Path, typer.Argument(help="A new folder.", callback=resolve_new_folder)]
+    run: RunFolder,
+    out: Annotated[Path, typer.Argument(help="A new folder.", callback=resolve_new_folder)],
+    dtype: WrittenDtype = Dtype.AUTO,
 ) -> None:
     """Write the aligned model, with its adapter merged, in the plain transformers form."""
     from mmedpo.exchange.model_export import merge_run
 
-    merge_run(run, out)
+    merge_run(run, out, dtype)
     print(f"{out}: the merged model")
 
 
@@ -44,9 +59,10 @@ def convert(
     ],
     out: Annotated[Path, typer.Argument(help="A new folder.", callback=resolve_new_folder)],
     backbone: Annotated[str, typer.Option(help="The backbone part that reads the checkpoint.")] = "llava-med",
+    dtype: WrittenDtype = Dtype.AUTO,
 ) -> None:
     """Write a checkpoint in the plain transformers form (llava-hf for LLaVA-Med)."""
     from mmedpo.exchange.model_export import convert_checkpoint
 
-    convert_checkpoint(backbone, checkpoint, out)
+    convert_checkpoint(backbone, checkpoint, out, dtype)
     print(f"{out}: the converted model")

@@ -19,7 +19,7 @@ from mmedpo.registry.kinds import find_kind
 from mmedpo.store.result_keys import adapter_of
 
 
-def merge_run(folder: Path, out: Path) -> None:
+def merge_run(folder: Path, out: Path, dtype: str = "auto") -> None:
     """Write a run's backbone with the trained adapter merged into it. Raises DataError when there is no adapter."""
     adapter = adapter_of(folder)
     recipe = load_run_recipe(folder).recipe
@@ -28,12 +28,12 @@ def merge_run(folder: Path, out: Path) -> None:
             f"the adapter was trained on a base in {recipe.train.quantize}, and is merged into the base as it is, "
             f"as it is measured"
         )
-    require_room_to_export(recipe.backbone)
+    require_room_to_export(recipe.backbone, dtype)
     with private_files(is_restricted(folder)):
-        export_backbone(recipe.backbone, out, adapter)
+        export_backbone(recipe.backbone, out, adapter, dtype)
 
 
-def convert_checkpoint(use: str, checkpoint: str, out: Path) -> None:
+def convert_checkpoint(use: str, checkpoint: str, out: Path, dtype: str = "auto") -> None:
     """Write a checkpoint that the backbone part `use` reads. Raises RecipeError when the part takes none."""
     try:
         cls = cast(type[Backbone], load_part(resolve_part(find_kind(Backbone), use)))
@@ -45,5 +45,5 @@ def convert_checkpoint(use: str, checkpoint: str, out: Path) -> None:
     except ValidationError as error:
         why = error.errors(include_url=False)[0]
         raise RecipeError(f"{checkpoint}: {why['msg'].removeprefix('Value error, ')}") from error
-    require_room_to_export(part)
-    export_backbone(part, out)
+    require_room_to_export(part, dtype)
+    export_backbone(part, out, dtype=dtype)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SHORT_DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp64": "float64"}
+STORED_DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64"}
 HUB_ID = re.compile(r"[\w.-]*\w(/[\w.-]+)?")
 
 
@@ -56,19 +59,33 @@ def load_model(kind: Any, checkpoint: str, setting: Setting, **options: Any) -> 
 
     disable_progress_bar()  # theirs would go through the middle of ours
     require_no_pointers(checkpoint)
-    logger.info("loading %s onto %s in %s", checkpoint, setting.device, setting.dtype)
+    dtype = find_stored_dtype(checkpoint) if setting.dtype == "auto" else setting.dtype
+    logger.info("loading %s onto %s in %s", checkpoint, setting.device, dtype)
     options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # named below, transformers names none
     with explain_load_errors(checkpoint):
         options |= quantization_options(kind, checkpoint, setting, options.get("config"))
-        model, report = kind.from_pretrained(
-            checkpoint, dtype=setting.dtype, device_map={"": setting.device}, **options
-        )
+        model, report = kind.from_pretrained(checkpoint, dtype=dtype, device_map={"": setting.device}, **options)
     keep_differentiable(model)
     _require_sizes(checkpoint, report)
     _require_layers(checkpoint, model.config)
     require_finite(checkpoint, chain(model.named_parameters(), model.named_buffers()))
     model.name_or_path = checkpoint  # what PEFT notes as an adapter's base
     return model.eval(), report
+
+
+def find_stored_dtype(checkpoint: str) -> str:
+    """Return what most numbers of a folder's weights are stored in, whatever its config.json says.
+
+    "auto", which asks config.json, of a hub id and of files that are not safetensors.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    count: Counter[str] = Counter()
+    for file in Path(checkpoint).glob("model*.safetensors"):
+        with suppress(OSError, SafetensorError), safe_open(file, "pt") as opened:  # damage is told of in loading
+            for tensor in map(opened.get_slice, opened.keys()):
+                count[tensor.get_dtype()] += prod(tensor.get_shape())
+    return STORED_DTYPES.get(max(count, key=count.__getitem__, default=""), "auto")
 
 
 @contextmanager

@@ -10,14 +10,15 @@ from mmedpo.registry.contracts.setting import Setting
 from mmedpo.store.run_folder import write_folder_whole
 
 
-def export_backbone(part: Backbone, out: Path, adapter: Path | None = None) -> None:
+def export_backbone(part: Backbone, out: Path, adapter: Path | None = None, dtype: str = "auto") -> None:
     """Write a backbone's model in plain transformers form, `adapter` (else its starting one) merged into it.
 
+    It is in the dtype in which the base is stored, unless another is asked for: a 7B is not to grow on its way through.
     `out` appears only once everything in it is complete. Raises DataError, before anything is loaded, when it is a
     file or a folder that holds something.
     """
     chosen = part if adapter is None else part.model_copy(update={"adapter": str(adapter)})
-    with write_folder_whole(out) as partial, chosen.open(Setting(dtype=part.export_dtype)) as live:
+    with write_folder_whole(out) as partial, chosen.open(Setting(dtype=dtype)) as live:
         _save_merged(live, partial)
 
 

@@ -118,12 +118,12 @@ def require_room(recipe: Recipe, use: str) -> None:
             raise RecipeError(f"backbone: {why}")
 
 
-def require_room_to_export(backbone: Backbone) -> None:
+def require_room_to_export(backbone: Backbone, dtype: str) -> None:
     """Raise RecipeError where a model that is to be written whole cannot fit into RAM."""
     size = find_size(backbone)
     if size is None:
         return
-    dtype = size.stored if backbone.export_dtype == STORED else backbone.export_dtype
+    dtype = size.stored if dtype == STORED else dtype
     if dtype in BYTES and (why := MemoryNeed("", "to write it", size, dtype, None, {}).explain_no_room(ram())):
         raise RecipeError(f"backbone: {why}")
 

@@ -98,7 +98,6 @@ class Backbone(Part, ABC):
     """A medical vision-language model that answers and is trained."""
 
     slice_size: ClassVar[PositiveInt] = 64
-    export_dtype: ClassVar[str] = "float32"  # what `open` is asked for when the model is to be exported
 
     adapter: Annotated[str, FOLDER] | None = None
     """A folder with a PEFT adapter to start from; it is then the reference policy."""

@@ -67,7 +67,7 @@ class Setting:
     """Where and how a part runs; new fields may come, so take it whole."""
 
     device: str = "cpu"  # a torch device: "cpu", "cuda", "cuda:1", "mps"
-    dtype: str = "float32"  # a torch dtype by name: "float32", "bfloat16"
+    dtype: str = "float32"  # a torch dtype by name: "float32", "bfloat16"; "auto", of a backbone: as stored
     quantize: str | None = None  # "4bit" or "8bit": hold a backbone's frozen weights so; `load_model` heeds it
     seed: int = 0  # of the run; derive an item's own with mmedpo.seed_for(setting.seed, case.id, ...)
     journal: AnswerStore | None = None  # of the run; for answers that cost something

@@ -21,7 +21,6 @@ class HfVlmBackbone(Backbone):
     """
 
     use: ClassVar[str] = "hf-vlm"
-    export_dtype: ClassVar[str] = "auto"  # as stored
 
     checkpoint: FolderOrHub
     """A folder or hub id that AutoModelForImageTextToText and AutoProcessor load."""

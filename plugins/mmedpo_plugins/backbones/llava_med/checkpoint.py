@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from mmedpo import DataError, Setting, first_line
@@ -120,6 +121,7 @@ def _load_tower(place: str, model: Any, setting: Setting) -> Any:
     """Load the CLIP that the checkpoint does not hold."""
     from transformers import CLIPVisionModel
 
+    setting = replace(setting, dtype=str(model.dtype).removeprefix("torch."))  # the model's, not the tower's own
     tower, report = load_model(CLIPVisionModel, place, setting, config=model.config.vision_config)
     if report["missing_keys"]:
         raise DataError(f"{place}: lacks {_list_some(report['missing_keys'])} of its vision model")

@@ -24,7 +24,6 @@ class LlavaMedBackbone(Backbone):
     """
 
     use: ClassVar[str] = "llava-med"
-    export_dtype: ClassVar[str] = "auto"  # as stored: a 7B is not to grow on its way through
 
     checkpoint: FolderOrHub
     """A folder or hub id with LLaVA-Med v1.5, as Microsoft released it or as transformers saves it."""
