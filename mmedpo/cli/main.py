@@ -75,6 +75,7 @@ def _quiet_libraries() -> None:
     import os
     import warnings
 
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it advises to install faster kernels
     logging.getLogger("DeepSpeed").addFilter(lambda record: record.levelno >= logging.ERROR)  # it warns on stdout
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

@@ -141,20 +141,28 @@ def _measure_row(use: str, name: str, before: float, after: float, gap: MeasureC
     return use, name, f"{before:.3f}", f"{after:.3f}", f"{gap.value:+.3f}", interval
 
 
+def _describe_method(options: Mapping[str, Any]) -> str:
+    """Say what trained and what did not; records of earlier versions say less."""
+    lora = ", ".join(f"{key} {value}" for key, value in options["lora"].items())
+    how = "all weights of the language model" if options.get("method") == "full" else f"LoRA: {lora}"
+    others = ("vision tower", options.get("vision_tower")), ("projector", options["projector"])
+    bits = f", on a model in {options['quantize']}" if options.get("quantize") else ""
+    said = (f"the {name} was {'trained too' if trained else 'not trained'}" for name, trained in others)
+    return f"{how}{bits}; {'; '.join(said)}"
+
+
 def _trained_on(run: RunRecord, training: TrainingRecord) -> Iterator[str]:
     recipe = run.recipe
     yield from list_makers(recipe)
     yield f"- {describe_counts(training.counts)}"
     options = recipe["train"]
     loss = ", ".join(f"{key} {value}" for key, value in options["loss"].items())
-    lora = ", ".join(f"{key} {value}" for key, value in options["lora"].items())
-    projector = "trained too" if options["projector"] else "not trained"
     yield (
         f"- {training.steps:,} steps, {options['epochs']:g} epochs, a step of "
         f"{options['batch_size'] * options['accumulate']} pairs, learning rate {options['learning_rate']:g}, "
         f"beta {options['beta']:g}"
     )
-    yield f"- loss: {loss}; LoRA: {lora}; the projector was {projector}"
+    yield f"- loss: {loss}; {_describe_method(options)}"
     for kind, held in training.validation.items():
         ranked = f"{held.accuracy:.0%} ranked right, reward margin {held.margin:+.3f}"
         yield f"- held-out pairs, {kind} ({held.pairs:,}): {ranked}"

@@ -25,8 +25,8 @@ def merge_run(folder: Path, out: Path, dtype: str = "auto") -> None:
     recipe = load_run_recipe(folder).recipe
     if recipe.train and recipe.train.quantize:
         print_note(
-            f"the adapter was trained on a base in {recipe.train.quantize}, and is merged into the base as it is, "
-            f"as it is measured"
+            f"the adapter was trained on a base in {recipe.train.quantize}; it is merged into the base unquantised, "
+            "onto which it is put to be measured too"
         )
     require_room_to_export(recipe.backbone, dtype)
     with private_files(is_restricted(folder)):

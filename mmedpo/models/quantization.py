@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
@@ -33,7 +32,6 @@ def quantization_options(kind: Any, checkpoint: str, setting: Setting, config: A
     import torch
     from transformers import BitsAndBytesConfig
 
-    logging.getLogger(PACKAGE).setLevel(logging.ERROR)  # it advises to install faster kernels
     skeleton = _make_skeleton(kind, checkpoint, config)
     if skeleton.get_output_embeddings() is None:  # a tower by itself
         return {}

@@ -217,8 +217,11 @@ class TrainOptions(OptionGroup):
     def _method_fits(self) -> TrainOptions:
         if self.method == "full" and self.quantize:
             raise ValueError("method: full trains the model's own weights, which quantize would freeze; choose one")
-        if self.method == "full" and "lora" in self.model_fields_set:
-            raise ValueError("method: full has no low-rank adapter; leave lora out")
+        if self.quantize and self.launch and self.launch.strategy != "ddp":
+            raise ValueError(
+                f"quantize holds the whole model in each process, launch.strategy: {self.launch.strategy} divides it; "
+                "choose one"
+            )
         return self
 
     @field_validator("trl")

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from mmedpo.core.notes import print_note
+
 Value = TypeVar("Value")
 
 
@@ -68,3 +70,9 @@ def end_process_group() -> Iterator[None]:
 
             if torch.distributed.is_initialized():
                 torch.distributed.destroy_process_group()
+
+
+def warn_once(line: str) -> None:
+    """Say something from the first process alone."""
+    if get_rank() == 0:
+        print_note(line)

@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from mmedpo.core.notes import print_note
 from mmedpo.errors import PluginError, RecipeError
 from mmedpo.models.adapters import unwrap_model
 from mmedpo.models.vision_cache import find_outermost
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
+from mmedpo.runtime.processes import warn_once
 
 SHAPE = {"r": "r", "alpha": "lora_alpha", "dora": "use_dora", "rslora": "use_rslora"}  # ours -> PEFT's
 TIED = "its output head and its embeddings are one, and stay as they are"
@@ -76,6 +76,8 @@ def _make_full_config(backbone: LiveBackbone, options: TrainOptions) -> Any:
     from peft import LoraConfig
     from peft.utils.constants import DUMMY_TARGET_MODULES
 
+    if "lora" in options.model_fields_set:
+        warn_once("train.method is full, so train.lora is passed over")
     layers = [*_language_layers(backbone), *(_vision_layers(backbone) if options.vision_tower else ())]
     return LoraConfig(target_modules=DUMMY_TARGET_MODULES, modules_to_save=layers, task_type="CAUSAL_LM")
 
@@ -93,7 +95,7 @@ def _language_layers(backbone: LiveBackbone) -> list[str]:
     inside = {id(module) for module in decoder.modules()} | {id(head)}
     if head.weight is embeddings.weight:  # two copies would go their own ways
         inside -= {id(head), id(embeddings)}
-        print_note(f"method: full trains all of the language model but this: {TIED}")
+        warn_once(f"train.method: full trains all of the language model but this: {TIED}")
     return [name for name, module in _weighted_modules(model) if id(module) in inside]
 
 

@@ -20,7 +20,7 @@ from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.runtime.malloc import keep_memory
-from mmedpo.runtime.processes import barrier, broadcast_from_first, get_rank, get_world_size
+from mmedpo.runtime.processes import barrier, broadcast_from_first, get_rank, get_world_size, warn_once
 from mmedpo.store.run_files.format import FEATURES
 from mmedpo.store.run_files.measures import TrainingRecord
 from mmedpo.train import resume
@@ -31,7 +31,7 @@ from mmedpo.train.lora import attach_adapter, publish_adapter
 from mmedpo.train.reference import Logps
 from mmedpo.train.shared_features import share_features
 from mmedpo.train.trainer import PreferenceTrainer
-from mmedpo.train.trainer_setup import make_collator, make_trainer, make_vision_cache, warn_once
+from mmedpo.train.trainer_setup import make_collator, make_trainer, make_vision_cache
 from mmedpo.train.training_record import make_record
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,6 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from mmedpo.core.notes import print_note
 from mmedpo.errors import RecipeError
 from mmedpo.events import EventObserver, TrainingLogged
 from mmedpo.models.trees.tree_attention import why_no_trees
@@ -17,7 +16,7 @@ from mmedpo.models.vision_cache import VisionCache, find_outermost, trained_towe
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.registry.contracts.setting import Setting
-from mmedpo.runtime.processes import get_rank
+from mmedpo.runtime.processes import warn_once
 from mmedpo.train.batches.encoding import EncodedPair, PixelCache
 from mmedpo.train.batches.pair_collator import PairCollator
 from mmedpo.train.batches.tree_collator import TreeCollator
@@ -103,9 +102,3 @@ class _LogForwarder(TrainerCallback):
         """Send a TrainingLogged."""
         values = {name: float(value) for name, value in (logs or {}).items() if isinstance(value, int | float)}
         self._see(TrainingLogged(state.global_step, state.max_steps, values))
-
-
-def warn_once(line: str) -> None:
-    """Say something from the first process alone."""
-    if get_rank() == 0:
-        print_note(line)

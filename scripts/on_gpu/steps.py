@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SPEED, ANSWERS, ADAPTER, OPENING = (
-    f"tests/benchmarks/{name}.py" for name in ("training_speed", "answering", "adapter_cost", "opening")
+SPEED, ANSWERS, ADAPTER, OPENING, MEMORY = (
+    f"tests/benchmarks/{name}.py"
+    for name in ("training_speed", "answering", "adapter_cost", "opening", "training_memory")
 )
 
 
@@ -24,6 +25,7 @@ def steps(device: str, size: str) -> list[Step]:
     """Return the steps; each is a process of its own, so that a GPU that one has spoilt is whole for the next."""
     tiny = size == "tiny"
     model = ["--device", device, "--dtype", "bfloat16", "--size", size]
+    few = ["--rank", "4"] if tiny else ["--layers", "8"]  # a quarter of the layers: each way opens them anew
     small = ["--device", device, "--dtype", "float32", "--size", "tiny" if tiny else "small"]
 
     def speed(name: str, shape: str, contenders: str, seconds: int, words: Sequence[str] = model) -> Step:
@@ -40,5 +42,6 @@ def steps(device: str, size: str) -> list[Step]:
         speed("report", "report", "tree,pairs,trl", 70),
         Step("answers", ANSWERS, [*model, "--shapes", "vqa,evaluate,report", "--repeats", "1"], 100),
         Step("adapter", ADAPTER, model, 100),
+        Step("qlora", MEMORY, [*model, *few, "--ways", "checkpointing,4bit,8bit,adamw_8bit"], 100),
         Step("from disk", OPENING, model, 200),  # 31 GB of it in the machine's folder for what is temporary
     ]

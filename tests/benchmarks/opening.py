@@ -12,20 +12,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from rig.checkpoint import make_checkpoint
 from rig.machine import Machine
 from rig.output import rounded, write
 from rig.pairs import Shape, weighted_pairs
-from rig.ram import forget_ram_peak, ram
+from rig.ram import forget_ram_peak, in_own_process, ram
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 PAIRS = Shape(2, 2, lengths=((4, 1, 3), (5, 2, 2)))
 LONGEST = 8  # tokens of an answer
 
@@ -49,18 +48,6 @@ class Stages:
         self.result[name] = {"seconds": seconds, **ram(), **gpu, **facts}
         print(f"{name}: {rounded(self.result[name])}", file=sys.stderr, flush=True)
         write(self.out, self.result)
-
-
-def make_checkpoint(size: str, layers: int | None, folder: Path) -> int:
-    """Write a checkpoint of drawn weights."""
-    sys.path.insert(0, str(SCRIPTS))
-    import make_llava_med_7b as script
-
-    chosen = script.SIZES[size]
-    if layers:
-        chosen = script.Size(**{**vars(chosen), "layers": layers})
-    script.write_release(folder, chosen)
-    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
 def train_step(live: Any, machine: Machine, rank: int, folder: Path) -> dict[str, Any]:
@@ -106,15 +93,6 @@ def merge(part: Any, folder: Path, stages: Stages) -> dict[str, Any]:
         export_backbone(part, folder / "merged", folder / "adapter")
         facts["merged_gb"] = sum(path.stat().st_size for path in (folder / "merged").iterdir()) / 1e9
     return stages.result
-
-
-def in_own_process(work: Callable[..., dict[str, Any]], *words: Any) -> dict[str, Any]:
-    """Do a piece of work in a process of its own, as each command is one."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        found = pool.apply(work, words)
-        pool.close()
-        pool.join()
-        return found
 
 
 def main() -> None:

@@ -12,12 +12,9 @@ from radlabels_triples import installed
 
 BENCHMARKS = ROOT / "tests" / "benchmarks"
 TINY = ["--json", "--size", "tiny"]
-ON_GPU = {
-    "training_speed",
-    "answering",
-    "adapter_cost",
-    "opening",
-}  # steps of scripts/on_gpu.sh, all of which test_on_gpu runs
+ON_GPU = {  # steps of scripts/on_gpu.sh, all of which test_on_gpu runs
+    "training_speed", "answering", "adapter_cost", "opening", "training_memory",
+}  # fmt: skip
 SMALL = {  # benchmark -> its command lines
     "answering": [[*TINY, "--together", "--shapes", "disprefer,quickstart"]],
     "training_speed": [[*TINY, "--shapes", "slake-image", "--contenders", "tree,pairs,trl", "--together"]],

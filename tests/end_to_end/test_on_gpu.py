@@ -15,7 +15,7 @@ from forks import Forks
 SCRIPT = ROOT / "scripts" / "on_gpu"
 STEPS = [
     "install", "card", "quickstart", "slake", "slake, flex attention", "gradients in float32", "vqa-rad", "report",
-    "answers", "adapter", "from disk",
+    "answers", "adapter", "qlora", "from disk",
 ]  # fmt: skip
 
 
@@ -48,6 +48,7 @@ def test_every_step_runs_on_a_cpu_and_leaves_its_figures_in_json_log_and_table(t
     assert all(set(found[name]["shapes"]) == {name} for name in ("vqa-rad", "report"))
     assert all(found["answers"][name]["tree_over_generate"] > 0 for name in ("vqa", "evaluate", "report"))
     assert found["adapter"]["steps"] == found["from disk"]["train"]["steps"] == 1
+    assert all(found["qlora"][way]["weights_gb"] > 0 for way in ("checkpointing", "4bit", "8bit", "adamw_8bit"))
     table = done.stdout.split("\n\n")[1]
     assert all(f"\n{name}" in f"\n{table}" for name in STEPS)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 OWN = Path("/proc/self")
 
@@ -17,3 +20,12 @@ def ram() -> dict[str, float]:
     lines = (line.split(":") for line in (OWN / "status").read_text().splitlines())
     sizes = {name: 1024 * int(value.split()[0]) / 1e9 for name, value in lines if value.endswith("kB")}
     return {"peak_gb": sizes["VmHWM"], "own_gb": sizes["RssAnon"]}
+
+
+def in_own_process(work: Callable[..., dict[str, Any]], *words: Any) -> dict[str, Any]:
+    """Do a piece of work in a process of its own, as each command is one."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        found = pool.apply(work, words)
+        pool.close()
+        pool.join()
+        return found
