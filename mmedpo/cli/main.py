@@ -107,10 +107,12 @@ def _explain(error: Exception) -> None:
 
     from mmedpo.core.notes import print_note
     from mmedpo.errors import PluginError
+    from mmedpo.runtime.processes import tell_launcher
 
     if isinstance(error, PluginError) and error.__cause__ is not None:
         traceback.print_exception(error.__cause__)
-    print_note(str(error))
+    if not tell_launcher(str(error)):
+        print_note(str(error))
 
 
 app = typer.Typer(

@@ -138,7 +138,11 @@ def train(run: RunFolder) -> None:
     """Train from a run's finished pairs; nothing is done when they have their adapter."""
     from mmedpo.cli.display.progress import show_events
     from mmedpo.pipeline.training import train_run
+    from mmedpo.runtime.processes import get_rank
 
+    if get_rank():  # the first of several speaks for all
+        train_run(run, lambda event: None)
+        return
     with show_events() as see:
         print(train_run(run, see))
 

@@ -23,7 +23,7 @@ from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.registry.plugin_info import PluginInfo
 from mmedpo.runtime.context import RunContext
-from mmedpo.runtime.processes import end_process_group, get_rank, get_world_size
+from mmedpo.runtime.processes import end_process_group, get_rank, get_world_size, notice_lost_process
 from mmedpo.runtime.provenance import list_packages
 from mmedpo.runtime.stage_parts import open_parts
 from mmedpo.store.result_keys import claim_result, set_aside
@@ -50,6 +50,7 @@ def train_run(folder: Path, see: EventObserver) -> Path:
     limit = record.limit
     with (
         end_process_group(),
+        notice_lost_process(),
         open_run(loaded, see, folder, limit) if get_rank() == 0 else follow_run(loaded, folder, limit) as run,
     ):
         weighted = list(read_pairs(folder))

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from mmedpo.core.notes import print_note
+from mmedpo.errors import RunInterrupt
+
+LAUNCHED = "MMEDPO_LAUNCHED"  # in the environment of processes that another of ours started, and speaks for
+LOST = ("onnection closed by peer", "onnection reset by peer", "remote process exited", "Socket Timeout")
 
 Value = TypeVar("Value")
 
@@ -57,6 +64,28 @@ def gather_objects(value: Value) -> list[Value]:
 def barrier() -> None:
     """Wait until all processes are here."""
     gather_objects(None)
+
+
+def tell_launcher(text: str) -> bool:
+    """Leave the last word to whoever started this process, where that is us: several would say the same."""
+    place = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if LAUNCHED not in os.environ or place is None:
+        return False
+    Path(place).write_text(json.dumps({"message": {"message": text, "extraInfo": {"timestamp": int(time.time())}}}))
+    return True
+
+
+@contextmanager
+def notice_lost_process() -> Iterator[None]:
+    """Raise RunInterrupt where work together failed because another process is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        if get_world_size() > 1 and any(sign in str(error) for sign in LOST):
+            raise RunInterrupt(
+                "another of the training processes has ended. What is finished is kept: run the same command to go on."
+            ) from error
+        raise
 
 
 @contextmanager

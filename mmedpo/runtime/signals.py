@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from mmedpo.core.notes import print_note
+from mmedpo.runtime.processes import tell_launcher
 
 GRACE = 4.0  # seconds to close what is open; then the process ends all the same, as a kill at any moment may end it
 STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -49,6 +50,8 @@ def exit_code_of(interrupt: KeyboardInterrupt) -> int:
 
 def print_stopped() -> None:
     """Tell the user that the command was stopped and how it goes on; the terminal's ^C keeps its own line."""
+    if tell_launcher(STOPPED):
+        return
     with suppress(OSError):
         print(file=sys.stderr)
     print_note(STOPPED)

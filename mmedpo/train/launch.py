@@ -5,21 +5,26 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from mmedpo.errors import RecipeError
+from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError
 from mmedpo.recipe.train_options import LaunchOptions, TrainOptions
-from mmedpo.store.run_folder import lent
+from mmedpo.runtime.processes import LAUNCHED
+from mmedpo.store.run_folder import lent, read_json
 from mmedpo.train.batches.step_layout import share_steps
 from mmedpo.train.strategy import require_strategy
 
 logger = logging.getLogger(__name__)
 
+AGAIN = "What is finished is kept: run the same command to go on."
+
 
 def launch_training(options: TrainOptions, device: str, folder: Path) -> None:
-    """Run `mmedpo train` on a folder in several processes. Raises RecipeError when it ends badly.
+    """Run `mmedpo train` on a folder in several processes. Raises the error that the first to fail ended with.
 
     The first of them writes the adapter and training.json; what they print goes to stderr.
     """
@@ -27,20 +32,40 @@ def launch_training(options: TrainOptions, device: str, folder: Path) -> None:
     share_steps(options, options.launch.processes or 1)
     require_strategy(options.launch.strategy)
     line = build_command(options.launch, device, folder)
-    handle, lock = lent(folder)
     logger.info("starting %s", shlex.join(line))
-    launcher = subprocess.Popen(line, env=os.environ | lock, stdout=sys.stderr.fileno(), pass_fds=[handle])
+    with TemporaryDirectory(prefix="mmedpo-launch-") as scratch:
+        reason = Path(scratch) / "reason.json"
+        code = _run_launcher([*line[:2], "mmedpo.train.rank_launcher", str(reason), *line[2:]], folder)
+        if reason.exists():
+            raise explain_failure(**read_json(reason))
+        if code:
+            raise MmedpoError(f"train.launch: the launcher ended with code {code}: {shlex.join(line)}. {AGAIN}")
+
+
+def _run_launcher(line: list[str], folder: Path) -> int:
+    """Run a launcher to its end, however this process is stopped; return its exit code."""
+    handle, lock = lent(folder)
+    environment = os.environ | lock | {LAUNCHED: "1"}
+    launcher = subprocess.Popen(line, env=environment, stdout=sys.stderr.fileno(), pass_fds=[handle])
     try:
-        code = launcher.wait()
+        return launcher.wait()
     except BaseException:
         launcher.terminate()
         launcher.wait()
         raise
-    if code:
-        raise RecipeError(
-            f"train.launch: training in several processes ended with code {code}; its own lines are above. "
-            f"Run the same command to go on. What was started: {' '.join(line)}"
-        )
+
+
+def explain_failure(process: int, code: int, told: str) -> MmedpoError:
+    """Return the error that a process of the training ended with, in one line."""
+    kind = {error.exit_code: error for error in (RecipeError, PluginError, DataError)}.get(code, MmedpoError)
+    if told:
+        return kind(f"training process {process}: {told}")
+    if code < 0:
+        why = "; the system does so where memory runs out" if code == -signal.SIGKILL else ""
+        how = f"was ended by {signal.Signals(-code).name}{why}"
+    else:
+        how = f"ended with code {code}; its own lines are above"
+    return kind(f"training process {process} {how}. The others were stopped. {AGAIN}")
 
 
 def build_command(options: LaunchOptions, device: str, folder: Path) -> list[str]:
