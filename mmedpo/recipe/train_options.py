@@ -224,6 +224,13 @@ class TrainOptions(OptionGroup):
             )
         return self
 
+    @model_validator(mode="after")
+    def _strategy_fits(self) -> TrainOptions:
+        if self.launch and self.launch.strategy != "ddp" and (self.loss.kl or self.quantize):
+            named = "loss.kl" if self.loss.kl else "quantize"
+            raise ValueError(f"launch.strategy: {self.launch.strategy} does not go with {named}; ddp does")
+        return self
+
     @field_validator("trl")
     @classmethod
     def _known_and_heeded(cls, value: dict[str, Any]) -> dict[str, Any]:

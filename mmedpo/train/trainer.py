@@ -74,12 +74,14 @@ class PreferenceTrainer(DPOTrainer):
             callbacks=[resume.CheckpointLogger(), *callbacks],
         )
         self._remove_trl_extras(forward)
+        if self.is_sharded:
+            self._refuse_sharding()
         if self.is_fsdp_enabled:
             prepare_sharding(self.accelerator.state.fsdp_plugin, model)
         self.remove_callback(PrinterCallback)
         self.sums = {mode: torch.zeros(len(KINDS), len(SUMS), device=args.device) for mode in ("train", "eval")}
         self.eval_sums = self.sums["eval"]  # of the latest evaluation
-        self.reference_weights = self._copy_reference_weights() if options.loss.kl else {}
+        self.reference_weights = copy_trained_weights(self.model) if options.loss.kl else {}
 
     def _remove_trl_extras(self, forward: Any) -> None:
         """Remove TRL's copy of the adapter, its reference, the forward before the model's, and 16 bits of QLoRA."""
@@ -107,12 +109,14 @@ class PreferenceTrainer(DPOTrainer):
         dtype = torch.float16 if self.args.fp16 else torch.bfloat16
         return torch.autocast(self.args.device.type, dtype=dtype, enabled=self.args.fp16 or self.args.bf16)
 
-    def _copy_reference_weights(self) -> dict[str, Tensor]:
-        if self.is_sharded:
+    def _refuse_sharding(self) -> None:
+        """Raise RecipeError for options that need all weights in each process."""
+        needs = {"loss.kl": self.options.loss.kl, "quantize": self.options.quantize}
+        if named := [f"train.{name}" for name, wanted in needs.items() if wanted]:
             raise RecipeError(
-                "train.loss.kl needs the adapter whole in each process; it does not go with FSDP or DeepSpeed"
+                f"{named[0]} needs the model whole in each process; it goes with train.launch.strategy ddp, not with "
+                "FSDP or DeepSpeed"
             )
-        return copy_trained_weights(self.model)
 
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         return dataset  # rows are indices; the collator does the rest
@@ -304,6 +308,8 @@ class PreferenceTrainer(DPOTrainer):
                 group["params"] = [parameter for parameter in group["params"] if id(parameter) not in projector]
                 if moved:
                     optimizer.add_param_group({**group, "params": moved, "lr": self.options.projector.learning_rate})
+        # FSDP gives an empty group back without its settings when a checkpoint is loaded.
+        optimizer.param_groups[:] = [group for group in optimizer.param_groups if group["params"]]
         return optimizer
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:

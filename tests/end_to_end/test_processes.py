@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -35,7 +40,7 @@ def train(mmedpo: Mmedpo, forks: Forks, tmp_path: Path) -> Callable[..., Trained
     """Return what trains in one process or more, and gives the adapter and what the training came to."""
 
     def train(name: str, *words: str, processes: int = 1) -> Trained:
-        whole = processes == 1 or f"train.launch={{processes: {processes}}}" in words
+        whole = processes == 1 or any(word.startswith("train.launch=") for word in words)
         until = [] if whole else ["--until", "weigh"]
         done = mmedpo("run", RECIPE, *SMALL, f"output={name}", f"journal={name}.sqlite", *words, *until)
         assert done.returncode == 0, done.stderr
@@ -64,6 +69,13 @@ def trained(folder: Path) -> Trained:
     return load_file(folder / "adapter" / "adapter_model.safetensors"), record
 
 
+def apart(one: dict[str, Any], two: dict[str, Any]) -> float:
+    """Return how far apart two adapters are, as the norm of the difference over the norm."""
+    assert one.keys() == two.keys()
+    difference = sum(float((one[name] - two[name]).square().sum()) for name in one)
+    return (difference / sum(float(tensor.square().sum()) for tensor in one.values())) ** 0.5
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("packing", "batch", "how"), [("tree", 6, ["train.launch={processes: 2}"]), ("pairs", 4, [])], ids=["run", "train"]
@@ -74,9 +86,7 @@ def test_two_processes_give_the_adapter_of_one(
     packed = f"train.packing={packing}"
     one, alone = train("one", packed, f"train.batch_size={batch}")
     two, both = train("two", packed, f"train.batch_size={batch}", *how, processes=2)
-    apart = sum(float((one[name] - two[name]).square().sum()) for name in one) ** 0.5
-    assert one.keys() == two.keys()
-    assert apart < 1e-5 * sum(float(tensor.square().sum()) for tensor in one.values()) ** 0.5
+    assert apart(one, two) < 1e-5
     assert alone.counts == both.counts
     assert [step["pairs"] for step in alone.history] == [step["pairs"] for step in both.history]
     assert alone.history[-1]["pairs"] % batch, "the last step must be one that the processes share unequally"
@@ -103,15 +113,71 @@ def test_what_is_launched_is_named_with_its_configuration() -> None:
         "-m", "accelerate.commands.launch", "--config_file", "fsdp.yaml", "--num_processes", "4",
         "-m", "mmedpo", "train", "runs/a",
     ]  # fmt: skip
+    assert "--nproc_per_node=gpu" in build_command(LaunchOptions(), "cuda", Path("runs/a"))
 
 
 CONFIGURATIONS = sorted((RECIPE.parent / "launch").glob("*.yaml"))
+STRATEGIES = ["ddp", "fsdp", "deepspeed"]
+WAYS = [
+    pytest.param(
+        f"train.launch={{{launch}, processes: 2}}",
+        id=launch.rpartition("/")[2],
+        marks=pytest.mark.skipif("deepspeed" in launch and not find_spec("deepspeed"), reason="needs deepspeed"),
+    )
+    for launch in [*(f"strategy: {name}" for name in STRATEGIES), *(f"config: {path}" for path in CONFIGURATIONS)]
+]
 
 
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.stem)
 def test_accelerate_reads_the_example_configurations(path: Path) -> None:
     from accelerate.commands.config.config_args import load_config_from_file
 
-    loaded = load_config_from_file(str(path))
-    assert loaded.num_processes == 4
-    assert "Not tested" in path.read_text()
+    assert path.stem in STRATEGIES
+    assert load_config_from_file(str(path)).num_processes == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launch", WAYS)
+def test_every_strategy_and_every_example_configuration_gives_the_adapter_of_one_process(
+    train: Callable[..., Trained], launch: str
+) -> None:
+    words = ["train.loss.kl=0", "train.batch_size=6", "journal=all.sqlite"]
+    one, alone = train("one", *words)
+    two, both = train("two", *words, launch, processes=2)
+    assert apart(one, two) < 1e-5
+    assert alone.counts == both.counts
+
+
+def of_rank(rank: int, folder: str) -> int:
+    """Return the process that trains as one of several in a folder."""
+    for place in Path("/proc").iterdir():
+        with suppress(OSError):
+            words = (place / "cmdline").read_bytes().split(b"\0")
+            values = (place / "environ").read_bytes().split(b"\0")
+            if {b"train", folder.encode()} <= set(words) and f"RANK={rank}".encode() in values:
+                return int(place.name)
+    raise ProcessLookupError(f"nobody trains in {folder} as number {rank}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_is_killed_is_one_line_and_the_same_command_goes_on(
+    mmedpo: Mmedpo, forks: Forks, tmp_path: Path, rank: int
+) -> None:
+    long = ["train.epochs=10", "train.checkpoint_every=2", "train.launch={processes: 2}"]
+    words = ["run", str(RECIPE), *SMALL, f"output=killed{rank}", "journal=killed.sqlite", *long]
+    started = forks.start(["-m", "mmedpo", *words], tmp_path, environment())
+    while not list(tmp_path.glob("killed?/checkpoints/checkpoint-*/complete")):
+        assert started.poll() is None, started.communicate()
+        time.sleep(0.1)
+    os.kill(of_rank(rank, f"killed{rank}"), signal.SIGKILL)
+    _, said = started.communicate()
+    assert started.returncode == 1
+    assert said.splitlines()[-1] == (
+        f"mmedpo: training process {rank} was ended by SIGKILL; the system does so where memory runs out. "
+        "The others were stopped. What is finished is kept: run the same command to go on."
+    )
+    assert "Traceback" not in said
+    again = mmedpo(*words, "-v")
+    assert again.returncode == 0, again.stderr
+    assert "going on from" in again.stderr

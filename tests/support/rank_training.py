@@ -1,7 +1,8 @@
 """Train in several processes beside each other, as torchrun would start them: `rank_training.py FOLDER JOBS`.
 
 JOBS is a JSON object, a name -> what `Job` has. One process imports torch once and forks the ranks of each job, which
-train the tiny LLaVA in FOLDER/NAME; it prints a JSON line a job: the exit code of each rank and what it counted.
+train the tiny LLaVA in FOLDER/NAME; it prints a JSON line a job: the exit code of each rank and what it counted. A job
+with a kill is done once more to its end, and `again` is that.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import signal
 import sys
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -44,7 +45,7 @@ class Job:
     pairs: int = 10
     dtype: str = "float32"
     chunk: int | None = None  # of logits that are held at once
-    kill: tuple[int, int] | None = None  # a rank, and the step that it does not outlive
+    kill: tuple[int, int] | None = None  # a rank, and the step that it does not outlive; -1: the whole training
 
 
 class Counter:
@@ -81,8 +82,10 @@ def train(folder: Path, job: Job) -> Counter:
     mmedpo.train.logprobs.CHUNK = job.chunk or mmedpo.train.logprobs.CHUNK
 
     def see(event: Any) -> None:
-        if isinstance(event, TrainingLogged) and job.kill == (get_rank(), event.step):
-            os.kill(os.getpid(), signal.SIGKILL)
+        if isinstance(event, TrainingLogged) and job.kill:
+            step = -1 if "train_runtime" in event.values else event.step
+            if (get_rank(), step) == tuple(job.kill):
+                os.kill(os.getpid(), signal.SIGKILL)
 
     journal = Journal(folder / "journal.sqlite") if get_rank() == 0 else None
     table = ReferenceJournal(journal, reference_keys(pairs)) if journal else {}
@@ -130,8 +133,12 @@ def run(folder: Path, job: Job) -> dict[str, Any]:
 
 def main(folder: Path, jobs: dict[str, Any]) -> None:
     """Run every job."""
-    for name, job in jobs.items():
-        print(json.dumps({"name": name, **run(folder / name, Job(**job))}), flush=True)
+    for name, values in jobs.items():
+        job = Job(**values)
+        done = run(folder / name, job)
+        if job.kill:
+            done["again"] = run(folder / name, replace(job, kill=None))
+        print(json.dumps({"name": name, **done}), flush=True)
 
 
 if __name__ == "__main__":

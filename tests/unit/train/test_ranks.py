@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ OPTIONS = {
 def job(processes: int, strategy: str = "ddp", **changes: Any) -> dict[str, Any]:
     """Return a job of `rank_training`; what is no field of it is an option of the training."""
     own = {name: changes.pop(name) for name in ("chunk", "dtype", "kill", "pairs") if name in changes}
-    return {"processes": processes, "strategy": strategy, "options": {**OPTIONS, **changes}, "pairs": 13, **own}
+    options = {name: value for name, value in {**OPTIONS, **changes}.items() if value is not None}
+    return {"processes": processes, "strategy": strategy, "options": options, "pairs": 13, **own}
 
 
 SAME = {  # of each, one process alone is the first
@@ -43,6 +45,9 @@ SAME = {  # of each, one process alone is the first
         "no features kept": job(2, "fsdp", vision_memory=0),
         "checkpointing": job(2, "fsdp", gradient_checkpointing=True),
     },
+    "vision tower": {name: job(2, name, vision_tower=True) for name in ("ddp", "fsdp", "deepspeed")},
+    "all weights": {name: job(2, name, method="full", lora=None) for name in ("ddp", "fsdp", "deepspeed")},
+    "dora": {"fsdp": job(2, "fsdp", lora={"r": 4, "alpha": 8, "dora": True})},
     "accumulated": {"ddp": job(2, batch_size=1, accumulate=4), "fsdp": job(2, "fsdp", batch_size=1, accumulate=4),
                     "deepspeed": job(2, "deepspeed", batch_size=1, accumulate=4)},
     "plain pairs": {name: job(2, name, packing="pairs") for name in ("ddp", "fsdp")},
@@ -52,16 +57,26 @@ ALONE = {
     "as it is": job(1),
     "accumulated": job(1, batch_size=1, accumulate=4),
     "plain pairs": job(1, packing="pairs"),
+    "vision tower": job(1, vision_tower=True),
+    "all weights": job(1, method="full", lora=None),
+    "dora": job(1, lora={"r": 4, "alpha": 8, "dora": True}),
     "bfloat16": job(1, dtype="bfloat16"),
 }
+KILLED = {  # six steps, checkpoints at 2, 4 and 6
+    "ddp": job(2, kill=(1, 3)), "fsdp": job(2, "fsdp", kill=(1, 3)), "deepspeed": job(2, "deepspeed", kill=(1, 3)),
+    "the first": job(2, kill=(0, 3)),
+    "ddp when done": job(2, kill=(1, -1)), "fsdp when done": job(2, "fsdp", kill=(1, -1)),
+    "deepspeed when done": job(2, "deepspeed", kill=(1, -1)),
+}  # fmt: skip
 WITHOUT_DEEPSPEED = find_spec("deepspeed") is None
-CASES = [
-    pytest.param(
-        case, name, marks=pytest.mark.skipif(name == "deepspeed" and WITHOUT_DEEPSPEED, reason="needs deepspeed")
-    )
-    for case, jobs in SAME.items()
-    for name in jobs
-]
+
+
+def needs(name: str) -> Any:
+    return pytest.mark.skipif("deepspeed" in name and WITHOUT_DEEPSPEED, reason="deepspeed is not installed")
+
+
+CASES = [pytest.param(case, name, marks=needs(name)) for case, jobs in SAME.items() for name in jobs]
+KEEPING = [case for case in CASES if case.values[0] != "vision tower" and case.values[1] != "no features kept"]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +84,9 @@ def ranks(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> tuple[Path,
     """Train all jobs; return where, and what each printed."""
     folder = tmp_path_factory.mktemp("ranks")
     jobs = {f"{case} {name}": job for case, made in SAME.items() for name, job in made.items()}
-    jobs |= {f"{case} alone": job for case, job in ALONE.items()}
+    jobs |= {f"{case} alone": job for case, job in ALONE.items()} | {
+        f"killed {name}": job for name, job in KILLED.items()
+    }
     if WITHOUT_DEEPSPEED:
         jobs = {name: job for name, job in jobs.items() if job["strategy"] != "deepspeed"}
     done = forks.run(
@@ -106,7 +123,7 @@ def test_a_strategy_that_divides_the_model_does_so_on_a_cpu_too(ranks: tuple[Pat
     assert all(rank["sharded"] for rank in ranks[1][f"as it is {name}"]["counted"])
 
 
-@pytest.mark.parametrize(("case", "name"), [case for case in CASES if case.values[1] != "no features kept"])
+@pytest.mark.parametrize(("case", "name"), KEEPING)
 def test_processes_look_at_every_image_once_and_compute_the_reference_once_between_them(
     ranks: tuple[Path, dict[str, Any]], case: str, name: str
 ) -> None:
@@ -120,3 +137,20 @@ def test_the_last_step_is_one_that_leaves_a_process_without_a_pair(ranks: tuple[
     record = read_file(ranks[0] / "as it is four processes", TrainingRecord)
     assert record
     assert record.history[-1]["pairs"] < 4
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=needs(name)) for name in KILLED])
+def test_a_process_that_is_killed_ends_the_others_and_the_next_try_goes_on(
+    ranks: tuple[Path, dict[str, Any]], name: str
+) -> None:
+    folder, rows = ranks
+    row, dead = rows[f"killed {name}"], KILLED[name]["kill"][0]
+    assert row["codes"][dead] == -signal.SIGKILL
+    assert row["codes"][1 - dead] == 1, "the other has to fail, not to wait"
+    assert row["again"]["codes"] == [0, 0], row["stderr"]
+    assert all(rank["images"] == rank["reference"] == 0 for rank in row["again"]["counted"])
+    assert apart(folder, "as it is alone", f"killed {name}") < 1e-5
+    once, twice = (read_file(folder / it, TrainingRecord) for it in ("as it is alone", f"killed {name}"))
+    assert once
+    assert twice
+    assert [step["step"] for step in twice.history] == [step["step"] for step in once.history]

@@ -22,7 +22,14 @@ from mmedpo.events import StageFinished, TrainingLogged
 from mmedpo.models.adapters import load_adapter
 from mmedpo.models.tensor_store import TensorStore
 from mmedpo.models.vision_cache import VisionCache
-from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions, explain_refusal
+from mmedpo.recipe.train_options import (
+    LaunchOptions,
+    LoraOptions,
+    LossOptions,
+    ProjectorOptions,
+    TrainOptions,
+    explain_refusal,
+)
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.store.run_files.counts import sum_counts
 from mmedpo.store.run_files.measures import TrainingRecord
@@ -309,10 +316,14 @@ def test_kl_trains_alike_on_trees_and_on_plain_pairs_and_holds_back(tmp_path: Pa
 
 def test_kl_is_refused_where_no_process_holds_the_whole_adapter(tmp_path: Path) -> None:
     options = TrainOptions(lora=LORA, loss=LossOptions(kl=1.0))
-    with open_trainer(tmp_path, make_backbone(), make_pairs(2), options) as trainer:
-        trainer.is_fsdp_enabled = True
-        with pytest.raises(RecipeError, match=r"train\.loss\.kl .* FSDP"):
-            trainer._copy_reference_weights()
+    opened = open_trainer(tmp_path, make_backbone(), make_pairs(2), options)
+    with opened as trainer, pytest.raises(RecipeError, match=r"train\.loss\.kl .* FSDP"):
+        trainer._refuse_sharding()
+
+
+def test_a_recipe_that_divides_the_model_and_asks_for_kl_is_refused_before_it_runs() -> None:
+    with pytest.raises(ValidationError, match=r"launch\.strategy: fsdp does not go with loss\.kl"):
+        TrainOptions(loss=LossOptions(kl=1.0), launch=LaunchOptions(strategy="fsdp"))
 
 
 # --- the adapter -------------------------------------------------------------------------------------------------
