@@ -31,9 +31,9 @@ from mmedpo.store.run_files.format import read_file, write_file
 from mmedpo.store.run_files.measures import TrainingRecord
 from mmedpo.store.run_files.reader import read_pairs, read_run
 from mmedpo.store.run_folder import read_json, write_json
-from mmedpo.train.launch import launch_training
+from mmedpo.train.ranks.launch import launch_training
+from mmedpo.train.ranks.strategy import prepare_strategy
 from mmedpo.train.reference import ReferenceJournal, reference_keys
-from mmedpo.train.strategy import prepare_strategy
 
 logger = logging.getLogger(__name__)
 

@@ -28,8 +28,8 @@ from mmedpo.train.batches.encoding import EncodedPair, PixelCache
 from mmedpo.train.batches.held_out import hold_out
 from mmedpo.train.batches.selection import count_by_kind, encode_pairs
 from mmedpo.train.lora import attach_adapter, publish_adapter
+from mmedpo.train.ranks.shared_features import share_features
 from mmedpo.train.reference import Logps
-from mmedpo.train.shared_features import share_features
 from mmedpo.train.trainer import PreferenceTrainer
 from mmedpo.train.trainer_setup import make_collator, make_trainer, make_vision_cache
 from mmedpo.train.training_record import make_record

@@ -27,13 +27,13 @@ from mmedpo.train import resume
 from mmedpo.train.batches.encoding import KINDS, EncodedPair, EncodedSide
 from mmedpo.train.batches.pair_collator import PairCollator
 from mmedpo.train.batches.sampler import EpochDataLoader, PairBatchSampler, ordered_batches
-from mmedpo.train.batches.step_layout import StepLayout, share_steps
 from mmedpo.train.batches.tree_collator import TreeCollator
 from mmedpo.train.logprobs import AnswerPositions, changes_logits, token_logps
 from mmedpo.train.lora import copy_trained_weights, save_adapter, swap_weights, train_in_float32
 from mmedpo.train.loss import PairLogps, pair_loss, step_share
+from mmedpo.train.ranks.step_layout import StepLayout, share_steps
+from mmedpo.train.ranks.strategy import gather_master_weights, gather_shards, prepare_sharding
 from mmedpo.train.reward_metrics import SUMS, reward_metrics, sum_rewards
-from mmedpo.train.strategy import gather_master_weights, gather_shards, prepare_sharding
 
 
 class PreferenceTrainer(DPOTrainer):

@@ -13,8 +13,8 @@ from mmedpo.errors import RecipeError
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.runtime.processes import get_world_size
-from mmedpo.train.batches.step_layout import share_steps
-from mmedpo.train.strategy import shard_on_cpu
+from mmedpo.train.ranks.step_layout import share_steps
+from mmedpo.train.ranks.strategy import shard_on_cpu
 
 SCHEDULERS = {"constant": "constant_with_warmup"}  # ours -> TRL's, where they differ
 OPTIMIZERS = {"adamw": "adamw_torch_fused", "paged_adamw": "paged_adamw_32bit"}

@@ -21,7 +21,7 @@ from mmedpo.recipe.train_options import LaunchOptions
 from mmedpo.store.run_files.format import dump_model
 from mmedpo.store.run_files.measures import TrainingRecord
 from mmedpo.store.run_files.reader import read_run
-from mmedpo.train.launch import build_command
+from mmedpo.train.ranks.launch import build_command
 
 Trained = tuple[dict[str, Any], TrainingRecord]  # the adapter's weights, what the training came to
 RECIPE = ROOT / "examples" / "quickstart.yaml"

@@ -29,8 +29,8 @@ from mmedpo.runtime.processes import end_process_group, get_rank
 from mmedpo.store.journal import Journal
 from mmedpo.store.run_files.format import write_file
 from mmedpo.train.fit import train_adapter
+from mmedpo.train.ranks.strategy import prepare_strategy
 from mmedpo.train.reference import ReferenceJournal, reference_keys
-from mmedpo.train.strategy import prepare_strategy
 from mmedpo.train.trainer import PreferenceTrainer
 
 

@@ -12,7 +12,7 @@ import torch
 from mmedpo.core.records import seed_for
 from mmedpo.models.trees.token_tree import common_prefix
 from mmedpo.train.batches.encoding import EncodedPair, EncodedSide
-from mmedpo.train.batches.step_layout import StepLayout
+from mmedpo.train.ranks.step_layout import StepLayout
 
 WINDOW = 16  # steps among which tokens are balanced; what comes together is otherwise left to chance
 

@@ -13,7 +13,7 @@ from conftest import Mmedpo
 
 from mmedpo.cli.log import show_log
 from mmedpo.recipe.train_options import LaunchOptions
-from mmedpo.train.launch import build_command
+from mmedpo.train.ranks.launch import build_command
 
 RECIPE = "output: runs/a\ndata: {use: phantom, images: 1}\nbackbone: {use: phantom}\n"
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (INFO|DEBUG) mmedpo\.[\w.]+: ")

@@ -14,7 +14,7 @@ from mmedpo.errors import RecipeError
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.train.batches.encoding import EncodedPair, EncodedSide
 from mmedpo.train.batches.sampler import PairBatchSampler, ordered_batches
-from mmedpo.train.batches.step_layout import StepLayout, share_steps
+from mmedpo.train.ranks.step_layout import StepLayout, share_steps
 
 
 def make_pair(number: int, image: int, length: int = 5, noised: bool = False) -> EncodedPair:

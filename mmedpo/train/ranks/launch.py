@@ -15,8 +15,8 @@ from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError
 from mmedpo.recipe.train_options import LaunchOptions, TrainOptions
 from mmedpo.runtime.processes import LAUNCHED
 from mmedpo.store.run_folder import lent, read_json
-from mmedpo.train.batches.step_layout import share_steps
-from mmedpo.train.strategy import require_strategy
+from mmedpo.train.ranks.step_layout import share_steps
+from mmedpo.train.ranks.strategy import require_strategy
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def launch_training(options: TrainOptions, device: str, folder: Path) -> None:
     logger.info("starting %s", shlex.join(line))
     with TemporaryDirectory(prefix="mmedpo-launch-") as scratch:
         reason = Path(scratch) / "reason.json"
-        code = _run_launcher([*line[:2], "mmedpo.train.rank_launcher", str(reason), *line[2:]], folder)
+        code = _run_launcher([*line[:2], "mmedpo.train.ranks.launcher", str(reason), *line[2:]], folder)
         if reason.exists():
             raise explain_failure(**read_json(reason))
         if code:

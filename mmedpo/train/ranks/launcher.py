@@ -1,6 +1,6 @@
 """torchrun or `accelerate launch` as a process that keeps to itself how it was ended, but for what the user can use.
 
-`python -m mmedpo.train.rank_launcher REASON MODULE ARGUMENT...` does what `python -m MODULE ARGUMENT...` would, and
+`python -m mmedpo.train.ranks.launcher REASON MODULE ARGUMENT...` does what `python -m MODULE ARGUMENT...` would, and
 writes into the file REASON which process failed first, and how.
 """
 

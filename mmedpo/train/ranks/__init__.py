@@ -1,0 +1,1 @@
+"""Several processes that train together: started, sharing steps, images and the model. Private."""
