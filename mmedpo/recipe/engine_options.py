@@ -15,6 +15,7 @@ from pydantic import (
     field_validator,
 )
 
+OTHERS = {"address": "host:port", "workers": "a whole number from 1", "gpus": "a number from 0"}
 ADDRESS = r"^(auto|[\w.-]+:\d+|\[[0-9A-Fa-f:]+\]:\d+)$"
 
 
@@ -35,14 +36,13 @@ class RayOptions(BaseModel):
     cpus: float = Field(default=1, gt=0)
     """How many processor cores a worker has, and computes with unless `threads:` says otherwise."""
 
-    @field_validator("workers", "gpus", mode="wrap")
+    @field_validator("address", "workers", "gpus", mode="wrap")
     @classmethod
-    def _auto_or_number(cls, value: Any, validate: ValidatorFunctionWrapHandler, field: ValidationInfo) -> Any:
+    def _auto_or_other(cls, value: Any, validate: ValidatorFunctionWrapHandler, field: ValidationInfo) -> Any:
         try:
             return validate(value)
         except ValidationError:
-            least = "a whole number from 1" if field.field_name == "workers" else "a number from 0"
-            raise ValueError(f"auto, or {least}") from None
+            raise ValueError(f"auto, or {OTHERS[field.field_name or '']}") from None
 
 
 def _read_engine(value: Any) -> Any:

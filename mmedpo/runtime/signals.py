@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -17,6 +17,19 @@ from mmedpo.runtime.processes import tell_launcher
 GRACE = 4.0  # seconds to close what is open; then the process ends all the same, as a kill at any moment may end it
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 STOPPED = "stopped; what is finished is kept. Run the same command to go on."
+
+
+_last: list[Callable[[], None]] = []
+
+
+@contextmanager
+def end_with(action: Callable[[], None]) -> Iterator[None]:
+    """Have something done when a signal has to end the process because it does not end by itself."""
+    _last.append(action)
+    try:
+        yield
+    finally:
+        _last.remove(action)
 
 
 @contextmanager
@@ -67,6 +80,9 @@ def _watch(reading: int) -> None:
     while number := os.read(reading, 1):
         if number[0] in STOPPING:
             time.sleep(GRACE)
+            for action in reversed(_last):
+                with suppress(Exception):
+                    action()
             with suppress(ValueError):
                 print_stopped()
             os._exit(128 + number[0])

@@ -138,8 +138,9 @@ class RayWorkers:
             self._joined = True
         number, self._gpus = choose_size(self._options, self._run.recipe.device)
         logger.info("%d workers of %g CPUs and %g GPUs", number, self._options.cpus, self._gpus)
-        self._setup, self._reader = self._prepare(), self._start_reader()
+        self._reader = self._start_reader()
         self._crew.callback(self._dismiss)
+        self._setup = self._prepare()
         self._since = time.monotonic()
         self._places += [self._fill(number) for number in range(1, number + 1)]
 

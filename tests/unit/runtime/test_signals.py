@@ -28,6 +28,17 @@ finally:
     time.sleep(300)
 """,
     "in sqlite that waits for a lock": "ready()\njournal.Journal(Path('journal.sqlite')).put('a', 1)",
+    "with something to be done at last": """
+def at_last():
+    Path('done').touch()
+    raise ValueError
+with end_with(at_last):
+    ready()
+    try:
+        time.sleep(300)
+    finally:
+        time.sleep(300)
+""",
     "in torch": "ready()\na = torch.rand(3000, 3000)\nfor _ in range(100_000): a = torch.linalg.svd(a)[0]",
     "in one call of torch": "ready()\ntorch.linalg.eig(torch.rand(4000, 4000))",
     "while a writer thread hangs": """
@@ -41,7 +52,7 @@ DOOR = """
 import sys, time
 from pathlib import Path
 from mmedpo.store import journal
-from mmedpo.runtime.signals import exit_code_of, handle_signals
+from mmedpo.runtime.signals import end_with, exit_code_of, handle_signals
 {more}
 def ready():
     print("ready", flush=True)
@@ -71,6 +82,7 @@ def test_a_signal_stops_wherever_it_strikes(where: str, number: signal.Signals, 
         assert started.stdout.readline() == "ready\n"
         started.send_signal(number)
         assert started.wait(timeout=30) == 128 + number
+        assert (tmp_path / "done").exists() == ("at last" in where)
     finally:
         started.kill()
         started.wait()
