@@ -90,7 +90,7 @@ def merge_part(part: Backbone, place: Path) -> Merged:
         types = {} if asked.token_types is None else {live.types_key: torch.tensor([asked.token_types])}
         with torch.no_grad():
             logits = model(input_ids=torch.tensor([asked.ids]), **types, **asked.vision).logits[0, -4:]
-    export_backbone(part, place / "merged", place / "adapter")
+    export_backbone(part, place / "merged", place / "adapter", "float32")  # the phantom is stored in float16
     read = {"tokens": list(asked.ids), "pixels": asked.vision["pixel_values"].flatten().tolist()}
     return Merged(place / "merged", logits, read)
 

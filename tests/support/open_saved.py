@@ -50,13 +50,13 @@ def read_words(folder: Path) -> dict[str, Any]:
 
 
 def read_question(folder: Path) -> dict[str, Any]:
-    """Return what a folder's processor makes of the image and the question."""
+    """Return what a folder's processor makes of the image and the question, in the two steps in which most ask it."""
     from transformers import AutoProcessor
 
     processor = AutoProcessor.from_pretrained(folder)
     asked = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}]
     text = processor.apply_chat_template(asked, add_generation_prompt=True)
-    return dict(processor(images=draw_image(), text=text, return_tensors="pt", add_special_tokens=False))
+    return dict(processor(images=draw_image(), text=text, return_tensors="pt"))
 
 
 def run_model(folder: Path, inputs: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 IMAGE = "<image>"
 CHAT = (
-    "{{ bos_token }}"  # engines that serve a model add no token to what its template writes
+    "{{ bos_token }}"  # some who ask in this template let the tokenizer begin the text, some do not: it never does
     "{% for message in messages %}{% if message['role'] == 'user' %}[INST] {% if message['content'] is string %}"
     "{{ message['content'] }}{% else %}{% for item in message['content'] %}{% if item['type'] == 'image' %}<image>\n"
     "{% endif %}{% endfor %}{% for item in message['content'] %}{% if item['type'] == 'text' %}{{ item['text'] }}"
@@ -89,13 +89,11 @@ def add_image_token(tokenizer: Any) -> Any:
     state["model"]["unk_token"] = IMAGE if state["model"].get("unk_token") == old else None
     for token in state["added_tokens"]:
         token["content"] = IMAGE if token["content"] == old else token["content"]
-    renamed, start = Tokenizer.from_str(json.dumps(state)), tokenizer.bos_token
-    renamed.post_processor = processors.TemplateProcessing(
-        single=f"{start} $A", pair=f"{start} $A {start} $B", special_tokens=[(start, tokenizer.bos_token_id)]
-    )
+    renamed = Tokenizer.from_str(json.dumps(state))
+    renamed.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B")  # the chat template begins it
     return PreTrainedTokenizerFast(
         tokenizer_object=renamed,
-        bos_token=start,
+        bos_token=tokenizer.bos_token,
         eos_token=tokenizer.eos_token,
         unk_token=IMAGE,
         pad_token=tokenizer.eos_token,  # the release pads with <unk>

@@ -309,7 +309,7 @@ def test_the_converted_checkpoint_loads_with_stock_transformers(release: Path, c
     asked = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "is there a nodule?"}]}]
     text = processor.apply_chat_template(asked)
     assert text == "<s>[INST] <image>\nis there a nodule? [/INST]"
-    inputs = processor(images=make_image(), text=text, return_tensors="pt", add_special_tokens=False)
+    inputs = processor(images=make_image(), text=text, return_tensors="pt")  # begins it no second time
     ids = processor.tokenizer(text, add_special_tokens=False).input_ids
     assert ids == processor.tokenizer.apply_chat_template(asked, tokenize=True, return_dict=False)
     with LlavaMedBackbone(checkpoint=str(release)).open(Setting()) as live:

@@ -325,7 +325,7 @@ def test_stock_transformers_reads_the_same_from_the_shipped_folder(live):
     assert AutoTokenizer.from_pretrained(WEIGHTS).get_vocab() == live.tokenizer.get_vocab()
     content = [{"type": "image"}, {"type": "text", "text": case.question}]
     text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-    inputs = processor(images=[case.image.load()], text=text, return_tensors="pt", add_special_tokens=False)
+    inputs = processor(images=[case.image.load()], text=text, return_tensors="pt")
     ours = live.prompt(case.image, case.question)
     assert inputs["input_ids"][0].tolist() == list(ours.ids)
     assert torch.allclose(inputs["pixel_values"], ours.vision["pixel_values"], atol=1e-5)
