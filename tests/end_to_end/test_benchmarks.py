@@ -21,6 +21,7 @@ SMALL = {  # benchmark -> its command lines
     "chat_throughput": [["--json", "--items", "8", "--rounds", "1", "--replayed", "50"]],
     "grouping": [["--json", "--seeds", "1", "--images", "3", "--films", "2"]],
     "labeller": [["--json", "--reports", "20"]],
+    "ranks": [[*TINY, "--images", "2", "--pairs", "4", "--epochs", "1", "--rounds", "1", "--strategies", "ddp,fsdp"]],
     "noise_speed": [["--json", "--images", "40"]],
     "threads": [["--json", "--images", "2", "--films", "2", "--ways", "now", "--models", "4M", "--seconds", "0.1"]],
     "voters": [["--json", "--triples", "2", "--voters", "rules"]],
