@@ -45,7 +45,7 @@ def train(mmedpo: Mmedpo, forks: Forks, tmp_path: Path) -> Callable[..., Trained
         done = mmedpo("run", RECIPE, *SMALL, f"output={name}", f"journal={name}.sqlite", *words, *until)
         assert done.returncode == 0, done.stderr
         if not whole:
-            group = [forks.start(["-m", "mmedpo", "train", name], tmp_path, env) for env in of_a_group(processes)]
+            group = [forks.start(line, tmp_path, environment()) for line in of_two_machines(name)]
             for process in group:
                 said = process.communicate()
                 assert process.returncode == 0, said
@@ -54,13 +54,14 @@ def train(mmedpo: Mmedpo, forks: Forks, tmp_path: Path) -> Callable[..., Trained
     return train
 
 
-def of_a_group(count: int) -> list[dict[str, str]]:
-    """Return what a launcher puts into the environments of processes that are to work together."""
+def of_two_machines(folder: str) -> list[list[str]]:
+    """Return the command line of each of two machines, as docs/scale.md has it."""
     with socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    return [environment() | shared | {"RANK": str(number), "LOCAL_RANK": str(number)} for number in range(count)]
+        port = str(free.getsockname()[1])
+    place = ["--master_addr", "127.0.0.1", "--master_port", port, "-m", "mmedpo", "train", folder]
+    shape = ["-m", "torch.distributed.run", "--nnodes", "2", "--nproc_per_node", "1"]
+    return [[*shape, "--node_rank", str(number), *place] for number in range(2)]
 
 
 def trained(folder: Path) -> Trained:
@@ -78,7 +79,9 @@ def apart(one: dict[str, Any], two: dict[str, Any]) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("packing", "batch", "how"), [("tree", 6, ["train.launch={processes: 2}"]), ("pairs", 4, [])], ids=["run", "train"]
+    ("packing", "batch", "how"),
+    [("tree", 6, ["train.launch={processes: 2}"]), ("pairs", 4, [])],
+    ids=["run", "two machines"],
 )
 def test_two_processes_give_the_adapter_of_one(
     train: Callable[..., Trained], tmp_path: Path, packing: str, batch: int, how: list[str]
