@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from mmedpo import Case, ExistingFile, ExistingFolder, ExistingPath, FolderOrHub, Reader
 from mmedpo.cli.main import app
 from mmedpo.core.stage import Stage
-from mmedpo.errors import DataError, RecipeError
+from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.recipe.preflight import list_notes, require_ready, sections_until
 from mmedpo.registry.kinds import KINDS
@@ -191,3 +191,17 @@ def test_a_run_that_finds_no_region_says_what_to_do(others: str, code: int, reci
     )
     assert done.exit_code == code, done.output
     assert "no image has a region: name a localizer in 'localize:', or give the data boxes" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["quantize=4bit", "optimizer=paged_adamw_8bit"])
+def test_what_needs_bitsandbytes_is_refused_without_it_before_anything_is_done(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setattr("mmedpo.models.quantization.find_spec", lambda name: None)
+    loaded = load_recipe(recipe, [f"train.{option}"])
+    name, value = option.split("=")
+    with pytest.raises(
+        PluginError, match=rf"train\.{name}: {value} needs the package bitsandbytes, .*quantize"
+    ) as told:
+        require_ready(loaded)
+    assert told.value.exit_code == 3
