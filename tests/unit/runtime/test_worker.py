@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chat_server import serving
+from killed_runs import wrong_answer
 from PIL import Image
 
 from mmedpo.core.notes import print_note
@@ -52,6 +54,7 @@ class WorkerHere:
 
     sees_the_run = True
     reports: list[SliceReport]
+    works: list[SliceWork[Any]]
 
     def __init__(self, run: RunContext, options: RayOptions | None = None) -> None:
         self._run = run
@@ -64,7 +67,7 @@ class WorkerHere:
         facts = self._worker.start(7)
         assert isinstance(facts, WorkerFacts)
         assert facts.shared == self.sees_the_run
-        type(self).reports = []
+        type(self).reports, type(self).works = [], []
 
     def do(self, work: SliceWork[Any], some: Sequence[Any], *, restricted: bool = False) -> SliceReport:
         report = send(self._worker.do(id(work), lambda: send(work), send(some), restricted=restricted))
@@ -74,6 +77,7 @@ class WorkerHere:
     def carry_out(
         self, work: SliceWork[Any], items: Callable[[int], Sequence[Any]], left: Sequence[int]
     ) -> Iterator[tuple[int, Any]]:
+        self.works.append(work)
         for index in reversed(left):  # in which order they come counts for nothing
             report = self.do(work, items(index))
             self.reports.append(report)
@@ -151,6 +155,23 @@ def test_images_come_as_bytes_where_the_worker_does_not_see_the_runs_folder(remo
     assert bool(sent) != WorkerHere.sees_the_run
     assert set(sent) <= remote.pixels().keys()
     assert len(set(sent)) == len(sent)
+
+
+def test_endpoints_are_asked_by_the_runs_own_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmedpo.pipeline.session.RayWorkers", WorkerHere)
+    monkeypatch.setattr(WorkerHere, "sees_the_run", True)
+    with serving(lambda request, times: wrong_answer(request)) as server:
+        asker = f"{{use: gpt4o-hallucination, model: m, base_url: '{server.url}', samples: 1}}"
+        make(tmp_path, "engine=ray", "localize=[{use: annotated}]", f"disprefer=[{asker}, {{use: lesion-noise}}]")
+    assert server.bodies
+    assert [work.part.use for work in WorkerHere.works] == [
+        "annotated",
+        "lesion-noise",
+        "med-llm-vote",
+        "detector-confidence",
+    ]
+    calls = json.loads((tmp_path / "run" / "run.json").read_text())["spent"]
+    assert calls["m"]["calls"] == len(server.bodies), "the run counts what it pays"
 
 
 def test_answers_are_read_from_the_runs_journal_where_a_dispreference_has_another_option(
