@@ -71,6 +71,7 @@ def list_work() -> list[Work]:
             "disprefer: self-hallucination", f"reports, {SAMPLES} samples each", REPORTS, answer_seconds(SAMPLES, SLICE)
         ),
         Work("disprefer: lesion-noise, on 8 cores a GPU", "images", REPORTS, NOISE / CORES),
+        Work(f"score: {VOTERS} local voters of 7B", "votes", VOTERS * REPORTS, VOTE_IN * forward),
         Work("reference", "reports, 2 pairs each", REPORTS, tokens_of_pairs() * forward),
         Work(f"train, {EPOCHS} epochs", "reports, 2 pairs each", EPOCHS * REPORTS, tokens_of_pairs() * step),
         Work("evaluate, before and after", "studies", 2 * TESTED, answer_seconds(1, ANSWERED)),
@@ -91,7 +92,7 @@ def make_table() -> str:
     votes = VOTERS * REPORTS
     told = f"{votes:,} calls, {votes * VOTE_IN / 1e6:.0f} M tokens in, {votes * VOTE_OUT / 1e6:.0f} M out"
     asked = f"{votes / CALLS / 3600:.1f}"
-    rows.append((f"score: {VOTERS} voters at an endpoint, one round", told, "", asked, asked))
+    rows.append((f"or {VOTERS} voters at an endpoint, one round", told, "", asked, asked))
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])
 
