@@ -77,6 +77,7 @@ def _find_missing(loaded: LoadedRecipe, starts: bool) -> Iterator[tuple[str, Mis
     yield from _find_missing_trackers(loaded)
     yield from _find_missing_engine(loaded)
     yield from _find_missing_bits(loaded)
+    yield from _find_missing_deepspeed(loaded)
     for section, why in explain_no_room(loaded.recipe):
         yield section, _make_missing(loaded, ("backbone",), why, written=True)
     yield from _find_blind_parts(loaded)
@@ -140,6 +141,15 @@ def _find_missing_bits(loaded: LoadedRecipe) -> Iterator[tuple[str, MissingRequi
         asked = f"{option}: {getattr(train, option)}"
         if missing := explain_missing_package(asked):
             yield "train", MissingRequirement(f"{loaded.place(('train', option))}: train.{missing}", package=True)
+
+
+def _find_missing_deepspeed(loaded: LoadedRecipe) -> Iterator[tuple[str, MissingRequirement]]:
+    """Find out whether processes can share a model through DeepSpeed where they are to."""
+    train = loaded.recipe.train
+    if train and train.launch and train.launch.strategy == "deepspeed" and not _is_installed("deepspeed"):
+        place = loaded.place(("train", "launch", "strategy"))
+        message = f"{place}: train.launch.strategy: deepspeed is not installed: pip install deepspeed"
+        yield "train", MissingRequirement(message, package=True)
 
 
 def _is_installed(module: str) -> bool:

@@ -224,8 +224,22 @@ class TrainOptions(OptionGroup):
             )
         return self
 
+    def explain_idle(self, processes: int) -> str:
+        """Say what to set where a step has fewer pairs than there are processes to share it, or return ""."""
+        step = self.batch_size * self.accumulate
+        if step >= processes:
+            return ""
+        enough = -(-processes // self.batch_size)
+        return (
+            f"accumulate: a step of {step} pairs (batch_size {self.batch_size} x accumulate {self.accumulate}) has "
+            f"none for {processes - step} of {processes} processes: set accumulate to {enough}, or train in at most "
+            f"{step}"
+        )
+
     @model_validator(mode="after")
     def _strategy_fits(self) -> TrainOptions:
+        if self.launch and (idle := self.explain_idle(self.launch.processes or 1)):
+            raise ValueError(idle)
         if self.launch and self.launch.strategy != "ddp" and (self.loss.kl or self.quantize):
             named = "loss.kl" if self.loss.kl else "quantize"
             raise ValueError(f"launch.strategy: {self.launch.strategy} does not go with {named}; ddp does")

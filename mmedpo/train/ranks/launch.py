@@ -15,8 +15,6 @@ from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError
 from mmedpo.recipe.train_options import LaunchOptions, TrainOptions
 from mmedpo.runtime.processes import LAUNCHED
 from mmedpo.store.run_folder import lent, read_json
-from mmedpo.train.ranks.step_layout import share_steps
-from mmedpo.train.ranks.strategy import require_strategy
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +27,6 @@ def launch_training(options: TrainOptions, device: str, folder: Path) -> None:
     The first of them writes the adapter and training.json; what they print goes to stderr.
     """
     assert options.launch is not None
-    share_steps(options, options.launch.processes or 1)
-    require_strategy(options.launch.strategy)
     line = build_command(options.launch, device, folder)
     logger.info("starting %s", shlex.join(line))
     with TemporaryDirectory(prefix="mmedpo-launch-") as scratch:

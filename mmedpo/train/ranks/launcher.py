@@ -32,7 +32,7 @@ def find_cause(failures: dict[int, Any]) -> dict[str, Any]:
     number = min(failures, key=lambda rank: (failures[rank].exitcode in STOPPED, failures[rank].timestamp))
     failure = failures[number]
     told = failure.message if Path(failure.error_file).is_file() else ""
-    return {"process": number, "code": failure.exitcode, "told": told}
+    return {"process": number, "code": failure.exitcode, "told": told["message"] if isinstance(told, dict) else told}
 
 
 def main(reason: Path, module: str, words: list[str]) -> int:

@@ -35,12 +35,6 @@ class StepLayout:
 
 def share_steps(options: TrainOptions, processes: int, process: int = 0) -> StepLayout:
     """Share the steps of a training among processes. Raises RecipeError where a step has no pair for each of them."""
-    layout = StepLayout(options.batch_size, options.accumulate, processes, process)
-    if layout.step < processes:
-        enough = -(-processes // options.batch_size)
-        raise RecipeError(
-            f"a step of {layout.step} pairs (train.batch_size {options.batch_size} x train.accumulate "
-            f"{options.accumulate}) has none for {processes - layout.step} of {processes} processes: set "
-            f"train.accumulate={enough}, or train in at most {layout.step}"
-        )
-    return layout
+    if idle := options.explain_idle(processes):
+        raise RecipeError(f"train.{idle}")
+    return StepLayout(options.batch_size, options.accumulate, processes, process)

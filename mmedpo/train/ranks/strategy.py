@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from typing import Any
 
 from mmedpo.errors import RecipeError
@@ -28,15 +27,8 @@ ENVIRONMENT: dict[Strategy, dict[str, str]] = {
 }
 
 
-def require_strategy(strategy: Strategy) -> None:
-    """Raise RecipeError when a strategy is a package's that is not installed."""
-    if strategy == "deepspeed" and find_spec("deepspeed") is None:
-        raise RecipeError("train.launch.strategy: deepspeed is not installed: pip install deepspeed")
-
-
 def prepare_strategy(strategy: Strategy) -> None:
-    """Let accelerate share the model among several processes as a recipe says. Raises RecipeError."""
-    require_strategy(strategy)
+    """Let accelerate share the model among several processes as a recipe says."""
     if get_world_size() > 1:
         os.environ.update(ENVIRONMENT[strategy])
 

@@ -81,6 +81,14 @@ def test_what_is_not_here_is_told_by_check_and_by_run_before_anything_is_done(na
     assert not Path("out").exists()
 
 
+def test_deepspeed_is_asked_for_before_a_run_begins(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmedpo.recipe.preflight._is_installed", lambda module: module != "deepspeed")
+    with pytest.raises(
+        PluginError, match=r"train\.launch\.strategy: deepspeed is not installed: pip install deepspeed"
+    ):
+        require_ready(load_recipe(recipe, ["train.launch={processes: 2, strategy: deepspeed}"]))
+
+
 def test_everything_that_is_not_here_is_told_at_once(recipe: Path) -> None:
     loaded = load_recipe(recipe, ["data={use: slake, root: a}", "evaluate.data={use: slake, root: b}"])
     with pytest.raises(DataError) as caught:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from mmedpo.errors import RecipeError
-from mmedpo.recipe.train_options import TrainOptions
+from mmedpo.recipe.train_options import LaunchOptions, TrainOptions
 from mmedpo.train.batches.encoding import EncodedPair, EncodedSide
 from mmedpo.train.batches.sampler import PairBatchSampler, ordered_batches
 from mmedpo.train.ranks.step_layout import StepLayout, share_steps
@@ -96,8 +97,11 @@ def test_no_process_runs_more_pairs_together_than_asked_for_or_counts_its_batche
 
 def test_a_step_with_fewer_pairs_than_processes_is_refused_and_says_what_to_set() -> None:
     assert share_steps(TrainOptions(batch_size=4), 4).size == 1
-    with pytest.raises(RecipeError, match=r"none for 4 of 8 processes: set train\.accumulate=2, or train in at most 4"):
+    said = r"none for 4 of 8 processes: set accumulate to 2, or train in at most 4"
+    with pytest.raises(RecipeError, match=said):
         share_steps(TrainOptions(batch_size=4), 8)
+    with pytest.raises(ValidationError, match=said):
+        TrainOptions(batch_size=4, launch=LaunchOptions(processes=8))
 
 
 @given(st.integers(1, 30), st.integers(1, 4), st.integers(1, 4))
