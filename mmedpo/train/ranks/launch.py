@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from mmedpo.errors import DataError, MmedpoError, PluginError, RecipeError
 from mmedpo.recipe.train_options import LaunchOptions, TrainOptions
@@ -29,13 +28,15 @@ def launch_training(options: TrainOptions, device: str, folder: Path) -> None:
     assert options.launch is not None
     line = build_command(options.launch, device, folder)
     logger.info("starting %s", shlex.join(line))
-    with TemporaryDirectory(prefix="mmedpo-launch-") as scratch:
-        reason = Path(scratch) / "reason.json"
+    reason = folder / f".launch.{os.getpid()}"  # named as what a later run takes away where this one is killed
+    try:
         code = _run_launcher([*line[:2], "mmedpo.train.ranks.launcher", str(reason), *line[2:]], folder)
-        if reason.exists():
-            raise explain_failure(**read_json(reason))
+        if failure := read_json(reason):
+            raise explain_failure(**failure)
         if code:
             raise MmedpoError(f"train.launch: the launcher ended with code {code}: {shlex.join(line)}. {AGAIN}")
+    finally:
+        reason.unlink(missing_ok=True)
 
 
 def _run_launcher(line: list[str], folder: Path) -> int:
