@@ -46,6 +46,17 @@ def test_a_file_cut_short_is_used_up_to_its_last_whole_entry(tmp_path: Path, cut
     assert len(TensorStore(tmp_path / "f.bin", 0)) == len(again)
 
 
+def test_files_of_others_are_read_as_they_grow_and_never_written(tmp_path: Path) -> None:
+    mine, other = (TensorStore(tmp_path / f"{name}.bin", 0) for name in ("mine", "other"))
+    for number in range(3):
+        other[str(number)] = {"x": torch.full((8,), float(number))}
+        mine.read_beside([other.path])
+        assert torch.equal(mine[str(number)]["x"], torch.full((8,), float(number)))
+    mine["3"] = {"x": torch.ones(8)}
+    assert "3" not in TensorStore(other.path, 0)
+    assert "0" not in TensorStore(mine.path, 0)
+
+
 def test_an_index_cut_short_forgets_its_last_entry(tmp_path: Path) -> None:
     store = TensorStore(tmp_path / "f.bin", 0)
     for number in range(2):

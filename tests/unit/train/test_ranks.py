@@ -32,7 +32,7 @@ OPTIONS = {
 
 def job(processes: int, strategy: str = "ddp", **changes: Any) -> dict[str, Any]:
     """Return a job of `rank_training`; what is no field of it is an option of the training."""
-    own = {name: changes.pop(name) for name in ("chunk", "dtype", "kill", "pairs") if name in changes}
+    own = {name: changes.pop(name) for name in ("chunk", "dtype", "kill", "pairs", "spare") if name in changes}
     options = {name: value for name, value in {**OPTIONS, **changes}.items() if value is not None}
     return {"processes": processes, "strategy": strategy, "options": options, "pairs": 13, **own}
 
@@ -43,6 +43,8 @@ SAME = {  # of each, one process alone is the first
         "three processes": job(3), "four processes": job(4, "fsdp"),
         "logits in chunks": job(2, "fsdp", chunk=100),
         "no features kept": job(2, "fsdp", vision_memory=0),
+        "full disk": job(2, "fsdp", spare=2**60),
+        "full disk for whole models": job(2, spare=2**60),
         "checkpointing": job(2, "fsdp", gradient_checkpointing=True),
     },
     "vision tower": {name: job(2, name, vision_tower=True) for name in ("ddp", "fsdp", "deepspeed")},
@@ -76,7 +78,8 @@ def needs(name: str) -> Any:
 
 
 CASES = [pytest.param(case, name, marks=needs(name)) for case, jobs in SAME.items() for name in jobs]
-KEEPING = [case for case in CASES if case.values[0] != "vision tower" and case.values[1] != "no features kept"]
+UNKEPT = {"no features kept", "full disk", "full disk for whole models"}
+KEEPING = [case for case in CASES if case.values[0] != "vision tower" and case.values[1] not in UNKEPT]
 
 
 @pytest.fixture(scope="module")
