@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmedpo.core.disk import guard_writes
+from mmedpo.core.notes import print_note
 from mmedpo.core.records import WeightedPair
 from mmedpo.errors import RecipeError
 from mmedpo.events import EventObserver
@@ -91,6 +92,7 @@ def train_pairs(run: RunContext, weighted: Sequence[WeightedPair]) -> Path:
 
 def _fit_adapter(run: RunContext, weighted: Sequence[WeightedPair], key: str) -> None:
     """Train in this process, and in those beside it."""
+    from mmedpo.train.adapter_config import explain_refusal
     from mmedpo.train.fit import train_adapter  # torch and trl: not when there is nothing to train
 
     recipe, folder = run.recipe, run.folder
@@ -107,6 +109,8 @@ def _fit_adapter(run: RunContext, weighted: Sequence[WeightedPair], key: str) ->
     if get_rank() == 0:
         write_file(folder, record.model_copy(update={"key": key}))
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        if refusal := explain_refusal(folder / "adapter"):
+            print_note(refusal)
 
 
 def _require_quantized(live: LiveBackbone, setting: Setting, plugin: PluginInfo) -> None:

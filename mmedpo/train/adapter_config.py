@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from mmedpo.errors import PluginError, RecipeError
@@ -51,6 +53,16 @@ def find_projector(backbone: LiveBackbone) -> list[str]:
     if not names:
         raise PluginError(f"the backbone's projector pattern {backbone.projector!r} matches no module of its model")
     return names
+
+
+def explain_refusal(adapter: Path) -> str:
+    """Say in a line what an adapter has that vLLM takes in none, and what it does take; "" where it takes it."""
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    has = {"layers that trained whole": config.get("modules_to_save"), "DoRA": config.get("use_dora")}
+    if not any(has.values()):
+        return ""
+    what = " and ".join(name for name, there in has.items() if there)
+    return f"{adapter}: has {what}, which vLLM takes in no adapter; `mmedpo merge` writes a model that it takes"
 
 
 def _make_lora_config(backbone: LiveBackbone, options: TrainOptions) -> Any:

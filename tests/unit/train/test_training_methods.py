@@ -21,6 +21,7 @@ from mmedpo.models.adapters import load_adapter
 from mmedpo.models.saving import export_backbone
 from mmedpo.recipe.train_options import LoraOptions, TrainOptions
 from mmedpo.testing import tiny_cases
+from mmedpo.train.adapter_config import explain_refusal
 from mmedpo.train.fit import train_adapter
 
 LORA = LoraOptions(r=4, alpha=8)
@@ -209,3 +210,20 @@ def test_each_optimizer_learns(tmp_path: Path, optimizer: str) -> None:
     pytest.importorskip("bitsandbytes")
     done = fit(tmp_path, make_backbone(), optimizer=optimizer, lora=LORA)
     assert done["loss"].last < done["loss"].first
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"lora": LORA, "projector": {}}, "layers that trained whole"),
+        ({"lora": LoraOptions(r=4, dora=True)}, "DoRA"),
+        ({"lora": LORA}, ""),
+    ],
+)  # fmt: skip
+def test_an_adapter_that_vllm_refuses_is_known(
+    checkpoint: Path, tmp_path: Path, options: dict[str, Any], what: str
+) -> None:
+    with opened(checkpoint) as live:
+        fit(tmp_path, live, **{**options, "epochs": 1})
+    why = explain_refusal(tmp_path / "adapter")
+    assert f"has {what}, which vLLM takes in no adapter; `mmedpo merge`" in why if what else why == ""
