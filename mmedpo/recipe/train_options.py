@@ -91,10 +91,12 @@ class LoraOptions(OptionGroup):
 
 
 class ProjectorOptions(OptionGroup):
-    """Full training of the projector between vision tower and language model."""
+    """Training of the projector between vision tower and language model."""
 
     learning_rate: float = Field(default=2e-5, gt=0)
     """The projector's own learning rate; it follows the same schedule."""
+    lora: bool = False
+    """Put `train.lora` on its linear layers instead of training it whole, for engines that take low rank alone."""
 
 
 class LossOptions(OptionGroup):

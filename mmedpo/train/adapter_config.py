@@ -95,9 +95,50 @@ def _make_full_config(backbone: LiveBackbone, options: TrainOptions) -> Any:
 
 
 def _add_projector(config: Any, backbone: LiveBackbone, options: TrainOptions) -> Any:
-    if options.projector is not None:
-        config.modules_to_save = sorted({*(config.modules_to_save or ()), *find_projector(backbone)})
+    """Have the projector train, whole or by low rank. Raises RecipeError where that is not how it trained before."""
+    if options.projector is None:
+        return config
+    whole, linear = find_projector(backbone), _linear_layers(backbone)
+    wide = bool(set(whole) & set(config.modules_to_save or ()))
+    narrow = any(_is_target(config.target_modules, name) for name in linear)
+    if narrow if not options.projector.lora else wide:
+        was = "by low rank" if narrow else "whole"
+        raise RecipeError(
+            f"train.projector.lora: the starting adapter trains the projector {was}, and goes on being trained; say "
+            f"{'true' if narrow else 'false'}"
+        )
+    if not options.projector.lora:
+        config.modules_to_save = sorted({*(config.modules_to_save or ()), *whole})
+    elif not linear:
+        raise RecipeError("train.projector.lora: this model's projector has no linear layer; leave it out")
+    elif not narrow:
+        config.target_modules = _with_targets(config.target_modules, linear)
     return config
+
+
+def _linear_layers(backbone: LiveBackbone) -> list[str]:
+    """Name the projector's linear layers, as they are called without an adapter on them."""
+    from torch import nn
+
+    model = unwrap_model(backbone.model)
+    within = tuple(f"{name}." for name in find_projector(backbone))
+    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    return [
+        name.removesuffix(".base_layer") for name in names if f"{name}.".startswith(within) and ".lora_" not in name
+    ]
+
+
+def _is_target(targets: Any, name: str) -> bool:
+    if isinstance(targets, str):
+        return bool(re.fullmatch(targets, name))
+    return any(name == target or name.endswith(f".{target}") for target in targets or ())
+
+
+def _with_targets(targets: Any, names: list[str]) -> Any:
+    """Add modules to those that PEFT is to change: a regular expression, or their names."""
+    if isinstance(targets, str):
+        return f"({targets})|({'|'.join(map(re.escape, names))})"
+    return sorted({*targets, *names})
 
 
 def _language_layers(backbone: LiveBackbone) -> list[str]:

@@ -218,6 +218,7 @@ def test_each_optimizer_learns(tmp_path: Path, optimizer: str) -> None:
         ({"lora": LORA, "projector": {}}, "layers that trained whole"),
         ({"lora": LoraOptions(r=4, dora=True)}, "DoRA"),
         ({"lora": LORA}, ""),
+        ({"lora": LORA, "projector": {"lora": True}}, ""),
     ],
 )  # fmt: skip
 def test_an_adapter_that_vllm_refuses_is_known(
@@ -227,3 +228,42 @@ def test_an_adapter_that_vllm_refuses_is_known(
         fit(tmp_path, live, **{**options, "epochs": 1})
     why = explain_refusal(tmp_path / "adapter")
     assert f"has {what}, which vLLM takes in no adapter; `mmedpo merge`" in why if what else why == ""
+
+
+def test_a_projector_trains_by_low_rank_and_goes_on_so_alone(checkpoint: Path, tmp_path: Path) -> None:
+    low = {"learning_rate": 0.01, "lora": True}
+    with opened(checkpoint) as live:
+        before = {name: value.clone() for name, value in live.model.state_dict().items()}
+        fit(tmp_path, live, lora=LORA, projector=low)
+        assert all(torch.equal(value, before[name]) for name, value in live.model.state_dict().items())
+    trained = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    layers = {name.split(".lora_")[0].rsplit(".", 1)[-1] for name in trained if "multi_modal_projector" in name}
+    assert layers == {"linear_1", "linear_2"}
+    assert all(value.abs().sum() > 0 for name, value in trained.items() if "multi_modal_projector" in name)
+    start = str(tmp_path / "adapter")
+    with opened(checkpoint, adapter=start) as live:
+        wanted = logits(live)
+        fit(tmp_path / "on", live, lora=LORA, projector=low)
+        with pytest.raises(RecipeError, match="trains the projector by low rank"):
+            fit(tmp_path / "other", live, lora=LORA, projector={})
+    export_backbone(LlavaMedBackbone(checkpoint=str(checkpoint)), tmp_path / "merged", tmp_path / "adapter", "float32")
+    with opened(tmp_path / "merged") as live:
+        torch.testing.assert_close(logits(live), wanted, atol=1e-4, rtol=0)
+
+
+def test_a_projector_that_trained_whole_does_not_go_on_by_low_rank(checkpoint: Path, tmp_path: Path) -> None:
+    with opened(checkpoint) as live:
+        fit(tmp_path, live, lora=LORA, projector={})
+    with (
+        opened(checkpoint, adapter=str(tmp_path / "adapter")) as live,
+        pytest.raises(RecipeError, match="trains the projector whole"),
+    ):
+        fit(tmp_path / "on", live, lora=LORA, projector={"lora": True})
+
+
+def test_a_projector_can_join_an_adapter_that_left_it_out(checkpoint: Path, tmp_path: Path) -> None:
+    with opened(checkpoint) as live:
+        fit(tmp_path, live, lora=LORA)
+    with opened(checkpoint, adapter=str(tmp_path / "adapter")) as live:
+        fit(tmp_path / "on", live, lora=LORA, projector={"learning_rate": 0.01, "lora": True})
+    assert any("multi_modal_projector" in name for name in load_file(tmp_path / "on/adapter/adapter_model.safetensors"))
