@@ -20,6 +20,7 @@ STOPPED = "stopped; what is finished is kept. Run the same command to go on."
 
 
 _last: list[Callable[[], None]] = []
+_struck: list[int] = []  # signals that were turned into an interrupt
 
 
 @contextmanager
@@ -56,9 +57,12 @@ def handle_signals() -> Iterator[None]:
 
 
 def exit_code_of(interrupt: KeyboardInterrupt) -> int:
-    """Return the exit code of a stopped command: 128 and the signal's number."""
-    number = interrupt.args[0] if interrupt.args and isinstance(interrupt.args[0], int) else int(signal.SIGINT)
-    return 128 + number
+    """Return the exit code of a stopped command: 128 and the signal's number.
+
+    Somebody else's code, Ray's for one, may have raised an interrupt of its own in place of ours, without the number.
+    """
+    known = [number for number in (*interrupt.args, *_struck) if isinstance(number, int)]
+    return 128 + (known[0] if known else int(signal.SIGINT))
 
 
 def print_stopped() -> None:
@@ -71,6 +75,7 @@ def print_stopped() -> None:
 
 
 def _raise_interrupt(number: int, frame: Any) -> None:
+    _struck.append(number)
     signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
     raise KeyboardInterrupt(number)
 

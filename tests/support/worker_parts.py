@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mmedpo import Case, DataError, Dispreference, Pair, RecipeError, Score, Scorer, Side, hookimpl, seed_for
+from mmedpo import Case, DataError, Dispreference, Pair, Score, Scorer, Side, hookimpl, seed_for
 from mmedpo.core.notes import print_note
 
 NOTES = Path("notes.txt")
@@ -33,7 +33,7 @@ class MoodyAnswer(Dispreference):
     makes = "text"
     slice_size: ClassVar[int] = 3
     moods: Mapping[str, str] = {}
-    """What to do at a case, by its id: die, raise, data, recipe or tell."""
+    """What to do at a case, by its id: die, raise, data or tell."""
     deaths: int = 1
     """How often to die at most."""
     pace: float = 0.0
@@ -54,8 +54,6 @@ class MoodyAnswer(Dispreference):
             raise ZeroDivisionError("this part cannot divide")
         if mood == "data":
             raise DataError("this case is broken")
-        if mood == "recipe":
-            raise RecipeError("this option does not fit")
         if mood == "tell":
             print("chatter on the standard output")
             print("chatter on the error output", file=sys.stderr)

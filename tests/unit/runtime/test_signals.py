@@ -28,6 +28,13 @@ finally:
     time.sleep(300)
 """,
     "in sqlite that waits for a lock": "ready()\njournal.Journal(Path('journal.sqlite')).put('a', 1)",
+    "in code that raises an interrupt of its own": """
+ready()
+try:
+    time.sleep(300)
+except BaseException:
+    raise KeyboardInterrupt
+""",
     "with something to be done at last": """
 def at_last():
     Path('done').touch()
