@@ -63,13 +63,10 @@ class Family:
 
 
 def name_of(process: psutil.Process, root: psutil.Process) -> str:
-    """Say what a process is."""
+    """Say what a process is; what is neither the command nor a worker is Ray's."""
     if process == root:
         return "run"
-    name = " ".join(process.cmdline()[:1]) or process.name()
-    if "WorkerActor" in name:
-        return "workers"
-    return "ray" if "ray" in name or "gcs_server" in name else "others"
+    return "workers" if "WorkerActor" in "".join(process.cmdline()[:1]) else "ray"
 
 
 def run_family(line: Sequence[str], folder: Path, env: Mapping[str, str]) -> dict[str, Any]:
