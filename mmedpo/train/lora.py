@@ -71,7 +71,11 @@ def train_in_float32(model: Any) -> None:
 
 def _unload_adapter(model: Any) -> Any:
     """Take the adapter off and return the model below, with its own projector."""
-    model.delete_adapter("default")
+    from peft.utils import ModulesToSaveWrapper
+
+    for module in list(model.modules()):
+        if isinstance(module, ModulesToSaveWrapper):
+            module.modules_to_save["default"] = module.original_module  # else unload() leaves the trained one
     return model.unload()
 
 
