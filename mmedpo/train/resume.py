@@ -78,10 +78,15 @@ def _step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("checkpoint-"))
 
 
-class CheckpointLogger(TrainerCallback):
-    """Log wherever a checkpoint is written, so that a resumed run's log is that of a run never killed."""
+class ResumeKeeper(TrainerCallback):
+    """Keep a resumed run as one never killed: it logs wherever a checkpoint is written and has the same batches."""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         """Ask for a log when a checkpoint is due."""
         control.should_log = control.should_log or control.should_save
+        return control
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        """Tell the batches their epoch: before 5.17 transformers does not where it goes on in the middle of one."""
+        kwargs["train_dataloader"].set_epoch(int(state.epoch or 0))
         return control

@@ -71,7 +71,7 @@ class PreferenceTrainer(DPOTrainer):
             train_dataset=Dataset.from_dict({"pair": list(train)}),
             eval_dataset=Dataset.from_dict({"pair": list(held_out)}) if held_out else None,
             processing_class=tokenizer,
-            callbacks=[resume.CheckpointLogger(), *callbacks],
+            callbacks=[resume.ResumeKeeper(), *callbacks],
         )
         self._remove_trl_extras(forward)
         if self.is_sharded:
