@@ -39,7 +39,8 @@ class Family:
             for one in [self._root, *self._root.children(recursive=True)]:
                 with suppress(psutil.Error):
                     self._seconds[one] = sum(one.cpu_times()[:2])
-                    self._names[one] = name_of(one, self._root)
+                    if self._names.get(one) != "workers":  # one that ends has no name any more
+                        self._names[one] = name_of(one, self._root)
                     memory[self._names[one]] += getattr(one.memory_full_info(), "uss", 0) / 1e9
         if sum(memory.values()) > sum(self._peak.values()):
             self._peak = dict(memory)
