@@ -60,7 +60,7 @@ class RootGroup(MmedpoGroup):
                 _explain(error)
                 sys.exit(error.exit_code)
             except Exception as error:
-                from mmedpo.core.disk import explain_disk_error
+                from mmedpo.core.machine.disk import explain_disk_error
 
                 refused = explain_disk_error(error)
                 if refused is None:
@@ -90,7 +90,7 @@ def _flush_output() -> None:
     import os
     import sys
 
-    from mmedpo.core.disk import guard_writes
+    from mmedpo.core.machine.disk import guard_writes
 
     try:
         with guard_writes("standard output"):

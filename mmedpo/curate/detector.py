@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.disk import guard_writes
+from mmedpo.core.machine.disk import guard_writes
 from mmedpo.core.records import Case
 from mmedpo.curate.reading import only_cases, read_records
 from mmedpo.errors import DataError, RecipeError

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from mmedpo.core.disk import guard_writes
+from mmedpo.core.machine.disk import guard_writes
 from mmedpo.core.privacy import private_files
 from mmedpo.core.records import Pair, WeightedPair, digest
 from mmedpo.data.csv_files import csv_rows

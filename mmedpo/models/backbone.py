@@ -168,7 +168,7 @@ class TransformersBackbone(LiveBackbone):
 
     def _tree_model(self) -> TreeModel:
         from mmedpo.models.answering.decoding import TreeModel
-        from mmedpo.models.vision_cache import VisionCache, find_outermost
+        from mmedpo.models.vision.vision_cache import VisionCache, find_outermost
 
         base = unwrap_model(self.model)
         vision = VisionCache(self, self.image_features, find_outermost(base, self.projector), frozen=base is self.model)

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.disk import guard_writes
+from mmedpo.core.machine.disk import guard_writes
 from mmedpo.core.notes import print_note
 from mmedpo.core.privacy import private_files
 from mmedpo.events import Event, EventObserver

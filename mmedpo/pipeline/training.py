@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mmedpo.core.disk import guard_writes
+from mmedpo.core.machine.disk import guard_writes
 from mmedpo.core.notes import print_note
 from mmedpo.core.records import WeightedPair
 from mmedpo.errors import RecipeError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mmedpo.core.memory import Memory, describe_bytes, gpu, ram
+from mmedpo.core.machine.memory import Memory, describe_bytes, gpu, ram
 from mmedpo.errors import RecipeError
 from mmedpo.models.model_size import BYTES, QUANTIZED, STORED, ModelSize, find_config, size_of
 from mmedpo.recipe.model import Recipe
@@ -21,7 +21,7 @@ COPIED = 8  # bytes of what trains, and of its gradient
 
 
 @dataclass(frozen=True)
-class MemoryNeed:
+class MemoryDemand:
     """What one use of a model takes, in bytes by what for; its weights come first and are nearly exact."""
 
     section: str  # of the recipe
@@ -64,7 +64,7 @@ class MemoryNeed:
         return f"{self.use} about {describe_bytes(whole)} ({listed}){short}"
 
 
-def list_needs(recipe: Recipe) -> Iterator[MemoryNeed]:
+def list_needs(recipe: Recipe) -> Iterator[MemoryDemand]:
     """Yield what the uses of a recipe's backbone need, as far as its config.json says."""
     there = find_memory(recipe.device)
     size = find_size(recipe.backbone)
@@ -74,11 +74,11 @@ def list_needs(recipe: Recipe) -> Iterator[MemoryNeed]:
     served = recipe.backbone.answers
     kept = {"keys and values": float(ANSWERED * size.token_bytes(dtype))}
     if any(part.needs_backbone for part in recipe.disprefer) and not served:
-        yield MemoryNeed("disprefer", "to answer", size, dtype, None, kept)
+        yield MemoryDemand("disprefer", "to answer", size, dtype, None, kept)
     if recipe.train:
-        yield MemoryNeed("train", "to train", size, dtype, recipe.train.quantize, _trained(size, dtype, recipe.train))
+        yield MemoryDemand("train", "to train", size, dtype, recipe.train.quantize, _trained(size, dtype, recipe.train))
     if recipe.evaluate and not (served and served.trained):
-        yield MemoryNeed("evaluate", "to answer", size, dtype, None, kept)
+        yield MemoryDemand("evaluate", "to answer", size, dtype, None, kept)
 
 
 def _trained(size: ModelSize, dtype: str, options: TrainOptions) -> dict[str, float]:
@@ -124,7 +124,7 @@ def require_room_to_export(backbone: Backbone, dtype: str) -> None:
     if size is None:
         return
     dtype = size.stored if dtype == STORED else dtype
-    if dtype in BYTES and (why := MemoryNeed("", "to write it", size, dtype, None, {}).explain_no_room(ram())):
+    if dtype in BYTES and (why := MemoryDemand("", "to write it", size, dtype, None, {}).explain_no_room(ram())):
         raise RecipeError(f"backbone: {why}")
 
 
@@ -148,7 +148,7 @@ def describe_needs(recipe: Recipe) -> str:
     )
 
 
-def _divided(recipe: Recipe, need: MemoryNeed) -> bool:
+def _divided(recipe: Recipe, need: MemoryDemand) -> bool:
     """Tell whether several processes share the weights, so that none holds all."""
     launch = recipe.train.launch if recipe.train else None
     return need.section == "train" and launch is not None and (launch.strategy != "ddp" or launch.config is not None)

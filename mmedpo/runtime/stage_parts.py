@@ -56,7 +56,7 @@ class StageParts:
 
 def _keep_features(run: RunContext, live: TransformersBackbone) -> AbstractContextManager[None]:
     """Let a backbone keep what it sees in images for the stages after this one."""
-    from mmedpo.models.vision_cache import keep_features  # torch: not before a backbone is open
+    from mmedpo.models.vision.vision_cache import keep_features  # torch: not before a backbone is open
 
     memory = (run.recipe.train or TrainOptions()).vision_memory
     return keep_features(live, run.folder / FEATURES, min(memory, HELD), run.number)

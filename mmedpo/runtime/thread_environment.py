@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Literal
 
-from mmedpo.core.cores import count_cores, read_quota
+from mmedpo.core.machine.cores import count_cores, read_quota
 from mmedpo.runtime.processes import get_local_size
 
 COUNT = "OMP_NUM_THREADS"

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.disk import guard_writes
+from mmedpo.core.machine.disk import guard_writes
 from mmedpo.store.journal import Journal, place_image
 from mmedpo.store.run_folder import write_whole
 

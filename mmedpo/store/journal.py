@@ -17,8 +17,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mmedpo.core.disk import find_disk_errno, guard_writes
 from mmedpo.core.images import ImageInMemory, ImageRef, hash_pixels, is_even, read_image, require_file
+from mmedpo.core.machine.disk import find_disk_errno, guard_writes
 from mmedpo.core.notes import print_note
 from mmedpo.core.png import encode_png
 from mmedpo.core.records import digest

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmedpo.core.disk import guard_writes
+from mmedpo.core.machine.disk import guard_writes
 from mmedpo.core.notes import print_note
 from mmedpo.errors import DataError
 from mmedpo.store.run_files.format import PAIRS, read_file, write_file

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TypeVar, overload
 
-from mmedpo.core.disk import guard_writes
+from mmedpo.core.machine.disk import guard_writes
 
 Item = TypeVar("Item")
 TOGETHER = 64  # items that are read at once when all are

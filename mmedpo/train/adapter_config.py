@@ -11,7 +11,7 @@ from typing import Any
 
 from mmedpo.errors import PluginError, RecipeError
 from mmedpo.models.adapters import unwrap_model
-from mmedpo.models.vision_cache import find_outermost
+from mmedpo.models.vision.vision_cache import find_outermost
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.runtime.processes import warn_once

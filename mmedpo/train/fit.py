@@ -15,7 +15,7 @@ from transformers.trainer_callback import TrainerState
 from mmedpo.core.records import WeightedPair
 from mmedpo.errors import RecipeError
 from mmedpo.events import EventObserver, StageAdvanced, StageCount, StageFinished, StageStarted
-from mmedpo.models.vision_cache import keep_features
+from mmedpo.models.vision.vision_cache import keep_features
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.registry.contracts.setting import Setting

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from mmedpo.core.disk import guard_writes
+from mmedpo.core.machine.disk import guard_writes
 from mmedpo.core.records import seed_for
 from mmedpo.models.adapters import BaseFingerprint
 from mmedpo.recipe.train_options import TrainOptions

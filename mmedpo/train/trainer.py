@@ -15,12 +15,12 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 from trl import DPOConfig, DPOTrainer
 
-from mmedpo.core.disk import guard_writes
+from mmedpo.core.machine.disk import guard_writes
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.models.adapters import BaseFingerprint
 from mmedpo.models.output_head import selected_logits
 from mmedpo.models.trees.tree_attention import NAME, attention_mask, register_attention
-from mmedpo.models.vision_cache import VisionCache, find_outermost
+from mmedpo.models.vision.vision_cache import VisionCache, find_outermost
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.runtime.processes import barrier, broadcast_from_first, gather_objects, get_rank, get_world_size
 from mmedpo.train import resume

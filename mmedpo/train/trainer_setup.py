@@ -12,7 +12,7 @@ from transformers import TrainerCallback
 from mmedpo.errors import RecipeError
 from mmedpo.events import EventObserver, TrainingLogged
 from mmedpo.models.trees.tree_attention import why_no_trees
-from mmedpo.models.vision_cache import VisionCache, find_outermost, trained_tower
+from mmedpo.models.vision.vision_cache import VisionCache, find_outermost, trained_tower
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.registry.contracts.setting import Setting

@@ -103,7 +103,7 @@ def compare(rows: dict[str, dict[str, Any]]) -> None:
 
 def time_models(names: list[str], seconds: float) -> dict[str, Any]:
     """Time a training step of each model over a sequence of its own, in this process."""
-    from mmedpo.core.cores import count_cores
+    from mmedpo.core.machine.cores import count_cores
     from mmedpo.runtime.thread_environment import prepare_threads
 
     prepare_threads()

@@ -16,7 +16,7 @@ import pytest
 from safetensors import SafetensorError
 
 from mmedpo import DataError
-from mmedpo.core.disk import explain_disk_error, guard_writes
+from mmedpo.core.machine.disk import explain_disk_error, guard_writes
 from mmedpo.core.stage import Stage
 from mmedpo.errors import PluginError
 from mmedpo.pipeline.run import run_recipe

@@ -21,7 +21,7 @@ import torch
 from tiny_llava import make_backbone, make_model, make_pairs
 from torch.distributed.fsdp import FSDPModule
 
-import mmedpo.models.tensor_store
+import mmedpo.models.vision.tensor_store
 import mmedpo.train.logprobs
 from mmedpo.events import TrainingLogged
 from mmedpo.recipe.train_options import TrainOptions
@@ -82,7 +82,7 @@ def train(folder: Path, job: Job) -> Counter:
     counter = Counter(backbone)
     prepare_strategy(job.strategy)
     mmedpo.train.logprobs.CHUNK = job.chunk or mmedpo.train.logprobs.CHUNK
-    mmedpo.models.tensor_store.SPARE = job.spare or mmedpo.models.tensor_store.SPARE
+    mmedpo.models.vision.tensor_store.SPARE = job.spare or mmedpo.models.vision.tensor_store.SPARE
 
     def see(event: Any) -> None:
         if isinstance(event, TrainingLogged) and job.kill:

@@ -23,7 +23,7 @@ from mmedpo.models.answering.noise import SeededNoise
 from mmedpo.models.output_head import selected_logits
 from mmedpo.models.trees.inputs import images_in_order, make_tree_inputs
 from mmedpo.models.trees.tree_attention import leaf_mask
-from mmedpo.models.vision_cache import VisionCache, VisionSource
+from mmedpo.models.vision.vision_cache import VisionCache, VisionSource
 
 
 @dataclass(frozen=True)

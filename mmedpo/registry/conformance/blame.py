@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mmedpo.core.disk import explain_disk_error
+from mmedpo.core.machine.disk import explain_disk_error
 from mmedpo.errors import MmedpoError, PluginError, RecipeError
 from mmedpo.registry.plugin_info import PluginInfo
 

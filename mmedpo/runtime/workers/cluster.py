@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from mmedpo.core.cores import count_cores
+from mmedpo.core.machine.cores import count_cores
 from mmedpo.errors import RecipeError, first_line
 from mmedpo.recipe.engine_options import RayOptions
 from mmedpo.runtime.signals import end_with

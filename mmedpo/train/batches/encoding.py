@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import PairKind, WeightedPair
-from mmedpo.models.vision_cache import VisionSource
+from mmedpo.models.vision.vision_cache import VisionSource
 from mmedpo.registry.conformance.backbone import check_encoding
 from mmedpo.registry.contracts.backbone import LiveBackbone
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mmedpo.models.tensor_store import TensorStore
-from mmedpo.models.vision_cache import VisionCache, VisionSource
+from mmedpo.models.vision.tensor_store import TensorStore
+from mmedpo.models.vision.vision_cache import VisionCache, VisionSource
 from mmedpo.runtime.processes import broadcast_from_first, gather_objects, get_rank, get_world_size
 
 FULL = "the disk is nearly full"

@@ -33,8 +33,8 @@ def contender(
 def ours(kind: str, shape: Shape, size: Size, machine: Machine, folder: Path) -> Iterator[tuple[Run, Any]]:
     """Yield this trainer's, over a model of its own."""
     from mmedpo import Setting
-    from mmedpo.models.tensor_store import TensorStore
-    from mmedpo.models.vision_cache import VisionCache, find_outermost
+    from mmedpo.models.vision.tensor_store import TensorStore
+    from mmedpo.models.vision.vision_cache import VisionCache, find_outermost
     from mmedpo.recipe.train_options import LoraOptions, TrainOptions
     from mmedpo.train.batches.encoding import PixelCache, encode_pair
     from mmedpo.train.batches.pair_collator import PairCollator

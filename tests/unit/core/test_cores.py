@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmedpo.core.cores import count_cores, read_quota
+from mmedpo.core.machine.cores import count_cores, read_quota
 
 V2 = "30 23 0:26 {root} /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
 V1 = "31 23 0:27 {root} /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct\n"

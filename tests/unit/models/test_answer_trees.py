@@ -19,7 +19,7 @@ from mmedpo.core.answers import was_cut
 from mmedpo.models import EncodedPrompt, TransformersBackbone
 from mmedpo.models.answering.batches import AskedPrompt, split_batches, token_budget
 from mmedpo.models.trees.inputs import ImageSequence
-from mmedpo.models.vision_cache import keep_features
+from mmedpo.models.vision.vision_cache import keep_features
 
 
 class NumberTokenizer:

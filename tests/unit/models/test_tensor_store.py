@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mmedpo.models.tensor_store import TensorStore
+from mmedpo.models.vision.tensor_store import TensorStore
 
 
 def test_memory_is_bounded_and_the_file_has_the_rest(tmp_path: Path) -> None:

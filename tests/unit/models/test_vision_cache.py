@@ -11,8 +11,8 @@ import pytest
 import torch
 from tiny_models import IMAGE, MODELS, PROJECTORS, Tiny, make_tiny
 
-from mmedpo.models.tensor_store import TensorStore
-from mmedpo.models.vision_cache import VisionCache, VisionSource, why_no_features
+from mmedpo.models.vision.tensor_store import TensorStore
+from mmedpo.models.vision.vision_cache import VisionCache, VisionSource, why_no_features
 from mmedpo.registry.contracts.backbone import LiveBackbone
 
 
@@ -68,7 +68,7 @@ def test_kept_features_give_the_gradients_of_pixels(tmp_path: Path, name: str, t
 def test_where_forward_takes_no_features_they_stand_in_for_its_own(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmedpo.models.ready_features._has_argument", lambda model: False)
+    monkeypatch.setattr("mmedpo.models.vision.ready_features._has_argument", lambda model: False)
     tiny = frozen(name, PROJECTORS[name])
     cache = make_cache(tiny, TensorStore(tmp_path / "features.bin", 2**20), [PROJECTORS[name]])
     plain = make_cache(tiny, None)

@@ -11,7 +11,7 @@ from make_llava_med_7b import SIZES, shapes, write_configs
 from typer.testing import CliRunner
 
 from mmedpo.cli.main import app
-from mmedpo.core.memory import Memory, ram
+from mmedpo.core.machine.memory import Memory, ram
 from mmedpo.errors import RecipeError
 from mmedpo.exchange.model_export import convert_checkpoint
 from mmedpo.models.model_size import find_config, size_of

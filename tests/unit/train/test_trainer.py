@@ -20,8 +20,8 @@ from mmedpo.core.records import WeightedPair
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import StageFinished, TrainingLogged
 from mmedpo.models.adapters import load_adapter
-from mmedpo.models.tensor_store import TensorStore
-from mmedpo.models.vision_cache import VisionCache
+from mmedpo.models.vision.tensor_store import TensorStore
+from mmedpo.models.vision.vision_cache import VisionCache
 from mmedpo.recipe.train_options import (
     LaunchOptions,
     LoraOptions,

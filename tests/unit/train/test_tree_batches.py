@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from tiny_llava import make_backbone, make_model, make_pairs
 
 import mmedpo.models.trees.tree_attention
-from mmedpo.models.vision_cache import VisionCache
+from mmedpo.models.vision.vision_cache import VisionCache
 from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.runtime.malloc import keep_memory
@@ -140,7 +140,9 @@ def test_where_trees_would_not_be_exact_pairs_are_trained_and_one_line_says_why(
 def test_a_model_that_takes_no_features_is_trained_on_pixels_and_one_line_says_why(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmedpo.models.vision_cache.why_no_features", lambda *model: "it takes no ready image features")
+    monkeypatch.setattr(
+        "mmedpo.models.vision.vision_cache.why_no_features", lambda *model: "it takes no ready image features"
+    )
     fit(tmp_path / "pixels")
     assert capsys.readouterr().err == (
         "mmedpo: the vision tower looks at every image each time: it takes no ready image features\n"

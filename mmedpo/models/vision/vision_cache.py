@@ -15,8 +15,8 @@ from torch import Tensor
 
 from mmedpo.core.records import digest
 from mmedpo.models.adapters import BaseFingerprint, unwrap_model
-from mmedpo.models.ready_features import feature_inputs, takes_features
-from mmedpo.models.tensor_store import TensorRecord, TensorStore
+from mmedpo.models.vision.ready_features import feature_inputs, takes_features
+from mmedpo.models.vision.tensor_store import TensorRecord, TensorStore
 from mmedpo.registry.contracts.backbone import Encoding, FeatureStore, LiveBackbone
 
 PLAIN = {"last_hidden_state", "hidden_states", "attentions", "pooler_output"}  # what a tower's output may hold

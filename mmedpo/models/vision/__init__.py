@@ -1,0 +1,1 @@
+"""What a vision tower makes of images, kept and given back. Private."""
