@@ -24,7 +24,7 @@ class Memory:
 def ram(system: Path = SYSTEM) -> Memory | None:
     """Return this machine's RAM, or what its cgroup grants; None where nobody says."""
     with suppress(OSError, ValueError, KeyError):
-        rows = (line.split(":") for line in (system / "proc/meminfo").read_text().splitlines())
+        rows = (line.split(":") for line in (system / "proc/meminfo").read_text().strip().split("\n"))
         sizes = {name: 1024 * int(value.split()[0]) for name, value in rows}
         granted = _read_limit(system / "sys/fs/cgroup/memory.max") or sizes["MemTotal"]
         return Memory("RAM", min(granted, sizes["MemTotal"]), min(granted, sizes["MemAvailable"]))

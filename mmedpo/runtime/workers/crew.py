@@ -289,5 +289,5 @@ def _explain_death(error: Exception) -> str:
     if "node" in text and ("died" in text or "dead" in text) and "worker process has died" not in text:
         return "its node has left"
     if "creation task" in text:
-        return text.strip().splitlines()[-1]
+        return text.strip().split("\n")[-1]
     return "its process has ended"

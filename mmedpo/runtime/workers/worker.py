@@ -166,7 +166,7 @@ def _hear_notes() -> Iterator[list[str]]:
     with redirect_stderr(io.StringIO()) as printed:
         yield notes
     sys.stderr.write(printed.getvalue())
-    notes += [line.removeprefix(NOTE) for line in printed.getvalue().splitlines() if line.startswith(NOTE)]
+    notes += [line.removeprefix(NOTE) for line in printed.getvalue().split("\n") if line.startswith(NOTE)]
 
 
 def _make_failure(error: Exception) -> SliceFailure:
