@@ -51,7 +51,6 @@ def train_run(folder: Path, see: EventObserver) -> Path:
     limit = record.limit
     with (
         end_process_group(),
-        notice_lost_process(),
         open_run(loaded, see, folder, limit) if get_rank() == 0 else follow_run(loaded, folder, limit) as run,
     ):
         weighted = list(read_pairs(folder))
@@ -105,7 +104,8 @@ def _fit_adapter(run: RunContext, weighted: Sequence[WeightedPair], key: str) ->
         table = _open_reference(run, weighted) if get_rank() == 0 else {}
         live = opened(recipe.backbone)
         _require_quantized(live, setting, plugin)
-        record = train_adapter(list(weighted), live, recipe.train, folder, setting, run.see, precomputed=table)
+        with notice_lost_process():  # before anybody is blamed
+            record = train_adapter(list(weighted), live, recipe.train, folder, setting, run.see, precomputed=table)
     if get_rank() == 0:
         write_file(folder, record.model_copy(update={"key": key}))
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
