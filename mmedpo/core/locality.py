@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
+import uuid
 from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from mmedpo.errors import RecipeError
+
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def parse_host(url: str) -> str:
@@ -42,7 +48,12 @@ def is_this_machine(host: str) -> bool:
 
 def is_allowed_host(host: str, allowed: Collection[str]) -> bool:
     """Tell whether restricted data may go to a host: this machine, or one that the recipe names."""
-    return is_this_machine(host) or host in {name.lower().rstrip(".") for name in allowed}
+    return is_this_machine(host) or is_named(host, allowed)
+
+
+def is_named(host: str, allowed: Collection[str]) -> bool:
+    """Tell whether a recipe names a host as one that restricted data may go to."""
+    return host in {name.lower().rstrip(".") for name in allowed}
 
 
 def refuse_remote_host(url: str, what: str, allowed: Collection[str]) -> None:
@@ -50,8 +61,28 @@ def refuse_remote_host(url: str, what: str, allowed: Collection[str]) -> None:
     host = parse_host(url)
     if is_allowed_host(host, allowed):
         return
-    raise RecipeError(
+    raise RecipeError(explain_refusal(host, what))
+
+
+def explain_refusal(host: str, what: str) -> str:
+    """Say that restricted data were not sent to a host, and what would let them go."""
+    return (
         f"{what} is restricted and would be sent to {host}, which is not this machine; nothing was sent. "
         f"If it may go there, say so in the recipe: 'allow_remote: [{host}]'; "
         f"if anyone may have the data, 'restricted: false' at their reader"
     )
+
+
+def identify_machine() -> str:
+    """Return what tells this machine from all others for as long as it runs; its name may be another's too."""
+    with suppress(OSError):
+        return BOOT.read_text().strip()
+    return f"{socket.gethostname()} {uuid.getnode():x}"
+
+
+def list_names() -> list[str]:
+    """Return the names and the address that this machine has of itself, but for those that every machine has."""
+    names = [socket.gethostname(), socket.getfqdn()]
+    with suppress(OSError):
+        names.append(socket.gethostbyname(names[0]))
+    return [name for name in dict.fromkeys(map(str.lower, names)) if not is_this_machine(name)]

@@ -36,6 +36,9 @@ class RayOptions(BaseModel):
     cpus: float = Field(default=1, gt=0)
     """How many processor cores a worker has, and computes with unless `threads:` says otherwise."""
 
+    trusted: bool = False
+    """Whether restricted data may go to all machines of the cluster; else to those alone that `allow_remote` names."""
+
     @field_validator("address", "workers", "gpus", mode="wrap")
     @classmethod
     def _auto_or_other(cls, value: Any, validate: ValidatorFunctionWrapHandler, field: ValidationInfo) -> Any:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from mmedpo.core.locality import explain_refusal, identify_machine, is_named
 from mmedpo.core.notes import print_note
 from mmedpo.errors import PluginError, RecipeError
 from mmedpo.recipe.engine_options import RayOptions
@@ -186,6 +187,8 @@ class RayWorkers:
                 ray.kill(actor)
 
     def _give(self, place: Place, job: Job) -> None:
+        if self._run.restricted and place.facts and not self._options.trusted:
+            refuse_remote_worker(place.facts, self._run.recipe.allow_remote)
         index = job.left.popleft()
         answer = place.actor.do.remote(job.number, job.sent, job.items(index), self._run.restricted)
         place.slices.append((answer, index))
@@ -274,6 +277,13 @@ class RayWorkers:
         if note not in self._said:
             self._said.add(note)
             print_note(note)
+
+
+def refuse_remote_worker(facts: WorkerFacts, allowed: Sequence[str]) -> None:
+    """Raise RecipeError for a worker on another machine, unless the recipe allows one of its names."""
+    if facts.machine != identify_machine() and not any(is_named(name, allowed) for name in facts.names):
+        way = "for all machines of a cluster, 'trusted: true' at the engine"
+        raise RecipeError(f"engine: {explain_refusal(facts.host, 'what is worked on')}; {way}")
 
 
 def _raise_failure(failure: SliceFailure) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmedpo.core.locality import identify_machine, list_names
 from mmedpo.core.privacy import OTHERS
 from mmedpo.errors import DataError, MmedpoError
 from mmedpo.recipe.model import LoadedRecipe
@@ -50,6 +51,8 @@ class WorkerFacts:
     """What a worker says of itself."""
 
     host: str
+    names: Sequence[str]  # by which a recipe may allow the host
+    machine: str  # what tells it from all others
     process: int
     shared: bool  # whether it sees the run's folder
 
@@ -100,7 +103,7 @@ class Worker:
         folder = setup.folder if shared else scratch
         self._run = RunContext(setup.loaded, folder, self._journal, lambda event: None, setup.limit, number=number)
         self._opened = StageParts(self._run, self._stack)
-        self._facts = WorkerFacts(socket.gethostname(), os.getpid(), shared)
+        self._facts = WorkerFacts(socket.gethostname(), list_names(), identify_machine(), os.getpid(), shared)
         return self._facts
 
     def do(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -9,9 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from mmedpo.core.locality import identify_machine, list_names
 from mmedpo.errors import RecipeError
 from mmedpo.recipe.engine_options import RayOptions
 from mmedpo.runtime.workers.cluster import LONGEST, _choose_place, choose_size
+from mmedpo.runtime.workers.crew import refuse_remote_worker
+from mmedpo.runtime.workers.worker import WorkerFacts
 
 GPU_NODE = {"CPU": 16.0, "GPU": 4.0}
 
@@ -75,3 +79,23 @@ def test_a_folder_for_sockets_has_a_short_name(monkeypatch: pytest.MonkeyPatch) 
     for name, place in (("/tmp", "/tmp"), ("/scratch/" + "x" * LONGEST, "/tmp")):
         monkeypatch.setattr(tempfile, "tempdir", name)
         assert _choose_place() == place
+
+
+def make_facts(machine: str) -> WorkerFacts:
+    return WorkerFacts("node7", ("node7", "node7.clinic.org", "10.0.0.7"), machine, 1, shared=True)
+
+
+def test_restricted_data_go_to_a_worker_of_another_machine_only_by_its_name() -> None:
+    refuse_remote_worker(make_facts(identify_machine()), ())
+    for name in ("node7", "Node7.clinic.org", "10.0.0.7"):
+        refuse_remote_worker(make_facts("another"), (name,))
+    with pytest.raises(RecipeError, match=r"sent to node7, which is not this machine.*\[node7\].*trusted: true"):
+        refuse_remote_worker(make_facts("another"), ("node8", "localhost"))
+
+
+def test_no_machine_is_known_by_a_name_that_every_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert identify_machine() == identify_machine()
+    for name in ("gethostname", "getfqdn"):
+        monkeypatch.setattr(socket, name, lambda: "localhost")
+    monkeypatch.setattr(socket, "gethostbyname", lambda name: "127.0.1.1")
+    assert list_names() == []
