@@ -14,7 +14,14 @@ from mmedpo.core.notes import print_note
 from mmedpo.errors import RunInterrupt
 
 LAUNCHED = "MMEDPO_LAUNCHED"  # in the environment of processes that another of ours started, and speaks for
-LOST = ("onnection closed by peer", "onnection reset by peer", "remote process exited", "Socket Timeout")
+LOST = (  # how gloo, NCCL and torch's store say that a process is gone
+    "onnection closed by peer",
+    "onnection reset by peer",
+    "roken pipe",
+    "gloo/transport",
+    "remote process exited",
+    "Socket Timeout",
+)
 
 Value = TypeVar("Value")
 

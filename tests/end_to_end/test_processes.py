@@ -180,7 +180,7 @@ def test_a_process_that_is_killed_is_one_line_and_the_same_command_goes_on(
         f"mmedpo: training process {rank} was ended by SIGKILL; the system does so where memory runs out. "
         "The others were stopped. What is finished is kept: run the same command to go on."
     )
-    assert "Traceback" not in said
+    assert "Traceback" not in said, said
     again = mmedpo(*words, "-v")
     assert again.returncode == 0, again.stderr
     assert "going on from" in again.stderr
