@@ -7,6 +7,7 @@ import socket
 import uuid
 from collections.abc import Collection
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -73,6 +74,7 @@ def explain_refusal(host: str, what: str) -> str:
     )
 
 
+@cache
 def identify_machine() -> str:
     """Return what tells this machine from all others for as long as it runs; its name may be another's too."""
     with suppress(OSError):

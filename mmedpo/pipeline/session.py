@@ -16,7 +16,6 @@ from mmedpo.recipe.model import LoadedRecipe, Recipe
 from mmedpo.recipe.run_recipe import is_restricted
 from mmedpo.registry.contracts.observer import Observer
 from mmedpo.runtime.context import RunContext
-from mmedpo.runtime.workers.crew import RayWorkers
 from mmedpo.store.journal import Journal
 from mmedpo.store.run_files.format import FEATURES
 from mmedpo.store.run_files.record import require_readable
@@ -45,6 +44,8 @@ def open_run(loaded: LoadedRecipe, see: EventObserver, folder: Path, limit: int 
             run.keep_private()
         run.see = _send_to_observers(run, see, stack)
         if loaded.recipe.engine:
+            from mmedpo.runtime.workers.crew import RayWorkers  # most runs have none
+
             run.workers = stack.enter_context(closing(RayWorkers(run, loaded.recipe.engine)))
         yield run
         shutil.rmtree(folder / FEATURES, ignore_errors=True)  # of images; a run that stops goes on with them

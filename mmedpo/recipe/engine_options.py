@@ -35,7 +35,6 @@ class RayOptions(BaseModel):
     """How many GPUs a worker has, a part of one if several share it; auto: one where there are any."""
     cpus: float = Field(default=1, gt=0)
     """How many processor cores a worker has, and computes with unless `threads:` says otherwise."""
-
     trusted: bool = False
     """Whether restricted data may go to all machines of the cluster; else to those alone that `allow_remote` names."""
 

@@ -391,7 +391,7 @@ def test_in_bfloat16_a_step_goes_where_it_goes_in_float32(
         moved.append(
             torch.cat([value.flatten() for name, value in weights_of(tmp_path / dtype).items() if "_B" in name])
         )
-    assert apart(moved[1], moved[0]) < 0.1
+    assert apart(moved[1], moved[0]) < 0.06  # .052 with the oldest transformers and PEFT, less with the newest
 
 
 def test_the_projector_learns_at_its_own_rate_and_only_on_request(tmp_path: Path) -> None:
