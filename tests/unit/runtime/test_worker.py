@@ -139,7 +139,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 @pytest.fixture(params=[True, False], ids=["shared", "apart"])
 def remote(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
-    monkeypatch.setattr("mmedpo.pipeline.session.RayWorkers", WorkerHere)
+    monkeypatch.setattr("mmedpo.runtime.workers.crew.RayWorkers", WorkerHere)
     monkeypatch.setattr(WorkerHere, "sees_the_run", request.param)
     return make(tmp_path, "engine=ray")
 
@@ -158,7 +158,7 @@ def test_images_come_as_bytes_where_the_worker_does_not_see_the_runs_folder(remo
 
 
 def test_endpoints_are_asked_by_the_runs_own_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmedpo.pipeline.session.RayWorkers", WorkerHere)
+    monkeypatch.setattr("mmedpo.runtime.workers.crew.RayWorkers", WorkerHere)
     monkeypatch.setattr(WorkerHere, "sees_the_run", True)
     with serving(lambda request, times: wrong_answer(request)) as server:
         asker = f"{{use: gpt4o-hallucination, model: m, base_url: '{server.url}', samples: 1}}"
@@ -177,7 +177,7 @@ def test_endpoints_are_asked_by_the_runs_own_process(tmp_path: Path, monkeypatch
 def test_answers_are_read_from_the_runs_journal_where_a_dispreference_has_another_option(
     local: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mmedpo.pipeline.session.RayWorkers", WorkerHere)
+    monkeypatch.setattr("mmedpo.runtime.workers.crew.RayWorkers", WorkerHere)
     monkeypatch.setattr("mmedpo.models.backbone.TransformersBackbone.answer", None)
     shutil.copytree(local.folder, tmp_path, dirs_exist_ok=True)
     make(tmp_path, "engine=ray", "disprefer.0.least=0.4")
