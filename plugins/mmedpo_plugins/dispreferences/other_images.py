@@ -1,16 +1,24 @@
-"""Dispreferences, and probes, that take the film away: another patient's in its place, or none."""
+"""Dispreferences, and probes, that take the film away: another patient's in its place, a corner of it, or none."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from math import exp, log, sqrt
+from random import Random
+from typing import Annotated, ClassVar
 
-from mmedpo import Case, Dispreference, Drop, ImageRef, LiveBackbone, Pair, Side, hookimpl, seed_for
+from pydantic import Field, model_validator
+
+from mmedpo import Case, Dispreference, Drop, ImageRef, LiveBackbone, Pair, Setting, Side, hookimpl, seed_for
+
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 @hookimpl
 def mmedpo_dispreferences() -> list[type[Dispreference]]:
-    return [ImageSwap, BlankImage]
+    return [ImageSwap, BlankImage, ImageCrop]
 
 
 class ImageSwap(Dispreference):
@@ -69,3 +77,66 @@ def _even_image(picture: ImageRef) -> ImageRef:
     image = picture.load()
     mean = [round(value) for value in ImageStat.Stat(image).mean]
     return ImageRef.drawn(Image.new(image.mode, image.size, mean[0] if image.mode == "L" else tuple(mean)))
+
+
+class ImageCrop(Dispreference):
+    """Put a small piece of the film, enlarged to its size, in place of the film (mDPO, arXiv 2406.11839).
+
+        disprefer:
+          - {use: crop, least: 0.01, most: 0.2}
+
+    Where the piece lies, how large it is, and whether it is up to a third wider than high or higher than wide, depends
+    on the run's seed and the image alone. It may hold the lesion whole: the pair is then a noisy one.
+    """
+
+    use: ClassVar[str] = "crop"
+    makes = "image"
+
+    least: Share = 0.01
+    """The least share of the film's area that is kept."""
+    most: Share = 0.2
+    """The greatest share of the film's area that is kept."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> ImageCrop:
+        if self.least > self.most:
+            raise ValueError(f"least ({self.least:g}) is more than most ({self.most:g})")
+        return self
+
+    def open(self, setting: Setting) -> AbstractContextManager[_LiveImageCrop]:
+        """Yield the object that crops with the run's seed."""
+        return nullcontext(_LiveImageCrop(self, setting.seed))
+
+
+@dataclass(frozen=True)
+class _LiveImageCrop:
+    """The open dispreference: the options and the run's seed."""
+
+    part: ImageCrop
+    seed: int
+
+    def disprefer(
+        self, cases: Sequence[Case], backbone: LiveBackbone | None, earlier: Sequence[Sequence[Pair]]
+    ) -> Iterator[Pair | Drop]:
+        """Yield each film over a piece of it, with the same answer."""
+        for case in cases:
+            image = case.image.load()
+            seed = seed_for(self.seed, "crop", case.image.sha256 or ImageRef.drawn(image).sha256)
+            box = draw_piece(Random(seed), image.size, self.part.least, self.part.most)
+            piece = image.resize(image.size, box=box)
+            if piece.tobytes() == image.tobytes():
+                yield Drop(case.id, "nothing changed")
+            else:
+                sides = Side(case.image, case.answer), Side(ImageRef.drawn(piece), case.answer)
+                yield Pair(case, *sides, kind="image", notes={"piece": list(box)})
+
+
+def draw_piece(random: Random, size: tuple[int, int], least: float, most: float) -> tuple[int, int, int, int]:
+    """Draw a rectangle within an image: its area a share of the image's, its sides in a ratio from 3:4 to 4:3."""
+    area = random.uniform(least, most) * size[0] * size[1]
+    ratio = exp(random.uniform(-log(4 / 3), log(4 / 3)))
+    width = min(size[0], sqrt(area * ratio))
+    height = min(size[1], area / width)  # of an image too narrow for the ratio, the area counts
+    wide, high = max(1, round(min(size[0], area / height))), max(1, round(height))
+    left, top = random.randint(0, size[0] - wide), random.randint(0, size[1] - high)
+    return left, top, left + wide, top + high

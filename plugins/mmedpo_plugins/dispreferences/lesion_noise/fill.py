@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmedpo_plugins.dispreferences.lesion_noise.diffusion import is_grey
-from mmedpo_plugins.dispreferences.lesion_noise.masks import Bools, Floats
+from mmedpo_plugins.noise.diffusion import Bools, Floats, is_grey
 
 if TYPE_CHECKING:
     from PIL.Image import Image

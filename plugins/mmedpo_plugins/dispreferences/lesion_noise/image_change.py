@@ -31,7 +31,7 @@ from mmedpo_plugins.radiology.question_regions import NoRegion, question_regions
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from mmedpo_plugins.dispreferences.lesion_noise.masks import Floats
+    from mmedpo_plugins.noise.diffusion import Floats
 
 MaskRemedy = Literal["drop", "error", "global"]
 

@@ -11,7 +11,7 @@ from mmedpo_plugins.dispreferences.lesion_noise.image_change import LesionChange
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from mmedpo_plugins.dispreferences.lesion_noise.masks import Floats
+    from mmedpo_plugins.noise.diffusion import Floats
 
 
 class LesionInpainting(LesionChange):

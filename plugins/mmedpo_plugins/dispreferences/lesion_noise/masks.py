@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from mmedpo import DataError, Region
-
-Bools = np.ndarray[Any, np.dtype[np.bool_]]
-Floats = np.ndarray[Any, np.dtype[np.float32]]
+from mmedpo_plugins.noise.diffusion import Bools, Floats, bounding_slices
 
 
 def union_mask(regions: Sequence[Region], size: tuple[int, int], edge: Literal["soft", "hard"], feather: int) -> Floats:
@@ -21,14 +19,6 @@ def union_mask(regions: Sequence[Region], size: tuple[int, int], edge: Literal["
         edged = weights >= 0.5 if edge == "hard" else weights * _feather_ramp(weights > 0, feather)
         np.maximum(together, edged, out=together)
     return together
-
-
-def bounding_slices(inside: Bools) -> tuple[slice, slice]:
-    """Return the rows and columns of the smallest rectangle around what is inside."""
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    if not rows.size:
-        return slice(0, 0), slice(0, 0)
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _region_mask(region: Region, size: tuple[int, int]) -> Floats:

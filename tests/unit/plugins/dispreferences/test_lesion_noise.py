@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mmedpo_plugins.dispreferences.lesion_noise.diffusion import add_noise, signal_factor
 from mmedpo_plugins.dispreferences.lesion_noise.lesion_noise import GlobalNoise, LesionNoise
 from mmedpo_plugins.dispreferences.lesion_noise.lesion_removal import LesionBlackout, LesionBlur, LesionInpainting
+from mmedpo_plugins.noise.diffusion import add_noise, signal_factor
 from mmedpo_plugins.radiology.question_regions import question_regions
 from PIL import Image
 

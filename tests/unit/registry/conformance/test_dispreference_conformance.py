@@ -11,7 +11,7 @@ import pytest
 from mmedpo_plugins.dispreferences.lesion_noise.lesion_noise import LesionNoise
 from mmedpo_plugins.dispreferences.mirror import ImageMirror
 from mmedpo_plugins.dispreferences.opposite_answer import OppositeAnswer
-from mmedpo_plugins.dispreferences.other_images import BlankImage, ImageSwap
+from mmedpo_plugins.dispreferences.other_images import BlankImage, ImageCrop, ImageSwap
 from mmedpo_plugins.dispreferences.self_hallucination import SelfHallucination
 from odd_numbers import NAN
 
@@ -129,7 +129,16 @@ def test_a_dispreference_accounts_for_each_case_and_for_no_other(how: str, said:
 
 
 @pytest.mark.parametrize(
-    "part", [SelfHallucination(samples=2), OppositeAnswer(), ImageMirror(), ImageSwap(), BlankImage(), LesionNoise()]
+    "part",
+    [
+        SelfHallucination(samples=2),
+        OppositeAnswer(),
+        ImageMirror(),
+        ImageSwap(),
+        BlankImage(),
+        ImageCrop(),
+        LesionNoise(),
+    ],
 )
 def test_built_in_dispreferences_keep_the_contract(part: Dispreference) -> None:
     check_part(part)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from mmedpo_plugins.dispreferences.lesion_noise.masks import Floats, bounding_slices
-
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 STEPS = 1000  # of the diffusion forward process
 Triple = tuple[float, float, float]
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
+Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def signal_factor(step: int, schedule: Literal["sigmoid", "linear"] = "sigmoid") -> float:
@@ -44,6 +44,14 @@ def add_noise(image: Image, mask: Floats, xi: float, seed: int, mean: Triple, st
     back = np.rint(np.clip((x * spread + centre) * 255, 0, 255)).astype(np.uint8)
     channels[inside] = np.where(h > 0, back, channels[inside])  # no rounding outside the mask
     return pil.fromarray(pixels)
+
+
+def bounding_slices(inside: Bools) -> tuple[slice, slice]:
+    """Return the rows and columns of the smallest rectangle around what is inside."""
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    if not rows.size:
+        return slice(0, 0), slice(0, 0)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _draw(seed: int, shape: tuple[int, int, int], grain: int, inside: tuple[slice, slice]) -> Floats:

@@ -1,0 +1,1 @@
+"""Noise on a film: the diffusion forward process, in a mask or all over."""
