@@ -69,8 +69,9 @@ class Gpt4oHallucination(Endpoint, Dispreference):
     needs_backbone = True
     slice_size: ClassVar[int] = 128
 
-    samples: int = Field(default=4, ge=1)
-    """How often the backbone answers each question."""
+    samples: int = Field(default=4, ge=0)
+    """How often the backbone answers each question; 0: never, so that every error is put into the right answer
+    (POVID, arXiv 2402.11411)."""
     sample_temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """How freely the backbone answers; higher is freer."""
     max_new_tokens: int = Field(default=64, ge=1)
@@ -131,6 +132,8 @@ class _LiveGpt4oHallucination:
     def _sample_answers(self, cases: Sequence[Case], backbone: LiveBackbone) -> list[list[str]]:
         """Let the backbone answer each case so many times."""
         part, count = self._part, self._part.samples
+        if not count:
+            return [[] for _ in cases]
         answers = backbone.answer(
             [case for case in cases for _ in range(count)],
             max_new_tokens=part.max_new_tokens,

@@ -84,6 +84,20 @@ def test_where_no_sample_is_wrong_the_model_is_told_to_write_one() -> None:
     assert "1. " not in prompt_of(server)
 
 
+def test_without_samples_the_error_goes_into_the_right_answer_and_the_backbone_is_not_asked() -> None:
+    class Silent(TinyBackbone):
+        def answer(self, cases: Sequence[Case], **options: Any) -> list[str]:
+            raise AssertionError("the backbone was asked")
+
+    with serving(saying(choice(0, "In the right upper lobe."))) as server:
+        part = Gpt4oHallucination(model="m", base_url=server.url, samples=0)
+        with part.open(Setting()) as live:
+            (pair,) = live.disprefer([OPEN], Silent(), [()])
+        assert isinstance(pair, Pair)
+        assert (pair.rejected.answer, pair.notes["samples"]) == ("In the right upper lobe.", [])
+        assert part.estimate_usage([OPEN])[0][1].calls
+
+
 def test_the_image_stays_here_when_it_is_not_to_be_shown() -> None:
     _, server = make(saying(choice(0, "In the right upper lobe.")), OPEN, show_image=False)
     assert "image_url" not in json.dumps(server.bodies)

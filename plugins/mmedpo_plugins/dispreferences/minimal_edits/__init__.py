@@ -1,0 +1,11 @@
+"""Dispreferences that differ from what is preferred in a few words: errors put into the truth, or taken out of it."""
+
+from __future__ import annotations
+
+from mmedpo import Dispreference, hookimpl
+from mmedpo_plugins.dispreferences.minimal_edits.error_injection import ErrorInjection
+
+
+@hookimpl
+def mmedpo_dispreferences() -> list[type[Dispreference]]:
+    return [ErrorInjection]
