@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from mmedpo import CUT, Case, Dispreference, Drop, LiveBackbone, Pair, Setting, Side, hookimpl, seed_for, was_cut
-from mmedpo.endpoints import strip_thoughts
+from mmedpo import CUT, Case, Dispreference, Drop, LiveBackbone, Pair, Setting, Side, hookimpl
+from mmedpo_plugins.own_answers.sampling import OwnAnswer, sample_answers
 
 
 @hookimpl
@@ -62,53 +62,25 @@ class _LiveSelfHallucination:
         self, cases: Sequence[Case], backbone: LiveBackbone | None, earlier: Sequence[Sequence[Pair]]
     ) -> Iterator[Pair | Drop]:
         """Yield for each case the true answer over the worst sampled one."""
-        if backbone is None:
-            raise ValueError("self-hallucination was given no backbone")
-        count = self.part.samples
-        answers = backbone.answer(
-            [case for case in cases for _ in range(count)],
-            max_new_tokens=self.part.max_new_tokens,
+        answers = sample_answers(
+            backbone,
+            cases,
+            self.part.samples,
             temperature=self.part.temperature,
-            seeds=[seed_for(self.seed, case.id, number) for case in cases for number in range(count)],
+            max_new_tokens=self.part.max_new_tokens,
+            seed=self.seed,
         )
-        for at, case in enumerate(cases):
-            yield self._worst_pair(case, answers[at * count : (at + 1) * count])
+        for case, own in zip(cases, answers, strict=True):
+            yield self._worst_pair(case, own)
 
-    def _worst_pair(self, case: Case, answers: Sequence[str]) -> Pair | Drop:
-        said = [
-            ((strip_thoughts(answer) or "").strip(), was_cut(answer)) for answer in answers
-        ]  # of thoughts alone, nothing
-        rated = [(rate_contradiction(case.question, case.answer, text), text, cut) for text, cut in said]
-        wrong = [one for one in rated if one[0] >= self.part.least and one[1]]
+    def _worst_pair(self, case: Case, answers: Sequence[OwnAnswer]) -> Pair | Drop:
+        from mmedpo_plugins.radiology.contradiction import rate_contradiction
+
+        rated = [(rate_contradiction(case.question, case.answer, answer.text), answer) for answer in answers]
+        wrong = [one for one in rated if one[0] >= self.part.least and one[1].text]
         if not wrong:
             return Drop(case.id, "no sampled answer contradicts the true one")
-        score, answer, cut = max(wrong, key=lambda one: one[0])  # the first of equals
+        score, answer = max(wrong, key=lambda one: one[0])  # the first of equals
         notes = {"samples": len(answers), "wrong": len(wrong), "contradiction": round(score, 3)}
-        notes |= {CUT: True} if cut else {}
-        return Pair(case, Side(case.image, case.answer), Side(case.image, answer), kind="text", notes=notes)
-
-
-def rate_contradiction(question: str, truth: str, answer: str) -> float:
-    """Tell how much an answer contradicts the truth, from 0 (it agrees) to 1.
-
-    Where the truth is yes or no, so must the answer be, at its opening or by what it states. Else the findings that
-    both state are compared, and where one of them states none, their words.
-    """
-    from mmedpo_plugins.radiology.answer_difference import compare_answers
-    from mmedpo_plugins.radiology.mentions import yes_or_no
-
-    wanted, said = yes_or_no(truth), yes_or_no(answer)
-    if wanted and said:
-        return float(wanted != said)
-    found = compare_answers(question, truth, answer)
-    if found is not None:
-        return found.rating / 10
-    return 0.0 if wanted else _missing_share(truth, answer)
-
-
-def _missing_share(truth: str, answer: str) -> float:
-    """Return the share of the truth's words that the answer lacks."""
-    from mmedpo_plugins.radiology.answer_words import answer_words
-
-    wanted = set(answer_words(truth))
-    return len(wanted - set(answer_words(answer))) / len(wanted) if wanted else 0.0
+        notes |= {CUT: True} if answer.cut else {}
+        return Pair(case, Side(case.image, case.answer), Side(case.image, answer.text), kind="text", notes=notes)

@@ -20,8 +20,6 @@ from mmedpo import (
     Setting,
     Side,
     Usage,
-    seed_for,
-    was_cut,
 )
 from mmedpo.endpoints import (
     AnswerFault,
@@ -32,8 +30,8 @@ from mmedpo.endpoints import (
     bound_usage,
     make_filler,
     open_chat,
-    strip_thoughts,
 )
+from mmedpo_plugins.own_answers.sampling import OwnAnswer, sample_answers
 
 if TYPE_CHECKING:
     from mmedpo.endpoints import ChatClient
@@ -124,33 +122,23 @@ class _LiveGpt4oHallucination:
     ) -> Iterator[Pair | Drop]:
         """Yield for each case the true answer over the wrong one. Raises RecipeError for data that must not leave."""
         self._chat.admit(cases)  # before the backbone works for nothing
-        if backbone is None:
-            raise ValueError("gpt4o-hallucination was given no backbone")
-        sampled = self._sample_answers(cases, backbone)
+        part = self._part
+        sampled = sample_answers(
+            backbone,
+            cases,
+            part.samples,
+            temperature=part.sample_temperature,
+            max_new_tokens=part.max_new_tokens,
+            seed=self._seed,
+        )
         yield from self._chat.each(list(zip(cases, sampled, strict=True)), self._make_pair)
 
-    def _sample_answers(self, cases: Sequence[Case], backbone: LiveBackbone) -> list[list[str]]:
-        """Let the backbone answer each case so many times."""
-        part, count = self._part, self._part.samples
-        if not count:
-            return [[] for _ in cases]
-        answers = backbone.answer(
-            [case for case in cases for _ in range(count)],
-            max_new_tokens=part.max_new_tokens,
-            temperature=part.sample_temperature,
-            seeds=[seed_for(self._seed, case.id, number) for case in cases for number in range(count)],
-        )
-        return [answers[at * count : (at + 1) * count] for at in range(len(cases))]
-
-    async def _make_pair(self, item: tuple[Case, list[str]]) -> Pair | Drop:
+    async def _make_pair(self, item: tuple[Case, list[OwnAnswer]]) -> Pair | Drop:
         """Make a case's pair."""
         from mmedpo_plugins.dispreferences.gpt4o_hallucination.answer_checks import plain
 
         case, samples = item
-        said = [
-            (strip_thoughts(sample) or "").strip() for sample in samples
-        ]  # of a sample that is all thought, nothing
-        by_words = {plain(text): text for text in reversed(said)}  # the first of equals
+        by_words = {plain(sample.text): sample.text for sample in reversed(samples)}  # the first of equals
         candidates = [text for words, text in reversed(by_words.items()) if words and words != plain(case.answer)]
         try:
             outcome = await self._chat.ask(
@@ -162,13 +150,13 @@ class _LiveGpt4oHallucination:
         answer, choice = outcome.made
         notes = {
             "model": self._part.model,
-            "samples": samples,
+            "samples": [sample.said for sample in samples],
             "picked": candidates[choice.picked - 1] if choice.picked else None,
             "change": choice.change,
             "calls": outcome.calls,
             "tokens": list(outcome.tokens),
         }
-        cut = {text for text, sample in zip(said, samples, strict=True) if was_cut(sample)}
+        cut = {sample.text for sample in samples if sample.cut}
         notes |= {CUT: True} if self._part.verbatim and answer == notes["picked"] and answer in cut else {}
         return Pair(case, Side(case.image, case.answer), Side(case.image, answer), kind="text", notes=notes)
 

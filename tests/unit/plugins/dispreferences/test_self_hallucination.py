@@ -1,12 +1,11 @@
-"""The dispreference that samples the backbone: what counts as wrong, which sample is kept, how it is seeded."""
+"""The dispreference that samples the backbone: which sample is kept, how it is seeded."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
-from mmedpo_plugins.dispreferences.self_hallucination import SelfHallucination, rate_contradiction
+from mmedpo_plugins.dispreferences.self_hallucination import SelfHallucination
 
 from mmedpo import Case, Drop, ImageRef, LiveBackbone, Pair, Setting, seed_for
 
@@ -32,39 +31,6 @@ def case(answer: str = "Yes", question: str = "Is there a nodule?", name: str = 
 def made(backbone: Scripted, *cases: Case, seed: int = 0, **options: Any) -> list[Pair | Drop]:
     with SelfHallucination(**options).open(Setting(seed=seed)) as live:
         return list(live.disprefer(cases, backbone, [[] for _ in cases]))
-
-
-@pytest.mark.parametrize(
-    ("question", "truth", "answer"),
-    [
-        ("Is there a nodule?", "Yes", "No"),
-        ("Is there a nodule?", "Yes", "No, the lungs are clear."),
-        ("Is there a nodule?", "No", "There is a nodule in the left upper lobe."),
-        ("On which side is the pleural effusion?", "Left", "Right"),
-        ("Where is the nodule?", "Left upper lobe", "Left lower lobe"),
-        ("How large is the nodule?", "Small", "Large"),
-        ("Describe the findings.", "There is a small left pneumothorax.", "The lungs are clear."),
-        ("Describe the findings.", "The lungs are clear. The heart is normal in size.", "There is mild cardiomegaly."),
-        ("What is the plane of this image?", "axial", "coronal"),
-    ],
-)
-def test_a_wrong_answer_contradicts(question: str, truth: str, answer: str) -> None:
-    assert rate_contradiction(question, truth, answer) >= 0.5
-
-
-@pytest.mark.parametrize(
-    ("question", "truth", "answer"),
-    [
-        ("Is there a nodule?", "Yes", "Yes, in the left upper lobe."),
-        ("Is there a nodule?", "No", "There is no nodule."),
-        ("Is there a nodule?", "Yes", "I cannot tell."),
-        ("On which side is the pleural effusion?", "Left", "The effusion is on the left side."),
-        ("Describe the findings.", "There is a small left pneumothorax.", "A small pneumothorax is seen on the left."),
-        ("What is the plane of this image?", "axial", "This is an axial slice."),
-    ],
-)
-def test_an_answer_that_agrees_or_says_nothing_does_not_contradict(question: str, truth: str, answer: str) -> None:
-    assert rate_contradiction(question, truth, answer) < 0.3
 
 
 def test_the_most_contradictory_sample_is_rejected() -> None:

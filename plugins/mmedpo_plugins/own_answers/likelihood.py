@@ -1,0 +1,56 @@
+"""How likely an open backbone finds an answer: its log-probabilities, read off one pass of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+
+from mmedpo import Case, DataError, Encoding, LiveBackbone
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def mean_logp(backbone: LiveBackbone, case: Case, answer: str, *, ended: bool = True) -> float:
+    """Return the mean log-probability of an answer's tokens; the end is one of them, where the answer came to it."""
+    import torch
+
+    side = backbone.encode(case.image, case.question, answer)
+    ids = list(side.ids) if ended else list(side.ids[:-1])
+    logits = _read_prefix(backbone, side, len(ids) - 1)[side.answer_start - 1 :]  # (answer tokens, vocabulary)
+    target = torch.tensor(ids[side.answer_start :], device=logits.device)
+    return float(logits.log_softmax(1)[torch.arange(len(target)), target].mean())
+
+
+def choice_shares(backbone: LiveBackbone, case: Case, question: str, choices: Sequence[str]) -> list[float]:
+    """Return how probable each of several answers to a question is among them, by the token in which they part.
+
+    Raises DataError where the backbone's words do not tell them apart.
+    """
+    import torch
+
+    sides = [backbone.encode(case.image, question, choice) for choice in choices]
+    tails = [list(side.ids[side.answer_start :]) for side in sides]
+    common = len(list(takewhile(lambda tokens: len(set(tokens)) == 1, zip(*tails, strict=False))))
+    heads = [tail[common] for tail in tails if len(tail) > common + 1]  # the last token is the end
+    if len(set(heads)) < len(choices):
+        raise DataError(f"the backbone's tokenizer has no different tokens for {', '.join(choices)}")
+    logits = _read_prefix(backbone, sides[0], sides[0].answer_start + common)[-1]
+    shares: list[float] = logits[torch.tensor(heads, device=logits.device)].softmax(0).tolist()
+    return shares
+
+
+def _read_prefix(backbone: LiveBackbone, side: Encoding, length: int) -> Tensor:
+    """Return the logits (tokens, vocabulary) after each of the first tokens of a side, in float32."""
+    import torch
+
+    model: Any = backbone.model
+    ids = torch.tensor([list(side.ids[:length])], device=model.device)
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if side.token_types is not None:
+        inputs[backbone.types_key] = torch.tensor([list(side.token_types[:length])], device=model.device)
+    vision = {name: value.to(model.device) for name, value in backbone.collate([side]).items()}
+    with torch.no_grad():
+        logits: Tensor = model(**inputs, **vision, use_cache=False).logits[0]
+    return logits.float()
