@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from mmedpo.errors import RecipeError
 class PromptTemplates:
     """The texts `system.txt` and `user.txt` of a recipe's folder; one that is missing there is the part's own."""
 
-    def __init__(self, own: Path, folder: Path | str | None) -> None:
-        """Read the files. Raises RecipeError with the file for what is missing or no template."""
+    def __init__(self, own: Path, folder: Path | str | None, names: Sequence[str] = ("system", "user")) -> None:
+        """Read the files, by other names for a part that has others.
+
+        Raises RecipeError with the file for what is missing or no template.
+        """
         if folder and not Path(folder).is_dir():
             raise RecipeError(f"prompts: {folder}: there is no such folder; copy {own} and change it")
-        self._texts = {
-            name: _read_template(own, Path(folder) if folder else own, f"{name}.txt") for name in ("system", "user")
-        }
+        self._texts = {name: _read_template(own, Path(folder) if folder else own, f"{name}.txt") for name in names}
 
     def render(self, name: str, **values: Any) -> str:
         """Fill in a prompt. Raises RecipeError for a value that it names and does not get, and for one without end."""

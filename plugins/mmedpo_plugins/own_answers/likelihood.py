@@ -35,7 +35,8 @@ def choice_shares(backbone: LiveBackbone, case: Case, question: str, choices: Se
     common = len(list(takewhile(lambda tokens: len(set(tokens)) == 1, zip(*tails, strict=False))))
     heads = [tail[common] for tail in tails if len(tail) > common + 1]  # the last token is the end
     if len(set(heads)) < len(choices):
-        raise DataError(f"the backbone's tokenizer has no different tokens for {', '.join(choices)}")
+        words = ", ".join(choices)
+        raise DataError(f"the backbone has no token of its own for each of {words}, so it cannot choose among them")
     logits = _read_prefix(backbone, sides[0], sides[0].answer_start + common)[-1]
     shares: list[float] = logits[torch.tensor(heads, device=logits.device)].softmax(0).tolist()
     return shares
