@@ -32,7 +32,7 @@ def ask_models(folder: Path, image: Path, question: str) -> dict[str, Answer]:
     case = Case("asked", ImageRef.drawn(pixels), question, "")
     aligned = recipe.backbone.model_copy(update={"adapter": str(adapter)})
     answers = {}
-    for name, backbone in (("before", recipe.backbone), ("after", aligned)):
+    for name, backbone in (("before", loaded.start), ("after", aligned)):
         with backbone.open(resolve_setting(recipe)) as live, fit_threads(recipe.threads, live):
             (answers[name],) = check_answers(plugin, [case], live.answer([case]))
     return answers

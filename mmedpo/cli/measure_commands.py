@@ -23,11 +23,16 @@ def compare(
     measure: Annotated[list[str] | None, typer.Option(help="Only this measure; may be repeated.")] = None,
     json: Json = False,
 ) -> None:
-    """Compare what runs measure with the first of them, with intervals; the cases must be the same."""
-    from mmedpo.cli.display.comparison import show_comparison
-    from mmedpo.evaluate.comparison import compare_runs as rows_of
+    """Compare what runs measure with the first of them, with intervals; the cases must be the same.
 
-    rows = rows_of(runs, start=start, only=measure or [])
+    Of a single run in rounds, its rounds are compared with the start.
+    """
+    from mmedpo.cli.display.comparison import show_comparison
+    from mmedpo.evaluate.comparison import compare_runs, name_rounds
+
+    rounds = name_rounds(runs)
+    runs = rounds or runs
+    rows = compare_runs(runs, start=start or bool(rounds), only=measure or [])
     if json:
         print_json(rows)
     else:

@@ -30,9 +30,9 @@ def run(
 ) -> None:
     """Carry out a recipe; run it again to go on where it stopped."""
     from mmedpo.cli.display.cost import show_estimate
-    from mmedpo.cli.display.progress import show_events
+    from mmedpo.cli.display.progress import show_events, show_round_start
     from mmedpo.cli.display.result import show_result
-    from mmedpo.pipeline.run import run_recipe
+    from mmedpo.pipeline.rounds import run_rounds
     from mmedpo.pipeline.session import run_folder
     from mmedpo.recipe.loading import load_recipe
     from mmedpo.recipe.planning import plan_runs
@@ -51,7 +51,7 @@ def run(
         return
     gc.freeze()  # what is imported stays: to look through it time and again takes a tenth of the time of a large set
     with show_events() as see:
-        result = run_recipe(loaded, see, until=until, limit=limit)
+        result = run_rounds(loaded, see, show_round_start, until=until, limit=limit)
     if json:
         print_json(result.to_json())
     else:
@@ -62,7 +62,7 @@ def _run_variants(planned: Sequence[PlannedRun], until: Stage, limit: int | None
     """Carry out a recipe's variants, or say what each can cost; end with one table."""
     from mmedpo.cli.display.comparison import show_variants
     from mmedpo.cli.display.cost import show_estimate
-    from mmedpo.cli.display.progress import show_events, show_variant_start
+    from mmedpo.cli.display.progress import show_events, show_round_start, show_variant_start
     from mmedpo.pipeline.cost import estimate_cost
     from mmedpo.pipeline.session import run_folder
     from mmedpo.pipeline.variants import run_variants, table
@@ -82,7 +82,7 @@ def _run_variants(planned: Sequence[PlannedRun], until: Stage, limit: int | None
             show_estimate(one)
         return
     with show_events() as see:
-        results = run_variants(planned, see, show_variant_start, until=until, limit=limit)
+        results = run_variants(planned, see, show_variant_start, show_round_start, until=until, limit=limit)
     compared = table(results)
     named = [",".join(str(result.folder) for result in found) for found in results.values()]
     page = str(write_report(named, planned[0].loaded.recipe.output.parent / REPORT))

@@ -63,7 +63,7 @@ def answer_before_and_after(
     run: RunContext, cases: Sequence[Case], options: EvaluateOptions, adapter: Path | None
 ) -> EvaluationAnswers:
     """Let the starting model answer the cases, and the one with the trained adapter if there is one."""
-    backbone, aligned = choose_models(run.recipe.backbone, adapter)
+    backbone, aligned = choose_models(run.loaded.start, adapter)
     if run.recipe.backbone.answers:
         print_note(_tell_who_answers(run.recipe.backbone.answers, adapter))
     before = ModelAnswers(backbone, answer_cases(run, backbone, cases, options, "evaluate: before"))

@@ -19,8 +19,9 @@ from mmedpo.evaluate.metrics import EvaluationMetric, metrics_of
 from mmedpo.evaluate.statistics_table import StatisticsTable
 from mmedpo.recipe.run_recipe import load_run_recipe
 from mmedpo.store.result_keys import other
-from mmedpo.store.run_files.measures import TrainingOverlap
+from mmedpo.store.run_files.measures import MeasureRecord, TrainingOverlap
 from mmedpo.store.run_files.reader import read_run
+from mmedpo.store.run_files.rounds import list_rounds
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,13 @@ def compare_runs(named: Sequence[str], *, start: bool = False, only: Sequence[st
     return rows
 
 
+def name_rounds(named: Sequence[str]) -> list[str]:
+    """Return the measured rounds of one method's runs as methods to be compared; none of several methods."""
+    folders = [Path(part) for part in named[0].split(",")] if len(named) == 1 else []
+    rounds = [[one for one in list_rounds(folder) if (one / MeasureRecord.file).exists()] for folder in folders]
+    return [",".join(map(str, of_seeds)) for of_seeds in zip(*rounds, strict=False)]
+
+
 def _distinguish_names(methods: Sequence[MethodRuns]) -> list[MethodRuns]:
     """Call methods by their paths where the names of their folders are alike, and one that is named twice by number."""
     if len({method.name for method in methods}) == len(methods):
@@ -90,7 +98,7 @@ def _distinguish_names(methods: Sequence[MethodRuns]) -> list[MethodRuns]:
 def _open_method(text: str) -> MethodRuns:
     folders = tuple(Path(part) for part in text.split(","))
     measured = tuple(_read_answers(folder) for folder in folders)
-    return MethodRuns(", ".join(folder.name for folder in folders), folders, measured, 1)
+    return MethodRuns(", ".join(dict.fromkeys(folder.name for folder in folders)), folders, measured, 1)
 
 
 def _read_answers(folder: Path) -> MeasuredCases:

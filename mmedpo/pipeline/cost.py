@@ -33,7 +33,7 @@ class CostLine:
     part: str
     model: str
     host: str
-    items: int  # cases or pairs it is asked about
+    items: int  # cases or pairs it is asked about, in all rounds
     usage: Usage
     batch: bool = False  # at the price of batches
     restricted: bool = False  # whether one of the items is
@@ -44,7 +44,8 @@ class CostEstimate:
     """What a recipe can need at most."""
 
     cases: int
-    pairs: int  # at most
+    pairs: int  # at most, in each round
+    rounds: int
     lines: list[CostLine]
     refused: list[str]  # hosts that the data must not go to
     local: list[str]  # parts that call nobody
@@ -56,6 +57,7 @@ class CostEstimate:
         return {
             "cases": self.cases,
             "pairs": self.pairs,
+            "rounds": self.rounds,
             "parts": [vars(line) | {"usage": dump_model(to_spending(line.usage))} for line in self.lines],
             "at_most": dump_model(to_spending(self.total)),
             "refused": self.refused,
@@ -71,8 +73,12 @@ class CostEstimate:
 
 
 def estimate_cost(loaded: LoadedRecipe, folder: Path, limit: int | None = None) -> CostEstimate:
-    """Count the calls, tokens and money that a recipe can need at most. Loads no model and needs no key."""
+    """Count the calls, tokens and money that a recipe can need at most. Loads no model and needs no key.
+
+    Each round may ask as much as the first: what it asks of pairs that are the same again is not paid twice.
+    """
     recipe = loaded.recipe
+    rounds = recipe.rounds.count if recipe.rounds else 1
     require_readable(folder)
     with tempfile.TemporaryDirectory() as place, private_files(wanted=False):
         journal = Journal(Path(place) / "journal.sqlite")
@@ -83,11 +89,11 @@ def estimate_cost(loaded: LoadedRecipe, folder: Path, limit: int | None = None) 
     cases, pairs = only_cases(records), list(only_pairs(records))
     lines: list[CostLine] = []
     for maker in recipe.disprefer if cases else []:
-        lines += _lines(loaded.plugins[type(maker)], maker, cases, recipe.budget)
+        lines += _lines(loaded.plugins[type(maker)], maker, cases, recipe.budget, rounds)
         pairs += [pair for case in cases for pair in _placeholders(maker, case)]
     for scorer in recipe.score:
         mine = [pair for pair in pairs if pair.kind in scorer.rates and pair.relevance is None]
-        lines += _lines(loaded.plugins[type(scorer)], scorer, mine, recipe.budget)
+        lines += _lines(loaded.plugins[type(scorer)], scorer, mine, recipe.budget, rounds)
     callers = {line.part for line in lines}
     parts: Sequence[Part] = [*recipe.disprefer, *recipe.score]
     served = recipe.backbone.answers
@@ -97,22 +103,24 @@ def estimate_cost(loaded: LoadedRecipe, folder: Path, limit: int | None = None) 
     spent = SpendingLedger(recipe.budget or Budget(), folder / EndpointCall.file).total
     local = [part.use for part in parts if part.use not in callers]
     uncounted = [f"{served.model} at {parse_host(served.base_url)}, for the backbone"] if served else []
-    return CostEstimate(len(cases), len(pairs), lines, list(dict.fromkeys(refused)), local, uncounted, spent)
+    return CostEstimate(len(cases), len(pairs), rounds, lines, list(dict.fromkeys(refused)), local, uncounted, spent)
 
 
-def _lines(plugin: PluginInfo, part: Any, items: Sequence[Any], budget: Budget | None) -> Iterator[CostLine]:
+def _lines(
+    plugin: PluginInfo, part: Any, items: Sequence[Any], budget: Budget | None, rounds: int
+) -> Iterator[CostLine]:
     if not items:
         return
     ledger = SpendingLedger(budget or Budget())
     with blame_part(plugin, "--limit"):
         usages = list(part.estimate_usage(items))
     for endpoint, usage in usages:
+        usage = usage.times(rounds)
         money = ledger.price_usage(endpoint.model, usage.tokens, endpoint.price_share).money
         host = parse_host(endpoint.base_url)
         restricted = any((item.case if isinstance(item, Pair) else item).restricted for item in items)
-        yield CostLine(
-            part.use, endpoint.model, host, len(items), replace(usage, money=money), endpoint.batch, restricted
-        )
+        asked, usage = len(items) * rounds, replace(usage, money=money)
+        yield CostLine(part.use, endpoint.model, host, asked, usage, endpoint.batch, restricted)
 
 
 def _placeholders(maker: Dispreference, case: Case) -> list[Pair]:

@@ -30,6 +30,7 @@ def make_record(run: RunContext, state: State, until: Stage) -> RunRecord:
         recipe_file=run.loaded.name,
         recipe_hash=digest(recipe),
         limit=run.limit,
+        round=run.loaded.round,
         started_in=started_in(run.folder),
         restricted=run.restricted,
         seed=run.recipe.seed,

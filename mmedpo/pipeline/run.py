@@ -39,6 +39,7 @@ class RunResult:
     training: TrainingRecord | None
     measures: MeasureRecord | None
     report: str  # the path of the page
+    rounds: tuple[RunResult, ...] = ()  # of a run in rounds: each, of which the last is this
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON, as the run's files have it."""
@@ -48,6 +49,7 @@ class RunResult:
             "run": dump_model(self.run),
             "training": self.training and dump_model(self.training),
             "measures": self.measures and dump_model(self.measures),
+            "rounds": [one.to_json() for one in self.rounds],
         }
 
 

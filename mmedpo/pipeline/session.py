@@ -23,9 +23,9 @@ from mmedpo.store.run_folder import lock_folder
 
 
 def run_folder(loaded: LoadedRecipe, limit: int | None = None) -> Path:
-    """Return where a run goes: a trial with --limit has a folder of its own."""
+    """Return where a run goes: a trial with --limit has a folder of its own, with those of its rounds in it."""
     output = loaded.recipe.output
-    return output if limit is None else output.with_name(f"{output.name}-limit-{limit}")
+    return output if limit is None or loaded.round else output.with_name(f"{output.name}-limit-{limit}")
 
 
 @contextmanager

@@ -10,7 +10,9 @@ from mmedpo.core.stage import Stage
 from mmedpo.errors import PendingBatch
 from mmedpo.evaluate.comparison import compare_runs
 from mmedpo.events import EventObserver
-from mmedpo.pipeline.run import RunResult, run_recipe
+from mmedpo.pipeline.rounds import run_rounds
+from mmedpo.pipeline.run import RunResult
+from mmedpo.recipe.model import LoadedRecipe
 from mmedpo.recipe.planning import PlannedRun
 from mmedpo.recipe.run_recipe import is_restricted
 from mmedpo.store.run_files.format import write_file
@@ -21,6 +23,7 @@ def run_variants(
     planned: Sequence[PlannedRun],
     see: EventObserver,
     began: Callable[[PlannedRun], None] = lambda one: None,
+    round_began: Callable[[LoadedRecipe], None] = lambda one: None,
     *,
     until: Stage,
     limit: int | None = None,
@@ -38,7 +41,8 @@ def run_variants(
             continue
         began(one)
         try:
-            results.setdefault(one.variant, []).append(run_recipe(one.loaded, see, until=until, limit=limit))
+            result = run_rounds(one.loaded, see, round_began, until=until, limit=limit)
+            results.setdefault(one.variant, []).append(result)
         except PendingBatch as wait:
             waiting.append((one, "; ".join(wait.told)))
     if waiting:

@@ -18,6 +18,7 @@ from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.served_backbone import served_facts
 from mmedpo.store.result_keys import claim_result
 from mmedpo.store.run_files.format import PAIRS
+from mmedpo.store.run_files.measures import RoundTable
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ def lay_out(run: RunContext, pairs: WantedPairs) -> None:
     """Leave in the run folder the results that belong to its recipe and to these pairs, and set the others aside."""
     folder, recipe = run.folder, run.recipe
     run.did |= claim_result(folder, "pairs", pairs.key)
+    (folder / RoundTable.file).unlink(missing_ok=True)  # of a recipe in rounds; theirs lie in folders of their own
     there = (folder / PAIRS).exists()
     run.did |= claim_result(folder, "adapter", adapter_key(run) if there and recipe.train else None)
     ready = there and (recipe.train is None or (folder / "adapter" / "adapter_config.json").exists())
@@ -82,9 +84,9 @@ def measures_key(run: RunContext) -> str:
     adapter = hash_path(str(run.folder / "adapter"), run.journal) if run.recipe.train else None
     asked = dump_recipe(run.loaded)["evaluate"]
     parts = hash_parts(run, [*options.measure, *options.probe])
-    models = choose_models(run.recipe.backbone, run.folder / "adapter" if run.recipe.train else None)
+    models = choose_models(run.loaded.start, run.folder / "adapter" if run.recipe.train else None)
     served = [facts for model in models if model for facts in served_facts(model)]
-    return run.key(run.recipe.backbone, "measures", adapter, pairs_hash(run.folder), asked, parts, *served)
+    return run.key(run.loaded.start, "measures", adapter, pairs_hash(run.folder), asked, parts, *served)
 
 
 def pairs_hash(folder: Path) -> str:

@@ -31,6 +31,7 @@ def find_contradictions(loaded: LoadedRecipe) -> Mistakes:
             yield ("evaluate", "probe", index), f"{probe.use!r} makes {probe.makes} pairs; a probe changes the image"
     yield from _find_misrated(recipe)
     yield from _find_without_earlier(recipe)
+    yield from _find_broken_rounds(recipe)
 
 
 def _find_unpriced(recipe: Recipe) -> Mistakes:
@@ -90,6 +91,20 @@ def _find_without_earlier(recipe: Recipe) -> Mistakes:
             yield ("disprefer", index), message
 
 
+def _find_broken_rounds(recipe: Recipe) -> Mistakes:
+    """Find rounds that cannot go on from each other."""
+    if recipe.rounds is None:
+        return
+    if recipe.train is None:
+        yield ("rounds",), "a round begins with the model that the one before it trained; say in 'train:' how to train"
+    if recipe.data.yields == "pairs":
+        why = "reads ready pairs, which no round makes anew; train.epochs repeats them"
+        yield ("rounds",), f"{recipe.data.use!r} {why}"
+    if recipe.backbone.answers:
+        why = "in every round an endpoint would answer for the model at the beginning of the first"
+        yield ("backbone", "answers"), f"{why}; leave it out, or leave out 'rounds:'"
+
+
 def find_unused(loaded: LoadedRecipe) -> Mistakes:
     """Find what a run would not use, whatever the data hold."""
     recipe = loaded.recipe
@@ -105,8 +120,16 @@ def find_unused(loaded: LoadedRecipe) -> Mistakes:
                 yield ("score", index), f"{scorer.use!r} rates {rates} pairs, and none is made; leave it out"
     if recipe.localized == "agreed" and len(recipe.localize) < 2:
         yield ("localized",), f"'agreed' is about several localizers; 'localize:' has {len(recipe.localize)}"
+    yield from _find_idle_rounds(recipe)
     yield from _find_idle_answers(recipe)
     yield from _find_idle_budget(loaded)
+
+
+def _find_idle_rounds(recipe: Recipe) -> Mistakes:
+    """Find rounds that would all make the same pairs."""
+    asking = [part.needs_backbone for part in recipe.localize] + [part.needs_backbone for part in recipe.disprefer]
+    if recipe.rounds and recipe.rounds.count > 1 and not any(asking):
+        yield ("rounds",), "no part asks the model for what it makes, so every round would make the same pairs"
 
 
 def _find_idle_answers(recipe: Recipe) -> Mistakes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, field_validator
 
 from mmedpo.core.json_values import Keys
 from mmedpo.endpoints.ledger import Budget
@@ -26,8 +26,10 @@ from mmedpo.registry.contracts.scorer import Scorer
 from mmedpo.registry.contracts.weighting import Weighting
 from mmedpo.registry.discovery import shorten_use
 from mmedpo.registry.plugin_info import PluginInfo
+from mmedpo.store.run_files.record import RunRound
 
 MOST_THREADS = 1024
+MOST_ROUNDS = 100
 
 
 class RecipeSection(BaseModel):
@@ -63,6 +65,28 @@ class DetectorOptions(RecipeSection):
     """The reader of the cases that its threshold and its best step are chosen by."""
     test: InstanceOf[Reader] | None = None
     """The reader of the cases that it is measured on at the end; they decide nothing."""
+
+
+class RoundOptions(RecipeSection):
+    """Rounds of making pairs and training on them, each with the model that the one before it trained."""
+
+    count: int = Field(ge=1, le=MOST_ROUNDS, strict=True)
+    """How many."""
+    reference: Literal["previous"] = "previous"
+    """What each round holds its policy to: the model at its beginning."""
+
+
+def _read_rounds(value: Any) -> Any:
+    """Turn a number of rounds into options."""
+    return {"count": value} if type(value) is int else value
+
+
+Rounds = Annotated[
+    RoundOptions | None,
+    BeforeValidator(
+        _read_rounds, json_schema_input_type=Annotated[int, Field(ge=1, le=MOST_ROUNDS)] | RoundOptions | None
+    ),
+]
 
 
 class Recipe(RecipeSection):
@@ -108,6 +132,8 @@ class Recipe(RecipeSection):
     """How to train; without it the run ends with the pairs."""
     evaluate: EvaluateOptions | None = None
     """What to measure before and after."""
+    rounds: Rounds = None
+    """How often pairs are made and trained on, each time with the model of the time before; without it, once."""
     observe: list[InstanceOf[Observer]] = []
     """Who else watches the run."""
 
@@ -132,6 +158,13 @@ class LoadedRecipe:
     plugins: dict[type[Part], PluginInfo]
     name: str
     tree: YamlDocument  # as written, overrides applied
+    round: RunRound | None = None  # which of a run's rounds this is the recipe of
+
+    @property
+    def start(self) -> Backbone:
+        """The model before any training: of a round, what the first one began with."""
+        backbone = self.recipe.backbone
+        return backbone.model_copy(update={"adapter": self.round.start}) if self.round else backbone
 
     def place(self, path: Keys, *, of_key: bool = False) -> str:
         """Return where something stands in the recipe; a list of one may be written without brackets."""

@@ -1,4 +1,7 @@
-"""Which runs a recipe of several variants and seeds is: read once, each variant checked once, a run for each seed."""
+"""Which runs a recipe is: one for each variant and seed, and of each as many rounds as it says.
+
+A recipe is read once and each variant checked once.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from mmedpo.recipe.mistakes import join_messages
 from mmedpo.recipe.model import LoadedRecipe
 from mmedpo.recipe.variants import RecipeVariant, read_variants
 from mmedpo.recipe.yaml import YamlDocument
+from mmedpo.store.run_files.record import RunRound
+from mmedpo.store.run_files.rounds import round_folder
 
 START = "start"  # in a variant: begin with the adapter of an earlier one, of the same seed
 
@@ -79,8 +84,33 @@ def _plan_seed(
         folder = variant.name if seed is None else f"{variant.name}-{seed}"
         changed = {"output": recipe.output / folder, "seed": recipe.seed if seed is None else seed}
         if start is not None:
-            adapter = str(start.loaded.recipe.output / "adapter")
-            changed["backbone"] = recipe.backbone.model_copy(update={"adapter": adapter})
+            changed["backbone"] = recipe.backbone.model_copy(update={"adapter": str(_adapter_of(start))})
         own = replace(loaded, recipe=recipe.model_copy(update=changed))
         made[variant.name] = PlannedRun(variant.name, own.recipe.seed, own, start)
     return list(made.values())
+
+
+def _adapter_of(one: PlannedRun) -> Path:
+    """Return where the adapter of a run will be."""
+    recipe = one.loaded.recipe
+    last = round_folder(recipe.output, recipe.rounds.count) if recipe.rounds else recipe.output
+    return last / "adapter"
+
+
+def plan_rounds(loaded: LoadedRecipe, folder: Path) -> list[LoadedRecipe]:
+    """Return the recipe of each round: in a folder of its own below the run's, with the adapter of the one before."""
+    recipe, rounds = loaded.recipe, loaded.recipe.rounds
+    assert rounds is not None
+    planned: list[LoadedRecipe] = []
+    for number in range(1, rounds.count + 1):
+        start = recipe.backbone.adapter
+        adapter = str(planned[-1].recipe.output / "adapter") if planned else start
+        changed = {
+            "output": round_folder(folder, number),
+            "journal": recipe.journal or folder.parent / "journal.sqlite",
+            "backbone": recipe.backbone.model_copy(update={"adapter": adapter}),
+            "rounds": None,
+        }
+        one = RunRound(number=number, start=start, reference=rounds.reference)
+        planned.append(replace(loaded, recipe=recipe.model_copy(update=changed), round=one))
+    return planned

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from mmedpo.recipe.loading import reload_recipe
 from mmedpo.recipe.model import LoadedRecipe
 from mmedpo.store.run_files.reader import read_run
 from mmedpo.store.run_files.record import RunRecord
+from mmedpo.store.run_files.rounds import list_rounds
 from mmedpo.store.run_folder import write_json
 
 
@@ -18,11 +20,15 @@ def load_run_recipe(folder: Path) -> LoadedRecipe:
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "recipe.json"  # JSON is YAML
         write_json(path, known.recipe)
-        return reload_recipe(path)
+        return replace(reload_recipe(path), round=known.round)
 
 
 def is_restricted(folder: Path) -> bool:
     """Tell whether a run folder holds anything of restricted data, or may once something is read."""
+    return any(map(_is_one_restricted, list_rounds(folder) or [folder]))
+
+
+def _is_one_restricted(folder: Path) -> bool:
     if not (folder / RunRecord.file).exists():
         return True
     known = read_run(folder)

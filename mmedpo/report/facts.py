@@ -38,8 +38,9 @@ class RunFacts:
 
     @property
     def name(self) -> str:
-        """The run folder's name."""
-        return self.folder.resolve().name
+        """The run folder's name; of a round, the run's and its number."""
+        place = self.folder.resolve()
+        return f"{place.parent.name}, round {self.run.round.number}" if self.run.round else place.name
 
     @cached_property
     def recipe(self) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def read_facts(folder: Path) -> RunFacts:
     asked = files.run.recipe
     evaluated = bool(asked.get("evaluate"))
     return RunFacts(
-        folder=folder,
+        folder=files.folder,
         run=files.run,
         pairs=files.pairs(),
         training=files.training if asked.get("train") else None,
@@ -99,8 +100,7 @@ def read_facts(folder: Path) -> RunFacts:
 
 def state_of(folder: Path) -> str:
     """Hash what a report on this run would be made of. Raises DataError when the folder is no run."""
-    read_run(folder)
-    state = hashlib.sha256()
+    folder, state = read_run(folder).folder, hashlib.sha256()
     for name in FILES:
         path = folder / name
         state.update(f"{name} ".encode() + (_hash_file(path) if path.exists() else b"-"))

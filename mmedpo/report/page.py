@@ -15,6 +15,10 @@ from mmedpo.core.records import digest
 from mmedpo.errors import MmedpoError
 from mmedpo.report import facts as known
 from mmedpo.report.facts import RunFacts, read_facts
+from mmedpo.report.rounds import summarize_rounds
+from mmedpo.store.run_files.format import read_file
+from mmedpo.store.run_files.measures import RoundTable
+from mmedpo.store.run_files.rounds import list_rounds
 from mmedpo.store.run_folder import write_text
 
 logger = logging.getLogger(__name__)
@@ -28,16 +32,23 @@ def write_report(runs: Sequence[str | Path], out: Path | None = None) -> Path:
     """Write the report on a run, or on several with their comparison, unless it is there already; return its path.
 
     Each of `runs` is a run folder, or several by comma that differ in their seed. By default one run's report lies in
-    its folder, that of several beside the first. Raises DataError for a folder that is no run.
+    its folder, that of several beside the first; that of a run in rounds is about all of them. Raises DataError for a
+    folder that is no run.
     """
     named = [str(run) for run in runs]
     folders = [Path(part) for text in named for part in text.split(",")]
     one = len(folders) == 1
     out = out or (folders[0] / REPORT if one else folders[0].resolve().parent / COMPARISON)
-    mark = f'{MARK}{digest(_source(), named, [known.state_of(folder) for folder in folders])}"'
+    rounds, table = (list_rounds(folders[0]), read_file(folders[0], RoundTable)) if one else ([], None)
+    shown = rounds or folders
+    mark = f'{MARK}{digest(_source(), named, table and table.count, [known.state_of(folder) for folder in shown])}"'
     if not _holds(out, mark):
-        found = [read_facts(folder) for folder in folders]
-        text = _without_keys(render(found[0], mark) if one else render_comparison(named, found, mark), found)
+        found = [read_facts(folder) for folder in shown]
+        if table:
+            text = render(found[-1], mark, summarize_rounds(found, table.count), folders[0].resolve().name)
+        else:
+            text = render(found[0], mark) if one else render_comparison(named, found, mark)
+        text = _without_keys(text, found)
         if not (out.exists() and out.read_bytes() == text.encode()):  # as it is while images are missing
             with private_files(any(facts.restricted for facts in found)):
                 write_text(out, text)
@@ -67,15 +78,18 @@ def _without_keys(text: str, found: Sequence[RunFacts]) -> str:
     return text
 
 
-def render(facts: RunFacts, mark: str = f'{MARK}"') -> str:
-    """Return the page of one run."""
+def render(
+    facts: RunFacts, mark: str = f'{MARK}"', rounds: Mapping[str, Any] | None = None, name: str | None = None
+) -> str:
+    """Return the page of one run; of one in rounds that goes by a name, with what is said of all rounds."""
     from mmedpo.report.view import summary_of, whole
 
     shown = {**summary_of(facts), **whole(facts)}
     if missing := shown["missing"]:
         mark = f'{MARK}incomplete"'  # so that it is written anew once they are back
         print_note(f"{facts.folder}: {said_of_missing(missing)}")
-    return _fill("run.html", mark=mark, run={**shown, "gone": said_of_missing(missing)}, title=facts.name)
+    run = {**shown, "gone": said_of_missing(missing), "rounds": rounds}
+    return _fill("run.html", mark=mark, run=run, title=name or facts.name)
 
 
 def said_of_missing(missing: Mapping[str, str]) -> str:

@@ -25,8 +25,19 @@ def write_sentences(
     facts: RunFacts, lines: Sequence[MeasureRow], lengths: AnswerLengths | None, tables: Sequence[MeasureTable] = ()
 ) -> list[SummarySentence]:
     """Say what is sure, what is not, what got worse, and what the numbers rest on; what misleads before all that."""
-    said = [*_overlap(facts), *_cautions(facts, tables), *_served(facts), *_resolved(lines), *_cases(facts)]
-    return [*said, *_learned(facts), *_leak(lengths), *_seeds(facts)]
+    misleading = [*_round(facts), *_overlap(facts), *_cautions(facts, tables), *_served(facts)]
+    return [*misleading, *_resolved(lines), *_cases(facts), *_learned(facts), *_leak(lengths), *_seeds(facts)]
+
+
+def _round(facts: RunFacts) -> Iterator[SummarySentence]:
+    """Say what a round began with, and what it is compared with."""
+    if one := facts.run.round:
+        began = f"the model that round {one.number - 1} trained" if one.number > 1 else "the start"
+        held = "the start" if one.reference == "start" else began
+        yield SummarySentence(
+            f"Round {one.number}: its pairs were made with {began}, which it trains on; the reference is {held}. "
+            "What is measured before is the start: the model at the beginning of the first round."
+        )
 
 
 def _cautions(facts: RunFacts, tables: Sequence[MeasureTable]) -> Iterator[SummarySentence]:

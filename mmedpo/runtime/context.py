@@ -78,8 +78,9 @@ class RunContext:
 
     @cached_property
     def ledger(self) -> SpendingLedger:
-        """What the run has paid endpoints, and may."""
-        return SpendingLedger(self.recipe.budget or Budget(), self.folder / EndpointCall.file)
+        """What the run has paid endpoints, and may; its rounds share it."""
+        folder = self.folder.parent if self.loaded.round else self.folder
+        return SpendingLedger(self.recipe.budget or Budget(), folder / EndpointCall.file)
 
     def plugin_of(self, part: Part) -> PluginInfo:
         """Return which package a part comes from."""

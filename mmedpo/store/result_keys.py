@@ -18,6 +18,7 @@ from mmedpo.errors import DataError
 from mmedpo.store.run_files.format import PAIRS, read_file, write_file
 from mmedpo.store.run_files.measures import AnsweredCase, AttendedCase, MeasureRecord, TrainingRecord
 from mmedpo.store.run_files.record import ResultKeys
+from mmedpo.store.run_files.rounds import find_result
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ def _called(name: str) -> str:
 
 def adapter_of(folder: Path) -> Path:
     """Return a run's trained adapter. Raises DataError when it has none."""
+    folder = find_result(folder)
     adapter = folder / "adapter"
     if not (adapter / "adapter_config.json").exists():
         raise DataError(f"{adapter}: there is no adapter yet; run the recipe first{other(folder, 'adapter')}")

@@ -17,7 +17,14 @@ from mmedpo.core.records import WeightedPair
 from mmedpo.events import StageCount
 from mmedpo.store.run_files.counts import COUNTS
 from mmedpo.store.run_files.format import FORMAT, PAIRS, JsonFile, JsonRow
-from mmedpo.store.run_files.measures import AnsweredCase, AttendedCase, MeasureRecord, TrainingRecord, VariantTable
+from mmedpo.store.run_files.measures import (
+    AnsweredCase,
+    AttendedCase,
+    MeasureRecord,
+    RoundTable,
+    TrainingRecord,
+    VariantTable,
+)
 from mmedpo.store.run_files.record import EndpointCall, ResultKeys, RunRecord
 
 PAGE = ROOT / "docs" / "runs.md"
@@ -25,7 +32,7 @@ MARK = "## The keys of the files\n"
 FILES: dict[str, type] = {
     PAIRS: WeightedPair,
     **{kind.file: kind for kind in (RunRecord, TrainingRecord, MeasureRecord, AnsweredCase, AttendedCase)},
-    **{kind.file: kind for kind in (EndpointCall, ResultKeys, VariantTable)},
+    **{kind.file: kind for kind in (EndpointCall, ResultKeys, VariantTable, RoundTable)},
 }
 PLAIN = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "anything", NoneType: "null"}
 

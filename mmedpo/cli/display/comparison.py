@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from mmedpo.cli.display.columns import print_columns
+from mmedpo.cli.display.methods import print_methods
 from mmedpo.cli.display.overlap import print_overlaps
 from mmedpo.cli.display.result import list_cautions
 from mmedpo.core.number_format import format_number, format_p_value
@@ -60,7 +61,7 @@ def show_variants(results: Mapping[str, Sequence[RunResult]], compared: VariantT
     """Print the measures of all variants, which differ from the first by more than chance, and where the page is."""
     console = Console(highlight=False)
     if compared and compared.against_start:
-        _print_variants(console, compared)
+        print_methods(console, compared, "variant")
     every = {f"{name}: {one.folder}": one.measures for name, found in results.items() for one in found}
     print_overlaps(console, {name: measures.overlap for name, measures in every.items() if measures})
     for name in (name for name, measures in every.items() if not measures):
@@ -69,24 +70,3 @@ def show_variants(results: Mapping[str, Sequence[RunResult]], compared: VariantT
         for use, caution in list_cautions(measures) if measures else ():
             console.print(f"[bold red]caution[/], {escape(name)}, {use}: {escape(caution)}", soft_wrap=True)
     console.print(f"{page}  all of them to look at: open it in a browser", soft_wrap=True)
-
-
-def _print_variants(console: Console, compared: VariantTable) -> None:
-    """Print a row a variant, a column a measure; a star where it differs from the first variant's."""
-    rows = compared.against_start
-    shown = list(dict.fromkeys((row["metric"], row["measure"]) for row in rows if "difference" in row))
-    sure = {_cell(row) for row in compared.against_first if row.get("p_holm", 1) < 0.05}
-    values = {_cell(row): row["value"] for row in rows}
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    several = len({metric for metric, _ in shown}) > 1
-    table = [["variant", *(f"{metric} {measure}" if several else measure for metric, measure in shown)]]
-    for method in methods:
-        cells = [format_number(values.get((method, *key))) + ("*" if (method, *key) in sure else "") for key in shown]
-        table.append([method, *cells])
-    print_columns(console, table)
-    first = methods[1]  # after the start
-    console.print(f"*: differs from {first}, p below .05 after Holm's correction over all measures and variants")
-
-
-def _cell(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    return row["method"], row["metric"], row["measure"]

@@ -23,7 +23,8 @@ def show_estimate(found: CostEstimate) -> None:
     if len(found.lines) > 1:
         table.append(["together", "", "", "", *_format_amounts(found.total)])
     most = "every repair used, every answer at its limit, nothing answered by an earlier run"
-    console.print(f"{found.cases:,} cases, {found.pairs:,} pairs at most; at most: {most}:", highlight=False)
+    rounds = f" in each of {found.rounds} rounds" if found.rounds > 1 else ""
+    console.print(f"{found.cases:,} cases, {found.pairs:,} pairs at most{rounds}; at most: {most}:", highlight=False)
     print_columns(console, table)
     for asked in found.uncounted:
         console.print(f"not counted: {asked}, as often as the parts sample it", highlight=False)

@@ -24,6 +24,7 @@ from mmedpo.runtime.heartbeat import ProgressLines
 from mmedpo.store.run_files.counts import describe_counts
 
 if TYPE_CHECKING:
+    from mmedpo.recipe.model import LoadedRecipe
     from mmedpo.recipe.planning import PlannedRun
 
 
@@ -91,3 +92,9 @@ class ProgressBars:
 def show_variant_start(one: PlannedRun) -> None:
     """Say which of a recipe's variants begins."""
     Console(stderr=True, highlight=False).print(f"[bold]{one.variant}[/], seed {one.seed}", soft_wrap=True)
+
+
+def show_round_start(one: LoadedRecipe) -> None:
+    """Say which of a recipe's rounds begins."""
+    assert one.round is not None
+    Console(stderr=True, highlight=False).print(f"[bold]round {one.round.number}[/]", soft_wrap=True)

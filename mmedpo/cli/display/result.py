@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -10,10 +11,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from mmedpo.cli.display.agreement import describe_agreement
+from mmedpo.cli.display.methods import print_methods
 from mmedpo.cli.display.overlap import print_overlap
 from mmedpo.core.number_format import format_number
 from mmedpo.report.measures import describe_cut_answers
 from mmedpo.store.run_files.counts import sum_counts
+from mmedpo.store.run_files.format import read_file
+from mmedpo.store.run_files.measures import RoundTable
+from mmedpo.store.run_files.rounds import list_rounds
 
 if TYPE_CHECKING:
     from mmedpo.pipeline.run import RunResult
@@ -27,12 +32,13 @@ FILES = (
     ("measures.json", "the measures"),
     ("answers.jsonl", "every answer, before and after"),
     ("run.json", "the recipe, versions and counts"),
+    ("rounds.json", "how the rounds compare"),
     ("report.html", "all of it to look at: open it in a browser"),
 )
 
 
 def show_result(result: RunResult) -> None:
-    """Print the table before/after and where everything is."""
+    """Print the table before/after, of a run in rounds over them, and where everything is."""
     console, folder, measures = Console(), result.folder, result.measures
     if not result.did:
         done = f"Nothing to do: {folder} is finished and nothing it depends on has changed."
@@ -41,6 +47,14 @@ def show_result(result: RunResult) -> None:
         console.print(line, highlight=False)
     if measures:
         _show_measures(console, measures)
+    if result.rounds and (table := read_file(folder, RoundTable)) and table.against_start:
+        console.print(f"what is above is round {len(result.rounds)}; all rounds, and the start:", highlight=False)
+        print_methods(console, table, "round")
+    for place in (*list_rounds(folder)[-1:], folder):
+        _list_files(console, place)
+
+
+def _list_files(console: Console, folder: Path) -> None:
     for name, what in FILES:
         if (folder / name).exists():
             console.print(f"  {folder / name}  {what}", highlight=False, soft_wrap=True)

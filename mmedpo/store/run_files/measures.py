@@ -150,6 +150,19 @@ class VariantTable(JsonFile):
     """Of each run."""
 
 
+class RoundTable(JsonFile):
+    """Of a run in rounds, beside their folders `round-1`, `round-2` ...: how many there are, and how each compares."""
+
+    file: ClassVar = "rounds.json"
+
+    count: int
+    """How many the recipe asks for."""
+    against_start: tuple[dict[str, Any], ...] = ()
+    """Each measure of each round that is done, compared with the start; as `mmedpo compare --json` prints it."""
+    against_first: tuple[dict[str, Any], ...] = ()
+    """The same, compared with the first round."""
+
+
 class ImageFile(RunModel):
     """An image."""
 

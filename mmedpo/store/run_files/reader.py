@@ -14,6 +14,7 @@ from mmedpo.store.run_files.format import PAIRS, parse_row, read_file
 from mmedpo.store.run_files.image_places import ImagePlaces
 from mmedpo.store.run_files.measures import AnsweredCase, AttendedCase, ImageFile, MeasureRecord, TrainingRecord
 from mmedpo.store.run_files.record import RunRecord
+from mmedpo.store.run_files.rounds import find_result
 from mmedpo.store.run_files.rows import FileRows
 
 
@@ -67,8 +68,11 @@ class RunFiles:
 
 
 def read_run(folder: str | Path) -> RunFiles:
-    """Read a run folder. Raises DataError for one that is no run, is of another format, or has a broken file."""
-    folder = Path(folder)
+    """Read a run folder; of a run in rounds, its last round's.
+
+    Raises DataError for one that is no run, is of another format, or has a broken file.
+    """
+    folder = find_result(Path(folder))
     run = read_file(folder, RunRecord)
     if run is None:
         raise DataError(f"{folder}: is no run folder; it has no {RunRecord.file}")

@@ -91,6 +91,17 @@ class ModelSpending(RunModel):
     """Answers with half characters, which were replaced."""
 
 
+class RunRound(RunModel):
+    """Which of a run's rounds this is."""
+
+    number: int
+    """From 1."""
+    start: str | None = None
+    """The adapter that the first round began with; left out where it was none."""
+    reference: Literal["start", "previous"]
+    """What the policy is held to: the model at the beginning of the first round, or of this one."""
+
+
 State = Literal["running", "waiting", "stopped", "finished"]
 
 
@@ -125,6 +136,8 @@ class RunRecord(JsonFile):
     """The machine."""
     threads: ThreadCount | None = None
     """Of the last run that opened the backbone."""
+    round: RunRound | None = None
+    """Of a run in rounds, which this folder holds; its `recipe` begins with the adapter of the one before."""
     flow: tuple[StageSummary, ...]
     """The stages that are done, in their order."""
     detector: dict[str, Any]
