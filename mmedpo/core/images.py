@@ -94,9 +94,14 @@ def hash_pixels(image: Image) -> str:
     return hashlib.sha256(head + image.tobytes()).hexdigest()
 
 
-def order_by_image(images: Sequence[str]) -> list[int]:
-    """Return the order in which those of an image follow one another, given by what identifies it: first come first."""
-    first: dict[str, int] = {}
+def name_images(images: Sequence[ImageRef]) -> tuple[str, ...]:
+    """Return what equal lists of images have in common, once the pipeline has looked at them."""
+    return tuple(image.known_as for image in images)
+
+
+def order_by_images(images: Sequence[tuple[str, ...]]) -> list[int]:
+    """Return the order in which those of the same images follow one another, given by their names: first come first."""
+    first: dict[tuple[str, ...], int] = {}
     for index, image in enumerate(images):
         first.setdefault(image, index)
     return sorted(range(len(images)), key=lambda index: first[images[index]])

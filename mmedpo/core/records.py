@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from typing import Any, Literal, TypeVar
 
@@ -13,6 +13,7 @@ from mmedpo.core.images import ImageRef
 
 CaseKind = Literal["closed", "open", "report"]
 PairKind = Literal["text", "image"]
+LEFT_OUT = {"left_out": True}  # of a field that files have where it holds something, and not where it is 0 or empty
 GIVEN = "given"  # the key in a pair's notes for what came with its published score: scorer, evidence, weight
 
 
@@ -24,14 +25,15 @@ class Region:
     box: tuple[float, float, float, float]  # left, top, right, bottom in pixels; right and bottom exclusive
     confidence: float = 1.0  # of whoever drew it, in [0, 1]
     mask: ImageRef | None = None  # mode L, the image's size: 0 outside, 255 inside; greys are a heat map
+    image: int = field(default=0, metadata=LEFT_OUT)  # which image of the case it lies in, counted from 0
 
 
 @dataclass(frozen=True)
 class Case:
-    """One image, one question, the clinician's answer."""
+    """One image or several, one question, the clinician's answer."""
 
     id: str  # unique within its reader
-    image: ImageRef
+    image: ImageRef  # the first of them, or the only one
     question: str
     answer: str
     kind: CaseKind = "open"
@@ -40,14 +42,51 @@ class Case:
     regions: tuple[Region, ...] = ()  # the reader's annotation; a localizer puts its own here
     restricted: bool = True  # must not leave this machine; so is every case of a restricted reader
     notes: Mapping[str, Any] = field(default_factory=dict)  # JSON; whatever else the data says
+    more_images: tuple[ImageRef, ...] = field(default=(), metadata=LEFT_OUT)  # after the first: a lateral view, slices
+
+    @property
+    def images(self) -> tuple[ImageRef, ...]:
+        """All images, in the order in which the model is shown them."""
+        return (self.image, *self.more_images)
+
+    def side(self, answer: str) -> Side:
+        """Return a side that shows all images of the case, with this answer."""
+        return Side(self.image, answer, self.more_images)
+
+    def by_image(self) -> list[Case]:
+        """Return a case of each image, with the regions that lie in it."""
+        if not self.more_images:
+            return [self]
+        return [
+            replace(self, image=image, more_images=(), regions=self._regions_in(at))
+            for at, image in enumerate(self.images)
+        ]
+
+    def _regions_in(self, image: int) -> tuple[Region, ...]:
+        return tuple(replace(region, image=0) for region in self.regions if region.image == image)
+
+    def show(self, images: Sequence[ImageRef]) -> Case:
+        """Return the same question about other images."""
+        return replace(self, image=images[0], more_images=tuple(images[1:]))
 
 
 @dataclass(frozen=True)
 class Side:
     """One side of a pair."""
 
-    image: ImageRef
+    image: ImageRef  # the first image, or the only one
     answer: str
+    more_images: tuple[ImageRef, ...] = field(default=(), metadata=LEFT_OUT)
+
+    @property
+    def images(self) -> tuple[ImageRef, ...]:
+        """All images, in the order in which the model is shown them."""
+        return (self.image, *self.more_images)
+
+    def show(self, image: ImageRef, at: int = 0) -> Side:
+        """Return the same side with another image in the place of one."""
+        first, *more = (image if place == at else own for place, own in enumerate(self.images))
+        return replace(self, image=first, more_images=tuple(more))
 
 
 @dataclass(frozen=True)
@@ -115,7 +154,7 @@ def to_json(record: Any) -> Any:
     kind: Any = type(record)
     if record is None or kind in PLAIN:  # most of what there is, and the end of every way down
         return record
-    if names := field_names(kind):
+    if names := field_names(record):
         return {name: to_json(getattr(record, name)) for name in names}
     if isinstance(record, Mapping):
         return {str(key): to_json(value) for key, value in record.items()}
@@ -127,11 +166,23 @@ def to_json(record: Any) -> Any:
 PLAIN = frozenset((str, int, float, bool))
 
 
+def field_names(record: Any) -> tuple[str, ...]:
+    """Name the fields that a file holds of a record; none of what is no record."""
+    kind: Any = type(record)
+    always, sometimes = _names_of_fields(kind)
+    there = [name for name in sometimes if getattr(record, name)] if sometimes else ()
+    return (*always, *there) if there else always
+
+
 @cache
-def field_names(kind: type) -> tuple[str, ...]:
-    """Return what a file holds of a kind of record; nothing of what is none."""
-    held = fields(kind) if is_dataclass(kind) else ()
-    return tuple(item.name for item in held if item.name not in ("held", "place"))
+def _names_of_fields(kind: type) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Name the fields of a kind of record that a file always holds, and those that it leaves out where they are empty.
+
+    Of what is no record there are none.
+    """
+    held = [item for item in (fields(kind) if is_dataclass(kind) else ()) if item.name not in ("held", "place")]
+    sometimes = tuple(item.name for item in held if item.metadata == LEFT_OUT)
+    return tuple(item.name for item in held if item.name not in sometimes), sometimes
 
 
 @cache

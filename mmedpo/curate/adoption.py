@@ -15,14 +15,18 @@ def adopt_record(journal: Journal, item: Case | Pair, restricted: bool) -> Case 
         assert isinstance(case, Case)
         return replace(adopt_sides(journal, item), case=case)
     regions = tuple(adopt_region(journal, region) for region in item.regions)
-    image = journal.adopt(item.image)
-    restricted = restricted or item.restricted
-    return replace(item, image=image, group=item.group or image.sha256, regions=regions, restricted=restricted)
+    shown = item.show([journal.adopt(image) for image in item.images])
+    group, restricted = item.group or shown.image.sha256, restricted or item.restricted
+    return replace(shown, group=group, regions=regions, restricted=restricted)
 
 
 def adopt_sides(journal: Journal, pair: Pair) -> Pair:
-    sides = [Side(journal.adopt(side.image), side.answer) for side in (pair.chosen, pair.rejected)]
-    return replace(pair, chosen=sides[0], rejected=sides[1])
+    return replace(pair, chosen=_adopt_side(journal, pair.chosen), rejected=_adopt_side(journal, pair.rejected))
+
+
+def _adopt_side(journal: Journal, side: Side) -> Side:
+    image, *more = map(journal.adopt, side.images)
+    return Side(image, side.answer, tuple(more))
 
 
 def adopt_region(journal: Journal, region: Region) -> Region:

@@ -62,7 +62,10 @@ def train_localizer(run: RunContext) -> dict[str, Any]:
         before = step
 
     with blame_part(run.plugin_of(part), "localize.learning"), guard_writes(part.learnt):
-        facts = part.learn(cases, run.setting, tell)
+        by_image: dict[str, Sequence[Case]] = {
+            name: [one for case in some for one in case.by_image()] for name, some in cases.items()
+        }
+        facts = part.learn(by_image, run.setting, tell)
     facts = check_json(run.plugin_of(part), "what learn returned", facts)
     write_json(facts_file(part.learnt), {"key": key, **facts})
     return {"key": key, **facts}
@@ -94,6 +97,7 @@ def _require_apart(cases: dict[str, Sequence[Case]]) -> None:
     seen: dict[str, str] = {}
     for name, some in cases.items():
         for case in some:
-            other = seen.setdefault(case.image.sha256, name)
-            if other != name:
-                raise DataError(f"detector: the image of case {case.id!r} ({case.image.path}) is in {other} and {name}")
+            for image in case.images:
+                other = seen.setdefault(image.sha256, name)
+                if other != name:
+                    raise DataError(f"detector: the image of case {case.id!r} ({image.path}) is in {other} and {name}")

@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 from mmedpo.core.answers import CUT, UNREAD
-from mmedpo.core.images import order_by_image
+from mmedpo.core.images import name_images, order_by_images
 from mmedpo.core.lazy_sequence import LazySequence
 from mmedpo.core.notes import print_note
 from mmedpo.core.records import Case, Drop, Pair, from_json, to_json
@@ -95,7 +95,7 @@ def _advise(parts: Sequence[Dispreference], cases: Sequence[Case]) -> str:
 
 def pair_content(pair: Pair) -> Sides:
     """Return what two pairs have in common that teach the same: answers count as they are folded."""
-    both = [(side.image.sha256, fold_text(side.answer)) for side in (pair.chosen, pair.rejected)]
+    both = [(*name_images(side.images), fold_text(side.answer)) for side in (pair.chosen, pair.rejected)]
     return pair.case.id, pair.kind, *both[0], *both[1]
 
 
@@ -114,7 +114,7 @@ def disprefer_with(
     served = ServedBackbone(opened, backbone, cases) if asked and backbone.answers else None
     work = DispreferWork(part, f"the options of {plugin.name}", asked, served)
     # A backbone reads an image once for all its questions.
-    order = order_by_image([case.image.known_as for case in cases]) if part.needs_backbone else range(len(cases))
+    order = order_by_images([name_images(case.images) for case in cases]) if part.needs_backbone else range(len(cases))
     with_earlier = LazySequence(len(cases), lambda at: (cases[order[at]], made.of(order[at])))
 
     def read(value: Any, some: Sequence[tuple[Case, Any]]) -> list[Pair | Drop]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mmedpo.core.lazy_sequence import pick_items
+from mmedpo.core.lazy_sequence import LazySequence, pick_items
 from mmedpo.core.records import Case, Region, from_json, to_json
 from mmedpo.curate.adoption import adopt_region
 from mmedpo.curate.region_agreement import Regions, count_agreement, merge_regions
@@ -34,43 +34,76 @@ def localize_cases(run: RunContext, parts: Sequence[Localizer], cases: Sequence[
     for place, case in enumerate(cases):
         merged = merge_regions([one[place] for one in found], run.recipe.localized)
         localized.append(replace(case, regions=merged))
-    counts = list(_counts_of_images(pick_items(localized, images.last)))
+    kept = LazySequence(len(localized), lambda place: localized[place].regions)
+    counts = list(_counts_of_images(images.pick_last(kept)))
     if len(parts) > 1:
-        counts += count_agreement([part.use for part in parts], [pick_items(one, images.last) for one in found])
+        counts += count_agreement([part.use for part in parts], list(map(images.pick_last, found)))
     run.finish("localize", counts)
     return localized
 
 
-def _counts_of_images(once: Sequence[Case]) -> Iterator[StageCount]:
-    """Yield how many images and regions there are; `once` has a case of each image."""
-    numbers = [len(case.regions) for case in once]
+def _counts_of_images(once: Sequence[Regions]) -> Iterator[StageCount]:
+    """Yield how many images and regions there are; `once` has the regions of each image."""
+    numbers = list(map(len, once))
     yield StageCount("images", len(once))
     yield StageCount("regions", sum(numbers))
     yield StageCount("images_without_region", numbers.count(0))
 
 
 class _ImagesOfCases:
-    """Which image each case shows, and a case of each image."""
+    """Which images each case shows, one after another, and the last that shows each of them."""
 
     def __init__(self, cases: Sequence[Case]) -> None:
         numbers: dict[bytes, int] = {}
-        self.of_case = array("L")
-        self.last = array("L")  # the last case of each image
+        self._cases = cases
+        self._case, self._at = array("L"), array("H")  # of each image shown: whose it is, and which of them
+        self.start = array("L", [0])  # of each case: where its images begin among those shown
+        self.number = array("L")  # of each image shown: which one it is of those that differ
+        self.last = array("L")  # of those that differ: the last place where it is shown
         for place, case in enumerate(cases):
-            number = numbers.setdefault(bytes.fromhex(case.image.sha256), len(numbers))
-            self.of_case.append(number)
-            if number == len(self.last):
-                self.last.append(place)
-            self.last[number] = place
+            for at, image in enumerate(case.images):
+                number = numbers.setdefault(bytes.fromhex(image.sha256), len(numbers))
+                if number == len(self.last):
+                    self.last.append(0)
+                self.last[number] = len(self.number)
+                self.number.append(number)
+                self._case.append(place)
+                self._at.append(at)
+            self.start.append(len(self.number))
+
+    def shown(self) -> Sequence[Case]:
+        """Return each image shown as the only one of a case."""
+        return LazySequence(len(self.number), lambda one: self._cases[self._case[one]].by_image()[self._at[one]])
+
+    def gather(self, found: Sequence[Regions]) -> Sequence[Regions]:
+        """Return the regions of each case, of those of each image shown."""
+
+        def of_case(place: int) -> Regions:
+            some = enumerate(found[self.start[place] : self.start[place + 1]])
+            return tuple(replace(region, image=at) if at else region for at, regions in some for region in regions)
+
+        return LazySequence(len(self._cases), of_case)
+
+    def pick_last(self, found: Sequence[Regions]) -> Sequence[Regions]:
+        """Return the regions of each image that differs from the others, of those of each case."""
+
+        def of_image(number: int) -> Regions:
+            one = self.last[number]
+            return tuple(region for region in found[self._case[one]] if region.image == self._at[one])
+
+        return LazySequence(len(self.last), of_image)
 
 
 def _localize_with(
     run: RunContext, part: Localizer, cases: Sequence[Case], images: _ImagesOfCases
 ) -> Sequence[Regions]:
     """Return the regions that a localizer finds, case by case; it is asked once an image unless it reads questions."""
-    if part.reads_question:
+    if part.several_images:
         return _ask_localizer(run, part, cases)
-    return pick_items(_ask_localizer(run, part, pick_items(cases, images.last)), images.of_case)
+    if part.reads_question:
+        return images.gather(_ask_localizer(run, part, images.shown()))
+    once = _ask_localizer(run, part, pick_items(images.shown(), images.last))
+    return images.gather(pick_items(once, images.number))
 
 
 def _ask_localizer(run: RunContext, part: Localizer, asked: Sequence[Case]) -> Sequence[Regions]:

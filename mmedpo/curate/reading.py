@@ -60,7 +60,7 @@ class _RecordCounter:
         else:
             case = item.case if isinstance(item, Pair) else item
             self.restricted |= case.restricted
-            self._blank += self._run.journal.even(case.image.sha256)
+            self._blank += sum(self._run.journal.even(image.sha256) for image in case.images)
             if isinstance(item, Case):
                 self._questions.add(item)
 

@@ -27,9 +27,9 @@ def _area(region: Region) -> float:
 
 
 def same(one: Region, other: Region) -> bool:
-    """Tell whether two regions are about one thing: their boxes overlap, and no label contradicts the other."""
+    """Tell whether two regions are about one thing: their boxes in an image overlap, and no label contradicts."""
     named = one.label and other.label and one.label.casefold() != other.label.casefold()
-    return not named and overlap(one, other) >= SAME
+    return one.image == other.image and not named and overlap(one, other) >= SAME
 
 
 def merge_regions(found: Sequence[Regions], which: Literal["union", "agreed"]) -> Regions:

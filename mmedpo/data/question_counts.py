@@ -13,12 +13,12 @@ from mmedpo.events import StageCount
 KINDS = {"closed": "closed_questions", "open": "open_questions", "report": "reports"}
 PARAGRAPH = 30  # words: a longer answer to an open question may be a report whose kind nobody gave
 
-QuestionKey = tuple[str, str]  # pixels and question
+QuestionKey = tuple[str, ...]  # the pixels of each image, and the question
 
 
 def question_key(case: Case) -> QuestionKey:
-    """Return what two cases have in common that ask the same: the image's pixels, and the question but its writing."""
-    return case.image.sha256, fold_text(case.question)
+    """Return what two cases have in common that ask the same: the images' pixels, and the question but its writing."""
+    return *(image.sha256 for image in case.images), fold_text(case.question)
 
 
 class QuestionCounter:

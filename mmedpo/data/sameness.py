@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
 from mmedpo.core.images import ImageInMemory, ImageRef
@@ -25,13 +26,18 @@ def fold_text(text: str) -> str:
 
 
 def drop_uninformative(pair: Pair) -> Pair | Drop:
-    """Return a pair, or the drop of one that teaches nothing: one image, and answers that say the same."""
+    """Return a pair, or the drop of one that teaches nothing: the same images, and answers that say the same."""
     one, other = pair.chosen, pair.rejected
-    if not same_image(one.image, other.image) or fold_text(one.answer) != fold_text(other.answer):
+    if not same_images(one.images, other.images) or fold_text(one.answer) != fold_text(other.answer):
         return pair
     if one.answer.strip() == other.answer.strip():
         return Drop(pair.case.id, "both sides are the same")
     return Drop(pair.case.id, "both sides differ only in case, punctuation or space")
+
+
+def same_images(some: Sequence[ImageRef], others: Sequence[ImageRef]) -> bool:
+    """Tell whether two lists hold the same pictures."""
+    return len(some) == len(others) and all(map(same_image, some, others))
 
 
 def same_image(one: ImageRef, other: ImageRef) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo.core.answers import UNREAD, dump_answer, read_answer, was_cut
-from mmedpo.core.images import order_by_image
+from mmedpo.core.images import name_images, order_by_images
 from mmedpo.core.lazy_sequence import pick_items
 from mmedpo.core.notes import print_note
 from mmedpo.core.records import Case
@@ -102,7 +102,7 @@ def answer_cases(
 ) -> list[str]:
     """Let a model answer each case greedily, those of an image together."""
     plugin = run.plugin_of(backbone)
-    order = order_by_image([case.image.known_as for case in cases])
+    order = order_by_images([name_images(case.images) for case in cases])
     with open_parts(run) as opened:
 
         def read(value: Any, some: Sequence[Case]) -> Any:

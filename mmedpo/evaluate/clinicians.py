@@ -45,7 +45,7 @@ class ClinicianRating:
 
 def pair_hash(pair: Pair) -> str:
     """Hash all that a clinician sees of a pair: the question, both films, both answers."""
-    sides = [(side.image.sha256, side.answer) for side in (pair.chosen, pair.rejected)]
+    sides = [(*(image.sha256 for image in side.images), side.answer) for side in (pair.chosen, pair.rejected)]
     return digest(pair.case.question, *sides)[:12]
 
 
@@ -59,7 +59,10 @@ def write_sheet(folder: Path, path: Path) -> int:
     table.writerow(SHEET)
     for pair in pairs:
         sides = (pair.chosen, pair.rejected)
-        films, answers = (side.image.path for side in sides), (side.answer for side in sides)
+        films, answers = (
+            ("; ".join(image.path for image in side.images) for side in sides),
+            (side.answer for side in sides),
+        )
         table.writerow([pair.id, pair_hash(pair), pair.case.question, *films, *answers, ""])
     with private_files(any(pair.case.restricted for pair in pairs)), guard_writes(path):
         write_text(path, text.getvalue())

@@ -106,7 +106,7 @@ def _read_answers(folder: Path) -> MeasuredCases:
     for row in read_run(folder).answers():
         if any(len(both) < 2 for both in row.statistics.values()):
             raise DataError(f"{folder}: trained nothing, so there is no after to compare")
-        key.update(digest(row.id, row.image.sha256, row.truth).encode())
+        key.update(digest(row.id, row.image.sha256, *(image.sha256 for image in row.more_images), row.truth).encode())
         measured.groups.append(sys.intern(row.group))
         for use, both in row.statistics.items():
             tables = measured.statistics.setdefault(use, tuple(StatisticsTable() for _ in both))

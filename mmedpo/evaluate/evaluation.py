@@ -103,12 +103,14 @@ def _write_answers(
             before=old,
             after=new,
             cut=tuple(was_cut(text) for text in (old, new) if text is not None),
-            image=ImageFile(**links.link(to_json(case.image))),
+            image=files[0],
+            more_images=tuple(files[1:]),
             regions=list_boxes(case.regions),
             restricted=case.restricted,
             statistics={metric.use: tuple(dict(rows[index]) for rows in both) for metric, both in measured},
             gain=dict(case_gains(measured, index)),
         )
         for index, (case, old, new) in enumerate(sides)
+        for files in [[ImageFile(**links.link(to_json(image))) for image in case.images]]
     )
     write_rows(run.folder, AnsweredCase, rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import ClassVar
 
 from mmedpo.core.records import Case, Pair
@@ -63,7 +62,7 @@ def make_probes(run: RunContext, parts: Sequence[Dispreference], cases: Sequence
 
 
 def _change_image(pair: Pair) -> Case:
-    return replace(pair.case, image=pair.rejected.image)
+    return pair.case.show(pair.rejected.images)
 
 
 def count_changes(

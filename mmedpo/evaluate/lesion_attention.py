@@ -1,4 +1,7 @@
-"""Does the model look at the lesion? Its attention while it answers, before and after, and how much of it is inside."""
+"""Does the model look at the lesion? Its attention while it answers, before and after, and how much of it is inside.
+
+Of a case with several images, that is its attention to the first.
+"""
 
 from __future__ import annotations
 
@@ -46,10 +49,9 @@ class AttentionMaps:
 
 
 def lesions_of(case: Case) -> tuple[Region, ...]:
-    """Return the regions that a question is about; all of the image's where the data do not say what it is about."""
-    if not case.about:
-        return case.regions
-    return tuple(region for region in case.regions if region.label in case.about)
+    """Return the first image's regions that a question is about; all of them where the data do not say what it is."""
+    there = (region for region in case.regions if region.image == 0)
+    return tuple(region for region in there if not case.about or region.label in case.about)
 
 
 def choose_cases(cases: Sequence[Case], count: int, seed: int) -> list[int]:
@@ -91,7 +93,7 @@ class AttentionWork(SliceWork[tuple[Case, str]]):
         from mmedpo.models.gradient_attention import attention_maps
 
         maps = attention_maps(opened(self.part), [case for case, _ in some], [answer for _, answer in some])
-        return [[[float(f"{value:.5g}") for value in row] for row in heat] for heat in maps]
+        return [[[float(f"{value:.5g}") for value in row] for row in heat] for heat, *_ in maps]
 
 
 def _read_maps(value: Any, answered: Sequence[Any]) -> list[Map]:

@@ -17,19 +17,20 @@ def require_no_overlap(run: RunContext, options: EvaluateOptions, records: Seque
     """Compare the pixels of evaluation and training data. Raises DataError where an image is in both."""
     cases = only_cases(read_records(run, options.data, "strict split: read"))
     trained = {image for record in records for image in _images_of(record)}
-    shared = [case for case in cases if case.image.sha256 in trained]
+    shared = [image for case in cases for image in case.images if image.sha256 in trained]
     if shared:
-        first, images = shared[0], {case.image.sha256 for case in cases}
+        first = next(case for case in cases if shared[0] in case.images)
+        images = {image for case in cases for image in _images_of(case)}
         raise DataError(
             f"evaluate.strict_split: {len(images & trained)} of {len(images)} images that {run.plugin_of(options.data)}"
-            f" yields are also in the training data, the first is that of case {first.id!r} ({first.image.path});"
+            f" yields are also in the training data, the first is that of case {first.id!r} ({shared[0].path});"
             " choose other splits or files, or set strict_split: false to have such images counted"
         )
 
 
 def count_overlap(cases: Sequence[Case], pairs: Sequence[WeightedPair]) -> TrainingOverlap:
     """Count the evaluation images whose pixels were trained on, and the cases whose question about them was, too."""
-    images = {case.image.sha256 for case in cases}
+    images = {image for case in cases for image in _images_of(case)}
     learned = {question_key(item.pair.case) for item in pairs if item.pair.case.image.sha256 in images}
     again = sum(question_key(case) in learned for case in cases)
     shared = len(images & list_trained_images(pairs))
@@ -42,5 +43,6 @@ def list_trained_images(pairs: Sequence[WeightedPair]) -> set[str]:
 
 
 def _images_of(record: Case | Pair) -> set[str]:
-    """Return the pixel hashes of what would be trained on: the image, and that of a pair's chosen side."""
-    return {record.image.sha256} if isinstance(record, Case) else {record.case.image.sha256, record.chosen.image.sha256}
+    """Return the pixel hashes of what would be trained on: the images, and those of a pair's chosen side."""
+    shown = record.images if isinstance(record, Case) else (*record.case.images, *record.chosen.images)
+    return {image.sha256 for image in shown}

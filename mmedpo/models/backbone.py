@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mmedpo.core.answers import Answer
-from mmedpo.core.images import ImageRef, hash_pixels, order_by_image
+from mmedpo.core.images import ImageRef, hash_pixels, order_by_images
 from mmedpo.core.notes import print_note
+from mmedpo.errors import DataError
 from mmedpo.models.adapters import BaseFingerprint, unwrap_model
 from mmedpo.models.prompts import EncodedPrompt, pad_token, tokenize_plain
 from mmedpo.registry.contracts.backbone import Encoding, Frame, LiveBackbone
@@ -29,13 +30,14 @@ if TYPE_CHECKING:
 class TransformersBackbone(LiveBackbone):
     """Answer and encode with a transformers image-text-to-text model.
 
-    `preprocess` does the part of the work that depends on the image alone, and its result is kept for recent
-    images, because many questions share an image; `prompt` makes of that and a question what the model reads.
+    `preprocess` does the part of the work that depends on one image alone, and its result is kept for recent
+    images, because many questions share an image; `prompt` makes of those of a case's images and its question what the
+    model reads.
 
         live = TransformersBackbone(
             model, tokenizer,
             preprocess=lambda image: {"pixel_values": pixels_of(image)},     # an upright L or RGB image
-            prompt=lambda vision, question: EncodedPrompt(ids_of(question), vision),
+            prompt=lambda images, question: EncodedPrompt(ids_of(question), images),
             end=tokenizer.eos_token_id,
             lora_targets=r".*language_model.*_proj", projector=r"model\\.multi_modal_projector",
         )
@@ -51,7 +53,7 @@ class TransformersBackbone(LiveBackbone):
         tokenizer: Any,
         *,
         preprocess: Callable[[Image], Any],
-        prompt: Callable[[Any, str], EncodedPrompt],
+        prompt: Callable[[Sequence[Any], str], EncodedPrompt],
         end: int,
         stop: Sequence[int] = (),
         lead: str = "",
@@ -61,42 +63,48 @@ class TransformersBackbone(LiveBackbone):
         types_key: str = "mm_token_type_ids",
         causal: bool = True,
         frame: Callable[[tuple[int, int]], Frame] | None = None,
+        several_images: bool = False,
     ) -> None:
         """Take a loaded model; `end` closes an answer, `stop` also ends generation, `lead` stands before an answer.
 
-        `frame` is what `LiveBackbone.frame` says, for a `preprocess` that pads or crops.
+        `frame` is what `LiveBackbone.frame` says, for a `preprocess` that pads or crops. `several_images` says that
+        `prompt` takes more than one; what it makes of each does not depend on the others.
         """
         self.model, self.tokenizer, self.processor = model.eval(), tokenizer, processor
         self.lora_targets, self.projector = lora_targets, projector
-        self.types_key, self.causal = types_key, causal
+        self.types_key, self.causal, self.several_images = types_key, causal, several_images
         self.end, self.stop, self.lead = end, sorted({end, *stop}), lead
         self.base = BaseFingerprint.of(model)
         self._preprocess, self._prompt, self._frame = preprocess, prompt, frame
         self._inputs_of: OrderedDict[str, Any] = OrderedDict()
         self._noted = False  # why it answers on no token trees
 
-    def prompt(self, image: ImageRef, question: str) -> EncodedPrompt:
-        """Return what the model reads before it answers; floating-point tensors have the model's dtype."""
-        prompt = self._prompt(self._image_inputs(image), question)
-        return EncodedPrompt(
-            prompt.ids, {key: self._match_dtype(value) for key, value in prompt.vision.items()}, prompt.token_types
-        )
+    def prompt(self, images: Sequence[ImageRef], question: str) -> EncodedPrompt:
+        """Return what the model reads before it answers; floating-point tensors have the model's dtype.
 
-    def encode(self, image: ImageRef, question: str, answer: str) -> Encoding:
+        Raises DataError for several images where the model is shown one.
+        """
+        if len(images) > 1 and not self.several_images:
+            name = type(unwrap_model(self.model)).__name__
+            raise DataError(f"{name}: is shown one image at a time, and here are {len(images)}")
+        prompt = self._prompt([self._image_inputs(image) for image in images], question)
+        vision = [{key: self._match_dtype(value) for key, value in tensors.items()} for tensors in prompt.vision]
+        return EncodedPrompt(prompt.ids, vision, prompt.token_types)
+
+    def encode(self, images: Sequence[ImageRef], question: str, answer: str) -> Encoding:
         """Encode one side for training."""
-        prompt = self.prompt(image, question)
+        prompt = self.prompt(images, question)
         reply = [*tokenize_plain(self.tokenizer, self.lead + answer), self.end]
         types = None if prompt.token_types is None else [*prompt.token_types, *[0] * len(reply)]
-        return Encoding([*prompt.ids, *reply], len(prompt.ids), prompt.vision, identify_image(image), types)
+        return Encoding([*prompt.ids, *reply], len(prompt.ids), prompt.vision, identify_images(images), types)
 
     def frame(self, size: tuple[int, int]) -> Frame:
         """Return what the grid of an image's tokens covers."""
         return self._frame(size) if self._frame else super().frame(size)
 
-    def collate(self, encodings: Sequence[Encoding]) -> dict[str, torch.Tensor]:
+    def collate(self, vision: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """Concatenate along the first dimension; images of fewer or smaller tiles are filled up with zeros."""
-        keys = encodings[0].vision
-        return {key: _pad_and_concatenate([encoding.vision[key] for encoding in encodings]) for key in keys}
+        return {key: _pad_and_concatenate([tensors[key] for tensors in vision]) for key in vision[0]}
 
     def answer(
         self,
@@ -106,10 +114,10 @@ class TransformersBackbone(LiveBackbone):
         temperature: float = 0.0,
         seeds: Sequence[int] | None = None,
     ) -> list[str]:
-        """Answer each case's question about its image; see `LiveBackbone.answer`.
+        """Answer each case's question about its images; see `LiveBackbone.answer`.
 
-        The questions of an image grow from it as one token tree. A model that reads no trees answers `batch_size` at a
-        time, and a line says why.
+        The questions about the same images grow from them as one token tree. A model that reads no trees answers
+        `batch_size` at a time, and a line says why.
         """
         import torch
 
@@ -135,7 +143,7 @@ class TransformersBackbone(LiveBackbone):
         base = unwrap_model(self.model)
         longest = max_new_tokens
         if sliding_window(base.config.get_text_config()):
-            longest += max((len(self.prompt(case.image, case.question).ids) for case in cases), default=0)
+            longest += max((len(self.prompt(case.images, case.question).ids) for case in cases), default=0)
         why = why_no_trees(base, self.causal, longest)
         if why and not self._noted:
             self._noted = True
@@ -147,11 +155,11 @@ class TransformersBackbone(LiveBackbone):
         from mmedpo.models.answering.decoding import decode_batch
         from mmedpo.models.trees.tree_attention import tree_attention
 
-        images = [identify_image(case.image) for case in cases]
+        images = [identify_images(case.images) for case in cases]
         prompt = lru_cache(1)(self._prompt_sequence)  # samples of a question follow one another
         asked = (
-            AskedPrompt(index, prompt(images[index], cases[index].image, cases[index].question))
-            for index in order_by_image(images)
+            AskedPrompt(index, prompt(images[index], cases[index].images, cases[index].question))
+            for index in order_by_images(images)
         )
         model = self._tree_model()
         said: dict[int, list[int]] = {}
@@ -160,11 +168,11 @@ class TransformersBackbone(LiveBackbone):
                 said |= decode_batch(model, batch, longest, self.stop, noise)
         return [said[index] for index in range(len(cases))]
 
-    def _prompt_sequence(self, identity: str, image: ImageRef, question: str) -> ImageSequence:
+    def _prompt_sequence(self, names: tuple[str, ...], images: tuple[ImageRef, ...], question: str) -> ImageSequence:
         from mmedpo.models.trees.inputs import ImageSequence
 
-        prompt = self.prompt(image, question)
-        return ImageSequence.of(identity, prompt.ids, prompt.token_types, prompt.vision)
+        prompt = self.prompt(images, question)
+        return ImageSequence.of(names, prompt.ids, prompt.token_types, prompt.vision)
 
     def _tree_model(self) -> TreeModel:
         from mmedpo.models.answering.decoding import TreeModel
@@ -181,8 +189,8 @@ class TransformersBackbone(LiveBackbone):
         order = sorted(range(len(cases)), key=lambda index: cases[index].kind)  # a batch takes as long as its longest
         for start in range(0, len(cases), self.batch_size):
             part = order[start : start + self.batch_size]
-            prompts = [self.prompt(cases[index].image, cases[index].question) for index in part]
-            vision = self.collate([Encoding([], 0, prompt.vision) for prompt in prompts])
+            prompts = [self.prompt(cases[index].images, cases[index].question) for index in part]
+            vision = self.collate([tensors for prompt in prompts for tensors in prompt.vision])
             some = noise and noise.of(part)
             tokens = generate_rows(self.model, prompts, vision, self.types_key, pad, longest, self.stop, some)
             for index, answer in zip(part, tokens, strict=True):
@@ -204,9 +212,9 @@ class TransformersBackbone(LiveBackbone):
         return tensor.to(self.model.dtype) if tensor.is_floating_point() else tensor
 
 
-def identify_image(image: ImageRef) -> str:
-    """Return what equal images have in common and others have not."""
-    return image.sha256 or hash_pixels(image.load())
+def identify_images(images: Sequence[ImageRef]) -> tuple[str, ...]:
+    """Return what equal lists of images have in common and others have not."""
+    return tuple(image.sha256 or hash_pixels(image.load()) for image in images)
 
 
 @contextmanager

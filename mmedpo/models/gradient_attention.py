@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmedpo.core.images import order_by_image
+from mmedpo.core.images import name_images, order_by_images
 from mmedpo.core.records import Case
 from mmedpo.errors import DataError
 from mmedpo.models.adapters import unwrap_model
@@ -25,42 +25,44 @@ Array = np.ndarray[Any, Any]
 BRANCHES = 2  # times as many tokens as an image's prompt may a tree have: attention and gradient take its square
 
 
-def attention_maps(live: LiveBackbone, cases: Sequence[Case], answers: Sequence[str]) -> list[Array]:
-    """Return a map (rows, columns) over the image for each case and answer; its values are not negative.
+def attention_maps(live: LiveBackbone, cases: Sequence[Case], answers: Sequence[str]) -> list[list[Array]]:
+    """Return for each case and answer a map (rows, columns) over each image; its values are not negative.
 
-    The attention of the answer's tokens to the image's, weighted by the gradient of the answer's log-probability and
+    The attention of the answer's tokens to the images', weighted by the gradient of the answer's log-probability and
     averaged over heads and layers (Chefer et al., arXiv 2103.15679). An empty answer counts as the clinician's. What
-    falls on padding is left out, and what a model cropped away it does not look at. Questions about one image are
+    falls on padding is left out, and what a model cropped away it does not look at. Questions about the same images are
     computed as one token tree, where the model takes trees.
     Raises DataError for a model that does not show which of its tokens are the image's, or in which grid they lie.
     """
-    images = [case.image.known_as or f"case {number}" for number, case in enumerate(cases)]
-    order = order_by_image(images)
-    maps: dict[int, Array] = {}
+    images = [name_images(case.images) for case in cases]
+    images = [names if all(names) else (f"case {number}",) for number, names in enumerate(images)]
+    order = order_by_images(images)
+    maps: dict[int, list[Array]] = {}
     with _eager_attention(live.model):
         encoded = ((n, images[n], _encode_side(live, cases[n], answers[n])) for n in order)
         for tree in _split_trees(live, encoded):
             grids = _attention_grids(live, [encoding for _, encoding in tree])
-            for (number, _), grid in zip(tree, grids, strict=True):
-                size = cases[number].image.load().size
-                maps[number] = fit_to_image(grid, live.frame(size), size)
+            for (number, _), of_case in zip(tree, grids, strict=True):
+                sizes = [image.load().size for image in cases[number].images]
+                both = zip(of_case, sizes, strict=True)
+                maps[number] = [fit_to_image(grid, live.frame(size), size) for grid, size in both]
     return [maps[number] for number in range(len(cases))]
 
 
 def _encode_side(live: LiveBackbone, case: Case, answer: str) -> Encoding:
-    return live.encode(case.image, case.question, answer or case.answer)
+    return live.encode(case.images, case.question, answer or case.answer)
 
 
 def _split_trees(
-    live: LiveBackbone, encoded: Iterable[tuple[int, str, Encoding]]
+    live: LiveBackbone, encoded: Iterable[tuple[int, tuple[str, ...], Encoding]]
 ) -> Iterator[list[tuple[int, Encoding]]]:
-    """Put together the sides of an image whose answers grow from different ends; one a tree where trees do not go.
+    """Put together sides of the same images whose answers grow from different ends; one a tree where trees do not go.
 
     A token from which two answers grow would have the gradients of both.
     """
-    for _, of_image in groupby(encoded, key=lambda one: one[1]):
+    for _, of_images in groupby(encoded, key=lambda one: one[1]):
         tree: list[tuple[int, Encoding]] = []
-        for number, _, encoding in of_image:
+        for number, _, encoding in of_images:
             together = [*tree, (number, encoding)]
             if tree and not _answers_apart(live, [side for _, side in together]):
                 yield tree
@@ -74,7 +76,7 @@ def _answers_apart(live: LiveBackbone, encodings: Sequence[Encoding]) -> bool:
     longest = max(len(encoding.ids) for encoding in encodings)
     if why_no_trees(unwrap_model(live.model), live.causal, longest):
         return False
-    keys = [ImageSequence.of("", side.ids, side.token_types, {}).keys for side in encodings]
+    keys = [ImageSequence.of((), side.ids, side.token_types, []).keys for side in encodings]
     tree = grow_tree(keys)
     trunk = min(side.answer_start for side in encodings) - 1
     own = [path[side.answer_start - 1 :] for path, side in zip(tree.paths, encodings, strict=True)]
@@ -121,10 +123,10 @@ def _eager_attention(model: Any) -> Iterator[None]:
             embeddings.requires_grad_(False)
 
 
-def _attention_grids(live: LiveBackbone, encodings: Sequence[Encoding]) -> list[Array]:
-    """Return for sides of one image the maps (rows, columns) over what the grid of image tokens covers."""
+def _attention_grids(live: LiveBackbone, encodings: Sequence[Encoding]) -> list[list[Array]]:
+    """Return for sides of the same images maps (rows, columns) over what the grid of each image's tokens covers."""
     model, device = live.model, live.model.device
-    images = {name: value.to(device) for name, value in live.collate(encodings[:1]).items()}
+    images = {name: value.to(device) for name, value in live.collate(encodings[0].vision).items()}
     inputs, paths = _forward_inputs(live, encodings)
     with torch.enable_grad():
         out = model(**inputs, **images, output_attentions=True, use_cache=False)
@@ -137,15 +139,17 @@ def _attention_grids(live: LiveBackbone, encodings: Sequence[Encoding]) -> list[
         for heat, side, path in zip(heats, encodings, paths, strict=True):
             rows = weighted[path[side.answer_start - 1 : -1]]  # where the answer is predicted
             heat += rows.float().mean(0)[image] / len(gradients)
-    shape = _grid_shape(unwrap_model(model), len(image), images)
-    return [np.asarray(heat.detach().cpu().double()).reshape(shape) for heat in heats]
+    shapes = _grid_shapes(unwrap_model(model), len(image), len(encodings[0].vision), images)
+    ends = np.cumsum([rows * columns for rows, columns in shapes])[:-1]
+    parts = [np.split(np.asarray(heat.detach().cpu().double()), ends) for heat in heats]
+    return [[part.reshape(shape) for part, shape in zip(of_side, shapes, strict=True)] for of_side in parts]
 
 
 def _forward_inputs(live: LiveBackbone, encodings: Sequence[Encoding]) -> tuple[dict[str, Any], list[Tensor]]:
-    """Return forward()'s arguments but for the image, and where each side's tokens stand (tokens,) in the one row."""
+    """Return forward()'s arguments but for the images, and where each side's tokens stand (tokens,) in the one row."""
     base, device = unwrap_model(live.model), live.model.device
     if len(encodings) > 1:
-        sequences = [ImageSequence.of("", one.ids, one.token_types, one.vision) for one in encodings]
+        sequences = [ImageSequence.of((), one.ids, one.token_types, one.vision) for one in encodings]
         laid = make_tree_inputs(base, live.types_key, 0, sequences)
         inputs = {name: value.to(device) for name, value in laid.forward.items()}
         return inputs, [torch.from_numpy(path).to(device) for path in laid.rows.columns]
@@ -165,7 +169,7 @@ def _sum_logps(logits: Tensor, side: Encoding, path: Tensor) -> Tensor:
 
 
 def _find_image_tokens(model: Any, ids: Sequence[int]) -> Tensor:
-    """Return where the image's tokens stand (image tokens,) in the ids (tokens,)."""
+    """Return where the images' tokens stand (image tokens,) in the ids (tokens,)."""
     config = model.config
     token = getattr(config, "image_token_id", None) or getattr(config, "image_token_index", None)
     places = torch.tensor([at for at, one in enumerate(ids) if one == token], dtype=torch.long)
@@ -174,13 +178,13 @@ def _find_image_tokens(model: Any, ids: Sequence[int]) -> Tensor:
     return places
 
 
-def _grid_shape(model: Any, count: int, inputs: dict[str, Any]) -> tuple[int, int]:
-    """Return the rows and columns in which the image's tokens lie."""
+def _grid_shapes(model: Any, count: int, images: int, inputs: dict[str, Any]) -> list[tuple[int, int]]:
+    """Return the rows and columns in which each image's tokens lie, of so many tokens in all."""
     if "image_grid_thw" in inputs:
         merged = getattr(model.config.vision_config, "spatial_merge_size", 1)
-        rows, columns = (int(side) // merged for side in inputs["image_grid_thw"][0, 1:])
+        shapes = [(int(rows) // merged, int(columns) // merged) for _, rows, columns in inputs["image_grid_thw"]]
     else:
-        rows = columns = isqrt(count)
-    if rows * columns != count:
+        shapes = [(isqrt(count // images),) * 2] * images
+    if sum(rows * columns for rows, columns in shapes) != count:
         raise DataError(f"the {count} tokens of {type(model).__name__}'s image lie in no single grid")
-    return rows, columns
+    return shapes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from mmedpo.registry.contracts.backbone import Encoding, Frame, LiveBackbone
@@ -38,17 +38,17 @@ class LazyBackbone(LiveBackbone):
         """The backbone itself."""
         return self._open()
 
-    def encode(self, image: ImageRef, question: str, answer: str) -> Encoding:
+    def encode(self, images: Sequence[ImageRef], question: str, answer: str) -> Encoding:
         """Encode one side for training."""
-        return self.live.encode(image, question, answer)
+        return self.live.encode(images, question, answer)
 
     def frame(self, size: tuple[int, int]) -> Frame:
         """Return what the grid of an image's tokens covers."""
         return self.live.frame(size)
 
-    def collate(self, encodings: Sequence[Encoding]) -> dict[str, torch.Tensor]:
-        """Concatenate the vision tensors of several encodings."""
-        return self.live.collate(encodings)
+    def collate(self, vision: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """Concatenate the vision tensors of several images."""
+        return self.live.collate(vision)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.live, name)  # what a backbone has beside the contract

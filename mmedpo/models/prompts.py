@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EncodedPrompt:
-    """An image and a question as the model reads them, up to where the answer begins."""
+    """Images and a question as the model reads them, up to where the answer begins."""
 
     ids: Sequence[int]  # image placeholders expanded
-    vision: Mapping[str, torch.Tensor]  # first dimension: one image, or its patches
+    vision: Sequence[Mapping[str, torch.Tensor]]  # of each image; first dimension: one image, or its patches
     token_types: Sequence[int] | None = None  # for models that want them, see `LiveBackbone.types_key`
 
 

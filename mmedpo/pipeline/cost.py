@@ -10,7 +10,7 @@ from typing import Any
 
 from mmedpo.core.locality import is_allowed_host, parse_host
 from mmedpo.core.privacy import private_files
-from mmedpo.core.records import Case, Pair, Side
+from mmedpo.core.records import Case, Pair
 from mmedpo.core.usage import Usage
 from mmedpo.curate.reading import only_cases, only_pairs, read_records
 from mmedpo.endpoints.ledger import Budget, SpendingLedger, to_spending
@@ -126,7 +126,7 @@ def _lines(
 def _placeholders(maker: Dispreference, case: Case) -> list[Pair]:
     """Make the pairs that a dispreference can make of a case at most, each with the longest answer it may have."""
     answer = make_filler(maker.longest_answer) if maker.makes == "text" else case.answer
-    chosen, rejected = Side(case.image, case.answer), Side(case.image, answer)
+    chosen, rejected = case.side(case.answer), case.side(answer)
     return [
         Pair(case, chosen, rejected, maker.makes, made_by=maker.use, number=number)
         for number in range(maker.pairs_a_case)

@@ -51,9 +51,9 @@ def want_pairs(run: RunContext, records: Sequence[Case | Pair]) -> WantedPairs:
 
 def _paths_of(record: Case | Pair) -> list[str]:
     case = record.case if isinstance(record, Pair) else record
-    sides = [record.chosen.image, record.rejected.image] if isinstance(record, Pair) else []
+    sides = [*record.chosen.images, *record.rejected.images] if isinstance(record, Pair) else []
     masks = [region.mask for region in case.regions if region.mask]
-    return [image.path for image in (case.image, *masks, *sides)]
+    return [image.path for image in (*case.images, *masks, *sides)]
 
 
 def _pairs_key(run: RunContext, seen: str) -> str:

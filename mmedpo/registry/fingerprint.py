@@ -111,7 +111,7 @@ def content_json(record: Any) -> Any:
         return record
     if kind is ImageRef:
         return record.sha256
-    if names := field_names(kind):
+    if names := field_names(record):
         return {name: content_json(getattr(record, name)) for name in names}
     if isinstance(record, Mapping):
         if record.keys() == {"path", "sha256"}:

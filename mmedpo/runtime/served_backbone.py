@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mmedpo.core.answers import Answer
+from mmedpo.core.images import name_images
 from mmedpo.core.records import Case, digest
 from mmedpo.endpoints.client import ChatClient, open_chat
 from mmedpo.endpoints.http.outcome import EndpointAnswer
@@ -96,11 +97,12 @@ def require_same_answers(run: RunContext, backbone: Backbone, cases: Sequence[Ca
 
 def choose_compared(cases: Sequence[Case]) -> list[Case]:
     """Choose short cases, of different images and kinds where there are such."""
-    seen: Counter[str] = Counter()
+    seen: Counter[Any] = Counter()
 
     def take_turn(case: Case) -> tuple[int, int]:
-        turn = seen[case.image.known_as], seen[case.kind]
-        seen.update((case.image.known_as, case.kind))
+        shown = name_images(case.images)
+        turn = seen[shown], seen[case.kind]
+        seen.update((shown, case.kind))
         return turn
 
     short = sorted(cases, key=lambda case: (len(case.question) + len(case.answer), case.id))

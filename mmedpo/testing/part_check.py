@@ -77,7 +77,7 @@ def _try_backbone(part: Backbone, plugin: PluginInfo) -> None:
         check_answers(plugin, cases, live.answer(cases, max_new_tokens=4))
         seeds = list(range(len(cases)))
         check_answers(plugin, cases, live.answer(cases, max_new_tokens=4, temperature=1.0, seeds=seeds))
-        check_encoding(live.encode(cases[0].image, cases[0].question, cases[0].answer))
+        check_encoding(live.encode(cases[0].images, cases[0].question, cases[0].answer))
 
 
 @_try_part.register

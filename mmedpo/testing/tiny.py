@@ -70,6 +70,6 @@ class TinyBackbone(LiveBackbone):
             self._answers[seed_for(pick, case.id) % len(self._answers)] for case, pick in zip(cases, picks, strict=True)
         ]
 
-    def encode(self, image: ImageRef, question: str, answer: str) -> Any:
+    def encode(self, images: Sequence[ImageRef], question: str, answer: str) -> Any:
         """Refuse: there is no network to encode for."""
         raise NotImplementedError("a TinyBackbone only answers")

@@ -94,8 +94,9 @@ def _share_images(trainer: PreferenceTrainer, pairs: Sequence[EncodedPair], see:
     """Let several processes look at every image once between them; one alone looks when it needs to."""
     if get_world_size() == 1:
         return
-    sources = {side.image: side for pair in pairs for side in (pair.chosen, pair.rejected)}
-    images = [trainer.collator.pixels.source(side) for side in sources.values()]
+    sides = (side for pair in pairs for side in (pair.chosen, pair.rejected))
+    sources = (source for side in sides for source in trainer.collator.pixels.sources(side))
+    images = list({source.image: source for source in sources}.values())
     see(StageStarted("images", len(images)))
     with trainer.autocast():
         share_features(

@@ -231,7 +231,7 @@ class PreferenceTrainer(DPOTrainer):
     def _vision_inputs(self, base: Any, images: Sequence[EncodedSide]) -> dict[str, Any]:
         with self.autocast():  # a projector that trains is in float32, what it reads in the model's dtype
             return self._prepare_inputs(
-                self.vision.forward_inputs(base, [self.collator.pixels.source(side) for side in images])
+                self.vision.forward_inputs(base, [one for side in images for one in self.collator.pixels.sources(side)])
             )
 
     def _reference_logits(self, model: Any, inputs: dict[str, Any], positions: AnswerPositions, head: Any) -> Tensor:

@@ -86,12 +86,12 @@ def merge_part(part: Backbone, place: Path) -> Merged:
         model = put_adapter(live)
         model.save_pretrained(place / "adapter")
         live.base.write(place / "adapter")
-        asked = live.prompt(ImageRef.drawn(draw_image()), QUESTION)
+        asked = live.prompt([ImageRef.drawn(draw_image())], QUESTION)
         types = {} if asked.token_types is None else {live.types_key: torch.tensor([asked.token_types])}
         with torch.no_grad():
-            logits = model(input_ids=torch.tensor([asked.ids]), **types, **asked.vision).logits[0, -4:]
+            logits = model(input_ids=torch.tensor([asked.ids]), **types, **asked.vision[0]).logits[0, -4:]
     export_backbone(part, place / "merged", place / "adapter", "float32")  # the phantom is stored in float16
-    read = {"tokens": list(asked.ids), "pixels": asked.vision["pixel_values"].flatten().tolist()}
+    read = {"tokens": list(asked.ids), "pixels": asked.vision[0]["pixel_values"].flatten().tolist()}
     return Merged(place / "merged", logits, read)
 
 

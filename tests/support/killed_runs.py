@@ -24,7 +24,7 @@ class Live(LiveBackbone):
     lora_targets = projector = ""
     def answer(self, cases, *, seeds=None, **options):
         return [f"Sample {seed_for(seed, case.id) % 5}" for case, seed in zip(cases, seeds)]
-    def encode(self, image, question, answer):
+    def encode(self, images, question, answer):
         raise NotImplementedError
 
 class Chatter(Backbone):

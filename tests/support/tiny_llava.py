@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 
 from mmedpo.core.images import ImageRef
-from mmedpo.core.records import Case, Pair, Score, Side, WeightedPair
+from mmedpo.core.records import Case, Pair, Score, WeightedPair
 from mmedpo.models.backbone import EncodedPrompt, TransformersBackbone
 
 WORDS = [
@@ -77,10 +78,9 @@ def make_backbone(model: Any = None) -> TransformersBackbone:
         values = np.asarray(image.convert("RGB").resize((PIXELS, PIXELS)), dtype=np.float32) / 127.5 - 1
         return torch.from_numpy(values).permute(2, 0, 1)[None]
 
-    def prompt(pixels: torch.Tensor, question: str) -> EncodedPrompt:
-        return EncodedPrompt(
-            [3] * 4 + tokenizer(question, add_special_tokens=False).input_ids, {"pixel_values": pixels}
-        )
+    def prompt(images: Sequence[torch.Tensor], question: str) -> EncodedPrompt:
+        ids = [3] * 4 * len(images) + tokenizer(question, add_special_tokens=False).input_ids
+        return EncodedPrompt(ids, [{"pixel_values": pixels} for pixels in images])
 
     return TransformersBackbone(
         model or make_model(),
@@ -90,6 +90,7 @@ def make_backbone(model: Any = None) -> TransformersBackbone:
         end=1,
         lora_targets=r".*language_model.*\.(q|k|v|o|gate|up|down)_proj",
         projector=r"model\.multi_modal_projector",
+        several_images=True,
     )
 
 
@@ -98,9 +99,12 @@ def make_image(seed: int) -> Image.Image:
 
 
 def make_pairs(
-    count: int, *, same_image: bool = False, weights: tuple[float, ...] = (0.75, 1.0, 1.25)
+    count: int, *, same_image: bool = False, several: bool = False, weights: tuple[float, ...] = (0.75, 1.0, 1.25)
 ) -> list[WeightedPair]:
-    """Make pairs, every third of which is an image pair unless all are to have one image."""
+    """Make pairs, every third of which is an image pair unless all are to have one image.
+
+    With `several`, all but every fourth show the image of another case beside their own.
+    """
     draw = np.random.default_rng(7)
 
     def words(low: int, high: int) -> str:
@@ -109,13 +113,17 @@ def make_pairs(
     pairs = []
     for number in range(count):
         picture = ImageRef.drawn(make_image(number // 2))
-        case = Case(id=f"case {number}", image=picture, question=words(3, 8), answer=words(1, 5), restricted=False)
-        chosen = Side(picture, case.answer)
+        more = (ImageRef.drawn(make_image((number // 2 + 1) % (count // 2))),) if several and number % 4 else ()
+        case = Case(
+            id=f"case {number}", image=picture, question=words(3, 8), answer=words(1, 5), restricted=False,
+            more_images=more,
+        )  # fmt: skip
+        chosen = case.side(case.answer)
         if number % 3 == 2 and not same_image:
-            noised = Side(ImageRef.drawn(make_image(1000 + number)), case.answer)
+            noised = chosen.show(ImageRef.drawn(make_image(1000 + number)))
             pair = Pair(case, chosen, noised, "image", "noise")
         else:
-            pair = Pair(case, chosen, Side(picture, words(2, 9)), "text", "words")
+            pair = Pair(case, chosen, case.side(words(2, 9)), "text", "words")
         pairs.append(WeightedPair(pair, Score(0.5), weights[number % len(weights)]))
     return pairs
 

@@ -248,8 +248,8 @@ class OpenEcho(LiveBackbone):
     ) -> list[str]:
         return [Answer(case.question[:max_new_tokens], cut=len(case.question) > max_new_tokens) for case in cases]
 
-    def encode(self, image: ImageRef, question: str, answer: str) -> Encoding:
-        return Encoding([1, 2, 3], 2, {}, image.sha256)
+    def encode(self, images: Sequence[ImageRef], question: str, answer: str) -> Encoding:
+        return Encoding([1, 2, 3], 2, [{} for _ in images], [image.sha256 for image in images])
 
 
 class Echo(Backbone):

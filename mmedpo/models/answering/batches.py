@@ -25,9 +25,9 @@ class AskedPrompt:
 
 
 def split_batches(asked: Iterator[AskedPrompt], longest: int, budget: int) -> Iterator[list[list[AskedPrompt]]]:
-    """Yield batches of rows, each of one image, whose prompts and answers of `longest` tokens fit in `budget` tokens.
+    """Yield batches of rows, each of the same images; their prompts and answers of `longest` tokens fit in `budget`.
 
-    Those of an image come one after another. A row that is larger than the budget is a batch of its own.
+    Those of the same images come one after another. A row that is larger than the budget is a batch of its own.
     """
     batch: list[list[AskedPrompt]] = []
     width = 0
@@ -43,11 +43,11 @@ def split_batches(asked: Iterator[AskedPrompt], longest: int, budget: int) -> It
 
 
 def _split_rows(asked: Iterator[AskedPrompt], longest: int) -> Iterator[list[AskedPrompt]]:
-    """Cut the answers of each image into rows."""
+    """Cut the answers about the same images into rows."""
     size = max(1, BRANCHES // longest)
-    for _, of_image in groupby(asked, key=lambda one: one.sequence.image):
+    for _, of_images in groupby(asked, key=lambda one: one.sequence.images):
         row: list[AskedPrompt] = []
-        for one in of_image:
+        for one in of_images:
             row.append(one)
             if len(row) == size:
                 yield row

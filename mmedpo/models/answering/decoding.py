@@ -1,8 +1,8 @@
 """Answers of one batch, grown token by token from the prompts of their images.
 
-An image's prompts are one token tree in one row: what they share, the image first of all, is read once. Each answer
-grows from the end of its prompt; its tokens are further columns of the row, which it alone sees. So a step reads one
-token of every unfinished answer, and a finished one has no part in the next.
+The prompts about the same images are one token tree in one row: what they share, the images first of all, is read
+once. Each answer grows from the end of its prompt; its tokens are further columns of the row, which it alone sees. So a
+step reads one token of every unfinished answer, and a finished one has no part in the next.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ def _read_prompts(
     sequences = [one.sequence for one in asked]
     laid = make_tree_inputs(model.base, model.types_key, model.pad, sequences)
     trees, places = laid.rows, laid.position_ids
-    sources = [VisionSource(one.image, partial(getattr, one, "vision")) for one in images_in_order(trees, sequences)]
+    sources = [VisionSource.ready(*one) for one in images_in_order(trees, sequences)]
     inputs = {**laid.forward, **model.vision.forward_inputs(model.base, sources)}
     ends = np.asarray([columns[-1] for columns in trees.columns])
     leaf_ends, leaf_of = np.unique(np.stack([trees.row, ends]), axis=1, return_inverse=True)  # samples share an end

@@ -1,8 +1,8 @@
-"""What forward() takes for sequences about images, laid out as token trees."""
+"""What forward() takes for sequences about images, laid out as token trees: one for each list of images."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,17 +17,17 @@ from mmedpo.models.trees.tree_attention import attention_mask
 
 @dataclass(frozen=True)
 class ImageSequence:
-    """Tokens that begin with an image, or have it among them."""
+    """Tokens that begin with images, or have them among them."""
 
-    image: str  # equal strings, equal images
+    images: tuple[str, ...]  # equal strings, equal images
     ids: np.ndarray  # (tokens,)
     types: np.ndarray | None  # (tokens,), for models that want them
-    vision: Mapping[str, Tensor]
+    vision: Sequence[Mapping[str, Tensor]]  # of each image
 
     @classmethod
-    def of(cls, image: str, ids: Sequence[int], types: Sequence[int] | None, vision: Any) -> ImageSequence:
+    def of(cls, images: tuple[str, ...], ids: Sequence[int], types: Sequence[int] | None, vision: Any) -> ImageSequence:
         """Take ids and types as a backbone gives them."""
-        return cls(image, np.asarray(ids), None if types is None else np.asarray(types), vision)
+        return cls(images, np.asarray(ids), None if types is None else np.asarray(types), vision)
 
     @property
     def keys(self) -> np.ndarray:
@@ -37,7 +37,7 @@ class ImageSequence:
 
 @dataclass(frozen=True)
 class TreeInputs:
-    """Sequences as rows of trees, one an image."""
+    """Sequences as rows of trees, one a list of images."""
 
     rows: TreeRows
     position_ids: Tensor  # (rows, tokens), or (3, rows, tokens)
@@ -45,12 +45,12 @@ class TreeInputs:
 
 
 def make_tree_inputs(model: Any, types_key: str, pad: int, sequences: Sequence[ImageSequence]) -> TreeInputs:
-    """Lay out sequences for a model without its adapter, each image's in a row of its own."""
+    """Lay out sequences for a model without its adapter, those of the same images in a row of their own."""
 
     def alone() -> list[dict[str, Any]]:
         return [make_sequence(one.ids, one.types, types_key, one.vision) for one in sequences]
 
-    rows = pack_trees([one.keys for one in sequences], [one.image for one in sequences], budget=0, pad=pad)
+    rows = pack_trees([one.keys for one in sequences], [one.images for one in sequences], budget=0, pad=pad)
     ids, types = read_token_keys(rows.ids)
     position_ids = make_position_ids(model, rows, alone)
     mask = attention_mask(torch.from_numpy(rows.end).to(model.device), model, find_spans(rows.end))
@@ -60,7 +60,8 @@ def make_tree_inputs(model: Any, types_key: str, pad: int, sequences: Sequence[I
     return TreeInputs(rows, position_ids, forward)
 
 
-def images_in_order(rows: TreeRows, sequences: Sequence[ImageSequence]) -> list[ImageSequence]:
-    """Return one sequence of each image, in the order in which the images stand in the rows."""
-    of_image = {one.image: one for one in sequences}
-    return [of_image[str(root)] for root in rows.roots]
+def images_in_order(rows: TreeRows, sequences: Sequence[ImageSequence]) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+    """Yield the images with their vision tensors, in the order in which they stand in the rows."""
+    of_root: dict[Hashable, ImageSequence] = {one.images: one for one in sequences}
+    for root in rows.roots:
+        yield from zip(of_root[root].images, of_root[root].vision, strict=True)

@@ -31,11 +31,12 @@ def make_position_ids(model: Any, rows: TreeRows, sequences: Callable[[], Sequen
 
 
 def make_sequence(
-    ids: np.ndarray, types: np.ndarray | None, types_key: str, vision: Mapping[str, Tensor]
+    ids: np.ndarray, types: np.ndarray | None, types_key: str, vision: Sequence[Mapping[str, Tensor]]
 ) -> dict[str, Any]:
     """Give a sequence as forward() would take it alone, but for the pixels."""
     types = np.zeros_like(ids) if types is None else types
-    sizes = {key: value for key, value in vision.items() if not key.startswith("pixel")}
+    names = [key for key in vision[0] if not key.startswith("pixel")] if vision else []
+    sizes = {key: torch.cat([tensors[key] for tensors in vision]) for key in names}
     return {
         "input_ids": torch.from_numpy(ids.astype(np.int64))[None],
         types_key: torch.from_numpy(types)[None],

@@ -17,7 +17,7 @@ from mmedpo.core.records import digest
 from mmedpo.models.adapters import BaseFingerprint, unwrap_model
 from mmedpo.models.vision.ready_features import feature_inputs, takes_features
 from mmedpo.models.vision.tensor_store import TensorRecord, TensorStore
-from mmedpo.registry.contracts.backbone import Encoding, FeatureStore, LiveBackbone
+from mmedpo.registry.contracts.backbone import FeatureStore, LiveBackbone
 
 PLAIN = {"last_hidden_state", "hidden_states", "attentions", "pooler_output"}  # what a tower's output may hold
 EXTRA = "with "  # before the names of vision tensors that forward() takes beside features, sizes of images for one
@@ -31,6 +31,11 @@ class VisionSource:
 
     image: str  # equal strings, equal vision tensors
     load: Callable[[], Mapping[str, Tensor]]
+
+    @classmethod
+    def ready(cls, image: str, vision: Mapping[str, Tensor]) -> VisionSource:
+        """Take an image whose vision tensors are at hand."""
+        return cls(image, lambda: vision)
 
 
 class VisionCache:
@@ -72,13 +77,10 @@ class VisionCache:
             records = [self._record(model, image) for image in images]
         if self.why_not:
             self.calls += len(images)
-            return dict(self._collate([image.load() for image in images]))
+            return dict(self._backbone.collate([image.load() for image in images]))
         features = [self._features(model, record) for record in records]
         extra = [_take_extra(record) for record in records]
-        return {**feature_inputs(model, features), **(self._collate(extra) if extra[0] else {})}
-
-    def _collate(self, visions: Sequence[Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
-        return self._backbone.collate([Encoding([], 0, vision) for vision in visions])
+        return {**feature_inputs(model, features), **(self._backbone.collate(extra) if extra[0] else {})}
 
     def _record(self, model: Any, image: VisionSource) -> TensorRecord:
         """Return what is kept of an image, computed where it is not; where nothing can be, note in `why_not` why."""

@@ -31,7 +31,9 @@ def check_encoding(encoding: Any) -> None:
         raise ValueError(f"encode gave {json_values.describe_value(encoding.ids)} for ids, not a list of token ids")
     if not (isinstance(start, int) and 0 < start < len(ids)):
         raise ValueError(f"encode gave answer_start {json_values.describe_value(start)} of {len(ids)} token ids")
-    if not isinstance(encoding.vision, Mapping):
-        raise ValueError(
-            f"encode gave {json_values.describe_value(encoding.vision)} for vision, not a mapping of names to tensors"
-        )
+    vision = encoding.vision
+    if not (isinstance(vision, list | tuple) and vision and all(isinstance(tensors, Mapping) for tensors in vision)):
+        told = json_values.describe_value(vision)
+        raise ValueError(f"encode gave {told} for vision, not a list with a mapping of names to tensors for each image")
+    if encoding.images and len(encoding.images) != len(vision):
+        raise ValueError(f"encode gave {len(encoding.images)} names for {len(vision)} images")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mmedpo.core import json_values
-from mmedpo.core.records import Case, Drop, Pair
+from mmedpo.core.records import Case, Drop, Pair, Side
 from mmedpo.registry.conformance.blame import make_plugin_error
 from mmedpo.registry.conformance.records import check_drop, check_pair_fields, check_sides
 from mmedpo.registry.contracts.dispreference import Dispreference
@@ -79,10 +79,17 @@ def _made(
 
 def _check_films(plugin: PluginInfo, pair: Pair, cases: Iterable[Case]) -> None:
     """Require that what is preferred is of this case, and that a text pair changes the answer alone."""
-    own, chosen = pair.case.image.sha256, pair.chosen.image.sha256
-    if chosen != own and chosen in {case.image.sha256 for case in cases}:
+    own, chosen, rejected = (_hashes(shown) for shown in (pair.case, pair.chosen, pair.rejected))
+    if chosen != own and set(chosen) - set(own) & {image for case in cases for image in _hashes(case)}:
         raise make_plugin_error(
             plugin, f"pair of case {pair.case.id!r} has the film of another case on its chosen side"
         )
-    if pair.kind == "text" and pair.rejected.image.sha256 != chosen:
+    if pair.kind == "text" and rejected != chosen:
         raise make_plugin_error(plugin, f"pair of case {pair.case.id!r} is a text pair with two images")
+    if not len(own) == len(chosen) == len(rejected):
+        counts = f"{len(own)} images, and its pair {len(chosen)} on the chosen and {len(rejected)} on the rejected side"
+        raise make_plugin_error(plugin, f"case {pair.case.id!r} has {counts}; case.side(answer) shows all of them")
+
+
+def _hashes(shown: Case | Side) -> list[str]:
+    return [image.sha256 for image in shown.images]

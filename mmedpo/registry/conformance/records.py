@@ -49,9 +49,18 @@ def check_case(plugin: PluginInfo, case: Case) -> Case:
             plugin, f"about of {name} is {json_values.describe_value(case.about)}, not a tuple of texts"
         )
     about = tuple(check_plain(plugin, f"about of {name}", json_values.require_text, label) for label in case.about)
-    check_image(plugin, f"image of {name}", case.image)
+    check_images(plugin, name, case)
     regions = tuple(check_regions(plugin, case, case.regions, "read"))
     return replace(case, about=about, regions=regions, notes=check_json(plugin, f"notes of {name}", case.notes))
+
+
+def check_images(plugin: PluginInfo, name: str, shown: Case | Side) -> None:
+    """Require that what a case or a side shows are images, the further ones in a tuple."""
+    if not isinstance(shown.more_images, tuple):
+        told = json_values.describe_value(shown.more_images)
+        raise make_plugin_error(plugin, f"more_images of {name} is {told}, not a tuple of images")
+    for image in shown.images:
+        check_image(plugin, f"image of {name}", image)
 
 
 def check_drop(plugin: PluginInfo, drop: Drop) -> Drop:
@@ -69,7 +78,7 @@ def check_pair_fields(plugin: PluginInfo, pair: Pair) -> Pair:
         side = getattr(pair, which)
         if not isinstance(side, Side):
             raise make_plugin_error(plugin, f"{which} side of {name} is {json_values.describe_value(side)}, not a Side")
-        check_image(plugin, f"{which} image of {name}", side.image)
+        check_images(plugin, f"the {which} side of {name}", side)
         check_plain(plugin, f"{which} answer of {name}", json_values.require_text, side.answer)
     if pair.kind not in get_args(PairKind):
         raise make_plugin_error(plugin, f"kind of {name} is {json_values.describe_value(pair.kind)}, not text or image")
@@ -86,7 +95,8 @@ def check_sides(plugin: PluginInfo, pair: Pair) -> None:
     for name, side in (("chosen", pair.chosen), ("rejected", pair.rejected)):
         if not side.answer.strip():
             raise make_plugin_error(plugin, f"pair {pair.id!r} has an empty {name} answer")
-    same_image = pair.chosen.image.sha256 == pair.rejected.image.sha256
+    chosen, rejected = ([image.sha256 for image in side.images] for side in (pair.chosen, pair.rejected))
+    same_image = chosen == rejected
     same_answer = pair.chosen.answer.strip() == pair.rejected.answer.strip()
     if same_image and pair.kind == "image" and same_answer:
         raise make_plugin_error(plugin, f"pair {pair.id!r} is an image pair with an unchanged image")

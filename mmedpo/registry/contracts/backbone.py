@@ -30,8 +30,8 @@ class Encoding:
 
     ids: Sequence[int]  # prompt with image placeholders expanded, then the answer, then the end token
     answer_start: int  # index in ids of the answer's first token
-    vision: Mapping[str, torch.Tensor]  # what forward() takes beside ids, e.g. pixel_values (1, 3, H, W)
-    image: str = ""  # identifies the image's content: equal strings, equal vision
+    vision: Sequence[Mapping[str, torch.Tensor]]  # of each image, what forward() takes: pixel_values (1, 3, H, W), say
+    images: Sequence[str] = ()  # identify the images' contents: equal strings, equal vision
     token_types: Sequence[int] | None = None  # what forward() takes as `LiveBackbone.types_key`, where it wants that
 
 
@@ -69,15 +69,15 @@ class LiveBackbone(ABC):
         temperature: float = 0.0,
         seeds: Sequence[int] | None = None,
     ) -> list[str]:
-        """Answer each case's question about its image.
+        """Answer each case's question about its images.
 
         Temperature 0 is greedy. Otherwise each case is sampled with its own seed, whatever else is in the batch. An
         answer that had to end at `max_new_tokens` is `Answer(text, cut=True)`; a plain text counts as finished.
         """
 
     @abstractmethod
-    def encode(self, image: ImageRef, question: str, answer: str) -> Encoding:
-        """Encode one side for training."""
+    def encode(self, images: Sequence[ImageRef], question: str, answer: str) -> Encoding:
+        """Encode one side for training; it shows one image, or several where the backbone takes several."""
 
     def frame(self, size: tuple[int, int]) -> Frame:
         """Return what the grid of the tokens of an image of this width and height covers, in the image's pixels.
@@ -86,12 +86,11 @@ class LiveBackbone(ABC):
         """
         return 0.0, 0.0, float(size[0]), float(size[1])
 
-    def collate(self, encodings: Sequence[Encoding]) -> dict[str, torch.Tensor]:
-        """Concatenate the vision tensors of several encodings along their first dimension."""
+    def collate(self, vision: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """Concatenate the vision tensors of several images along their first dimension."""
         import torch
 
-        keys = encodings[0].vision
-        return {key: torch.cat([encoding.vision[key] for encoding in encodings]) for key in keys}
+        return {key: torch.cat([tensors[key] for tensors in vision]) for key in vision[0]}
 
 
 class Backbone(Part, ABC):
@@ -104,6 +103,10 @@ class Backbone(Part, ABC):
     # No part of what the model is, so of no hash: where its answers count, who gives them is added (`identity`).
     answers: ServedAnswers | None = Field(default=None, exclude=True)
     """An OpenAI-compatible endpoint, {base_url: .., model: ..}, that serves the same model and answers in its place."""
+
+    def takes_several_images(self) -> bool:
+        """Tell whether its model is shown all images of a case that has several; else a run refuses such data."""
+        return False
 
     @abstractmethod
     def open(self, setting: Setting) -> AbstractContextManager[LiveBackbone]:

@@ -20,6 +20,7 @@ class LiveLocalizer(Protocol):
     def localize(self, cases: Sequence[Case], backbone: LiveBackbone | None) -> list[list[Region]]:
         """Return the regions of each case's image; an empty list where nothing was found.
 
+        A case has one image, unless the part says `several_images`: then `Region.image` says in which one it lies.
         `backbone` is open when the part says `needs_backbone`.
         """
         ...
@@ -30,6 +31,7 @@ class Localizer(Part, ABC):
 
     takes_given: ClassVar[bool] = False  # True: gives the regions that the data come with, and finds none itself
     reads_question: ClassVar[bool] = False  # False: asked once an image, for all its cases
+    several_images: ClassVar[bool] = False  # True: asked once a case, with all its images; it reads the question too
     needs_backbone: ClassVar[bool] = False
 
     @property

@@ -208,7 +208,9 @@ class AnsweredCase(JsonRow):
     cut: tuple[bool, ...]
     """Whether the answer had to end at `max_new_tokens`: before, and after where there is one."""
     image: ImageFile
-    """What it was asked about."""
+    """What it was asked about; of several images, the first."""
+    more_images: tuple[ImageFile, ...] = ()
+    """The further images, where it has several."""
     regions: tuple[LabelledBox, ...]
     """Where findings are, as far as the data say."""
     restricted: bool

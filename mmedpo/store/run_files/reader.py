@@ -59,8 +59,11 @@ class RunFiles:
 
     def _answer(self, row: TableRow) -> AnsweredCase:
         answered = parse_row(AnsweredCase, row)
-        image = ImageFile(path=self.places.of(answered.image.path), sha256=answered.image.sha256)
-        return answered.model_copy(update={"image": image})
+        image, *more = (
+            ImageFile(path=self.places.of(file.path), sha256=file.sha256)
+            for file in (answered.image, *answered.more_images)
+        )
+        return answered.model_copy(update={"image": image, "more_images": tuple(more)})
 
     def attention(self) -> Sequence[AttendedCase]:
         """Return where the models looked, case by case; none unless `evaluate.attention` was asked for."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from torch import Tensor
@@ -25,9 +26,9 @@ class EncodedSide:
 
     ids: np.ndarray  # int32 (tokens,): prompt, image placeholders expanded, then the answer
     answer_start: int
-    image: str  # equal strings, equal vision tensors
+    images: tuple[str, ...]  # equal strings, equal vision tensors
     token_types: np.ndarray | None
-    source: tuple[ImageRef, str, str]  # image, question, answer: to encode it again
+    source: tuple[tuple[ImageRef, ...], str, str]  # images, question, answer: to encode it again
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,26 @@ class PixelCache:
         while self._bytes > self._limit and len(self._held) > 1:
             self._bytes -= _count_bytes(self._held.popitem(last=False)[1])
 
-    def of(self, side: EncodedSide) -> Mapping[str, Tensor]:
-        """Return a side's vision tensors."""
-        if side.image not in self._held:
-            self.keep(side.image, self._backbone.encode(*side.source).vision)
-        self._held.move_to_end(side.image)
-        return self._held[side.image]
+    def of(self, side: EncodedSide) -> list[Mapping[str, Tensor]]:
+        """Return the vision tensors of a side's images."""
+        if any(image not in self._held for image in side.images):
+            return self.keep_all(side.images, self._backbone.encode(*side.source).vision)
+        for image in side.images:
+            self._held.move_to_end(image)
+        return [self._held[image] for image in side.images]
 
-    def source(self, side: EncodedSide) -> VisionSource:
-        """Return a side's image, whose vision tensors are made again where they are needed."""
-        return VisionSource(side.image, lambda: self.of(side))
+    def keep_all(self, images: Sequence[str], vision: Sequence[Mapping[str, Tensor]]) -> list[Mapping[str, Tensor]]:
+        """Hold the tensors of a side's images, and return them."""
+        for image, tensors in zip(images, vision, strict=True):
+            self.keep(image, tensors)
+        return list(vision)
+
+    def sources(self, side: EncodedSide) -> list[VisionSource]:
+        """Return a side's images, whose vision tensors are made again where they are needed."""
+        return [VisionSource(image, partial(self._one_of, side, at)) for at, image in enumerate(side.images)]
+
+    def _one_of(self, side: EncodedSide, at: int) -> Mapping[str, Tensor]:
+        return self.of(side)[at]
 
 
 def _count_bytes(vision: Mapping[str, Tensor]) -> int:
@@ -79,14 +90,17 @@ def encode_pair(weighted: WeightedPair, backbone: LiveBackbone, pixels: PixelCac
     pair = weighted.pair
     sides = []
     for name, side in (("chosen", pair.chosen), ("rejected", pair.rejected)):
-        source = (side.image, pair.case.question, side.answer)
+        source = (side.images, pair.case.question, side.answer)
         encoding = backbone.encode(*source)
         check_encoding(encoding)
-        image = encoding.image or side.image.sha256 or f"{pair.id} {name}"
-        pixels.keep(image, encoding.vision)
+        images = tuple(encoding.images) or tuple(
+            image.sha256 or f"{pair.id} {name} {at}" for at, image in enumerate(side.images)
+        )
+        pixels.keep_all(images, encoding.vision)
         types = None if encoding.token_types is None else np.asarray(encoding.token_types, dtype=np.int32)
         ids = np.asarray(encoding.ids, dtype=np.int32)
-        sides.append(EncodedSide(ids, encoding.answer_start, image, types, source))
-    pictures = {picture.sha256 or picture.path for picture in (pair.case.image, pair.chosen.image, pair.rejected.image)}
+        sides.append(EncodedSide(ids, encoding.answer_start, images, types, source))
+    shown = (*pair.case.images, *pair.chosen.images, *pair.rejected.images)
+    pictures = {picture.sha256 or picture.path for picture in shown}
     family = pictures | ({f"group {pair.case.group}"} if pair.case.group else set())
     return EncodedPair(pair.id, pair.kind, weighted.weight, frozenset(family), sides[0], sides[1])

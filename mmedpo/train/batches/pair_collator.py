@@ -21,7 +21,7 @@ class BatchLayout:
     inputs: dict[str, Tensor]  # what forward() takes beside images; for trees, `end` in place of the mask
     row: np.ndarray  # (sides,)
     columns: Sequence[np.ndarray]  # of each side (tokens,)
-    images: tuple[EncodedSide, ...]  # whose image each run of placeholders is, in the order of rows and columns
+    images: tuple[EncodedSide, ...]  # whose images the runs of placeholders are, in the order of rows and columns
     trees: Any = None  # where token trees lie
 
 

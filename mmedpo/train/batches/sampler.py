@@ -138,9 +138,9 @@ def _cut_windows(pieces: Sequence[list[int]], size: int) -> Iterator[list[list[i
 
 
 def _group_by_image(pairs: Sequence[EncodedPair]) -> list[list[int]]:
-    groups: dict[str, list[int]] = {}
+    groups: dict[tuple[str, ...], list[int]] = {}
     for index, pair in enumerate(pairs):
-        groups.setdefault(pair.chosen.image, []).append(index)
+        groups.setdefault(pair.chosen.images, []).append(index)
     return list(groups.values())
 
 
@@ -148,15 +148,15 @@ def _count_tokens(pairs: Sequence[EncodedPair], groups: Sequence[Sequence[int]])
     """Return of each pair the tokens that its group shares, and those that it adds."""
     prefix_tokens, own = np.zeros(len(pairs)), np.zeros(len(pairs))
     for group in groups:
-        image, first = pairs[group[0]].chosen.image, pairs[group[0]].chosen.ids
+        images, first = pairs[group[0]].chosen.images, pairs[group[0]].chosen.ids
         sides = {index: [pairs[index].chosen, pairs[index].rejected] for index in group}
-        of_image = [side.ids for both in sides.values() for side in both if side.image == image]
-        prefix = min(common_prefix(first, ids) for ids in of_image)
+        of_images = [side.ids for both in sides.values() for side in both if side.images == images]
+        prefix = min(common_prefix(first, ids) for ids in of_images)
         for index, both in sides.items():
             prefix_tokens[index] = prefix
-            own[index] = sum(_own_tokens(side, image, prefix) for side in both)
+            own[index] = sum(_own_tokens(side, images, prefix) for side in both)
     return prefix_tokens, own
 
 
-def _own_tokens(side: EncodedSide, image: str, prefix: int) -> int:
-    return len(side.ids) - prefix if side.image == image else len(side.ids)
+def _own_tokens(side: EncodedSide, images: tuple[str, ...], prefix: int) -> int:
+    return len(side.ids) - prefix if side.images == images else len(side.ids)

@@ -1,8 +1,8 @@
-"""Batches of token trees: what the model reads when the sides of one image share a row."""
+"""Batches of token trees: what the model reads when the sides of the same images share a row."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -15,7 +15,7 @@ from mmedpo.train.batches.pair_collator import BatchLayout, PairCollator
 
 
 class TreeCollator(PairCollator):
-    """Make batches in which the sides of one image are one token tree, and trees share rows of about `budget` tokens.
+    """Make batches in which sides of the same images are one token tree, and trees share rows of about `budget` tokens.
 
     In `inputs`, `end` (rows, tokens) stands for the attention mask, which `attention_mask` builds where the model is.
     """
@@ -34,9 +34,9 @@ class TreeCollator(PairCollator):
         self.budget = budget
 
     def lay_out(self, sides: Sequence[EncodedSide]) -> BatchLayout:
-        """Give the sides of each image a tree."""
+        """Give the sides of the same images a tree."""
         keys = [make_token_keys(side.ids, side.token_types) for side in sides]
-        rows = pack_trees(keys, [side.image for side in sides], self.budget, self.pad)
+        rows = pack_trees(keys, [side.images for side in sides], self.budget, self.pad)
         ids, types = read_token_keys(rows.ids)
         inputs = {
             "input_ids": ids,
@@ -45,8 +45,8 @@ class TreeCollator(PairCollator):
         }
         if any(side.token_types is not None for side in sides):
             inputs[self.backbone.types_key] = types
-        of_image = {side.image: side for side in sides}
-        images = tuple(of_image[str(root)] for root in rows.roots)
+        of_root: dict[Hashable, EncodedSide] = {side.images: side for side in sides}
+        images = tuple(of_root[root] for root in rows.roots)
         return BatchLayout(inputs, rows.row, rows.columns, images, find_spans(rows.end))
 
     def _make_sequences(self, sides: Sequence[EncodedSide]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ def mean_logp(backbone: LiveBackbone, case: Case, answer: str, *, ended: bool = 
     """Return the mean log-probability of an answer's tokens; the end is one of them, where the answer came to it."""
     import torch
 
-    side = backbone.encode(case.image, case.question, answer)
+    side = backbone.encode(case.images, case.question, answer)
     ids = list(side.ids) if ended else list(side.ids[:-1])
     logits = _read_prefix(backbone, side, len(ids) - 1)[side.answer_start - 1 :]  # (answer tokens, vocabulary)
     target = torch.tensor(ids[side.answer_start :], device=logits.device)
@@ -30,7 +30,7 @@ def choice_shares(backbone: LiveBackbone, case: Case, question: str, choices: Se
     """
     import torch
 
-    sides = [backbone.encode(case.image, question, choice) for choice in choices]
+    sides = [backbone.encode(case.images, question, choice) for choice in choices]
     tails = [list(side.ids[side.answer_start :]) for side in sides]
     common = len(list(takewhile(lambda tokens: len(set(tokens)) == 1, zip(*tails, strict=False))))
     heads = [tail[common] for tail in tails if len(tail) > common + 1]  # the last token is the end
@@ -51,7 +51,7 @@ def _read_prefix(backbone: LiveBackbone, side: Encoding, length: int) -> Tensor:
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if side.token_types is not None:
         inputs[backbone.types_key] = torch.tensor([list(side.token_types[:length])], device=model.device)
-    vision = {name: value.to(model.device) for name, value in backbone.collate([side]).items()}
+    vision = {name: value.to(model.device) for name, value in backbone.collate(side.vision).items()}
     with torch.no_grad():
         logits: Tensor = model(**inputs, **vision, use_cache=False).logits[0]
     return logits.float()

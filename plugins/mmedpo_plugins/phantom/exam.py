@@ -99,13 +99,16 @@ def leanings(live: LiveBackbone, closed: Sequence[Case], batch: int = 64) -> lis
     """Return log p(yes) - log p(no) as the first word of each answer."""
     out: list[float] = []
     for start in range(0, len(closed), batch):
-        sides = [live.encode(case.image, case.question, YES) for case in closed[start : start + batch]]
-        yes, no = sides[0].ids[sides[0].answer_start], live.encode(closed[0].image, closed[0].question, NO)
+        sides = [live.encode(case.images, case.question, YES) for case in closed[start : start + batch]]
+        yes, no = sides[0].ids[sides[0].answer_start], live.encode(closed[0].images, closed[0].question, NO)
         other = no.ids[no.answer_start]
         width = max(side.answer_start for side in sides)
         ids = torch.tensor([[*side.ids[: side.answer_start], *[yes] * (width - side.answer_start)] for side in sides])
         ends = torch.tensor([side.answer_start - 1 for side in sides])
-        inputs = {key: value.to(live.model.device) for key, value in live.collate(sides).items()}
+        inputs = {
+            key: value.to(live.model.device)
+            for key, value in live.collate([tensors for side in sides for tensors in side.vision]).items()
+        }
         logits = live.model(input_ids=ids.to(live.model.device), **inputs).logits.cpu()  # causal: padding comes after
         last = logits[torch.arange(len(sides)), ends]
         out += (last[:, yes] - last[:, other]).tolist()

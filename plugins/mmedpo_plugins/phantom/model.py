@@ -59,7 +59,7 @@ def load(checkpoint: Path, adapter: str | None, setting: Setting) -> Transformer
         model if adapter is None else load_adapter(model, adapter),
         tokenizer,
         preprocess=lambda image: {"pixel_values": pixel_values_of(image)},
-        prompt=lambda vision, question: EncodedPrompt(prompt_ids(tokenizer, question), vision),
+        prompt=lambda images, question: EncodedPrompt(prompt_ids(tokenizer, question), images),
         end=tokenizer.eos_token_id,
         lora_targets=r"(.*\.)?language_model\.layers\..*_proj",
         projector=r"(.*\.)?multi_modal_projector",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,8 +101,9 @@ def make_backbone(size: Size, machine: Machine) -> Any:
     tokenizer, images = make_tokenizer(), make_processor(size).image_processor
     image = [3] * patches(size)
 
-    def prompt(pixels: torch.Tensor, question: str) -> EncodedPrompt:
-        return EncodedPrompt(image + tokenizer(question, add_special_tokens=False).input_ids, {"pixel_values": pixels})
+    def prompt(pixels: Sequence[torch.Tensor], question: str) -> EncodedPrompt:
+        ids = image + tokenizer(question, add_special_tokens=False).input_ids
+        return EncodedPrompt(ids, [{"pixel_values": each} for each in pixels])
 
     return TransformersBackbone(
         make_model(size, machine),

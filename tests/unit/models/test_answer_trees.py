@@ -42,17 +42,24 @@ class TinyBackbone(TransformersBackbone):
             end=1, stop=[1, 9], lora_targets="x", projector=re.escape(PROJECTORS[name]),
         )  # type: ignore[arg-type, return-value]  # fmt: skip
 
-    def prompt(self, image: ImageRef, question: str) -> EncodedPrompt:
-        own, vision = self.tiny.images[self.images.index(image)]
-        ids = [*own, *map(int, question.split())]
-        return EncodedPrompt(ids, vision, [int(token == IMAGE) for token in ids] if self.tiny.types else None)
+    def prompt(self, images: Sequence[ImageRef], question: str) -> EncodedPrompt:
+        shown = [self.tiny.images[self.images.index(image)] for image in images]
+        ids = [*(token for own, _ in shown for token in own), *map(int, question.split())]
+        types = [int(token == IMAGE) for token in ids] if self.tiny.types else None
+        return EncodedPrompt(ids, [vision for _, vision in shown], types)
 
-    def cases(self) -> list[Case]:
-        """Make questions of one to seven tokens about three images by turns, some asked up to three times."""
+    def cases(self, *more: int) -> list[Case]:
+        """Make questions of one to seven tokens about three images by turns, some asked up to three times.
+
+        `more` are the images that every fourth question shows beside its own.
+        """
+        further = tuple(self.images[number] for number in more)
         draw = np.random.default_rng(0)
         asked = [" ".join(map(str, draw.integers(5, 40, 1 + number % 7))) for number in range(20)]
         return [
-            Case(f"{number}-{sample}", self.images[number % 3], question, "yes")
+            Case(
+                f"{number}-{sample}", self.images[number % 3], question, "yes", more_images=further * (number % 4 == 1)
+            )
             for number, question in enumerate(asked)
             for sample in range(1 + number % 3)
         ]
@@ -68,11 +75,12 @@ def by_rows(live: TransformersBackbone, cases: Sequence[Case], **options: Any) -
         live.causal = causal
 
 
+@pytest.mark.parametrize("more", [(), (2, 0)], ids=["one image", "several images"])
 @pytest.mark.parametrize("sampled", [False, True], ids=["greedy", "sampled"])
 @pytest.mark.parametrize("name", MODELS)
-def test_trees_answer_with_the_tokens_of_generate(name: str, sampled: bool) -> None:
+def test_trees_answer_with_the_tokens_of_generate(name: str, sampled: bool, more: tuple[int, ...]) -> None:
     live = TinyBackbone(name, torch.float64)
-    cases = live.cases()
+    cases = live.cases(*more)
     seeds = {"temperature": 1.0, "seeds": list(range(len(cases)))} if sampled else {}
     for longest in (1, 24):
         wanted = by_rows(live, cases, max_new_tokens=longest, **seeds)
@@ -141,7 +149,7 @@ def test_an_image_is_read_once_for_all_its_questions_and_samples(tokens_read: li
     questions = ["is there", "is there a", "left lung"]
     cases = [Case(f"{question}{sample}", image, question, "yes") for question in questions for sample in range(4)]
     live.answer(cases, max_new_tokens=1, temperature=1.0, seeds=range(12))
-    sizes = [len(live.prompt(image, question).ids) for question in questions]
+    sizes = [len(live.prompt([image], question).ids) for question in questions]
     ((rows, tokens),) = tokens_read
     assert rows == 1
     assert tokens < sum(sizes) - 2 * 4  # the image's four placeholders stand there once
@@ -195,7 +203,7 @@ def asked(sizes: Sequence[tuple[str, int]]) -> Iterator[AskedPrompt]:
     """Ask questions of so many tokens, none like another, about images."""
     first = 100
     for number, (image, size) in enumerate(sizes):
-        yield AskedPrompt(number, ImageSequence.of(image, range(first, first + size), None, {}))
+        yield AskedPrompt(number, ImageSequence.of((image,), range(first, first + size), None, []))
         first += size
 
 

@@ -92,8 +92,8 @@ def test_answering_leaves_training_mode_and_gradients_as_they_were() -> None:
     live.model.train()
     live.answer(make_cases(1), max_new_tokens=2)
     assert live.model.training
-    encoding = live.encode(ImageRef.drawn(make_image(0)), "is there", "yes")
-    live.model(input_ids=torch.tensor([list(encoding.ids)]), **encoding.vision).logits.sum().backward()
+    encoding = live.encode([ImageRef.drawn(make_image(0))], "is there", "yes")
+    live.model(input_ids=torch.tensor([list(encoding.ids)]), **encoding.vision[0]).logits.sum().backward()
 
 
 def test_no_cases_give_no_answers() -> None:
@@ -106,7 +106,7 @@ def test_no_cases_give_no_answers() -> None:
 def test_an_encoding_is_prompt_then_answer_then_end() -> None:
     live = make_backbone()
     picture = ImageRef.drawn(make_image(0))
-    encoding, prompt = live.encode(picture, "is there", "no it lies"), live.prompt(picture, "is there")
+    encoding, prompt = live.encode([picture], "is there", "no it lies"), live.prompt([picture], "is there")
     assert encoding.ids[: encoding.answer_start] == list(prompt.ids)
     assert live.tokenizer.decode(encoding.ids[encoding.answer_start : -1]) == "no it lies"
     assert encoding.ids[-1] == live.end == 1
@@ -116,14 +116,14 @@ def test_equal_pixels_are_one_image_whatever_file_they_are_in(tmp_path: Path) ->
     live, image = make_backbone(), make_image(0)
     image.save(tmp_path / "a.png")
     known, unknown = ImageRef.drawn(image), ImageRef.at(tmp_path / "a.png")
-    assert live.encode(known, "is", "yes").image == live.encode(unknown, "is", "no").image
-    assert live.encode(known, "is", "yes").image != live.encode(ImageRef.drawn(make_image(1)), "is", "yes").image
+    assert live.encode([known], "is", "yes").images == live.encode([unknown], "is", "no").images
+    assert live.encode([known], "is", "yes").images != live.encode([ImageRef.drawn(make_image(1))], "is", "yes").images
 
 
 def test_pixels_come_in_the_dtype_of_the_model() -> None:
     live = make_backbone(make_model().to(torch.bfloat16))
-    encoding = live.encode(ImageRef.drawn(make_image(0)), "is", "yes")
-    assert encoding.vision["pixel_values"].dtype == torch.bfloat16
+    encoding = live.encode([ImageRef.drawn(make_image(0))], "is", "yes")
+    assert encoding.vision[0]["pixel_values"].dtype == torch.bfloat16
     assert len(live.answer(make_cases(2), max_new_tokens=2)) == 2
 
 
@@ -153,33 +153,27 @@ def test_an_image_is_looked_at_once_for_all_its_questions() -> None:
     live.cached_images = 2
     pictures = [ImageRef.drawn(make_image(i)) for i in range(3)]
     for picture in (*pictures[:2], *pictures[:2], pictures[2], pictures[1]):
-        live.prompt(picture, "is")
+        live.prompt([picture], "is")
     assert len(looked) == 3
-    live.prompt(pictures[0], "is")  # seen longest ago, so forgotten
+    live.prompt([pictures[0]], "is")  # seen longest ago, so forgotten
     assert len(looked) == 4
 
 
 def test_token_types_go_on_as_text_and_under_the_name_the_model_has_for_them() -> None:
     live, _ = live_of({}, types_key="token_type_ids", lead="no ")
-    encoding = live.encode(ImageRef.drawn(make_image(0)), "is", "yes")
+    encoding = live.encode([ImageRef.drawn(make_image(0))], "is", "yes")
     assert encoding.token_types == [1, 1, 0, 0, 0]
-    batch = pad_prompts([EncodedPrompt([3], {}, [1]), EncodedPrompt([3, 3], {}, [1, 1])], live.types_key, 0)
+    batch = pad_prompts([EncodedPrompt([3], [{}], [1]), EncodedPrompt([3, 3], [{}], [1, 1])], live.types_key, 0)
     assert batch["token_type_ids"].tolist() == [[0, 1], [1, 1]]
 
 
 def test_images_of_fewer_tiles_are_filled_up_with_nothing() -> None:
     live, _ = live_of({})
     big, small = torch.ones(1, 3, 2, 4), torch.ones(2, 1, 2, 3)
-    both = live.collate([encoding_with(big), encoding_with(small)])["pixel_values"]
+    both = live.collate([{"pixel_values": big}, {"pixel_values": small}])["pixel_values"]
     assert both.shape == (3, 3, 2, 4)
     assert both.sum() == big.sum() + small.sum()
     assert torch.equal(both[1:, :1, :, :3], small)
-
-
-def encoding_with(pixels: torch.Tensor) -> Any:
-    from mmedpo import Encoding
-
-    return Encoding([3], 1, {"pixel_values": pixels})
 
 
 def test_a_closed_backbone_lets_go_of_its_model() -> None:

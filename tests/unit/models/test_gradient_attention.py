@@ -89,7 +89,7 @@ def test_the_map_of_llava_med_has_the_image_s_sides(
     checkpoint = write_release(tmp_path / "llava-med", released_tensors(make_model()))
     case = Case("a", ImageRef.drawn(make_image(*size)), "Is there a nodule?", "Yes")
     with LlavaMedBackbone(checkpoint=str(checkpoint)).open(Setting()) as live:
-        (heat,) = attention_maps(live, [case], ["Yes"])
+        ((heat,),) = attention_maps(live, [case], ["Yes"])
     assert heat.shape == shape
     assert (heat >= 0).all()
 
@@ -117,4 +117,4 @@ def test_questions_about_an_image_have_the_maps_that_each_has_alone(
     alone = [attention_maps(live, [case], [answer])[0] for case, answer in zip(cases, answers, strict=True)]
     assert trees < len(cases) == len(rows) - trees
     for one, other in zip(together, alone, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-8)
+        np.testing.assert_allclose(one[0], other[0], rtol=1e-4, atol=1e-8)

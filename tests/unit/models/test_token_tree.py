@@ -115,19 +115,28 @@ def test_a_token_beyond_the_trees_sees_itself_alone() -> None:
 
 @dataclass(frozen=True)
 class Told:
-    """A side: an image, a question, an answer."""
+    """A side: an image, or several, a question, an answer."""
 
-    image: int
+    image: int | tuple[int, ...]
     question: tuple[int, ...]
     answer: tuple[int, ...]
 
+    @property
+    def images(self) -> tuple[int, ...]:
+        return (self.image,) if isinstance(self.image, int) else self.image
+
     def ids(self, tiny: Tiny) -> list[int]:
-        return [*tiny.images[self.image][0], *self.question, *self.answer, 1]
+        own = [token for image in self.images for token in tiny.images[image][0]]
+        return [*own, *self.question, *self.answer, 1]
 
     def inputs(self, tiny: Tiny) -> dict[str, torch.Tensor]:
         ids = torch.tensor([self.ids(tiny)])
         types = {"mm_token_type_ids": (ids == IMAGE).int()} if tiny.types else {}
-        return {"input_ids": ids, **tiny.images[self.image][1], **types}
+        return {"input_ids": ids, **joined([tiny.images[image][1] for image in self.images]), **types}
+
+
+def joined(vision: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    return {key: torch.cat([part[key] for part in vision]) for key in vision[0]}
 
 
 Grads = dict[str, torch.Tensor]
@@ -150,13 +159,13 @@ def pairwise(tiny: Tiny, sides: list[Told]) -> list[torch.Tensor]:
 
 
 def by_trees(tiny: Tiny, sides: list[Told], budget: int) -> list[torch.Tensor]:
-    rows = pack_trees([np.array(side.ids(tiny)) for side in sides], [side.image for side in sides], budget)
-    vision = [tiny.images[image][1] for image in rows.roots]  # type: ignore[index]
+    rows = pack_trees([np.array(side.ids(tiny)) for side in sides], [side.images for side in sides], budget)
+    vision = [tiny.images[image][1] for root in rows.roots for image in root]  # type: ignore[attr-defined]
     logits = tiny.model(
         input_ids=torch.from_numpy(rows.ids),
         position_ids=make_position_ids(tiny.model, rows, lambda: [side.inputs(tiny) for side in sides]),
         attention_mask=attention_mask(torch.from_numpy(rows.end), tiny.model, find_spans(rows.end)),
-        **{key: torch.cat([part[key] for part in vision]) for key in vision[0]},
+        **joined(vision),
     ).logits
     return [
         logp(logits[row, columns[-answer_tokens(side) - 1 : -1]], side)
@@ -219,11 +228,24 @@ def typical() -> list[Told]:
     )
 
 
+def with_several_images() -> list[Told]:
+    """Two questions on the same two images, one on them the other way round, and image pairs that change one image."""
+    first, again = (6, 7, 8), (6, 7, 9, 10)
+    return pairs_of(
+        (Told((0, 1), first, (11,)), Told((0, 1), first, (12, 13))),
+        (Told((0, 1), again, (11, 14)), Told((0, 2), again, (11, 14))),
+        (Told((1, 0), first, (11,)), Told((1, 0), first, (12,))),
+        (Told(0, first, (11,)), Told(0, first, (12, 13))),
+        (Told((0, 1, 2), first, (11,)), Told((2, 1, 2), first, (11,))),
+    )
+
+
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float64, 1e-10), (torch.float32, 1e-5)], ids=["64", "32"])
 @pytest.mark.parametrize("budget", [10, 400], ids=["a row each", "shared row"])
 def test_trees_give_the_loss_and_gradients_of_pairs(name: str, dtype: torch.dtype, limit: float, budget: int) -> None:
     check_exact(make_tiny(name, dtype), typical(), budget, limit)
+    check_exact(make_tiny(name, dtype), with_several_images(), budget, limit)
 
 
 def told() -> st.SearchStrategy[list[Told]]:

@@ -24,7 +24,7 @@ def frozen(name: str, *trained: str) -> Tiny:
 
 
 def make_cache(tiny: Tiny, store: TensorStore | None, projectors: Sequence[str] = ()) -> VisionCache:
-    backbone = SimpleNamespace(collate=lambda encodings: LiveBackbone.collate(None, encodings))  # type: ignore[arg-type]
+    backbone = SimpleNamespace(collate=lambda vision: LiveBackbone.collate(None, vision))  # type: ignore[arg-type]
     return VisionCache(backbone, store, projectors)  # type: ignore[arg-type]
 
 

@@ -119,7 +119,7 @@ class BackboneOf(Backbone):
             def answer(self, cases: Sequence[Case], **options: Any) -> Any:
                 return GIVEN["what"]
 
-            def encode(self, image: Any, question: str, answer: str) -> Any:
+            def encode(self, images: Any, question: str, answer: str) -> Any:
                 return GIVEN["encoding"]
 
         return nullcontext(Live())
@@ -279,7 +279,7 @@ def test_what_is_right_passes_all_of_it() -> None:
     assert outcome(ReaderOf(), what=CASES)
     assert outcome(MetricOf(), what=[{"n": 1.0}] * 5, measures={"n": 0.5})
     assert outcome(WeightingOf(), what=[1.0] * 4) is False  # not as many as were asked for each time
-    assert outcome(BackboneOf(), what=["Yes"] * 4, encoding=Encoding([1, 2], 1, {}))
+    assert outcome(BackboneOf(), what=["Yes"] * 4, encoding=Encoding([1, 2], 1, [{}]))
 
 
 @pytest.mark.parametrize("answer", ["", "Perhaps"])

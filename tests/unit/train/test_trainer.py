@@ -263,7 +263,7 @@ def divergence(base: Path, start: Path | None, adapter: Path, pair: EncodedPair,
         model = (PeftModel.from_pretrained(model, folder) if folder else model).eval()
         with torch.no_grad():
             ids = torch.from_numpy(side.ids).long()[None]
-            logits = model(input_ids=ids, **PixelCache(backbone).of(side)).logits
+            logits = model(input_ids=ids, **PixelCache(backbone).of(side)[0]).logits
         logps.append(logits[0, side.answer_start - 1 : -1].log_softmax(-1))
     return torch.nn.functional.kl_div(logps[1], logps[0], log_target=True, reduction="batchmean").item()
 
@@ -341,7 +341,7 @@ def stock_margins(base_folder: Path, adapter: Path | None, pairs: list[EncodedPa
         sides = []
         for side in (pair.chosen, pair.rejected):
             ids = torch.from_numpy(side.ids).long()[None]
-            pixels = PixelCache(backbone).of(side)
+            (pixels,) = PixelCache(backbone).of(side)
             with torch.no_grad():
                 logits = model(input_ids=ids, **pixels).logits[0, side.answer_start - 1 : -1]
             sides.append(logits.log_softmax(-1).gather(1, ids[0, side.answer_start :, None]).sum())
@@ -555,6 +555,15 @@ def test_held_out_pairs_share_no_patient_either() -> None:
     assert not {pair.family for pair in kept} & {pair.family for pair in held_out}
 
 
+def test_held_out_pairs_share_no_image_whether_it_is_the_first_or_another() -> None:
+    backbone = make_backbone()
+    pairs = make_pairs(60, several=True)
+    chain = [encode_pair(weighted, backbone, PixelCache(backbone)) for weighted in pairs]
+    kept, held_out = hold_out(chain[:20] + chain[30:50], 0.5, 0)  # each image stands beside the next one's
+    assert held_out
+    assert not {image for pair in kept for image in pair.family} & {i for pair in held_out for i in pair.family}
+
+
 def test_each_kind_is_measured_apart_and_the_observer_is_told(tmp_path: Path) -> None:
     events: list[Any] = []
     options = TrainOptions(lora=LORA, epochs=2, batch_size=6, learning_rate=0.01, validation=0)
@@ -571,10 +580,11 @@ def test_each_kind_is_measured_apart_and_the_observer_is_told(tmp_path: Path) ->
 def test_images_beyond_the_memory_limit_are_made_again() -> None:
     backbone = make_backbone()
     tight = PixelCache(backbone, limit=1)
-    sides = [encode_pair(weighted, backbone, tight).chosen for weighted in make_pairs(6)]
+    sides = [encode_pair(weighted, backbone, tight).chosen for weighted in make_pairs(6, several=True)]
     roomy = PixelCache(backbone)
     for side in sides:
-        assert torch.equal(tight.of(side)["pixel_values"], roomy.of(side)["pixel_values"])
+        for one, other in zip(tight.of(side), roomy.of(side), strict=True):
+            assert torch.equal(one["pixel_values"], other["pixel_values"])
     assert len(tight._held) == 1
 
 

@@ -57,9 +57,9 @@ def fit(folder: Path, live: Any, dtype: str = "float32", quantize: str | None = 
 
 
 def logits(live: Any) -> torch.Tensor:
-    encoding = live.encode(tiny_cases(1)[0].image, "is there a nodule?", "no")
+    encoding = live.encode(tiny_cases(1)[0].images, "is there a nodule?", "no")
     with torch.no_grad():
-        return live.model(input_ids=torch.tensor([list(encoding.ids)]), **encoding.vision).logits[0]
+        return live.model(input_ids=torch.tensor([list(encoding.ids)]), **encoding.vision[0]).logits[0]
 
 
 def apart(one: torch.Tensor, other: torch.Tensor) -> float:
@@ -90,8 +90,8 @@ def test_gradients_reach_the_first_layer_through_quantised_ones(checkpoint: Path
     """As they do through the same layers unpacked, after a pass without gradient as before."""
     pytest.importorskip("bitsandbytes")
     with opened(checkpoint, quantize) as live:
-        encoding = live.encode(tiny_cases(1)[0].image, "is there a nodule?", "no")
-        inputs = {"input_ids": torch.tensor([list(encoding.ids)]), **encoding.vision}
+        encoding = live.encode(tiny_cases(1)[0].images, "is there a nodule?", "no")
+        inputs = {"input_ids": torch.tensor([list(encoding.ids)]), **encoding.vision[0]}
         grads = []
         for _ in range(2):
             embedded = live.model.get_input_embeddings()(inputs["input_ids"]).detach().requires_grad_()

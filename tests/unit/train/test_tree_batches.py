@@ -31,13 +31,13 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
-def fit(folder: Path, backbone: Any = None, count: int = 12, **options: Any) -> TrainingRecord:
+def fit(folder: Path, backbone: Any = None, count: int = 12, pairs: Any = None, **options: Any) -> TrainingRecord:
     chosen = TrainOptions(
         **{"lora": LORA, "validation": 0.0, "learning_rate": 0.1, "epochs": 1, "batch_size": 12, "warmup_ratio": 0,
            "scheduler": "constant", "optimizer": "sgd", "trl": SGD, **options}
     )  # fmt: skip
     return train_adapter(
-        make_pairs(count), backbone or make_backbone(), chosen, folder, Setting(seed=5), lambda event: None
+        pairs or make_pairs(count), backbone or make_backbone(), chosen, folder, Setting(seed=5), lambda event: None
     )
 
 
@@ -73,9 +73,14 @@ def tower_images(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         {"projector": ProjectorOptions(learning_rate=0.01), "vision_memory": 0},
         {"gradient_checkpointing": True},
         {"batch_size": 3, "accumulate": 4},
+        {"pairs": make_pairs(12, several=True)},
+        {"pairs": make_pairs(12, several=True), "vision_memory": 0},
     ],
-    ids=["plain", "a row a tree", "ipo", "projector", "projector and pixels", "checkpointing", "accumulating"],
-)
+    ids=[
+        "plain", "a row a tree", "ipo", "projector", "projector and pixels", "checkpointing", "accumulating",
+        "several images", "several images and pixels",
+    ],
+)  # fmt: skip
 def test_a_step_on_trees_is_a_step_on_pairs(tmp_path: Path, options: dict[str, Any]) -> None:
     trees = fit(tmp_path / "tree", **options)
     pairs = fit(tmp_path / "pairs", **options, packing="pairs")
@@ -101,6 +106,14 @@ def test_the_tower_looks_at_each_distinct_image_once(
 def test_without_memory_for_features_it_looks_each_time(tmp_path: Path, tower_images: list[int]) -> None:
     fit(tmp_path, epochs=3, batch_size=4, packing="pairs", vision_memory=0)
     assert sum(tower_images) == (3 + 1) * 24  # each side, in three epochs and for the reference
+
+
+@pytest.mark.parametrize("packing", ["tree", "pairs"])
+def test_an_image_that_stands_in_several_lists_is_looked_at_once(
+    tmp_path: Path, tower_images: list[int], packing: str
+) -> None:
+    fit(tmp_path, pairs=make_pairs(12, several=True), packing=packing)
+    assert sum(tower_images) == 10  # as where each stands alone
 
 
 def test_attention_leaves_out_what_no_token_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mmedpo.models import EncodedPrompt
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
 
 TYPES = ("mm_token_type_ids", "token_type_ids")
 TEXT = {"input_ids", "attention_mask", *TYPES}
 SAID = "ANSWER"  # stands for any answer
+
+
+class ShownImage:
+    """An RGB image, and what the model is given of it where it stands beside others."""
+
+    def __init__(self, image: Image, prompter: ChatTemplatePrompter) -> None:
+        self.image, self._prompter = image, prompter
+
+    @cached_property
+    def vision(self) -> Mapping[str, torch.Tensor]:
+        """The vision tensors of this image alone."""
+        return self._prompter.prompt([self], "?").vision[0]
 
 
 class ChatTemplatePrompter:
@@ -21,10 +35,14 @@ class ChatTemplatePrompter:
     def __init__(self, processor: Any) -> None:
         self.processor = processor
 
-    def prompt(self, image: Image, question: str) -> EncodedPrompt:
+    def preprocess(self, image: Image) -> ShownImage:
+        """Return an image as `prompt` takes it."""
+        return ShownImage(image.convert("RGB"), self)
+
+    def prompt(self, images: Sequence[ShownImage], question: str) -> EncodedPrompt:
         """Return what the model reads before it answers."""
         inputs = self.processor.apply_chat_template(
-            self._question_turns(question, image),
+            self._question_turns(question, [{"image": shown.image} for shown in images]),
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
@@ -32,7 +50,8 @@ class ChatTemplatePrompter:
         )
         types = next((inputs[key][0].tolist() for key in TYPES if key in inputs), None)
         vision = {key: value for key, value in inputs.items() if key not in TEXT}
-        return EncodedPrompt(inputs["input_ids"][0].tolist(), vision, types)
+        each = [vision] if len(images) == 1 else [shown.vision for shown in images]
+        return EncodedPrompt(inputs["input_ids"][0].tolist(), each, types)
 
     def frame(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
         """Return what the model sees of an image of this width and height: as a processor of CLIP's make cuts it."""
@@ -50,7 +69,7 @@ class ChatTemplatePrompter:
         """Ask about a blank image, to find out now what would fail later."""
         from PIL import Image as pil
 
-        return self.prompt(pil.new("RGB", (64, 48), "grey"), "?")
+        return self.prompt([self.preprocess(pil.new("RGB", (64, 48), "grey"))], "?")
 
     @cached_property
     def types_key(self) -> str:
@@ -81,8 +100,8 @@ class ChatTemplatePrompter:
         before, _, after = whole[len(prompt) :].partition(SAID)
         return before, after
 
-    def _question_turns(self, question: str, image: Image | None = None) -> list[dict[str, Any]]:
-        # The image has its own place in the template; a second placeholder would stand for no image.
+    def _question_turns(self, question: str, images: Sequence[Mapping[str, Image]] = ({},)) -> list[dict[str, Any]]:
+        # An image has its own place in the template; another placeholder would stand for no image.
         text = question.replace(getattr(self.processor, "image_token", None) or "<image>", "").strip()
-        shown = {"type": "image"} if image is None else {"type": "image", "image": image}
-        return [{"role": "user", "content": [shown, {"type": "text", "text": text}]}]
+        shown = [{"type": "image", **image} for image in images]
+        return [{"role": "user", "content": [*shown, {"type": "text", "text": text}]}]

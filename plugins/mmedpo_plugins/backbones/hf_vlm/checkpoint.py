@@ -17,6 +17,13 @@ CAUSAL = frozenset({
     "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "smolvlm", "vipllava",
 })  # fmt: skip
 
+# Families that see each of several images as they would see it alone. LLaVA-OneVision is not among them: it cuts an
+# image into tiles only where it is the only one.
+SEVERAL_IMAGES = frozenset({
+    "aya_vision", "gemma3", "glm4v", "idefics2", "idefics3", "internvl", "llava", "llava_next", "mistral3", "qwen2_vl",
+    "qwen2_5_vl", "qwen3_vl", "smolvlm", "vipllava",
+})  # fmt: skip
+
 
 def load(checkpoint: str, adapter: str | None, setting: Setting) -> TransformersBackbone:
     """Return the live backbone. Raises DataError, or PluginError when a library is missing."""
@@ -63,13 +70,13 @@ def assemble_backbone(
         sample = talk.rehearse()
     except (ValueError, TypeError, KeyError, IndexError) as error:
         raise DataError(f"{checkpoint}: its processor cannot read an image and a question ({error})") from error
-    if "cross_attention_mask" in sample.vision:
+    if "cross_attention_mask" in sample.vision[0]:
         raise DataError(f"{checkpoint}: shows its image through cross-attention, which hf-vlm cannot train")
     stop = model.generation_config.eos_token_id
     return TransformersBackbone(
         model if adapter is None else load_adapter(model, adapter),
         talk.processor.tokenizer,
-        preprocess=lambda image: image.convert("RGB"),
+        preprocess=talk.preprocess,
         prompt=talk.prompt,
         frame=talk.frame,
         end=talk.end,
@@ -80,6 +87,7 @@ def assemble_backbone(
         processor=talk.processor,
         types_key=talk.types_key,
         causal=model.config.model_type in CAUSAL,
+        several_images=model.config.model_type in SEVERAL_IMAGES,
     )
 
 

@@ -25,6 +25,13 @@ class HfVlmBackbone(Backbone):
     checkpoint: FolderOrHub
     """A folder or hub id that AutoModelForImageTextToText and AutoProcessor load."""
 
+    def takes_several_images(self) -> bool:
+        """Tell whether the checkpoint is of a family that is known to take them."""
+        from mmedpo.models import read_config
+        from mmedpo_plugins.backbones.hf_vlm.checkpoint import SEVERAL_IMAGES
+
+        return read_config(self.checkpoint).get("model_type") in SEVERAL_IMAGES
+
     @contextmanager
     def open(self, setting: Setting) -> Iterator[TransformersBackbone]:
         """Load the model, with its adapter if it has one. Raises DataError, PluginError for a missing library."""

@@ -45,13 +45,13 @@ class LlavaMedPrompter:
         left, top = (-_paste_offset(side - length) if pads else (length - side) / 2 for length in size)
         return float(left), float(top), float(left + side), float(top + side)
 
-    def prompt(self, vision: Mapping[str, torch.Tensor], question: str) -> EncodedPrompt:
-        """Tokenize what stands before and after the image by itself, as LLaVA-Med was trained."""
+    def prompt(self, images: Sequence[Mapping[str, torch.Tensor]], question: str) -> EncodedPrompt:
+        """Tokenize what stands before and after the one image by itself, as LLaVA-Med was trained."""
         tokenizer = self.processor.tokenizer
         before = [tokenizer.bos_token_id, *tokenize_plain(tokenizer, "[INST] ")]
         # Data made for LLaVA marks the image's place in the question; it has but one here.
         after = tokenize_plain(tokenizer, f"\n{question.replace(IMAGE, '').strip()} [/INST]")
-        return EncodedPrompt([*before, *[self.image_token] * self.patches, *after], vision)
+        return EncodedPrompt([*before, *[self.image_token] * self.patches, *after], images)
 
 
 def pad_to_square(image: Image, mean: Sequence[float]) -> Image:

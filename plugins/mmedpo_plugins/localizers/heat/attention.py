@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import ClassVar, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from mmedpo import Case, LiveBackbone, Localizer, Region, Setting
+
+if TYPE_CHECKING:
+    from mmedpo_plugins.localizers.heat.maps import Array
 
 
 class AttentionLocalizer(Localizer):
@@ -25,6 +29,7 @@ class AttentionLocalizer(Localizer):
 
     use: ClassVar[str] = "attention"
     reads_question: ClassVar[bool] = True
+    several_images: ClassVar[bool] = True
     needs_backbone: ClassVar[bool] = True
     slice_size: ClassVar[int] = 16
 
@@ -41,17 +46,20 @@ class AttentionLocalizer(Localizer):
         yield self
 
     def localize(self, cases: Sequence[Case], backbone: LiveBackbone | None) -> list[list[Region]]:
-        """Return the region that the model attended to most, for each case."""
+        """Return the region of each image that the model attended to most, for each case."""
         from mmedpo.models import attention_maps
-        from mmedpo_plugins.localizers.heat.maps import hot_region
 
         assert backbone is not None
         words = [case.answer for case in cases]
         if self.answer == "own":
             words = backbone.answer(cases, max_new_tokens=self.max_new_tokens)
         heats = attention_maps(backbone, cases, words)
-        regions = [
-            hot_region(heat, case.image.load().size, self.quantile, case.about[0] if case.about else "", "share")
-            for case, heat in zip(cases, heats, strict=True)
-        ]
-        return [[region] if region else [] for region in regions]
+        return [list(self._regions(*both)) for both in zip(cases, heats, strict=True)]
+
+    def _regions(self, case: Case, heats: Sequence[Array]) -> Iterator[Region]:
+        from mmedpo_plugins.localizers.heat.maps import hot_region
+
+        label = case.about[0] if case.about else ""
+        for at, (image, heat) in enumerate(zip(case.images, heats, strict=True)):
+            if region := hot_region(heat, image.load().size, self.quantile, label, "share"):
+                yield replace(region, image=at)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,11 @@ def matching(pattern: str, model: Any) -> list[str]:
 
 def logits(model: Any, encoding: Any, **more: Any) -> torch.Tensor:
     with torch.no_grad():
-        return model(input_ids=torch.tensor([list(encoding.ids)]), **encoding.vision, **more).logits[0]
+        return model(input_ids=torch.tensor([list(encoding.ids)]), **encoding.vision[0], **more).logits[0]
+
+
+def vision_of(encodings: list[Any]) -> list[Any]:
+    return [tensors for encoding in encodings for tensors in encoding.vision]
 
 
 # Idefics3, end to end
@@ -55,7 +61,7 @@ def test_a_case_is_answered_the_same_alone_as_beside_images_of_more_tiles(idefic
 def test_an_encoding_is_what_the_chat_template_makes_of_the_conversation(idefics3: Path) -> None:
     case = make_cases()[0]
     with HfVlmBackbone(checkpoint=str(idefics3)).open(Setting()) as live:
-        encoding = live.encode(case.image, case.question, "no, there is")
+        encoding = live.encode(case.images, case.question, "no, there is")
         shown = {"type": "image", "image": case.image.load().convert("RGB")}
         asked = {"role": "user", "content": [shown, {"type": "text", "text": case.question}]}
         said = {"role": "assistant", "content": [{"type": "text", "text": "no, there is"}]}
@@ -69,13 +75,54 @@ def test_an_encoding_is_what_the_chat_template_makes_of_the_conversation(idefics
 
 def test_images_of_different_tiles_go_through_the_model_together(idefics3: Path) -> None:
     with HfVlmBackbone(checkpoint=str(idefics3)).open(Setting()) as live:
-        encodings = [live.encode(case.image, "is there?", "no") for case in make_cases()]
-        assert {encoding.vision["pixel_values"].shape[1] for encoding in encodings} == {3, 5}
+        encodings = [live.encode(case.images, "is there?", "no") for case in make_cases()]
+        assert {encoding.vision[0]["pixel_values"].shape[1] for encoding in encodings} == {3, 5}
         row = torch.tensor([[token for encoding in encodings[1:] for token in encoding.ids]])
         with torch.no_grad():
-            both = live.model(input_ids=row, **live.collate(encodings[1:])).logits[0]
+            both = live.model(input_ids=row, **live.collate(vision_of(encodings[1:]))).logits[0]
         torch.testing.assert_close(both[: len(encodings[1].ids)], logits(live.model, encodings[1]), atol=1e-5, rtol=0)
-        assert live.collate(encodings)["pixel_attention_mask"].shape[:2] == (3, 5)
+        assert live.collate(vision_of(encodings))["pixel_attention_mask"].shape[:2] == (3, 5)
+
+
+def test_several_images_are_what_the_chat_template_makes_of_them(idefics3: Path) -> None:
+    images = [case.image for case in make_cases()]
+    with HfVlmBackbone(checkpoint=str(idefics3)).open(Setting()) as live:
+        encoding = live.encode(images, "is there?", "no, there is")
+        shown = [{"type": "image", "image": image.load().convert("RGB")} for image in images]
+        asked = {"role": "user", "content": [*shown, {"type": "text", "text": "is there?"}]}
+        said = {"role": "assistant", "content": [{"type": "text", "text": "no, there is"}]}
+        whole = live.processor.apply_chat_template([asked, said], tokenize=True, return_dict=True, return_tensors="pt")
+        assert whole["input_ids"][0].tolist()[: len(encoding.ids)] == list(encoding.ids)
+        with torch.no_grad():
+            wanted = live.model(**whole).logits[0, : len(encoding.ids)]
+            found = live.model(input_ids=torch.tensor([list(encoding.ids)]), **live.collate(encoding.vision)).logits[0]
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+        assert encoding.images == tuple(image.sha256 for image in images)
+        alone = live.encode(images[1:2], "is there?", "no").vision[0]
+        assert all(torch.equal(encoding.vision[1][key], value) for key, value in alone.items())
+
+
+@pytest.mark.parametrize("sampled", [False, True], ids=["greedy", "sampled"])
+def test_cases_of_one_image_and_of_several_answer_as_each_does_alone(idefics3: Path, sampled: bool) -> None:
+    first, second, third = make_cases()
+    cases = [first, replace(first, id="both", more_images=(second.image,)), replace(third, more_images=(first.image,))]
+    options = [{"temperature": 1.0, "seeds": [seed]} if sampled else {} for seed in range(3)]
+    with HfVlmBackbone(checkpoint=str(idefics3)).open(Setting()) as live:
+        alone = [live.answer([case], max_new_tokens=8, **one)[0] for case, one in zip(cases, options, strict=True)]
+        all_seeds = {"temperature": 1.0, "seeds": [0, 1, 2]} if sampled else {}
+        assert live.answer(cases, max_new_tokens=8, **all_seeds) == alone
+        live.causal, live._noted = False, True
+        assert live.answer(cases, max_new_tokens=8, **all_seeds) == alone
+
+
+def test_a_family_that_sees_an_image_otherwise_beside_others_is_shown_one(idefics3: Path, tmp_path: Path) -> None:
+    assert HfVlmBackbone(checkpoint=str(idefics3)).takes_several_images()
+    (tmp_path / "config.json").write_text('{"model_type": "llava_onevision"}')
+    assert not HfVlmBackbone(checkpoint=str(tmp_path)).takes_several_images()
+    with HfVlmBackbone(checkpoint=str(idefics3)).open(Setting()) as live:
+        live.several_images = False
+        with pytest.raises(DataError, match="is shown one image at a time, and here are 3"):
+            live.encode([case.image for case in make_cases()], "is there?", "no")
 
 
 def test_idefics3_trains_its_text_model_and_its_connector(idefics3: Path) -> None:
@@ -94,8 +141,8 @@ def test_idefics3_trains_its_text_model_and_its_connector(idefics3: Path) -> Non
 def test_a_placeholder_in_a_question_is_not_a_second_image(idefics3: Path) -> None:
     case = make_cases()[0]
     with HfVlmBackbone(checkpoint=str(idefics3)).open(Setting()) as live:
-        plain = live.prompt(case.image, "is there?")
-        assert live.prompt(case.image, "<image>\nis there?").ids == plain.ids
+        plain = live.prompt(case.images, "is there?")
+        assert live.prompt(case.images, "<image>\nis there?").ids == plain.ids
 
 
 def test_an_adapter_is_merged_into_a_model_that_stock_transformers_loads(idefics3: Path, tmp_path: Path) -> None:
@@ -105,7 +152,7 @@ def test_an_adapter_is_merged_into_a_model_that_stock_transformers_loads(idefics
     case = make_cases()[0]
     with HfVlmBackbone(checkpoint=str(idefics3)).open(Setting()) as live:
         model = get_peft_model(live.model, LoraConfig(r=2, target_modules=live.lora_targets, init_lora_weights=False))
-        encoding = live.encode(case.image, case.question, case.answer)
+        encoding = live.encode(case.images, case.question, case.answer)
         wanted = logits(model.eval(), encoding)
         model.save_pretrained(tmp_path / "adapter")
         live.base.write(tmp_path / "adapter")
@@ -130,7 +177,7 @@ def gemma3(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_gemma3_is_told_which_tokens_are_the_image_and_shares_no_tree(gemma3: Path) -> None:
     with HfVlmBackbone(checkpoint=str(gemma3)).open(Setting()) as live:
-        encoding = live.encode(make_cases()[0].image, "is there?", "no")
+        encoding = live.encode(make_cases()[0].images, "is there?", "no")
         assert live.types_key == "token_type_ids"
         assert sum(encoding.token_types or ()) == 4
         assert len(encoding.token_types or ()) == len(encoding.ids)
@@ -173,10 +220,10 @@ def qwen_live(folder: Path) -> TransformersBackbone:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     images = Qwen2VLImageProcessorPil(min_pixels=28 * 28 * 4, max_pixels=28 * 28 * 16)
 
-    def prompt(seen: Any, question: str) -> EncodedPrompt:
-        patches = int(seen["image_grid_thw"].prod()) // 4
-        words = tokenizer(question).input_ids
-        return EncodedPrompt([3, *[4] * patches, *words], dict(seen), [0, *[1] * patches, *[0] * len(words)])
+    def prompt(seen: Sequence[Any], question: str) -> EncodedPrompt:
+        patches = [int(one["image_grid_thw"].prod()) // 4 for one in seen]
+        ids = [token for count in patches for token in (3, *[4] * count)] + tokenizer(question).input_ids
+        return EncodedPrompt(ids, [dict(one) for one in seen], [int(token == 4) for token in ids])
 
     return TransformersBackbone(
         model,
@@ -186,6 +233,7 @@ def qwen_live(folder: Path) -> TransformersBackbone:
         end=2,
         lora_targets=lora_targets(str(folder), model),
         projector=projector(model),
+        several_images=True,
     )
 
 
@@ -197,8 +245,8 @@ def test_qwen_answers_the_same_alone_as_beside_larger_images(qwen: Path) -> None
 
 def test_qwen_reads_several_images_in_one_batch(qwen: Path) -> None:
     live = qwen_live(qwen)
-    encodings = [live.encode(case.image, "is there?", "no") for case in make_cases()]
-    assert live.collate(encodings)["image_grid_thw"].shape == (3, 3)
+    encodings = [live.encode(case.images, "is there?", "no") for case in make_cases()]
+    assert live.collate(vision_of(encodings))["image_grid_thw"].shape == (3, 3)
     row, types = encodings[0], torch.tensor([encodings[0].token_types])
     assert logits(live.model, row, mm_token_type_ids=types).isfinite().all()
 

@@ -58,11 +58,11 @@ def editable(release: Path, tmp_path: Path) -> Path:
 
 def logits(model: Any, encoding: Any) -> torch.Tensor:
     with torch.no_grad():
-        return model(input_ids=torch.tensor([list(encoding.ids)]), **encoding.vision).logits[0]
+        return model(input_ids=torch.tensor([list(encoding.ids)]), **encoding.vision[0]).logits[0]
 
 
-def question() -> tuple[ImageRef, str, str]:
-    return ImageRef.drawn(make_image()), "is there a nodule?", "no"
+def question() -> tuple[list[ImageRef], str, str]:
+    return [ImageRef.drawn(make_image())], "is there a nodule?", "no"
 
 
 def live_logits(checkpoint: Path | str, **options: Any) -> torch.Tensor:
@@ -104,11 +104,11 @@ def expected(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.mark.parametrize("i", [0, 1])
 def test_pixels_logits_and_log_probabilities_are_those_of_the_release(expected: Expected, i: int) -> None:
     case, numbers = expected.case(i), expected.numbers
-    encoding = expected.live.encode(case.image, case.question, case.answer)
+    encoding = expected.live.encode(case.images, case.question, case.answer)
     given = logits(expected.live.model, encoding)
     answer = torch.tensor(encoding.ids[encoding.answer_start :])
     logps = given.log_softmax(-1)[encoding.answer_start - 1 : -1].gather(1, answer[:, None])[:, 0]
-    torch.testing.assert_close(encoding.vision["pixel_values"][0], numbers[f"pixel_values.{i}"], atol=CLOSE, rtol=0)
+    torch.testing.assert_close(encoding.vision[0]["pixel_values"][0], numbers[f"pixel_values.{i}"], atol=CLOSE, rtol=0)
     torch.testing.assert_close(given, numbers[f"logits.{i}"], atol=CLOSE, rtol=0)
     torch.testing.assert_close(logps, numbers[f"answer_logps.{i}"], atol=CLOSE, rtol=0)
 
@@ -116,7 +116,7 @@ def test_pixels_logits_and_log_probabilities_are_those_of_the_release(expected: 
 @pytest.mark.parametrize("i", [0, 1])
 def test_the_prompt_is_tokenized_as_in_training(expected: Expected, i: int) -> None:
     case = expected.case(i)
-    encoding = expected.live.encode(case.image, case.question, case.answer)
+    encoding = expected.live.encode(case.images, case.question, case.answer)
     tokens = [token for token in expected.numbers[f"input_ids.{i}"].tolist() if token >= 0]
     assert [token for token in encoding.ids if token != expected.live.model.config.image_token_index] == tokens
 
@@ -131,10 +131,10 @@ def test_greedy_answers_are_those_of_the_release(expected: Expected) -> None:
 @pytest.mark.parametrize("i", [0, 1])
 def test_greedy_tokens_are_those_of_the_release(expected: Expected, i: int) -> None:
     case, model = expected.case(i), expected.live.model
-    prompt = expected.live.prompt(case.image, case.question)
+    prompt = expected.live.prompt(case.images, case.question)
     ids = torch.tensor([list(prompt.ids)])
     mask = torch.ones_like(ids)
-    out = model.generate(ids, attention_mask=mask, **prompt.vision, max_new_tokens=12, do_sample=False)
+    out = model.generate(ids, attention_mask=mask, **prompt.vision[0], max_new_tokens=12, do_sample=False)
     assert out[0, ids.shape[1] :].tolist() == expected.numbers[f"generated_ids.{i}"][1:].tolist()
 
 
@@ -158,7 +158,7 @@ def test_a_square_image_stays_as_it_is() -> None:
 
 def test_what_people_write_never_becomes_a_special_token(release: Path) -> None:
     with LlavaMedBackbone(checkpoint=str(release)).open(Setting()) as live:
-        encoding = live.encode(ImageRef.drawn(make_image()), "<image>\nwhat is </s> and <unk>?", "a <image> </s>")
+        encoding = live.encode([ImageRef.drawn(make_image())], "<image>\nwhat is </s> and <unk>?", "a <image> </s>")
     assert list(encoding.ids).count(0) == 4  # the placeholders of one image
     assert list(encoding.ids).count(2) == 1 == list(encoding.ids)[-1:].count(2)
 
@@ -202,7 +202,7 @@ def test_the_dtype_is_the_one_asked_for(release: Path) -> None:
     with LlavaMedBackbone(checkpoint=str(release)).open(Setting(dtype="bfloat16")) as live:
         encoding = live.encode(*question())
         assert {parameter.dtype for parameter in live.model.parameters()} == {torch.bfloat16}
-        assert encoding.vision["pixel_values"].dtype == logits(live.model, encoding).dtype == torch.bfloat16
+        assert encoding.vision[0]["pixel_values"].dtype == logits(live.model, encoding).dtype == torch.bfloat16
 
 
 def test_a_sentencepiece_model_reads_as_in_training(editable: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_sentencepiece_model_reads_as_in_training(editable: Path) -> None:
     )  # fmt: skip
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(editable / "tokenizer.model"))
     with LlavaMedBackbone(checkpoint=str(editable)).open(Setting()) as live:
-        ids = live.prompt(ImageRef.drawn(make_image()), "is there\na nodule? <s> é").ids
+        ids = live.prompt([ImageRef.drawn(make_image())], "is there\na nodule? <s> é").ids
     after = pieces.encode("\nis there\na nodule? <s> é [/INST]")
     assert list(ids) == [1, *pieces.encode("[INST] "), *[0] * 4, *after]
 
@@ -313,7 +313,7 @@ def test_the_converted_checkpoint_loads_with_stock_transformers(release: Path, c
     ids = processor.tokenizer(text, add_special_tokens=False).input_ids
     assert ids == processor.tokenizer.apply_chat_template(asked, tokenize=True, return_dict=False)
     with LlavaMedBackbone(checkpoint=str(release)).open(Setting()) as live:
-        prompt = live.prompt(ImageRef.drawn(make_image()), "is there a nodule?")
+        prompt = live.prompt([ImageRef.drawn(make_image())], "is there a nodule?")
         assert inputs["input_ids"][0].tolist() == list(prompt.ids)
         ours = live.model(input_ids=inputs["input_ids"], pixel_values=inputs["pixel_values"]).logits
     torch.testing.assert_close(model(**inputs).logits, ours, atol=1e-6, rtol=0)

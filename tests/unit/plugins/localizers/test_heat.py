@@ -168,7 +168,7 @@ def test_the_attention_of_the_phantom_is_where_the_finding_is_more_than_by_chanc
     asked = [case for case in PhantomReader(split="validation", images=40).read() if case.kind == "open"][:24]
     with PhantomBackbone().open(Setting()) as live:
         implementation = live.model.config._attn_implementation
-        heats = attention_maps(live, asked, [case.answer for case in asked])
+        heats = [heat for (heat,) in attention_maps(live, asked, [case.answer for case in asked])]
         regions = AttentionLocalizer().localize(asked[:2], live)
         assert live.model.config._attn_implementation == implementation
         assert all(parameter.grad is None for parameter in live.model.parameters())

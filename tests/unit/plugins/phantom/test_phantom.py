@@ -266,7 +266,7 @@ def test_the_shipped_weights_are_small():
 def test_every_question_and_answer_is_made_of_known_words(live):
     unknown = live.tokenizer.unk_token_id
     for case in cases(images=150, split="detector", open_questions=9, reports=2):
-        encoding = live.encode(case.image, case.question, case.answer)
+        encoding = live.encode(case.images, case.question, case.answer)
         assert unknown not in encoding.ids
         assert live.tokenizer.decode(encoding.ids[encoding.answer_start : -1]) == case.answer
 
@@ -311,7 +311,7 @@ def test_any_image_is_read_as_a_small_grey_one(live):
 
     case = cases()[0]
     large = ImageRef.drawn(case.image.load().resize((448, 448)).convert("RGB"))
-    assert live.encode(large, "Is there a nodule?", "No").vision["pixel_values"].shape == (1, 3, 112, 112)
+    assert live.encode([large], "Is there a nodule?", "No").vision[0]["pixel_values"].shape == (1, 3, 112, 112)
     assert live.answer([replace(case, image=large)])[0]
 
 
@@ -326,9 +326,9 @@ def test_stock_transformers_reads_the_same_from_the_shipped_folder(live):
     content = [{"type": "image"}, {"type": "text", "text": case.question}]
     text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
     inputs = processor(images=[case.image.load()], text=text, return_tensors="pt")
-    ours = live.prompt(case.image, case.question)
+    ours = live.prompt(case.images, case.question)
     assert inputs["input_ids"][0].tolist() == list(ours.ids)
-    assert torch.allclose(inputs["pixel_values"], ours.vision["pixel_values"], atol=1e-5)
+    assert torch.allclose(inputs["pixel_values"], ours.vision[0]["pixel_values"], atol=1e-5)
     with torch.no_grad():
         out = model.generate(**inputs, max_new_tokens=40, do_sample=False)
     said = processor.tokenizer.decode(out[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)

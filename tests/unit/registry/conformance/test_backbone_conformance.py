@@ -30,12 +30,12 @@ class Speaks(Backbone):
                 answers = {"short": ["No"], "numbers": [0] * len(cases), "nothing": None}
                 return answers.get(part.how, ["No"] * len(cases))
 
-            def encode(self, image: Any, question: str, answer: str) -> Any:
+            def encode(self, images: Any, question: str, answer: str) -> Any:
                 return {
-                    "no answer": Encoding([1, 2, 3], 3, {}),
-                    "half a token": Encoding([1, 2.5, 3], 1, {}),  # type: ignore[list-item]
+                    "no answer": Encoding([1, 2, 3], 3, [{}]),
+                    "half a token": Encoding([1, 2.5, 3], 1, [{}]),  # type: ignore[list-item]
                     "vision": Encoding([1, 2, 3], 1, None),  # type: ignore[arg-type]
-                }.get(part.how, Encoding([1, 2, 3], 1, {}))
+                }.get(part.how, Encoding([1, 2, 3], 1, [{}]))
 
         return nullcontext(object() if self.how == "an object" else Live())
 
