@@ -44,6 +44,7 @@ SMALL = {  # overrides that make a recipe small; None: it needs data or weights 
         "train.lora={r: 4, alpha: 8}",
         "variants={mmedpo: {}, sft: {train.loss: {kind: sft}}, sft-mmedpo: {start: sft}}",
     ],
+    "baselines/sima": ["data.images=12", "evaluate.data.images=6", "train.lora={r: 4, alpha: 8}"],
     "baselines/self_rewarding": ["data.images=8", "evaluate.data.images=6", "train.lora={r: 4, alpha: 8}"],
     "mmedpo_released": None,
     "gpt4o": None,
