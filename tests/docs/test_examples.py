@@ -16,6 +16,7 @@ from conftest import ROOT, Mmedpo, environment
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.recipe.planning import plan_runs
 from mmedpo.store.run_files.record import RunRecord
+from mmedpo.store.run_files.rounds import find_result
 
 EXAMPLES = ROOT / "examples"
 SMALL = {  # overrides that make a recipe small; None: it needs data or weights that are not here, so it is only checked
@@ -85,7 +86,7 @@ def test_an_example_runs_to_its_table_at_reduced_size(name: str, mmedpo: Mmedpo,
     for one in [runs[0] for runs in result["runs"].values()] if "runs" in result else [result]:
         measured = one["measures"]["measures"][0]
         assert set(measured["before"]) == set(measured["after"])
-        assert (tmp_path / one["folder"] / "adapter/adapter_model.safetensors").exists()
+        assert (find_result(tmp_path / one["folder"]) / "adapter/adapter_model.safetensors").exists()
         assert_not_worse(measured)
 
 

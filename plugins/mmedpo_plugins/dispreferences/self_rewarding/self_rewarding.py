@@ -69,7 +69,7 @@ class SelfReward(Dispreference):
     @model_validator(mode="after")
     def _refuse_idle_options(self) -> SelfReward:
         for name, judges in USED_BY.items():
-            if name in self.model_fields_set and self.judge not in judges:
+            if self.judge not in judges and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"'{name}' is for judge: {' and '.join(judges)}; it says judge: {self.judge}")
         return self
 

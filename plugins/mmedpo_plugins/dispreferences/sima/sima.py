@@ -58,8 +58,9 @@ class SelfCritic(Dispreference):
 
     @model_validator(mode="after")
     def _refuse_idle_options(self) -> SelfCritic:
-        if self.critic == "rules" and (idle := [name for name in OF_ASKING if name in self.model_fields_set]):
-            raise ValueError(f"'{idle[0]}' is for critic: ask; it says critic: rules")
+        for name in OF_ASKING:
+            if self.critic == "rules" and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"'{name}' is for critic: ask; it says critic: rules")
         return self
 
     @property
