@@ -25,5 +25,5 @@ class Talker(LiveBackbone):
             said.append(Answer(text.removesuffix("…"), cut=text.endswith("…")))
         return said
 
-    def encode(self, image: ImageRef, question: str, answer: str) -> Any:
+    def encode(self, images: Sequence[ImageRef], question: str, answer: str) -> Any:
         raise NotImplementedError("a Talker only answers")

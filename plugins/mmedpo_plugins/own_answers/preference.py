@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mmedpo import CUT, Case, Drop, Pair, Side
+from mmedpo import CUT, Case, Drop, Pair
 from mmedpo_plugins.own_answers.sampling import OwnAnswer
 
 
@@ -14,5 +14,5 @@ def prefer_answer(case: Case, chosen: OwnAnswer, rejected: OwnAnswer, notes: Map
     if chosen.cut:
         return Drop(case.id, "the better answer was cut at max_new_tokens")
     marks = {CUT: True} if rejected.cut else {}
-    sides = Side(case.image, chosen.text), Side(case.image, rejected.text)
+    sides = case.side(chosen.text), case.side(rejected.text)
     return Pair(case, *sides, kind="text", notes={**notes, **marks})

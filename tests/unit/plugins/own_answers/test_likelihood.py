@@ -28,9 +28,9 @@ def cases() -> dict[str, Case]:
 
 def test_it_is_the_mean_over_the_answer_and_its_end(live: LiveBackbone, cases: dict[str, Case]) -> None:
     case = cases["report"]
-    side = live.encode(case.image, case.question, case.answer)
+    side = live.encode(case.images, case.question, case.answer)
     with torch.no_grad():
-        logits = live.model(input_ids=torch.tensor([side.ids]), **side.vision).logits[0]
+        logits = live.model(input_ids=torch.tensor([side.ids]), **live.collate(side.vision)).logits[0]
     logps = [float(logits[at - 1].log_softmax(0)[side.ids[at]]) for at in range(side.answer_start, len(side.ids))]
     assert len(logps) > 5
     assert mean_logp(live, case, case.answer) == pytest.approx(sum(logps) / len(logps), abs=1e-4)
