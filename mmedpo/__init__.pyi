@@ -31,6 +31,9 @@ from .registry.contracts.dispreference import Dispreference as Dispreference
 from .registry.contracts.dispreference import LiveDispreference as LiveDispreference
 from .registry.contracts.localizer import LiveLocalizer as LiveLocalizer
 from .registry.contracts.localizer import Localizer as Localizer
+from .registry.contracts.loss import Loss as Loss
+from .registry.contracts.loss import LossBatch as LossBatch
+from .registry.contracts.loss import SideLogps as SideLogps
 from .registry.contracts.metric import Metric as Metric
 from .registry.contracts.metric import Statistics as Statistics
 from .registry.contracts.observer import Observer as Observer

@@ -156,7 +156,7 @@ def _trained_on(run: RunRecord, training: TrainingRecord) -> Iterator[str]:
     yield from list_makers(recipe)
     yield f"- {describe_counts(training.counts)}"
     options = recipe["train"]
-    loss = ", ".join(f"{key} {value}" for key, value in options["loss"].items())
+    loss = " + ".join(f"{item['coefficient']:g} x {item['use']}" for item in options["loss"])
     yield (
         f"- {training.steps:,} steps, {options['epochs']:g} epochs, a step of "
         f"{options['batch_size'] * options['accumulate']} pairs, learning rate {options['learning_rate']:g}, "

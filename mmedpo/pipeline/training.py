@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mmedpo.core.machine.disk import guard_writes
 from mmedpo.core.notes import print_note
-from mmedpo.core.records import WeightedPair
+from mmedpo.core.records import Side, WeightedPair
 from mmedpo.errors import RecipeError
 from mmedpo.events import EventObserver
 from mmedpo.models.adapters import unwrap_model
@@ -32,6 +32,7 @@ from mmedpo.store.run_files.format import read_file, write_file
 from mmedpo.store.run_files.measures import TrainingRecord
 from mmedpo.store.run_files.reader import read_pairs, read_run
 from mmedpo.store.run_folder import read_json, write_json
+from mmedpo.train.batches.further_sides import describe_sides, list_own, name_further_sides
 from mmedpo.train.ranks.launch import launch_training
 from mmedpo.train.ranks.strategy import prepare_strategy
 from mmedpo.train.reference import ReferenceJournal, reference_keys
@@ -101,11 +102,14 @@ def _fit_adapter(run: RunContext, weighted: Sequence[WeightedPair], key: str) ->
     prepare_strategy(recipe.train.launch.strategy if recipe.train.launch else "ddp")
     plugin, setting = run.plugin_of(recipe.backbone), replace(run.setting, quantize=recipe.train.quantize)
     with open_parts(run, setting) as opened, blame_part(plugin, "train.batch_size"), guard_writes(folder):
-        table = _open_reference(run, weighted) if get_rank() == 0 else {}
+        further = name_further_sides(weighted, recipe.train, run.setting.seed)
+        table = _open_reference(run, weighted, further) if get_rank() == 0 and recipe.train.needs_reference else {}
         live = opened(recipe.backbone)
         _require_quantized(live, setting, plugin)
         with notice_lost_process():  # before anybody is blamed
-            record = train_adapter(list(weighted), live, recipe.train, folder, setting, run.see, precomputed=table)
+            record = train_adapter(
+                list(weighted), live, recipe.train, folder, setting, run.see, precomputed=table, further=further
+            )
     if get_rank() == 0:
         write_file(folder, record.model_copy(update={"key": key}))
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -120,7 +124,9 @@ def _require_quantized(live: LiveBackbone, setting: Setting, plugin: PluginInfo)
         raise make_plugin_error(plugin, why)
 
 
-def _open_reference(run: RunContext, weighted: Sequence[WeightedPair]) -> ReferenceJournal:
+def _open_reference(
+    run: RunContext, weighted: Sequence[WeightedPair], further: Sequence[Mapping[str, Side]]
+) -> ReferenceJournal:
     """Open what the journal knows of the pairs' reference log-probabilities."""
     backbone, setting, options = run.recipe.backbone, run.setting, run.recipe.train
     assert options is not None
@@ -128,7 +134,9 @@ def _open_reference(run: RunContext, weighted: Sequence[WeightedPair]) -> Refere
     # Packing and batch size only change the order of additions, but the same recipe has to give the same bits.
     how: list[object] = [setting.device.split(":")[0], setting.dtype, options.packing, options.batch_size]
     how += [options.max_length, options.quantize, options.method, options.vision_tower, options.lora.dora]
-    return ReferenceJournal(run.journal, reference_keys(weighted, model, *how))
+    own = list_own(options)
+    beside = [describe_sides({name: side for name, side in sides.items() if name not in own}) for sides in further]
+    return ReferenceJournal(run.journal, reference_keys(weighted, model, *how, further=beside))
 
 
 def _drop_other_checkpoints(folder: Path, key: str) -> None:

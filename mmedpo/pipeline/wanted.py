@@ -73,7 +73,8 @@ def _pairs_key(run: RunContext, seen: str) -> str:
 def adapter_key(run: RunContext) -> str:
     """Hash what the adapter is trained from: the pairs as they lie in the folder, the options and the model."""
     assert run.recipe.train is not None
-    options = run.recipe.train.model_dump(mode="json", exclude={"launch"})  # processes share steps and change none
+    options = {**dump_recipe(run.loaded)["train"], "loss": hash_parts(run, run.recipe.train.loss)}
+    del options["launch"]  # processes share steps and change none
     return run.key(run.recipe.backbone, "train", pairs_hash(run.folder), options)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from mmedpo.core.notes import print_note
@@ -40,8 +40,7 @@ def recipe_schema() -> dict[str, Any]:
     for line in failed:
         print_note(line)
     properties = {name: _property((name,), field, definitions) for name, field in Recipe.model_fields.items()}
-    required = [name for name, field in Recipe.model_fields.items() if field.is_required() and name not in DEFAULTS]
-    schema = _object(properties | VARIANTS, required)
+    schema = _object(properties | VARIANTS, _list_required((), Recipe))
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "mmedpo recipe"}
     return head | schema | {"$defs": definitions} | ({"$comment": "\n".join(failed)} if failed else {})
 
@@ -67,11 +66,17 @@ def _property(path: tuple[str, ...], field: FieldInfo, definitions: dict[str, An
     if any(place[: len(path)] == path for place in SLOTS):  # a section that names parts
         (section,) = find_models(field.annotation)
         inner = {name: _property((*path, name), item, definitions) for name, item in section.model_fields.items()}
-        return _object(inner, [name for name, item in section.model_fields.items() if item.is_required()])
+        return _object(inner, _list_required(path, section))
     annotation: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     schema = TypeAdapter(annotation).json_schema(ref_template="#/$defs/core.{model}")
     definitions |= {f"core.{name}": value for name, value in schema.pop("$defs", {}).items()}
     return {**schema, "description": field.description or ""}
+
+
+def _list_required(path: tuple[str, ...], section: type[BaseModel]) -> list[str]:
+    """List what a section must name: what has no default of its own, nor one of the recipe's."""
+    fields = section.model_fields.items()
+    return [name for name, field in fields if field.is_required() and (*path, name) not in DEFAULTS]
 
 
 def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:

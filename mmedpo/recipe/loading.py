@@ -73,7 +73,7 @@ def _resolve(
     mistakes = MistakeList(tree, list(dict.fromkeys(tree.repeated)))
     _apply_changes(tree, overrides, variant, mistakes)
     values = _expand_homes(tree.values, (), mistakes)
-    values = {**DEFAULTS, **{key: value for key, value in values.items() if value is not None or key not in DEFAULTS}}
+    values = _fill_defaults(values)
     plugins: dict[type[Part], PluginInfo] = {}
     filled, doubtful = _fill_slots(values, mistakes, plugins)
     recipe = _validate_core(drop_nulls(filled, Recipe), doubtful, mistakes)
@@ -107,6 +107,18 @@ def _expand_homes(value: Any, path: Keys, mistakes: MistakeList) -> Any:
     except ValueError as error:
         mistakes.add(path, str(error))
         return value
+
+
+def _fill_defaults(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values with the parts that a recipe need not name, where their section is written."""
+    filled = _copied(values)
+    for path, default in DEFAULTS.items():
+        holder: Any = filled
+        for key in path[:-1]:
+            holder = holder.get(key) if isinstance(holder, dict) else None
+        if isinstance(holder, dict) and holder.get(path[-1]) is None:
+            holder[path[-1]] = default
+    return filled
 
 
 def _fill_slots(

@@ -147,7 +147,7 @@ class Recipe(RecipeSection):
 
 SLOTS = {slot.path: slot for slot in find_slots(Recipe)}
 PLAN = ("variants", "seeds")  # keys of a recipe of several runs; no single run has them
-DEFAULTS = {"weigh": {"use": "clinical"}}
+DEFAULTS: dict[Keys, Any] = {("weigh",): {"use": "clinical"}, ("train", "loss"): [{"use": "sigmoid"}]}
 
 
 @dataclass

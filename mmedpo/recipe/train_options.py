@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, field_validator, model_validator
 
+from mmedpo.core.records import PairKind
+from mmedpo.registry.contracts.loss import Loss
 from mmedpo.registry.path_options import ExistingFile
 
 Tracker = Literal[
@@ -99,37 +101,13 @@ class ProjectorOptions(OptionGroup):
     """Put `train.lora` on its linear layers instead of training it whole, for engines that take low rank alone."""
 
 
-class LossOptions(OptionGroup):
-    """The loss of a pair, kind + nll x NLL + anchor x anchor + kl x KL, times its weight and its kind's coefficient."""
+class PairCoefficients(OptionGroup):
+    """What a pair counts by its kind, beside its own weight; those that count 0 are left out."""
 
-    kind: Literal["sigmoid", "hinge", "ipo", "robust", "sft"] = "sigmoid"
-    """The preference loss; sft: none, the chosen answers are learned as they are (their mean token NLL)."""
-    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
-    """The share of pairs expected to be the wrong way round; for sigmoid and robust."""
-    nll: float = Field(default=0.0, ge=0)
-    """Coefficient of the chosen answer's negative log-likelihood, a mean over its tokens."""
-    anchor: float = Field(default=0.0, ge=0)
-    """Coefficient of mDPO's anchor, which keeps the chosen answer's reward above zero."""
-    kl: float = Field(default=0.0, ge=0)
-    """Coefficient of KL(policy || reference) over the vocabulary, a mean over the chosen answer's tokens; a step then
-    takes half as long again."""
     text: float = Field(default=1.0, ge=0)
-    """Coefficient of text pairs."""
+    """What a text pair counts."""
     image: float = Field(default=1.0, ge=0)
-    """Coefficient of image pairs."""
-
-    @property
-    def is_preference(self) -> bool:
-        """Whether two sides are compared, the policy with a reference; sft learns the chosen answers alone."""
-        return self.kind != "sft"
-
-    @model_validator(mode="after")
-    def _smoothing_fits(self) -> LossOptions:
-        if self.label_smoothing and self.kind not in ("sigmoid", "robust"):
-            raise ValueError(f"label_smoothing is for kind sigmoid or robust, not {self.kind}")
-        if not self.is_preference and (self.nll or self.anchor or self.kl):
-            raise ValueError("sft is the NLL of the chosen answers; leave nll, anchor and kl out")
-        return self
+    """What an image pair counts."""
 
 
 class LaunchOptions(OptionGroup):
@@ -178,8 +156,10 @@ class TrainOptions(OptionGroup):
     """Hold the frozen model in so many bits while training and for the reference (QLoRA); needs `mmedpo[quantize]`."""
     projector: ProjectorOptions | None = None
     """Train the projector as well; it is then saved in the adapter."""
-    loss: LossOptions = LossOptions()
-    """The loss of a pair."""
+    loss: Annotated[list[InstanceOf[Loss]], Field(min_length=1)]
+    """The losses whose sum is the loss of a pair; by default `sigmoid`, the paper's."""
+    pairs: PairCoefficients = PairCoefficients()
+    """What pairs count by their kind."""
     validation: float = Field(default=0.05, ge=0, le=0.5)
     """Share of the pairs held out, by image: an image is never on both sides of the split."""
     optimizer: Literal["adamw", "adamw_8bit", "paged_adamw", "paged_adamw_8bit", "adafactor", "sgd"] = "adamw"
@@ -207,6 +187,26 @@ class TrainOptions(OptionGroup):
     def packs_trees(self) -> bool:
         """Whether the sides of an image are to share a token tree, where the model can."""
         return self.packing == "tree"
+
+    @property
+    def compares_sides(self) -> bool:
+        """Whether two sides are compared; otherwise the chosen answers are learned as they are."""
+        return any(loss.needs_rejected for loss in self.loss)
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the policy is compared with what it was."""
+        return any(loss.needs_reference for loss in self.loss)
+
+    @property
+    def runs_reference(self) -> str:
+        """Which loss, if any, runs the reference beside the policy in each step."""
+        return next((loss.use for loss in self.loss if loss.runs_reference or loss.own_tokens), "")
+
+    def count_pair(self, kind: PairKind) -> float:
+        """Return what a pair of a kind counts beside its weight; 0 where no loss is of it."""
+        counts: float = getattr(self.pairs, kind)
+        return counts if any(loss.is_of(kind) for loss in self.loss) else 0.0
 
     @property
     def needs_bitsandbytes(self) -> str:
@@ -242,8 +242,8 @@ class TrainOptions(OptionGroup):
     def _strategy_fits(self) -> TrainOptions:
         if self.launch and (idle := self.explain_idle(self.launch.processes or 1)):
             raise ValueError(idle)
-        if self.launch and self.launch.strategy != "ddp" and (self.loss.kl or self.quantize):
-            named = "loss.kl" if self.loss.kl else "quantize"
+        if self.launch and self.launch.strategy != "ddp" and (self.runs_reference or self.quantize):
+            named = f"the loss {self.runs_reference!r}" if self.runs_reference else "quantize"
             raise ValueError(f"launch.strategy: {self.launch.strategy} does not go with {named}; ddp does")
         return self
 

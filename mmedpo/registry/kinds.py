@@ -65,6 +65,8 @@ KINDS: dict[str, Kind] = {kind.name: kind for kind in (
          does="rate the clinical relevance of a pair", key="score", several=True, page="relevance.md"),
     Kind("weighting", "weightings", f"{HOME}.weighting:Weighting",
          does="turn relevances into weights", key="weigh", page="relevance.md"),
+    Kind("loss", "losses", f"{HOME}.loss:Loss",
+         does="say what training lessens", key="train.loss", several=True, page="losses.md"),
     Kind("metric", "metrics", f"{HOME}.metric:Metric",
          does="measure answers", key="evaluate.measure", several=True, page="metrics.md",
          beside="data: {use: phantom, split: test}"),

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, TypeVar
 
 from mmedpo.models.backbone import TransformersBackbone
-from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.part import Part
@@ -58,7 +57,7 @@ def _keep_features(run: RunContext, live: TransformersBackbone) -> AbstractConte
     """Let a backbone keep what it sees in images for the stages after this one."""
     from mmedpo.models.vision.vision_cache import keep_features  # torch: not before a backbone is open
 
-    memory = (run.recipe.train or TrainOptions()).vision_memory
+    memory = run.recipe.train.vision_memory if run.recipe.train else HELD
     return keep_features(live, run.folder / FEATURES, min(memory, HELD), run.number)
 
 

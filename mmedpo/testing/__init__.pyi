@@ -1,3 +1,4 @@
+from .loss_check import tiny_batch as tiny_batch
 from .packages import fake_package as fake_package
 from .part_check import check_part as check_part
 from .tiny import TinyBackbone as TinyBackbone

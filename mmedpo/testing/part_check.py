@@ -12,6 +12,7 @@ from mmedpo.registry.conformance.backbone import check_answers, check_encoding
 from mmedpo.registry.conformance.blame import blame_part, make_plugin_error
 from mmedpo.registry.conformance.dispreference import check_pairs
 from mmedpo.registry.conformance.localizer import check_regions
+from mmedpo.registry.conformance.loss import list_further_sides
 from mmedpo.registry.conformance.metric import CheckedMetric
 from mmedpo.registry.conformance.reader import DataSetCheck
 from mmedpo.registry.conformance.records import check_record
@@ -21,6 +22,7 @@ from mmedpo.registry.conformance.weighting import check_weights
 from mmedpo.registry.contracts.backbone import Backbone, LiveBackbone
 from mmedpo.registry.contracts.dispreference import Dispreference
 from mmedpo.registry.contracts.localizer import Localizer
+from mmedpo.registry.contracts.loss import Loss
 from mmedpo.registry.contracts.metric import Metric
 from mmedpo.registry.contracts.observer import Observer
 from mmedpo.registry.contracts.part import Part
@@ -31,6 +33,7 @@ from mmedpo.registry.contracts.weighting import Weighting
 from mmedpo.registry.declarations import check_declarations
 from mmedpo.registry.kinds import find_kind
 from mmedpo.registry.plugin_info import PluginInfo
+from mmedpo.testing.loss_check import try_loss
 from mmedpo.testing.tiny import TinyBackbone, tiny_cases, tiny_pairs
 
 
@@ -38,7 +41,8 @@ def check_part(part: Part) -> None:
     """Use a part as the pipeline does, on tiny data, and check what comes back.
 
     Raises PluginError that names the breach. A reader is read, a localizer, dispreference, scorer, weighting or
-    metric gets tiny cases or pairs; a backbone is opened on the CPU, so give it a small checkpoint.
+    metric gets tiny cases or pairs, a loss gets made-up log-probabilities; a backbone is opened on the CPU, so give it
+    a small checkpoint.
     """
     name = getattr(type(part), "use", "")
     plugin = PluginInfo(find_kind(type(part)), name or "?", "the plugin under test", "0", EntryPoint("", "", ""))
@@ -114,6 +118,13 @@ def _try_weighting(part: Weighting, plugin: PluginInfo) -> None:
     scores = [Score(relevance, scorer="tiny") for relevance in (0.0, 0.3, 0.3, 1.0)]
     for some in (scores, scores[3:], scores[::-1]):
         check_weights(plugin, part.weigh(some), len(some))
+
+
+@_try_part.register
+def _try_loss(part: Loss, plugin: PluginInfo) -> None:
+    pairs = tiny_pairs("image" if part.pairs == "image" else "text")
+    named = list_further_sides(part, pairs, 0)
+    try_loss(plugin, part, sorted({name for sides in named for name in sides}))
 
 
 @_try_part.register

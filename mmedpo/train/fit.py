@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from transformers.trainer_callback import TrainerState
 
-from mmedpo.core.records import WeightedPair
+from mmedpo.core.records import Side, WeightedPair
 from mmedpo.errors import RecipeError
 from mmedpo.events import EventObserver, StageAdvanced, StageCount, StageFinished, StageStarted
 from mmedpo.models.vision.vision_cache import keep_features
@@ -46,12 +46,14 @@ def train_adapter(
     see: EventObserver,
     *,
     precomputed: MutableMapping[str, Logps] | None = None,
+    further: Sequence[Mapping[str, Side]] = (),
 ) -> TrainingRecord:
     """Train an adapter, write it to folder/adapter and return what happened.
 
     Goes on from the newest complete checkpoint in folder/checkpoints, which must be of the same pairs, backbone,
-    options and seed. `precomputed` maps pair ids to reference log-probabilities (chosen, rejected); what it lacks is
-    computed and put into it. The backbone is left as it was found. Raises DataError when no pair can be trained on,
+    options and seed. `precomputed` maps pair ids to reference log-probabilities (chosen, rejected, further sides); what
+    it lacks is computed and put into it. `further[i]` are the sides of `pairs[i]` that losses named. The backbone is
+    left as it was found. Raises DataError when no pair can be trained on,
     RecipeError when memory runs out or an option does not fit.
     """
     began = time.monotonic()
@@ -60,8 +62,7 @@ def train_adapter(
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
     table = {} if precomputed is None else precomputed
-    if not options.loss.is_preference:  # no reference has a part in it
-        table = {weighted.pair.id: (0.0, 0.0) for weighted in pairs}
+    sides = further or [{}] * len(pairs)
     pixels = PixelCache(backbone)
     with (
         _hide_library_notes(),
@@ -69,13 +70,14 @@ def train_adapter(
         keep_features(backbone, folder / FEATURES, options.vision_memory, get_rank()),
         attach_adapter(backbone, options, setting.seed) as model,
     ):
-        encoded, left_out = encode_pairs(pairs, backbone, pixels, options, see)
+        encoded, left_out = encode_pairs(pairs, backbone, pixels, options, see, sides)
         train_pairs, held_out = hold_out(encoded, options.validation, setting.seed)
         collator = make_collator(model, backbone, encoded, pixels, table, options)
         vision = make_vision_cache(model, backbone)
         trainer = make_trainer(model, collator, train_pairs, held_out, options, checkpoints, setting, see, vision)
         _share_images(trainer, encoded, see)
-        _fill_reference(trainer, encoded, table, see)
+        if options.needs_reference:
+            _fill_reference(trainer, encoded, table, see)
         if vision.why_not and options.vision_memory:
             warn_once(f"the vision tower looks at every image each time: {vision.why_not}")
         see(StageStarted("train", 0))  # steps; known with the first one

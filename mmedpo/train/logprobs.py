@@ -32,36 +32,48 @@ class AnswerPositions:
         return values[self.rows, self.columns]
 
 
+@dataclass(frozen=True)
+class ReferenceLogits:
+    """What the reference says at a batch's positions, for losses that run it beside the policy."""
+
+    logits: Tensor  # (positions, vocabulary)
+    own: Tensor | None = None  # (answer tokens,): True where the policy's favourite takes the place of the target
+
+    def cut(self, chunk: slice, tokens: Tensor) -> ReferenceLogits:
+        """Return the part for some positions and the answer tokens at them."""
+        return ReferenceLogits(self.logits[chunk], None if self.own is None else self.own[tokens])
+
+
 def token_logps(
     model: Any,
     inputs: dict[str, Any],
     positions: AnswerPositions,
     head: Any,
     logits_change: bool = False,
-    reference_logits: Tensor | None = None,
+    reference: ReferenceLogits | None = None,
 ) -> Tensor:
     """Run the model and return log p of each answer token (answer tokens,), in float32 or better.
 
     `head` is the module that makes logits; `logits_change` says that the model changes them afterwards, which a head
-    in chunks could not follow. With `reference_logits` (positions, vocabulary), return (answer tokens, 2): log p, and
+    in chunks could not follow. With `reference`, return (answer tokens, 3): log p, what it is to the reference, and
     KL(policy || reference) where the token is predicted.
     """
     size = max(1, CHUNK // head.weight.shape[0])  # positions in a chunk
     if logits_change or len(positions.rows) <= size:
         logits = selected_logits(model, inputs, positions.gather, head)
-        return _gather_logps(logits, positions.index, positions.target, reference_logits)
+        return _gather_logps(logits, positions.index, positions.target, reference)
     called = False
 
     def run_chunks(own: Head, hidden: Tensor) -> Tensor:
         nonlocal called
         called = True  # in place of logits, so that the gradient comes back the way that FSDP waits for it
-        return _chunked_logps(own, positions.gather(hidden), positions, size, reference_logits)
+        return _chunked_logps(own, positions.gather(hidden), positions, size, reference)
 
     with replace_forward(head, run_chunks):
         logits = model(**inputs, use_cache=False).logits
     if called:
-        return logits[0, :, 0] if reference_logits is None else logits[0]
-    return _gather_logps(positions.gather(logits), positions.index, positions.target, reference_logits)
+        return logits[0, :, 0] if reference is None else logits[0]
+    return _gather_logps(positions.gather(logits), positions.index, positions.target, reference)
 
 
 def kl_divergence(logits: Tensor, reference_logits: Tensor) -> Tensor:
@@ -71,31 +83,34 @@ def kl_divergence(logits: Tensor, reference_logits: Tensor) -> Tensor:
     return torch.sum(policy.exp() * (policy - reference), dim=1)
 
 
-def _gather_logps(logits: Tensor, index: Tensor, target: Tensor, reference_logits: Tensor | None) -> Tensor:
-    """Return log p (answer tokens,) of logits (positions, vocabulary), with a reference (answer tokens, 2): its KL."""
+def _gather_logps(logits: Tensor, index: Tensor, target: Tensor, reference: ReferenceLogits | None) -> Tensor:
+    """Return log p (answer tokens,) of logits (positions, vocabulary), with a reference (answer tokens, 3)."""
+    if reference is not None and reference.own is not None:
+        target = torch.where(reference.own, logits.detach().argmax(1)[index], target)
     logps: Tensor = NextTokenLogps.apply(logits, index, target)
-    if reference_logits is None:
+    if reference is None:
         return logps
-    return torch.stack([logps, kl_divergence(logits, reference_logits)[index]], dim=1)
+    known: Tensor = NextTokenLogps.apply(reference.logits, index, target)
+    return torch.stack([logps, known, kl_divergence(logits, reference.logits)[index]], dim=1)
 
 
 def _chunked_logps(
-    head: Head, hidden: Tensor, positions: AnswerPositions, size: int, reference_logits: Tensor | None
+    head: Head, hidden: Tensor, positions: AnswerPositions, size: int, reference: ReferenceLogits | None
 ) -> Tensor:
-    """Return the same (1, answer tokens, 1 or 2) of hidden states (positions, width), `size` positions at a time."""
-    columns = 1 if reference_logits is None else 2
+    """Return the same (1, answer tokens, 1 or 3) of hidden states (positions, width), `size` positions at a time."""
+    columns = 1 if reference is None else 3
     exact = torch.promote_types(hidden.dtype, torch.float32)
     logps = hidden.new_zeros(1, len(positions.index), columns, dtype=exact)
 
-    def compute_chunk(hidden: Tensor, index: Tensor, target: Tensor, reference_logits: Tensor | None) -> Tensor:
-        return _gather_logps(head(hidden), index, target, reference_logits)
+    def compute_chunk(hidden: Tensor, index: Tensor, target: Tensor, reference: ReferenceLogits | None) -> Tensor:
+        return _gather_logps(head(hidden), index, target, reference)
 
     for start in range(0, len(hidden), size):
         chunk = slice(start, start + size)
         tokens = ((positions.index >= start) & (positions.index < start + size)).nonzero()[:, 0]
         index, target = positions.index[tokens] - start, positions.target[tokens]
-        reference = None if reference_logits is None else reference_logits[chunk]
-        chunk_logps = checkpoint(compute_chunk, hidden[chunk], index, target, reference, use_reentrant=False)
+        known = None if reference is None else reference.cut(chunk, tokens)
+        chunk_logps = checkpoint(compute_chunk, hidden[chunk], index, target, known, use_reentrant=False)
         logps = logps.index_put((torch.zeros_like(tokens), tokens), chunk_logps.reshape(-1, columns))
     return logps
 

@@ -13,7 +13,7 @@ from mmedpo.store.journal import Journal
 
 logger = logging.getLogger(__name__)
 
-Logps = tuple[float, float]  # of the chosen and of the rejected answer
+Logps = tuple[float, ...]  # of the chosen and of the rejected answer, then of further sides
 
 
 class ReferenceJournal(dict[str, Logps]):
@@ -37,18 +37,28 @@ class ReferenceJournal(dict[str, Logps]):
 
 
 def _read_logps(value: Any) -> Logps:
-    chosen, rejected = map(float, value)
-    if not (math.isfinite(chosen) and math.isfinite(rejected)):
+    logps = tuple(map(float, value))
+    if not all(map(math.isfinite, logps)):
         raise ValueError(f"{value!r:.80} are no log-probabilities")
-    return chosen, rejected
+    return logps
 
 
-def reference_keys(pairs: Sequence[WeightedPair], *facts: object) -> dict[str, str]:
-    """Return the key of each pair's log-probabilities; `facts` say of which model, in which precision."""
-    return {weighted.pair.id: digest("reference", *facts, *_model_input(weighted)) for weighted in pairs}
+def reference_keys(
+    pairs: Sequence[WeightedPair], *facts: object, further: Sequence[Mapping[str, object]] = ()
+) -> dict[str, str]:
+    """Return the key of each pair's log-probabilities; `facts` say of which model, in which precision.
+
+    `further[i]` describes what losses want to know of `pairs[i]` beside its two sides.
+    """
+    beside = further or [{}] * len(pairs)
+    return {
+        weighted.pair.id: digest("reference", *facts, *_model_input(weighted, sides))
+        for weighted, sides in zip(pairs, beside, strict=True)
+    }
 
 
-def _model_input(weighted: WeightedPair) -> tuple[object, ...]:
+def _model_input(weighted: WeightedPair, further: Mapping[str, object]) -> tuple[object, ...]:
     """Return what the model is shown of a pair, and no more: neither weight nor scores change a log-probability."""
     pair = weighted.pair
-    return pair.case.question, content_json(pair.chosen), content_json(pair.rejected)
+    shown = pair.case.question, content_json(pair.chosen), content_json(pair.rejected)
+    return (*shown, dict(further)) if further else shown

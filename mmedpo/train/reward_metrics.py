@@ -6,18 +6,17 @@ import torch
 from torch import Tensor
 
 from mmedpo.train.batches.encoding import KINDS
-from mmedpo.train.loss import PairLogps
+from mmedpo.train.loss import CHOSEN, REJECTED, BatchLogps
 
 SUMS = ("pairs", "margin", "right", "chosen", "rejected", "weight", "weighted_margin", "weighted_right")
 
 
-def sum_rewards(
-    policy: PairLogps, reference: PairLogps, beta: float, weights: Tensor, kinds: Tensor, counted: Tensor
-) -> Tensor:
-    """Return the sums (KINDS, SUMS) of a batch; `weights`, `kinds` and `counted` are (pairs,)."""
+def sum_rewards(batch: BatchLogps, beta: float, counted: Tensor) -> Tensor:
+    """Return the sums (KINDS, SUMS) of a batch; `counted` (pairs,) is 0 for a pair that only fills up."""
+    weights, kinds = batch.weights, batch.kinds
     with torch.no_grad():
-        chosen = beta * (policy.chosen - reference.chosen)  # (pairs,)
-        rejected = beta * (policy.rejected - reference.rejected)
+        chosen = beta * batch.sides[CHOSEN].ratio  # (pairs,)
+        rejected = beta * batch.sides[REJECTED].ratio
         margin = chosen - rejected
         right = (margin > 0).to(margin.dtype)
         columns = [

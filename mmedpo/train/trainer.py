@@ -22,17 +22,20 @@ from mmedpo.models.output_head import selected_logits
 from mmedpo.models.trees.tree_attention import NAME, attention_mask, register_attention
 from mmedpo.models.vision.vision_cache import VisionCache, find_outermost
 from mmedpo.recipe.train_options import TrainOptions
+from mmedpo.registry.contracts.loss import SideLogps
 from mmedpo.runtime.processes import barrier, broadcast_from_first, gather_objects, get_rank, get_world_size
 from mmedpo.train import resume
 from mmedpo.train.batches.encoding import KINDS, EncodedPair, EncodedSide
+from mmedpo.train.batches.further_sides import list_own
 from mmedpo.train.batches.pair_collator import PairCollator
 from mmedpo.train.batches.sampler import EpochDataLoader, PairBatchSampler, ordered_batches
 from mmedpo.train.batches.tree_collator import TreeCollator
-from mmedpo.train.logprobs import AnswerPositions, changes_logits, token_logps
+from mmedpo.train.logprobs import AnswerPositions, ReferenceLogits, changes_logits, token_logps
 from mmedpo.train.lora import copy_trained_weights, save_adapter, swap_weights, train_in_float32
-from mmedpo.train.loss import PairLogps, pair_loss, step_share
+from mmedpo.train.loss import BatchLogps, step_share, sum_losses
 from mmedpo.train.ranks.step_layout import StepLayout, share_steps
 from mmedpo.train.ranks.strategy import gather_master_weights, gather_shards, prepare_sharding
+from mmedpo.train.reference import Logps
 from mmedpo.train.reward_metrics import SUMS, reward_metrics, sum_rewards
 
 
@@ -81,7 +84,8 @@ class PreferenceTrainer(DPOTrainer):
         self.remove_callback(PrinterCallback)
         self.sums = {mode: torch.zeros(len(KINDS), len(SUMS), device=args.device) for mode in ("train", "eval")}
         self.eval_sums = self.sums["eval"]  # of the latest evaluation
-        self.reference_weights = copy_trained_weights(self.model) if options.loss.kl else {}
+        self.own_sides = list_own(options)
+        self.reference_weights = copy_trained_weights(self.model) if options.runs_reference else {}
 
     def _remove_trl_extras(self, forward: Any) -> None:
         """Remove TRL's copy of the adapter, its reference, the forward before the model's, and 16 bits of QLoRA."""
@@ -111,7 +115,7 @@ class PreferenceTrainer(DPOTrainer):
 
     def _refuse_sharding(self) -> None:
         """Raise RecipeError for options that need all weights in each process."""
-        needs = {"loss.kl": self.options.loss.kl, "quantize": self.options.quantize}
+        needs = {"loss": self.options.runs_reference, "quantize": self.options.quantize}
         if named := [f"train.{name}" for name, wanted in needs.items() if wanted]:
             raise RecipeError(
                 f"{named[0]} needs the model whole in each process; it goes with train.launch.strategy ddp, not with "
@@ -160,12 +164,11 @@ class PreferenceTrainer(DPOTrainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """Return these pairs' share of the step's loss."""
-        policy = self.pair_logps(model, inputs, with_kl=bool(self.options.loss.kl))
-        chosen, rejected = inputs["reference"].unbind(1)  # (pairs,)
-        reference = PairLogps(chosen, rejected, policy.chosen_tokens, policy.rejected_tokens)
-        losses = pair_loss(policy, reference, self.options.beta, self.options.loss)  # (pairs,)
-        self._add_rewards(policy, reference, inputs)
-        coefficients = torch.tensor([self.options.loss.text, self.options.loss.image], device=losses.device)  # of KINDS
+        sides = self.side_logps(model, inputs, self.collator.sides, bool(self.options.runs_reference))
+        batch = BatchLogps(sides, inputs["weights"], inputs["kinds"])
+        losses = sum_losses(batch, self.options)  # (pairs,)
+        self._add_rewards(batch, inputs["counted"])
+        coefficients = torch.tensor([self.options.count_pair(kind) for kind in KINDS], device=losses.device)
         weights = inputs["weights"] * coefficients[inputs["kinds"]]
         if num_items_in_batch is None:
             loss = step_share(losses, weights, len(losses))
@@ -189,10 +192,12 @@ class PreferenceTrainer(DPOTrainer):
         metrics = {f"{metric_key_prefix}_loss": loss / max(count, 1)}
         return EvalLoopOutput(predictions=(), label_ids=None, metrics=metrics, num_samples=int(count))
 
-    def pair_logps(self, model: Any, batch: dict[str, Any], with_kl: bool = False) -> PairLogps:
-        """Run the model and return the log-probabilities of both sides' answers.
+    def side_logps(
+        self, model: Any, batch: dict[str, Any], names: Sequence[str], run_reference: bool = False
+    ) -> dict[str, SideLogps]:
+        """Run the model and return the log-probabilities of the answers of each side, by its name.
 
-        `with_kl` asks also for the divergence of the policy from where it started, for which it runs twice.
+        With `run_reference` the reference runs beside it; otherwise what it says are the sums in the batch, if any.
         """
         base = self.accelerator.unwrap_model(model).get_base_model()
         inputs = dict(batch["inputs"])
@@ -200,19 +205,32 @@ class PreferenceTrainer(DPOTrainer):
             inputs["attention_mask"] = attention_mask(inputs.pop("end"), base, batch["trees"])
         positions = AnswerPositions(**batch["positions"])
         head = base.get_output_embeddings()
+        pairs = len(batch["kinds"])
         with self._give_images(model, batch["images"]):
-            reference = self._reference_logits(model, inputs, positions, head) if with_kl else None
-            # (answer tokens,), with KL (answer tokens, 2)
+            reference = None
+            if run_reference:
+                own = self._find_own(batch["side"] // pairs, names)
+                reference = ReferenceLogits(self._reference_logits(model, inputs, positions, head), own)
+            # (answer tokens,), with a reference (answer tokens, 3)
             logps = token_logps(model, inputs, positions, head, self._logits_change, reference)
-        # (sides, longest answer), with KL (sides, longest answer, 2); each place is written once, so that no order of
-        # additions can change the result.
+        # (sides, longest answer), with a reference (sides, longest answer, 3); each place is written once, so that no
+        # order of additions can change the result.
         table = logps.new_zeros(len(batch["lengths"]), int(batch["offset"].max()) + 1, *logps.shape[1:])
-        sums = table.index_put((batch["side"], batch["offset"]), logps).sum(1)
-        side_logps, side_kl = sums.unbind(1) if with_kl else (sums, None)  # (sides,)
-        chosen, rejected = side_logps.chunk(2)  # (pairs,), as are those below
-        chosen_tokens, rejected_tokens = batch["lengths"].chunk(2)
-        kl = None if side_kl is None else side_kl.chunk(2)[0] / chosen_tokens
-        return PairLogps(chosen, rejected, chosen_tokens, rejected_tokens, kl)
+        table = table.index_put((batch["side"], batch["offset"]), logps)
+        known = dict(zip(self.stored_sides, batch["reference"].unbind(1), strict=True)) if "reference" in batch else {}
+        rows = zip(names, table.split(pairs), batch["lengths"].split(pairs), strict=True)
+        return {name: _side_logps(row, tokens, known.get(name)) for name, row, tokens in rows}
+
+    def _find_own(self, groups: Tensor, names: Sequence[str]) -> Tensor | None:
+        """Return which answer tokens are of sides in which the policy's own take their place (answer tokens,)."""
+        if not self.own_sides:
+            return None
+        return torch.tensor([name in self.own_sides for name in names], device=groups.device)[groups]
+
+    @property
+    def stored_sides(self) -> list[str]:
+        """The sides whose reference is known before the first step: all but those of the policy's own tokens."""
+        return [name for name in self.collator.sides if name not in self.own_sides]
 
     @contextmanager
     def _give_images(self, model: Any, images: Sequence[EncodedSide]) -> Iterator[None]:
@@ -240,9 +258,7 @@ class PreferenceTrainer(DPOTrainer):
         with torch.no_grad(), swap_weights(policy, self.reference_weights):
             return selected_logits(policy, inputs, positions.gather, head)
 
-    def fill_reference(
-        self, pairs: Sequence[EncodedPair], table: MutableMapping[str, tuple[float, float]], advance: Any
-    ) -> None:
+    def fill_reference(self, pairs: Sequence[EncodedPair], table: MutableMapping[str, Logps], advance: Any) -> None:
         """Compute the reference log-probabilities that the table lacks, with the policy as it is now.
 
         Slices are fixed and redone whole, so that what a killed run left behind changes no number; pairs of like
@@ -267,19 +283,17 @@ class PreferenceTrainer(DPOTrainer):
         slices = [ordered[start : start + size] for start in range(0, len(ordered), size)]
         return [some for some in slices if any(pair.id not in known for pair in some)]
 
-    def _reference_logps(self, pairs: Sequence[EncodedPair]) -> list[tuple[str, tuple[float, float]]]:
-        batch = self._prepare_inputs(self.collator.make_batch(pairs))
+    def _reference_logps(self, pairs: Sequence[EncodedPair]) -> list[tuple[str, Logps]]:
+        names = self.stored_sides
+        batch = self._prepare_inputs(self.collator.make_batch(pairs, names))
         with torch.no_grad(), self.autocast():
-            logps = self.pair_logps(self.model, batch)
-        sides = zip(logps.chosen.tolist(), logps.rejected.tolist(), strict=True)
-        return list(zip((pair.id for pair in pairs), sides, strict=True))
+            sides = self.side_logps(self.model, batch, names)
+        logps = torch.stack([sides[name].policy for name in names], dim=1)  # (pairs, sides)
+        return [(pair.id, tuple(row)) for pair, row in zip(pairs, logps.tolist(), strict=True)]
 
-    def _add_rewards(self, policy: PairLogps, reference: PairLogps, batch: dict[str, Any]) -> None:
+    def _add_rewards(self, batch: BatchLogps, counted: Tensor) -> None:
         """Add these pairs to the sums that the metrics are made of."""
-        facts = batch["weights"], batch["kinds"], batch["counted"]
-        self.sums["train" if self.model.training else "eval"] += sum_rewards(
-            policy, reference, self.options.beta, *facts
-        )
+        self.sums["train" if self.model.training else "eval"] += sum_rewards(batch, self.options.beta, counted)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log what the Trainer logs, and the metrics of the pairs seen since the last time."""
@@ -290,7 +304,7 @@ class PreferenceTrainer(DPOTrainer):
             self.eval_sums = sums
         prefix = "eval_" if mode == "eval" else ""
         metrics = {f"{prefix}{name}": value for name, value in reward_metrics(sums).items()}
-        if not self.options.loss.is_preference:  # one side has no margin
+        if not self.options.compares_sides:  # one side has no margin
             metrics = {name: value for name, value in metrics.items() if "rewards/" not in name}
         _require_finite_loss(logs.get("loss", 0.0), self.state.global_step)
         Trainer.log(self, {**logs, **metrics}, start_time)
@@ -333,6 +347,15 @@ class PreferenceTrainer(DPOTrainer):
         if self.is_fsdp_enabled:
             return gather_shards(self.model)
         return gather_master_weights(self.model) if self.is_deepspeed_enabled else None
+
+
+def _side_logps(table: Tensor, tokens: Tensor, known: Tensor | None) -> SideLogps:
+    """Return what a table (pairs, longest answer), with a reference (pairs, longest answer, 3), and sums say."""
+    if table.dim() == 2:
+        sums = table.sum(1)
+        return SideLogps(sums, torch.zeros_like(sums) if known is None else known, tokens, table)
+    policy, reference, kl = table.unbind(2)
+    return SideLogps(policy.sum(1), reference.sum(1) if known is None else known, tokens, policy, reference, kl)
 
 
 def _require_finite_loss(loss: float, step: int) -> None:

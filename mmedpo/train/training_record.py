@@ -24,7 +24,7 @@ def make_record(trainer: PreferenceTrainer, counts: Sequence[StageCount], second
         steps=trainer.state.global_step,
         loss=_first_and_last(history, options.epochs),
         history=tuple(history),
-        validation=_summarize_held_out(trainer.eval_sums) if options.loss.is_preference else {},
+        validation=_summarize_held_out(trainer.eval_sums) if options.compares_sides else {},
         seconds=round(seconds, 1),
     )
 

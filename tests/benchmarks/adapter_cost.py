@@ -47,6 +47,8 @@ class Stages:
 
 def trained(backbone: Any, size: Size, machine: Machine, folder: Path) -> dict[str, Any]:
     """Train for a step."""
+    from mmedpo_plugins.losses.margins import SigmoidLoss
+
     from mmedpo import Setting
     from mmedpo.recipe.train_options import LoraOptions, ProjectorOptions, TrainOptions
     from mmedpo.store.run_files.format import dump_model
@@ -55,6 +57,7 @@ def trained(backbone: Any, size: Size, machine: Machine, folder: Path) -> dict[s
     pairs = weighted_pairs(SHAPES["slake"])
     lora = LoraOptions(r=size.rank, alpha=2 * size.rank)
     options = TrainOptions(
+        loss=[SigmoidLoss()],
         epochs=1,
         batch_size=len(pairs),
         lora=lora,

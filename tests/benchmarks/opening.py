@@ -52,12 +52,15 @@ class Stages:
 
 def train_step(live: Any, machine: Machine, rank: int, folder: Path) -> dict[str, Any]:
     """Train one step on four pairs and save the adapter, as a run does."""
+    from mmedpo_plugins.losses.margins import SigmoidLoss
+
     from mmedpo import Setting
     from mmedpo.recipe.train_options import LoraOptions, TrainOptions
     from mmedpo.train.fit import train_adapter
 
     pairs = weighted_pairs(PAIRS)
     options = TrainOptions(
+        loss=[SigmoidLoss()],
         epochs=1, batch_size=len(pairs), lora=LoraOptions(r=rank, alpha=2 * rank), gradient_checkpointing=True,
         validation=0,
     )  # fmt: skip

@@ -37,6 +37,8 @@ Row = dict[str, float]
 
 def train(folder: Path, strategy: Any, chosen: argparse.Namespace) -> Row:
     """Train as one process, and return what its steps took and held."""
+    from mmedpo_plugins.losses.margins import SigmoidLoss
+
     from mmedpo.events import TrainingLogged
     from mmedpo.recipe.train_options import LoraOptions, TrainOptions
     from mmedpo.registry.contracts.setting import Setting
@@ -53,7 +55,13 @@ def train(folder: Path, strategy: Any, chosen: argparse.Namespace) -> Row:
     prepare_strategy(strategy)
     lora = LoraOptions(r=size.rank, alpha=2 * size.rank)
     options = TrainOptions(
-        lora=lora, batch_size=chosen.pairs, accumulate=2, epochs=chosen.epochs, validation=0, checkpoint_every=10**6
+        loss=[SigmoidLoss()],
+        lora=lora,
+        batch_size=chosen.pairs,
+        accumulate=2,
+        epochs=chosen.epochs,
+        validation=0,
+        checkpoint_every=10**6,
     )
     backbone = make_backbone(size, Machine())
     pairs = weighted_pairs(Shape(11, chosen.images, "slake/slake_dpo_weighted.json", lengths=SLAKE))

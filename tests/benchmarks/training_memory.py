@@ -41,12 +41,14 @@ STEPS = 2
 
 def options_of(way: str, rank: int, pairs: int) -> Any:
     """Return the options of a way."""
+    from mmedpo_plugins.losses.margins import SigmoidLoss
+
     from mmedpo.recipe.train_options import LoraOptions, TrainOptions
 
     chosen = dict(WAYS[way])
     lora = LoraOptions(r=rank, alpha=2 * rank, dora=chosen.pop("dora", False))
     adapter = {} if chosen.get("method") == "full" else {"lora": lora}
-    return TrainOptions(epochs=STEPS, batch_size=pairs, validation=0, **adapter, **chosen)
+    return TrainOptions(loss=[SigmoidLoss()], epochs=STEPS, batch_size=pairs, validation=0, **adapter, **chosen)
 
 
 def train(way: str, checkpoint: Path, machine: Machine, rank: int, pairs: int) -> dict[str, float]:

@@ -43,7 +43,7 @@ SMALL = {  # overrides that make a recipe small; None: it needs data or weights 
         "evaluate.data.images=4",
         "train.epochs=1",
         "train.lora={r: 4, alpha: 8}",
-        "variants={mmedpo: {}, sft: {train.loss: {kind: sft}}, sft-mmedpo: {start: sft}}",
+        "variants={mmedpo: {}, sft: {train.loss: {use: nll}}, sft-mmedpo: {start: sft}}",
     ],
     "baselines/sima": ["data.images=12", "evaluate.data.images=6", "train.lora={r: 4, alpha: 8}"],
     "baselines/self_rewarding": ["data.images=8", "evaluate.data.images=6", "train.lora={r: 4, alpha: 8}"],

@@ -31,7 +31,7 @@ SMALL = [
     "train.epochs=1",
     "train.validation=0.2",
     "evaluate=null",
-    "train.loss.kl=0.5",
+    "train.loss.1={use: kl, coefficient: 0.5}",
 ]
 
 
@@ -144,7 +144,7 @@ def test_accelerate_reads_the_example_configurations(path: Path) -> None:
 def test_every_strategy_and_every_example_configuration_gives_the_adapter_of_one_process(
     train: Callable[..., Trained], launch: str
 ) -> None:
-    words = ["train.loss.kl=0", "train.batch_size=6", "journal=all.sqlite"]
+    words = ["train.loss.1=null", "train.batch_size=6", "journal=all.sqlite"]
     one, alone = train("one", *words)
     two, both = train("two", *words, launch, processes=2)
     assert apart(one, two) < 1e-5

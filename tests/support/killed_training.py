@@ -14,22 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from losses import make_losses, train_options
 from tiny_llava import make_backbone, make_pairs
 
 import mmedpo.train.lora
 import mmedpo.train.resume
 from mmedpo.events import StageAdvanced, TrainingLogged
-from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
+from mmedpo.recipe.train_options import LoraOptions, ProjectorOptions
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.store.journal import Journal
 from mmedpo.store.run_files.format import write_file
 from mmedpo.train.fit import train_adapter
 from mmedpo.train.reference import ReferenceJournal, reference_keys
 
-OPTIONS = TrainOptions(
+OPTIONS = train_options(
     lora=LoraOptions(r=4, alpha=8, dropout=0.1),  # dropout, so that the random state must come back as well
     projector=ProjectorOptions(learning_rate=0.001),
-    loss=LossOptions(nll=0.5, kl=0.5),  # the start that the KL is from must be that of the first try
+    loss=make_losses(nll=0.5, kl=0.5),  # the start that the KL is from must be that of the first try
     learning_rate=0.01,
     epochs=2,
     batch_size=2,

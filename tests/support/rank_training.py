@@ -18,13 +18,13 @@ from socket import socket
 from typing import Any
 
 import torch
+from losses import train_options
 from tiny_llava import make_backbone, make_model, make_pairs
 from torch.distributed.fsdp import FSDPModule
 
 import mmedpo.models.vision.tensor_store
 import mmedpo.train.logprobs
 from mmedpo.events import TrainingLogged
-from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.runtime.processes import end_process_group, get_rank
 from mmedpo.store.journal import Journal
@@ -94,7 +94,7 @@ def train(folder: Path, job: Job) -> Counter:
     table = ReferenceJournal(journal, reference_keys(pairs)) if journal else {}
     setting = Setting(seed=1, dtype=job.dtype)  # type: ignore[arg-type]
     with end_process_group():
-        record = train_adapter(pairs, backbone, TrainOptions(**job.options), folder, setting, see, precomputed=table)
+        record = train_adapter(pairs, backbone, train_options(**job.options), folder, setting, see, precomputed=table)
     if journal:
         journal.close()
         write_file(folder, record.model_copy(update={"seconds": 0}))

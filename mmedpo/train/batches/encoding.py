@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 from torch import Tensor
 
 from mmedpo.core.images import ImageRef
-from mmedpo.core.records import PairKind, WeightedPair
+from mmedpo.core.records import Pair, PairKind, Side, WeightedPair
 from mmedpo.models.vision.vision_cache import VisionSource
 from mmedpo.registry.conformance.backbone import check_encoding
 from mmedpo.registry.contracts.backbone import LiveBackbone
@@ -41,6 +41,12 @@ class EncodedPair:
     family: frozenset[str]  # images and group it shows: pairs that share one stay on one side of the split
     chosen: EncodedSide
     rejected: EncodedSide
+    further: Mapping[str, EncodedSide] = field(default_factory=dict)  # what losses want to know beside, by name
+
+    @property
+    def sides(self) -> dict[str, EncodedSide]:
+        """All sides by their names, chosen and rejected first."""
+        return {"chosen": self.chosen, "rejected": self.rejected, **self.further}
 
 
 class PixelCache:
@@ -85,22 +91,27 @@ def _count_bytes(vision: Mapping[str, Tensor]) -> int:
     return sum(tensor.nbytes for tensor in vision.values())
 
 
-def encode_pair(weighted: WeightedPair, backbone: LiveBackbone, pixels: PixelCache) -> EncodedPair:
-    """Encode both sides of a pair."""
+def encode_pair(
+    weighted: WeightedPair, backbone: LiveBackbone, pixels: PixelCache, further: Mapping[str, Side] | None = None
+) -> EncodedPair:
+    """Encode both sides of a pair, and the further ones that losses named."""
     pair = weighted.pair
-    sides = []
-    for name, side in (("chosen", pair.chosen), ("rejected", pair.rejected)):
-        source = (side.images, pair.case.question, side.answer)
-        encoding = backbone.encode(*source)
-        check_encoding(encoding)
-        images = tuple(encoding.images) or tuple(
-            image.sha256 or f"{pair.id} {name} {at}" for at, image in enumerate(side.images)
-        )
-        pixels.keep_all(images, encoding.vision)
-        types = None if encoding.token_types is None else np.asarray(encoding.token_types, dtype=np.int32)
-        ids = np.asarray(encoding.ids, dtype=np.int32)
-        sides.append(EncodedSide(ids, encoding.answer_start, images, types, source))
+    named = {"chosen": pair.chosen, "rejected": pair.rejected, **(further or {})}
+    sides = {name: _encode_side(pair, name, side, backbone, pixels) for name, side in named.items()}
     shown = (*pair.case.images, *pair.chosen.images, *pair.rejected.images)
     pictures = {picture.sha256 or picture.path for picture in shown}
     family = pictures | ({f"group {pair.case.group}"} if pair.case.group else set())
-    return EncodedPair(pair.id, pair.kind, weighted.weight, frozenset(family), sides[0], sides[1])
+    chosen, rejected = sides.pop("chosen"), sides.pop("rejected")
+    return EncodedPair(pair.id, pair.kind, weighted.weight, frozenset(family), chosen, rejected, sides)
+
+
+def _encode_side(pair: Pair, name: str, side: Side, backbone: LiveBackbone, pixels: PixelCache) -> EncodedSide:
+    source = (side.images, pair.case.question, side.answer)
+    encoding = backbone.encode(*source)
+    check_encoding(encoding)
+    images = tuple(encoding.images) or tuple(
+        image.sha256 or f"{pair.id} {name} {at}" for at, image in enumerate(side.images)
+    )
+    pixels.keep_all(images, encoding.vision)
+    types = None if encoding.token_types is None else np.asarray(encoding.token_types, dtype=np.int32)
+    return EncodedSide(np.asarray(encoding.ids, dtype=np.int32), encoding.answer_start, images, types, source)

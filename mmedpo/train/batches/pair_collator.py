@@ -26,11 +26,11 @@ class BatchLayout:
 
 
 class PairCollator:
-    """Make batches in which each side is a row of its own: first all chosen sides, then all rejected sides.
+    """Make batches in which each side is a row of its own: all chosen sides, all rejected, then the further ones.
 
     `inputs`, `images` and `trees` are of `BatchLayout`, `positions` what `AnswerPositions` is made of. Answer token m
     is number `offset[m]` of the answer of side `side[m]`, which has `lengths[side[m]]` tokens. `kinds`, `weights`,
-    `counted` (pairs,) and `reference` (pairs, 2) go with the pairs.
+    `counted` (pairs,) and `reference` (pairs, sides that have one) go with the pairs.
     """
 
     packing: ClassVar[Literal["tree", "pairs"]] = "pairs"
@@ -40,10 +40,11 @@ class PairCollator:
         backbone: LiveBackbone,
         pairs: Sequence[EncodedPair],
         pixels: PixelCache,
-        reference: Mapping[str, tuple[float, float]],
+        reference: Mapping[str, tuple[float, ...]],
     ) -> None:
         self.pairs, self.reference = pairs, reference
         self.backbone, self.pixels = backbone, pixels
+        self.sides = list(dict.fromkeys(name for pair in pairs for name in pair.sides)) or ["chosen", "rejected"]
 
     def __call__(self, rows: Sequence[Mapping[str, int]]) -> dict[str, Any]:
         """Make the batch of a data set's rows, each `{"pair": index}`.
@@ -53,12 +54,13 @@ class PairCollator:
         pairs = [self.pairs[row["pair"]] for row in rows] or [replace(self.pairs[0], weight=0.0)]
         batch = self.make_batch(pairs)
         batch["counted"] = torch.full((len(pairs),), float(bool(rows)))
-        batch["reference"] = torch.tensor([self.reference[pair.id] for pair in pairs])
+        if self.reference:  # none where no loss needs one
+            batch["reference"] = torch.tensor([self.reference[pair.id] for pair in pairs])
         return batch
 
-    def make_batch(self, pairs: Sequence[EncodedPair]) -> dict[str, Any]:
-        """Make a batch without reference log-probabilities."""
-        sides = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
+    def make_batch(self, pairs: Sequence[EncodedPair], names: Sequence[str] = ()) -> dict[str, Any]:
+        """Make a batch without reference log-probabilities, of the sides of these names or of all."""
+        sides = [pair.sides.get(name, pair.chosen) for name in names or self.sides for pair in pairs]
         layout = self.lay_out(sides)
         return {
             "inputs": layout.inputs,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from mmedpo.core.records import Pair, WeightedPair
+from mmedpo.core.records import Pair, Side, WeightedPair
 from mmedpo.errors import DataError
 from mmedpo.events import EventObserver, StageAdvanced, StageCount, StageFinished, StageStarted
-from mmedpo.recipe.train_options import LossOptions, TrainOptions
+from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.train.batches.encoding import KINDS, EncodedPair, PixelCache, encode_pair
 
@@ -20,19 +20,23 @@ def encode_pairs(
     pixels: PixelCache,
     options: TrainOptions,
     see: EventObserver,
+    further: Sequence[Mapping[str, Side]],
 ) -> tuple[list[EncodedPair], list[StageCount]]:
-    """Encode the pairs that are trained on, and count by kind those that are left out. Raises DataError for none."""
+    """Encode the pairs that are trained on, and count by kind those that are left out. Raises DataError for none.
+
+    `further[i]` are the sides of `pairs[i]` that losses named.
+    """
     _refuse_twins(pairs)
     see(StageStarted("encode", len(pairs)))
     kept: list[EncodedPair] = []
     long, silent = list[EncodedPair](), list[Pair]()
-    for weighted in pairs:
-        if _has_no_say(weighted, options.loss):
+    for weighted, sides in zip(pairs, further, strict=True):
+        if weighted.weight * options.count_pair(weighted.pair.kind) == 0:  # the loss would multiply it by 0
             silent.append(weighted.pair)
             see(StageAdvanced("encode", 1))
             continue
-        pair = encode_pair(weighted, backbone, pixels)
-        if not options.loss.is_preference:
+        pair = encode_pair(weighted, backbone, pixels, sides)
+        if not options.compares_sides:
             pair = replace(pair, rejected=pair.chosen)  # in a tree this costs nothing
         (long if _is_too_long(pair, options.max_length) else kept).append(pair)
         see(StageAdvanced("encode", 1))
@@ -53,20 +57,14 @@ def _why_no_pairs(
         )
     if silent:
         yield (
-            f"{len(silent)} of {len(pairs)} are of weight 0, or of a kind whose coefficient is 0 "
-            f"(train.loss: text {options.loss.text:g}, image {options.loss.image:g})"
+            f"{len(silent)} of {len(pairs)} are of weight 0, or of a kind that counts nothing "
+            f"(text {options.count_pair('text'):g}, image {options.count_pair('image'):g}; see train.pairs, train.loss)"
         )
 
 
 def _is_too_long(pair: EncodedPair, limit: int) -> bool:
     """Tell whether a side has more tokens than the limit."""
-    return max(len(pair.chosen.ids), len(pair.rejected.ids)) > limit
-
-
-def _has_no_say(weighted: WeightedPair, loss: LossOptions) -> bool:
-    """Tell whether a pair has no part in the loss: its weight or its kind's coefficient is 0."""
-    coefficients = {"text": loss.text, "image": loss.image}
-    return weighted.weight * coefficients[weighted.pair.kind] == 0
+    return max(len(side.ids) for side in pair.sides.values()) > limit
 
 
 def _refuse_twins(pairs: Sequence[WeightedPair]) -> None:

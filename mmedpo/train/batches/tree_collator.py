@@ -27,7 +27,7 @@ class TreeCollator(PairCollator):
         backbone: LiveBackbone,
         pairs: Sequence[EncodedPair],
         pixels: PixelCache,
-        reference: Mapping[str, tuple[float, float]],
+        reference: Mapping[str, tuple[float, ...]],
         budget: int,
     ) -> None:
         super().__init__(backbone, pairs, pixels, reference)

@@ -167,7 +167,7 @@ def _drift_cautions(before: Mapping[str, float], after: Mapping[str, float]) -> 
     if lost - had > FAR / 2:
         yield (
             f"{lost:.0%} of the answers to closed questions say neither yes nor no after training, {had:.0%} before:"
-            " the model is unlearning to answer (an NLL term, train.loss.nll, or a lower learning rate keeps it)"
+            " the model is unlearning to answer (the loss `nll` beside the others, or a lower learning rate keeps it)"
         )
     yes, was, true = after.get("closed_yes"), before.get("closed_yes"), after.get("closed_yes_true")
     if yes is not None and was is not None and true is not None and min(abs(yes - was), abs(yes - true)) > FAR:

@@ -32,6 +32,8 @@ def contender(
 @contextmanager
 def ours(kind: str, shape: Shape, size: Size, machine: Machine, folder: Path) -> Iterator[tuple[Run, Any]]:
     """Yield this trainer's, over a model of its own."""
+    from mmedpo_plugins.losses.margins import SigmoidLoss
+
     from mmedpo import Setting
     from mmedpo.models.vision.tensor_store import TensorStore
     from mmedpo.models.vision.vision_cache import VisionCache, find_outermost
@@ -47,7 +49,9 @@ def ours(kind: str, shape: Shape, size: Size, machine: Machine, folder: Path) ->
     if kind == "flex":
         backbone.model.config.get_text_config()._attn_implementation = "flex_attention"
     together = shape.pairs_per_image if kind in ("tree", "flex") else 1  # flex attention is compiled for each length
-    options = TrainOptions(lora=LoraOptions(r=size.rank, alpha=2 * size.rank), batch_size=together)
+    options = TrainOptions(
+        loss=[SigmoidLoss()], lora=LoraOptions(r=size.rank, alpha=2 * size.rank), batch_size=together
+    )
     with attach_adapter(backbone, options, 0) as model:
         pixels = PixelCache(backbone)
         pairs = [encode_pair(weighted, backbone, pixels) for weighted in weighted_pairs(shape)]
@@ -74,8 +78,8 @@ def _step(kind: str, trainer: Any, model: Any, chosen: Sequence[int]) -> None:
         if kind == "plain":
             model.eval()
             with torch.no_grad(), model.disable_adapter():
-                found = trainer.pair_logps(model, batch)
-            batch["reference"] = torch.stack([found.chosen, found.rejected], dim=1)
+                sides = trainer.side_logps(model, batch, trainer.collator.sides)
+            batch["reference"] = torch.stack([side.policy for side in sides.values()], dim=1)
         model.train()
         loss = trainer.compute_loss(model, batch, num_items_in_batch=len(trainer.collator.pairs))
     if loss.requires_grad:

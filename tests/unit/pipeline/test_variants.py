@@ -29,7 +29,7 @@ variants:
 VARIANTS = """\
   weighted: {}
   uniform: {weigh: {use: uniform}}
-  sft: {train.loss: {kind: sft}, weigh: {use: uniform}}
+  sft: {train.loss: {use: nll}, weigh: {use: uniform}}
   sft+weighted: {start: sft}
 """
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from losses import train_options
 from safetensors.torch import load_file
 from tiny_llava import make_backbone, make_model, make_pairs
 
-from mmedpo.recipe.train_options import LoraOptions, ProjectorOptions, TrainOptions
+from mmedpo.recipe.train_options import LoraOptions, ProjectorOptions
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.train.fit import train_adapter
 from mmedpo.train.trainer import PreferenceTrainer
@@ -23,7 +24,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fit(folder: Path, dtype: str, **more: Any) -> tuple[torch.Tensor, dict[str, Any], dict[str, torch.Tensor]]:
     """Train by plain gradient descent; return what training added, the reference, and the adapter."""
-    options = TrainOptions(
+    options = train_options(
         **{
             "lora": LoraOptions(r=4, alpha=8), "validation": 0.0, "learning_rate": 0.1, "epochs": 2, "warmup_ratio": 0,
             "scheduler": "constant", "optimizer": "sgd", "trl": {"max_grad_norm": 0.0}, **more,
@@ -62,14 +63,14 @@ def test_what_trains_and_what_is_summed_is_float32_beside_a_bfloat16_model(
         seen["loss"].add(loss.dtype)
         return loss
 
-    def pair_logps(self: Any, *args: Any, **more: Any) -> Any:
-        logps = own_logps(self, *args, **more)
-        seen["logps"] |= {logps.chosen.dtype, logps.rejected.dtype}
-        return logps
+    def side_logps(self: Any, *args: Any, **more: Any) -> Any:
+        sides = own_logps(self, *args, **more)
+        seen["logps"] |= {side.policy.dtype for side in sides.values()}
+        return sides
 
-    own, own_logps = PreferenceTrainer.compute_loss, PreferenceTrainer.pair_logps
+    own, own_logps = PreferenceTrainer.compute_loss, PreferenceTrainer.side_logps
     monkeypatch.setattr(PreferenceTrainer, "compute_loss", compute_loss)
-    monkeypatch.setattr(PreferenceTrainer, "pair_logps", pair_logps)
+    monkeypatch.setattr(PreferenceTrainer, "side_logps", side_logps)
     fit(tmp_path, "bfloat16", projector=ProjectorOptions(learning_rate=0.1))
     exact = {torch.float32}
     assert seen == {"trains": exact, "stays": {torch.bfloat16}, "logps": exact, "loss": exact}

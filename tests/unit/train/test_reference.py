@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from losses import train_options
 from tiny_llava import make_backbone, make_pairs
 
-from mmedpo.recipe.train_options import LoraOptions, TrainOptions
+from mmedpo.recipe.train_options import LoraOptions
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.store.journal import Journal
 from mmedpo.train.fit import train_adapter
@@ -36,16 +37,16 @@ def test_the_key_is_what_the_model_is_shown_and_which_model() -> None:
 
 def test_a_sibling_run_computes_no_reference_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    own = PreferenceTrainer.pair_logps
+    own = PreferenceTrainer.side_logps
 
-    def counted(self: PreferenceTrainer, model: torch.nn.Module, batch: dict, **more: bool) -> object:
+    def counted(self: PreferenceTrainer, model: torch.nn.Module, batch: dict, *more: object) -> object:
         asked.append(len(batch["weights"]) if not torch.is_grad_enabled() else 0)
-        return own(self, model, batch, **more)
+        return own(self, model, batch, *more)
 
-    monkeypatch.setattr(PreferenceTrainer, "pair_logps", counted)
+    monkeypatch.setattr(PreferenceTrainer, "side_logps", counted)
     pairs, journal = make_pairs(6), Journal(tmp_path / "journal.sqlite")
     for name, rate in (("one", 1e-3), ("other", 1e-2)):
-        options = TrainOptions(lora=LoraOptions(r=2, alpha=4), epochs=1, validation=0, learning_rate=rate)
+        options = train_options(lora=LoraOptions(r=2, alpha=4), epochs=1, validation=0, learning_rate=rate)
         table = ReferenceJournal(journal, reference_keys(pairs, "model"))
         train_adapter(
             pairs, make_backbone(), options, tmp_path / name, Setting(), lambda event: None, precomputed=table

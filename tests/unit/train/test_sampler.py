@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from losses import train_options
 from pydantic import ValidationError
 
 from mmedpo.errors import RecipeError
-from mmedpo.recipe.train_options import LaunchOptions, TrainOptions
+from mmedpo.recipe.train_options import LaunchOptions
 from mmedpo.train.batches.encoding import EncodedPair, EncodedSide
 from mmedpo.train.batches.sampler import PairBatchSampler, ordered_batches
 from mmedpo.train.ranks.step_layout import StepLayout, share_steps
@@ -96,12 +97,12 @@ def test_no_process_runs_more_pairs_together_than_asked_for_or_counts_its_batche
 
 
 def test_a_step_with_fewer_pairs_than_processes_is_refused_and_says_what_to_set() -> None:
-    assert share_steps(TrainOptions(batch_size=4), 4).size == 1
+    assert share_steps(train_options(batch_size=4), 4).size == 1
     said = r"none for 4 of 8 processes: set accumulate to 2, or train in at most 4"
     with pytest.raises(RecipeError, match=said):
-        share_steps(TrainOptions(batch_size=4), 8)
+        share_steps(train_options(batch_size=4), 8)
     with pytest.raises(ValidationError, match=said):
-        TrainOptions(batch_size=4, launch=LaunchOptions(processes=8))
+        train_options(batch_size=4, launch=LaunchOptions(processes=8))
 
 
 @given(st.integers(1, 30), st.integers(1, 4), st.integers(1, 4))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import ROOT
+from losses import make_loss, make_losses, train_options
 from pydantic import ValidationError
 from safetensors.torch import load_file
 from tiny_llava import adapter_bytes, make_backbone, make_model, make_pairs, make_tokenizer
@@ -25,7 +26,7 @@ from mmedpo.models.vision.vision_cache import VisionCache
 from mmedpo.recipe.train_options import (
     LaunchOptions,
     LoraOptions,
-    LossOptions,
+    PairCoefficients,
     ProjectorOptions,
     TrainOptions,
     explain_refusal,
@@ -51,7 +52,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fit(folder: Path, pairs: list[WeightedPair], backbone: Any = None, **options: Any) -> TrainingRecord:
-    chosen = TrainOptions(**{"lora": LORA, "validation": 0.0, "learning_rate": 0.01, "epochs": 1, **options})
+    chosen = train_options(**{"lora": LORA, "validation": 0.0, "learning_rate": 0.01, "epochs": 1, **options})
     return train_adapter(pairs, backbone or make_backbone(), chosen, folder, Setting(seed=5), lambda event: None)
 
 
@@ -157,10 +158,10 @@ def like_processor(backbone: Any) -> Any:
 @pytest.mark.parametrize(
     ("loss", "config"),
     [
-        ({"kind": "sigmoid"}, {"loss_type": ["sigmoid"]}),
-        ({"kind": "hinge"}, {"loss_type": ["hinge"]}),
-        ({"kind": "ipo"}, {"loss_type": ["ipo"]}),
-        ({"kind": "robust", "label_smoothing": 0.1}, {"loss_type": ["robust"], "label_smoothing": 0.1}),
+        ({"use": "sigmoid"}, {"loss_type": ["sigmoid"]}),
+        ({"use": "hinge"}, {"loss_type": ["hinge"]}),
+        ({"use": "ipo"}, {"loss_type": ["ipo"]}),
+        ({"use": "robust", "label_smoothing": 0.1}, {"loss_type": ["robust"], "label_smoothing": 0.1}),
     ],
     ids=["sigmoid", "hinge", "ipo", "robust"],
 )
@@ -168,7 +169,7 @@ def test_loss_and_gradients_are_stock_trls_on_one_image_pairs_of_weight_one(
     tmp_path: Path, loss: dict[str, Any], config: dict[str, Any]
 ) -> None:
     pairs = make_pairs(6, same_image=True, weights=(1.0,))
-    options = TrainOptions(lora=LORA, batch_size=6, loss=LossOptions(**loss))
+    options = train_options(lora=LORA, batch_size=6, loss=[make_loss(**loss)])
     stock, batch = make_stock_trainer(tmp_path / "stock", pairs, options, **config)
     stir(stock.model)
     stock_loss, stock_grads = gradients(stock, batch)
@@ -187,7 +188,7 @@ def test_loss_and_gradients_are_stock_trls_on_one_image_pairs_of_weight_one(
 def test_pairs_that_the_loss_would_multiply_by_zero_are_left_out_and_counted(tmp_path: Path) -> None:
     pairs = make_pairs(9, weights=(1.0, 0.0, 0.5))  # one in three of weight 0; every third is an image pair
     seen: list[Any] = []
-    options = TrainOptions(lora=LORA, validation=0, epochs=1, batch_size=2, loss=LossOptions(image=0))
+    options = train_options(lora=LORA, validation=0, epochs=1, batch_size=2, pairs=PairCoefficients(image=0))
     table: dict[str, Any] = {}
     result = train_adapter(pairs, make_backbone(), options, tmp_path, Setting(), seen.append, precomputed=table)
     silent = [weighted for weighted in pairs if weighted.weight == 0 or weighted.pair.kind == "image"]
@@ -211,7 +212,7 @@ def test_a_pair_of_weight_zero_is_not_in_the_steps_denominator(tmp_path: Path) -
 def test_a_coefficient_of_zero_trains_as_if_pairs_of_that_kind_were_not_there(tmp_path: Path) -> None:
     pairs = make_pairs(9)
     texts = [weighted for weighted in pairs if weighted.pair.kind == "text"]
-    by_coefficient = change(tmp_path / "coefficient", pairs, batch_size=2, loss=LossOptions(image=0))
+    by_coefficient = change(tmp_path / "coefficient", pairs, batch_size=2, pairs=PairCoefficients(image=0))
     assert torch.equal(by_coefficient, change(tmp_path / "alone", texts, batch_size=2))
 
 
@@ -229,7 +230,7 @@ def test_doubled_weights_double_the_gradient(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("nll", [0.0, 0.5])
 def test_one_by_eight_is_eight_is_four_by_two_with_an_unequal_last_step(tmp_path: Path, nll: float) -> None:
-    pairs, loss = make_pairs(19), LossOptions(nll=nll)  # steps of 8, 8 and 3 pairs
+    pairs, loss = make_pairs(19), make_losses(**({"nll": nll} if nll else {}))  # steps of 8, 8 and 3 pairs
     whole = change(tmp_path / "8", pairs, batch_size=8, loss=loss)
     for size, times in ((1, 8), (4, 2)):
         assert apart(change(tmp_path / f"{size}", pairs, batch_size=size, accumulate=times, loss=loss), whole) < 1e-5
@@ -268,46 +269,52 @@ def divergence(base: Path, start: Path | None, adapter: Path, pair: EncodedPair,
     return torch.nn.functional.kl_div(logps[1], logps[0], log_target=True, reduction="batchmean").item()
 
 
+def find_kl(trainer: Any, batch: dict[str, Any]) -> torch.Tensor:
+    side = trainer.side_logps(trainer.model, batch, trainer.collator.sides, run_reference=True)["chosen"]
+    return side.kl_by_token.sum(1) / side.tokens
+
+
 @pytest.mark.parametrize("goes_on", [False, True], ids=["from the base", "from an adapter"])
 def test_kl_is_the_divergence_from_the_starting_policy_over_the_chosen_answers_tokens(
     tmp_path: Path, goes_on: bool, sft: Path
 ) -> None:
     make_model().save_pretrained(tmp_path / "base")
     pairs, backbone = make_pairs(6), make_started(sft) if goes_on else make_backbone()
-    options = TrainOptions(lora=LORA, loss=LossOptions(kl=1.0), projector=ProjectorOptions())
+    options = train_options(lora=LORA, loss=make_losses(kl=1.0), projector=ProjectorOptions())
     with open_trainer(tmp_path, backbone, pairs, options) as trainer:
         batch = trainer._prepare_inputs(trainer.collator([{"pair": index} for index in range(6)]))
-        assert trainer.pair_logps(trainer.model, batch, with_kl=True).kl.abs().max() < 1e-6
+        assert find_kl(trainer, batch).abs().max() < 1e-6
         stir(trainer.model)
         before = {name: weight.clone() for name, weight in trainer.model.named_parameters()}
-        found = trainer.pair_logps(trainer.model, batch, with_kl=True)
+        found = find_kl(trainer, batch)
         assert all(torch.equal(weight, before[name]) for name, weight in trainer.model.named_parameters())
         save_adapter(trainer.model, tmp_path / "stirred", trainer.base)
         encoded = trainer.collator.pairs
     start = sft if goes_on else None
     wanted = [divergence(tmp_path / "base", start, tmp_path / "stirred", pair, backbone) for pair in encoded]
-    assert found.kl.tolist() == pytest.approx(wanted, rel=1e-4)
+    assert found.tolist() == pytest.approx(wanted, rel=1e-4)
     assert min(wanted) > 0.01
 
 
 def test_kl_is_from_the_projector_that_training_began_with_where_image_features_are_kept(tmp_path: Path) -> None:
-    options = TrainOptions(lora=LORA, loss=LossOptions(kl=1.0), projector=ProjectorOptions())
+    options = train_options(lora=LORA, loss=make_losses(kl=1.0), projector=ProjectorOptions())
     with open_trainer(tmp_path, make_backbone(), make_pairs(6), options) as trainer:
         batch = trainer._prepare_inputs(trainer.collator([{"pair": index} for index in range(6)]))
         stir(trainer.model)
-        from_pixels = trainer.pair_logps(trainer.model, batch, with_kl=True).kl
+        from_pixels = find_kl(trainer, batch)
         store = TensorStore(tmp_path / "vision.bin", 2**20)
         trainer.vision = VisionCache(trainer.collator.backbone, store, ["model.multi_modal_projector"])
-        kept = trainer.pair_logps(trainer.model, batch, with_kl=True).kl
+        kept = find_kl(trainer, batch)
     assert len(store)
     torch.testing.assert_close(kept, from_pixels, rtol=1e-4, atol=1e-6)
 
 
 def test_kl_trains_alike_on_trees_and_on_plain_pairs_and_holds_back(tmp_path: Path) -> None:
     pairs = make_pairs(9)
+    free_of_kl, with_kl = make_losses(nll=1.0), make_losses(nll=1.0, kl=5.0)
     held, packed, free = (
-        change(tmp_path / name, pairs, batch_size=9, epochs=3, packing=packing, loss=LossOptions(nll=1.0, kl=kl))
-        for name, packing, kl in (("pairs", "pairs", 5.0), ("tree", "tree", 5.0), ("free", "pairs", 0.0))
+        change(tmp_path / name, pairs, batch_size=9, epochs=3, packing=packing, loss=loss)
+        for name, packing, loss in (("pairs", "pairs", with_kl), ("tree", "tree", with_kl), ("free", "pairs", free_of_kl))
     )
     assert apart(packed, held) < 1e-5
     assert apart(held, free) > 1e-3
@@ -315,15 +322,15 @@ def test_kl_trains_alike_on_trees_and_on_plain_pairs_and_holds_back(tmp_path: Pa
 
 
 def test_kl_is_refused_where_no_process_holds_the_whole_adapter(tmp_path: Path) -> None:
-    options = TrainOptions(lora=LORA, loss=LossOptions(kl=1.0))
+    options = train_options(lora=LORA, loss=make_losses(kl=1.0))
     opened = open_trainer(tmp_path, make_backbone(), make_pairs(2), options)
-    with opened as trainer, pytest.raises(RecipeError, match=r"train\.loss\.kl .* FSDP"):
+    with opened as trainer, pytest.raises(RecipeError, match=r"train\.loss .* FSDP"):
         trainer._refuse_sharding()
 
 
 def test_a_recipe_that_divides_the_model_and_asks_for_kl_is_refused_before_it_runs() -> None:
-    with pytest.raises(ValidationError, match=r"launch\.strategy: fsdp does not go with loss\.kl"):
-        TrainOptions(loss=LossOptions(kl=1.0), launch=LaunchOptions(strategy="fsdp"))
+    with pytest.raises(ValidationError, match=r"launch\.strategy: fsdp does not go with the loss 'kl'"):
+        train_options(loss=make_losses(kl=1.0), launch=LaunchOptions(strategy="fsdp"))
 
 
 # --- the adapter -------------------------------------------------------------------------------------------------
@@ -381,9 +388,9 @@ def test_in_bfloat16_a_step_goes_where_it_goes_in_float32(
     moved = []
     for dtype in ("float32", "bfloat16"):
         backbone = make_backbone(make_model().to(getattr(torch, dtype)))
-        options = {"packing": packing, "vision_memory": kept, "projector": own, "loss": LossOptions(nll=1.0)}
+        options = {"packing": packing, "vision_memory": kept, "projector": own, "loss": make_losses(nll=1.0)}
         options |= {"warmup_ratio": 0, "optimizer": "sgd", "trl": PLAIN_SGD, "gradient_checkpointing": own is not None}
-        chosen = TrainOptions(lora=LORA, validation=0.5, learning_rate=0.01, epochs=1, batch_size=16, **options)
+        chosen = train_options(lora=LORA, validation=0.5, learning_rate=0.01, epochs=1, batch_size=16, **options)
         done = train_adapter(
             make_pairs(8), backbone, chosen, tmp_path / dtype, Setting(seed=5, dtype=dtype), lambda event: None
         )
@@ -420,7 +427,7 @@ def test_one_seed_gives_one_adapter_bit_for_bit_and_another_seed_another(tmp_pat
     for name in ("one", "again"):  # the second time on the same backbone, which the first left as it was
         fit(tmp_path / name, pairs, backbone, batch_size=4, epochs=2, lora=LoraOptions(r=4, alpha=8, dropout=0.2))
     assert adapter_bytes(tmp_path / "one") == adapter_bytes(tmp_path / "again")
-    options = TrainOptions(lora=LORA, epochs=1, validation=0)
+    options = train_options(lora=LORA, epochs=1, validation=0)
     train_adapter(pairs, backbone, options, tmp_path / "other", Setting(seed=6), lambda event: None)
     assert adapter_bytes(tmp_path / "other") != adapter_bytes(tmp_path / "one")
 
@@ -448,7 +455,7 @@ def test_gradient_checkpointing_changes_nothing(tmp_path: Path) -> None:
 
 @pytest.fixture
 def sft(tmp_path: Path) -> Path:
-    fit(tmp_path / "sft", make_pairs(8), batch_size=4, learning_rate=0.05, loss=LossOptions(nll=1.0))
+    fit(tmp_path / "sft", make_pairs(8), batch_size=4, learning_rate=0.05, loss=make_losses(nll=1.0))
     return tmp_path / "sft" / "adapter"
 
 
@@ -462,7 +469,7 @@ def test_the_reference_of_a_run_that_starts_from_an_adapter_is_that_adapter(tmp_
     make_model().save_pretrained(tmp_path / "base")
     table: dict[str, tuple[float, float]] = {}
     backbone, pairs = make_started(sft), make_pairs(6)
-    options = TrainOptions(lora=LORA, epochs=1, learning_rate=0.01, batch_size=6, validation=0)
+    options = train_options(lora=LORA, epochs=1, learning_rate=0.01, batch_size=6, validation=0)
     result = train_adapter(pairs, backbone, options, tmp_path, Setting(), lambda event: None, precomputed=table)
     encoded = [encode_pair(weighted, backbone, PixelCache(backbone)) for weighted in pairs]
     start = stock_margins(tmp_path / "base", sft, encoded, backbone)
@@ -503,7 +510,7 @@ def test_another_rank_than_the_starting_adapters_is_refused(tmp_path: Path, sft:
 def test_reference_values_that_are_known_are_not_computed_again(tmp_path: Path) -> None:
     pairs = make_pairs(5)
     table = {weighted.pair.id: (-1.0, -2.0) for weighted in pairs}
-    options = TrainOptions(lora=LORA, epochs=1, validation=0)
+    options = train_options(lora=LORA, epochs=1, validation=0)
     train_adapter(pairs, make_backbone(), options, tmp_path, Setting(), lambda event: None, precomputed=table)
     assert set(table.values()) == {(-1.0, -2.0)}
 
@@ -566,7 +573,7 @@ def test_held_out_pairs_share_no_image_whether_it_is_the_first_or_another() -> N
 
 def test_each_kind_is_measured_apart_and_the_observer_is_told(tmp_path: Path) -> None:
     events: list[Any] = []
-    options = TrainOptions(lora=LORA, epochs=2, batch_size=6, learning_rate=0.01, validation=0)
+    options = train_options(lora=LORA, epochs=2, batch_size=6, learning_rate=0.01, validation=0)
     result = train_adapter(make_pairs(12), make_backbone(), options, tmp_path, Setting(), events.append)
     logged = [event for event in events if isinstance(event, TrainingLogged) and "loss" in event.values]
     assert [(event.step, event.total) for event in logged] == [(1, 4), (2, 4), (3, 4), (4, 4)]
@@ -605,7 +612,7 @@ def test_running_out_of_memory_says_what_to_lower(
     def full(*args: Any, **kwargs: Any) -> None:
         raise error
 
-    monkeypatch.setattr(PreferenceTrainer, "pair_logps", full)
+    monkeypatch.setattr(PreferenceTrainer, "side_logps", full)
     with pytest.raises(RecipeError, match=r"out of memory .* train.batch_size \(now 4.*gradient_checkpointing"):
         fit(tmp_path, make_pairs(3))
 
@@ -620,7 +627,7 @@ def test_trl_arguments_are_passed_on(tmp_path: Path) -> None:
 
 def test_evaluation_during_training_can_be_asked_for(tmp_path: Path) -> None:
     events: list[Any] = []
-    options = TrainOptions(lora=LORA, epochs=2, validation=0.3, trl={"eval_strategy": "epoch"})
+    options = train_options(lora=LORA, epochs=2, validation=0.3, trl={"eval_strategy": "epoch"})
     train_adapter(make_pairs(12), make_backbone(), options, tmp_path, Setting(), events.append)
     told = [event for event in events if isinstance(event, TrainingLogged) and "eval_rewards/margins" in event.values]
     assert len(told) == 3  # after each epoch, and at the end
@@ -634,7 +641,7 @@ def test_tensorboard_logs_go_beside_the_checkpoints(tmp_path: Path) -> None:
 
 def test_an_unknown_trl_argument_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ValidationError, match="no argument 'wieght_decay'; did you mean 'weight_decay'"):
-        TrainOptions(trl={"wieght_decay": 0.1})
+        train_options(trl={"wieght_decay": 0.1})
 
 
 @pytest.mark.parametrize(
@@ -665,7 +672,7 @@ def test_checking_options_imports_neither_torch_nor_trl() -> None:
     import sys
 
     code = (
-        "import sys; from mmedpo.recipe.train_options import TrainOptions; TrainOptions(); "
+        "import sys; from losses import train_options; train_options(); "
         "assert not {'torch', 'trl', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from losses import train_options
 from make_llava_med_7b import SIZES, write_release
 from mmedpo_plugins.backbones.llava_med import LlavaMedBackbone
 from pydantic import ValidationError
@@ -19,7 +20,7 @@ from mmedpo import Setting
 from mmedpo.errors import PluginError, RecipeError
 from mmedpo.models.adapters import load_adapter
 from mmedpo.models.saving import export_backbone
-from mmedpo.recipe.train_options import LoraOptions, TrainOptions
+from mmedpo.recipe.train_options import LoraOptions
 from mmedpo.testing import tiny_cases
 from mmedpo.train.adapter_config import explain_refusal
 from mmedpo.train.fit import train_adapter
@@ -47,7 +48,7 @@ def opened(checkpoint: Path, quantize: str | None = None, dtype: str = "float32"
 
 
 def fit(folder: Path, live: Any, dtype: str = "float32", quantize: str | None = None, **options: Any) -> dict[str, Any]:
-    chosen = TrainOptions(**{**FEW, "quantize": quantize, **options})
+    chosen = train_options(**{**FEW, "quantize": quantize, **options})
     table: dict[str, Any] = {}
     record = train_adapter(
         make_pairs(6), live, chosen, folder, Setting(dtype=dtype, quantize=quantize, seed=5), lambda event: None,
@@ -194,9 +195,9 @@ def test_all_weights_of_the_language_model_train_in_full(tmp_path: Path) -> None
 
 def test_what_does_not_go_together_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="choose one"):
-        TrainOptions(method="full", quantize="4bit")
+        train_options(method="full", quantize="4bit")
     with pytest.raises(ValidationError, match="choose one"):
-        TrainOptions(quantize="4bit", launch={"processes": 2, "strategy": "fsdp"})
+        train_options(quantize="4bit", launch={"processes": 2, "strategy": "fsdp"})
     backbone = make_backbone()
     fit(tmp_path, backbone, lora=LORA)
     backbone.model = load_adapter(backbone.model, tmp_path / "adapter")

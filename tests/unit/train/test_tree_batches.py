@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from losses import make_losses, train_options
 from safetensors.torch import load_file
 from tiny_llava import make_backbone, make_model, make_pairs
 
 import mmedpo.models.trees.tree_attention
 from mmedpo.models.vision.vision_cache import VisionCache
-from mmedpo.recipe.train_options import LoraOptions, LossOptions, ProjectorOptions, TrainOptions
+from mmedpo.recipe.train_options import LoraOptions, ProjectorOptions
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.runtime.malloc import keep_memory
 from mmedpo.store.run_files.counts import sum_counts
@@ -32,7 +33,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fit(folder: Path, backbone: Any = None, count: int = 12, pairs: Any = None, **options: Any) -> TrainingRecord:
-    chosen = TrainOptions(
+    chosen = train_options(
         **{"lora": LORA, "validation": 0.0, "learning_rate": 0.1, "epochs": 1, "batch_size": 12, "warmup_ratio": 0,
            "scheduler": "constant", "optimizer": "sgd", "trl": SGD, **options}
     )  # fmt: skip
@@ -68,7 +69,7 @@ def tower_images(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     [
         {},
         {"row_tokens": 10},
-        {"loss": LossOptions(kind="ipo", nll=0.3)},
+        {"loss": make_losses("ipo", nll=0.3)},
         {"projector": ProjectorOptions(learning_rate=0.01)},
         {"projector": ProjectorOptions(learning_rate=0.01), "vision_memory": 0},
         {"gradient_checkpointing": True},

@@ -209,7 +209,7 @@ def test_a_model_that_unlearned_to_answer_is_told_of() -> None:
     after = [answer if place % 3 else "the film" for place, answer in enumerate(BALANCED)]
     said_of_it = told(BALANCED, said(0.5, BALANCED, 0.5), after)
     assert "say neither yes nor no after training, 0% before" in said_of_it
-    assert "train.loss.nll" in said_of_it
+    assert "the loss `nll`" in said_of_it
 
 
 def test_a_model_that_got_better_on_both_sides_needs_no_caution() -> None:

@@ -1,0 +1,99 @@
+"""The contract of losses, which say what training lessens of each pair."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from mmedpo.registry.contracts.part import Part
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mmedpo.core.records import Pair, PairKind, Side
+
+
+@dataclass(frozen=True)
+class SideLogps:
+    """Log-probabilities of one side of each pair of a batch; a sum is over the answer's tokens, its end included."""
+
+    policy: Tensor  # (pairs,): log p(answer | image, question) of the model that trains, sums
+    reference: Tensor  # (pairs,): of the reference; 0 where no loss of the recipe needs it
+    tokens: Tensor  # (pairs,): how many tokens the sums are over
+    policy_by_token: Tensor  # (pairs, longest answer): 0 beyond an answer's end
+    # Both (pairs, longest answer), and there for losses that say `runs_reference` alone.
+    reference_by_token: Tensor | None = None
+    kl_by_token: Tensor | None = None  # KL(policy || reference) over the vocabulary where the token is predicted
+
+    @property
+    def ratio(self) -> Tensor:
+        """How much likelier the answer has become than it was to the reference, as a logarithm (pairs,)."""
+        return self.policy - self.reference
+
+    @property
+    def mean_ratio(self) -> Tensor:
+        """The same as a mean over tokens (pairs,)."""
+        return self.ratio / self.tokens
+
+    @property
+    def mean(self) -> Tensor:
+        """The policy's mean log-probability of a token (pairs,)."""
+        return self.policy / self.tokens
+
+
+@dataclass(frozen=True)
+class LossBatch:
+    """What a loss is computed from: the pairs of a batch that it is of."""
+
+    chosen: SideLogps
+    rejected: SideLogps
+    beta: float  # the factor of log-ratios
+    weights: Tensor  # (pairs,); the trainer multiplies by them what a loss returns
+    further: Mapping[str, SideLogps] = field(default_factory=dict)  # what the loss's `further_sides` named
+
+    @property
+    def margin(self) -> Tensor:
+        """The log-ratio of the chosen side minus that of the rejected side (pairs,)."""
+        return self.chosen.ratio - self.rejected.ratio
+
+    @property
+    def mean_margin(self) -> Tensor:
+        """The same of log-ratios that are means over tokens (pairs,)."""
+        return self.chosen.mean_ratio - self.rejected.mean_ratio
+
+
+class Loss(Part, ABC):
+    """Say what training lessens of each pair, as a pure function of log-probabilities."""
+
+    needs_reference: ClassVar[bool] = True  # without such a loss, no reference is computed
+    needs_rejected: ClassVar[bool] = True  # without such a loss, rejected sides are not read, and nothing is compared
+    runs_reference: ClassVar[bool] = False  # run it in each step beside the policy, for what it says token by token
+    own_tokens: ClassVar[frozenset[str]] = frozenset()
+    # Further sides whose answers give way, token by token, to what the policy would have said in their place.
+
+    coefficient: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """What it is multiplied by in the sum of losses."""
+    pairs: Literal["all", "text", "image"] = "all"
+    """Which pairs it is of."""
+    beta: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """The factor of its log-ratios, in place of `train.beta`."""
+
+    def is_of(self, kind: PairKind) -> bool:
+        """Tell whether pairs of a kind have it."""
+        return self.pairs in ("all", kind)
+
+    def further_sides(self, pairs: Sequence[Pair], seed: int) -> Sequence[Mapping[str, Side]]:
+        """Return for each pair, by a name, what else of its question is to be rated: an image and an answer.
+
+        All pairs of the training are given, so that a side may borrow from another pair. A batch has the
+        log-probabilities of each under its name; where a pair has no side of that name, those of its chosen side.
+        """
+        return [{}] * len(pairs)
+
+    @abstractmethod
+    def compute(self, batch: LossBatch) -> Tensor:
+        """Return the loss of each pair (pairs,), before its weight and the coefficients."""

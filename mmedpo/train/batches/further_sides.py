@@ -1,0 +1,41 @@
+"""What losses want to know of a pair beside its two sides: other answers, other images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmedpo.core.images import ImageInMemory, ImageRef
+from mmedpo.core.records import Side, WeightedPair
+from mmedpo.recipe.train_options import TrainOptions
+from mmedpo.registry.conformance.loss import list_further_sides
+
+
+def name_further_sides(pairs: Sequence[WeightedPair], options: TrainOptions, seed: int) -> list[dict[str, Side]]:
+    """Return for each pair the sides that the losses named, under the loss's number and its name for them.
+
+    A loss is asked of the pairs that it is of, and of no others.
+    """
+    named: list[dict[str, Side]] = [{} for _ in pairs]
+    for number, loss in enumerate(options.loss):
+        of = [index for index, weighted in enumerate(pairs) if loss.is_of(weighted.pair.kind)]
+        sides = list_further_sides(loss, [pairs[index].pair for index in of], seed)
+        for index, found in zip(of, sides, strict=True):
+            named[index] |= {f"{number}.{name}": side for name, side in found.items()}
+    return named
+
+
+def list_own(options: TrainOptions) -> frozenset[str]:
+    """Return the names of the sides in which the policy's own tokens take the place of the answer's."""
+    return frozenset(f"{number}.{name}" for number, loss in enumerate(options.loss) for name in loss.own_tokens)
+
+
+def describe_sides(sides: Mapping[str, Side]) -> dict[str, Any]:
+    """Return what tells sides from others, wherever their images lie."""
+    return {name: [*map(_describe_image, side.images), side.answer] for name, side in sides.items()}
+
+
+def _describe_image(image: ImageRef) -> str:
+    if image.sha256:
+        return image.sha256
+    return image.held.source if isinstance(image.held, ImageInMemory) else image.path

@@ -1,0 +1,1 @@
+"""Losses: what training lessens of each pair."""
