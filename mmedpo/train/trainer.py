@@ -37,6 +37,7 @@ from mmedpo.train.ranks.step_layout import StepLayout, share_steps
 from mmedpo.train.ranks.strategy import gather_master_weights, gather_shards, prepare_sharding
 from mmedpo.train.reference import Logps
 from mmedpo.train.reward_metrics import SUMS, reward_metrics, sum_rewards
+from mmedpo.train.side_logps import tabulate_sides
 
 
 class PreferenceTrainer(DPOTrainer):
@@ -213,13 +214,8 @@ class PreferenceTrainer(DPOTrainer):
                 reference = ReferenceLogits(self._reference_logits(model, inputs, positions, head), own)
             # (answer tokens,), with a reference (answer tokens, 3)
             logps = token_logps(model, inputs, positions, head, self._logits_change, reference)
-        # (sides, longest answer), with a reference (sides, longest answer, 3); each place is written once, so that no
-        # order of additions can change the result.
-        table = logps.new_zeros(len(batch["lengths"]), int(batch["offset"].max()) + 1, *logps.shape[1:])
-        table = table.index_put((batch["side"], batch["offset"]), logps)
         known = dict(zip(self.stored_sides, batch["reference"].unbind(1), strict=True)) if "reference" in batch else {}
-        rows = zip(names, table.split(pairs), batch["lengths"].split(pairs), strict=True)
-        return {name: _side_logps(row, tokens, known.get(name)) for name, row, tokens in rows}
+        return tabulate_sides(logps, batch, names, known)
 
     def _find_own(self, groups: Tensor, names: Sequence[str]) -> Tensor | None:
         """Return which answer tokens are of sides in which the policy's own take their place (answer tokens,)."""
@@ -347,15 +343,6 @@ class PreferenceTrainer(DPOTrainer):
         if self.is_fsdp_enabled:
             return gather_shards(self.model)
         return gather_master_weights(self.model) if self.is_deepspeed_enabled else None
-
-
-def _side_logps(table: Tensor, tokens: Tensor, known: Tensor | None) -> SideLogps:
-    """Return what a table (pairs, longest answer), with a reference (pairs, longest answer, 3), and sums say."""
-    if table.dim() == 2:
-        sums = table.sum(1)
-        return SideLogps(sums, torch.zeros_like(sums) if known is None else known, tokens, table)
-    policy, reference, kl = table.unbind(2)
-    return SideLogps(policy.sum(1), reference.sum(1) if known is None else known, tokens, policy, reference, kl)
 
 
 def _require_finite_loss(loss: float, step: int) -> None:

@@ -154,25 +154,25 @@ def test_without_skip_missing_images_are_an_error_that_names_them(mmedpo: Mmedpo
     assert "synpic54610.jpg" in done.stderr
 
 
+def install_plugin(name: str, folder: Path) -> Path:
+    """Install an example plugin with pip, and return the folder that its package is in."""
+    site, plugin = folder / "site", folder / name
+    plugin.mkdir()
+    for item in (EXAMPLES / name).iterdir():  # a build writes beside what it builds
+        (plugin / item.name).symlink_to(item)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target"]
+    subprocess.run([*pip, str(site), str(plugin)], check=True)
+    return site
+
+
+def run_tests_of(name: str, site: Path, folder: Path) -> None:
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", EXAMPLES / name]
+    subprocess.run(tests, check=True, env=environment(site), cwd=folder)
+
+
 @pytest.mark.slow
 def test_the_example_plugin_is_installed_by_pip_and_works_in_a_recipe(mmedpo: Mmedpo, tmp_path: Path) -> None:
-    site, plugin = tmp_path / "site", tmp_path / "plugin"
-    plugin.mkdir()
-    for name in ("pyproject.toml", "README.md", "mmedpo_laterality"):
-        (plugin / name).symlink_to(EXAMPLES / "plugin" / name)
-    install = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--target",
-        site,
-        plugin,
-    ]
-    subprocess.run(list(map(str, install)), check=True)
+    site = install_plugin("plugin", tmp_path)
 
     def said(*words: str | Path) -> str:
         done = mmedpo(*words, packages=site)
@@ -185,10 +185,18 @@ def test_the_example_plugin_is_installed_by_pip_and_works_in_a_recipe(mmedpo: Mm
     said("run", EXAMPLES / "quickstart.yaml", *small, "unrated=keep", "--until", "weigh")
     pairs = [json.loads(line) for line in (tmp_path / "out/pairs.jsonl").read_text().splitlines()]
     assert {pair["score"]["scorer"] for pair in pairs} == {"laterality"}
-    subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", EXAMPLES / "plugin"],
-        check=True, env=environment(site), cwd=tmp_path,
-    )  # fmt: skip
+    run_tests_of("plugin", site, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_third_partys_loss_in_a_file_trains_a_recipe(mmedpo: Mmedpo, tmp_path: Path) -> None:
+    site = install_plugin("loss_plugin", tmp_path)
+    assert "gamma: number" in mmedpo("plugins", "show", "focal", packages=site).stdout
+    small = ["data.images=6", "output=out", "train.epochs=1", "evaluate=null", "train.loss=[{use: focal}, {use: nll}]"]
+    done = mmedpo("run", EXAMPLES / "quickstart.yaml", *small, packages=site)
+    assert done.returncode == 0, done.stderr
+    assert "1 x focal + 1 x nll" in (tmp_path / "out/adapter/README.md").read_text()
+    run_tests_of("loss_plugin", site, tmp_path)
 
 
 @pytest.mark.slow

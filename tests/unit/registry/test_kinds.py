@@ -15,7 +15,7 @@ from mmedpo.recipe.model import SLOTS
 from mmedpo.registry.kinds import KINDS, Kind, find_kind
 from mmedpo.testing import fake_package
 
-# What a ninth kind takes: a contract, and a row.
+# What a tenth kind takes: a contract, and a row.
 CONTRACT = """
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -23,41 +23,41 @@ from pydantic import InstanceOf, PositiveInt
 from mmedpo import Part
 from mmedpo.recipe.model import RecipeSection
 
-class Loss(Part, ABC):
+class Judge(Part, ABC):
     "Say what is wrong with a pair's log-probabilities."
     sides: ClassVar[PositiveInt]
     @abstractmethod
-    def loss(self, chosen, rejected): ...
+    def judge(self, chosen, rejected): ...
 
-class TrainWithLoss(RecipeSection):
-    loss: InstanceOf[Loss] | None = None
+class TrainWithJudge(RecipeSection):
+    judge: InstanceOf[Judge] | None = None
 """
 ROW = """
 from mmedpo.registry.kinds import KINDS, Kind
-KINDS["loss"] = Kind("loss", "losses", "loss_contract:Loss", "measure pairs", "train.loss", "training.md")
+KINDS["judge"] = Kind("judge", "judges", "judge_contract:Judge", "measure pairs", "train.judge", "training.md")
 """
 PLUGIN = """
-from loss_contract import Loss
+from judge_contract import Judge
 from mmedpo import hookimpl
 
-class Half(Loss):
+class Half(Judge):
     "Half of nothing."
     use = "half"
     sides = {sides}
     share: float = 0.5
     "Of what."
-    def loss(self, chosen, rejected): return 0.0
+    def judge(self, chosen, rejected): return 0.0
 
 @hookimpl
-def mmedpo_losses(): return [Half]
+def mmedpo_judges(): return [Half]
 """
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
-    """Return a folder that gives every process below it a ninth kind, and a plugin of that kind."""
-    modules = {"sitecustomize": ROW, "loss_contract": CONTRACT, "half_loss": PLUGIN.format(sides=2)}
-    return fake_package(tmp_path, "pkg-half", modules, {"mmedpo.losses": {"half": "half_loss"}}, "1.2")
+    """Return a folder that gives every process below it a tenth kind, and a plugin of that kind."""
+    modules = {"sitecustomize": ROW, "judge_contract": CONTRACT, "half_judge": PLUGIN.format(sides=2)}
+    return fake_package(tmp_path, "pkg-half", modules, {"mmedpo.judges": {"half": "half_judge"}}, "1.2")
 
 
 def python(house: Path, *args: str) -> subprocess.CompletedProcess[str]:
@@ -65,39 +65,39 @@ def python(house: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *args], capture_output=True, text=True, cwd=house, env=environment)
 
 
-def test_a_ninth_kind_is_discovered_and_listed(house: Path) -> None:
+def test_a_tenth_kind_is_discovered_and_listed(house: Path) -> None:
     rows = json.loads(python(house, "-m", "mmedpo", "plugins", "list", "--json").stdout)
-    assert rows[-1] == {"kind": "loss", "name": "half", "package": "pkg-half", "version": "1.2"}
+    assert rows[-1] == {"kind": "judge", "name": "half", "package": "pkg-half", "version": "1.2"}
 
 
-def test_a_part_of_a_ninth_kind_is_imported_through_its_hook_and_described(house: Path) -> None:
+def test_a_part_of_a_tenth_kind_is_imported_through_its_hook_and_described(house: Path) -> None:
     done = python(house, "-m", "mmedpo", "plugins", "check", "half")
-    assert done.stdout.startswith("fine    loss 'half' of pkg-half 1.2"), done.stdout
+    assert done.stdout.startswith("fine    judge 'half' of pkg-half 1.2"), done.stdout
     shown = python(house, "-m", "mmedpo", "plugins", "show", "half").stdout
-    assert "half: a loss of pkg-half 1.2" in shown
-    assert "train:\n  loss: {use: half}" in shown
+    assert "half: a judge of pkg-half 1.2" in shown
+    assert "train:\n  judge: {use: half}" in shown
 
 
-def test_a_part_of_a_ninth_kind_is_blamed_for_what_its_class_does_not_say(house: Path) -> None:
-    (house / "half_loss.py").write_text(PLUGIN.format(sides=0))
+def test_a_part_of_a_tenth_kind_is_blamed_for_what_its_class_does_not_say(house: Path) -> None:
+    (house / "half_judge.py").write_text(PLUGIN.format(sides=0))
     done = python(house, "-m", "mmedpo", "plugins", "check", "half")
     assert done.returncode == PluginError.exit_code
-    assert "loss 'half' of pkg-half 1.2: says 0 for `sides`" in done.stdout
+    assert "judge 'half' of pkg-half 1.2: says 0 for `sides`" in done.stdout
 
 
-def test_check_part_takes_a_part_of_a_ninth_kind(house: Path) -> None:
-    done = python(house, "-c", "from half_loss import *; from mmedpo.testing import check_part; check_part(Half())")
+def test_check_part_takes_a_part_of_a_tenth_kind(house: Path) -> None:
+    done = python(house, "-c", "from half_judge import *; from mmedpo.testing import check_part; check_part(Half())")
     assert done.returncode == 0, done.stderr
 
 
-def test_the_schema_holds_the_parts_of_a_ninth_kind_and_a_section_names_them_by_their_contract(house: Path) -> None:
+def test_the_schema_holds_the_parts_of_a_tenth_kind_and_a_section_names_them_by_their_contract(house: Path) -> None:
     schema = json.loads(python(house, "-m", "mmedpo", "schema").stdout)
-    assert schema["$defs"]["loss.half"]["properties"]["share"]["default"] == 0.5
+    assert schema["$defs"]["judge.half"]["properties"]["share"]["default"] == 0.5
     code = (
-        "from loss_contract import *; from mmedpo.recipe.slots import find_slots; "
-        "print(*[(slot.path, slot.kind.name, slot.several) for slot in find_slots(TrainWithLoss)])"
+        "from judge_contract import *; from mmedpo.recipe.slots import find_slots; "
+        "print(*[(slot.path, slot.kind.name, slot.several) for slot in find_slots(TrainWithJudge)])"
     )
-    assert python(house, "-c", code).stdout.strip() == "(('loss',), 'loss', False)"
+    assert python(house, "-c", code).stdout.strip() == "(('judge',), 'judge', False)"
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=str)

@@ -51,7 +51,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
-def fit(folder: Path, pairs: list[WeightedPair], backbone: Any = None, **options: Any) -> TrainingRecord:
+def fit(folder: Path, pairs: list[WeightedPair], backbone: Any = None, /, **options: Any) -> TrainingRecord:
     chosen = train_options(**{"lora": LORA, "validation": 0.0, "learning_rate": 0.01, "epochs": 1, **options})
     return train_adapter(pairs, backbone or make_backbone(), chosen, folder, Setting(seed=5), lambda event: None)
 
@@ -60,7 +60,7 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "adapter" / "adapter_model.safetensors")
 
 
-def change(folder: Path, pairs: list[WeightedPair], **options: Any) -> torch.Tensor:
+def change(folder: Path, pairs: list[WeightedPair], /, **options: Any) -> torch.Tensor:
     """Return what training added to the adapter's B matrices, which start at zero."""
     fit(folder, pairs, warmup_ratio=0, scheduler="constant", optimizer="sgd", trl=PLAIN_SGD, **options)
     return torch.cat([value.flatten() for name, value in weights_of(folder).items() if "lora_B" in name])
@@ -312,9 +312,10 @@ def test_kl_is_from_the_projector_that_training_began_with_where_image_features_
 def test_kl_trains_alike_on_trees_and_on_plain_pairs_and_holds_back(tmp_path: Path) -> None:
     pairs = make_pairs(9)
     free_of_kl, with_kl = make_losses(nll=1.0), make_losses(nll=1.0, kl=5.0)
+    ways = (("pairs", "pairs", with_kl), ("tree", "tree", with_kl), ("free", "pairs", free_of_kl))
     held, packed, free = (
         change(tmp_path / name, pairs, batch_size=9, epochs=3, packing=packing, loss=loss)
-        for name, packing, loss in (("pairs", "pairs", with_kl), ("tree", "tree", with_kl), ("free", "pairs", free_of_kl))
+        for name, packing, loss in ways
     )
     assert apart(packed, held) < 1e-5
     assert apart(held, free) > 1e-3
@@ -672,7 +673,8 @@ def test_checking_options_imports_neither_torch_nor_trl() -> None:
     import sys
 
     code = (
-        "import sys; from losses import train_options; train_options(); "
+        "import sys; from mmedpo.recipe.train_options import TrainOptions; "
+        "from mmedpo_plugins.losses.margins import SigmoidLoss; TrainOptions(loss=[SigmoidLoss()]); "
         "assert not {'torch', 'trl', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -686,11 +688,11 @@ def test_the_docs_have_every_option_with_its_default_and_every_refused_argument(
     page = (ROOT / "docs" / "training.md").read_text()
     plain: dict[str, Any] = {}
     for name, field in TrainOptions.model_fields.items():
-        nested = ProjectorOptions() if name == "projector" else field.default
+        nested = {"projector": ProjectorOptions(), "loss": "`sigmoid`"}.get(name, field.default)
         if isinstance(nested, BaseModel):
             plain |= {f"{name}.{inner}": value for inner, value in nested.model_dump().items()}
         else:
-            plain[name] = field.default
+            plain[name] = nested
     for name, value in plain.items():
         row = next(line for line in page.split("## Options")[1].splitlines() if line.startswith(f"| `{name}` | "))
         written = row.split(" | ")[1]

@@ -99,8 +99,10 @@ def test_a_metric_that_says_it_is_additive_and_is_not_is_found() -> None:
         check_part(Peaks())
 
 
-@pytest.mark.parametrize("plugin", [one for one in find_parts() if one.kind.name in ("weighting", "metric")], ids=str)
-def test_built_in_weightings_and_metrics_keep_the_contract(plugin: PluginInfo) -> None:
+@pytest.mark.parametrize(
+    "plugin", [one for one in find_parts() if one.kind.name in ("weighting", "loss", "metric")], ids=str
+)
+def test_built_in_weightings_losses_and_metrics_keep_the_contract(plugin: PluginInfo) -> None:
     if plugin.name == "radeval":
         pytest.skip("needs the package radeval")
     check_part(load_part(plugin)())
