@@ -168,7 +168,8 @@ class PreferenceTrainer(DPOTrainer):
         sides = self.side_logps(model, inputs, self.collator.sides, bool(self.options.runs_reference))
         batch = BatchLogps(sides, inputs["weights"], inputs["kinds"])
         losses = sum_losses(batch, self.options)  # (pairs,)
-        self._add_rewards(batch, inputs["counted"])
+        mode = "train" if self.model.training else "eval"
+        self.sums[mode] += sum_rewards(batch, self.options.beta, inputs["counted"])
         coefficients = torch.tensor([self.options.count_pair(kind) for kind in KINDS], device=losses.device)
         weights = inputs["weights"] * coefficients[inputs["kinds"]]
         if num_items_in_batch is None:
@@ -286,10 +287,6 @@ class PreferenceTrainer(DPOTrainer):
             sides = self.side_logps(self.model, batch, names)
         logps = torch.stack([sides[name].policy for name in names], dim=1)  # (pairs, sides)
         return [(pair.id, tuple(row)) for pair, row in zip(pairs, logps.tolist(), strict=True)]
-
-    def _add_rewards(self, batch: BatchLogps, counted: Tensor) -> None:
-        """Add these pairs to the sums that the metrics are made of."""
-        self.sums["train" if self.model.training else "eval"] += sum_rewards(batch, self.options.beta, counted)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log what the Trainer logs, and the metrics of the pairs seen since the last time."""

@@ -102,12 +102,12 @@ def test_simpo_and_cpo_are_cpo_trainers(smoothing: float) -> None:
         SimpleNamespace(**vars(asked), loss_type="simpo"), batch.chosen.mean, batch.rejected.mean
     )
     found = mean_loss(batch, make_loss("simpo", gamma=0.7, label_smoothing=smoothing))
-    assert found == pytest.approx(float(wanted.mean()), rel=1e-9)
+    assert found == pytest.approx(wanted.mean().item(), rel=1e-9)
     wanted, *_ = CPOTrainer.cpo_loss(
         SimpleNamespace(**vars(asked), loss_type="sigmoid"), batch.chosen.policy, batch.rejected.policy
     )
     found = mean_loss(batch, make_loss("cpo", label_smoothing=smoothing)) - mean_loss(batch, make_loss("nll"))
-    assert found == pytest.approx(float(wanted.mean()), rel=1e-9)
+    assert found == pytest.approx(wanted.mean().item(), rel=1e-9)
 
 
 def test_orpo_is_orpo_trainers_beside_the_nll() -> None:
