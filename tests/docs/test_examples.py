@@ -47,6 +47,7 @@ SMALL = {  # overrides that make a recipe small; None: it needs data or weights 
     ],
     "baselines/sima": ["data.images=12", "evaluate.data.images=6", "train.lora={r: 4, alpha: 8}"],
     "baselines/self_rewarding": ["data.images=8", "evaluate.data.images=6", "train.lora={r: 4, alpha: 8}"],
+    "baselines/stllava_med": None,
     "mmedpo_released": None,
     "gpt4o": None,
     "slake_llava_med": None,
