@@ -25,6 +25,7 @@ from mmedpo.store.run_files.format import FEATURES
 from mmedpo.store.run_files.measures import TrainingRecord
 from mmedpo.train import resume
 from mmedpo.train.batches.encoding import EncodedPair, PixelCache
+from mmedpo.train.batches.further_sides import name_further_sides
 from mmedpo.train.batches.held_out import hold_out
 from mmedpo.train.batches.selection import count_by_kind, encode_pairs
 from mmedpo.train.lora import attach_adapter, publish_adapter
@@ -46,23 +47,23 @@ def train_adapter(
     see: EventObserver,
     *,
     precomputed: MutableMapping[str, Logps] | None = None,
-    further: Sequence[Mapping[str, Side]] = (),
+    further: Sequence[Mapping[str, Side]] | None = None,
 ) -> TrainingRecord:
     """Train an adapter, write it to folder/adapter and return what happened.
 
     Goes on from the newest complete checkpoint in folder/checkpoints, which must be of the same pairs, backbone,
     options and seed. `precomputed` maps pair ids to reference log-probabilities (chosen, rejected, further sides); what
-    it lacks is computed and put into it. `further[i]` are the sides of `pairs[i]` that losses named. The backbone is
-    left as it was found. Raises DataError when no pair can be trained on,
-    RecipeError when memory runs out or an option does not fit.
+    it lacks is computed and put into it. `further[i]` are the sides of `pairs[i]` that losses named, where they were
+    asked before. The backbone is left as it was found. Raises DataError when no pair can be trained on, RecipeError
+    when memory runs out or an option does not fit.
     """
     began = time.monotonic()
     if setting.device == "cpu":
         keep_memory()
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
-    table = {} if precomputed is None else precomputed
-    sides = further or [{}] * len(pairs)
+    table = {} if precomputed is None or not options.needs_reference else precomputed
+    sides = name_further_sides(pairs, options, setting.seed) if further is None else further
     pixels = PixelCache(backbone)
     with (
         _hide_library_notes(),
