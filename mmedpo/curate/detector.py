@@ -89,7 +89,7 @@ def _key(run: RunContext, part: Localizer) -> str:
 
 def _annotated(run: RunContext, reader: Reader, name: str) -> Sequence[Case]:
     """Read the cases that have a region or an annotation that there is none."""
-    return only_cases(read_records(run, reader, f"{STAGE}: read {name}"))
+    return only_cases(read_records(run, reader, f"{STAGE}: read {name}", shown=False))
 
 
 def _require_apart(cases: dict[str, Sequence[Case]]) -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from mmedpo.core.records import Case, Drop, Pair, ReadRecord, Remark
+from mmedpo.core.stage import Stage
 from mmedpo.curate.adoption import adopt_record
 from mmedpo.data.question_counts import QuestionCounter
 from mmedpo.data.sameness import drop_uninformative
+from mmedpo.errors import RecipeError
 from mmedpo.events import StageCount, StageStarted
+from mmedpo.recipe.preflight import explain_one_image, sections_until
 from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.registry.conformance.reader import DataSetCheck
 from mmedpo.registry.conformance.records import check_record
 from mmedpo.registry.contracts.reader import Reader
+from mmedpo.registry.plugin_info import PluginInfo
 from mmedpo.runtime.context import RunContext
 from mmedpo.store.run_files.counts import CountSums
 from mmedpo.store.spool import Spool
@@ -21,12 +26,16 @@ from mmedpo.store.spool import Spool
 Records = Sequence[Case | Pair]
 
 
-def read_records(run: RunContext, part: Reader, stage: str = "read") -> Records:
-    """Read the data set and look at its images; this is done every time, so changed data are noticed."""
+def read_records(run: RunContext, part: Reader, stage: str = "read", *, shown: bool = True) -> Records:
+    """Read the data set and look at its images; this is done every time, so changed data are noticed.
+
+    `shown` says that the backbone is shown them. Raises RecipeError where a case has more images than it is shown.
+    """
     run.see(StageStarted(stage, 0))
     plugin = run.plugin_of(part)
     records: Spool[Case | Pair] = Spool(run.folder)
     check, counter = DataSetCheck(plugin), _RecordCounter(run)
+    sight = partial(_require_sight, run, plugin) if shown else None
     with blame_part(plugin, "--limit"):
         taken = (_adopt_item(run, part, item) for item in part.read())
         for item in _limit_items(taken, run.limit):
@@ -34,12 +43,28 @@ def read_records(run: RunContext, part: Reader, stage: str = "read") -> Records:
             counter.add(item)
             if isinstance(item, Case | Pair):
                 records.append(item)
+            if sight and _count_images(item) > 1:
+                sight(item)
+                sight = None
     check.finish()
     run.journal.settle()
     if counter.restricted:
         run.keep_private()
     run.finish(stage, counter.counts(part, records))
     return records
+
+
+def _count_images(item: ReadRecord) -> int:
+    shown = [item] if isinstance(item, Case) else [item.chosen, item.rejected] if isinstance(item, Pair) else []
+    return max((len(one.images) for one in shown), default=0)
+
+
+def _require_sight(run: RunContext, plugin: PluginInfo, item: ReadRecord) -> None:
+    """Raise RecipeError where the recipe's backbone is used, and is shown one image of a record that has several."""
+    backbone = run.recipe.backbone
+    if "backbone" in sections_until(run.recipe, Stage.EVALUATE) and not backbone.takes_several_images():
+        name = item.case.id if isinstance(item, Pair) else getattr(item, "id", "")
+        raise RecipeError(explain_one_image(backbone, f"{plugin}: case {name!r} has {_count_images(item)} images"))
 
 
 class _RecordCounter:

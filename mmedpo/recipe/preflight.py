@@ -6,7 +6,7 @@ A recipe that is right as written may still lack a data set, a checkpoint, a pac
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +17,7 @@ from mmedpo.errors import DataError, PluginError, RecipeError
 from mmedpo.models.quantization import explain_missing_package
 from mmedpo.recipe.memory import describe_needs, explain_no_room
 from mmedpo.recipe.model import LoadedRecipe, Recipe
+from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.dispreference import Dispreference
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.reader import Reader
@@ -81,6 +82,7 @@ def _find_missing(loaded: LoadedRecipe, starts: bool) -> Iterator[tuple[str, Mis
     for section, why in explain_no_room(loaded.recipe):
         yield section, _make_missing(loaded, ("backbone",), why, written=True)
     yield from _find_blind_parts(loaded)
+    yield from _find_too_many_images(loaded)
 
 
 def _make_missing(loaded: LoadedRecipe, keys: Keys, message: str, *, written: bool = False) -> MissingRequirement:
@@ -182,10 +184,34 @@ def _require_regions(
 
 def _has_no_regions(reader: Reader) -> bool:
     """Tell whether a reader's cases have no region, as far as it can tell now."""
+    return reader.yields == "cases" and _can_tell(reader.has_regions) is False
+
+
+def _find_too_many_images(loaded: LoadedRecipe) -> Iterator[tuple[str, MissingRequirement]]:
+    """Find data with several images a case where the backbone is shown one."""
+    recipe, asked = loaded.recipe, loaded.recipe.evaluate
+    readers = {("data",): recipe.data} | ({("evaluate", "data"): asked.data} if asked else {})
+    several = [keys for keys, reader in readers.items() if _can_tell(reader.has_several_images)]
+    if several and _can_tell(recipe.backbone.takes_several_images) is False:
+        for keys in several:
+            why = explain_one_image(recipe.backbone, f"{readers[keys].use!r} reads several images a case here")
+            yield "backbone", _make_missing(loaded, keys, why, written=True)
+
+
+def _can_tell(ask: Callable[[], bool | None]) -> bool | None:
+    """Return what a part tells, None where it cannot: what is wrong with its files is told when they are read."""
     try:
-        return reader.yields == "cases" and reader.has_regions() is False
-    except Exception:  # what is wrong with the data is told when they are read
-        return False
+        return ask()
+    except Exception:
+        return None
+
+
+def explain_one_image(backbone: Backbone, found: str) -> str:
+    """Say that data have several images a case, and that the backbone is shown one."""
+    return (
+        f"{found}, and the backbone {backbone.use!r} is shown one; read one view a case, "
+        "or name a backbone that takes several, as hf-vlm with most families (docs/backbones.md)"
+    )
 
 
 def list_notes(loaded: LoadedRecipe) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmedpo.core.images import ImageRef
-from mmedpo.core.records import Case, Pair, PairKind, Region, Side
+from mmedpo.core.records import Case, Pair, PairKind, Region
 from mmedpo.registry.contracts.backbone import LiveBackbone
 
 
@@ -43,13 +43,13 @@ def tiny_pairs(kind: PairKind = "text", count: int = 4) -> list[Pair]:
 
 
 def _tiny_pair(case: Case, kind: PairKind) -> Pair:
-    chosen = Side(case.image, case.answer)
+    chosen = case.side(case.answer)
     if kind == "image":
         blank = case.image.load().point(lambda value: 40)
         note = {"regions": [{"label": "nodule", "box": list(case.regions[0].box), "confidence": 0.9}]}
-        return Pair(case, chosen, Side(ImageRef.drawn(blank), case.answer), "image", "tiny", notes=note)
+        return Pair(case, chosen, chosen.show(ImageRef.drawn(blank)), "image", "tiny", notes=note)
     wrong = "No" if case.kind == "closed" else "In the right lower lobe."
-    return Pair(case, chosen, Side(case.image, wrong), "text", "tiny")
+    return Pair(case, chosen, case.side(wrong), "text", "tiny")
 
 
 class TinyBackbone(LiveBackbone):

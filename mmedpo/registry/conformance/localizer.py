@@ -19,7 +19,7 @@ def check_regions(plugin: PluginInfo, case: Case, regions: Any, verb: str = "loc
         raise make_plugin_error(plugin, f"{verb} gave no list of Region for case {case.id!r}")
     for region in regions:
         if not (isinstance(region.image, int) and 0 <= region.image < len(case.images)):
-            told = f"image {json_values.describe_value(region.image)}, and has {len(case.images)} counted from 0"
+            told = f"image {region.image!r}, and has {len(case.images)}, counted from 0"
             raise make_plugin_error(plugin, f"case {case.id!r} has a region in {told}")
     return [_region(plugin, f"case {case.id!r} has a region", region) for region in regions]
 

@@ -31,6 +31,10 @@ class Reader(Part, ABC):
         """Tell whether its cases come with regions; None where that is not known before they are read."""
         return None
 
+    def has_several_images(self) -> bool | None:
+        """Tell whether a case of it has several images; None where that is not known before they are read."""
+        return None
+
     @abstractmethod
     def read(self) -> Iterator[Case | Pair | Drop | Remark]:
         """Yield every case or pair, in an order that does not change, and a drop for each left out on purpose.

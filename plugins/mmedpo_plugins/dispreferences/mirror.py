@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
-from mmedpo import Case, CaseKind, Dispreference, Drop, ImageRef, LiveBackbone, Pair, Side, hookimpl
+from mmedpo import Case, CaseKind, Dispreference, Drop, ImageRef, LiveBackbone, Pair, hookimpl
 from mmedpo_plugins.radiology.opposites import opposite
 from mmedpo_plugins.radiology.question_regions import NoRegion, is_denial, question_regions, region_note
 
@@ -27,7 +27,8 @@ class ImageMirror(Dispreference):
 
     A closed question that names a side gives a pair where its answer is yes: a no says nothing about the other side.
     What is on both sides stays true in the mirror; leave such data out. A mirrored chest has its heart on the wrong
-    side, by which a model can tell it without looking at the lesion; closed questions about the other side show it.
+    side, by which a model can tell it without looking at the lesion; closed questions about the other side show it. Of
+    several films all are mirrored.
     """
 
     use: ClassVar[str] = "mirror"
@@ -47,20 +48,20 @@ class ImageMirror(Dispreference):
             if case.kind not in self.kinds:
                 yield Drop(case.id, f"kinds names no {case.kind} cases")
             elif other := mirrored_answer(case):
-                yield self._make_pair(case, _mirror_image(case.image), other)
+                yield self._make_pair(case, case.show([_mirror_image(image) for image in case.images]), other)
             else:
                 yield Drop(case.id, "the answer names no side that a mirror makes wrong")
 
-    def _make_pair(self, case: Case, picture: ImageRef, other: str) -> Pair:
+    def _make_pair(self, case: Case, mirrored: Case, other: str) -> Pair:
         regions = question_regions(case)
         notes = {
             "regions": [] if isinstance(regions, NoRegion) else [region_note(one) for one in regions],
             "moved": True,  # the regions are those of the film itself
         }
-        wrong = Side(picture, case.answer)
+        wrong = mirrored.side(case.answer)
         if self.pairs == "flipped":
-            return Pair(case, Side(picture, other), wrong, kind="image", notes={**notes, "flipped": True})
-        return Pair(case, Side(case.image, case.answer), wrong, kind="image", notes=notes)
+            return Pair(case, mirrored.side(other), wrong, kind="image", notes={**notes, "flipped": True})
+        return Pair(case, case.side(case.answer), wrong, kind="image", notes=notes)
 
 
 def mirrored_answer(case: Case) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from mmedpo import Case, Dispreference, Drop, LiveBackbone, Pair, Side, hookimpl
+from mmedpo import Case, Dispreference, Drop, LiveBackbone, Pair, hookimpl
 from mmedpo_plugins.radiology.opposites import opposite
 
 
@@ -34,7 +34,7 @@ class OppositeAnswer(Dispreference):
         for case in cases:
             other = opposite(case.question, case.answer) if case.kind == "closed" else ""
             if other:
-                yield Pair(case, Side(case.image, case.answer), Side(case.image, other), kind="text")
+                yield Pair(case, case.side(case.answer), case.side(other), kind="text")
             else:
                 open_or_long = (
                     "the answer is more than a word" if case.kind == "closed" else "the question is not closed"

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
-from mmedpo import Case, Dispreference, Drop, ImageRef, LiveBackbone, Pair, Setting, Side, hookimpl, seed_for
+from mmedpo import Case, Dispreference, Drop, ImageRef, LiveBackbone, Pair, Setting, hookimpl, seed_for
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -27,7 +27,8 @@ class ImageSwap(Dispreference):
         evaluate: {probe: [{use: swap}, {use: blank}]}
 
     The other film is one of the same slice of the data, drawn by its content, so that the same data give the same
-    films. It may show the same finding: as a probe it tells whether the model looks, as a dispreference it is noisy.
+    films. It may show the same finding: as a probe it tells whether the model looks, as a dispreference it is noisy. A
+    case of several films gets all those of another with as many.
     """
 
     use: ClassVar[str] = "swap"
@@ -40,22 +41,22 @@ class ImageSwap(Dispreference):
         """Yield each film over another patient's, with the same answer."""
         films = {case.image.sha256: case for case in cases}
         for case in cases:
-            others = sorted(
-                name for name, other in films.items() if name != case.image.sha256 and _have_two_patients(case, other)
-            )
+            others = sorted(name for name, other in films.items() if _may_stand_for(case, other))
             if not others:
                 yield Drop(case.id, "no other patient's film is at hand")
                 continue
-            other = films[others[seed_for(0, "swap", case.image.sha256) % len(others)]].image
-            yield Pair(case, Side(case.image, case.answer), Side(other, case.answer), kind="image")
+            other = films[others[seed_for(0, "swap", case.image.sha256) % len(others)]]
+            yield Pair(case, case.side(case.answer), other.side(case.answer), kind="image")
 
 
-def _have_two_patients(case: Case, other: Case) -> bool:
-    return not case.group or case.group != other.group
+def _may_stand_for(case: Case, other: Case) -> bool:
+    """Tell whether another case has other films, of another patient, and as many."""
+    alike = case.image.sha256 == other.image.sha256 or len(case.images) != len(other.images)
+    return not alike and (not case.group or case.group != other.group)
 
 
 class BlankImage(Dispreference):
-    """Put an even film of the same size and mean in place of the right one.
+    """Put an even film of the same size and mean in place of the right one, or of each of several.
 
     evaluate: {probe: [{use: swap}, {use: blank}]}
     """
@@ -68,7 +69,8 @@ class BlankImage(Dispreference):
     ) -> Iterator[Pair | Drop]:
         """Yield each film over an even one, with the same answer."""
         for case in cases:
-            yield Pair(case, Side(case.image, case.answer), Side(_even_image(case.image), case.answer), kind="image")
+            even = case.show([_even_image(image) for image in case.images])
+            yield Pair(case, case.side(case.answer), even.side(case.answer), kind="image")
 
 
 def _even_image(picture: ImageRef) -> ImageRef:
@@ -86,7 +88,8 @@ class ImageCrop(Dispreference):
           - {use: crop, least: 0.01, most: 0.2}
 
     Where the piece lies, how large it is, and whether it is up to a third wider than high or higher than wide, depends
-    on the run's seed and the image alone. It may hold the lesion whole: the pair is then a noisy one.
+    on the run's seed and the image alone. It may hold the lesion whole: the pair is then a noisy one. Of several films
+    each is cropped.
     """
 
     use: ClassVar[str] = "crop"
@@ -120,15 +123,26 @@ class _LiveImageCrop:
     ) -> Iterator[Pair | Drop]:
         """Yield each film over a piece of it, with the same answer."""
         for case in cases:
-            image = case.image.load()
-            seed = seed_for(self.seed, "crop", case.image.sha256 or ImageRef.drawn(image).sha256)
-            box = draw_piece(Random(seed), image.size, self.part.least, self.part.most)
-            piece = image.resize(image.size, box=box)
-            if piece.tobytes() == image.tobytes():
+            boxes = [self._draw_box(image) for image in case.images]
+            pieces = [_enlarge_piece(image, box) for image, box in zip(case.images, boxes, strict=True)]
+            if any(piece is None for piece in pieces):
                 yield Drop(case.id, "nothing changed")
             else:
-                sides = Side(case.image, case.answer), Side(ImageRef.drawn(piece), case.answer)
-                yield Pair(case, *sides, kind="image", notes={"piece": list(box)})
+                cropped = case.show([piece for piece in pieces if piece])
+                notes = {"pieces": list(map(list, boxes))} if case.more_images else {"piece": list(boxes[0])}
+                yield Pair(case, case.side(case.answer), cropped.side(case.answer), kind="image", notes=notes)
+
+    def _draw_box(self, picture: ImageRef) -> tuple[int, int, int, int]:
+        image = picture.load()
+        seed = seed_for(self.seed, "crop", picture.sha256 or ImageRef.drawn(image).sha256)
+        return draw_piece(Random(seed), image.size, self.part.least, self.part.most)
+
+
+def _enlarge_piece(picture: ImageRef, box: tuple[int, int, int, int]) -> ImageRef | None:
+    """Return a piece of an image, enlarged to its size; None where that is what the image was."""
+    image = picture.load()
+    piece = image.resize(image.size, box=box)
+    return None if piece.tobytes() == image.tobytes() else ImageRef.drawn(piece)
 
 
 def draw_piece(random: Random, size: tuple[int, int], least: float, most: float) -> tuple[int, int, int, int]:

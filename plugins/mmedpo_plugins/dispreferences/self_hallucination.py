@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from mmedpo import CUT, Case, Dispreference, Drop, LiveBackbone, Pair, Setting, Side, hookimpl
+from mmedpo import CUT, Case, Dispreference, Drop, LiveBackbone, Pair, Setting, hookimpl
 from mmedpo_plugins.own_answers.sampling import OwnAnswer, sample_answers
 
 
@@ -83,4 +83,4 @@ class _LiveSelfHallucination:
         score, answer = max(wrong, key=lambda one: one[0])  # the first of equals
         notes = {"samples": len(answers), "wrong": len(wrong), "contradiction": round(score, 3)}
         notes |= {CUT: True} if answer.cut else {}
-        return Pair(case, Side(case.image, case.answer), Side(case.image, answer.text), kind="text", notes=notes)
+        return Pair(case, case.side(case.answer), case.side(answer.text), kind="text", notes=notes)

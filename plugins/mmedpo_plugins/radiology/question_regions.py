@@ -37,4 +37,5 @@ def is_denial(answer: str) -> bool:
 
 def region_note(region: Region) -> dict[str, Any]:
     """Return what a pair's notes say of a region."""
-    return {"label": region.label, "box": list(region.box), "confidence": region.confidence}
+    note = {"label": region.label, "box": list(region.box), "confidence": region.confidence}
+    return {**note, "image": region.image} if region.image else note

@@ -100,7 +100,7 @@ class DicomReader(ColumnReader):
         if film.burnt_in:
             raise DataError(f"{film.path}: its header says that text is burnt in; drop such films: data.burnt_in=skip")
         group = row.text(self.columns.group) if "group" in named else groups.get(film.patient, film.content)
-        case = self.case(row, name, self.picture(film.path))
+        case = self.case(row, name, [self.picture(film.path)])
         told = {"modality": film.modality, "body_part": film.body_part, "view": film.view}
         return replace(case, group=group, notes={key: value for key, value in told.items() if value} | dict(case.notes))
 

@@ -127,8 +127,11 @@ class HfDatasetReader(ColumnReader):
             return data  # JSON Lines, whose columns show themselves in the rows
         wanted = {*self.columns.model_dump().values(), *self.notes}
         data = data.select_columns([name for name in data.column_names if name in wanted])
-        if isinstance((data.features or {}).get(self.columns.image), datasets.Image):
+        feature = (data.features or {}).get(self.columns.image)
+        if isinstance(feature, datasets.Image):
             data = data.cast_column(self.columns.image, datasets.Image(decode=False))
+        elif isinstance(getattr(feature, "feature", None), datasets.Image):
+            data = data.cast_column(self.columns.image, datasets.List(datasets.Image(decode=False)))
         return data
 
     @contextmanager
@@ -144,20 +147,25 @@ class HfDatasetReader(ColumnReader):
             raise DataError(f"{where}: cannot be loaded ({first_line(error)})") from error
 
     def _make_case(self, row: TableRow, images: ImageFolder, ids: UniqueIds) -> Case | Drop:
-        image = self._row_image(row, images)
-        name = self.row_id(row, ids, image)
-        if isinstance(image, bytes):
-            return self.case(row, name, ImageRef.encoded(image, row.place), images)
-        path = images.find(image, row)
-        return self.case(row, name, ImageRef.at(path), images) if path else images.drop(name)
+        held = [self._read_image(row, value, images) for value in self.images_of(row)]
+        name = self.row_id(row, ids, held)
+        pictures = [picture for image in held if (picture := _find_picture(row, image, images))]
+        return self.case(row, name, pictures, images) if len(pictures) == len(held) else images.drop(name)
 
-    def _row_image(self, row: TableRow, images: ImageFolder) -> str | bytes:
-        """Return the image that a row holds, or the name of its file."""
-        value = row.values.get(self.columns.image)
+    def _read_image(self, row: TableRow, value: Any, images: ImageFolder) -> str | bytes:
+        """Return an image that a row holds, or the name of its file."""
         held = value.get("bytes") or value.get("path") if isinstance(value, Mapping) else value
         if not isinstance(held, str | bytes) or not held:
             raise row.wrong(f"{self.columns.image!r} holds no image but {show_value(value)}")
         return held if isinstance(held, bytes) else _relative_name(held, images)
+
+
+def _find_picture(row: TableRow, image: str | bytes, images: ImageFolder) -> ImageRef | None:
+    """Return an image, or None where the file that a row names is missing."""
+    if isinstance(image, bytes):
+        return ImageRef.encoded(image, row.place)
+    path = images.find(image, row)
+    return ImageRef.at(path) if path else None
 
 
 def _resolve_beside(folder: Path, row: TableRow) -> TableRow:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from mmedpo import Case, DataError, Drop, ExistingFolder, ImageRef, Reader, hookimpl
@@ -36,10 +35,11 @@ class IuXrayReader(Reader):
     """The folder with `annotation.json` and `images/`."""
     split: Literal["train", "val", "test", "all"] = "train"
     """Which studies, in R2Gen's split."""
-    views: Literal["first", "each"] = "first"
-    """One case a study with its first film, the frontal one, or a case for each of its films with the same report."""
+    views: Literal["first", "each", "all"] = "first"
+    """One case a study with its first film, the frontal one; a case for each of its films with the same report; or one
+    case a study with all its films, for a backbone that takes several images."""
     question: str = QUESTION
-    """What is asked of every film."""
+    """What is asked of every film, or of all films of a study."""
     missing: Literal["error", "skip"] = "error"
     """What to do about images that are not there: stop and name the first, or drop their cases and count them."""
     restricted: bool = False
@@ -48,6 +48,10 @@ class IuXrayReader(Reader):
     def has_regions(self) -> bool:
         """Tell that the data set has none."""
         return False
+
+    def has_several_images(self) -> bool:
+        """Tell whether all views of a study are one case."""
+        return self.views == "all"
 
     def read(self) -> Iterator[Case | Drop]:
         """Yield the films in the order of the file. Raise DataError with the entry that cannot be read."""
@@ -66,19 +70,22 @@ class IuXrayReader(Reader):
                 yield TableRow(f"{file}: {split}[{number}]", entry if isinstance(entry, dict) else {})
 
     def _make_cases(self, row: TableRow, images: ImageFolder, ids: UniqueIds) -> list[Case | Drop]:
-        study, names, made = row.text("id"), _image_names(row), list[Case | Drop]()
-        for number, name in enumerate(names if self.views == "each" else names[:1]):
-            unique = ids.distinct(f"{study}/{number}" if self.views == "each" else study)
-            made.append(self._make_case(row, unique, images.find(name, row)) or images.drop(unique))
-        return made
+        study, names = row.text("id"), _image_names(row)
+        if self.views == "each":
+            named = [(ids.distinct(f"{study}/{number}"), [name]) for number, name in enumerate(names)]
+        else:
+            named = [(ids.distinct(study), names if self.views == "all" else names[:1])]
+        return [self._make_case(row, name, films, images) for name, films in named]
 
-    def _make_case(self, row: TableRow, name: str, path: Path | None) -> Case | None:
-        if path is None:
-            return None
-        report = row.text("report")
-        study = row.text("id")
-        restricted = self.restricted
-        return Case(name, ImageRef.at(path, row.place), self.question, report, "report", study, restricted=restricted)
+    def _make_case(self, row: TableRow, name: str, films: Sequence[str], images: ImageFolder) -> Case | Drop:
+        found = [path for film in films if (path := images.find(film, row))]
+        if len(found) < len(films):
+            return images.drop(name)
+        first, *more = (ImageRef.at(path, row.place) for path in found)
+        return Case(
+            name, first, self.question, row.text("report"), "report", row.text("id"), restricted=self.restricted,
+            more_images=tuple(more),
+        )  # fmt: skip
 
 
 def _image_names(row: TableRow) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -42,16 +42,22 @@ class MimicCxrReader(Reader):
     """The part of the report that is the answer."""
     views: tuple[str, ...] = ("PA", "AP")
     """The view positions to take, the best first; none takes every film."""
-    films: Literal["first", "each"] = "first"
-    """One case a study with the film of its best view, or a case for each of its films with the same report."""
+    films: Literal["first", "each", "all"] = "first"
+    """One case a study with the film of its best view; a case for each of its films with the same report; or one case a
+    study with all its films, the best view first, for a backbone that takes several images. Laterals are among them
+    where `views` names them: `views: [PA, AP, LATERAL, LL]`."""
     question: str = QUESTION
-    """What is asked of every film."""
+    """What is asked of every film, or of all films of a study."""
     missing: Literal["error", "skip"] = "error"
     """What to do about an image or report that is not there: stop and name it, or drop its cases and count them."""
 
     def has_regions(self) -> bool:
         """Tell that the data set has none."""
         return False
+
+    def has_several_images(self) -> bool:
+        """Tell whether all films of a study are one case."""
+        return self.films == "all"
 
     def read(self) -> Iterator[Case | Drop | Remark]:
         """Yield the films, study by study, in the order of the split file. Raise DataError for what cannot be read."""
@@ -82,12 +88,13 @@ class MimicCxrReader(Reader):
     def _study_cases(self, films: list[TableRow], images: ImageFolder) -> Iterator[Case | Drop | Remark]:
         text = self._read_report(films[0])
         report = None if text is None else self._read_answer(text)
-        for row in films if self.films == "each" else films[:1]:
-            name = row.text("dicom_id")
-            path = images.find(f"{_study_folder(row)}/{name}.jpg", row)
-            if path is None and self.missing == "error":  # at once: to look at all 377,110 first would take long
+        together = [films] if self.films == "all" else [[film] for film in films]
+        for rows in together if self.films != "first" else together[:1]:
+            name = rows[0].text("dicom_id")
+            paths = [path for row in rows if (path := images.find(_film_name(row), row))]
+            if len(paths) < len(rows) and self.missing == "error":  # at once: to look at all 377,110 would take long
                 raise images.absent()
-            if path is None:
+            if len(paths) < len(rows):
                 yield images.drop(name)
             elif report is None:
                 yield Drop(name, "the report is missing")
@@ -97,7 +104,7 @@ class MimicCxrReader(Reader):
                 yield from (
                     Remark(name, why) for one in self._wanted_sections() if (why := describe_loss(text or "", one))
                 )
-                yield self._make_case(row, path, report)
+                yield self._make_case(rows, paths, report)
 
     def _wanted_sections(self) -> tuple[ReportSection, ...]:
         return ("findings", "impression") if self.section == "both" else (self.section,)
@@ -114,17 +121,24 @@ class MimicCxrReader(Reader):
             return None
         return file_text(file)
 
-    def _make_case(self, row: TableRow, path: Path, report: str) -> Case:
+    def _make_case(self, rows: Sequence[TableRow], paths: Sequence[Path], report: str) -> Case:
+        row, (first, *more) = rows[0], (ImageRef.at(path, row.place) for row, path in zip(rows, paths, strict=True))
         return Case(
             row.text("dicom_id"),
-            ImageRef.at(path, row.place),
+            first,
             self.question,
             report,
             kind="report",
             group=row.text("subject_id"),
             restricted=self.restricted,
-            notes={"study_id": row.text("study_id"), "view": row.get("view")},
+            notes={"study_id": row.text("study_id"), "view": ", ".join(row.get("view") for row in rows)},
+            more_images=tuple(more),
         )
+
+
+def _film_name(row: TableRow) -> str:
+    """Return a film's file, relative to the folder of all."""
+    return f"{_study_folder(row)}/{row.text('dicom_id')}.jpg"
 
 
 def _study_folder(row: TableRow) -> str:

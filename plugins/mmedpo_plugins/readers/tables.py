@@ -38,11 +38,17 @@ class _TableReader(ColumnReader):
         """Yield the rows of the file."""
         raise NotImplementedError
 
+    def has_several_images(self) -> bool | None:
+        """Tell whether one of the first rows names several images."""
+        return any(len(self.images_of(row)) > 1 for row in islice(self.rows(), LOOKED_AT)) or None
+
     def _make_case(self, row: TableRow, images: ImageFolder, ids: UniqueIds) -> Case | Drop:
-        image = row.text(self.columns.image)
-        name = self.row_id(row, ids, image)
-        path = images.find(image, row)
-        return self.case(row, name, ImageRef.at(path), images) if path else images.drop(name)
+        names = self.image_names(row)
+        name = self.row_id(row, ids, names)
+        paths = [path for image in names if (path := images.find(image, row))]
+        if len(paths) < len(names):
+            return images.drop(name)
+        return self.case(row, name, [ImageRef.at(path) for path in paths], images)
 
 
 class CsvReader(_TableReader):
@@ -77,6 +83,8 @@ class JsonlReader(_TableReader):
 
         {"image": "7.png", "question": "Is there a nodule?", "answer": "Yes", "about": ["nodule"],
          "boxes": [{"label": "nodule", "box": [40, 60, 90, 110]}]}
+
+    A question about several images names them all: {"image": ["7_frontal.png", "7_lateral.png"], ...}.
     """
 
     use: ClassVar[str] = "jsonl"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -26,7 +27,8 @@ class ColumnNames(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     image: str = "image"
-    """The image's file, relative to the folder of the images."""
+    """The image's file, relative to the folder of the images; of several images a list of files (in CSV: JSON), in the
+    order in which the model is shown them."""
     question: str = "question"
     """The question; not needed where the reader's own `question` is asked of every image."""
     answer: str = "answer"
@@ -40,7 +42,8 @@ class ColumnNames(BaseModel):
     about: str = "about"
     """The labels of the boxes that the question is about: a list, or a text with `;` between them."""
     boxes: str = "boxes"
-    """A list (in CSV: JSON) of {"label": "nodule", "box": [left, top, right, bottom], "confidence": 0.9}."""
+    """A list (in CSV: JSON) of {"label": "nodule", "box": [left, top, right, bottom], "confidence": 0.9}, of several
+    images also "image": 1 for the second."""
     restricted: str = "restricted"
     """true or false; counts where the reader itself says `restricted: false`."""
 
@@ -87,28 +90,53 @@ class ColumnReader(Reader):
 
         return chain(map(noted, jsonl_rows(file)), required())
 
-    def row_id(self, row: TableRow, ids: UniqueIds, image: str | bytes) -> str:
-        """Return the id that a row has, else one made of its image, question and answer."""
+    def images_of(self, row: TableRow) -> list[Any]:
+        """Return what a row's column of images holds: one, or what is in its list. Raises DataError for an empty list.
+
+        A text in brackets is a list where it is one in JSON, else a name.
+        """
+        value = row.values.get(self.columns.image)
+        if isinstance(value, str) and value.strip().startswith("["):
+            with suppress(DataError):
+                value = row.json(self.columns.image)
+        if isinstance(value, list) and not value:
+            raise row.wrong(f"{self.columns.image!r} is an empty list; a case has an image")
+        return value if isinstance(value, list) else [value]
+
+    def image_names(self, row: TableRow) -> list[str]:
+        """Return the files that a row's column of images names. Raises DataError for what is no name."""
+        column, values = self.columns.image, self.images_of(row)
+        if values == [row.values.get(column)]:
+            return [row.text(column)]
+        if not all(isinstance(value, str) and value.strip() for value in values):
+            raise row.wrong(f"{column!r} must be a file or a list of files, not {show_value(values)}")
+        return [value.strip() for value in values]
+
+    def row_id(self, row: TableRow, ids: UniqueIds, images: Sequence[str | bytes]) -> str:
+        """Return the id that a row has, else one made of its images, question and answer."""
         told = row.get(self.columns.id)
         if told:
             return ids.require_new(told, row)
-        return ids.of(image, self.question or row.text(self.columns.question), row.text(self.columns.answer))
+        return ids.of(*images, self.question or row.text(self.columns.question), row.text(self.columns.answer))
 
-    def case(self, row: TableRow, name: str, picture: ImageRef, images: ImageFolder | None = None) -> Case:
+    def case(self, row: TableRow, name: str, pictures: Sequence[ImageRef], images: ImageFolder | None = None) -> Case:
         """Make a case of a row. Raises DataError with the row's place; masks are looked for in `images`."""
         columns = self.columns
         answer = row.text(columns.answer)
+        first, *more = (replace(picture, place=row.place) for picture in pictures)
+        boxes = _read_list(row, columns.boxes)
         return Case(
             name,
-            replace(picture, place=row.place),
+            first,
             self.question or row.text(columns.question),
             answer,
             kind=self._read_kind(row, answer),
             group=row.get(columns.group),
             about=_read_labels(row, columns.about),
-            regions=tuple(self._make_region(row, value, images) for value in _read_list(row, columns.boxes)),
+            regions=tuple(self._make_region(row, value, images, len(pictures)) for value in boxes),
             restricted=_read_truth(row, columns.restricted) or self.restricted,
             notes={key: value for key in self.notes if (value := row.kept(key)) not in (None, "")},
+            more_images=tuple(more),
         )
 
     def _read_kind(self, row: TableRow, answer: str) -> Kind:
@@ -118,7 +146,7 @@ class ColumnReader(Reader):
                 return kind
         raise row.wrong(f"{self.columns.kind!r} must be closed, open or report, not {show_value(told)}")
 
-    def _make_region(self, row: TableRow, value: Any, images: ImageFolder | None) -> Region:
+    def _make_region(self, row: TableRow, value: Any, images: ImageFolder | None, count: int) -> Region:
         if not isinstance(value, Mapping):
             raise row.wrong(f'a box must be {{"label": ..., "box": [...]}}, not {show_value(value)}')
         inner = row.inner(f"box {show_value(value.get('label'))}", value)
@@ -129,8 +157,11 @@ class ColumnReader(Reader):
         path = images.find(mask, inner) if mask and images else None
         if mask and not path:
             raise inner.wrong(f"there is no mask {mask!r} among the images")
+        at = value.get("image", 0)
+        if type(at) is not int or not 0 <= at < count:
+            raise inner.wrong(f"'image' must be a number from 0 to {count - 1}, not {show_value(at)}")
         box = read_box(inner, value.get("box"), self.box_form)
-        return Region(inner.get("label"), box, float(confidence), ImageRef.at(path, row.place) if path else None)
+        return Region(inner.get("label"), box, float(confidence), ImageRef.at(path, row.place) if path else None, at)
 
 
 def read_box(row: TableRow, value: Any, form: Literal["corners", "size"]) -> tuple[float, float, float, float]:

@@ -18,7 +18,6 @@ from mmedpo import (
     LiveBackbone,
     Pair,
     Setting,
-    Side,
     Usage,
 )
 from mmedpo.endpoints import (
@@ -158,7 +157,7 @@ class _LiveGpt4oHallucination:
         }
         cut = {sample.text for sample in samples if sample.cut}
         notes |= {CUT: True} if self._part.verbatim and answer == notes["picked"] and answer in cut else {}
-        return Pair(case, Side(case.image, case.answer), Side(case.image, answer), kind="text", notes=notes)
+        return Pair(case, case.side(case.answer), case.side(answer), kind="text", notes=notes)
 
     def _check_choice(
         self, case: Case, candidates: list[str], choice: AnswerChoice

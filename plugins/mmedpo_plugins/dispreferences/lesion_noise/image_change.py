@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -23,7 +23,6 @@ from mmedpo import (
     PairKind,
     Region,
     Setting,
-    Side,
     seed_for,
 )
 from mmedpo_plugins.radiology.question_regions import NoRegion, question_regions, region_note
@@ -61,7 +60,10 @@ class ChangedImage:
 
 
 class ImageChange(Dispreference):
-    """Changes the image of a case; the kinds below say where and how."""
+    """Changes the image of a case; the kinds below say where and how.
+
+    Of several images, those are changed in which a region lies, and the others stay.
+    """
 
     makes = "image"
 
@@ -152,13 +154,16 @@ class LiveImageChange:
         found = [self._regions(case) for case in cases]
         jobs: dict[Any, Future[ChangedImage | NoChange]] = {}  # questions about one image share what is made of it
         for case, regions in zip(cases, found, strict=True):
-            if not isinstance(regions, NoChange) and _change_key(case, regions) not in jobs:
-                jobs[_change_key(case, regions)] = self.pool.submit(self._change_image, case, regions)
+            for at, some in {} if isinstance(regions, NoChange) else _regions_by_image(case, regions).items():
+                key = _change_key(case.images[at], some)
+                jobs[key] = jobs.get(key) or self.pool.submit(self._change_image, case, at, some)
         for case, regions, before in zip(cases, found, earlier, strict=True):
             if isinstance(regions, NoChange):
                 yield Drop(case.id, regions.reason)
             else:
-                yield self._make_pair(case, regions, jobs[_change_key(case, regions)].result(), before)
+                touched = _regions_by_image(case, regions).items()
+                made = {at: jobs[_change_key(case.images[at], some)].result() for at, some in touched}
+                yield self._make_pair(case, regions, made, before)
 
     def _regions(self, case: Case) -> tuple[Region, ...] | NoChange:
         """Return the regions to change, or why there is nothing to change."""
@@ -169,12 +174,13 @@ class LiveImageChange:
             return regions
         return NoChange(regions.reason) if self.part.needs_region() else ()
 
-    def _change_image(self, case: Case, regions: tuple[Region, ...]) -> ChangedImage | NoChange:
-        """Change an image inside its regions."""
+    def _change_image(self, case: Case, at: int, regions: tuple[Region, ...]) -> ChangedImage | NoChange:
+        """Change one of a case's images inside its regions."""
         import numpy as np
 
-        image = case.image.load()
-        mask, fallback = self.part.mask(image.size, regions, case.regions), ""
+        picture, every = case.images[at], [region for region in case.regions if region.image == at]
+        image = picture.load()
+        mask, fallback = self.part.mask(image.size, regions, every), ""
         if mask is None:
             return NoChange("there is no place for a decoy")
         if fault := self.part.judge_mask(mask):
@@ -183,36 +189,49 @@ class LiveImageChange:
             if fault.remedy == "drop":
                 return NoChange(fault.reason)
             mask, fallback = np.ones_like(mask), fault.reason
-        seed = seed_for(self.seed, "noise", case.image.sha256 or ImageRef.drawn(image).sha256)
+        seed = seed_for(self.seed, "noise", picture.sha256 or ImageRef.drawn(image).sha256)
         result = self.part.change(image, mask, seed)
         if result.tobytes() == image.tobytes():
             return NoChange("nothing changed")
         return ChangedImage(ImageRef.drawn(result), float((mask > 0).mean()), fallback)
 
     def _make_pair(
-        self, case: Case, regions: Sequence[Region], made: ChangedImage | NoChange, earlier: Sequence[Pair]
+        self,
+        case: Case,
+        regions: Sequence[Region],
+        made: Mapping[int, ChangedImage | NoChange],
+        earlier: Sequence[Pair],
     ) -> Pair | Drop:
-        if isinstance(made, NoChange):
-            return Drop(case.id, made.reason)
+        right, changed = case.side(case.answer), list[ChangedImage]()
+        for at, one in made.items():
+            if isinstance(one, NoChange):
+                return Drop(case.id, one.reason)
+            changed.append(one)
+            right = right.show(one.picture, at)
         notes = {
             "regions": [region_note(one) for one in regions],
             **self.part.facts(),
-            "covered": round(made.covered, 6),
+            "covered": round(sum(one.covered for one in changed) / len(changed), 6),
         }
-        if made.fallback:
-            notes["fallback"] = made.fallback
-        right = Side(made.picture, case.answer)
+        if fallback := next((one.fallback for one in changed if one.fallback), ""):
+            notes["fallback"] = fallback
         if self.part.pairs == "same-answer":
-            return Pair(case, Side(case.image, case.answer), right, kind="image", notes=notes)
+            return Pair(case, case.side(case.answer), right, kind="image", notes=notes)
         wrong = next((pair.rejected.answer for pair in earlier if pair.kind == "text"), None)
         if wrong is None:
             return Drop(case.id, "no earlier pair has a wrong answer to flip with")
-        return Pair(case, Side(made.picture, wrong), right, kind="image", notes={**notes, "flipped": True})
+        return Pair(case, replace(right, answer=wrong), right, kind="image", notes={**notes, "flipped": True})
 
 
-def _change_key(case: Case, regions: Any) -> Any:
+def _regions_by_image(case: Case, regions: tuple[Region, ...]) -> dict[int, tuple[Region, ...]]:
+    """Return which images are changed, each with the regions that lie in it; without any region, all of them whole."""
+    touched = range(len(case.images)) if not regions else sorted({region.image for region in regions})
+    return {at: tuple(region for region in regions if region.image == at) for at in touched}
+
+
+def _change_key(image: ImageRef, regions: Any) -> Any:
     """Identify what is made of an image; before the pipeline has looked at its pixels only its path tells it apart."""
-    return _image_content(case.image), *((item.box, item.mask and _image_content(item.mask)) for item in regions)
+    return _image_content(image), *((item.box, item.mask and _image_content(item.mask)) for item in regions)
 
 
 def _image_content(picture: ImageRef) -> str:

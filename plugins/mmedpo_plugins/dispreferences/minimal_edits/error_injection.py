@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from mmedpo import Case, Dispreference, Drop, LiveBackbone, Pair, Setting, Side, seed_for
+from mmedpo import Case, Dispreference, Drop, LiveBackbone, Pair, Setting, seed_for
 from mmedpo_plugins.dispreferences.minimal_edits.errors import draw_errors
 from mmedpo_plugins.dispreferences.minimal_edits.word_edits import KINDS, ErrorKind
 
@@ -56,5 +56,5 @@ class _LiveErrorInjection:
             if not wrong.changes:
                 yield Drop(case.id, "the answer has no word that can be exchanged")
                 continue
-            sides = Side(case.image, case.answer), Side(case.image, wrong.answer)
+            sides = case.side(case.answer), case.side(wrong.answer)
             yield Pair(case, *sides, kind="text", notes={"changes": [vars(change) for change in wrong.changes]})

@@ -48,6 +48,25 @@ def pixels(picture: ImageRef) -> np.ndarray:
     return np.asarray(picture.load())
 
 
+def test_of_several_images_those_change_in_which_a_region_lies() -> None:
+    first, second = ImageRef.drawn(film(seed=1)), ImageRef.drawn(film(seed=2))
+    whole = case(replace(NODULE, image=1), image=first.load(), more_images=(second,))
+    pair = one(LesionNoise(), whole)
+    assert pair.chosen.images == (first, second)
+    assert pair.rejected.image == first
+    alone = one(LesionNoise(), case(NODULE, image=second.load()))
+    assert pair.rejected.images[1] == alone.rejected.image  # as where it is the only one
+    assert pair.notes["regions"][0]["image"] == 1
+    both = one(LesionNoise(), replace(whole, regions=(NODULE, replace(NODULE, image=1))))
+    assert both.rejected.images == (
+        one(LesionNoise(), case(NODULE, image=first.load())).rejected.image,
+        alone.rejected.image,
+    )
+    assert both.notes["covered"] == alone.notes["covered"]
+    everywhere = one(GlobalNoise(without_region="noise"), replace(whole, regions=()))
+    assert not set(everywhere.rejected.images) & {first, second}
+
+
 def test_half_way_the_noise_has_a_deviation_of_one_half() -> None:
     assert signal_factor(500) == pytest.approx(0.75, abs=0.01)
     assert np.sqrt(1 - signal_factor(500)) == pytest.approx(0.5, abs=0.01)

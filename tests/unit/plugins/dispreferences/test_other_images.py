@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
 import pytest
-from mmedpo_plugins.dispreferences.other_images import ImageCrop, draw_piece
+from mmedpo_plugins.dispreferences.other_images import BlankImage, ImageCrop, ImageSwap, draw_piece
 from PIL import Image
 from pydantic import ValidationError
 
 from mmedpo import Case, Drop, ImageRef, Pair, Setting
+from mmedpo.core.images import is_even
 from mmedpo.testing import check_part
 
 RAMP = ImageRef.drawn(Image.fromarray(np.arange(200 * 160, dtype=np.uint32).reshape(160, 200).astype(np.uint8)))
@@ -68,6 +70,25 @@ def test_an_even_film_gives_no_pair_since_a_piece_of_it_is_the_same() -> None:
     even = case(image=ImageRef.drawn(Image.new("L", (40, 30), 7)))
     with ImageCrop().open(Setting()) as live:
         assert list(live.disprefer([even], None, [[]])) == [Drop("c", "nothing changed")]
+
+
+def test_of_several_films_each_is_taken_away() -> None:
+    second = ImageRef.drawn(RAMP.load().transpose(Image.Transpose.ROTATE_90))
+    both, other = replace(case(), more_images=(second,)), replace(case("d", second), more_images=(RAMP,))
+    (cropped,) = crop(both)
+    assert cropped.rejected.images == tuple(pair.rejected.image for pair in crop(case(), case("e", second)))
+    assert len(cropped.notes["pieces"]) == 2
+    (blank,) = BlankImage().disprefer([both], None, [[]])
+    assert isinstance(blank, Pair)
+    assert all(is_even(image.load()) for image in blank.rejected.images)
+    swapped, kept, alone = ImageSwap().disprefer(
+        [both, other, case("f", ImageRef.drawn(Image.new("L", (4, 4))))], None, []
+    )
+    assert isinstance(swapped, Pair)
+    assert isinstance(kept, Pair)
+    assert (swapped.chosen.images, swapped.rejected.images) == (both.images, other.images)
+    assert kept.rejected.images == both.images
+    assert alone == Drop("f", "no other patient's film is at hand")  # none has as few
 
 
 def test_a_least_share_above_the_greatest_is_refused() -> None:

@@ -16,6 +16,7 @@ from mmedpo_plugins.localizers.heat.maps import hot_region
 from mmedpo_plugins.phantom.backbone import PhantomBackbone
 from mmedpo_plugins.phantom.reader import PhantomReader
 from PIL import Image
+from tiny_llava import make_backbone, make_image
 
 from mmedpo import Case, DataError, ImageRef, Setting
 from mmedpo.models import attention_maps
@@ -161,6 +162,15 @@ def test_a_run_finds_two_images_with_one_map_though_one_was_done_before(mmedpo: 
     done = mmedpo("run", "recipe.yaml", "--until", "localize")
     assert done.returncode == 4
     assert "0.npy: is the map of two images" in " ".join(done.stderr.split())
+
+
+def test_attention_gives_a_region_of_each_image_of_a_case() -> None:
+    live, films = make_backbone(), [ImageRef.drawn(make_image(number)) for number in range(2)]
+    both = Case("both", films[0], "is there a nodule", "yes it lies", more_images=(films[1],))
+    (heats,) = attention_maps(live, [both], ["yes it lies"])
+    assert [heat.shape for heat in heats] == [(2, 2), (2, 2)]
+    (regions,) = AttentionLocalizer(answer="truth", quantile=0.5).localize([both], live)
+    assert [region.image for region in regions] == [0, 1]
 
 
 @pytest.mark.slow

@@ -55,6 +55,18 @@ def test_a_saved_set_gives_cases_with_its_images_and_class_names(film: Path, tmp
     assert first.restricted
 
 
+def test_a_column_of_lists_gives_cases_of_several_images(film: Path, tmp_path: Path) -> None:
+    rows = {"scan": [[str(film)] * 2, [str(film)]], "question": ["Is it there?", "Where?"], "finding": ["yes", "left"]}
+    text = datasets.Value("string")
+    types = {"scan": datasets.List(datasets.Image()), "question": text, "finding": text}
+    datasets.Dataset.from_dict(rows, features=datasets.Features(types)).save_to_disk(tmp_path / "set")
+    both, alone = read(tmp_path / "set")
+    assert isinstance(both, Case)
+    assert isinstance(alone, Case)
+    assert [image.load().getpixel((0, 0)) for image in both.images] == [9, 9]
+    assert not alone.more_images
+
+
 def test_a_single_saved_set_and_a_folder_of_parquet_files_are_read(film: Path, tmp_path: Path) -> None:
     dataset(film).save_to_disk(tmp_path / "one")
     (tmp_path / "files").mkdir()

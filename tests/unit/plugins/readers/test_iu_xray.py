@@ -53,6 +53,18 @@ def test_each_view_can_be_a_case_in_one_group(root: Path) -> None:
     assert {(case.group, case.question) for case in cases} == {(STUDY, "Describe.")}
 
 
+def test_all_views_can_be_one_case_with_its_report_once(root: Path) -> None:
+    (case,) = read(root, entry(), views="all")
+    assert isinstance(case, Case)
+    assert (case.id, [Path(image.path).name for image in case.images]) == (STUDY, ["0.png", "1.png"])
+    (alone,) = read(root, entry(image_path=[f"{STUDY}/0.png"]), views="all")
+    assert isinstance(alone, Case)
+    assert not alone.more_images
+    assert read(root, entry(image_path=[f"{STUDY}/0.png", "gone.png"]), views="all", missing="skip") == [
+        Drop(STUDY, "the image is missing")
+    ]
+
+
 def test_the_split_is_that_of_the_file(root: Path) -> None:
     assert [case.id for case in read(root, entry(), split="val") if isinstance(case, Case)] == ["CXR1_IM-0001"]
     assert len(read(root, entry(), split="all")) == 2

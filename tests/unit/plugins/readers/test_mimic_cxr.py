@@ -71,6 +71,19 @@ def test_each_film_can_be_a_case_and_views_are_chosen(root: Path) -> None:
     assert [case.notes["view"] for case in cases(root, views=[], films="each")] == ["LATERAL", "AP", "PA"]
 
 
+def test_all_films_of_a_study_can_be_one_case_the_best_view_first(root: Path) -> None:
+    (case,) = cases(root, films="all", views=["PA", "AP", "LATERAL"])
+    assert (case.id, case.notes["view"]) == ("2a2277a9-b0ded155", "PA, AP, LATERAL")
+    assert [Path(image.path).stem for image in case.images] == [
+        "2a2277a9-b0ded155",
+        "174413ec-4ec4c1f7",
+        "02aa804e-bde0afdd",
+    ]
+    (root / "files/p10/p10000032/s50414267/02aa804e-bde0afdd.jpg").unlink()
+    assert len(cases(root, films="all")[0].images) == 2
+    assert cases(root, films="all", views=[], missing="skip") == []
+
+
 def test_the_split_is_the_official_one(root: Path) -> None:
     assert [case.id for case in cases(root, split="test")] == ["68b5c4b1-227d0485"]
     assert cases(root, split="validate") == []

@@ -50,6 +50,32 @@ def test_a_row_becomes_a_case(root: Path) -> None:
     assert (case.image.path, case.group, case.restricted) == (str(root / "a.png"), "", True)
 
 
+def test_a_row_may_name_several_images_and_a_box_the_one_that_it_lies_in(root: Path) -> None:
+    boxes = [{"label": "nodule", "box": [1, 2, 3, 4], "image": 1}, {"box": [1, 2, 3, 4]}]
+    case = one(read_jsonl(root, line(image=["a.png", "b.png"], boxes=boxes)))
+    assert [Path(image.path).name for image in case.images] == ["a.png", "b.png"]
+    assert [region.image for region in case.regions] == [1, 0]
+    written = one(read_csv(root, 'image,question,answer\n"[""a.png"", ""b.png""]",Where is it?,On the left\n'))
+    assert len(written.images) == 2
+    assert one(read_jsonl(root, line(image=["a.png"]))).id == one(read_jsonl(root, line())).id
+    (root / "[1].png").write_bytes((root / "a.png").read_bytes())
+    assert not one(read_jsonl(root, line(image="[1].png"))).more_images
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (line(image=[]), "vqa.jsonl:1: 'image' is an empty list; a case has an image"),
+        (line(image=["a.png", 7]), r"vqa.jsonl:1: 'image' must be a file or a list of files, not \[\"a.png\", 7\]"),
+        (line(image=["a.png", "c.png"]), "vqa.jsonl:1: .*: no image c.png"),
+        (line(boxes=[{"box": [1, 2, 3, 4], "image": 1}]), "'image' must be a number from 0 to 0, not 1"),
+    ],
+)
+def test_a_row_with_images_that_are_none_is_named(root: Path, row: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_jsonl(root, row)
+
+
 def ids(items: list[Case | Drop]) -> list[str]:
     return [item.id for item in items if isinstance(item, Case)]
 

@@ -16,10 +16,11 @@ from mmedpo_plugins.dispreferences.self_hallucination import SelfHallucination
 from odd_numbers import NAN
 
 from mmedpo import Case, Dispreference, Drop, Pair, PluginError, Side
+from mmedpo.registry.conformance.dispreference import check_pairs
 from mmedpo.registry.declarations import check_declarations
 from mmedpo.registry.kinds import KINDS
 from mmedpo.registry.plugin_info import PluginInfo
-from mmedpo.testing import check_part, tiny_pairs
+from mmedpo.testing import check_part, tiny_cases, tiny_pairs
 
 
 class Makes(Dispreference):
@@ -62,6 +63,20 @@ def test_a_dispreference_that_breaks_the_contract_is_blamed(what: str, said: str
 @pytest.mark.parametrize("what", ["fine", "drop"])
 def test_a_dispreference_that_keeps_the_contract_passes(what: str) -> None:
     check_part(Makes(what=what))
+
+
+def test_a_pair_shows_as_many_images_as_its_case_on_both_sides() -> None:
+    first, second = tiny_cases(2)
+    several, part = replace(first, more_images=second.images), Draws(how="forgets")
+    plugin = PluginInfo(KINDS["dispreference"], "draws", "a package", "0", EntryPoint("", "", ""))
+    whole = Pair(several, several.side("Yes"), several.side("No"), "text")
+    assert list(check_pairs(plugin, part, [whole], [several])) == [whole]
+    for pair in (
+        replace(whole, chosen=first.side("Yes"), rejected=first.side("No")),
+        replace(whole, rejected=first.side("No")),
+    ):
+        with pytest.raises(PluginError, match=r"has 2 images, and its pair|a text pair with two images"):
+            list(check_pairs(plugin, part, [pair], [several]))
 
 
 class Draws(Dispreference):

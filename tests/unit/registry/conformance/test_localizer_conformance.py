@@ -16,12 +16,20 @@ class Finds(Localizer):
     use = "finds"
     confidence: float = 0.5
     right: float = 9
+    image: int = 0
 
     def localize(self, cases: Sequence[Case], backbone: LiveBackbone | None) -> list[list[Region]]:
-        return [[Region("nodule", (1, 1, self.right, 9), self.confidence)] for _ in cases]
+        return [[Region("nodule", (1, 1, self.right, 9), self.confidence, image=self.image)] for _ in cases]
 
 
-@pytest.mark.parametrize(("options", "said"), [({"confidence": 1.5}, "confidence 1.5"), ({"right": 0}, "empty box")])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"confidence": 1.5}, "confidence 1.5"),
+        ({"right": 0}, "empty box"),
+        ({"image": 1}, "has a region in image 1, and has 1, counted from 0"),
+    ],
+)
 def test_a_localizer_that_breaks_the_contract_is_blamed(options: dict[str, float], said: str) -> None:
     check_part(Finds())
     with pytest.raises(PluginError, match="localizer 'finds'") as caught:
