@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
+from mmedpo_plugins.backbones.hf_vlm.hf_vlm import HfVlmBackbone
+from mmedpo_plugins.backbones.llava_med.llava_med import LlavaMedBackbone
 from mmedpo_plugins.own_answers.likelihood import choice_shares, mean_logp
 from mmedpo_plugins.phantom.backbone import PhantomBackbone
 from mmedpo_plugins.phantom.exam import leanings
 from mmedpo_plugins.phantom.reader import PhantomReader
+from tiny_hf_vlm import write_gemma3, write_idefics3
 
-from mmedpo import Case, DataError, LiveBackbone, Setting
+from mmedpo import Backbone, Case, DataError, LiveBackbone, Setting
+from mmedpo.testing import tiny_cases
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +61,32 @@ def test_choices_may_begin_alike(live: LiveBackbone, cases: dict[str, Case]) -> 
 def test_what_the_words_of_a_backbone_do_not_tell_apart_is_an_error(live: LiveBackbone, cases: dict[str, Case]) -> None:
     with pytest.raises(DataError, match="no token of its own for each of 0, 1, 2"):
         choice_shares(live, cases["open"], "How many?", ["0", "1", "2"])
+
+
+def log_probability(live: LiveBackbone, case: Case, choice: str) -> float:
+    """Return the log-probability of an answer without its end, from one plain pass over the whole side."""
+    side = live.encode(case.images, case.question, choice)
+    types = {} if side.token_types is None else {live.types_key: torch.tensor([list(side.token_types)])}
+    with torch.no_grad():
+        logits = live.model(input_ids=torch.tensor([list(side.ids)]), **types, **live.collate(side.vision)).logits[0]
+    answer = range(side.answer_start, len(side.ids) - 1)
+    return sum(float(logits[at - 1].log_softmax(0)[side.ids[at]]) for at in answer)
+
+
+@pytest.mark.parametrize("write", [write_idefics3, write_gemma3], ids=["idefics3", "gemma3"])
+def test_choices_are_as_probable_as_in_a_pass_of_their_own(write: Callable[[Path], Path], tmp_path: Path) -> None:
+    require_shares_of_passes(HfVlmBackbone(checkpoint=str(write(tmp_path / "model"))), list("012345"))
+
+
+def test_a_blank_that_is_a_token_before_each_number_is_read_over(shared: Path) -> None:
+    checkpoint = str(shared / "fixtures/llava_med_original")  # its tokenizer writes 3 as a blank and a 3
+    require_shares_of_passes(LlavaMedBackbone(checkpoint=checkpoint), list("012345"))
+
+
+def require_shares_of_passes(backbone: Backbone, choices: list[str]) -> None:
+    case = tiny_cases(1)[0]
+    with backbone.open(Setting()) as live:
+        shares = choice_shares(live, case, case.question, choices)
+        apart = torch.tensor([log_probability(live, case, choice) for choice in choices]).softmax(0)
+        assert shares == pytest.approx(apart.tolist(), abs=1e-4)
+        assert mean_logp(live, case, "3", ended=False) < 0
