@@ -92,6 +92,18 @@ def load_adapter(model: Any, folder: str | Path) -> Any:
     return wrapped.eval()
 
 
+def load_adapter_weights(model: Any, folder: str | Path) -> None:
+    """Put the weights of an adapter into the one on a model, of the same shape. Raises DataError for another."""
+    from peft import set_peft_model_state_dict
+
+    tensors = _read_tensors(Path(folder))
+    require_finite(str(folder), iter(tensors.items()))
+    if unmatched := _unmatched_tensors(model, set(tensors)):
+        detail = f"{len(unmatched)} tensors, the first is {min(unmatched)}"
+        raise DataError(f"{folder}: this adapter is of another shape than the one that trains ({detail})")
+    set_peft_model_state_dict(model, tensors)
+
+
 def unwrap_model(model: Any) -> Any:
     """Return a model without the adapter on it."""
     return model.get_base_model() if hasattr(model, "peft_config") and hasattr(model, "get_base_model") else model

@@ -31,11 +31,13 @@ from mmedpo.store.result_keys import claim_result, set_aside
 from mmedpo.store.run_files.format import read_file, write_file
 from mmedpo.store.run_files.measures import TrainingRecord
 from mmedpo.store.run_files.reader import read_pairs, read_run
+from mmedpo.store.run_files.rounds import round_folder
 from mmedpo.store.run_folder import read_json, write_json
+from mmedpo.train.batches.families import EarlierSplit, list_family
 from mmedpo.train.batches.further_sides import describe_sides, list_own, name_further_sides
 from mmedpo.train.ranks.launch import launch_training
 from mmedpo.train.ranks.strategy import prepare_strategy
-from mmedpo.train.reference import ReferenceJournal, reference_keys
+from mmedpo.train.reference import FirstPolicy, ReferenceJournal, reference_keys
 
 logger = logging.getLogger(__name__)
 
@@ -104,11 +106,20 @@ def _fit_adapter(run: RunContext, weighted: Sequence[WeightedPair], key: str) ->
     with open_parts(run, setting) as opened, blame_part(plugin, "train.batch_size"), guard_writes(folder):
         further = name_further_sides(weighted, recipe.train, run.setting.seed)
         table = _open_reference(run, weighted, further) if get_rank() == 0 and recipe.train.needs_reference else {}
-        live = opened(recipe.backbone)
+        live = opened(run.loaded.start)
         _require_quantized(live, setting, plugin)
         with notice_lost_process():  # before anybody is blamed
             record = train_adapter(
-                list(weighted), live, recipe.train, folder, setting, run.see, precomputed=table, further=further
+                list(weighted),
+                live,
+                recipe.train,
+                folder,
+                setting,
+                run.see,
+                precomputed=table,
+                further=further,
+                first=_find_first_policy(run),
+                earlier=_read_earlier_split(run),
             )
     if get_rank() == 0:
         write_file(folder, record.model_copy(update={"key": key}))
@@ -128,15 +139,34 @@ def _open_reference(
     run: RunContext, weighted: Sequence[WeightedPair], further: Sequence[Mapping[str, Side]]
 ) -> ReferenceJournal:
     """Open what the journal knows of the pairs' reference log-probabilities."""
-    backbone, setting, options = run.recipe.backbone, run.setting, run.recipe.train
+    setting, options, first = run.setting, run.recipe.train, _find_first_policy(run)
     assert options is not None
-    model = run.hash_of(backbone)
+    model = run.hash_of(run.loaded.start if first and first.reference == "start" else run.recipe.backbone)
     # Packing and batch size only change the order of additions, but the same recipe has to give the same bits.
     how: list[object] = [setting.device.split(":")[0], setting.dtype, options.packing, options.batch_size]
     how += [options.max_length, options.quantize, options.method, options.vision_tower, options.lora.dora]
     own = list_own(options)
     beside = [describe_sides({name: side for name, side in sides.items() if name not in own}) for sides in further]
     return ReferenceJournal(run.journal, reference_keys(weighted, model, *how, further=beside))
+
+
+def _find_first_policy(run: RunContext) -> FirstPolicy | None:
+    """Return what training begins with from the second round on: what the one before it trained."""
+    one, adapter = run.loaded.round, run.recipe.backbone.adapter
+    return FirstPolicy(Path(adapter), one.reference) if one and one.number > 1 and adapter else None
+
+
+def _read_earlier_split(run: RunContext) -> EarlierSplit | None:
+    """Return what the rounds before this one trained on and what they held out; None in the first."""
+    one = run.loaded.round
+    if one is None or one.number == 1:
+        return None
+    shown, held_out = set[str](), set[str]()
+    for number in range(1, one.number):
+        files = read_run(round_folder(run.folder.parent, number))
+        shown |= {item for weighted in files.pairs() for item in list_family(weighted.pair)}
+        held_out |= set(files.training.held_out if files.training else ())
+    return EarlierSplit(frozenset(shown - held_out), frozenset(held_out))
 
 
 def _drop_other_checkpoints(folder: Path, key: str) -> None:

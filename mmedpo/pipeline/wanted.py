@@ -75,7 +75,8 @@ def adapter_key(run: RunContext) -> str:
     assert run.recipe.train is not None
     options = {**dump_recipe(run.loaded)["train"], "loss": hash_parts(run, run.recipe.train.loss)}
     del options["launch"]  # processes share steps and change none
-    return run.key(run.recipe.backbone, "train", pairs_hash(run.folder), options)
+    held = [run.loaded.round.reference, run.hash_of(run.loaded.start)] if run.loaded.round else []
+    return run.key(run.recipe.backbone, "train", pairs_hash(run.folder), options, *held)
 
 
 def measures_key(run: RunContext) -> str:

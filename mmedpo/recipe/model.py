@@ -72,8 +72,8 @@ class RoundOptions(RecipeSection):
 
     count: int = Field(ge=1, le=MOST_ROUNDS, strict=True)
     """How many."""
-    reference: Literal["previous"] = "previous"
-    """What each round holds its policy to: the model at its beginning."""
+    reference: Literal["start", "previous"] = "previous"
+    """What each round holds its policy to: the model at the beginning of the first round, or of its own."""
 
 
 def _read_rounds(value: Any) -> Any:

@@ -10,7 +10,7 @@ from mmedpo.recipe.loading import reload_recipe
 from mmedpo.recipe.model import LoadedRecipe
 from mmedpo.store.run_files.reader import read_run
 from mmedpo.store.run_files.record import RunRecord
-from mmedpo.store.run_files.rounds import list_rounds
+from mmedpo.store.run_files.rounds import find_result, list_rounds, round_folder
 from mmedpo.store.run_folder import write_json
 
 
@@ -20,7 +20,12 @@ def load_run_recipe(folder: Path) -> LoadedRecipe:
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "recipe.json"  # JSON is YAML
         write_json(path, known.recipe)
-        return replace(reload_recipe(path), round=known.round)
+        loaded = replace(reload_recipe(path), round=known.round)
+    if known.round is None or known.round.number == 1:
+        return loaded
+    before = round_folder(find_result(folder).parent, known.round.number - 1)  # they move together
+    backbone = loaded.recipe.backbone.model_copy(update={"adapter": str(before / "adapter")})
+    return replace(loaded, recipe=loaded.recipe.model_copy(update={"backbone": backbone}))
 
 
 def is_restricted(folder: Path) -> bool:

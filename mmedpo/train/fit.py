@@ -8,13 +8,15 @@ import warnings
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers.trainer_callback import TrainerState
 
 from mmedpo.core.records import Side, WeightedPair
-from mmedpo.errors import RecipeError
+from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import EventObserver, StageAdvanced, StageCount, StageFinished, StageStarted
+from mmedpo.models.adapters import load_adapter_weights
 from mmedpo.models.vision.vision_cache import keep_features
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
@@ -25,12 +27,13 @@ from mmedpo.store.run_files.format import FEATURES
 from mmedpo.store.run_files.measures import TrainingRecord
 from mmedpo.train import resume
 from mmedpo.train.batches.encoding import EncodedPair, PixelCache
+from mmedpo.train.batches.families import EarlierSplit
 from mmedpo.train.batches.further_sides import name_further_sides
-from mmedpo.train.batches.held_out import hold_out
+from mmedpo.train.batches.held_out import hold_out, hold_out_again
 from mmedpo.train.batches.selection import count_by_kind, encode_pairs
-from mmedpo.train.lora import attach_adapter, publish_adapter
+from mmedpo.train.lora import attach_adapter, copy_trained_weights, publish_adapter, swap_weights
 from mmedpo.train.ranks.shared_features import share_features
-from mmedpo.train.reference import Logps
+from mmedpo.train.reference import FirstPolicy, Logps
 from mmedpo.train.trainer import PreferenceTrainer
 from mmedpo.train.trainer_setup import make_collator, make_trainer, make_vision_cache
 from mmedpo.train.training_record import make_record
@@ -48,13 +51,16 @@ def train_adapter(
     *,
     precomputed: MutableMapping[str, Logps] | None = None,
     further: Sequence[Mapping[str, Side]] | None = None,
+    first: FirstPolicy | None = None,
+    earlier: EarlierSplit | None = None,
 ) -> TrainingRecord:
     """Train an adapter, write it to folder/adapter and return what happened.
 
     Goes on from the newest complete checkpoint in folder/checkpoints, which must be of the same pairs, backbone,
     options and seed. `precomputed` maps pair ids to reference log-probabilities (chosen, rejected, further sides); what
     it lacks is computed and put into it. `further[i]` are the sides of `pairs[i]` that losses named, where they were
-    asked before. The backbone is left as it was found. Raises DataError when no pair can be trained on, RecipeError
+    asked before. `first` is what training begins with in place of the backbone as it was opened, `earlier` what earlier
+    rounds held out. The backbone is left as it was found. Raises DataError when no pair can be trained on, RecipeError
     when memory runs out or an option does not fit.
     """
     began = time.monotonic()
@@ -72,13 +78,18 @@ def train_adapter(
         attach_adapter(backbone, options, setting.seed) as model,
     ):
         encoded, left_out = encode_pairs(pairs, backbone, pixels, options, see, sides)
-        train_pairs, held_out = hold_out(encoded, options.validation, setting.seed)
+        train_pairs, held_out, between = _split_pairs(encoded, options, setting, earlier)
+        reference = _begin_with(model, first)
         collator = make_collator(model, backbone, encoded, pixels, table, options)
         vision = make_vision_cache(model, backbone)
         trainer = make_trainer(model, collator, train_pairs, held_out, options, checkpoints, setting, see, vision)
         _share_images(trainer, encoded, see)
+        if reference and trainer.reference_weights:
+            trainer.reference_weights = reference
         if options.needs_reference:
-            _fill_reference(trainer, encoded, table, see)
+            with swap_weights(trainer.model, reference):
+                _fill_reference(trainer, encoded, table, see)
+        reference = {}  # as large as the adapter
         if vision.why_not and options.vision_memory:
             warn_once(f"the vision tower looks at every image each time: {vision.why_not}")
         see(StageStarted("train", 0))  # steps; known with the first one
@@ -90,7 +101,29 @@ def train_adapter(
             publish_adapter(trainer.model, folder / "adapter", trainer.base, state)
         barrier()
     counts = [*count_by_kind("trained_pairs", train_pairs), *count_by_kind("held_out_pairs", held_out), *left_out]
-    return make_record(trainer, counts, time.monotonic() - began)
+    counts += count_by_kind("connecting_pairs", between)
+    return make_record(trainer, counts, held_out, time.monotonic() - began)
+
+
+def _split_pairs(
+    pairs: Sequence[EncodedPair], options: TrainOptions, setting: Setting, earlier: EarlierSplit | None
+) -> tuple[list[EncodedPair], list[EncodedPair], list[EncodedPair]]:
+    """Return the pairs to train on, those to measure, those that are neither. Raises DataError for none to train."""
+    if earlier is None:
+        return *hold_out(pairs, options.validation, setting.seed), []
+    train, held_out, between = hold_out_again(pairs, earlier)
+    if not train:
+        raise DataError("no pair is left to train on: all show images that earlier rounds held out")
+    return train, held_out, between
+
+
+def _begin_with(model: Any, first: FirstPolicy | None) -> dict[str, torch.Tensor]:
+    """Let the policy begin with an adapter; return the weights of the reference where they are others."""
+    if first is None:
+        return {}
+    start = copy_trained_weights(model) if first.reference == "start" else {}
+    load_adapter_weights(model, first.adapter)
+    return start
 
 
 def _share_images(trainer: PreferenceTrainer, pairs: Sequence[EncodedPair], see: EventObserver) -> None:

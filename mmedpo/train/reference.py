@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 from mmedpo.core.records import WeightedPair, digest
 from mmedpo.registry.fingerprint import content_json
@@ -14,6 +16,14 @@ from mmedpo.store.journal import Journal
 logger = logging.getLogger(__name__)
 
 Logps = tuple[float, ...]  # of the chosen and of the rejected answer, then of further sides
+
+
+@dataclass(frozen=True)
+class FirstPolicy:
+    """What the policy begins with, where it is not the backbone as it was opened, and what it is held to."""
+
+    adapter: Path  # of the shape that trains
+    reference: Literal["start", "previous"]  # the backbone as it was opened, or this adapter
 
 
 class ReferenceJournal(dict[str, Logps]):

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from mmedpo.events import StageCount
 from mmedpo.store.run_files.measures import HeldOutPairs, LossEnds, TrainingRecord
-from mmedpo.train.batches.encoding import KINDS
+from mmedpo.train.batches.encoding import KINDS, EncodedPair
 from mmedpo.train.reward_metrics import SUMS
 from mmedpo.train.trainer import PreferenceTrainer
 
 
-def make_record(trainer: PreferenceTrainer, counts: Sequence[StageCount], seconds: float) -> TrainingRecord:
+def make_record(
+    trainer: PreferenceTrainer, counts: Sequence[StageCount], held_out: Sequence[EncodedPair], seconds: float
+) -> TrainingRecord:
     """Return the record of a trainer that has trained and measured."""
     history = [_finite_values(entry) for entry in trainer.state.log_history if "loss" in entry]
     options = trainer.options
@@ -25,6 +27,7 @@ def make_record(trainer: PreferenceTrainer, counts: Sequence[StageCount], second
         loss=_first_and_last(history, options.epochs),
         history=tuple(history),
         validation=_summarize_held_out(trainer.eval_sums) if options.compares_sides else {},
+        held_out=tuple(sorted({item for pair in held_out for item in pair.family})),
         seconds=round(seconds, 1),
     )
 

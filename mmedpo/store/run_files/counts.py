@@ -61,6 +61,9 @@ COUNTS = {
     "unrated_pairs": _lost("{kind} pairs unrated[ by {part}]"),
     "dropped_pairs": _lost("unrated pairs dropped"),
     "too_long_pairs": _lost("{kind} pairs too long"),
+    "connecting_pairs": _lost(
+        "{kind} pairs left out: an earlier round held out some image of theirs and trained on another"
+    ),
     "weightless_pairs": _lost("{kind} pairs left out: weight or coefficient 0"),
     "cut_before": _lost("answers before cut at max_new_tokens"),
     "cut_after": _lost("answers after cut at max_new_tokens"),

@@ -51,6 +51,8 @@ class TrainingRecord(JsonFile):
     """What was logged at each step: `step`, `loss`, `pairs`, and TRL's `rewards/...`."""
     validation: dict[str, HeldOutPairs]
     """By pair kind, and `all`."""
+    held_out: tuple[str, ...] = ()
+    """Hashes of the images, and groups, of the pairs that were held out; later rounds hold them out too."""
     seconds: float
     """How long it took, of a run that was killed since it went on."""
 

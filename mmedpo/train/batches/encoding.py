@@ -15,6 +15,7 @@ from mmedpo.core.records import Pair, PairKind, Side, WeightedPair
 from mmedpo.models.vision.vision_cache import VisionSource
 from mmedpo.registry.conformance.backbone import check_encoding
 from mmedpo.registry.contracts.backbone import LiveBackbone
+from mmedpo.train.batches.families import list_family
 
 KINDS: tuple[PairKind, ...] = ("text", "image")
 PIXEL_BYTES = 2**30  # of vision tensors held in memory; beyond it, the least recently used are made again
@@ -98,11 +99,8 @@ def encode_pair(
     pair = weighted.pair
     named = {"chosen": pair.chosen, "rejected": pair.rejected, **(further or {})}
     sides = {name: _encode_side(pair, name, side, backbone, pixels) for name, side in named.items()}
-    shown = (*pair.case.images, *pair.chosen.images, *pair.rejected.images)
-    pictures = {picture.sha256 or picture.path for picture in shown}
-    family = pictures | ({f"group {pair.case.group}"} if pair.case.group else set())
     chosen, rejected = sides.pop("chosen"), sides.pop("rejected")
-    return EncodedPair(pair.id, pair.kind, weighted.weight, frozenset(family), chosen, rejected, sides)
+    return EncodedPair(pair.id, pair.kind, weighted.weight, list_family(pair), chosen, rejected, sides)
 
 
 def _encode_side(pair: Pair, name: str, side: Side, backbone: LiveBackbone, pixels: PixelCache) -> EncodedSide:

@@ -6,6 +6,33 @@ from collections.abc import Sequence
 
 from mmedpo.core.records import seed_for
 from mmedpo.train.batches.encoding import EncodedPair
+from mmedpo.train.batches.families import EarlierSplit
+
+
+def hold_out_again(
+    pairs: Sequence[EncodedPair], earlier: EarlierSplit
+) -> tuple[list[EncodedPair], list[EncodedPair], list[EncodedPair]]:
+    """Part pairs as earlier rounds did: to train on, to measure, and those that would connect the two.
+
+    What no round before has shown is trained on, unless it is connected with what was held out.
+    """
+    sides: dict[int, str] = {}
+    for family in _connect_families(pairs):
+        shown = frozenset(item for index in family for item in pairs[index].family)
+        sides |= {index: _choose_side(pairs[index].family, shown, earlier) for index in family}
+    train, held_out, between = (
+        [pair for index, pair in enumerate(pairs) if sides[index] == side] for side in ("train", "hold out", "neither")
+    )
+    return train, held_out, between
+
+
+def _choose_side(own: frozenset[str], shown: frozenset[str], earlier: EarlierSplit) -> str:
+    """Choose what becomes of a pair by what it shows itself, and by what its family does."""
+    if not shown & earlier.held_out:
+        return "train"
+    if not shown & earlier.trained:
+        return "hold out"
+    return "train" if own <= earlier.trained else "hold out" if own <= earlier.held_out else "neither"
 
 
 def hold_out(pairs: Sequence[EncodedPair], share: float, seed: int) -> tuple[list[EncodedPair], list[EncodedPair]]:
