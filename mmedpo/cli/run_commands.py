@@ -127,7 +127,9 @@ def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -
         raise
     finally:
         if not json:
-            print(f"{recipe}: {told}; it uses {_parts_of(loaded)}{f' in {len(planned)} runs' if planned else ''}")
+            rounds = f" in {loaded.recipe.rounds.count} rounds" if loaded.recipe.rounds else ""
+            often = f" in {len(planned)} runs" if planned else rounds
+            print(f"{recipe}: {told}; it uses {_parts_of(loaded)}{often}")
 
 
 def _parts_of(loaded: LoadedRecipe) -> str:

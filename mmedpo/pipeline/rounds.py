@@ -41,15 +41,16 @@ def run_rounds(
         return run_recipe(loaded, see, until=until, limit=limit)
     folder, results = run_folder(loaded, limit), list[RunResult]()
     with _hold_rounds(loaded, folder):
-        for one in plan_rounds(loaded, folder):
+        planned = plan_rounds(loaded, folder)
+        for one in planned:
             began(one)
             results.append(run_recipe(one, see, until=until, limit=limit))
             if results[-1].run.restricted:
                 keep_private(folder)
             _compare_rounds(folder, results)
             page = write_report([folder])
-            if not (one.recipe.output / "adapter" / "adapter_config.json").exists():
-                print_note(f"note: {folder}: the next round begins once this one has its adapter")
+            if one is not planned[-1] and not (one.recipe.output / "adapter" / "adapter_config.json").exists():
+                print_note(f"note: {one.recipe.output}: the next round begins once this one has its adapter")
                 break
     did = any(result.did for result in results)
     return replace(results[-1], folder=folder, did=did, report=str(page), rounds=tuple(results))

@@ -19,6 +19,7 @@ from mmedpo.runtime.context import RunContext
 from mmedpo.store.journal import Journal
 from mmedpo.store.run_files.format import FEATURES
 from mmedpo.store.run_files.record import require_readable
+from mmedpo.store.run_files.rounds import place_journal
 from mmedpo.store.run_folder import lock_folder
 
 
@@ -37,7 +38,7 @@ def open_run(loaded: LoadedRecipe, see: EventObserver, folder: Path, limit: int 
         stack.enter_context(private_files(wanted=restricted_by(loaded.recipe)))
         stack.enter_context(lock_folder(folder))
         require_readable(folder)
-        journal = Journal(loaded.recipe.journal or folder.parent / "journal.sqlite")
+        journal = Journal(loaded.recipe.journal or place_journal(folder, loaded.round))
         stack.callback(journal.close)
         run = RunContext(loaded, folder, journal, see, limit)
         if restricted_by(loaded.recipe):
@@ -54,7 +55,7 @@ def open_run(loaded: LoadedRecipe, see: EventObserver, folder: Path, limit: int 
 @contextmanager
 def follow_run(loaded: LoadedRecipe, folder: Path, limit: int | None) -> Iterator[RunContext]:
     """Work beside the process that holds the run folder: read the journal, tell nobody, write nothing."""
-    journal = Journal(loaded.recipe.journal or folder.parent / "journal.sqlite")
+    journal = Journal(loaded.recipe.journal or place_journal(folder, loaded.round))
     try:
         with private_files(wanted=is_restricted(folder)):
             yield RunContext(loaded, folder, journal, lambda event: None, limit)

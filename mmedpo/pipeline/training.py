@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,14 +25,14 @@ from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.registry.plugin_info import PluginInfo
 from mmedpo.runtime.context import RunContext
-from mmedpo.runtime.processes import end_process_group, get_rank, get_world_size, notice_lost_process
+from mmedpo.runtime.processes import LAUNCHED, end_process_group, get_rank, get_world_size, notice_lost_process
 from mmedpo.runtime.provenance import list_packages
 from mmedpo.runtime.stage_parts import open_parts
 from mmedpo.store.result_keys import claim_result, set_aside
 from mmedpo.store.run_files.format import read_file, write_file
 from mmedpo.store.run_files.measures import TrainingRecord
 from mmedpo.store.run_files.reader import read_pairs, read_run
-from mmedpo.store.run_files.rounds import round_folder
+from mmedpo.store.run_files.rounds import find_result, round_folder
 from mmedpo.store.run_folder import read_json, write_json
 from mmedpo.train.batches.families import EarlierSplit, list_family
 from mmedpo.train.batches.further_sides import describe_sides, list_own, name_further_sides
@@ -45,8 +46,9 @@ logger = logging.getLogger(__name__)
 def train_run(folder: Path, see: EventObserver) -> Path:
     """Train from a run folder's finished pairs, wherever it lies; of several processes, the first holds the folder.
 
-    Raises RecipeError when its recipe trains nothing.
+    Of a run in rounds, its last round is trained. Raises RecipeError when its recipe trains nothing.
     """
+    folder = find_result(folder)
     loaded, record = load_run_recipe(folder), read_run(folder).run
     if loaded.recipe.train is None:
         raise RecipeError(f"{folder}: its recipe has no 'train:'")
@@ -60,7 +62,8 @@ def train_run(folder: Path, see: EventObserver) -> Path:
         if any(item.pair.case.restricted for item in weighted):
             run.keep_private()
         adapter = train_pairs(run, weighted)
-        if get_rank() == 0 and not (adapter / "README.md").exists():  # nobody has measured this one yet
+        alone = LAUNCHED not in os.environ  # else who started it writes the cards, with the measures
+        if get_rank() == 0 and alone and not (adapter / "README.md").exists():
             record = record.model_copy(update={"packages": list_packages(loaded)})  # those that trained
             write_cards(run, weighted, record, read_file(folder, TrainingRecord), None)
         return adapter

@@ -107,7 +107,6 @@ def plan_rounds(loaded: LoadedRecipe, folder: Path) -> list[LoadedRecipe]:
         adapter = str(planned[-1].recipe.output / "adapter") if planned else start
         changed = {
             "output": round_folder(folder, number),
-            "journal": recipe.journal or folder.parent / "journal.sqlite",
             "backbone": recipe.backbone.model_copy(update={"adapter": adapter}),
             "rounds": None,
         }

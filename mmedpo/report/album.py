@@ -13,6 +13,7 @@ from mmedpo.core.images import ImageRef, hash_pixels
 from mmedpo.errors import DataError
 from mmedpo.store.journal import place_image
 from mmedpo.store.run_files.reader import read_run
+from mmedpo.store.run_files.rounds import place_journal
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -60,7 +61,7 @@ class ImageAlbum:
     def __post_init__(self) -> None:
         files = read_run(self.folder)
         self._places, written = files.places, files.run.recipe.get("journal")
-        journal = Path(self._places.of(written)) if written else self.folder.parent / "journal.sqlite"
+        journal = Path(self._places.of(written)) if written else place_journal(self.folder, files.run.round)
         self._made = [self.folder / "images", journal.with_name(f"{journal.stem}-images")]
 
     def image(self, picture: ImageRef) -> Image | None:

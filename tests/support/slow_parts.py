@@ -37,6 +37,23 @@ class SlowAnswer(Dispreference):
             yield Pair(case, Side(case.image, case.answer), Side(case.image, wrong), "text")
 
 
+class SlowSample(Dispreference):
+    """Reject another answer than the model's own where that is the clinician's, else the model's own."""
+
+    use = "slow-sample"
+    makes = "text"
+    needs_backbone = True
+    slice_size: ClassVar[int] = 4
+
+    def disprefer(self, cases: Sequence[Case], backbone: Any, earlier: Any) -> Iterator[Pair | Drop]:
+        for case, own in zip(cases, backbone.answer(cases, max_new_tokens=4), strict=True):
+            note("sample", case.id)
+            if seed_for(0, case.id, own) % 7 == 0:
+                yield Drop(case.id, "the number seven")
+                continue
+            yield Pair(case, Side(case.image, case.answer), Side(case.image, f"{own} or so"), "text")
+
+
 class SlowScore(Scorer):
     """Rate by the length of the case's id."""
 
@@ -74,7 +91,7 @@ class Exact(Metric):
 
 @hookimpl
 def mmedpo_dispreferences() -> list[type[Dispreference]]:
-    return [SlowAnswer]
+    return [SlowAnswer, SlowSample]
 
 
 @hookimpl

@@ -7,12 +7,17 @@ from pathlib import Path
 from mmedpo.errors import DataError
 from mmedpo.store.run_files.format import read_file
 from mmedpo.store.run_files.measures import RoundTable
-from mmedpo.store.run_files.record import RunRecord
+from mmedpo.store.run_files.record import RunRecord, RunRound
 
 
 def round_folder(folder: Path, number: int) -> Path:
     """Return where a round of a run goes."""
     return folder / f"round-{number}"
+
+
+def place_journal(folder: Path, one: RunRound | None) -> Path:
+    """Return where a run's journal is unless its recipe says so: beside its folder; that of rounds, beside the run's."""
+    return (folder.parent if one else folder).parent / "journal.sqlite"
 
 
 def list_rounds(folder: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from mmedpo.errors import RecipeError
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.recipe.planning import plan_rounds, plan_runs
 from mmedpo.store.run_files.reader import read_run
+from mmedpo.store.run_files.rounds import place_journal
 
 RECIPE = """\
 output: out/x
@@ -43,7 +44,7 @@ def test_a_round_begins_with_the_adapter_of_the_one_before(tmp_path: Path) -> No
         "sft/adapter", "out/x/round-1/adapter", "out/x/round-2/adapter",
     ]  # fmt: skip
     assert {one.start.adapter for one in rounds} == {"sft/adapter"}
-    assert {str(one.recipe.journal) for one in rounds} == {"out/journal.sqlite"}
+    assert {place_journal(one.recipe.output, one.round) for one in rounds} == {Path("out/journal.sqlite")}
 
 
 def test_a_variant_starts_from_the_last_round_of_another(tmp_path: Path) -> None:
