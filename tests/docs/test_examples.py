@@ -48,6 +48,12 @@ SMALL = {  # overrides that make a recipe small; None: it needs data or weights 
     "baselines/sima": ["data.images=12", "evaluate.data.images=6", "train.lora={r: 4, alpha: 8}"],
     "baselines/self_rewarding": ["data.images=8", "evaluate.data.images=6", "train.lora={r: 4, alpha: 8}"],
     "baselines/stllava_med": None,
+    "rounds": [
+        "data.images=8",
+        "evaluate.data.images=6",
+        "train.lora={r: 4, alpha: 8}",
+        "variants={fixed: {rounds: {count: 2, reference: start}}, once: {rounds: 1}}",
+    ],
     "mmedpo_released": None,
     "gpt4o": None,
     "slake_llava_med": None,

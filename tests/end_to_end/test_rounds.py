@@ -1,4 +1,4 @@
-"""A run in rounds, killed at any moment and run again, goes on in the round that it was in and ends with the same files."""
+"""A run in rounds, killed and run again, goes on in the round that it was in and ends with the same files."""
 
 from __future__ import annotations
 

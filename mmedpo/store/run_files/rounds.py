@@ -16,7 +16,7 @@ def round_folder(folder: Path, number: int) -> Path:
 
 
 def place_journal(folder: Path, one: RunRound | None) -> Path:
-    """Return where a run's journal is unless its recipe says so: beside its folder; that of rounds, beside the run's."""
+    """Return where a journal is unless the recipe says so: beside the run's folder, which rounds lie in."""
     return (folder.parent if one else folder).parent / "journal.sqlite"
 
 

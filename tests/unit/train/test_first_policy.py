@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from losses import make_losses, train_options
 from safetensors.torch import load_file
 from tiny_llava import make_backbone, make_pairs
 
 from mmedpo import Setting, WeightedPair
 from mmedpo.errors import DataError
-from mmedpo.recipe.train_options import LoraOptions, TrainOptions
+from mmedpo.recipe.train_options import LoraOptions
 from mmedpo.store.run_files.measures import TrainingRecord
 from mmedpo.train.batches.encoding import PixelCache, encode_pair
 from mmedpo.train.batches.families import EarlierSplit, list_family
@@ -39,7 +40,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 def fit(
     folder: Path, options: dict[str, Any], first: FirstPolicy | None = None, table: dict[str, Any] | None = None
 ) -> TrainingRecord:
-    chosen = TrainOptions(**{"validation": 0.0, "learning_rate": 0.01, "epochs": 1, "warmup_ratio": 0, **options})
+    chosen = train_options(**{"validation": 0.0, "learning_rate": 0.01, "epochs": 1, "warmup_ratio": 0, **options})
     return train_adapter(
         make_pairs(6), make_backbone(), chosen, folder, Setting(seed=5), lambda event: None,
         precomputed=table, first=first,
@@ -80,7 +81,8 @@ def test_the_divergence_is_from_the_reference(reference: Any, apart: bool, tmp_p
     fit(tmp_path / "first", options)
     first = FirstPolicy(tmp_path / "first" / "adapter", reference)
     plain, with_kl = (
-        fit(tmp_path / f"kl {kl}", still({**options, "loss": {"kl": kl}}), first).loss.first for kl in (0.0, 1.0)
+        fit(tmp_path / name, still({**options, "loss": losses}), first).loss.first
+        for name, losses in (("plain", make_losses()), ("kl", make_losses(kl=1.0)))
     )
     assert (with_kl - plain > 1e-3) == apart
 
