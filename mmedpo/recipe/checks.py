@@ -118,6 +118,9 @@ def find_unused(loaded: LoadedRecipe) -> Mistakes:
             if not scorer.rates & made:
                 rates = " and ".join(sorted(scorer.rates))
                 yield ("score", index), f"{scorer.use!r} rates {rates} pairs, and none is made; leave it out"
+        for index, loss in enumerate(recipe.train.loss if recipe.train else ()):
+            if loss.pairs not in ("all", *made):
+                yield ("train", "loss", index), f"{loss.use!r} is of {loss.pairs} pairs, and none is made; leave it out"
     if recipe.localized == "agreed" and len(recipe.localize) < 2:
         yield ("localized",), f"'agreed' is about several localizers; 'localize:' has {len(recipe.localize)}"
     yield from _find_idle_rounds(recipe)

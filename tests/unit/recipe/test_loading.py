@@ -235,6 +235,11 @@ UNUSED = {  # what is added to a recipe of ready pairs, or of cases, and what is
         "unrated: keep\ndisprefer: [{use: lesion-noise, pairs: flipped}, {use: opposite-answer}]\n",
         "'lesion-noise' builds on text pairs",
     ),
+    "a loss of no pair": (
+        "cases",
+        "disprefer: [{use: blank}]\nunrated: keep\ntrain: {loss: [{use: sigmoid}, {use: anchor, pairs: text}]}\n",
+        "'anchor' is of text pairs, and none is made; leave it out",
+    ),
     "seeds without variants": ("cases", "seeds: [1, 2]\n", "'seeds:' are for 'variants:'"),
 }
 
