@@ -22,7 +22,8 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "the loss is set by train.loss": ("loss_type", "loss_weights", "label_smoothing", "discopop_tau"),
     "set train.beta": ("beta",),
     "this loss is not implemented here": (
-        "ld_alpha", "f_divergence_type", "f_alpha_divergence_coef", "use_weighting", "router_aux_loss_coef", "label_smoothing_factor", "average_tokens_across_devices",
+        "ld_alpha", "f_divergence_type", "f_alpha_divergence_coef", "use_weighting", "router_aux_loss_coef",
+        "label_smoothing_factor", "average_tokens_across_devices",
     ),
     "the reference is always the starting policy, computed once before the first step": (
         "precompute_ref_log_probs", "precompute_ref_batch_size", "sync_ref_model", "ref_model_mixup_alpha",

@@ -18,7 +18,7 @@ from socket import socket
 from typing import Any
 
 import torch
-from losses import train_options
+from losses import make_losses, train_options
 from tiny_llava import make_backbone, make_model, make_pairs
 from torch.distributed.fsdp import FSDPModule
 
@@ -94,7 +94,8 @@ def train(folder: Path, job: Job) -> Counter:
     table = ReferenceJournal(journal, reference_keys(pairs)) if journal else {}
     setting = Setting(seed=1, dtype=job.dtype)  # type: ignore[arg-type]
     with end_process_group():
-        record = train_adapter(pairs, backbone, train_options(**job.options), folder, setting, see, precomputed=table)
+        options = train_options(**{**job.options, "loss": make_losses(**job.options["loss"])})
+        record = train_adapter(pairs, backbone, options, folder, setting, see, precomputed=table)
     if journal:
         journal.close()
         write_file(folder, record.model_copy(update={"seconds": 0}))
