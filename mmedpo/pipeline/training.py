@@ -148,8 +148,7 @@ def _open_reference(
     # Packing and batch size only change the order of additions, but the same recipe has to give the same bits.
     how: list[object] = [setting.device.split(":")[0], setting.dtype, options.packing, options.batch_size]
     how += [options.max_length, options.quantize, options.method, options.vision_tower, options.lora.dora]
-    own = list_own(options)
-    beside = [describe_sides({name: side for name, side in sides.items() if name not in own}) for sides in further]
+    beside = [describe_sides(sides, list_own(options)) for sides in further]
     return ReferenceJournal(run.journal, reference_keys(weighted, model, *how, further=beside))
 
 

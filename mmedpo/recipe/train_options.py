@@ -201,7 +201,12 @@ class TrainOptions(OptionGroup):
     @property
     def runs_reference(self) -> str:
         """Which loss, if any, runs the reference beside the policy in each step."""
-        return next((loss.use for loss in self.loss if loss.runs_reference or loss.own_tokens), "")
+        return next((loss.use for loss in self.loss if loss.runs_reference), "")
+
+    @property
+    def needs_forward_kl(self) -> bool:
+        """Whether a loss asks also for the divergence of the reference from the policy."""
+        return any(loss.needs_forward_kl for loss in self.loss)
 
     def count_pair(self, kind: PairKind) -> float:
         """Return what a pair of a kind counts beside its weight; 0 where no loss is of it."""

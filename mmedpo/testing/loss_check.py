@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mmedpo.core.records import Pair
 from mmedpo.registry.conformance.blame import make_plugin_error
 from mmedpo.registry.conformance.loss import compute_loss
-from mmedpo.registry.contracts.loss import Loss, LossBatch, SideLogps
+from mmedpo.registry.contracts.loss import Loss, LossBatch, SideLogps, TokenPair
 from mmedpo.registry.plugin_info import PluginInfo
 
 if TYPE_CHECKING:
@@ -35,11 +37,18 @@ def _tiny_side(pairs: int, generator: Any) -> SideLogps:
 
     tokens = torch.randint(1, LONGEST + 1, (pairs,), generator=generator)
     there = torch.arange(LONGEST) < tokens[:, None]  # (pairs, LONGEST)
-    policy, reference, kl = (
-        torch.rand(pairs, LONGEST, generator=generator, dtype=torch.float64) * there for _ in range(3)
+    policy, reference, kl, forward_kl, ratings = (
+        torch.rand(pairs, LONGEST, generator=generator, dtype=torch.float64) * there for _ in range(5)
     )
-    leaf, kl = (-4 * policy).requires_grad_(), kl.requires_grad_()
-    return SideLogps(leaf.sum(1), -4 * reference.sum(1), tokens, leaf, -4 * reference, kl)
+    leaf, kl, forward_kl = (-4 * policy).requires_grad_(), kl.requires_grad_(), forward_kl.requires_grad_()
+    sums = leaf.sum(1), -4 * reference.sum(1)
+    return SideLogps(*sums, tokens, leaf, -4 * reference, kl, forward_kl, 2 * ratings - there.to(ratings.dtype))
+
+
+def split_words(pair: Pair) -> TokenPair:
+    """Return the words of both answers as if they were tokens, each with what comes before it, and their ends."""
+    chosen, rejected = ([*re.findall(r"\s*\S+|\s+$", side.answer), ""] for side in (pair.chosen, pair.rejected))
+    return chosen, rejected
 
 
 def try_loss(plugin: PluginInfo, loss: Loss, further: Sequence[str]) -> None:
@@ -68,5 +77,6 @@ def _gradients(values: Tensor, batch: LossBatch) -> list[Tensor | None]:
     if not values.requires_grad:
         return [None]
     sides = (batch.chosen, batch.rejected, *batch.further.values())
-    leaves = [leaf for side in sides for leaf in (side.policy_by_token, side.kl_by_token) if leaf is not None]
+    held = [(side.policy_by_token, side.kl_by_token, side.forward_kl_by_token) for side in sides]
+    leaves = [leaf for some in held for leaf in some if leaf is not None]
     return list(torch.autograd.grad(values.sum(), leaves, allow_unused=True))

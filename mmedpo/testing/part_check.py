@@ -12,7 +12,7 @@ from mmedpo.registry.conformance.backbone import check_answers, check_encoding
 from mmedpo.registry.conformance.blame import blame_part, make_plugin_error
 from mmedpo.registry.conformance.dispreference import check_pairs
 from mmedpo.registry.conformance.localizer import check_regions
-from mmedpo.registry.conformance.loss import list_further_sides
+from mmedpo.registry.conformance.loss import list_further_sides, list_token_ratings
 from mmedpo.registry.conformance.metric import CheckedMetric
 from mmedpo.registry.conformance.reader import DataSetCheck
 from mmedpo.registry.conformance.records import check_record
@@ -33,7 +33,7 @@ from mmedpo.registry.contracts.weighting import Weighting
 from mmedpo.registry.declarations import check_declarations
 from mmedpo.registry.kinds import find_kind
 from mmedpo.registry.plugin_info import PluginInfo
-from mmedpo.testing.loss_check import try_loss
+from mmedpo.testing.loss_check import split_words, try_loss
 from mmedpo.testing.tiny import TinyBackbone, tiny_cases, tiny_pairs
 
 
@@ -124,6 +124,8 @@ def _try_weighting(part: Weighting, plugin: PluginInfo) -> None:
 def _try_loss(part: Loss, plugin: PluginInfo) -> None:
     pairs = tiny_pairs("image" if part.pairs == "image" else "text")
     named = list_further_sides(part, pairs, 0)
+    if part.rates_tokens:
+        list_token_ratings(part, pairs, [split_words(pair) for pair in pairs], Setting())
     try_loss(plugin, part, sorted({name for sides in named for name in sides}))
 
 

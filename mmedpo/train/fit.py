@@ -31,6 +31,7 @@ from mmedpo.train.batches.families import EarlierSplit
 from mmedpo.train.batches.further_sides import name_further_sides
 from mmedpo.train.batches.held_out import hold_out, hold_out_again
 from mmedpo.train.batches.selection import count_by_kind, encode_pairs
+from mmedpo.train.batches.token_ratings import rate_answers
 from mmedpo.train.lora import attach_adapter, copy_trained_weights, publish_adapter, swap_weights
 from mmedpo.train.ranks.shared_features import share_features
 from mmedpo.train.reference import FirstPolicy, Logps
@@ -78,6 +79,8 @@ def train_adapter(
         attach_adapter(backbone, options, setting.seed) as model,
     ):
         encoded, left_out = encode_pairs(pairs, backbone, pixels, options, see, sides)
+        known = {weighted.pair.id: weighted.pair for weighted in pairs}
+        encoded = rate_answers(encoded, known, options, backbone.tokenizer, setting)
         train_pairs, held_out, between = _split_pairs(encoded, options, setting, earlier)
         reference = _begin_with(model, first)
         collator = make_collator(model, backbone, encoded, pixels, table, options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ class BatchLogps:
     sides: Mapping[str, SideLogps]  # chosen, rejected, and further sides by their whole name
     weights: Tensor  # (pairs,)
     kinds: Tensor  # (pairs,): indices into KINDS
+    ratings: Mapping[str, Tensor] = field(default_factory=dict)  # by loss and side, "0.chosen": (pairs, longest answer)
 
 
 def sum_losses(batch: BatchLogps, options: TrainOptions) -> Tensor:
@@ -47,7 +48,7 @@ def select_batch(batch: BatchLogps, of: Tensor, number: int, beta: float) -> Los
     """Return what loss `number` of a recipe is computed from: its pairs, and the further sides that it named."""
     own = f"{number}."
     sides = {
-        name.removeprefix(own): _select_side(side, of)
+        name.removeprefix(own): _select_side(replace(side, ratings=batch.ratings.get(own + name)), of)
         for name, side in batch.sides.items()
         if name in (CHOSEN, REJECTED) or name.startswith(own)
     }

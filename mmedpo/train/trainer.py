@@ -37,7 +37,7 @@ from mmedpo.train.ranks.step_layout import StepLayout, share_steps
 from mmedpo.train.ranks.strategy import gather_master_weights, gather_shards, prepare_sharding
 from mmedpo.train.reference import Logps
 from mmedpo.train.reward_metrics import SUMS, reward_metrics, sum_rewards
-from mmedpo.train.side_logps import tabulate_sides
+from mmedpo.train.side_logps import find_own, tabulate_sides
 
 
 class PreferenceTrainer(DPOTrainer):
@@ -166,7 +166,7 @@ class PreferenceTrainer(DPOTrainer):
     ) -> Any:
         """Return these pairs' share of the step's loss."""
         sides = self.side_logps(model, inputs, self.collator.sides, bool(self.options.runs_reference))
-        batch = BatchLogps(sides, inputs["weights"], inputs["kinds"])
+        batch = BatchLogps(sides, inputs["weights"], inputs["kinds"], inputs["ratings"])
         losses = sum_losses(batch, self.options)  # (pairs,)
         mode = "train" if self.model.training else "eval"
         self.sums[mode] += sum_rewards(batch, self.options.beta, inputs["counted"])
@@ -205,29 +205,18 @@ class PreferenceTrainer(DPOTrainer):
         inputs = dict(batch["inputs"])
         if "end" in inputs:
             inputs["attention_mask"] = attention_mask(inputs.pop("end"), base, batch["trees"])
-        positions = AnswerPositions(**batch["positions"])
+        positions = AnswerPositions(**batch["positions"], **find_own(batch, names, self.own_sides))
         head = base.get_output_embeddings()
-        pairs = len(batch["kinds"])
         with self._give_images(model, batch["images"]):
             reference = None
             if run_reference:
-                own = self._find_own(batch["side"] // pairs, names)
-                reference = ReferenceLogits(self._reference_logits(model, inputs, positions, head), own)
-            # (answer tokens,), with a reference (answer tokens, 3)
+                logits = self._reference_logits(model, inputs, positions, head)
+                chosen = positions.put_own(lambda: logits.argmax(1))
+                reference = ReferenceLogits(logits, chosen, self.options.needs_forward_kl)
+            # (answer tokens,), with a reference (answer tokens, 3 or 4)
             logps = token_logps(model, inputs, positions, head, self._logits_change, reference)
-        known = dict(zip(self.stored_sides, batch["reference"].unbind(1), strict=True)) if "reference" in batch else {}
+        known = dict(zip(names, batch["reference"].unbind(1), strict=True)) if "reference" in batch else {}
         return tabulate_sides(logps, batch, names, known)
-
-    def _find_own(self, groups: Tensor, names: Sequence[str]) -> Tensor | None:
-        """Return which answer tokens are of sides in which the policy's own take their place (answer tokens,)."""
-        if not self.own_sides:
-            return None
-        return torch.tensor([name in self.own_sides for name in names], device=groups.device)[groups]
-
-    @property
-    def stored_sides(self) -> list[str]:
-        """The sides whose reference is known before the first step: all but those of the policy's own tokens."""
-        return [name for name in self.collator.sides if name not in self.own_sides]
 
     @contextmanager
     def _give_images(self, model: Any, images: Sequence[EncodedSide]) -> Iterator[None]:
@@ -281,8 +270,8 @@ class PreferenceTrainer(DPOTrainer):
         return [some for some in slices if any(pair.id not in known for pair in some)]
 
     def _reference_logps(self, pairs: Sequence[EncodedPair]) -> list[tuple[str, Logps]]:
-        names = self.stored_sides
-        batch = self._prepare_inputs(self.collator.make_batch(pairs, names))
+        names = self.collator.sides
+        batch = self._prepare_inputs(self.collator.make_batch(pairs))
         with torch.no_grad(), self.autocast():
             sides = self.side_logps(self.model, batch, names)
         logps = torch.stack([sides[name].policy for name in names], dim=1)  # (pairs, sides)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmedpo.core.records import Pair, Side
 from mmedpo.errors import MmedpoError, PluginError
 from mmedpo.registry.conformance.blame import is_out_of_memory
-from mmedpo.registry.contracts.loss import Loss, LossBatch
+from mmedpo.registry.contracts.loss import Loss, LossBatch, TokenPair
+from mmedpo.registry.contracts.setting import Setting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,11 +41,36 @@ def list_further_sides(loss: Loss, pairs: Sequence[Pair], seed: int) -> list[dic
         raise _blame(loss, f"failed over the sides of pairs: {type(error).__name__}: {error}") from error
     if len(named) != len(pairs):
         raise _blame(loss, f"named the sides of {len(named)} pairs; there are {len(pairs)}")
-    for sides in named:
+    for pair, sides in zip(pairs, named, strict=True):
         wrong = not isinstance(sides, Mapping) or not all(isinstance(side, Side) for side in sides.values())
         if wrong:
             raise _blame(loss, f"named {sides!r:.80} as sides of a pair, not a mapping of names to Side")
+        if others := [name for name in loss.own_tokens & set(sides) if sides[name].answer != pair.chosen.answer]:
+            raise _blame(
+                loss, f"says own_tokens of the side {others[0]!r}, which has another answer than the chosen one"
+            )
     return [{str(name): side for name, side in sides.items()} for sides in named]
+
+
+def list_token_ratings(
+    loss: Loss, pairs: Sequence[Pair], answers: Sequence[TokenPair], setting: Setting
+) -> list[tuple[list[float], list[float]]]:
+    """Return the number that a loss gives each token. Raises PluginError where they are not as many, or none."""
+    try:
+        rated = list(loss.rate_tokens(pairs, answers, setting))
+        made = [(list(map(float, chosen)), list(map(float, rejected))) for chosen, rejected in rated]
+    except Exception as error:
+        if isinstance(error, MmedpoError) or is_out_of_memory(error):
+            raise
+        raise _blame(loss, f"failed over the tokens of answers: {type(error).__name__}: {error}") from error
+    if len(made) != len(pairs):
+        raise _blame(loss, f"rated the tokens of {len(made)} pairs; there are {len(pairs)}")
+    for pair, ratings, pieces in zip(pairs, made, answers, strict=True):
+        if [len(numbers) for numbers in ratings] != [len(texts) for texts in pieces]:
+            raise _blame(loss, f"did not rate each token of pair {pair.id!r} once")
+        if not all(math.isfinite(number) for numbers in ratings for number in numbers):
+            raise _blame(loss, f"gave a token of pair {pair.id!r} a number that is not finite")
+    return made
 
 
 def _blame(loss: Loss, message: str) -> PluginError:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mmedpo.core.records import Pair, PairKind, Side
+    from mmedpo.registry.contracts.setting import Setting
+
+TokenPair = tuple[Sequence[str], Sequence[str]]  # the texts of the tokens of a chosen and of a rejected answer
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class SideLogps:
     # Both (pairs, longest answer), and there for losses that say `runs_reference` alone.
     reference_by_token: Tensor | None = None
     kl_by_token: Tensor | None = None  # KL(policy || reference) over the vocabulary where the token is predicted
+    forward_kl_by_token: Tensor | None = None  # KL(reference || policy), for losses that say `needs_forward_kl`
+    ratings: Tensor | None = None  # (pairs, longest answer): what the loss's `rate_tokens` gave; 0 beyond the end
 
     @property
     def ratio(self) -> Tensor:
@@ -72,8 +77,11 @@ class Loss(Part, ABC):
     needs_reference: ClassVar[bool] = True  # without such a loss, no reference is computed
     needs_rejected: ClassVar[bool] = True  # without such a loss, rejected sides are not read, and nothing is compared
     runs_reference: ClassVar[bool] = False  # run it in each step beside the policy, for what it says token by token
+    needs_forward_kl: ClassVar[bool] = False  # the divergence also the other way round, of one that `runs_reference`
+    rates_tokens: ClassVar[bool] = False  # `rate_tokens` is asked of the answers, once, before the first step
     own_tokens: ClassVar[frozenset[str]] = frozenset()
-    # Further sides whose answers give way, token by token, to what the policy would have said in their place.
+    # Further sides whose answer, which must be the chosen one, gives way to the model: token by token, what it finds
+    # likeliest on the side's image, rated on the chosen side's. Policy and reference choose each for itself.
 
     coefficient: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """What it is multiplied by in the sum of losses."""
@@ -93,6 +101,17 @@ class Loss(Part, ABC):
         log-probabilities of each under its name; where a pair has no side of that name, those of its chosen side.
         """
         return [{}] * len(pairs)
+
+    def rate_tokens(
+        self, pairs: Sequence[Pair], answers: Sequence[TokenPair], setting: Setting
+    ) -> Sequence[tuple[Sequence[float], Sequence[float]]]:
+        """Return for each pair a number for each token of its chosen answer, and of its rejected one.
+
+        `answers` has of each pair the texts of these tokens, which together are the answer; the end is one of them, and
+        has none. What is returned comes back in each batch, as `ratings` of the two sides. All pairs of the training
+        are given at once. For losses that say `rates_tokens`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} says rates_tokens, and has no rate_tokens")
 
     @abstractmethod
     def compute(self, batch: LossBatch) -> Tensor:

@@ -30,6 +30,7 @@ class EncodedSide:
     images: tuple[str, ...]  # equal strings, equal vision tensors
     token_types: np.ndarray | None
     source: tuple[tuple[ImageRef, ...], str, str]  # images, question, answer: to encode it again
+    ratings: Mapping[int, np.ndarray] = field(default_factory=dict)  # by the loss's number, of its tokens (answer,)
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,16 @@ def name_further_sides(pairs: Sequence[WeightedPair], options: TrainOptions, see
 
 
 def list_own(options: TrainOptions) -> frozenset[str]:
-    """Return the names of the sides in which the policy's own tokens take the place of the answer's."""
+    """Return the names of the sides in which the model's own tokens take the place of the answer's."""
     return frozenset(f"{number}.{name}" for number, loss in enumerate(options.loss) for name in loss.own_tokens)
 
 
-def describe_sides(sides: Mapping[str, Side]) -> dict[str, Any]:
-    """Return what tells sides from others, wherever their images lie."""
-    return {name: [*map(_describe_image, side.images), side.answer] for name, side in sides.items()}
+def describe_sides(sides: Mapping[str, Side], own: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Return what tells sides from others, wherever their images lie, and which are of the model's own tokens."""
+    return {
+        name: [*map(_describe_image, side.images), side.answer, *(["own"] if name in own else [])]
+        for name, side in sides.items()
+    }
 
 
 def _describe_image(image: ImageRef) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.train.batches.encoding import KINDS, EncodedPair, EncodedSide, PixelCache
+from mmedpo.train.batches.token_ratings import stack_ratings
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class PairCollator:
     """Make batches in which each side is a row of its own: all chosen sides, all rejected, then the further ones.
 
     `inputs`, `images` and `trees` are of `BatchLayout`, `positions` what `AnswerPositions` is made of. Answer token m
-    is number `offset[m]` of the answer of side `side[m]`, which has `lengths[side[m]]` tokens. `kinds`, `weights`,
+    is number `offset[m]` of the answer of side `side[m]`, which has `lengths[side[m]]` tokens. `ratings` are what
+    losses made of them. `kinds`, `weights`,
     `counted` (pairs,) and `reference` (pairs, sides that have one) go with the pairs.
     """
 
@@ -58,15 +60,17 @@ class PairCollator:
             batch["reference"] = torch.tensor([self.reference[pair.id] for pair in pairs])
         return batch
 
-    def make_batch(self, pairs: Sequence[EncodedPair], names: Sequence[str] = ()) -> dict[str, Any]:
-        """Make a batch without reference log-probabilities, of the sides of these names or of all."""
-        sides = [pair.sides.get(name, pair.chosen) for name in names or self.sides for pair in pairs]
+    def make_batch(self, pairs: Sequence[EncodedPair]) -> dict[str, Any]:
+        """Make a batch without reference log-probabilities."""
+        sides = [pair.sides.get(name, pair.chosen) for name in self.sides for pair in pairs]
         layout = self.lay_out(sides)
+        places = _locate_answers(sides, layout)
         return {
             "inputs": layout.inputs,
             "images": layout.images,
             "trees": layout.trees,
-            **_locate_answers(sides, layout),
+            **places,
+            "ratings": stack_ratings(pairs, int(places["lengths"].max())),
             "kinds": torch.tensor([KINDS.index(pair.kind) for pair in pairs]),
             "weights": torch.tensor([pair.weight for pair in pairs], dtype=torch.float32),
         }
