@@ -70,8 +70,8 @@ class ImageChange(Dispreference):
     regions: Literal["about", "all"] = "about"
     """The regions whose label the question is about, where the data says (a report: all), or all of the image's."""
     pairs: Literal["same-answer", "flipped"] = "same-answer"
-    """What is preferred: the film over the changed film with the same answer (the paper), or, on the changed film, an
-    earlier dispreference's wrong answer over the right one (flipped; FiRe-MPO, arXiv 2606.12590)."""
+    """What is preferred: the film over the changed film with the same answer (the paper), or, on the changed film, the
+    rejected answer of an earlier text pair over its chosen one (flipped; FiRe-MPO, arXiv 2606.12590)."""
     kinds: tuple[CaseKind, ...] = ("closed", "open", "report")
     """The kinds of case to make pairs of. On a film without its lesion a closed question's wrong answer is the right
     one; a wrong report is not, so flipped pairs are often best made of [closed] alone."""
@@ -217,10 +217,11 @@ class LiveImageChange:
             notes["fallback"] = fallback
         if self.part.pairs == "same-answer":
             return Pair(case, case.side(case.answer), right, kind="image", notes=notes)
-        wrong = next((pair.rejected.answer for pair in earlier if pair.kind == "text"), None)
-        if wrong is None:
+        text = next((pair for pair in earlier if pair.kind == "text"), None)
+        if text is None:
             return Drop(case.id, "no earlier pair has a wrong answer to flip with")
-        return Pair(case, replace(right, answer=wrong), right, kind="image", notes={**notes, "flipped": True})
+        flipped = replace(right, answer=text.rejected.answer), replace(right, answer=text.chosen.answer)
+        return Pair(case, *flipped, kind="image", notes={**notes, "flipped": True})
 
 
 def _regions_by_image(case: Case, regions: tuple[Region, ...]) -> dict[int, tuple[Region, ...]]:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from random import Random
 
-from mmedpo_plugins.dispreferences.minimal_edits.word_edits import ErrorKind, WordEdit, find_edits
+from mmedpo_plugins.dispreferences.minimal_edits.word_edits import (
+    AnswerVersion,
+    ErrorKind,
+    WordChange,
+    WordEdit,
+    apply_edits,
+    find_edits,
+)
 from mmedpo_plugins.radiology.answer_difference import compare_answers
 from mmedpo_plugins.radiology.mentions import yes_or_no
 from mmedpo_plugins.radiology.opposites import opposite
@@ -14,24 +20,7 @@ from mmedpo_plugins.radiology.opposites import opposite
 HARMLESS = 1  # of 10: what the rating of two answers is where one of them only leaves something out
 
 
-@dataclass(frozen=True)
-class WordChange:
-    """One exchange of words."""
-
-    kind: ErrorKind
-    was: str
-    now: str
-
-
-@dataclass(frozen=True)
-class WrongAnswer:
-    """An answer with errors in it, and which; none where it could not be made wrong."""
-
-    answer: str
-    changes: tuple[WordChange, ...]
-
-
-def draw_errors(question: str, answer: str, kinds: Sequence[ErrorKind], count: int, random: Random) -> WrongAnswer:
+def draw_errors(question: str, answer: str, kinds: Sequence[ErrorKind], count: int, random: Random) -> AnswerVersion:
     """Put so many errors into an answer, one a sentence, fewer where it has fewer words to exchange.
 
     The kind of an error is drawn first, so that kinds with many words come no more often. A yes or no becomes the
@@ -39,7 +28,7 @@ def draw_errors(question: str, answer: str, kinds: Sequence[ErrorKind], count: i
     """
     if yes_or_no(answer):
         if "presence" in kinds and (other := opposite(question, answer)):
-            return WrongAnswer(other, (WordChange("presence", answer, other),))
+            return AnswerVersion(other, (WordChange("presence", answer, other),))
         kinds = [kind for kind in kinds if kind != "presence"]  # the rest of the answer gives the reason for its yes
     left = [
         (edit, other)
@@ -53,14 +42,7 @@ def draw_errors(question: str, answer: str, kinds: Sequence[ErrorKind], count: i
         taken = random.choice([one for one in left if one[0].kind == kind])
         drawn.append(taken)
         left = [one for one in left if one[0].sentence != taken[0].sentence]
-    return _apply_all(answer, sorted(drawn, key=lambda one: one[0].start))
-
-
-def _apply_all(answer: str, drawn: Sequence[tuple[WordEdit, str]]) -> WrongAnswer:
-    changes = tuple(WordChange(edit.kind, answer[edit.start : edit.end].strip(), now.strip()) for edit, now in drawn)
-    for edit, now in reversed(drawn):  # from the end, so that places before it stay where they are
-        answer = edit.apply(answer, now)
-    return WrongAnswer(answer, changes)
+    return apply_edits(answer, drawn)
 
 
 def _is_error(question: str, truth: str, answer: str) -> bool:

@@ -117,6 +117,32 @@ class WordEdit:
         return before + other + after
 
 
+@dataclass(frozen=True)
+class WordChange:
+    """One exchange of words."""
+
+    kind: ErrorKind
+    was: str
+    now: str
+
+
+@dataclass(frozen=True)
+class AnswerVersion:
+    """An answer with words exchanged, and which; none where it is the answer as it was."""
+
+    answer: str
+    changes: tuple[WordChange, ...] = ()
+
+
+def apply_edits(answer: str, edits: Sequence[tuple[WordEdit, str]]) -> AnswerVersion:
+    """Exchange words in several places that do not overlap."""
+    ordered = sorted(edits, key=lambda one: one[0].start)
+    changes = tuple(WordChange(edit.kind, answer[edit.start : edit.end].strip(), now.strip()) for edit, now in ordered)
+    for edit, now in reversed(ordered):  # from the end, so that places before it stay where they are
+        answer = edit.apply(answer, now)
+    return AnswerVersion(answer, changes)
+
+
 def find_edits(answer: str, kinds: Sequence[ErrorKind] = KINDS) -> Iterator[WordEdit]:
     """Yield where an answer can be changed by a word, in the order of its words.
 

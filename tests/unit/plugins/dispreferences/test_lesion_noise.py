@@ -253,6 +253,14 @@ def test_a_flipped_pair_prefers_the_wrong_answer_on_the_noised_film() -> None:
     assert without == Drop("c", "no earlier pair has a wrong answer to flip with")
 
 
+def test_a_flipped_pair_has_both_answers_of_the_text_pair_also_where_neither_is_the_clinicians() -> None:
+    a_case = case(NODULE)
+    own = Pair(a_case, Side(a_case.image, "I see one."), Side(a_case.image, "I see none."), "text")
+    with LesionNoise(pairs="flipped").open(Setting()) as live:
+        (pair,) = live.disprefer([a_case], None, [[own]])
+    assert (pair.chosen.answer, pair.rejected.answer) == ("I see none.", "I see one.")
+
+
 def test_pairs_are_made_of_the_kinds_of_case_that_the_recipe_names() -> None:
     cases = tiny_cases()
     with LesionNoise(kinds=("closed",)).open(Setting()) as live:

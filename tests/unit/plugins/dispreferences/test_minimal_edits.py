@@ -8,12 +8,13 @@ from random import Random
 import pytest
 from mmedpo_plugins.dispreferences.minimal_edits.error_injection import ErrorInjection
 from mmedpo_plugins.dispreferences.minimal_edits.errors import draw_errors
+from mmedpo_plugins.dispreferences.minimal_edits.own_answer_edit import OwnAnswerEdit
 from mmedpo_plugins.dispreferences.minimal_edits.word_edits import KINDS, ErrorKind, find_edits
 from mmedpo_plugins.phantom.reader import PhantomReader
 from mmedpo_plugins.radiology.answer_difference import compare_answers
 
-from mmedpo import Case, Drop, ImageRef, Pair, Setting
-from mmedpo.testing import check_part
+from mmedpo import Answer, Case, Drop, ImageRef, Pair, Setting
+from mmedpo.testing import TinyBackbone, check_part
 
 
 def case(answer: str, question: str = "Describe the findings.", name: str = "c") -> Case:
@@ -115,3 +116,62 @@ def test_every_answer_of_the_phantom_gets_an_error_that_can_be_read_and_little_e
         was, now = a_case.answer.split(), pair.rejected.answer.split()
         same = sum(block.size for block in SequenceMatcher(a=was, b=now, autojunk=False).get_matching_blocks())
         assert max(len(was), len(now)) - same <= 2
+
+
+def edited(answer: str, truth: str, question: str = "Describe the findings.", **options: object) -> Pair | Drop:
+    with OwnAnswerEdit(**options).open(Setting()) as live:
+        (made,) = live.disprefer([case(truth, question)], TinyBackbone([answer]), [[]])
+    return made
+
+
+def test_an_edit_of_own_answers_does_what_every_part_must() -> None:
+    check_part(OwnAnswerEdit())
+
+
+@pytest.mark.parametrize(
+    ("question", "truth", "answer", "right"),
+    [
+        ("Where is the nodule?", "Left upper lobe", "It is in the right upper lobe.", "It is in the left upper lobe."),
+        ("Where is the nodule?", "Left upper lobe", "The right lower lobe", "The left upper lobe"),
+        ("Is there a nodule?", "No", "Yes", "No"),
+        ("What is the plane?", "axial", "It is coronal", "It is axial"),
+        (
+            "Describe the findings.",
+            "There is a large left pneumothorax.",
+            "I see a large left pleural effusion.",
+            "I see a large left pneumothorax.",
+        ),
+    ],
+)
+def test_a_wrong_answer_is_put_right_in_its_own_words(question: str, truth: str, answer: str, right: str) -> None:
+    pair = edited(answer, truth, question)
+    assert isinstance(pair, Pair)
+    assert (pair.chosen.answer, pair.rejected.answer) == (right, answer)
+    assert pair.notes["own"] == "rejected"
+
+
+def test_an_error_is_put_into_a_right_answer() -> None:
+    pair = edited("The nodule is in the left upper lobe.", "Left upper lobe", "Where is the nodule?")
+    assert isinstance(pair, Pair)
+    assert pair.chosen.answer == "The nodule is in the left upper lobe."
+    assert pair.notes["own"] == "chosen"
+    assert len(pair.notes["changes"]) == 1
+    assert pair.rejected.answer != pair.chosen.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("There is a small right pleural effusion and severe cardiomegaly.", "right"),
+        ("<think>Left?", "empty"),
+    ],
+)
+def test_an_answer_that_a_few_words_do_not_put_right_gives_no_pair(answer: str, reason: str) -> None:
+    drop = edited(answer, "There is a large left pneumothorax. The heart is normal in size.")
+    assert isinstance(drop, Drop)
+    assert reason in drop.reason
+
+
+def test_an_answer_that_was_cut_gives_no_pair_since_both_sides_would_end_there() -> None:
+    drop = edited(Answer("Left lower lobe", cut=True), "Left upper lobe", "Where is the nodule?")
+    assert drop == Drop("c", "the answer was cut at max_new_tokens")
