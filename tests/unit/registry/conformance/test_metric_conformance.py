@@ -105,6 +105,8 @@ def test_a_metric_that_says_it_is_additive_and_is_not_is_found() -> None:
 def test_built_in_weightings_losses_and_metrics_keep_the_contract(plugin: PluginInfo) -> None:
     if plugin.name == "radeval":
         pytest.skip("needs the package radeval")
+    if plugin.name == "fisao":
+        pytest.skip("needs a verifier: test_fisao makes one")
     check_part(load_part(plugin)())
 
 
