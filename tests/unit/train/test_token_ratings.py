@@ -20,6 +20,7 @@ from mmedpo.recipe.train_options import LoraOptions
 from mmedpo.registry.conformance.loss import list_token_ratings
 from mmedpo.registry.contracts.loss import TokenPair
 from mmedpo.testing import tiny_pairs
+from mmedpo.train import logprobs
 from mmedpo.train.batches.encoding import EncodedSide
 from mmedpo.train.batches.token_ratings import split_answer
 from mmedpo.train.fit import train_adapter
@@ -73,6 +74,12 @@ def test_it_trains_alike_on_trees_and_on_plain_pairs(tmp_path: Path) -> None:
     plain, tree = (fit(tmp_path / packing, packing) for packing in ("pairs", "tree"))
     assert plain.abs().max() > 0
     assert (tree - plain).norm() < 1e-4 * plain.norm()
+
+
+def test_in_chunks_it_trains_as_it_does_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fit(tmp_path / "whole", "pairs")
+    monkeypatch.setattr(logprobs, "CHUNK", 64)  # logits: three positions
+    assert (fit(tmp_path / "chunks", "pairs") - whole).norm() < 1e-4 * whole.norm()
 
 
 def test_a_loss_rates_the_pairs_that_it_is_of_and_no_others(tmp_path: Path) -> None:
