@@ -13,6 +13,7 @@ from mmedpo.exchange.card_text import PAPER, describe_model, join_card, list_dro
 from mmedpo.store.run_files.counts import describe_counts
 from mmedpo.store.run_files.measures import MeasureChange, MeasureRecord, TrainingRecord
 from mmedpo.store.run_files.record import RunRecord
+from mmedpo.store.run_files.rounds import describe_round
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _VERSIONS = ("mmedpo", "torch", "transformers", "peft", "trl")
@@ -154,6 +155,8 @@ def _describe_method(options: Mapping[str, Any]) -> str:
 def _trained_on(run: RunRecord, training: TrainingRecord) -> Iterator[str]:
     recipe = run.recipe
     yield from list_makers(recipe)
+    if run.round:
+        yield f"- round {run.round.number}: {describe_round(run.round)}; before, above, is the start"
     yield f"- {describe_counts(training.counts)}"
     options = recipe["train"]
     loss = " + ".join(f"{item['coefficient']:g} x {item['use']}" for item in options["loss"])

@@ -17,6 +17,7 @@ from mmedpo.store.run_files.format import PAIRS, dump_model, read_file
 from mmedpo.store.run_files.image_places import started_in
 from mmedpo.store.run_files.measures import MeasureRecord, TrainingRecord
 from mmedpo.store.run_files.record import RunRecord, State
+from mmedpo.store.run_files.rounds import name_run
 from mmedpo.store.run_folder import write_text
 
 
@@ -65,7 +66,7 @@ def write_cards(
 
     cards = [data_card(weighted, record, license=run.recipe.data.license)]
     if training:
-        cards.append(model_card(folder.name, weighted, record, training, measures))
+        cards.append(model_card(name_run(folder, record.round), weighted, record, training, measures))
     for path, card in zip(places, cards, strict=True):
         if not path.exists() or path.read_text(encoding="utf-8") != card:
             write_text(path, card)

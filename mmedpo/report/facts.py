@@ -17,6 +17,7 @@ from mmedpo.store.run_files.format import PAIRS, JsonFile, JsonRow
 from mmedpo.store.run_files.measures import AnsweredCase, AttendedCase, MeasureRecord, TrainingRecord
 from mmedpo.store.run_files.reader import read_run
 from mmedpo.store.run_files.record import RunRecord
+from mmedpo.store.run_files.rounds import name_run
 
 KINDS: tuple[type[JsonFile | JsonRow], ...] = (RunRecord, TrainingRecord, MeasureRecord, AnsweredCase, AttendedCase)
 FILES = (PAIRS, *(kind.file for kind in KINDS))
@@ -39,8 +40,7 @@ class RunFacts:
     @property
     def name(self) -> str:
         """The run folder's name; of a round, the run's and its number."""
-        place = self.folder.resolve()
-        return f"{place.parent.name}, round {self.run.round.number}" if self.run.round else place.name
+        return name_run(self.folder, self.run.round)
 
     @cached_property
     def recipe(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mmedpo.report.facts import RunFacts
 from mmedpo.report.lengths import AnswerLengths
 from mmedpo.report.measures import MeasureRow, MeasureTable, describe_cut_answers
+from mmedpo.store.run_files.rounds import describe_round
 
 CHANCE = 0.6  # held-out pairs ranked right up to here were hardly learned
 LEAK = 0.75  # from here on a rule about length alone ranks the text pairs
@@ -32,12 +33,8 @@ def write_sentences(
 def _round(facts: RunFacts) -> Iterator[SummarySentence]:
     """Say what a round began with, and what it is compared with."""
     if one := facts.run.round:
-        began = f"the model that round {one.number - 1} trained" if one.number > 1 else "the start"
-        held = "the start" if one.reference == "start" else began
-        yield SummarySentence(
-            f"Round {one.number}: its pairs were made with {began}, which it trains on; the reference is {held}. "
-            "What is measured before is the start: the model at the beginning of the first round."
-        )
+        start = "What is measured before is the start: the model at the beginning of the first round"
+        yield SummarySentence(f"Round {one.number}: {describe_round(one)}. {start}.")
 
 
 def _cautions(facts: RunFacts, tables: Sequence[MeasureTable]) -> Iterator[SummarySentence]:

@@ -20,10 +20,12 @@ from mmedpo.store.run_files.measures import (
     ImageFile,
     LossEnds,
     MeasureRecord,
+    RoundTable,
     TrainingRecord,
     list_boxes,
 )
-from mmedpo.store.run_files.record import RunRecord, StageSummary
+from mmedpo.store.run_files.record import RunRecord, RunRound, StageSummary
+from mmedpo.store.run_files.rounds import round_folder
 from mmedpo.store.run_folder import write_text
 from mmedpo.testing import tiny_cases, tiny_pairs
 
@@ -65,6 +67,16 @@ def write_run(folder: Path, pairs: int = 8, *, restricted: bool = False, **parts
         write_file(folder, measures().model_copy(update=parts.get("measured", {})))
         write_rows(folder, AnsweredCase, [answer(folder, case, at) for at, case in enumerate(tiny_cases(4))])
         write_rows(folder, AttendedCase, [looked(case) for case in tiny_cases(4)])
+    return folder
+
+
+def write_rounds(folder: Path, count: int, begun: int, **parts: Any) -> Path:
+    """Write the folder of a run in rounds, of which some have begun, the last of these with parts of its own."""
+    write_file(folder, RoundTable(count=count))
+    for number in range(1, begun + 1):
+        one = RunRound(number=number, reference="start")
+        own = parts if number == begun else {}
+        write_run(round_folder(folder, number), **{**own, "run": {**own.get("run", {}), "round": one}})
     return folder
 
 

@@ -15,6 +15,19 @@ def round_folder(folder: Path, number: int) -> Path:
     return folder / f"round-{number}"
 
 
+def name_run(folder: Path, one: RunRound | None) -> str:
+    """Return what a run goes by: the name of its folder; a round's, that of the run's, and its number."""
+    place = folder.resolve()
+    return f"{place.parent.name}, round {one.number}" if one else place.name
+
+
+def describe_round(one: RunRound) -> str:
+    """Say what a round trained on, and what it was held to."""
+    began = f"the model that round {one.number - 1} trained" if one.number > 1 else "the start"
+    held = "the start" if one.reference == "start" else began
+    return f"its pairs were made with {began}, which it trained on; the reference is {held}"
+
+
 def place_journal(folder: Path, one: RunRound | None) -> Path:
     """Return where a journal is unless the recipe says so: beside the run's folder, which rounds lie in."""
     return (folder.parent if one else folder).parent / "journal.sqlite"

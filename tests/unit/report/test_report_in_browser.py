@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_folder import write_run
+from run_folder import write_rounds, write_run
 
 from mmedpo.report.page import write_report
 
@@ -130,6 +130,11 @@ def test_links_lead_somewhere_and_ids_are_unique(found: dict[str, Any]) -> None:
 def test_nothing_but_tables_is_wider_than_the_window(page: Path, found: dict[str, Any]) -> None:
     assert found["wide"] == []
     assert opened(page, width=500)["wide"] == []  # the narrowest window that Chromium opens
+
+
+def test_a_page_of_many_rounds_is_no_wider_either(tmp_path: Path) -> None:
+    found = opened(write_report([write_rounds(tmp_path / "rounds", 6, 6)]), width=500)
+    assert (found["wide"], found["wrong"], found["broken"]) == ([], [], 0)
 
 
 def test_dark_is_dark_and_light_is_light(page: Path, found: dict[str, Any]) -> None:
