@@ -57,7 +57,7 @@ class ChatQuestion:
     text: str
     shape: type[BaseModel]  # of the answer: fields are plain (text, number, truth value, choice) and described
     case: Case  # whom it is about; says whether the data may leave
-    picture: ImageRef | None = None
+    pictures: Sequence[ImageRef] = ()
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ class ChatClient:
 
     def _make_request(self, messages: Messages, question: ChatQuestion) -> ChatRequest:
         end = self.endpoint
-        return ChatRequest(messages, question.picture, end.max_tokens, end.temperature, strict_schema(question.shape))
+        return ChatRequest(messages, question.pictures, end.max_tokens, end.temperature, strict_schema(question.shape))
 
     async def reply(self, case: Case, request: ChatRequest, key: str) -> EndpointAnswer:
         """Return the answer that the journal knows by its key, or that is on its way, or get it.
@@ -241,29 +241,30 @@ class ChatClient:
 
     def _request_key(self, messages: Messages, question: ChatQuestion, attempt: int) -> str:
         """Hash all that an answer depends on; limits, pauses and keys are no part of it."""
-        end, picture = self.endpoint, question.picture
-        image = [picture.sha256 or hash_pixels(picture.load()), end.longest_side, end.detail] if picture else []
+        end = self.endpoint
+        shown = [picture.sha256 or hash_pixels(picture.load()) for picture in question.pictures]
+        images = [*shown, end.longest_side, end.detail] if shown else []
         how = [end.base_url, end.azure, end.model, end.temperature, end.max_tokens]
-        return digest("chat", 1, how, messages, image, strict_schema(question.shape), attempt)
+        return digest("chat", 1, how, messages, images, strict_schema(question.shape), attempt)
 
     async def _leave_to_batch(self, queue: BatchQueue, key: str, request: ChatRequest) -> NoReturn:
         """Leave a request to the next batch, or to its own. Raises NoAnswerError where no batch answers it."""
         tries = queue.count_tries(key)
         if tries is not None:
-            body = self._sender.write_body(request, await self._encode_picture(request))
+            body = self._sender.write_body(request, await self._encode_pictures(request))
             queue.add(key, body, self._sender.bound_usage(request), self._sender.dialect, tries)
         raise BatchWait([self])
 
-    async def _encode_picture(self, request: ChatRequest) -> str | None:
-        return await self._urls.get(request.picture) if request.picture else None
+    async def _encode_pictures(self, request: ChatRequest) -> list[str]:
+        return [await self._urls.get(picture) for picture in request.pictures]
 
     async def _send(self, key: str, request: ChatRequest) -> EndpointAnswer:
         """Send a request until it is answered, and journal the answer."""
         state = RetryState(time.monotonic(), failed=time.monotonic())
-        image = await self._encode_picture(request)
+        images = await self._encode_pictures(request)
         while True:
             try:
-                answer = await self._sender.send(request, image)
+                answer = await self._sender.send(request, images)
             except TransientError as error:
                 await self._retries.pause_after(error, state)
                 continue

@@ -1,4 +1,4 @@
-"""Ask an endpoint as a backbone is asked: an image, a question, and nothing else."""
+"""Ask an endpoint as a backbone is asked: images, a question, and nothing else."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ IMAGE = "<image>"  # in data made for LLaVA it marks the image's place, which th
 
 
 def make_plain_request(case: Case, max_new_tokens: int, temperature: float, seed: int | None) -> ChatRequest:
-    """Ask a case's question about its image; sampled with its own seed, or greedily with none."""
+    """Ask a case's question about its images; sampled with its own seed, or greedily with none."""
     asked = [{"role": "user", "content": case.question.replace(IMAGE, "").strip()}]
-    return ChatRequest(asked, case.image, max_new_tokens, temperature, bare=True, seed=seed if temperature else None)
+    return ChatRequest(asked, case.images, max_new_tokens, temperature, bare=True, seed=seed if temperature else None)
 
 
 def hash_plain_request(model: str, request: ChatRequest) -> str:
     """Hash all that the answer depends on; `model` is the hash of who gives it."""
-    assert request.picture is not None
-    image = request.picture.sha256 or hash_pixels(request.picture.load())
-    return digest("plain answer", model, request.messages, image, request.limit, request.temperature, request.seed)
+    shown = [picture.sha256 or hash_pixels(picture.load()) for picture in request.pictures]
+    images = shown if shown[1:] else shown[0]
+    return digest("plain answer", model, request.messages, images, request.limit, request.temperature, request.seed)
 
 
 def ask_plainly(

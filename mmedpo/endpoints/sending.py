@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
@@ -69,8 +70,8 @@ class RequestSender:
         self._client = connect_to(self._endpoint, self._key)
         return self._client
 
-    async def send(self, request: ChatRequest, image: str | None) -> EndpointAnswer | None:
-        """Send a request once, with its image's URL, in the dialect known so far; None where that was the fault.
+    async def send(self, request: ChatRequest, images: Sequence[str]) -> EndpointAnswer | None:
+        """Send a request once, with its images' URLs, in the dialect known so far; None where that was the fault.
 
         Raises TransientError, NoAnswerError, or what stops the run.
         """
@@ -80,7 +81,7 @@ class RequestSender:
             if self.stop:
                 raise self.stop
             dialect = self.dialect
-            body, most = self.write_body(request, image), self.bound_usage(request)
+            body, most = self.write_body(request, images), self.bound_usage(request)
             await self._ledger.hold(most)
             try:
                 outcome = await self._request(body, most)
@@ -123,13 +124,14 @@ class RequestSender:
     def bound_usage(self, request: ChatRequest) -> Usage:
         """Return what a request can take at most."""
         prompt = sum(bound_text_tokens(message["content"]) for message in request.messages)
-        tokens = (prompt + (bound_image_tokens(self._endpoint) if request.picture else 0), request.limit)
+        tokens = (prompt + len(request.pictures) * bound_image_tokens(self._endpoint), request.limit)
         return self._ledger.price_usage(self._endpoint.model, tokens, self._endpoint.price_share)
 
-    def write_body(self, request: ChatRequest, image: str | None) -> dict[str, Any]:
-        """Return a request's body, with the image beside the question."""
+    def write_body(self, request: ChatRequest, images: Sequence[str]) -> dict[str, Any]:
+        """Return a request's body, with the images beside the question."""
         end = self._endpoint
-        shown = request.show(self.dialect.write_image(image, end.detail)) if image is not None else request.messages
+        written = [self.dialect.write_image(image, end.detail) for image in images]
+        shown = request.show(written) if written else request.messages
         return {"model": end.model, **self.dialect.write_body(request, shown)}
 
     def _judge(self, outcome: RequestOutcome, dialect: EndpointDialect) -> EndpointAnswer | None:
@@ -211,4 +213,4 @@ class RequestSender:
 
 def _expect_tokens(request: ChatRequest) -> float:
     text = sum(len(message["content"]) for message in request.messages)
-    return text / 3.5 + IMAGE_TOKENS * (request.picture is not None)
+    return text / 3.5 + IMAGE_TOKENS * len(request.pictures)

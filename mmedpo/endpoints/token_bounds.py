@@ -32,11 +32,11 @@ def bound_image_tokens(endpoint: Endpoint) -> int:
     return IMAGE_BASE + TILE_TOKENS * math.ceil(longer / TILE) * math.ceil(shorter / TILE)
 
 
-def bound_usage(endpoint: Endpoint, system: str, text: str, shape: type[BaseModel], *, image: bool) -> Usage:
+def bound_usage(endpoint: Endpoint, system: str, text: str, shape: type[BaseModel], *, images: int = 0) -> Usage:
     """Return what one question can take at most: every repair used, every answer at its limit."""
     schema = "" if endpoint.structured == "prompt" else str(strict_schema(shape))
     prompt = bound_text_tokens(system) + bound_text_tokens(text + describe_shape(shape)) + bound_text_tokens(schema)
-    prompt += bound_image_tokens(endpoint) if image else 0
+    prompt += images * bound_image_tokens(endpoint)
     tries = endpoint.repairs + 1
     again = sum(attempt * (endpoint.max_tokens + COMPLAINT + 2 * MESSAGE) for attempt in range(tries))
     return Usage(tries, (tries * prompt + again, tries * endpoint.max_tokens))

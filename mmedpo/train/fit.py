@@ -133,7 +133,7 @@ def _share_images(trainer: PreferenceTrainer, pairs: Sequence[EncodedPair], see:
     """Let several processes look at every image once between them; one alone looks when it needs to."""
     if get_world_size() == 1:
         return
-    sides = (side for pair in pairs for side in (pair.chosen, pair.rejected))
+    sides = (side for pair in pairs for side in pair.sides.values())
     sources = (source for side in sides for source in trainer.collator.pixels.sources(side))
     images = list({source.image: source for source in sources}.values())
     see(StageStarted("images", len(images)))

@@ -27,7 +27,7 @@ CASE = tiny_cases(1)[0]
 
 
 def question(text: str = "Say a word.", case: Case = CASE, picture: ImageRef | None = None) -> ChatQuestion:
-    return ChatQuestion("You are brief.", text, Word, case, picture)
+    return ChatQuestion("You are brief.", text, Word, case, () if picture is None else (picture,))
 
 
 def endpoint(server: ChatServer, **options: Any) -> Endpoint:

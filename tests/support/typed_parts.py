@@ -173,7 +173,7 @@ class Asked(Endpoint, Scorer):
     rates: ClassVar[frozenset[PairKind]] = frozenset({"text"})
 
     def needs(self, items: Sequence[Pair]) -> list[tuple[PaidModel, Usage]]:
-        each = [bound_usage(self, "You rate.", pair.case.question, Opinion, image=False) for pair in items]
+        each = [bound_usage(self, "You rate.", pair.case.question, Opinion) for pair in items]
         return [(self, sum(each, Usage()))]
 
     def open(self, setting: Setting) -> AbstractContextManager[LiveScorer]:
@@ -196,7 +196,7 @@ class OpenAsked:
         return self._chat.each(pairs, self._score)
 
     async def _score(self, pair: Pair) -> Score:
-        question = ChatQuestion("You rate.", pair.case.question, Opinion, pair.case, pair.chosen.image)
+        question = ChatQuestion("You rate.", pair.case.question, Opinion, pair.case, pair.chosen.images)
         try:
             outcome = await self._chat.ask(question, self._accept)
         except NoAnswerError as end:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,19 +13,19 @@ Messages = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """What an endpoint is asked; the messages hold texts, and the first that the user says is about the picture."""
+    """What an endpoint is asked; the messages hold texts, and the first that the user says is about the pictures."""
 
     messages: Messages
-    picture: ImageRef | None
+    pictures: Sequence[ImageRef]
     limit: int  # tokens of the answer at most
     temperature: float
     schema: Mapping[str, Any] | None = None  # of the answer, where it is to be JSON
-    bare: bool = False  # as a backbone is asked: the image first, and nothing changes the model's probabilities
+    bare: bool = False  # as a backbone is asked: the images first, and nothing changes the model's probabilities
     seed: int | None = None  # of an answer that is sampled
 
-    def show(self, image: Mapping[str, Any]) -> Messages:
-        """Return the messages with the image, as a part of one, beside the text that is about it."""
+    def show(self, images: Sequence[Mapping[str, Any]]) -> Messages:
+        """Return the messages with the images, as parts of one, beside the text that is about them."""
         at = next(index for index, message in enumerate(self.messages) if message["role"] == "user")
         text = {"type": "text", "text": self.messages[at]["content"]}
-        parts = [image, text] if self.bare else [text, image]
+        parts = [*images, text] if self.bare else [text, *images]
         return [*self.messages[:at], {"role": "user", "content": parts}, *self.messages[at + 1 :]]

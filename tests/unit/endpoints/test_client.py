@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from asking import FINE, RESTRICTED, always, ask, endpoint, in_turn, machine_address, question
+from asking import CASE, FINE, RESTRICTED, always, ask, endpoint, in_turn, machine_address, question
 from chat_server import TRANSPORT, Act, faulty, serving
 from clock import Clock
 
@@ -20,7 +20,9 @@ from mmedpo import DataError, ImageRef, RecipeError, Setting
 from mmedpo.core.usage import Usage
 from mmedpo.endpoints import AnswerFault, ChatClient, Endpoint, open_chat
 from mmedpo.endpoints.ledger import Budget, SpendingLedger
+from mmedpo.endpoints.plain_answers import hash_plain_request, make_plain_request
 from mmedpo.store.journal import Journal
+from mmedpo.testing import tiny_cases
 
 
 @pytest.fixture(autouse=True)
@@ -283,6 +285,21 @@ def test_an_image_is_downscaled_and_carries_nothing_but_pixels(tmp_path: Path) -
     assert b"Jane" not in data
     assert Image.open(BytesIO(data)).size == (100, 50)
     assert text["text"].startswith("Say a word.")
+
+
+def test_all_images_of_a_case_are_sent() -> None:
+    films = [tiny_cases(2)[number].image for number in range(2)]
+    case = replace(CASE, more_images=tuple(films))
+    with serving(always(text=FINE)) as server, open_chat(endpoint(server), Setting()) as chat:
+        asked = replace(question(), case=case, pictures=case.images)
+        chat.each([asked, replace(asked, pictures=case.images[:2])], chat.ask)
+        request = make_plain_request(case, 8, 0.0, None)
+        chat.each([(case, request, hash_plain_request("m", request))], lambda one: chat.reply(*one))
+        bodies = [body["messages"][-1]["content"] for body in server.bodies]
+    assert sorted(len(parts) for parts in bodies) == [3, 4, 4]
+    assert [part["type"] for part in bodies[-1]] == ["image_url"] * 3 + ["text"]  # as a backbone is shown them
+    alone = make_plain_request(CASE, 8, 0.0, None)
+    assert hash_plain_request("m", request) != hash_plain_request("m", alone)
 
 
 def test_restricted_data_reach_this_machine_alone() -> None:

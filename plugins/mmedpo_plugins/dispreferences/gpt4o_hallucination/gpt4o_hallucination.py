@@ -96,7 +96,7 @@ class Gpt4oHallucination(Endpoint, Dispreference):
         prompts = PromptTemplates(Path(__file__).parent / "prompts", self.prompts)
         candidates = [make_filler(self.max_new_tokens)] * self.samples
         questions = [_choice_question(self, prompts, case, candidates) for case in items]
-        bounds = [bound_usage(self, q.system, q.text, q.shape, image=q.picture is not None) for q in questions]
+        bounds = [bound_usage(self, q.system, q.text, q.shape, images=len(q.pictures)) for q in questions]
         return [(self, sum(bounds, Usage()))]
 
     def open(self, setting: Setting) -> AbstractContextManager[_LiveGpt4oHallucination]:
@@ -197,7 +197,7 @@ def _choice_question(
         words=len(case.answer.split()),
     )
     system = prompts.render("system")
-    return ChatQuestion(system, text, AnswerChoice, case, case.image if part.show_image else None)
+    return ChatQuestion(system, text, AnswerChoice, case, case.images if part.show_image else ())
 
 
 def opposite_opening(case: Case) -> str:

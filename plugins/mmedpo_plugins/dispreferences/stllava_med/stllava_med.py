@@ -84,7 +84,7 @@ class ExpertPreference(Endpoint, Dispreference):
         prompts = self._read_prompts()
         longest = OwnAnswer(make_filler(self.max_new_tokens))
         questions = [score_question(self, prompts, case, (longest, longest)) for case in items]
-        bounds = [bound_usage(self, q.system, q.text, q.shape, image=q.picture is not None) for q in questions]
+        bounds = [bound_usage(self, q.system, q.text, q.shape, images=len(q.pictures)) for q in questions]
         return [(self, sum(bounds, Usage()))]
 
     def open(self, setting: Setting) -> AbstractContextManager[_LiveExpertPreference]:
@@ -160,4 +160,4 @@ def score_question(
     """Ask for the scores of two answers to a case; of the truth nothing is told."""
     first, second = samples
     text = prompts.render("user", question=case.question, first=first.text, second=second.text)
-    return ChatQuestion(prompts.render("system"), text, AnswerScores, case, case.image if part.show_image else None)
+    return ChatQuestion(prompts.render("system"), text, AnswerScores, case, case.images if part.show_image else ())

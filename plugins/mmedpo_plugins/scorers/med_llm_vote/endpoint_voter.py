@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmedpo import ExistingFolder, Pair, Setting, Usage
+from mmedpo import ExistingFolder, ImageRef, Pair, Setting, Usage
 from mmedpo.endpoints import (
     AnswerFault,
     ChatQuestion,
@@ -61,8 +61,13 @@ class EndpointVoter(Endpoint):
         """Return what one vote on each pair can take at most."""
         prompts = PromptTemplates(PROMPTS, self.prompts)
         before = Vote("", SCALE, make_filler(self.max_tokens)) if debating else None
-        texts = [render_turn(prompts, pair, before) for pair in pairs]
-        return sum((bound_usage(self, *text, VoterOpinion, image=self.show_image) for text in texts), Usage())
+        each = [(*render_turn(prompts, pair, before), len(self.shown(pair))) for pair in pairs]
+        bounds = (bound_usage(self, system, text, VoterOpinion, images=images) for system, text, images in each)
+        return sum(bounds, Usage())
+
+    def shown(self, pair: Pair) -> Sequence[ImageRef]:
+        """Return the images that are sent along."""
+        return pair.case.images if self.show_image else ()
 
     @contextmanager
     def open(self, setting: Setting) -> Iterator[LiveVoter]:
@@ -88,9 +93,9 @@ class _LiveEndpointVoter:
     async def _vote(self, item: tuple[Pair, Vote | None]) -> Vote:
         pair, before = item
         system, text = render_turn(self.prompts, pair, before)
-        picture = pair.case.image if self.options.show_image else None
+        question = ChatQuestion(system, text, VoterOpinion, pair.case, self.options.shown(pair))
         try:
-            outcome = await self.chat.ask(ChatQuestion(system, text, VoterOpinion, pair.case, picture), _check_range)
+            outcome = await self.chat.ask(question, _check_range)
         except NoAnswerError as end:
             return Vote(self.options.called, None, end.reason, end.passing)
         return Vote(self.options.called, outcome.made.score, " ".join(outcome.made.reason.split()))
