@@ -98,7 +98,8 @@ def _localize_with(
     run: RunContext, part: Localizer, cases: Sequence[Case], images: _ImagesOfCases
 ) -> Sequence[Regions]:
     """Return the regions that a localizer finds, case by case; it is asked once an image unless it reads questions."""
-    if part.several_images:
+    given = part.takes_given and len(images.number) > len(cases)  # an image may be annotated in one of its cases alone
+    if part.several_images or given:
         return _ask_localizer(run, part, cases)
     if part.reads_question:
         return images.gather(_ask_localizer(run, part, images.shown()))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mmedpo.core.records import WeightedPair
+from mmedpo.core.records import Case, Side, WeightedPair
 from mmedpo.exchange.pair_format import (
     IMAGES,
     PairFormat,
@@ -50,7 +50,7 @@ class TrlFormat(PairFormat):
     def _row(self, item: WeightedPair, images: PairImages) -> dict[str, Any]:
         pair = item.pair
         return {
-            f"images{SEVERAL}": [images.write(pair.chosen.image)],
+            f"images{SEVERAL}": images.write_all(pair.chosen.images),
             "prompt": [{"role": "user", "content": pair.case.question}],
             "chosen": [{"role": "assistant", "content": pair.chosen.answer}],
             "rejected": [{"role": "assistant", "content": pair.rejected.answer}],
@@ -74,12 +74,11 @@ class MsSwiftFormat(PairFormat):
 
     def _row(self, item: WeightedPair, images: PairImages) -> dict[str, Any]:
         pair = item.pair
-        asked = {"role": "user", "content": f"<image>{pair.case.question}"}
-        sides = {"messages": pair.chosen.answer, "rejected_messages": pair.rejected.answer}
+        sides = {"messages": pair.chosen, "rejected_messages": pair.rejected}
         return {
-            **{name: [asked, {"role": "assistant", "content": answer}] for name, answer in sides.items()},
-            "images": [images.write(pair.chosen.image)],
-            "rejected_images": [images.write(pair.rejected.image)],
+            **{name: _make_turns(pair.case.question, side) for name, side in sides.items()},
+            "images": images.write_all(pair.chosen.images),
+            "rejected_images": images.write_all(pair.rejected.images),
             **make_own_columns(item, images),
         }
 
@@ -110,10 +109,10 @@ class LlamaFactoryFormat(PairFormat):
     def _row(self, item: WeightedPair, images: PairImages) -> dict[str, Any]:
         pair = item.pair
         return {
-            "conversations": [{"from": "human", "value": f"<image>{pair.case.question}"}],
+            "conversations": [{"from": "human", "value": _mark_images(pair.case.question, pair.chosen)}],
             "chosen": {"from": "gpt", "value": pair.chosen.answer},
             "rejected": {"from": "gpt", "value": pair.rejected.answer},
-            "images": [images.write(pair.chosen.image)],
+            "images": images.write_all(pair.chosen.images),
             **make_own_columns(item, images),
         }
 
@@ -124,6 +123,7 @@ class MmedpoJsonFormat(PairFormat):
     use = "mmedpo-json"
     tool = "MMedPO's code"
     file: ClassVar = "pairs_dpo_weighted.json"
+    several_images = False
     marks = ("<image>", "<im_start>", "<im_end>", "<im_patch>")
     weight_note = "MMedPO's code weighs by `weighted_score`, the relevance: it ignores the column `weight`"
 
@@ -180,13 +180,14 @@ class ParquetFormat(PairFormat):
 
     def _row(self, item: WeightedPair, images: PairImages) -> dict[str, Any]:
         pair, case, more = item.pair, item.pair.case, describe_pair(item)
-        sides = {"chosen_image": pair.chosen.image, "rejected_image": pair.rejected.image}
+        sides = {"chosen": pair.chosen, "rejected": pair.rejected}
         return {
             "question": case.question,
             f"image{ONE}": images.write(case.image),
+            f"images{SEVERAL}": images.write_all(case.images) if case.more_images else [],
             "chosen": pair.chosen.answer,
             "rejected": pair.rejected.answer,
-            **{f"{name}{ONE}": images.write(image) for name, image in sides.items() if image != case.image},
+            **{key: value for name, side in sides.items() for key, value in _name_others(name, side, case, images)},
             "relevance": item.score.relevance,
             "weight": item.weight,
             **more,
@@ -197,6 +198,24 @@ class ParquetFormat(PairFormat):
     def find_losses(self, item: WeightedPair) -> Iterator[str]:
         """Yield nothing: all of it is taken."""
         yield from ()
+
+
+def _mark_images(question: str, side: Side) -> str:
+    """Return a question behind the marks of a side's images."""
+    return "<image>" * len(side.images) + question
+
+
+def _make_turns(question: str, side: Side) -> list[dict[str, str]]:
+    """Return a side as ms-swift has it."""
+    return [{"role": "user", "content": _mark_images(question, side)}, {"role": "assistant", "content": side.answer}]
+
+
+def _name_others(name: str, side: Side, case: Case, images: PairImages) -> Iterator[tuple[str, Any]]:
+    """Yield the columns of a side's images; those that are the case's are not named again."""
+    several = bool(side.more_images or case.more_images)
+    if side.image != case.image and not several:
+        yield f"{name}_image{ONE}", images.write(side.image)
+    yield f"{name}_images{SEVERAL}", images.write_all(side.images) if several and side.images != case.images else []
 
 
 def _trl_columns() -> Any:
@@ -213,9 +232,12 @@ def _all_columns() -> Any:
 
     text, number = pa.string(), pa.float64()
     texts = ("question", "chosen", "rejected", "id", "kind", "made_by", "answer", "case_kind", "group", "scorer")
-    images = (f"{name}{ONE}" for name in ("image", "chosen_image", "rejected_image"))
+    sides = ("", "chosen_", "rejected_")
+    images, several = [f"{side}image{ONE}" for side in sides], [f"{side}images{SEVERAL}" for side in sides]
     columns = dict.fromkeys((*texts, *_TEXTS, *images), text) | dict.fromkeys(("relevance", "weight"), number)
-    region = pa.struct({"label": text, "box": pa.list_(number), "confidence": number, f"mask{ONE}": text})
+    columns |= dict.fromkeys(several, pa.list_(text))
+    facts = {"label": text, "box": pa.list_(number), "confidence": number, "image": pa.int64(), f"mask{ONE}": text}
+    region = pa.struct(facts)
     more = {"number": pa.int64(), "restricted": pa.bool_(), "about": pa.list_(text), "regions": pa.list_(region)}
     return pa.schema({**columns, **more})
 

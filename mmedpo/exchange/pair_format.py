@@ -7,7 +7,7 @@ and `mmedpo`, a JSON text. The reader `pairs` reads each form back, with these c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,7 +21,12 @@ from mmedpo.store.run_folder import json_line
 
 IMAGES = "images"
 ROWS = 1000  # of a group of a parquet file
-TWO_IMAGES, MARK, WEIGHT = "two images", "mark ", "weight"  # what a tool may not take up
+TWO_IMAGES, SEVERAL_IMAGES, MARK, WEIGHT = (
+    "two images",
+    "several images",
+    "mark ",
+    "weight",
+)  # what a tool may not take up
 
 
 class PairImages:
@@ -40,6 +45,10 @@ class PairImages:
             place.write_bytes(self._png(picture))
         return name
 
+    def write_all(self, pictures: Sequence[ImageRef]) -> list[str]:
+        """Return the names of several images, as `write` does."""
+        return [self.write(picture) for picture in pictures]
+
     def _png(self, picture: ImageRef) -> bytes:
         image = picture.load()
         if hash_pixels(image) != picture.sha256:
@@ -52,6 +61,7 @@ class PairFormat(ABC):
 
     use: ClassVar[str]
     two_images: ClassVar[bool] = True  # whether the sides of a pair may have different images
+    several_images: ClassVar[bool] = True  # whether a side may have several
     table: ClassVar[tuple[str, ...]] = ()  # the files that `datasets` loads; none where it cannot
     tool: ClassVar[str] = ""  # who loads it
     weight_note: ClassVar[str] = ""  # what its tool does with the weights, where it has no place for them
@@ -64,7 +74,9 @@ class PairFormat(ABC):
     def find_losses(self, item: WeightedPair) -> Iterator[str]:
         """Yield what the form's tool does not take up of a pair, by the words that `describe_losses` counts it by."""
         marks = self._marks_in(item.pair)
-        if not self._has_images_for(item.pair):
+        if self._shows_too_many(item.pair):
+            yield SEVERAL_IMAGES
+        elif not self._has_images_for(item.pair):
             yield TWO_IMAGES
         elif marks:
             yield f"{MARK}{marks[0]}"
@@ -80,6 +92,8 @@ class PairFormat(ABC):
         if count := losses.get(TWO_IMAGES):
             left_out = f"{count:,} of {total:,} pairs are left out: their sides differ in the image"
             yield f"{left_out}, and {self.tool} shows both the same"
+        if count := losses.get(SEVERAL_IMAGES):
+            yield f"{count:,} of {total:,} pairs are left out: they show several images, and {self.tool} shows one"
         marked = {loss.removeprefix(MARK): count for loss, count in losses.items() if loss.startswith(MARK)}
         if marked:
             yield (
@@ -94,7 +108,11 @@ class PairFormat(ABC):
         return self._has_images_for(pair) and not self._marks_in(pair)
 
     def _has_images_for(self, pair: Pair) -> bool:
-        return self.two_images or pair.chosen.image == pair.rejected.image
+        alike = self.two_images or pair.chosen.images == pair.rejected.images
+        return alike and not self._shows_too_many(pair)
+
+    def _shows_too_many(self, pair: Pair) -> bool:
+        return not self.several_images and bool(pair.chosen.more_images or pair.rejected.more_images)
 
     def _marks_in(self, pair: Pair) -> list[str]:
         texts = (pair.case.question, pair.chosen.answer, pair.rejected.answer)
@@ -126,14 +144,15 @@ def describe_pair(item: WeightedPair) -> dict[str, Any]:
 def describe_region(region: Region, images: PairImages, mask: str) -> dict[str, Any]:
     """Return a region, the name of its mask under the key `mask`."""
     facts = {"label": region.label, "box": list(region.box), "confidence": region.confidence}
-    return {**facts, mask: region.mask and images.write(region.mask)}
+    place = {"image": region.image} if region.image else {}
+    return {**facts, **place, mask: region.mask and images.write(region.mask)}
 
 
 def make_own_columns(item: WeightedPair, images: PairImages) -> dict[str, Any]:
     """Return the three columns of ours."""
     case, more = item.pair.case, describe_pair(item)
-    if case.image != item.pair.chosen.image:
-        more["image"] = images.write(case.image)
+    if case.images != item.pair.chosen.images:
+        more |= {"images": images.write_all(case.images)} if case.more_images else {"image": images.write(case.image)}
     if case.regions:
         more["regions"] = [describe_region(one, images, "mask") for one in case.regions]
     return {"relevance": item.score.relevance, "weight": item.weight, "mmedpo": json_line(more)}

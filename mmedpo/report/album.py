@@ -137,6 +137,11 @@ class ImageAlbum:
         return ImagePanel(caption, src, image.size, tuple(_box(region, size) for region in regions))
 
 
+def number_caption(at: int, count: int) -> str:
+    """Return what stands behind the caption of one of several pictures; nothing of the only one."""
+    return f" {at + 1} of {count}" if count > 1 else ""
+
+
 def _box(region: Any, size: tuple[int, int]) -> PanelBox:
     """Put a region, or its JSON, into per cent of an image of this size."""
     label, box = (region.get("label") or "", region["box"]) if isinstance(region, dict) else (region.label, region.box)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import digest
-from mmedpo.report.album import ImageAlbum, ImagePanel
+from mmedpo.report.album import ImageAlbum, ImagePanel, number_caption
 from mmedpo.report.first_items import FirstItems
 from mmedpo.report.words import TextPiece, mark_differences
 from mmedpo.store.run_files.measures import AnsweredCase, AttendedCase
@@ -21,7 +21,7 @@ class CaseCard:
     """A case with its answers."""
 
     row: AnsweredCase
-    panel: ImagePanel
+    panels: list[ImagePanel]
     before: list[TextPiece]  # marked where it differs from the truth
     after: list[TextPiece]
 
@@ -40,7 +40,15 @@ class AttentionCase:
 
 def answered_cards(rows: Iterable[AnsweredCase], album: ImageAlbum) -> list[CaseCard]:
     """Make a card of each case."""
-    return [CaseCard(row, album.film(picture_of(row), "image", row.regions), *_marked(row)) for row in rows]
+    return [CaseCard(row, list(_films(row, album)), *_marked(row)) for row in rows]
+
+
+def _films(row: AnsweredCase, album: ImageAlbum) -> Iterator[ImagePanel]:
+    """Show the images of a case with its regions."""
+    files = (row.image, *row.more_images)
+    for at, file in enumerate(files):
+        regions = [region for region in row.regions if region.image == at]
+        yield album.film(ImageRef(file.path, file.sha256), f"image{number_caption(at, len(files))}", regions)
 
 
 def _marked(row: AnsweredCase) -> tuple[list[TextPiece], list[TextPiece]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Pair, Score, WeightedPair, digest
-from mmedpo.report.album import ImageAlbum, ImagePanel
+from mmedpo.report.album import ImageAlbum, ImagePanel, number_caption
 from mmedpo.report.first_items import FirstItems
 from mmedpo.report.words import TextPiece, mark_differences
 
@@ -122,27 +122,42 @@ def _card(item: WeightedPair, album: ImageAlbum) -> PairCard:
 
 
 def _panels(pair: Pair, album: ImageAlbum) -> Iterator[ImagePanel]:
-    """Show the film; of an image pair also where it was changed, the changed film and the difference."""
-    noised, masks = _noised(pair)
+    """Show the films; of one that the sides do not share also where it was changed, the other and the difference."""
+    count = len(pair.chosen.images)
+    for at, sides in enumerate(zip_longest(pair.chosen.images, pair.rejected.images)):
+        yield from _panels_of(pair, at, sides, album, number_caption(at, count))
 
-    def boxes(image: ImageRef) -> Sequence[Any]:
-        return [] if pair.notes.get("moved") and image != pair.case.image else noised  # elsewhere in a mirror image
 
-    changed = pair.chosen.image != pair.rejected.image
-    yield album.film(pair.chosen.image, "chosen image" if changed else "image", boxes(pair.chosen.image))
-    if not changed:
+def _panels_of(
+    pair: Pair, at: int, sides: tuple[ImageRef | None, ImageRef | None], album: ImageAlbum, number: str
+) -> Iterator[ImagePanel]:
+    """Show one of the films."""
+    (noised, masks), (chosen, rejected) = _noised(pair, at), sides
+    own = pair.case.images[at] if at < len(pair.case.images) else None
+
+    def show(image: ImageRef, which: str) -> ImagePanel:
+        moved = pair.notes.get("moved") and image != own  # the regions are elsewhere in a mirror image
+        return album.film(image, f"{which}{number}", [] if moved else noised)
+
+    if chosen == rejected and chosen:
+        yield show(chosen, "image")
         return
-    if masks:
-        yield album.masked(pair.case.image, masks, "where: mask or heat map")
-    yield album.film(pair.rejected.image, "rejected image", boxes(pair.rejected.image))
-    yield album.difference(pair.chosen.image, pair.rejected.image, "difference")
+    if chosen:
+        yield show(chosen, "chosen image")
+    if masks and own:
+        yield album.masked(own, masks, "where: mask or heat map")
+    if rejected:
+        yield show(rejected, "rejected image")
+    if chosen and rejected:
+        yield album.difference(chosen, rejected, "difference")
 
 
-def _noised(pair: Pair) -> tuple[Sequence[Any], list[ImageRef]]:
-    """Return the regions that the pair's notes name; else those of the question, else all; and their masks."""
-    named, case = pair.notes.get("regions"), pair.case
+def _noised(pair: Pair, image: int) -> tuple[Sequence[Any], list[ImageRef]]:
+    """Return an image's regions that the pair's notes name; else those of the question, else all; and their masks."""
+    named, own = pair.notes.get("regions"), [region for region in pair.case.regions if region.image == image]
     if isinstance(named, list) and named and all("box" in one for one in named):
-        places = [tuple(one["box"]) for one in named]
-        return named, [region.mask for region in case.regions if region.mask and tuple(region.box) in places]
-    about = [region for region in case.regions if region.label in case.about or not case.about]
+        there = [one for one in named if one.get("image", 0) == image]
+        places = [tuple(one["box"]) for one in there]
+        return there, [region.mask for region in own if region.mask and tuple(region.box) in places]
+    about = [region for region in own if region.label in pair.case.about or not pair.case.about]
     return about, [region.mask for region in about if region.mask]

@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Mmedpo
+from mmedpo_plugins.readers.pairs.pairs import PairsReader
 from PIL import Image
 from tiny_hf_vlm import write_idefics3
 
 from mmedpo import Pair, read_run
+from mmedpo.core.images import hash_pixels
 from mmedpo.core.stage import Stage
 from mmedpo.errors import RecipeError
+from mmedpo.exchange.formats import FORMATS
+from mmedpo.exchange.pairs_io import export_run
 from mmedpo.pipeline.run import run_recipe
 from mmedpo.recipe.loading import load_recipe
 
@@ -99,6 +103,41 @@ def test_the_same_recipe_again_finds_all_done(run: Path, folder: Path, mmedpo: M
     assert done.returncode == 0, done.stderr
     assert "Nothing to do" in done.stdout
     assert (run / "pairs.jsonl").read_text() == before
+
+
+Told = tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[int, ...]]
+
+
+def tell(pair: Pair) -> Told:
+    """Return a pair's images by their pixels, and in which of them its case's regions lie."""
+    shown = (pair.case, pair.chosen, pair.rejected)
+    case, chosen, rejected = (tuple(hash_pixels(image.load()) for image in one.images) for one in shown)
+    return pair.id, case, chosen, rejected, tuple(region.image for region in pair.case.regions)
+
+
+@pytest.mark.parametrize("form", ["trl", "ms-swift", "llama-factory", "parquet"])
+def test_pairs_travel_with_all_their_images_and_come_back(run: Path, tmp_path: Path, form: str) -> None:
+    done = export_run(run, form, tmp_path / "out")
+    back = [tell(item) for item in PairsReader(root=tmp_path / "out").read() if isinstance(item, Pair)]
+    kinds = ("text", "image") if FORMATS[form].two_images else ("text",)
+    assert sorted(back) == sorted(tell(pair) for kind in kinds for pair in pairs_of(run, kind))
+    assert done.left_out == (0 if len(kinds) == 2 else STUDIES)
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 14 + (STUDIES if len(kinds) == 2 else 0)
+
+
+def test_a_form_of_one_image_leaves_out_pairs_of_several_and_says_so(run: Path, tmp_path: Path) -> None:
+    done = export_run(run, "mmedpo-json", tmp_path / "out")
+    assert "12 of 16 pairs are left out: they show several images, and MMedPO's code shows one" in done.notes
+    assert done.pairs == {"image": 2, "text": 2}
+
+
+def test_datasets_loads_a_column_of_images_of_each_row(run: Path, tmp_path: Path) -> None:
+    import datasets
+
+    export_run(run, "parquet", tmp_path / "out")
+    data = datasets.load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
+    assert sorted({len(row["images"]) for row in data}) == [0, 2]
+    assert data[0]["image"].size == (40, 40)
 
 
 SHOWN_ONE = "is shown one; read one view a case, or name a backbone that takes several"

@@ -181,11 +181,13 @@ class LabelledBox(RunModel):
     """The finding, in the data's own word."""
     box: tuple[float, float, float, float]
     """Left, top, right, bottom in pixels."""
+    image: int = 0
+    """Which of the case's images it lies in, counted from 0."""
 
 
 def list_boxes(regions: Iterable[Region]) -> tuple[LabelledBox, ...]:
     """Return regions without their masks."""
-    return tuple(LabelledBox(label=region.label, box=region.box) for region in regions)
+    return tuple(LabelledBox(label=region.label, box=region.box, image=region.image) for region in regions)
 
 
 class AnsweredCase(JsonRow):

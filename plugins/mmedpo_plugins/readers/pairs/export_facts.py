@@ -24,6 +24,7 @@ class RegionFacts(BaseModel):
     box: tuple[Number, Number, Number, Number]
     confidence: Annotated[Number, Field(ge=0, le=1)]
     mask: Image | None = None
+    image: Annotated[int, Field(strict=True, ge=0)] | None = None
 
     @field_validator("box")
     @classmethod
@@ -53,6 +54,7 @@ class PairFacts(BaseModel):
     notes: dict[str, Any] = {}
     case_notes: dict[str, Any] = {}
     image: Image | None = None
+    images: list[Image] = []
     regions: list[Annotated[RegionFacts, Field(strict=False)]] = []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -53,8 +53,8 @@ class _PairBuilder:
     def _build(self, row: TableRow, told: PairRow) -> Iterator[Pair | Drop | Remark]:
         name, remarks = told.facts.id or self._pair_id(row, told), list(told.remarks)
         chosen, rejected = (self._side_answer(told, side, remarks) for side in ("chosen", "rejected"))
-        found = [self._find_picture(row, value) for value in told.images]
-        case = None if None in found else self._make_case(row, name, told, chosen or "", found[0])
+        found = [self._find_pictures(row, values) for values in told.images]
+        case = self._make_case(row, name, told, chosen or "", found[0]) if all(found) else None
         if case is None:
             yield self.images.drop(name)
         elif rejected is None:
@@ -70,7 +70,8 @@ class _PairBuilder:
         """Return the id that a row gives, or one made of what it says; either is made distinct."""
         if name := row.get("id"):
             return self._ids.distinct(name)
-        held = (one.get("bytes") or one.get("path") if isinstance(one, Mapping) else one for one in told.images)
+        named = [one for images in told.images for one in images]
+        held = (one.get("bytes") or one.get("path") if isinstance(one, Mapping) else one for one in named)
         images = [one for one in held if isinstance(one, str | bytes)]
         return self._ids.of(*images, told.question, told.chosen, told.rejected or "")
 
@@ -87,14 +88,14 @@ class _PairBuilder:
         return answer
 
     def _make_pair(
-        self, row: TableRow, told: PairRow, case: Case, answers: tuple[str, str], found: list[ImageRef | None]
+        self, row: TableRow, told: PairRow, case: Case, answers: tuple[str, str], found: list[list[ImageRef]]
     ) -> Pair:
-        facts, (first, second) = told.facts, (picture or case.image for picture in found)
+        facts, (first, second) = told.facts, (found[0], found[0] if told.same_images else found[1])
         pair = Pair(
             case,
-            Side(first, answers[0]),
-            Side(first if told.same_image else second, answers[1]),
-            kind=facts.kind or ("text" if told.same_image else "image"),
+            Side(first[0], answers[0], tuple(first[1:])),
+            Side(second[0], answers[1], tuple(second[1:])),
+            kind=facts.kind or ("text" if told.same_images else "image"),
             made_by=facts.made_by or self._part.use,
             number=facts.number,
             relevance=row.number(told.relevance, most=1.0),
@@ -114,24 +115,26 @@ class _PairBuilder:
             raise row.wrong(f"the case {case.id!r} has another question or answer elsewhere; are two exports in one?")
 
     def _make_case(
-        self, row: TableRow, name: str, told: PairRow, chosen: str, shown_to_chosen: ImageRef | None
+        self, row: TableRow, name: str, told: PairRow, chosen: str, shown_to_chosen: list[ImageRef]
     ) -> Case | None:
         facts = told.facts
-        image = self._find_picture(row, facts.image) if facts.image else shown_to_chosen
-        if image is None:
+        named = facts.images or ([facts.image] if facts.image else [])
+        shown = self._find_pictures(row, named) if named else shown_to_chosen
+        if not shown:
             return None
-        answer = facts.answer or chosen
+        answer, own = facts.answer or chosen, told.images[0][0]
         return Case(
             name,
-            image,
+            shown[0],
             told.question,
             answer,
             kind=facts.case_kind or answer_kind(answer),
-            group=facts.group or (told.images[0] if isinstance(told.images[0], str) else ""),
+            group=facts.group or (own if isinstance(own, str) else ""),
             about=tuple(facts.about),
-            regions=tuple(self._make_region(row, one) for one in facts.regions),
+            regions=tuple(self._make_region(row, one, len(shown)) for one in facts.regions),
             restricted=self._is_restricted(row, told),
             notes=facts.case_notes,
+            more_images=tuple(shown[1:]),
         )
 
     def _is_restricted(self, row: TableRow, told: PairRow) -> bool:
@@ -141,9 +144,16 @@ class _PairBuilder:
             raise row.wrong(f"'restricted' must be true or false, not {show_value(said)}")
         return bool(said) or (self._part.restricted if told.facts.restricted is None else told.facts.restricted)
 
-    def _make_region(self, row: TableRow, value: RegionFacts) -> Region:
+    def _make_region(self, row: TableRow, value: RegionFacts, images: int) -> Region:
+        if (value.image or 0) >= images:
+            raise row.wrong(f"a region lies in image {value.image}, counted from 0, and the case has {images}")
         mask = self._find_picture(row, value.mask) if value.mask else None
-        return Region(value.label, value.box, value.confidence, mask)
+        return Region(value.label, value.box, value.confidence, mask, value.image or 0)
+
+    def _find_pictures(self, row: TableRow, values: Sequence[Any]) -> list[ImageRef]:
+        """Return the images that a row holds or names; none where one of the files is missing."""
+        found = [self._find_picture(row, value) for value in values]
+        return [picture for picture in found if picture] if None not in found else []
 
     def _find_picture(self, row: TableRow, value: Any) -> ImageRef | None:
         """Return the image that a row holds or names, or None when the file is missing."""

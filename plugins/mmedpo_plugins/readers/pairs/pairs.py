@@ -21,7 +21,7 @@ class PairsReader(ReadyPairReader):
     The form is told by the columns: prompt, chosen, rejected, or chosen and rejected that begin with the question
     (TRL); messages with rejected_response, rejected_messages or rejected_images (ms-swift); conversations with chosen
     (LLaMA-Factory) or with rejected_conversations (MMedPO); question, chosen, rejected (a plain table). A row is one
-    question with one image, one chosen and one rejected answer; one with further turns, wrong answers or media is
+    question with its images, one chosen and one rejected answer; one with further turns, wrong answers or media is
     refused. A folder that `mmedpo export` wrote also tells ids, groups, kinds, who made and rated each pair, its
     weight and whether it is restricted; in others a row is a case of its own. Columns `relevance` (or
     `weighted_score`, 0 to 1), `weight` and `restricted` are the pair's where they are there.

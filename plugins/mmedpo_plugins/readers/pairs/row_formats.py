@@ -1,8 +1,8 @@
-"""What a row says in each form: one question, two answers, two images, and what else there is to the pair."""
+"""What a row says in each form: one question, two answers, the images of both, and what else there is to the pair."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,11 +13,15 @@ from mmedpo_plugins.readers.pairs.image_columns import name_images
 
 _JSON = ("evidence", "notes", "case_notes")  # columns of the plain table that hold JSON
 _OURS = {"weight", "id", "restricted"}  # read in every form
-_TABLE = {"question", "image", "chosen", "rejected", "chosen_image", "rejected_image", "relevance"}
-_FACTS = set(PairFacts.model_fields) - {"image"}
+_TABLE = {"question", "chosen", "rejected", "relevance"}
+_TABLE |= {f"{side}{name}" for side in ("", "chosen_", "rejected_") for name in ("image", "images")}
+_FACTS = set(PairFacts.model_fields) - {"image", "images"}
 # What a row may hold that would change what is asked or answered, and that a pair has no room for.
 _NO_ROOM = [f"{side}{name}" for name in ("videos", "audios", "objects", "tools") for side in ("", "rejected_")]
 _NO_ROOM += ["video", "audio", "history"]
+
+
+Images = Sequence[Any]  # each a name, or an image within the row
 
 
 @dataclass(frozen=True)
@@ -27,14 +31,14 @@ class PairRow:
     question: str
     chosen: str
     rejected: str | None  # None: the row has none
-    images: tuple[Any, Any]  # of the chosen and the rejected side: a name, or an image within the row
+    images: tuple[Images, Images]  # of the chosen and the rejected side
     relevance: str = "relevance"  # the column that holds it
     facts: PairFacts = field(default_factory=PairFacts)
     remarks: tuple[str, ...] = ()
 
     @property
-    def same_image(self) -> bool:
-        """Tell whether both sides have the same image."""
+    def same_images(self) -> bool:
+        """Tell whether both sides have the same images."""
         return bool(self.images[0] == self.images[1])
 
 
@@ -51,7 +55,7 @@ def _read_trl(row: TableRow) -> PairRow:
     names = [name for name in ("images", "image") if row.values.get(name) is not None]
     if len(names) != 1:
         raise row.wrong("must hold its image in 'images' or in 'image'")
-    image = _read_image(row, names[0])
+    images = _read_images(row, names[0])
     asked = [read_conversation(row, "prompt", row.values["prompt"], "question")] if row.values.get("prompt") else []
     chosen, rejected = (read_conversation(row, key, row.values[key], "answer") for key in ("chosen", "rejected"))
     if asked and asked[0].answer is not None:
@@ -59,19 +63,19 @@ def _read_trl(row: TableRow) -> PairRow:
     if not asked and chosen.question is None and rejected.question is None:
         raise row.wrong("has no 'prompt', and no question in 'chosen'")
     told = join_conversations(row, asked, chosen, rejected)
-    return _make_row(row, told, (image, image), {"prompt", "chosen", "rejected", *names}, mark="")
+    return _make_row(row, told, (images, images), {"prompt", "chosen", "rejected", *names}, mark="")
 
 
 def _read_ms_swift(row: TableRow) -> PairRow:
     first = _read_exchange(row, "messages")
-    image = _read_image(row, "images")
-    other = _read_image(row, "rejected_images") if row.values.get("rejected_images") else image
-    second = _read_rejected(row) or (None if other == image else Conversation(answer=first.answer))
+    images = _read_images(row, "images")
+    others = _read_images(row, "rejected_images") if row.values.get("rejected_images") else images
+    second = _read_rejected(row) or (None if others == images else Conversation(answer=first.answer))
     told = join_conversations(
         row, [Conversation(system=row.get("system") or None)], first, second or Conversation(answer=first.answer)
     )
     read = {"messages", "rejected_messages", "rejected_response", "images", "rejected_images", "system"}
-    return _make_row(row, told, (image, other), read, mark=MARK, rejected=second is not None)
+    return _make_row(row, told, (images, others), read, mark=MARK, rejected=second is not None)
 
 
 def _read_rejected(row: TableRow) -> Conversation | None:
@@ -92,13 +96,14 @@ def _read_rejected(row: TableRow) -> Conversation | None:
 
 
 def _read_llama_factory(row: TableRow) -> PairRow:
-    image = _read_image(row, "images")
+    images = _read_images(row, "images")
     asked = read_conversation(row, "conversations", row.values["conversations"], "question")
     if asked.question is None or asked.answer is not None:
         raise row.wrong("'conversations' must end with the question, which 'chosen' and 'rejected' answer")
     chosen, rejected = (read_conversation(row, key, row.values[key], "answer") for key in ("chosen", "rejected"))
     told = join_conversations(row, [asked, Conversation(system=row.get("system") or None)], chosen, rejected)
-    return _make_row(row, told, (image, image), {"conversations", "chosen", "rejected", "images", "system"}, mark=MARK)
+    read = {"conversations", "chosen", "rejected", "images", "system"}
+    return _make_row(row, told, (images, images), read, mark=MARK)
 
 
 def read_mmedpo_row(row: TableRow) -> PairRow:
@@ -109,19 +114,19 @@ def read_mmedpo_row(row: TableRow) -> PairRow:
     question, *answers, system = told
     first, second = (answer.removeprefix(" ") for answer in answers)
     name = row.text("image")
-    images, read = (name, row.get("rejected_image") or name), {"conversations", "rejected_conversations"}
+    images, read = ([name], [row.get("rejected_image") or name]), {"conversations", "rejected_conversations"}
     read |= {"image", "rejected_image", "weighted_score"}
     return _make_row(row, (question, first, second, system), images, read, mark=f"{MARK}\n", relevance="weighted_score")
 
 
 def _read_table(row: TableRow) -> PairRow:
-    image = row.values["image"]
-    first, second = (row.values.get(key) or image for key in ("chosen_image", "rejected_image"))
+    shown = _read_table_images(row, "", [])
+    first, second = (_read_table_images(row, f"{side}_", shown) for side in ("chosen", "rejected"))
     ours = row.values.get("case_kind") is not None
     values = {key: value for key, value in row.values.items() if key in _FACTS and value is not None} if ours else {}
     values |= {key: _read_json(row, key) for key in _JSON if isinstance(values.get(key), str)}
-    if first != image:
-        values["image"] = image
+    if first != shown:
+        values["images"] = shown
     facts = read_facts(row, values)
     question, chosen, rejected = (_read_text(row, key) for key in ("question", "chosen", "rejected"))
     if not question.strip():
@@ -143,14 +148,14 @@ _FORMS: Mapping[frozenset[str], Callable[[TableRow], PairRow]] = {
 def _make_row(
     row: TableRow,
     told: tuple[str, str, str, str],
-    images: tuple[Any, Any],
+    images: tuple[Images, Images],
     read: Collection[str],
     *,
     mark: str,
     relevance: str = "relevance",
     rejected: bool = True,
 ) -> PairRow:
-    """Take the mark of the image off the question; texts that we did not write lose the space around them too."""
+    """Take the marks of the images off the question; texts that we did not write lose the space around them too."""
     question, first, second, system = told
     ours = row.values.get("mmedpo")
     facts = read_facts(row, _read_json(row, "mmedpo"), "mmedpo") if ours else PairFacts()
@@ -158,9 +163,9 @@ def _make_row(
     if system.strip():
         remarks += ("its system turn is left out",)
     if ours:
-        question = question.removeprefix(mark)
+        question = question.removeprefix(mark * len(images[0]))
     else:
-        question, moved = _remove_mark(row, question)
+        question, moved = _remove_marks(row, question, len(images[0]))
         remarks += ("the image stood within or behind the question, and is shown before it",) if moved else ()
         first, second = first.strip(), second.strip()
     if not question.strip():
@@ -168,12 +173,12 @@ def _make_row(
     return PairRow(question, first, second if rejected else None, images, relevance, facts, remarks)
 
 
-def _remove_mark(row: TableRow, question: str) -> tuple[str, bool]:
-    """Return a question without the mark of the image, and whether that stood elsewhere than before it."""
-    before, *after = question.split(MARK)
-    if len(after) > 1:
-        raise row.wrong(f"the question names {len(after)} images; a side has one")
-    return "".join([before, *after]).strip(), bool(after and before.strip())
+def _remove_marks(row: TableRow, question: str, count: int) -> tuple[str, bool]:
+    """Return a question without the marks of its images, and whether one stood elsewhere than before it."""
+    *before, last = question.split(MARK)
+    if before and len(before) != count:
+        raise row.wrong(f"the question names {len(before)} images, and a side has {count}")
+    return "".join([*before, last]).strip(), bool("".join(before).strip())
 
 
 def _note_unread(row: TableRow, read: Collection[str]) -> tuple[str, ...]:
@@ -203,12 +208,18 @@ def _read_text(row: TableRow, key: str) -> str:
     return value
 
 
-def _read_image(row: TableRow, key: str) -> Any:
+def _read_images(row: TableRow, key: str) -> list[Any]:
     value = row.values.get(key)
-    several = value if isinstance(value, list) else [value]
-    if len(several) != 1 or several[0] is None:
-        raise row.wrong(f"{key!r} must hold one image, not {0 if value is None else len(several)}")
-    return several[0]
+    images = value if isinstance(value, list) else [value]
+    if not images or None in images:
+        raise row.wrong(f"{key!r} must hold an image or several, not {show_value(value)}")
+    return images
+
+
+def _read_table_images(row: TableRow, side: str, shown: list[Any]) -> list[Any]:
+    """Return the images that a table has for a side, where it has others than those `shown`."""
+    key = next((key for key in (f"{side}images", f"{side}image") if row.values.get(key)), f"{side}image")
+    return shown if shown and not row.values.get(key) else _read_images(row, key)
 
 
 def _read_json(row: TableRow, key: str) -> Mapping[str, Any]:

@@ -197,7 +197,7 @@ def test_one_question_and_two_answers_are_read_however_they_are_written(root: Pa
         ({**TRL, "prompt": [user([{"type": "video"}, {"type": "text", "text": "x"}])]}, 'a piece of type "video"'),
         ({**TRL, "prompt": [user([{"type": "image", "image": "b.png"}])]}, "has image of its own"),
         ({**TRL, "prompt": [user([{"type": "image"}, {"type": "image"}, {"type": "text", "text": "x"}])]}, "2 images"),
-        ({**SWIFT, "messages": [user("<image><image>Same?"), said("No")]}, "the question names 2 images"),
+        ({**SWIFT, "messages": [user("<image><image>Same?"), said("No")]}, "names 2 images, and a side has 1"),
         ({**SWIFT, "messages": [user(QUESTION), said("<image>")]}, "an image in its assistant's turn"),
         # numbers
         ({**TABLE, "weight": float("nan")}, "'weight' must be a number"),

@@ -183,8 +183,8 @@ def test_pairs_that_teach_nothing_or_whose_image_is_missing_are_dropped(root: Pa
     ("row", "message"),
     [
         ({"a": 1}, "is no pair in a form that is known; it has the columns a"),
-        ({**SWIFT, "images": []}, "'images' must hold one image, not 0"),
-        ({**SWIFT, "images": ["cat.png", "dog.png"]}, "'images' must hold one image, not 2"),
+        ({**SWIFT, "images": []}, r"'images' must hold an image or several, not \[\]"),
+        ({**SWIFT, "images": ["cat.png", "dog.png"]}, "the question names 1 images, and a side has 2"),
         ({**SWIFT, "messages": [ASKED]}, "'messages' must hold one question and one answer, not 1 turns"),
         ({**SWIFT, "messages": 3}, "'messages' must be a list of turns, not 3"),
         ({**SWIFT, "rejected_messages": [{**ASKED, "content": "?"}, said("y")]}, "different questions"),
