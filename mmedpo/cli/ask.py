@@ -1,4 +1,4 @@
-"""Ask a run's model about an image: before and after alignment."""
+"""Ask a run's model about an image or several: before and after alignment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mmedpo.core.answers import Answer
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case
-from mmedpo.errors import DataError
+from mmedpo.errors import DataError, RecipeError
 from mmedpo.recipe.memory import require_room
 from mmedpo.recipe.run_recipe import load_run_recipe
 from mmedpo.registry.conformance.backbone import check_answers
@@ -22,14 +22,21 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def ask_models(folder: Path, image: Path, question: str) -> dict[str, Answer]:
-    """Return the answers by model. Raises DataError when the run has no adapter or the image cannot be read."""
+def ask_models(folder: Path, images: Sequence[Path], question: str) -> dict[str, Answer]:
+    """Return the answers by model.
+
+    Raises DataError when the run has no adapter or an image cannot be read, RecipeError for several images where the
+    backbone is shown one.
+    """
     loaded = load_run_recipe(folder)
     recipe, plugin = loaded.recipe, loaded.plugins[type(loaded.recipe.backbone)]
     adapter = adapter_of(folder)
+    if len(images) > 1 and not recipe.backbone.takes_several_images():
+        raise RecipeError(f"the backbone {recipe.backbone.use!r} is shown one image, and here are {len(images)}")
     require_room(recipe, "to answer")
-    pixels = _pixels(image, [recipe.data, *([recipe.evaluate.data] if recipe.evaluate else [])])
-    case = Case("asked", ImageRef.drawn(pixels), question, "")
+    readers = [recipe.data, *([recipe.evaluate.data] if recipe.evaluate else [])]
+    first, *more = (ImageRef.drawn(_pixels(image, readers)) for image in images)
+    case = Case("asked", first, question, "", more_images=tuple(more))
     aligned = recipe.backbone.model_copy(update={"adapter": str(adapter)})
     answers = {}
     for name, backbone in (("before", loaded.start), ("after", aligned)):

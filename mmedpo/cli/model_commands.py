@@ -27,12 +27,16 @@ def ask(
     run: RunFolder,
     image: Annotated[Path, typer.Argument(help="An image file.", callback=resolve_place)],
     question: Annotated[str, typer.Argument(help="A question about it.")],
+    more: Annotated[
+        list[str] | None,
+        typer.Option("--image", metavar="PATH", help="A further image; may be repeated.", callback=resolve_place),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show the answers to a question before and after alignment."""
     from mmedpo.cli.ask import ask_models
 
-    answers = ask_models(run, image, question)
+    answers = ask_models(run, [image, *map(Path, more or [])], question)
     if json:
         print_json(answers)
     else:

@@ -114,7 +114,7 @@ def test_whoever_opens_an_adapter_is_told_that_it_is_of_an_earlier_recipe(folder
     tiny_cases(1)[0].image.load().save(tmp_path / "film.png")
     folder.run("weigh.use=uniform", until=Stage.WEIGH)
     opens: Sequence[Callable[[], object]] = [
-        lambda: ask_models(folder.path, tmp_path / "film.png", "Is it?"),
+        lambda: ask_models(folder.path, [tmp_path / "film.png"], "Is it?"),
         lambda: merge_run(folder.path, tmp_path / "merged"),
         lambda: export_run(folder.path, "peft", tmp_path / "peft"),
         lambda: compare_runs([str(folder.path)]),

@@ -14,6 +14,7 @@ from PIL import Image
 from tiny_hf_vlm import write_idefics3
 
 from mmedpo import Pair, read_run
+from mmedpo.cli.ask import ask_models
 from mmedpo.core.images import hash_pixels
 from mmedpo.core.stage import Stage
 from mmedpo.errors import RecipeError
@@ -141,6 +142,18 @@ def test_datasets_loads_a_column_of_images_of_each_row(run: Path, tmp_path: Path
 
 
 SHOWN_ONE = "is shown one; read one view a case, or name a backbone that takes several"
+
+
+def test_a_runs_model_is_asked_about_several_images(
+    run: Path, folder: Path, mmedpo: Mmedpo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    films = [folder / f"100_{view}.png" for view in ("frontal", "lateral")]
+    done = mmedpo("ask", run, films[0], "is there?", "--image", films[1], "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    both = json.loads(done.stdout)
+    assert both.keys() == {"before", "after"}
+    assert both != ask_models(run, films[:1], "is there?")
 
 
 def test_a_backbone_that_is_shown_one_image_refuses_data_with_several(folder: Path, mmedpo: Mmedpo) -> None:
