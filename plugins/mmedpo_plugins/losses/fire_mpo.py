@@ -34,6 +34,7 @@ class FireMpoLoss(Loss):
     """
 
     use: ClassVar[str] = "fire-mpo"
+    needs_reference: ClassVar[bool] = False  # its sums: it runs beside
     runs_reference: ClassVar[bool] = True
     needs_forward_kl: ClassVar[bool] = True
     rates_tokens: ClassVar[bool] = True

@@ -30,6 +30,7 @@ class FisaoLoss(Loss):
     """
 
     use: ClassVar[str] = "fisao"
+    needs_reference: ClassVar[bool] = False  # its sums: it runs beside
     runs_reference: ClassVar[bool] = True
     rates_tokens: ClassVar[bool] = True
 
