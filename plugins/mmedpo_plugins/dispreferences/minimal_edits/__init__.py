@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from mmedpo import Dispreference, hookimpl
+from mmedpo_plugins.dispreferences.minimal_edits.endpoint_edit import EndpointEdit
 from mmedpo_plugins.dispreferences.minimal_edits.error_injection import ErrorInjection
 from mmedpo_plugins.dispreferences.minimal_edits.own_answer_edit import OwnAnswerEdit
 
 
 @hookimpl
 def mmedpo_dispreferences() -> list[type[Dispreference]]:
-    return [ErrorInjection, OwnAnswerEdit]
+    return [ErrorInjection, OwnAnswerEdit, EndpointEdit]

@@ -148,11 +148,11 @@ def find_edits(answer: str, kinds: Sequence[ErrorKind] = KINDS) -> Iterator[Word
 
     What its sentence says already does not come in place of another word: "left and right" stays as it is.
     """
-    found = (edit for start, sentence in _sentences(answer) for edit in _edits_in(sentence, start))
+    found = (edit for start, sentence in split_sentences(answer) for edit in _edits_in(sentence, start))
     yield from sorted((edit for edit in found if edit.kind in kinds and edit.others), key=lambda edit: edit.start)
 
 
-def _sentences(text: str) -> Iterator[tuple[int, str]]:
+def split_sentences(text: str) -> Iterator[tuple[int, str]]:
     """Yield each sentence with where it begins."""
     start = 0
     for gap in _SPLIT.finditer(text):
