@@ -55,6 +55,12 @@ SMALL = {  # overrides that make a recipe small; None: it needs data or weights 
         "train.lora={r: 4, alpha: 8}",
         f"variants={{all: {{train.loss: [{', '.join(f'{{use: {use}}}' for use in TOGETHER)}]}}}}",  # in one training
     ],
+    "baselines/table": [
+        "data.images=8",
+        "evaluate.data.images=4",
+        "train.lora={r: 4, alpha: 8}",
+        "variants={dpo: {}, self-rewarding: {disprefer: [{use: self-rewarding, judge: likelihood}], rounds: 2}}",
+    ],
     "baselines/sima": ["data.images=12", "evaluate.data.images=6", "train.lora={r: 4, alpha: 8}"],
     "baselines/self_rewarding": ["data.images=8", "evaluate.data.images=6", "train.lora={r: 4, alpha: 8}"],
     "baselines/stllava_med": None,
