@@ -33,7 +33,7 @@ class SelfReward(Dispreference):
           - {use: self-rewarding, samples: 4, temperature: 0.7, judgements: 3}
 
     Of n sampled answers y, y_w = argmax r(y) over y_l = argmin r(y), where r(y) is the mean of several scores that the
-    model itself gives y, 0 to 5, one point for each of five criteria (Yuan et al. 2024, sections 2.2 and 2.3); a case
+    model itself gives y, 0 to 5, one point for each of five criteria (Yuan et al. 2024, AI feedback training); a case
     whose best and worst score the same gives no pair. It is meant for several rounds, each with the model of the round
     before as judge and as reference. Of the clinician's answer it is told nothing.
 

@@ -28,7 +28,7 @@ class SelfCritic(Dispreference):
           - {use: sima, temperature: 0.8}
 
     Of the greedy answer and one sampled at a temperature, the model itself picks the one nearer to the clinician's, by
-    three criteria: what is there, where and how it lies to the rest, what it is like (Wang et al. 2024, section 2.2,
+    three criteria: what is there, where and how it lies to the rest, what it is like (Wang et al. 2024,
     in-context self-critic). The pick is y_w, the other y_l. Both are the model's own; the clinician's answer is seen by
     the critic alone.
 

@@ -49,7 +49,7 @@ class ExpertPreference(Endpoint, Dispreference):
           - {use: stllava-med, model: gpt-4o}
 
     The backbone answers twice at a temperature; the model at the endpoint, as a medical expert, sees image, question
-    and both answers and scores them: the higher is y_w, the lower y_l (Sun et al. 2024, section 3, preference
+    and both answers and scores them: the higher is y_w, the lower y_l (Sun et al. 2024, preference
     optimization). Both are the backbone's own; of the clinician's answer nobody is told.
 
     What differs: questions are the data's, not written by the model; samples are drawn without top-k 100 and top-p
