@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mmedpo.core.privacy import private_files
@@ -12,8 +13,9 @@ from mmedpo.evaluate.comparison import compare_runs
 from mmedpo.events import EventObserver
 from mmedpo.pipeline.rounds import run_rounds
 from mmedpo.pipeline.run import RunResult
+from mmedpo.pipeline.session import run_folder
 from mmedpo.recipe.model import LoadedRecipe
-from mmedpo.recipe.planning import PlannedRun
+from mmedpo.recipe.planning import PlannedRun, place_adapter
 from mmedpo.recipe.run_recipe import is_restricted
 from mmedpo.store.run_files.format import write_file
 from mmedpo.store.run_files.measures import VariantOverlap, VariantTable
@@ -41,13 +43,23 @@ def run_variants(
             continue
         began(one)
         try:
-            result = run_rounds(one.loaded, see, round_began, until=until, limit=limit)
+            result = run_rounds(_begin_from_start(one, limit), see, round_began, until=until, limit=limit)
             results.setdefault(one.variant, []).append(result)
         except PendingBatch as wait:
             waiting.append((one, "; ".join(wait.told)))
     if waiting:
         raise PendingBatch(*(f"{one.variant}, seed {one.seed}: {why}" for one, why in waiting))
     return results
+
+
+def _begin_from_start(one: PlannedRun, limit: int | None) -> LoadedRecipe:
+    """Return the recipe of a run, with the adapter of the one that it starts from: a trial starts from a trial."""
+    if one.start is None:
+        return one.loaded
+    start, recipe = one.start.loaded, one.loaded.recipe
+    adapter = str(place_adapter(start, run_folder(start, limit)))
+    changed = {"backbone": recipe.backbone.model_copy(update={"adapter": adapter})}
+    return replace(one.loaded, recipe=recipe.model_copy(update=changed))
 
 
 def table(results: dict[str, list[RunResult]]) -> VariantTable | None:

@@ -84,17 +84,17 @@ def _plan_seed(
         folder = variant.name if seed is None else f"{variant.name}-{seed}"
         changed = {"output": recipe.output / folder, "seed": recipe.seed if seed is None else seed}
         if start is not None:
-            changed["backbone"] = recipe.backbone.model_copy(update={"adapter": str(_adapter_of(start))})
+            adapter = str(place_adapter(start.loaded, start.loaded.recipe.output))
+            changed["backbone"] = recipe.backbone.model_copy(update={"adapter": adapter})
         own = replace(loaded, recipe=recipe.model_copy(update=changed))
         made[variant.name] = PlannedRun(variant.name, own.recipe.seed, own, start)
     return list(made.values())
 
 
-def _adapter_of(one: PlannedRun) -> Path:
-    """Return where the adapter of a run will be."""
-    recipe = one.loaded.recipe
-    last = round_folder(recipe.output, recipe.rounds.count) if recipe.rounds else recipe.output
-    return last / "adapter"
+def place_adapter(loaded: LoadedRecipe, folder: Path) -> Path:
+    """Return where the adapter of a run in a folder will be: of one in rounds, in the last."""
+    rounds = loaded.recipe.rounds
+    return (round_folder(folder, rounds.count) if rounds else folder) / "adapter"
 
 
 def plan_rounds(loaded: LoadedRecipe, folder: Path) -> list[LoadedRecipe]:

@@ -70,6 +70,14 @@ def test_a_trial_has_its_rounds_in_a_folder_of_its_own(mmedpo: Mmedpo, tmp_path:
     assert (tmp_path / "out/journal.sqlite").exists()
 
 
+def test_a_trial_of_a_variant_starts_from_the_trial_of_another(mmedpo: Mmedpo, tmp_path: Path) -> None:
+    path = written(tmp_path, "variants: {twice: {}, more: {start: twice, rounds: null}}\n")
+    done = mmedpo("run", path, "--limit", "5")
+    assert done.returncode == 0, done.stderr
+    started = read_run(tmp_path / "out/x/more-limit-5").run
+    assert started.recipe["backbone"]["adapter"] == "out/x/twice-limit-5/round-2/adapter"
+
+
 def test_variants_of_several_seeds_compare_their_last_rounds(mmedpo: Mmedpo, tmp_path: Path) -> None:
     more = "seeds: [0, 1]\nvariants: {once: {rounds: null}, twice: {}, more: {start: twice, rounds: 1}}\n"
     done = mmedpo("run", written(tmp_path, more), "--json")
