@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from batch_service import BatchService
 from chat_server import serving
 from conftest import Mmedpo
 from paid_recipe import act, write
@@ -50,6 +51,23 @@ def test_all_rounds_are_paid_from_one_budget(mmedpo: Mmedpo, tmp_path: Path) -> 
         spent = read_run(tmp_path / "run" / "round-2").run.spent
         assert sum(model.calls for model in spent.values()) == len(server.seen)
         assert not (tmp_path / "run" / "round-2" / "calls.jsonl").exists()
+
+
+def test_a_round_that_waits_for_a_batch_goes_on_with_it_and_so_does_the_next(mmedpo: Mmedpo, tmp_path: Path) -> None:
+    ends, waits = list[int](), set[str]()
+    with serving(act, "127.0.0.1", BatchService(done=False)) as server:
+        path = write(tmp_path, server)
+        while not ends or ends[-1] == 75:
+            done = mmedpo("run", path, TRAIN, "rounds=2", "disprefer.0.batch=true")
+            ends.append(done.returncode)
+            waits |= {
+                folder.name for folder in (tmp_path / "run").glob("round-*") if read_run(folder).run.state == "waiting"
+            }
+            server.batches.done = True
+            assert len(ends) < 12
+    assert ends[-1] == 0, done.stderr
+    assert "round-1" in waits
+    assert len(server.batches.created()) >= 2
 
 
 def test_rounds_of_restricted_data_are_their_owners_alone(mmedpo: Mmedpo, tmp_path: Path) -> None:

@@ -59,6 +59,10 @@ def test_a_variant_starts_from_the_last_round_of_another(tmp_path: Path) -> None
     [
         (["rounds=0"], "rounds"),
         (["rounds=two"], "rounds"),
+        (
+            ["rounds={count: 2, reference: start}", "train.loss={use: nll}"],
+            "no loss of 'train.loss' compares the policy",
+        ),
         (["train=null"], "a round begins with the model that the one before it trained"),
         (["data={use: pairs, root: .}", "localize=[]", "disprefer=[]"], "'pairs' reads ready pairs, which no round"),
         (["disprefer.0=null", "score.0=null"], "every round would make the same pairs"),
