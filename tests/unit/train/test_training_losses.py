@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from tiny_llava import make_backbone, make_pairs
 
 from mmedpo import Loss, LossBatch, Pair, Side, WeightedPair
+from mmedpo.events import StageStarted
 from mmedpo.recipe.train_options import LoraOptions
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.train.batches.encoding import PixelCache, encode_pair
@@ -66,6 +67,14 @@ def test_doubled_weights_double_the_first_step(tmp_path: Path, use: str) -> None
     once = change(tmp_path / "1", make_pairs(6, weights=(0.5, 1.0)), make_loss(use), epochs=1)
     twice = change(tmp_path / "2", make_pairs(6, weights=(1.0, 2.0)), make_loss(use), epochs=1)
     assert apart(twice, 2 * once) < 1e-4
+
+
+@pytest.mark.parametrize(("use", "asked"), [("sigmoid", True), ("simpo", False), ("cpo", False), ("orpo", False)])
+def test_a_reference_is_computed_only_where_a_loss_needs_one(tmp_path: Path, use: str, asked: bool) -> None:
+    seen: list[Any] = []
+    options = train_options(loss=[make_loss(use), make_loss("nll")], lora=LoraOptions(r=4), epochs=1, validation=0)
+    train_adapter(make_pairs(4), make_backbone(), options, tmp_path, Setting(), seen.append)
+    assert ("reference" in {event.stage for event in seen if isinstance(event, StageStarted)}) == asked
 
 
 class Counting(Loss):
