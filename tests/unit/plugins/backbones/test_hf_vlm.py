@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from mmedpo_plugins.backbones.hf_vlm.checkpoint import SEVERAL_IMAGES
 from mmedpo_plugins.backbones.hf_vlm.hf_vlm import HfVlmBackbone
 from mmedpo_plugins.backbones.hf_vlm.target_modules import lora_targets, projector
 from PIL import Image
@@ -123,6 +124,31 @@ def test_a_family_that_sees_an_image_otherwise_beside_others_is_shown_one(idefic
         live.several_images = False
         with pytest.raises(DataError, match="is shown one image at a time, and here are 3"):
             live.encode([case.image for case in make_cases()], "is there?", "no")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_that_is_shown_several_images_sees_each_as_it_sees_it_alone(name: str) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        tiny = FAMILIES[name]()
+        for weight in tiny.model.parameters():
+            weight.data.normal_(std=0.1) if not weight.any() else None  # Gemma3's projector starts with nothing
+    if tiny.model.config.model_type not in SEVERAL_IMAGES:
+        assert name == "llava-onevision" or tiny.model.config.model_type == "paligemma"
+        return
+    vision = dict(tiny.images[0][1])
+    images = [vision, {**vision, "pixel_values": vision["pixel_values"].flip(-1) * 2}]
+    together = {key: torch.cat([one[key] for one in images]) for key in vision}
+    with torch.no_grad():
+        alone = [features_of(tiny.model, one) for one in images]
+        both = features_of(tiny.model, together)
+    torch.testing.assert_close(both, torch.cat(alone), atol=1e-5, rtol=0)
+    assert not torch.equal(*alone)
+
+
+def features_of(model: Any, vision: dict[str, torch.Tensor]) -> torch.Tensor:
+    features = model.eval().get_image_features(**vision, return_dict=True).pooler_output
+    return torch.cat([part.reshape(-1, part.shape[-1]) for part in features])
 
 
 def test_idefics3_trains_its_text_model_and_its_connector(idefics3: Path) -> None:
