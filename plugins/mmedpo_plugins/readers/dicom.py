@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -56,16 +56,19 @@ class DicomReader(ColumnReader):
     def read(self) -> Iterator[Case | Drop]:
         """Yield the cases in the order of the table. Raise DataError for rows and films that cannot be read."""
         images = ImageFolder([self.root], self.missing)
-        found = collect_rows(map(partial(self._find_film, images), self._read_rows()))
-        films = {path: read_header(path) for path in dict.fromkeys(path for _, path in found) if path}
+        found = collect_rows(map(partial(self._find_films, images), self._read_rows()))
+        films = {path: read_header(path) for path in dict.fromkeys(path for _, paths in found for path in paths)}
         groups = _patient_groups(list(films.values()))
         uses: Counter[str] = Counter()
         yield from images.complete(
-            self._make_case(row, films[path], groups, uses) if path else images.drop(row.place) for row, path in found
+            self._make_case(row, [films[path] for path in paths], groups, uses) if paths else images.drop(row.place)
+            for row, paths in found
         )
 
-    def _find_film(self, images: ImageFolder, row: TableRow) -> tuple[TableRow, Path | None]:
-        return row, images.find(row.text(self.columns.image), row)
+    def _find_films(self, images: ImageFolder, row: TableRow) -> tuple[TableRow, list[Path]]:
+        """Return a row with its films; with none where one of them is missing."""
+        found = [images.find(name, row) for name in self.image_names(row)]
+        return row, [path for path in found if path] if None not in found else []
 
     def _read_rows(self) -> Iterator[TableRow]:
         if self.table is None:
@@ -90,18 +93,23 @@ class DicomReader(ColumnReader):
                         raise DataError(f"{place}: is no object with a question and an answer")
                     yield TableRow(place, {**entry, self.columns.image: str(film.relative_to(self.root))})
 
-    def _make_case(self, row: TableRow, film: DicomFilm, groups: dict[str, str], uses: Counter[str]) -> Case | Drop:
+    def _make_case(
+        self, row: TableRow, films: Sequence[DicomFilm], groups: dict[str, str], uses: Counter[str]
+    ) -> Case | Drop:
+        film, burnt_in = films[0], [one for one in films if one.burnt_in]
         named = self.columns.model_fields_set  # a column called id or group may hold a patient's number
         number = uses[film.content]
         uses[film.content] += 1
         name = row.text(self.columns.id) if "id" in named else f"{film.content}-{number}"
-        if film.burnt_in and self.burnt_in == "skip":
+        if burnt_in and self.burnt_in == "skip":
             return Drop(name, "the header says that text is burnt in")
-        if film.burnt_in:
-            raise DataError(f"{film.path}: its header says that text is burnt in; drop such films: data.burnt_in=skip")
+        if burnt_in:
+            why = "its header says that text is burnt in; drop such films: data.burnt_in=skip"
+            raise DataError(f"{burnt_in[0].path}: {why}")
         group = row.text(self.columns.group) if "group" in named else groups.get(film.patient, film.content)
-        case = self.case(row, name, [self.picture(film.path)])
-        told = {"modality": film.modality, "body_part": film.body_part, "view": film.view}
+        case = self.case(row, name, [self.picture(one.path) for one in films])
+        views = ", ".join(one.view for one in films if one.view)
+        told = {"modality": film.modality, "body_part": film.body_part, "view": views}
         return replace(case, group=group, notes={key: value for key, value in told.items() if value} | dict(case.notes))
 
     def picture(self, path: Path) -> ImageRef:

@@ -90,6 +90,23 @@ def test_a_table_asks_about_films(tmp_path: Path) -> None:
     assert first.restricted
 
 
+def test_a_row_of_a_table_may_name_several_films(tmp_path: Path) -> None:
+    write(tmp_path / "a.dcm")
+    write(tmp_path / "b.dcm", VALUES + np.uint16(1), ViewPosition="LL")
+    rows = ['"[""a.dcm"", ""b.dcm""]",Is it clear?,Yes', "a.dcm,Where?,left"]
+    both, alone = with_table(tmp_path, *rows)
+    assert isinstance(both, Case)
+    assert isinstance(alone, Case)
+    assert [image.load().size for image in both.images] == [(8, 8)] * 2
+    assert (both.notes["view"], alone.notes["view"], alone.more_images) == ("PA, LL", "PA", ())
+    write(tmp_path / "b.dcm", VALUES, BurnedInAnnotation="YES")
+    with pytest.raises(DataError, match=r"b\.dcm: its header says that text is burnt in"):
+        with_table(tmp_path, *rows)
+    assert len([case for case in with_table(tmp_path, *rows, burnt_in="skip") if isinstance(case, Case)]) == 1
+    (tmp_path / "b.dcm").unlink()
+    assert len([case for case in with_table(tmp_path, *rows, missing="skip") if isinstance(case, Case)]) == 1
+
+
 def test_a_file_beside_each_film_asks_about_it(tmp_path: Path) -> None:
     for name, asked in (("a", {"question": "?", "answer": "x"}), ("b", [{"question": "?", "answer": "y"}] * 2)):
         write(tmp_path / f"{name}.dcm")
