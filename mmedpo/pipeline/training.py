@@ -23,6 +23,7 @@ from mmedpo.recipe.run_recipe import load_run_recipe
 from mmedpo.registry.conformance.blame import blame_part, make_plugin_error
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.registry.contracts.setting import Setting
+from mmedpo.registry.fingerprint import hash_source_of
 from mmedpo.registry.plugin_info import PluginInfo
 from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.processes import LAUNCHED, end_process_group, get_rank, get_world_size, notice_lost_process
@@ -38,7 +39,7 @@ from mmedpo.train.batches.families import EarlierSplit, list_family
 from mmedpo.train.batches.further_sides import describe_sides, list_own, name_further_sides
 from mmedpo.train.ranks.launch import launch_training
 from mmedpo.train.ranks.strategy import prepare_strategy
-from mmedpo.train.reference import FirstPolicy, ReferenceJournal, reference_keys
+from mmedpo.train.reference import FirstPolicy, ReferenceJournal, list_reference_facts, reference_keys
 
 logger = logging.getLogger(__name__)
 
@@ -142,13 +143,12 @@ def _open_reference(
     run: RunContext, weighted: Sequence[WeightedPair], further: Sequence[Mapping[str, Side]]
 ) -> ReferenceJournal:
     """Open what the journal knows of the pairs' reference log-probabilities."""
-    setting, options, first = run.setting, run.recipe.train, _find_first_policy(run)
+    options, first = run.recipe.train, _find_first_policy(run)
     assert options is not None
     model = run.hash_of(run.loaded.start if first and first.reference == "start" else run.recipe.backbone)
-    # Packing and batch size only change the order of additions, but the same recipe has to give the same bits.
-    how: list[object] = [setting.device.split(":")[0], setting.dtype, options.packing, options.batch_size]
-    how += [options.max_length, options.quantize, options.method, options.vision_tower, options.lora.dora]
-    beside = [describe_sides(sides, list_own(options)) for sides in further]
+    how = list_reference_facts(options, run.setting)
+    makers = [hash_source_of(loss, run.plugin_of(loss)) for loss in options.loss]
+    beside = [describe_sides(sides, list_own(options), makers) for sides in further]
     return ReferenceJournal(run.journal, reference_keys(weighted, model, *how, further=beside))
 
 

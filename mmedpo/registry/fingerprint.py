@@ -25,8 +25,12 @@ _NO_NAME = re.compile(r"[./\\~]*")  # a text such as "." or "/" is more often a 
 def hash_part(part: Part, plugin: PluginInfo, known: AnswerStore | None = None) -> str:
     """Hash what a part's results depend on besides its inputs and the seed; `known` as `hash_path` has it."""
     options = _with_contents(part, part.model_dump(mode="json"), known)
-    source = hash_source(plugin.entry_point.module, type(part).__module__)
-    return digest(plugin.kind.name, plugin.name, plugin.package, plugin.version, source, options)
+    return digest(plugin.kind.name, plugin.name, plugin.package, plugin.version, hash_source_of(part, plugin), options)
+
+
+def hash_source_of(part: Part, plugin: PluginInfo) -> str:
+    """Hash the source code that a part's results depend on."""
+    return hash_source(plugin.entry_point.module, type(part).__module__)
 
 
 def _with_contents(value: Any, written: Any, known: AnswerStore | None) -> Any:

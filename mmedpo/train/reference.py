@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mmedpo.core.records import WeightedPair, digest
+from mmedpo.recipe.train_options import TrainOptions
+from mmedpo.registry.contracts.setting import Setting
 from mmedpo.registry.fingerprint import content_json
 from mmedpo.store.journal import Journal
 
@@ -51,6 +53,14 @@ def _read_logps(value: Any) -> Logps:
     if not all(map(math.isfinite, logps)):
         raise ValueError(f"{value!r:.80} are no log-probabilities")
     return logps
+
+
+def list_reference_facts(options: TrainOptions, setting: Setting) -> list[object]:
+    """Return what decides a pair's log-probabilities beside what the model is shown of it, and which model."""
+    # Packing and batch size only change the order of additions, but the same recipe has to give the same bits.
+    facts: list[object] = [setting.device.split(":")[0], setting.dtype, options.packing, options.batch_size]
+    facts += [options.max_length, options.quantize, options.method, options.vision_tower, options.lora.dora]
+    return [*facts, options.compares_sides]  # where nothing is compared, no rejected side is read
 
 
 def reference_keys(

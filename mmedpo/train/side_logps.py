@@ -20,7 +20,7 @@ def find_own(batch: Mapping[str, Any], names: Sequence[str], own: frozenset[str]
     if not own.intersection(names):
         return {}
     side, index, pairs = batch["side"], batch["positions"]["index"], len(batch["kinds"])
-    is_own = torch.tensor([name in own for name in names], device=side.device)[side // pairs]
+    is_own = torch.tensor([name in own for name in names], device=side.device)[side // pairs] & batch["named"][side]
     starts = (
         batch["lengths"].cumsum(0) - batch["lengths"]
     )  # (sides,): each side's first answer token; chosen come first

@@ -275,7 +275,9 @@ class PreferenceTrainer(DPOTrainer):
         with torch.no_grad(), self.autocast():
             sides = self.side_logps(self.model, batch, names)
         logps = torch.stack([sides[name].policy for name in names], dim=1)  # (pairs, sides)
-        return [(pair.id, tuple(row)) for pair, row in zip(pairs, logps.tolist(), strict=True)]
+        rows = [dict(zip(names, row, strict=True)) for row in logps.tolist()]
+        # A pair's own sides alone: which others the run has is no business of what it is kept under.
+        return [(pair.id, tuple(row[name] for name in pair.sides)) for pair, row in zip(pairs, rows, strict=True)]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log what the Trainer logs, and the metrics of the pairs seen since the last time."""

@@ -21,7 +21,7 @@ def name_further_sides(pairs: Sequence[WeightedPair], options: TrainOptions, see
         of = [index for index, weighted in enumerate(pairs) if loss.is_of(weighted.pair.kind)]
         sides = list_further_sides(loss, [pairs[index].pair for index in of], seed)
         for index, found in zip(of, sides, strict=True):
-            named[index] |= {f"{number}.{name}": side for name, side in found.items()}
+            named[index] |= {f"{number}.{name}": side for name, side in sorted(found.items())}
     return named
 
 
@@ -30,12 +30,23 @@ def list_own(options: TrainOptions) -> frozenset[str]:
     return frozenset(f"{number}.{name}" for number, loss in enumerate(options.loss) for name in loss.own_tokens)
 
 
-def describe_sides(sides: Mapping[str, Side], own: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """Return what tells sides from others, wherever their images lie, and which are of the model's own tokens."""
+def describe_sides(
+    sides: Mapping[str, Side], own: frozenset[str] = frozenset(), makers: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return what tells sides from others, wherever their images lie, and which are of the model's own tokens.
+
+    `makers` tell the source code of each loss from its others: it draws the images that are only promised.
+    """
     return {
-        name: [*map(_describe_image, side.images), side.answer, *(["own"] if name in own else [])]
+        name: [*_describe_images(side.images, name, makers), side.answer, *(["own"] if name in own else [])]
         for name, side in sides.items()
     }
+
+
+def _describe_images(images: Sequence[ImageRef], name: str, makers: Sequence[str]) -> list[Any]:
+    promised = any(isinstance(image.held, ImageInMemory) and not image.sha256 for image in images)
+    maker = [[makers[int(name.partition(".")[0])]]] if promised and makers else []  # names begin with the loss's number
+    return [*map(_describe_image, images), *maker]
 
 
 def _describe_image(image: ImageRef) -> str:

@@ -30,9 +30,9 @@ class PairCollator:
     """Make batches in which each side is a row of its own: all chosen sides, all rejected, then the further ones.
 
     `inputs`, `images` and `trees` are of `BatchLayout`, `positions` what `AnswerPositions` is made of. Answer token m
-    is number `offset[m]` of the answer of side `side[m]`, which has `lengths[side[m]]` tokens. `ratings` are what
-    losses made of them. `kinds`, `weights`,
-    `counted` (pairs,) and `reference` (pairs, sides that have one) go with the pairs.
+    is number `offset[m]` of the answer of side `side[m]`, which has `lengths[side[m]]` tokens; where its pair has no
+    such side, `named[side[m]]` is false, and the chosen one stands in. `ratings` are what losses made of the tokens.
+    `kinds`, `weights`, `counted` (pairs,) and `reference` (pairs, sides that have one) go with the pairs.
     """
 
     packing: ClassVar[Literal["tree", "pairs"]] = "pairs"
@@ -57,8 +57,13 @@ class PairCollator:
         batch = self.make_batch(pairs)
         batch["counted"] = torch.full((len(pairs),), float(bool(rows)))
         if self.reference:  # none where no loss needs one
-            batch["reference"] = torch.tensor([self.reference[pair.id] for pair in pairs])
+            batch["reference"] = torch.tensor([self._list_reference(pair) for pair in pairs])
         return batch
+
+    def _list_reference(self, pair: EncodedPair) -> list[float]:
+        """Return what the reference gave each side of a batch; the chosen one stands in for those that a pair lacks."""
+        known = dict(zip(pair.sides, self.reference[pair.id], strict=True))
+        return [known.get(name, known["chosen"]) for name in self.sides]
 
     def make_batch(self, pairs: Sequence[EncodedPair]) -> dict[str, Any]:
         """Make a batch without reference log-probabilities."""
@@ -70,6 +75,7 @@ class PairCollator:
             "images": layout.images,
             "trees": layout.trees,
             **places,
+            "named": torch.tensor([name in pair.sides for name in self.sides for pair in pairs]),
             "ratings": stack_ratings(pairs, int(places["lengths"].max())),
             "kinds": torch.tensor([KINDS.index(pair.kind) for pair in pairs]),
             "weights": torch.tensor([pair.weight for pair in pairs], dtype=torch.float32),

@@ -138,3 +138,26 @@ def test_the_reference_of_own_tokens_is_kept_apart_from_that_of_the_answer() -> 
     options = train_options(loss=[Own()])
     sides = {"0.other": Side(ImageRef(sha256="f"), "Yes")}
     assert describe_sides(sides, list_own(options)) != describe_sides(sides)
+
+
+def test_where_a_pair_names_no_side_its_chosen_answer_stands_in_and_not_the_models_tokens(tmp_path: Path) -> None:
+    pairs, backbone, options = make_pairs(3), make_backbone(), train_options(lora=LORA, loss=[Own()])
+    further = name_further_sides(pairs, options, 0)
+    further[1] = {}
+    table: dict[str, tuple[float, ...]] = {}
+    with attach_adapter(backbone, options, 5) as model:
+        pixels = PixelCache(backbone)
+        encoded = [encode_pair(one, backbone, pixels, sides) for one, sides in zip(pairs, further, strict=True)]
+        collator, args = (
+            TreeCollator(backbone, encoded, pixels, table, 200),
+            trl_arguments(options, tmp_path, Setting()),
+        )
+        trainer = PreferenceTrainer(model, args, collator, range(3), [], backbone.tokenizer, options, 5)
+        trainer.fill_reference(encoded, table, lambda count: None)
+        stir(trainer.model)
+        batch = trainer._prepare_inputs(collator([{"pair": index} for index in range(3)]))
+        sides = trainer.side_logps(trainer.model, batch, collator.sides)
+    other, chosen = sides["0.other"], sides["chosen"]
+    assert other.policy[1].item() == pytest.approx(chosen.policy[1].item(), abs=1e-5)
+    assert other.reference[1] == chosen.reference[1]
+    assert (other.policy[[0, 2]] - chosen.policy[[0, 2]]).abs().min() > 0.1
