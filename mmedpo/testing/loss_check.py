@@ -65,8 +65,6 @@ def try_loss(plugin: PluginInfo, loss: Loss, further: Sequence[str]) -> None:
         if not torch.equal(compute_loss(loss, some), values):
             raise make_plugin_error(plugin, "compute gives other values for the same batch; a loss is a pure function")
     gradients = _gradients(compute_loss(loss, batch), batch)
-    if all(gradient is None for gradient in gradients):
-        raise make_plugin_error(plugin, "compute gives values without a gradient, so nothing would be learned")
     if not all(gradient is None or torch.isfinite(gradient).all() for gradient in gradients):
         raise make_plugin_error(plugin, "compute has a gradient that is not finite")
 
@@ -74,8 +72,6 @@ def try_loss(plugin: PluginInfo, loss: Loss, further: Sequence[str]) -> None:
 def _gradients(values: Tensor, batch: LossBatch) -> list[Tensor | None]:
     import torch
 
-    if not values.requires_grad:
-        return [None]
     sides = (batch.chosen, batch.rejected, *batch.further.values())
     held = [(side.policy_by_token, side.kl_by_token, side.forward_kl_by_token) for side in sides]
     leaves = [leaf for some in held for leaf in some if leaf is not None]

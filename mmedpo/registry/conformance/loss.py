@@ -28,6 +28,8 @@ def compute_loss(loss: Loss, batch: LossBatch) -> Tensor:
         said = f"a {type(values).__name__} of shape {tuple(getattr(values, 'shape', ()))}"
         raise _blame(loss, f"returned {said}, not a value for each of {len(batch.weights)} pairs")
     made: Tensor = values
+    if batch.chosen.policy.requires_grad and not made.requires_grad:  # beside another loss nobody would notice
+        raise _blame(loss, "returned values without a gradient, so nothing would be learned from it")
     return made
 
 
@@ -45,6 +47,8 @@ def list_further_sides(loss: Loss, pairs: Sequence[Pair], seed: int) -> list[dic
         wrong = not isinstance(sides, Mapping) or not all(isinstance(side, Side) for side in sides.values())
         if wrong:
             raise _blame(loss, f"named {sides!r:.80} as sides of a pair, not a mapping of names to Side")
+        if taken := sides.keys() & {"chosen", "rejected"}:
+            raise _blame(loss, f"named a further side {min(taken)!r}; a pair has one of that name")
         if others := [name for name in loss.own_tokens & set(sides) if sides[name].answer != pair.chosen.answer]:
             raise _blame(
                 loss, f"says own_tokens of the side {others[0]!r}, which has another answer than the chosen one"

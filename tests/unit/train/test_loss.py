@@ -76,6 +76,7 @@ def test_a_loss_sees_the_further_sides_that_it_named_and_no_others() -> None:
         ),
         (lambda batch: 1 / 0, r"the loss 'odd' of .* failed: ZeroDivisionError"),
         (lambda batch: None, r"returned a NoneType of shape \(\)"),
+        (lambda batch: batch.margin.detach(), "returned values without a gradient, so nothing would be learned"),
     ],
 )
 def test_what_a_loss_gets_wrong_is_blamed_on_it(returned: Any, why: str) -> None:
@@ -85,8 +86,11 @@ def test_what_a_loss_gets_wrong_is_blamed_on_it(returned: Any, why: str) -> None
         def compute(self, batch: LossBatch) -> torch.Tensor:
             return returned(batch)
 
+    batch = make_batch()
+    for side in batch.sides.values():
+        side.policy.requires_grad_()
     with pytest.raises(PluginError, match=why):
-        sum_losses(make_batch(), train_options(loss=[Odd()]))
+        sum_losses(batch, train_options(loss=[Odd()]))
 
 
 @pytest.mark.parametrize(
@@ -94,6 +98,10 @@ def test_what_a_loss_gets_wrong_is_blamed_on_it(returned: Any, why: str) -> None
     [
         (lambda pairs: [{}], "named the sides of 1 pairs; there are 4"),
         (lambda pairs: [{"a": pair} for pair in pairs], "not a mapping of names to Side"),
+        (
+            lambda pairs: [{"rejected": pair.chosen} for pair in pairs],
+            "a further side 'rejected'; a pair has one of that",
+        ),
         (lambda pairs: pairs[9], "failed over the sides of pairs: IndexError"),
     ],
 )
