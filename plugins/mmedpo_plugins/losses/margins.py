@@ -139,5 +139,6 @@ class DiscoPopLoss(Loss):
     def compute(self, batch: LossBatch) -> Tensor:
         """Return the blend."""
         values = batch.beta * batch.margin
-        share = (values / self.tau).sigmoid()
-        return (1 - share) * -log_sigmoid(values) + share * (-values).exp()
+        scaled = values / self.tau
+        # s exp(-x) as one power: far below zero one factor is 0 and the other infinite
+        return (-scaled).sigmoid() * -log_sigmoid(values) + (log_sigmoid(scaled) - values).exp()

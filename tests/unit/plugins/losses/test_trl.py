@@ -147,3 +147,18 @@ def test_kto_is_kto_trainers_of_the_pairs_taken_apart(usual: float) -> None:
     inputs["label"] = torch.tensor(inputs["label"])
     wanted = float(trainer._compute_loss(lambda **options: said, inputs, False).detach())
     assert mean_loss(batch, make_loss("kto", desirable=1.3, undesirable=0.7)) == pytest.approx(wanted, rel=1e-7)
+
+
+@pytest.mark.parametrize("margin", [-1e4, 1e4])
+@pytest.mark.parametrize(
+    "use", ["sigmoid", "hinge", "exo_pair", "robust", "discopop", "nca_pair", "bco_pair", "apo_zero", "apo_down", "kto"]
+)
+def test_far_from_zero_a_loss_and_its_gradient_are_still_numbers(use: str, margin: float) -> None:
+    policy = torch.tensor([margin], requires_grad=True)
+    zeros, one = torch.zeros(1), torch.ones(1)
+    chosen, rejected = SideLogps(policy, zeros, one, policy[:, None]), SideLogps(-policy, zeros, one, -policy[:, None])
+    values = make_loss(use).compute(LossBatch(chosen, rejected, 0.1, one, {"other": chosen}))
+    values.sum().backward()
+    assert values.isfinite().all()
+    assert policy.grad is not None
+    assert policy.grad.isfinite().all()
