@@ -39,7 +39,7 @@ def make_collator(
     if not options.packs_trees:
         return PairCollator(backbone, pairs, pixels, table)
     base = model.get_base_model()
-    longest = max(len(side.ids) for pair in pairs for side in (pair.chosen, pair.rejected))
+    longest = max(len(side.ids) for pair in pairs for side in pair.sides.values())
     why = why_no_trees(base, backbone.causal, longest)
     if trained_tower(base, find_outermost(base, backbone.projector)):
         why = "its vision tower trains, so a tree's image would not stay what it was"

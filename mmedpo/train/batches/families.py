@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mmedpo.core.records import Pair
+from mmedpo.core.records import Case, Pair, Side
 
 
 def list_family(pair: Pair) -> frozenset[str]:
     """Return the images that a pair shows, and the group of its case."""
-    shown = (*pair.case.images, *pair.chosen.images, *pair.rejected.images)
-    pictures = {picture.sha256 or picture.path for picture in shown}
-    return frozenset(pictures | ({f"group {pair.case.group}"} if pair.case.group else set()))
+    pictures = list_shown([pair.case, pair.chosen, pair.rejected])
+    return pictures | ({f"group {pair.case.group}"} if pair.case.group else set())
+
+
+def list_shown(sides: Iterable[Case | Side]) -> frozenset[str]:
+    """Return the images of cases and sides, by what they are known as."""
+    return frozenset(image.known_as for side in sides for image in side.images)
 
 
 @dataclass(frozen=True)

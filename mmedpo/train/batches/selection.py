@@ -12,6 +12,7 @@ from mmedpo.events import EventObserver, StageAdvanced, StageCount, StageFinishe
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.train.batches.encoding import KINDS, EncodedPair, PixelCache, encode_pair
+from mmedpo.train.batches.families import list_family, list_shown
 
 
 def encode_pairs(
@@ -30,12 +31,15 @@ def encode_pairs(
     see(StageStarted("encode", len(pairs)))
     kept: list[EncodedPair] = []
     long, silent = list[EncodedPair](), list[Pair]()
+    shown = {item for one in pairs for item in list_family(one.pair)} if any(further) else set[str]()
     for weighted, sides in zip(pairs, further, strict=True):
         if weighted.weight * options.count_pair(weighted.pair.kind) == 0:  # the loss would multiply it by 0
             silent.append(weighted.pair)
             see(StageAdvanced("encode", 1))
             continue
         pair = encode_pair(weighted, backbone, pixels, sides)
+        if borrowed := list_shown(sides.values()) & shown:  # of other pairs, which are then of its family
+            pair = replace(pair, family=pair.family | borrowed)
         if not options.compares_sides:
             pair = replace(pair, rejected=pair.chosen)  # in a tree this costs nothing
         (long if _is_too_long(pair, options.max_length) else kept).append(pair)

@@ -15,8 +15,9 @@ from conftest import ROOT
 from losses import make_loss, make_losses, train_options
 from pydantic import ValidationError
 from safetensors.torch import load_file
-from tiny_llava import adapter_bytes, make_backbone, make_model, make_pairs, make_tokenizer
+from tiny_llava import adapter_bytes, make_backbone, make_image, make_model, make_pairs, make_tokenizer
 
+from mmedpo.core.images import ImageRef
 from mmedpo.core.records import WeightedPair
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import StageFinished, TrainingLogged
@@ -37,6 +38,7 @@ from mmedpo.store.run_files.measures import TrainingRecord
 from mmedpo.train.batches.encoding import EncodedPair, PixelCache, encode_pair
 from mmedpo.train.batches.held_out import hold_out
 from mmedpo.train.batches.pair_collator import PairCollator
+from mmedpo.train.batches.selection import encode_pairs
 from mmedpo.train.fit import train_adapter
 from mmedpo.train.lora import attach_adapter, save_adapter
 from mmedpo.train.trainer import PreferenceTrainer
@@ -537,6 +539,16 @@ def test_a_pair_over_the_limit_is_dropped_and_counted_never_cut(tmp_path: Path) 
 def test_no_pair_left_is_an_error_that_says_what_to_raise(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no pair is left to train on: 3 of 3 .* train.max_length=5"):
         fit(tmp_path, make_pairs(3), max_length=5)
+
+
+def test_a_pair_is_of_the_family_of_an_image_that_a_loss_borrowed_for_it() -> None:
+    pairs, backbone = make_pairs(6), make_backbone()
+    blank = replace(pairs[0].pair.chosen, more_images=(), image=ImageRef.drawn(make_image(77)))  # of no pair
+    further = [{"0.blank": blank} for _ in pairs]
+    further[0]["0.borrowed"] = pairs[5].pair.chosen
+    encoded, _ = encode_pairs(pairs, backbone, PixelCache(backbone), train_options(), lambda event: None, further)
+    assert encoded[0].family & encoded[5].family == {pairs[5].pair.chosen.image.sha256}
+    assert not encoded[2].family & encoded[4].family
 
 
 def test_held_out_pairs_share_no_image_with_trained_ones() -> None:
