@@ -159,7 +159,7 @@ def _trained_on(run: RunRecord, training: TrainingRecord) -> Iterator[str]:
         yield f"- round {run.round.number}: {describe_round(run.round)}; before, above, is the start"
     yield f"- {describe_counts(training.counts)}"
     options = recipe["train"]
-    loss = " + ".join(f"{item['coefficient']:g} x {item['use']}" for item in options["loss"])
+    loss = " + ".join(map(_describe_loss, options["loss"]))
     yield (
         f"- {training.steps:,} steps, {options['epochs']:g} epochs, a step of "
         f"{options['batch_size'] * options['accumulate']} pairs, learning rate {options['learning_rate']:g}, "
@@ -170,6 +170,12 @@ def _trained_on(run: RunRecord, training: TrainingRecord) -> Iterator[str]:
         ranked = f"{held.accuracy:.0%} ranked right, reward margin {held.margin:+.3f}"
         yield f"- held-out pairs, {kind} ({held.pairs:,}): {ranked}"
     yield from list_dropped(run)
+
+
+def _describe_loss(loss: Mapping[str, Any]) -> str:
+    own = [f"beta {loss['beta']:g}"] if loss["beta"] is not None else []  # else the training's
+    of = [f"{loss['pairs']} pairs"] if loss["pairs"] != "all" else []
+    return f"{loss['coefficient']:g} x {loss['use']}" + (f" ({', '.join(own + of)})" if own or of else "")
 
 
 def _loading(base: str) -> Iterator[str]:

@@ -127,9 +127,13 @@ def test_a_run_that_measured_nothing_says_so_and_no_card_tells_where_it_ran(done
         assert str(done) not in (done / "run" / name).read_text()
 
 
-def test_a_base_on_the_hub_is_named_and_a_folder_is_not(tmp_path: Path) -> None:
-    loss, lora = {"kind": "sigmoid"}, {"r": 4}
-    train = {"loss": loss, "lora": lora, "projector": None, "epochs": 1, "batch_size": 1, "accumulate": 1}
+def test_a_base_on_the_hub_is_named_and_a_folder_is_not_and_each_loss_is_told(tmp_path: Path) -> None:
+    losses = [
+        {"use": "simpo", "coefficient": 1.0, "pairs": "all", "beta": 2.0},
+        {"use": "nll", "coefficient": 0.5, "pairs": "text", "beta": None},
+    ]
+    lora = {"r": 4}
+    train = {"loss": losses, "lora": lora, "projector": None, "epochs": 1, "batch_size": 1, "accumulate": 1}
     recipe = {
         "data": {"use": "slake"}, "localize": [], "disprefer": [], "score": [], "weigh": {"use": "clinical"},
         "train": {**train, "learning_rate": 1e-7, "beta": 0.1}, "evaluate": None,
@@ -144,6 +148,7 @@ def test_a_base_on_the_hub_is_named_and_a_folder_is_not(tmp_path: Path) -> None:
         known = run_record({**recipe, "backbone": backbone}, packages=packages)
         text = model_card("x", [], known, trained, None)
         assert str(tmp_path) not in text
+        assert "loss: 1 x simpo (beta 2) + 0.5 x nll (text pairs); " in text
         return ModelCard(text).data.base_model
 
     assert base_of("microsoft/llava-med-v1.5-mistral-7b") == "microsoft/llava-med-v1.5-mistral-7b"
