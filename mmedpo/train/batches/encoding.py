@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -18,6 +19,7 @@ from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.train.batches.families import list_family
 
 KINDS: tuple[PairKind, ...] = ("text", "image")
+NONE: Mapping[Any, Any] = {}  # one for all pairs of which losses want no more
 PIXEL_BYTES = 2**30  # of vision tensors held in memory; beyond it, the least recently used are made again
 
 
@@ -30,7 +32,9 @@ class EncodedSide:
     images: tuple[str, ...]  # equal strings, equal vision tensors
     token_types: np.ndarray | None
     source: tuple[tuple[ImageRef, ...], str, str]  # images, question, answer: to encode it again
-    ratings: Mapping[int, np.ndarray] = field(default_factory=dict)  # by the loss's number, of its tokens (answer,)
+    ratings: Mapping[int, np.ndarray] = field(
+        default_factory=lambda: NONE
+    )  # by the loss's number, of its tokens (answer,)
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class EncodedPair:
     family: frozenset[str]  # images and group it shows: pairs that share one stay on one side of the split
     chosen: EncodedSide
     rejected: EncodedSide
-    further: Mapping[str, EncodedSide] = field(default_factory=dict)  # what losses want to know beside, by name
+    further: Mapping[str, EncodedSide] = field(default_factory=lambda: NONE)  # what losses want to know beside, by name
 
     @property
     def sides(self) -> dict[str, EncodedSide]:
@@ -101,7 +105,7 @@ def encode_pair(
     named = {"chosen": pair.chosen, "rejected": pair.rejected, **(further or {})}
     sides = {name: _encode_side(pair, name, side, backbone, pixels) for name, side in named.items()}
     chosen, rejected = sides.pop("chosen"), sides.pop("rejected")
-    return EncodedPair(pair.id, pair.kind, weighted.weight, list_family(pair), chosen, rejected, sides)
+    return EncodedPair(pair.id, pair.kind, weighted.weight, list_family(pair), chosen, rejected, sides or NONE)
 
 
 def _encode_side(pair: Pair, name: str, side: Side, backbone: LiveBackbone, pixels: PixelCache) -> EncodedSide:
