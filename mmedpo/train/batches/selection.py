@@ -11,6 +11,7 @@ from mmedpo.errors import DataError
 from mmedpo.events import EventObserver, StageAdvanced, StageCount, StageFinished, StageStarted
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
+from mmedpo.runtime.processes import warn_once
 from mmedpo.train.batches.encoding import KINDS, EncodedPair, PixelCache, encode_pair
 from mmedpo.train.batches.families import list_family, list_shown
 
@@ -48,6 +49,7 @@ def encode_pairs(
     see(StageFinished("encode", (StageCount("pairs", len(kept)), *left_out)))
     if not kept:
         raise DataError(f"no pair is left to train on: {'; '.join(_why_no_pairs(pairs, long, silent, options))}")
+    _note_idle_losses(kept, options)
     return kept, left_out
 
 
@@ -64,6 +66,14 @@ def _why_no_pairs(
             f"{len(silent)} of {len(pairs)} are of weight 0, or of a kind that counts nothing "
             f"(text {options.count_pair('text'):g}, image {options.count_pair('image'):g}; see train.pairs, train.loss)"
         )
+
+
+def _note_idle_losses(pairs: Sequence[EncodedPair], options: TrainOptions) -> None:
+    """Say which losses have no pair to be of."""
+    kinds = {pair.kind for pair in pairs}
+    for loss in options.loss:
+        if not any(map(loss.is_of, kinds)):
+            warn_once(f"the loss {loss.use!r} adds nothing: it is of {loss.pairs} pairs, and none is trained on")
 
 
 def _is_too_long(pair: EncodedPair, limit: int) -> bool:

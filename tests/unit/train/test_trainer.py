@@ -541,6 +541,14 @@ def test_no_pair_left_is_an_error_that_says_what_to_raise(tmp_path: Path) -> Non
         fit(tmp_path, make_pairs(3), max_length=5)
 
 
+def test_a_loss_of_pairs_that_are_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    pairs, backbone = make_pairs(4, same_image=True), make_backbone()
+    options = train_options(loss=[make_loss("sigmoid"), make_loss("anchor", pairs="image")])
+    encode_pairs(pairs, backbone, PixelCache(backbone), options, lambda event: None, [{}] * 4)
+    said = "mmedpo: the loss 'anchor' adds nothing: it is of image pairs, and none is trained on\n"
+    assert capsys.readouterr().err == said
+
+
 def test_a_pair_is_of_the_family_of_an_image_that_a_loss_borrowed_for_it() -> None:
     pairs, backbone = make_pairs(6), make_backbone()
     blank = replace(pairs[0].pair.chosen, more_images=(), image=ImageRef.drawn(make_image(77)))  # of no pair
