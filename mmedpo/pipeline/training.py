@@ -149,7 +149,8 @@ def _open_reference(
     how = list_reference_facts(options, run.setting)
     makers = [hash_source_of(loss, run.plugin_of(loss)) for loss in options.loss]
     beside = [describe_sides(sides, list_own(options), makers) for sides in further]
-    return ReferenceJournal(run.journal, reference_keys(weighted, model, *how, further=beside))
+    counts = {one.pair.id: 2 + len(sides) for one, sides in zip(weighted, further, strict=True) if sides}
+    return ReferenceJournal(run.journal, reference_keys(weighted, model, *how, further=beside), counts)
 
 
 def _find_first_policy(run: RunContext) -> FirstPolicy | None:

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,12 +32,12 @@ class FirstPolicy:
 class ReferenceJournal(dict[str, Logps]):
     """Reference log-probabilities by pair id, kept in the journal: runs with pairs and model in common share them."""
 
-    def __init__(self, journal: Journal, keys: Mapping[str, str]) -> None:
-        """Take what the journal has under `keys`, a key for each pair id."""
+    def __init__(self, journal: Journal, keys: Mapping[str, str], sides: Mapping[str, int] | None = None) -> None:
+        """Take what the journal has under `keys`, a key for each pair id; `sides` are how many a pair has, if not 2."""
         super().__init__()
         self._journal, self._keys = journal, keys
         for name, key in keys.items():
-            if (logps := journal.get(key, _read_logps)) is not None:
+            if (logps := journal.get(key, partial(_read_logps, (sides or {}).get(name, 2)))) is not None:
                 self[name] = logps
         logger.info("the reference of %d of %d pairs is in the journal", len(self), len(keys))
 
@@ -48,10 +49,10 @@ class ReferenceJournal(dict[str, Logps]):
         super().update(added)
 
 
-def _read_logps(value: Any) -> Logps:
+def _read_logps(sides: int, value: Any) -> Logps:
     logps = tuple(map(float, value))
-    if not all(map(math.isfinite, logps)):
-        raise ValueError(f"{value!r:.80} are no log-probabilities")
+    if len(logps) != sides or not all(map(math.isfinite, logps)):
+        raise ValueError(f"{value!r:.80} are no log-probabilities of {sides} sides")
     return logps
 
 

@@ -25,7 +25,7 @@ from mmedpo.models.trees.tree_attention import (
     visibility_mask,
     why_no_trees,
 )
-from mmedpo.train.logprobs import AnswerPositions, NextTokenLogps, changes_logits, token_logps
+from mmedpo.train.logprobs import AnswerPositions, NextTokenLogps, ReferenceLogits, changes_logits, token_logps
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), min_size=1, max_size=8)
 
@@ -346,13 +346,15 @@ def test_the_head_in_parts_is_the_head_at_once(monkeypatch: pytest.MonkeyPatch, 
     trained = [name for name in grads[0] if "vision" not in name]
     assert max(apart(grads[1][name], grads[0][name]) for name in trained) < 1e-10
     other = torch.randn(4, len(tiny.model.get_output_embeddings().weight), dtype=torch.float64)
-    found = token_logps(tiny.model, inputs, positions, tiny.model.get_output_embeddings(), reference_logits=other)
+    reference = ReferenceLogits(other, positions.target)
+    found = token_logps(tiny.model, inputs, positions, tiny.model.get_output_embeddings(), reference=reference)
     own = positions.gather(tiny.model(**inputs).logits).log_softmax(-1)
     wanted = torch.nn.functional.kl_div(other.log_softmax(-1), own, log_target=True, reduction="none").sum(-1)
-    assert torch.allclose(found, torch.stack([plain, wanted[positions.index]], dim=1), atol=1e-12)
+    known = other.log_softmax(-1)[positions.index, positions.target]
+    assert torch.allclose(found, torch.stack([plain, known, wanted[positions.index]], dim=1), atol=1e-12)
     one, two = (
         torch.autograd.grad(value.sum(), tiny.model.get_output_embeddings().weight)[0]
-        for value in (found[:, 1], wanted[positions.index])
+        for value in (found[:, 2], wanted[positions.index])
     )
     assert apart(one, two) < 1e-10
 

@@ -78,7 +78,9 @@ def fill(pairs: list[WeightedPair], folder: Path, journal: Journal, *losses: Los
     options = train_options(loss=list(losses), lora=LoraOptions(r=2, alpha=4), epochs=1, validation=0, batch_size=1)
     sides = name_further_sides(pairs, options, 0)
     facts = list_reference_facts(options, Setting())
-    table = ReferenceJournal(journal, reference_keys(pairs, *facts, further=[describe_sides(some) for some in sides]))
+    counts = {one.pair.id: 2 + len(some) for one, some in zip(pairs, sides, strict=True)}
+    keys = reference_keys(pairs, *facts, further=[describe_sides(some) for some in sides])
+    table = ReferenceJournal(journal, keys, counts)
     more = {"precomputed": table, "further": sides}
     train_adapter(pairs, make_backbone(), options, folder, Setting(), lambda event: None, **more)
     return dict(table)

@@ -190,7 +190,7 @@ def _read_words() -> dict[str, tuple[ErrorKind, tuple[str, ...]]]:
     """Return of each word its kind and those that may stand in its place: the others of its first line."""
     table: dict[str, tuple[ErrorKind, tuple[str, ...]]] = {}
     for kind, lines in _WORDS.items():
-        for line in lines.strip().splitlines():
+        for line in lines.strip().split("\n"):
             names = line.strip().split(", ")
             for name in names:
                 table.setdefault(name.lower(), (kind, tuple(other for other in names if other != name)))
