@@ -74,7 +74,9 @@ def adapter_key(run: RunContext) -> str:
     """Hash what the adapter is trained from: the pairs as they lie in the folder, the options and the model."""
     assert run.recipe.train is not None
     options = {**dump_recipe(run.loaded)["train"], "loss": hash_parts(run, run.recipe.train.loss)}
-    del options["launch"]  # processes share steps and change none
+    launch = options.pop("launch")  # processes share steps and change none, but for losses that look beside a pair
+    if any(loss.looks_beside for loss in run.recipe.train.loss):
+        options["processes"] = launch and launch["processes"]
     held = [run.loaded.round.reference, run.hash_of(run.loaded.start)] if run.loaded.round else []
     return run.key(run.recipe.backbone, "train", pairs_hash(run.folder), options, *held)
 

@@ -78,6 +78,7 @@ class Loss(Part, ABC):
     needs_rejected: ClassVar[bool] = True  # without such a loss, rejected sides are not read, and nothing is compared
     runs_reference: ClassVar[bool] = False  # run it in each step beside the policy, for what it says token by token
     needs_forward_kl: ClassVar[bool] = False  # the divergence also the other way round, of one that `runs_reference`
+    looks_beside: ClassVar[bool] = False  # whether a pair's loss depends on those that run together with it
     rates_tokens: ClassVar[bool] = False  # `rate_tokens` is asked of the answers, once, before the first step
     own_tokens: ClassVar[frozenset[str]] = frozenset()
     # Further sides whose answer, which must be the chosen one, gives way to the model: token by token, what it finds

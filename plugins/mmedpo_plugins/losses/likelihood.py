@@ -44,6 +44,7 @@ class SftLoss(Loss):
     """
 
     use: ClassVar[str] = "sft"
+    looks_beside: ClassVar[bool] = True
     needs_reference: ClassVar[bool] = False
     needs_rejected: ClassVar[bool] = False
 

@@ -33,6 +33,7 @@ class KtoLoss(Loss):
     """
 
     use: ClassVar[str] = "kto"
+    looks_beside: ClassVar[bool] = True
 
     desirable: float = Field(default=1.0, ge=0)
     """What chosen answers count, d."""

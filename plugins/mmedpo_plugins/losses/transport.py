@@ -30,6 +30,7 @@ class AotLoss(Loss):
     """
 
     use: ClassVar[str] = "aot"
+    looks_beside: ClassVar[bool] = True
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
     """The share of pairs expected to be the wrong way round."""
@@ -51,6 +52,7 @@ class AotUnpairedLoss(Loss):
     """
 
     use: ClassVar[str] = "aot_unpaired"
+    looks_beside: ClassVar[bool] = True
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
     """The share of pairs expected to be the wrong way round."""
