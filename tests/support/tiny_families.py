@@ -59,7 +59,7 @@ def tiled(name: str, text: str, vision: dict[str, Any], tokens: int) -> Tiny:
 
 def vipllava() -> Tiny:
     layers, text = [-1, -2], _named("llama")
-    more = {"text_config": text, "image_token_index": IMAGE, "vision_feature_layer": layers}
+    more = {"text_config": text, "image_token_index": IMAGE, "vision_feature_layers": layers}
     return _tiny("VipLlava", 4, (1, 3, 28, 28), vision_config=CLIP, **more)
 
 
