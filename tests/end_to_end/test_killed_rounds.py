@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, environment
-from forks import Fork, Forks
+from forks import Forks
+from slow_runs import SlowRuns
 
 from mmedpo.store.run_files.reader import read_run
-from mmedpo.testing import fake_package
 
 RECIPE = """
 output: runs/x
@@ -32,39 +29,17 @@ FILES = ("pairs.jsonl", "answers.jsonl", "measures.json", "adapter/adapter_model
 SLICE = 4
 
 
-class Runs:
-    """Run the recipe in a folder, by the command line, in processes that can be killed."""
+PARTS = {"mmedpo.dispreferences": "slow-sample", "mmedpo.scorers": "slow-score", "mmedpo.metrics": "exact"}
+
+
+class Runs(SlowRuns):
+    """Run the recipe in its rounds."""
 
     def __init__(self, folder: Path, forks: Forks) -> None:
-        self.folder, self.forks, self.notes = folder, forks, folder / "notes.txt"
-        self.site = folder / "site"
-        self.site.mkdir(parents=True)
-        source = (ROOT / "tests/support/slow_parts.py").read_text()
-        names = {"mmedpo.dispreferences": "slow-sample", "mmedpo.scorers": "slow-score", "mmedpo.metrics": "exact"}
-        fake_package(self.site, "slow-parts", {"slow_parts": source}, {g: {n: "slow_parts"} for g, n in names.items()})
-        (folder / "recipe.yaml").write_text(RECIPE.lstrip())
+        super().__init__(folder, forks, RECIPE, PARTS)
 
-    def start(self, *args: str, pace: float = 0.0) -> Fork:
-        settings = {**environment(self.site), "NOTES": str(self.notes), "PACE": str(pace)}
-        return self.forks.start(["-m", "mmedpo", *(args or ("run", "recipe.yaml"))], self.folder, settings)
-
-    def run(self, *args: str) -> str:
-        process = self.start(*args)
-        out, err = process.communicate()
-        assert process.returncode == 0, err
-        return out
-
-    def kill_when(self, reached: Callable[[], bool]) -> None:
-        process = self.start(pace=0.02)
-        while not reached():
-            assert process.poll() is None, f"ended before it could be killed: {process.communicate()}"
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-
-    def noted(self, what: str) -> list[str]:
-        lines = self.notes.read_text().splitlines() if self.notes.exists() else []
-        return [line for line in lines if line.startswith(f"{what} ")]
+    def train(self, number: int) -> None:
+        self.finish(self.forks.start(["-m", "mmedpo", "train", str(self.round(number))], self.folder, self.settings()))
 
     def round(self, number: int) -> Path:
         return self.folder / f"runs/x/round-{number}"
@@ -110,9 +85,9 @@ def test_a_killed_run_goes_on_in_its_round(moment: str, whole: Runs, tmp_path: P
 @pytest.mark.slow
 def test_more_rounds_go_on_from_those_that_are_done_and_fewer_leave_them(whole: Runs) -> None:
     before, noted = whole.files(), whole.notes.read_text()
-    whole.run("run", "recipe.yaml", "rounds.count=1")
+    whole.run("rounds.count=1")
     assert read_run(whole.folder / "runs/x").folder == whole.round(1)
-    whole.run("run", "recipe.yaml", "rounds.count=3", "--until", "read")
+    whole.run("rounds.count=3", "--until", "read")
     assert whole.files() == before
     assert whole.notes.read_text() == noted
     whole.run()
@@ -124,10 +99,10 @@ def test_curating_stops_in_the_round_that_is_not_trained_yet_and_training_goes_o
 ) -> None:
     runs = Runs(tmp_path / "until", forks)
     for number in (1, 2):
-        runs.run("run", "recipe.yaml", "--until", "weigh")
+        runs.run("--until", "weigh")
         assert (runs.round(number) / "pairs.jsonl").exists()
         assert not runs.round(number + 1).exists()
-        runs.run("train", str(runs.round(number)))
+        runs.train(number)
     runs.run()
     assert runs.files() == whole.files()
 
@@ -156,12 +131,12 @@ def test_a_recipe_without_rounds_takes_the_folder_and_one_with_rounds_takes_it_b
 ) -> None:
     runs = Runs(tmp_path / "changed", forks)
     folder = runs.folder / "runs/x"
-    runs.run("run", "recipe.yaml", "rounds=null")
+    runs.run("rounds=null")
     runs.run()
     assert not (folder / "pairs.jsonl").exists()
     assert list((folder / "earlier").glob("adapter-*"))
     assert read_run(folder).folder == runs.round(2)
     assert runs.files() == whole.files()
-    runs.run("run", "recipe.yaml", "rounds=null")
+    runs.run("rounds=null")
     assert read_run(folder).folder == folder
     assert (folder / "adapter").exists()

@@ -14,12 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, environment
-from forks import Fork, Forks
+from forks import Forks
+from slow_runs import SlowRuns
 
 from mmedpo.store.run_files.reader import read_run
 from mmedpo.store.run_files.record import PluginVersion
-from mmedpo.testing import fake_package
 
 RECIPE = """
 output: runs/x
@@ -44,39 +43,19 @@ FILES = (
 SLICE = 4
 
 
-class Runs:
-    """Run the recipe in a folder, by the command line, in processes that can be killed."""
+PARTS = {
+    "mmedpo.dispreferences": "slow-answer",
+    "mmedpo.scorers": "slow-score",
+    "mmedpo.observers": "grumbler",
+    "mmedpo.metrics": "exact",
+}
+
+
+class Runs(SlowRuns):
+    """Run the recipe."""
 
     def __init__(self, folder: Path, forks: Forks) -> None:
-        self.folder, self.forks = folder, forks
-        self.notes = folder / "notes.txt"
-        site = folder / "site"
-        site.mkdir(parents=True)
-        source = (ROOT / "tests/support/slow_parts.py").read_text()
-        names = {
-            "mmedpo.dispreferences": "slow-answer",
-            "mmedpo.scorers": "slow-score",
-            "mmedpo.observers": "grumbler",
-            "mmedpo.metrics": "exact",
-        }
-        fake_package(site, "slow-parts", {"slow_parts": source}, {g: {n: "slow_parts"} for g, n in names.items()})
-        (folder / "recipe.yaml").write_text(RECIPE.lstrip())
-        self.site = site
-
-    def start(self, *args: str, pace: float = 0.0) -> Fork:
-        return self.forks.start(self.line(*args), self.folder, self.settings(pace))
-
-    def line(self, *args: str) -> list[str]:
-        return ["-m", "mmedpo", "run", "recipe.yaml", *args]
-
-    def settings(self, pace: float = 0.0) -> dict[str, str]:
-        return {**environment(self.site), "NOTES": str(self.notes), "PACE": str(pace)}
-
-    def run(self, *args: str) -> tuple[str, str]:
-        process = self.start(*args)
-        out, err = process.communicate()
-        assert process.returncode == 0, err
-        return out, err
+        super().__init__(folder, forks, RECIPE, PARTS)
 
     def run_afresh(self) -> tuple[str, str]:
         """Run in a process that has imported nothing and hashes texts in its own way."""
@@ -84,18 +63,6 @@ class Runs:
         done = subprocess.run(line, cwd=self.folder, env=self.settings(), text=True, capture_output=True)
         assert done.returncode == 0, done.stderr
         return done.stdout, done.stderr
-
-    def kill_when(self, reached: Callable[[], bool], pace: float = 0.02) -> None:
-        process = self.start(pace=pace)
-        while not reached():
-            assert process.poll() is None, f"ended before it could be killed: {process.communicate()}"
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-
-    def noted(self, what: str) -> list[str]:
-        lines = self.notes.read_text().splitlines() if self.notes.exists() else []
-        return [line for line in lines if line.startswith(what)]
 
     def files(self, output: str = "runs/x") -> dict[str, bytes]:
         return {name: (self.folder / output / name).read_bytes() for name in FILES}
