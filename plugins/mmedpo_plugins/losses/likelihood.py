@@ -20,7 +20,7 @@ class NllLoss(Loss):
 
         train: {loss: [{use: sigmoid}, {use: nll}]}
 
-    Beside `sigmoid` it is the term of RPO (arXiv 2404.19733), Eq. 1; alone it is supervised fine-tuning, and no
+    Beside `sigmoid` it is the term of RPO (arXiv 2404.19733); alone it is supervised fine-tuning, and no
     rejected side is read. A pair's loss is the mean over its own tokens, so pairs count alike whatever their length and
     whatever runs together; `sft` is the mean over all tokens.
     """

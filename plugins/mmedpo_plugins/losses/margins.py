@@ -43,7 +43,7 @@ class SigmoidNormLoss(Loss):
         train: {loss: {use: sigmoid_norm, beta: 5}}
 
     -log sigmoid(beta m) of a margin whose log-ratios are means over tokens: length-normalised DPO, Tulu 3 (arXiv
-    2411.15124), Eq. 6. Means are small, so beta is larger than DPO's: 5 there.
+    2411.15124). Means are small, so beta is larger than DPO's: 5 there.
     """
 
     use: ClassVar[str] = "sigmoid_norm"
@@ -109,7 +109,7 @@ class RobustLoss(Loss):
 
         train: {loss: {use: robust, label_smoothing: 0.1}}
 
-    (-(1-e) log sigmoid(beta m) + e log sigmoid(-beta m)) / (1 - 2e): robust DPO (arXiv 2403.00409), Eq. 12.
+    (-(1-e) log sigmoid(beta m) + e log sigmoid(-beta m)) / (1 - 2e): robust DPO (arXiv 2403.00409).
     """
 
     use: ClassVar[str] = "robust"

@@ -46,7 +46,7 @@ class CpoLoss(Loss):
 
         train: {loss: {use: cpo}}
 
-    -log sigmoid(beta (log p_w - log p_l)) + NLL of the chosen answer: CPO (arXiv 2401.08417), Eq. 5. The NLL is a mean
+    -log sigmoid(beta (log p_w - log p_l)) + NLL of the chosen answer: CPO (arXiv 2401.08417). The NLL is a mean
     over the answer's tokens, and a mean over pairs; TRL's is one over the tokens of all answers.
     """
 
@@ -68,7 +68,7 @@ class OrpoLoss(Loss):
         train: {loss: {use: orpo}}
 
     NLL of the chosen answer - beta log sigmoid(log odds_w - log odds_l), odds of the geometric mean of its tokens'
-    probabilities: ORPO (arXiv 2403.07691), Eq. 6 and 7, with beta for its lambda. The NLL is of the answer, a mean over
+    probabilities: ORPO (arXiv 2403.07691), Eq. 7, with beta for its lambda. The NLL is of the answer, a mean over
     its tokens; TRL's counts the tokens of the question too.
     """
 

@@ -26,7 +26,7 @@ class KtoLoss(Loss):
 
         train: {loss: {use: kto}}
 
-    (d (1 - sigmoid(r_w - z)) + u (1 - sigmoid(z - r_l))) / 2: KTO (arXiv 2402.01306), Eq. 8, of pairs taken apart into
+    (d (1 - sigmoid(r_w - z)) + u (1 - sigmoid(z - r_l))) / 2: KTO (arXiv 2402.01306), Eq. 7, of pairs taken apart into
     two examples. z, the usual reward, is the mean over what runs together of the reward of another pair's answer to the
     same question, at least 0, and no gradient goes through it. TRL's rates such an answer for each of the two examples,
     here there is one for both.
