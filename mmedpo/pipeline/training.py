@@ -108,13 +108,14 @@ def _fit_adapter(run: RunContext, weighted: Sequence[WeightedPair], key: str) ->
     prepare_strategy(recipe.train.launch.strategy if recipe.train.launch else "ddp")
     plugin, setting = run.plugin_of(recipe.backbone), replace(run.setting, quantize=recipe.train.quantize)
     with open_parts(run, setting) as opened, blame_part(plugin, "train.batch_size"), guard_writes(folder):
-        further = name_further_sides(weighted, recipe.train, run.setting.seed)
-        table = _open_reference(run, weighted, further) if get_rank() == 0 and recipe.train.needs_reference else {}
+        pairs = list(weighted)  # read once
+        further = name_further_sides(pairs, recipe.train, run.setting.seed)
+        table = _open_reference(run, pairs, further) if get_rank() == 0 and recipe.train.needs_reference else {}
         live = opened(run.loaded.start)
         _require_quantized(live, setting, plugin)
         with notice_lost_process():  # before anybody is blamed
             record = train_adapter(
-                list(weighted),
+                pairs,
                 live,
                 recipe.train,
                 folder,

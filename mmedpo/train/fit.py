@@ -79,8 +79,7 @@ def train_adapter(
         attach_adapter(backbone, options, setting.seed) as model,
     ):
         encoded, left_out = encode_pairs(pairs, backbone, pixels, options, see, sides)
-        known = {weighted.pair.id: weighted.pair for weighted in pairs}
-        encoded = rate_answers(encoded, known, options, backbone.tokenizer, setting)
+        encoded = rate_answers(encoded, pairs, options, backbone.tokenizer, setting)
         train_pairs, held_out, between = _split_pairs(encoded, options, setting, earlier)
         reference = _begin_with(model, first)
         collator = make_collator(model, backbone, encoded, pixels, table, options)

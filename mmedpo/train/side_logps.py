@@ -21,9 +21,8 @@ def find_own(batch: Mapping[str, Any], names: Sequence[str], own: frozenset[str]
         return {}
     side, index, pairs = batch["side"], batch["positions"]["index"], len(batch["kinds"])
     is_own = torch.tensor([name in own for name in names], device=side.device)[side // pairs] & batch["named"][side]
-    starts = (
-        batch["lengths"].cumsum(0) - batch["lengths"]
-    )  # (sides,): each side's first answer token; chosen come first
+    # Each side's first answer token (sides,); chosen sides come first.
+    starts = batch["lengths"].cumsum(0) - batch["lengths"]
     counterpart = starts[side % pairs] + batch["offset"]
     return {"own": is_own, "read": torch.where(is_own, index[counterpart.where(is_own, 0)], index)}
 

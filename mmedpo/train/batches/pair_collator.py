@@ -46,7 +46,7 @@ class PairCollator:
     ) -> None:
         self.pairs, self.reference = pairs, reference
         self.backbone, self.pixels = backbone, pixels
-        self.sides = list(dict.fromkeys(name for pair in pairs for name in pair.sides)) or ["chosen", "rejected"]
+        self.sides = list(dict.fromkeys(name for pair in pairs for name in pair.sides))
 
     def __call__(self, rows: Sequence[Mapping[str, int]]) -> dict[str, Any]:
         """Make the batch of a data set's rows, each `{"pair": index}`.
