@@ -27,7 +27,10 @@ class MmedpoJsonReader(ReadyPairReader):
          "rejected_conversations": [{"from": "human", "value": "<image>\\nIs there a mass?"},
                                     {"from": "gpt", "value": " Yes, a large one."}]}
 
-    `rejected_image` names the image of the rejected side where it is another one. The score becomes the pair's
+    `rejected_image` names the image of the rejected side where it is another one; `rejected_noised: 1` says that the
+    rejected side is shown noise and nothing of the film, `chosen_noised: 1` that both are, as in MMedPO's trainer (here
+    the noise is drawn once for each film, there each time). No entry of the four released files has any of the three.
+    Questions of the released reports tell to describe the image, and make reports. The score becomes the pair's
     relevance; without one a scorer is asked. Ids are numbers or strings; an id that stands for several entries gets
     `~2`, `~3` ... from its second entry on. An entry whose sides are equal is dropped and counted. Some released
     answers begin with "Question:" and the question again: 144 of SLAKE's, 23 of VQA-RAD's.

@@ -7,10 +7,25 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-from mmedpo import GIVEN, Case, Drop, ExistingFile, ExistingFolder, ImageRef, Pair, Reader, Region, Remark, Side
+from mmedpo import (
+    GIVEN,
+    Case,
+    CaseKind,
+    Drop,
+    ExistingFile,
+    ExistingFolder,
+    ImageRef,
+    Pair,
+    Reader,
+    Region,
+    Remark,
+    Side,
+)
 from mmedpo.data import ImageFolder, TableRow, UniqueIds, answer_kind, drop_uninformative, show_value
 from mmedpo_plugins.readers.pairs.export_facts import RegionFacts
+from mmedpo_plugins.readers.pairs.noise_film import NoiseFilm
 from mmedpo_plugins.readers.pairs.repeated_question import strip_question
+from mmedpo_plugins.readers.pairs.report_questions import asks_for_report
 from mmedpo_plugins.readers.pairs.row_formats import PairRow
 from mmedpo_plugins.tabular.parquet import embedded_image
 
@@ -30,6 +45,9 @@ class ReadyPairReader(Reader):
     """What to do about images that are not there: stop and name the first, or drop their pairs and count them."""
     repeated_question: Literal["keep", "strip"] = "keep"
     """What to do with the question where an answer begins with it: keep it and count the pairs, or take it off."""
+    kind: CaseKind | None = None
+    """The kind of every question, where its row says none; by default a right answer yes or no makes it closed, words
+    that tell to describe the whole image a report, which is counted, and all else is open."""
 
     def pairs(
         self, rows: Callable[[], Iterable[TableRow]], folders: list[Path], sides: Callable[[TableRow], PairRow]
@@ -54,7 +72,8 @@ class _PairBuilder:
         name, remarks = told.facts.id or self._pair_id(row, told), list(told.remarks)
         chosen, rejected = (self._side_answer(told, side, remarks) for side in ("chosen", "rejected"))
         found = [self._find_pictures(row, values) for values in told.images]
-        case = self._make_case(row, name, told, chosen or "", found[0]) if all(found) else None
+        kind = told.facts.case_kind or self._tell_kind(told, chosen or "", remarks)
+        case = self._make_case(row, name, told, chosen or "", kind, found[0]) if all(found) else None
         if case is None:
             yield self.images.drop(name)
         elif rejected is None:
@@ -71,7 +90,7 @@ class _PairBuilder:
         if name := row.get("id"):
             return self._ids.distinct(name)
         named = [one for images in told.images for one in images]
-        held = (one.get("bytes") or one.get("path") if isinstance(one, Mapping) else one for one in named)
+        held = (one.get("bytes") or one.get("path") if isinstance(one, Mapping) else _name_film(one) for one in named)
         images = [one for one in held if isinstance(one, str | bytes)]
         return self._ids.of(*images, told.question, told.chosen, told.rejected or "")
 
@@ -86,6 +105,14 @@ class _PairBuilder:
             return rest
         remarks.append(f"the {side} answer repeats the question; data.repeated_question=strip takes it off")
         return answer
+
+    def _tell_kind(self, told: PairRow, chosen: str, remarks: list[str]) -> CaseKind:
+        """Return the kind of a question whose row says none."""
+        answer = told.facts.answer or chosen
+        if self._part.kind or answer_kind(answer) == "closed" or not asks_for_report(told.question):
+            return self._part.kind or answer_kind(answer)
+        remarks.append("a report, since the question tells to describe the image; data.kind says otherwise")
+        return "report"
 
     def _make_pair(
         self, row: TableRow, told: PairRow, case: Case, answers: tuple[str, str], found: list[list[ImageRef]]
@@ -115,20 +142,20 @@ class _PairBuilder:
             raise row.wrong(f"the case {case.id!r} has another question or answer elsewhere; are two exports in one?")
 
     def _make_case(
-        self, row: TableRow, name: str, told: PairRow, chosen: str, shown_to_chosen: list[ImageRef]
+        self, row: TableRow, name: str, told: PairRow, chosen: str, kind: CaseKind, shown_to_chosen: list[ImageRef]
     ) -> Case | None:
         facts = told.facts
         named = facts.images or ([facts.image] if facts.image else [])
         shown = self._find_pictures(row, named) if named else shown_to_chosen
         if not shown:
             return None
-        answer, own = facts.answer or chosen, told.images[0][0]
+        own = told.images[0][0]
         return Case(
             name,
             shown[0],
             told.question,
-            answer,
-            kind=facts.case_kind or answer_kind(answer),
+            facts.answer or chosen,
+            kind=kind,
             group=facts.group or (own if isinstance(own, str) else ""),
             about=tuple(facts.about),
             regions=tuple(self._make_region(row, one, len(shown)) for one in facts.regions),
@@ -157,6 +184,9 @@ class _PairBuilder:
 
     def _find_picture(self, row: TableRow, value: Any) -> ImageRef | None:
         """Return the image that a row holds or names, or None when the file is missing."""
+        if isinstance(value, NoiseFilm):
+            film = self.images.find(value.name, row)
+            return value.draw(film) if film else None
         if isinstance(value, Mapping) and not value.get("bytes"):
             value = value.get("path")
         if not isinstance(value, str):
@@ -170,6 +200,11 @@ class _PairBuilder:
             if Path(name).is_relative_to(folder.absolute()):
                 return str(Path(name).relative_to(folder.absolute()))
         return name
+
+
+def _name_film(value: Any) -> Any:
+    """Return a film's name, also where noise stands for it."""
+    return value.name if isinstance(value, NoiseFilm) else value
 
 
 def _pair_notes(row: TableRow, told: PairRow) -> dict[str, Any]:

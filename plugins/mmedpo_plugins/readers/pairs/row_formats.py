@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mmedpo.data import TableRow, show_value
 from mmedpo_plugins.readers.pairs.conversations import MARK, Conversation, join_conversations, read_conversation
 from mmedpo_plugins.readers.pairs.export_facts import PairFacts, read_facts
 from mmedpo_plugins.readers.pairs.image_columns import name_images
+from mmedpo_plugins.readers.pairs.noise_film import FLAGS, NoiseFilm, read_flag
 
 _JSON = ("evidence", "notes", "case_notes")  # columns of the plain table that hold JSON
 _OURS = {"weight", "id", "restricted"}  # read in every form
@@ -21,7 +22,7 @@ _NO_ROOM = [f"{side}{name}" for name in ("videos", "audios", "objects", "tools")
 _NO_ROOM += ["video", "audio", "history"]
 
 
-Images = Sequence[Any]  # each a name, or an image within the row
+Images = Sequence[Any]  # each a name, an image within the row, or the noise that stands for a film
 
 
 @dataclass(frozen=True)
@@ -113,10 +114,21 @@ def read_mmedpo_row(row: TableRow) -> PairRow:
     )
     question, *answers, system = told
     first, second = (answer.removeprefix(" ") for answer in answers)
-    name = row.text("image")
-    images, read = ([name], [row.get("rejected_image") or name]), {"conversations", "rejected_conversations"}
-    read |= {"image", "rejected_image", "weighted_score"}
-    return _make_row(row, (question, first, second, system), images, read, mark=f"{MARK}\n", relevance="weighted_score")
+    name, flag = row.text("image"), read_flag(row)
+    noise = NoiseFilm(name)
+    chosen = noise if flag == "chosen_noised" else name
+    images = ([chosen], [noise if flag else row.get("rejected_image") or name])
+    read = {"conversations", "rejected_conversations", "image", "rejected_image", "weighted_score", *FLAGS}
+    told = question, first, second, system
+    made = _make_row(row, told, images, read, mark=f"{MARK}\n", relevance="weighted_score")
+    return _tell_noise(made, name, flag) if flag else made
+
+
+def _tell_noise(made: PairRow, name: str, flag: str) -> PairRow:
+    """Say that a side is shown noise; the case is about its film all the same."""
+    remark = f"{flag}: noise in place of the film on {'both sides' if flag == 'chosen_noised' else 'the rejected side'}"
+    facts = made.facts.model_copy(update={"image": name, "group": made.facts.group or name})
+    return replace(made, facts=facts, remarks=(*made.remarks, remark))
 
 
 def _read_table(row: TableRow) -> PairRow:

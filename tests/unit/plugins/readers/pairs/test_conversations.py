@@ -222,7 +222,7 @@ def test_what_would_be_lost_is_refused_by_row(root: Path, row: dict[str, Any], m
         ({**TRL, "prompt": [SYSTEM, user(QUESTION)]}, "its system turn is left out"),
         ({**FACTORY, "system": "You are a radiologist."}, "its system turn is left out"),
         ({**TABLE, "source": "x", "margin": 2}, "columns that are not read: margin, source"),
-        ({**MMEDPO, "rejected_noised": 1}, "columns that are not read: rejected_noised"),
+        ({**MMEDPO, "rejected_noised": 1}, "rejected_noised: noise in place of the film on the rejected side"),
         ({**MMEDPO, "relevance": 0.5}, "columns that are not read: relevance"),
         ({**TABLE, "mmedpo": "{}", "weighted_score": 1}, "columns that are not read: mmedpo, weighted_score"),
         (

@@ -12,7 +12,7 @@ from conftest import ROOT
 from mmedpo_plugins.readers.pairs.mmedpo_json import MmedpoJsonReader
 from PIL import Image
 
-from mmedpo import DataError, Drop, Pair
+from mmedpo import DataError, Drop, Pair, Remark
 
 DATA = ROOT.parent / "shared" / "data"
 
@@ -41,7 +41,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read(root: Path, *entries: Any, **options: Any) -> list[Pair | Drop]:
+def read(root: Path, *entries: Any, **options: Any) -> list[Pair | Drop | Remark]:
     (root / "x_dpo_weighted.json").write_text(json.dumps(list(entries)))
     return list(MmedpoJsonReader(root=root, **options).read())
 
@@ -65,6 +65,48 @@ def test_an_entry_becomes_a_text_pair_with_its_published_score(root: Path) -> No
 def test_an_answer_other_than_yes_or_no_makes_an_open_case(root: Path) -> None:
     assert read_one(root, entry(chosen="No mass.")).case.kind == "open"
     assert read_one(root, entry(chosen="yes.", rejected="No")).case.kind == "closed"
+
+
+WHOLE = ["Describe the film in detail", "Give a detailed summary of the chest X-ray.", "Write a radiology report"]
+WHOLE += ["Please explain the contents of the image shown", "Narrate the elements of the given picture"]
+PARTS = ["Describe the borders of the lesion in this image", "What are the findings of the scan", "Describe the film?"]
+
+
+def ask(question: str, **changes: Any) -> dict[str, Any]:
+    return entry(
+        conversations=turns(question, "Clear."), rejected_conversations=turns(question, "An effusion."), **changes
+    )
+
+
+def test_a_question_that_tells_to_describe_the_image_makes_a_report_and_is_counted(root: Path) -> None:
+    told = read(root, *(ask(question, id=question) for question in WHOLE + PARTS))
+    kinds = {pair.case.question: pair.case.kind for pair in told if isinstance(pair, Pair)}
+    assert kinds == dict.fromkeys(WHOLE, "report") | dict.fromkeys(PARTS, "open")
+    assert sum(isinstance(item, Remark) and "a report, since" in item.text for item in told) == len(WHOLE)
+
+
+def test_the_recipe_may_say_of_what_kind_the_questions_are(root: Path) -> None:
+    for kind in ("open", "report"):
+        told = read(root, ask(WHOLE[0]), ask(PARTS[0]), kind=kind)
+        assert [pair.case.kind for pair in told if isinstance(pair, Pair)] == [kind, kind]
+        assert len(told) == 2, "there is nothing to tell"
+
+
+def test_a_side_that_is_noised_is_shown_noise_of_the_films_size_the_same_each_time(root: Path) -> None:
+    same = {"rejected_conversations": turns("Is there a mass?", "No")}
+    remark, pair = read(root, entry(rejected_noised=1, chosen_noised=0, **same))
+    assert isinstance(remark, Remark)
+    assert "noise in place of the film on the rejected side" in remark.text
+    assert isinstance(pair, Pair)
+    noise = pair.rejected.image.load()
+    assert (pair.kind, pair.chosen.image, noise.size) == ("image", pair.case.image, (4, 4))
+    assert noise.tobytes() == pair.rejected.image.load().tobytes()
+    remark, pair = read(root, entry(chosen_noised=1))
+    assert isinstance(pair, Pair)
+    assert (pair.kind, pair.case.group) == ("text", "a.png")
+    assert pair.case.image.path.endswith("a.png")
+    assert pair.chosen.image.load().tobytes() == pair.rejected.image.load().tobytes() == noise.tobytes()
+    assert read(root, entry(image="gone.png", rejected_noised=1), missing="skip") == [Drop("7", "the image is missing")]
 
 
 def test_data_are_restricted_unless_the_recipe_says_otherwise(root: Path) -> None:
@@ -148,6 +190,9 @@ def test_an_image_outside_the_folder_is_refused(root: Path, name: str) -> None:
         ({"weighted_score": float("nan")}, "'weighted_score' must be a number from 0 to 1, not NaN"),
         ({"weighted_score": "0.9"}, "'weighted_score' must be a number"),
         ({"id": [1]}, "'id' must be a text, not "),
+        ({"rejected_noised": "b.png"}, "'rejected_noised' must be 0 or 1, not .*'rejected_image' names an image"),
+        ({"rejected_noised": 1, "chosen_noised": 1}, "rejected_noised and chosen_noised; a pair takes one"),
+        ({"rejected_noised": 1, "rejected_image": "b.png"}, "rejected_noised and rejected_image; a pair takes one"),
     ],
 )
 def test_what_is_wrong_with_an_entry_is_said_with_its_place(root: Path, change: dict[str, Any], message: str) -> None:
