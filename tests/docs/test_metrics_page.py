@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from conftest import ROOT
 from mmedpo_plugins.metrics.findings import FindingsMetric
-from mmedpo_plugins.metrics.med_vqa import MedVqaMetric
+from mmedpo_plugins.metrics.med_vqa.med_vqa import MedVqaMetric
 from mmedpo_plugins.metrics.report_text import ReportTextMetric
 from mmedpo_plugins.radiology.lexicon import findings
 from radlabels_triples import installed

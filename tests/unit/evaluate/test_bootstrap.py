@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 from mmedpo_plugins.metrics.findings import FindingsMetric
-from mmedpo_plugins.metrics.med_vqa import MedVqaMetric
+from mmedpo_plugins.metrics.med_vqa.med_vqa import MedVqaMetric
 from mmedpo_plugins.metrics.report_text import ReportTextMetric
 from mmedpo_plugins.phantom import language
 from mmedpo_plugins.phantom.findings import WORLDS

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmedpo_plugins.metrics.med_vqa import MedVqaMetric
+from mmedpo_plugins.metrics.med_vqa.med_vqa import MedVqaMetric
 from run_folder import measures, run_record
 from typer.testing import CliRunner
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import pytest
-from mmedpo_plugins.metrics.med_vqa import MedVqaMetric
+from mmedpo_plugins.metrics.med_vqa.med_vqa import MedVqaMetric
 
 from mmedpo.core.records import Case
 from mmedpo.evaluate.direction import case_gain, measure_directions

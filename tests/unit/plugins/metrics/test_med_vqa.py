@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from mmedpo_plugins.metrics.med_vqa import MedVqaMetric, llava_med_words, token_f1, token_recall, yes_or_no
+from mmedpo_plugins.metrics.med_vqa.llava_med import script_words
+from mmedpo_plugins.metrics.med_vqa.med_vqa import MedVqaMetric, token_f1, token_recall, yes_or_no
 from mmedpo_plugins.radiology.answer_words import answer_words
 
 from mmedpo import Case, ImageRef
@@ -101,22 +102,31 @@ def test_an_open_answer_is_exact_when_it_is_the_truth_and_nothing_else() -> None
     assert measures(cases, answers)["open_exact"] == 0.25
 
 
-def test_llava_meds_script_does_not_count_a_wrong_yes_or_no() -> None:
-    cases = [closed("yes"), closed("yes"), closed("no"), closed("yes")]
-    found = measures(cases, ["Yes, there is.", "No.", "The lungs look normal.", "It is there."], legacy=True)
-    assert found["closed_accuracy_llava_med_legacy"] == pytest.approx(2 / 3)  # of yes, normal and neither
-    assert found["closed_accuracy_legacy"] == 0.5
-    assert found["closed_accuracy"] == 0.25
-    assert "closed_accuracy_llava_med_legacy" not in measures([closed("yes")], ["no"], legacy=True)
+def test_a_wrong_yes_or_no_is_wrong_in_llava_meds_script_and_was_not_counted_in_2023() -> None:
+    cases = [closed("yes"), closed("yes"), closed("no"), closed("yes"), closed("MRI")]
+    answers = ["Yes, there is.", "No.", "The lungs look normal.", "It is there.", "MRI"]
+    found = measures(cases, answers, legacy=True)
+    assert found["closed_accuracy_llava_med"] == 2 / 5  # yes and normal; MRI says neither yes nor no
+    assert found["closed_accuracy_llava_med_2023"] == 2 / 4
+    assert found["closed_accuracy_legacy"] == 3 / 5
+    assert found["closed_accuracy"] == 2 / 5
+    wrong = measures([closed("yes")], ["no"], legacy=True)
+    assert wrong["closed_accuracy_llava_med"] == 0
+    assert "closed_accuracy_llava_med_2023" not in wrong
 
 
 def test_llava_meds_script_deletes_a_mark_everywhere_once_it_stands_beside_a_space() -> None:
-    assert llava_med_words("The x-ray, left.") == ["x", "ray", "left"]
-    assert llava_med_words("x-ray - left") == ["xray", "left"]
-    assert llava_med_words("about 1,000 x-rays") == ["about", "1000", "xrays"]
-    assert llava_med_words("Two of 3.5 cm") == ["2", "of", "3.5", "cm"]
+    assert script_words("The x-ray, left.") == ["x", "ray", "left"]
+    assert script_words("x-ray - left") == ["xray", "left"]
+    assert script_words("about 1,000 x-rays") == ["about", "1000", "xrays"]
+    assert script_words("Two of 3.5 cm") == ["2", "of", "3.5", "cm"]
     found = measures([opened("x-ray")], ["x-ray - chest"], legacy=True)
-    assert (found["open_recall"], found["open_recall_llava_med_legacy"]) == (1, 0)
+    assert (found["open_recall"], found["open_recall_llava_med"]) == (1, 0)
+
+
+def test_llava_meds_script_gives_a_contraction_one_apostrophe_back() -> None:
+    assert script_words("It doesnt, hadn'tve, twas") == ["it", "doesn't", "hadn't've", "'twas"]
+    assert script_words("hadntve shed") == ["hadntve", "shed"]
 
 
 def test_a_kind_without_cases_has_no_measure() -> None:
@@ -140,20 +150,32 @@ def test_combining_a_resample_is_measuring_the_resampled_cases() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "legacy", "strict"),
-    [("slake/slake_dpo_weighted.json", 117 / 739, 20 / 739), ("vqa_rad/vqa-rad_dpo_weighted.json", 85 / 463, 1 / 463)],
+    ("name", "legacy", "strict", "script"),
+    [
+        ("slake/slake_dpo_weighted.json", 117 / 739, 20 / 739, (0.080842, 0.983471, 0.187250)),
+        ("vqa_rad/vqa-rad_dpo_weighted.json", 85 / 463, 1 / 463, (0.094923, 0.886598, 0.211631)),
+    ],
 )
-def test_on_released_rejected_answers_to_no_substrings_lie_and_words_do_not(
-    name: str, legacy: float, strict: float
+def test_on_released_rejected_answers_substrings_lie_and_the_forms_of_a_script_are_what_it_says(
+    name: str, legacy: float, strict: float, script: tuple[float, ...]
 ) -> None:
     if not (SHARED / name).exists():
         pytest.skip(f"{SHARED / name} is not here")
     entries = json.loads((SHARED / name).read_text())
-    denied = [entry for entry in entries if entry["conversations"][1]["value"].strip().lower() == "no"]
-    wrong = [entry["rejected_conversations"][1]["value"] for entry in denied]
-    result = measures([closed("no")] * len(wrong), wrong, legacy=True)
+    truths, wrong = (
+        [entry[side][1]["value"].strip() for entry in entries] for side in ("conversations", "rejected_conversations")
+    )
+    cases = [closed(truth) if answer_words(truth) in (["yes"], ["no"]) else opened(truth) for truth in truths]
+    denied = [at for at, truth in enumerate(truths) if truth.lower() == "no"]
+    result = measures([cases[at] for at in denied], [wrong[at] for at in denied], legacy=True)
     assert result["closed_accuracy_legacy"] == pytest.approx(legacy)
     assert result["closed_accuracy"] == pytest.approx(strict)
+    assert script_forms(measures(cases, wrong, legacy=True)) == pytest.approx(script, abs=1e-6)  # what the script said
+
+
+def script_forms(found: dict[str, float]) -> tuple[float, ...]:
+    names = ("closed_accuracy_llava_med", "closed_accuracy_llava_med_2023", "open_recall_llava_med")
+    return tuple(found[name] for name in names)
 
 
 def asked(*truths: str) -> list[Case]:
@@ -223,11 +245,14 @@ def test_a_model_that_got_better_on_both_sides_needs_no_caution() -> None:
 def test_made_up_rows_count_as_the_page_defines_them(shared: Path) -> None:
     rows: dict[str, list[list[str]]] = {}
     exec((shared / "cases/paper/metric_rows.py").read_text(), None, rows)
-    judged = {
-        (question, truth, answer): row
-        for kind, question, truth, answer in rows["ROWS"]
-        for row in MedVqaMetric().measure([Case("c", ImageRef(), question, truth, kind=kind)], [answer])  # type: ignore[arg-type]
-    }
+    cases = [Case("c", ImageRef(), question, truth, kind=kind) for kind, question, truth, _ in rows["ROWS"]]  # type: ignore[arg-type]
+    metric = MedVqaMetric(legacy=True)
+    found = metric.measure(cases, [answer for *_, answer in rows["ROWS"]])
+    judged = {tuple(row[1:]): counts for row, counts in zip(rows["ROWS"], found, strict=True)}
+    assert script_forms(metric.combine(found)) == pytest.approx((8 / 15, 8 / 13, 0.696667), abs=1e-6)  # as the script
+    assert judged["Is this CT or MRI?", "MRI", "MRI"]["closed_accuracy_llava_med"] == 0
+    assert judged["Is this CT or MRI?", "MRI", "This is an MRI, not a CT."]["closed_accuracy_llava_med"] == 1
+    assert judged["Finding?", "doesn't apply", "doesnt apply"]["open_recall_llava_med"] == 1
     assert judged["Is there a mass?", "No", "The lungs are normal."]["closed_unparsed"] == 1
     assert judged["Is there a mass?", "No", "There is none."]["closed_unparsed"] == 1
     assert judged["Is it normal?", "No", "Yes and no"]["closed_accuracy"] == 0

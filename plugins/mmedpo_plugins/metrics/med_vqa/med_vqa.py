@@ -5,18 +5,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
-from mmedpo import Case, Metric, Statistics, hookimpl, sum_statistics
-from mmedpo_plugins.radiology.answer_words import answer_words, normalize_words
+from mmedpo import Case, Metric, Statistics, sum_statistics
+from mmedpo_plugins.metrics.med_vqa import llava_med
+from mmedpo_plugins.metrics.med_vqa.cautions import cautions
+from mmedpo_plugins.radiology.answer_words import answer_words
 
 _YES_NO = re.compile(r"(?<![^\W_])(yes|no)(?![^\W_])", re.IGNORECASE)
-
-
-@hookimpl
-def mmedpo_metrics() -> list[type[Metric]]:
-    return [MedVqaMetric]
 
 
 class MedVqaMetric(Metric):
@@ -58,8 +55,9 @@ class MedVqaMetric(Metric):
 
     legacy: bool = False
     """Add the forms that published numbers were computed with, to compare with those: `closed_accuracy_legacy` (the
-    truth is a substring of the answer; "no" is found in "normal"), `closed_accuracy_llava_med_legacy` and
-    `open_recall_llava_med_legacy` (LLaVA-Med's script; see docs/metrics.md)."""
+    truth is a substring of the answer; "no" is found in "normal"), `closed_accuracy_llava_med` and
+    `open_recall_llava_med` (LLaVA-Med's script as of 1.0.0), `closed_accuracy_llava_med_2023` (the script before; see
+    docs/metrics.md)."""
 
     def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
         """Return each case's share of the sums that `combine` divides."""
@@ -94,7 +92,7 @@ class MedVqaMetric(Metric):
             "open_exact": float(answer_words(answer) == answer_words(truth)),
         }
         if self.legacy:
-            sums["open_recall_llava_med_legacy"] = token_recall(answer, truth, llava_med_words)
+            sums["open_recall_llava_med"] = token_recall(answer, truth, llava_med.script_words)
         return sums
 
     def _closed_statistics(self, case: Case, answer: str) -> Statistics:
@@ -111,16 +109,15 @@ class MedVqaMetric(Metric):
             sums |= {f"closed_{truth}_asked": 1.0, f"closed_{truth}_right": float(right)}
         if self.legacy:
             sums["closed_accuracy_legacy"] = float(case.answer.strip().lower() in answer.lower())
-            sums |= llava_med_closed(case.answer, answer)
+            sums |= llava_med.closed_statistics(case.answer, answer)
         return sums
 
 
-_HIT, _SEEN = "closed_accuracy_llava_med_legacy", "closed_seen_llava_med_legacy"
 # Sums that are not divided by the number of closed questions: measure, what of it is right, of how many.
 _SHARES = {
     "closed_sensitivity": ("closed_yes_right", "closed_yes_asked"),
     "closed_specificity": ("closed_no_right", "closed_no_asked"),
-    _HIT: (_HIT, _SEEN),
+    llava_med.ACCURACY_2023: (llava_med.ACCURACY_2023, llava_med.COUNTED_2023),
 }
 _OF_OTHERS = {name for both in _SHARES.values() for name in both}
 _ORDER = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "unparsed", "yes", "yes_true")
@@ -139,83 +136,6 @@ def _table_place(measure: str) -> tuple[bool, int, bool]:
     """Return where a measure stands in the table: closed before open, counts last of each."""
     kind, _, name = measure.partition("_")
     return kind != "closed", _ORDER.index(name) if name in _ORDER else len(_ORDER), name == "count"
-
-
-FAR, NEAR = 0.1, 0.02  # shares that are apart, and changes that are none
-
-
-def cautions(before: Mapping[str, float], after: Mapping[str, float] | None) -> Iterator[str]:
-    """Yield what to beware of in measures of closed questions before and after."""
-    now = before if after is None else after
-    if "closed_accuracy" not in now:
-        return
-    if after is not None:
-        yield from _drift_cautions(before, after)
-        yield from _imbalance_cautions(before, after)
-    balanced = now.get("closed_balanced_accuracy")
-    if balanced is not None and now["closed_accuracy"] - balanced > FAR:
-        yield (
-            f"closed accuracy {now['closed_accuracy']:.3f} owes much to one answer being the more frequent: balanced"
-            f" accuracy is {balanced:.3f}, sensitivity {now['closed_sensitivity']:.3f}, specificity"
-            f" {now['closed_specificity']:.3f}"
-        )
-
-
-def _drift_cautions(before: Mapping[str, float], after: Mapping[str, float]) -> Iterator[str]:
-    """Yield where answers after training are of another sort than before, and than the clinicians'."""
-    lost, had = after.get("closed_unparsed", 0.0), before.get("closed_unparsed", 0.0)
-    if lost - had > FAR / 2:
-        yield (
-            f"{lost:.0%} of the answers to closed questions say neither yes nor no after training, {had:.0%} before:"
-            " the model is unlearning to answer (the loss `nll` beside the others, or a lower learning rate keeps it)"
-        )
-    yes, was, true = after.get("closed_yes"), before.get("closed_yes"), after.get("closed_yes_true")
-    if yes is not None and was is not None and true is not None and min(abs(yes - was), abs(yes - true)) > FAR:
-        yield (
-            f"after training {yes:.0%} of the answers to closed questions say yes, before {was:.0%}, the clinicians'"
-            f" {true:.0%}: the model may have learned an answer instead of looking"
-        )
-
-
-def _imbalance_cautions(before: Mapping[str, float], after: Mapping[str, float]) -> Iterator[str]:
-    """Yield where closed accuracy rose and balanced accuracy did not, or hardly."""
-    names = ("closed_accuracy", "closed_balanced_accuracy")
-    if not all(name in side for name in names for side in (before, after)):
-        return
-    rise, balanced = (after[name] - before[name] for name in names)
-    if rise > NEAR and (balanced <= 0 or rise - balanced > FAR):
-        yield (
-            f"closed accuracy changed by {rise:+.3f}, balanced accuracy by {balanced:+.3f}: sensitivity went from"
-            f" {before['closed_sensitivity']:.3f} to {after['closed_sensitivity']:.3f}, specificity from"
-            f" {before['closed_specificity']:.3f} to {after['closed_specificity']:.3f}"
-        )
-
-
-def llava_med_closed(truth: str, answer: str) -> dict[str, float]:
-    """Count a closed answer as LLaVA-Med's script does: one that says yes or no, but not the truth, is not counted.
-
-    Substrings, not words: "no" is said by "normal". An answer with neither counts as wrong.
-    """
-    wanted, said = (" ".join(llava_med_words(text)) for text in (truth, answer))
-    parsed, right = "yes" in said or "no" in said, wanted in said
-    return {_SEEN: float(right or not parsed), _HIT: float(parsed and right)}
-
-
-def llava_med_words(text: str) -> list[str]:
-    """Split a text as LLaVA-Med's script does, but for its list of contractions.
-
-    A mark that stands beside a space anywhere in the text is deleted everywhere, another becomes a space.
-    """
-    text = kept = text.lower()
-    grouped = re.search(r"\d,\d", text) is not None
-    for mark in _MARKS:
-        beside = f"{mark} " in text or f" {mark}" in text
-        kept = kept.replace(mark, "" if beside or grouped else " ")
-    words = re.sub(r"\.(?!\d)", "", kept).split()
-    return normalize_words(words)
-
-
-_MARKS = ';/[]"{}()=+\\_-><@`,?!'
 
 
 def yes_or_no(answer: str) -> str | None:
