@@ -45,9 +45,8 @@ SMALL = {  # overrides that make a recipe small; None: it needs data or weights 
     "ablation": [
         "data.images=4",
         "evaluate.data.images=4",
-        "train.epochs=1",
         "train.lora={r: 4, alpha: 8}",
-        "variants={mmedpo: {}, sft: {train.loss: {use: nll}}, sft-mmedpo: {start: sft}}",
+        "variants={paper: {}, sft: {train.loss: {use: nll}}, sft-paper: {start: sft}}",
     ],
     "losses": [
         "data.images=6",
