@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mmedpo.cli.command import Json, print_json, resolve_new_file, resolve_place
+from mmedpo.errors import RecipeError
 
 
 def compare(
@@ -21,6 +22,13 @@ def compare(
     ],
     start: Annotated[bool, typer.Option("--start", help="Compare with the starting model of the first runs.")] = False,
     measure: Annotated[list[str] | None, typer.Option(help="Only this measure; may be repeated.")] = None,
+    published: Annotated[
+        str | None, typer.Option(help="Beside what a publication prints instead, here `paper`: of any data set it has.")
+    ] = None,
+    data_set: Annotated[
+        str | None,
+        typer.Option(help="With --published: which of its data sets the runs are measured on, where no reader tells."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Compare what runs measure with the first of them, with intervals; the cases must be the same.
@@ -30,6 +38,11 @@ def compare(
     from mmedpo.cli.display.comparison import show_comparison
     from mmedpo.evaluate.comparison import compare_runs, name_rounds
 
+    if published is not None:
+        _compare_with_published(runs, published, start, data_set, json)
+        return
+    if data_set is not None:
+        raise RecipeError("--data-set is for --published, which has numbers of several")
     rounds = name_rounds(runs)
     runs = rounds or runs
     rows = compare_runs(runs, start=start or bool(rounds), only=measure or [])
@@ -37,6 +50,18 @@ def compare(
         print_json(rows)
     else:
         show_comparison(rows, runs)
+
+
+def _compare_with_published(runs: list[str], published: str, start: bool, data_set: str | None, json: bool) -> None:
+    """Print what runs measure beside what a publication prints under the names of their variants."""
+    from mmedpo.cli.display.published import show_published
+    from mmedpo.evaluate.published_numbers import compare_with_published
+
+    compared = compare_with_published(runs, published, start=start, data_set=data_set)
+    if json:
+        print_json(compared.to_json())
+    else:
+        show_published(compared)
 
 
 def report(

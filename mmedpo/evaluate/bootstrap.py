@@ -71,6 +71,15 @@ def difference_intervals(
     }
 
 
+def value_intervals(measured: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Return, for each measure, its value with 95 % interval, of what `resample_measures` gave."""
+    whole, *draws = measured
+    return {
+        name: {"value": value, **_percentile_interval([row[name] for row in draws if name in row])}
+        for name, value in whole.items()
+    }
+
+
 def _chunk_draws(draws: Iterator[Draw], size: int) -> Iterator[list[Draw]]:
     while chunk := list(islice(draws, size)):
         yield chunk
@@ -151,9 +160,17 @@ def _summarize_draws(values: Sequence[float]) -> dict[str, float]:
     if not values:
         return {}
     differences = np.round(np.asarray(values), 12)  # what differs by the order of additions alone is zero
-    low, high = np.percentile(differences, [2.5, 97.5])
     p = 2 * min((differences <= 0).mean(), (differences >= 0).mean())
-    return {"low": float(low), "high": float(high), "p": float(min(1.0, max(p, 1 / len(differences))))}
+    return {**_percentile_interval(differences), "p": float(min(1.0, max(p, 1 / len(differences))))}
+
+
+def _percentile_interval(values: Any) -> dict[str, float]:
+    import numpy as np
+
+    if not len(values):
+        return {}
+    low, high = np.percentile(values, [2.5, 97.5])
+    return {"low": float(low), "high": float(high)}
 
 
 def adjust_holm(p_values: Sequence[float]) -> list[float]:

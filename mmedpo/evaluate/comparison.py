@@ -2,55 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from hashlib import sha256
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mmedpo.core.lazy_sequence import flatten_groups
 from mmedpo.core.notes import print_note
-from mmedpo.core.records import digest, seed_for
+from mmedpo.core.records import seed_for
 from mmedpo.errors import DataError
 from mmedpo.evaluate.bootstrap import adjust_holm, difference_intervals, resample_measures
 from mmedpo.evaluate.direction import is_count
-from mmedpo.evaluate.metrics import EvaluationMetric, metrics_of
-from mmedpo.evaluate.statistics_table import StatisticsTable
-from mmedpo.recipe.run_recipe import load_run_recipe
-from mmedpo.store.result_keys import other
+from mmedpo.evaluate.method_runs import MethodRuns, open_method, read_metrics
+from mmedpo.evaluate.metrics import EvaluationMetric
 from mmedpo.store.run_files.measures import MeasureRecord, TrainingOverlap
 from mmedpo.store.run_files.reader import read_run
 from mmedpo.store.run_files.rounds import list_rounds
-
-
-@dataclass(frozen=True)
-class MeasuredCases:
-    """What a comparison needs of a run's answered cases, of which none is kept."""
-
-    key: str  # the hash of which cases they are
-    groups: list[str]  # of each case
-    statistics: dict[str, tuple[StatisticsTable, ...]]  # by metric: before and after
-
-
-@dataclass(frozen=True)
-class MethodRuns:
-    """One or more runs that differ in their seed alone."""
-
-    name: str
-    runs: tuple[Path, ...]
-    measured: tuple[MeasuredCases, ...]  # of each run
-    side: int  # 0: its answers before training, 1: after
-
-    @property
-    def bases(self) -> list[str]:
-        """Return what each run's model was before any adapter; trainings of one base are alike."""
-        backbones = [read_run(run).run.recipe["backbone"] for run in self.runs]
-        return [digest({**backbone, "adapter": None, "answers": None}) for backbone in backbones]
-
-    def statistics(self, use: str) -> list[StatisticsTable]:
-        """Return each run's statistics of a metric, by case."""
-        return [one.statistics[use][self.side] for one in self.measured]
 
 
 def compare_runs(named: Sequence[str], *, start: bool = False, only: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -61,11 +28,11 @@ def compare_runs(named: Sequence[str], *, start: bool = False, only: Sequence[st
     counts of cases or of claims are told and not tested. Raises DataError when the runs are not measured on the same
     cases by the same metrics.
     """
-    methods = _distinguish_names([_open_method(text) for text in named])
+    methods = _distinguish_names([open_method(text) for text in named])
     if start:
         methods.insert(0, MethodRuns("start", methods[0].runs, methods[0].measured, 0))
     first = methods[0]
-    metrics = _read_metrics(first.runs[0])
+    metrics = read_metrics(first.runs[0])
     _require_same_cases(methods)
     _require_same_metrics(methods, metrics)
     _tell_engines(methods)
@@ -93,36 +60,6 @@ def _distinguish_names(methods: Sequence[MethodRuns]) -> list[MethodRuns]:
     paths = [", ".join(map(str, method.runs)) for method in methods]
     names = [path if paths.count(path) == 1 else f"{path} ({at})" for at, path in enumerate(paths, 1)]
     return [replace(method, name=name) for method, name in zip(methods, names, strict=True)]
-
-
-def _open_method(text: str) -> MethodRuns:
-    folders = tuple(Path(part) for part in text.split(","))
-    measured = tuple(_read_answers(folder) for folder in folders)
-    return MethodRuns(", ".join(dict.fromkeys(folder.name for folder in folders)), folders, measured, 1)
-
-
-def _read_answers(folder: Path) -> MeasuredCases:
-    key, measured = sha256(), MeasuredCases("", [], {})
-    for row in read_run(folder).answers():
-        if any(len(both) < 2 for both in row.statistics.values()):
-            raise DataError(f"{folder}: trained nothing, so there is no after to compare")
-        key.update(digest(row.id, row.image.sha256, *(image.sha256 for image in row.more_images), row.truth).encode())
-        measured.groups.append(sys.intern(row.group))
-        for use, both in row.statistics.items():
-            tables = measured.statistics.setdefault(use, tuple(StatisticsTable() for _ in both))
-            for table, statistics in zip(tables, both, strict=True):
-                table.extend([statistics])
-    if not measured.groups:
-        earlier = other(folder, "measures")
-        raise DataError(f"{folder}: has no answers; finish it with `mmedpo run` and an 'evaluate:' section{earlier}")
-    return replace(measured, key=key.hexdigest())
-
-
-def _read_metrics(folder: Path) -> Sequence[EvaluationMetric]:
-    loaded = load_run_recipe(folder)
-    if loaded.recipe.evaluate is None:
-        raise DataError(f"{folder}: its recipe has no 'evaluate:', so nothing was measured")
-    return metrics_of(loaded)
 
 
 def _measure_method(metric: EvaluationMetric, method: MethodRuns, only: Sequence[str]) -> dict[str, float]:
