@@ -7,10 +7,10 @@ from functools import partial
 from itertools import chain
 from typing import Any, ClassVar, Literal
 
-from mmedpo import Case, DataError, Drop, ExistingFolder, ImageRef, Reader, hookimpl
+from mmedpo import Case, DataError, Drop, ExistingFile, ExistingFolder, ImageRef, Reader, hookimpl
 from mmedpo.data import ImageFolder, TableRow, UniqueIds, json_value, show_value
-
-QUESTION = "Write the findings of a radiology report on this chest X-ray."
+from mmedpo_plugins.studies.questions import QUESTIONS, Questions, draw_question
+from mmedpo_plugins.studies.study_list import StudyList
 
 
 @hookimpl
@@ -38,8 +38,11 @@ class IuXrayReader(Reader):
     views: Literal["first", "each", "all"] = "first"
     """One case a study with its first film, the frontal one; a case for each of its films with the same report; or one
     case a study with all its films, for a backbone that takes several images."""
-    question: str = QUESTION
-    """What is asked of every film, or of all films of a study."""
+    studies: ExistingFile | None = None
+    """A file that names the studies to take, of those in the split: an id a line, CSV or JSON; those that are not there
+    are counted."""
+    question: Questions = QUESTIONS
+    """What is asked of every film, or of all films of a study; of a list one question, drawn by the study's id."""
     missing: Literal["error", "skip"] = "error"
     """What to do about images that are not there: stop and name the first, or drop their cases and count them."""
     restricted: bool = False
@@ -55,9 +58,11 @@ class IuXrayReader(Reader):
 
     def read(self) -> Iterator[Case | Drop]:
         """Yield the films in the order of the file. Raise DataError with the entry that cannot be read."""
-        images = ImageFolder([self.root / "images"], self.missing)
+        images, studies = ImageFolder([self.root / "images"], self.missing), StudyList(self.studies)
         make = partial(self._make_cases, images=images, ids=UniqueIds())
-        yield from chain.from_iterable(images.complete(map(make, self._read_rows())))
+        rows = (row for row in self._read_rows() if studies.takes(row.get("id")))
+        yield from chain.from_iterable(images.complete(map(make, rows)))
+        yield from studies.absent(f"the studies of {self.root} in split {self.split}")
 
     def _read_rows(self) -> Iterator[TableRow]:
         file = self.root / "annotation.json"
@@ -83,9 +88,15 @@ class IuXrayReader(Reader):
             return images.drop(name)
         first, *more = (ImageRef.at(path, row.place) for path in found)
         return Case(
-            name, first, self.question, row.text("report"), "report", row.text("id"), restricted=self.restricted,
+            name,
+            first,
+            draw_question(self.question, row.text("id")),
+            row.text("report"),
+            kind="report",
+            group=row.text("id"),
+            restricted=self.restricted,
             more_images=tuple(more),
-        )  # fmt: skip
+        )
 
 
 def _image_names(row: TableRow) -> list[str]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from mmedpo import Case, DataError, Drop, ExistingFolder, ImageRef, Reader, Remark, hookimpl
+from mmedpo import Case, DataError, Drop, ExistingFile, ExistingFolder, ImageRef, Reader, Remark, hookimpl
 from mmedpo.data import ImageFolder, TableRow, csv_rows, file_text
 from mmedpo_plugins.radiology.report_sections import ReportSection, describe_loss, sections
-
-QUESTION = "Write the findings of a radiology report on this chest X-ray."
+from mmedpo_plugins.studies.questions import QUESTIONS, Questions, draw_question
+from mmedpo_plugins.studies.study_list import StudyList
 
 
 @hookimpl
@@ -36,8 +36,12 @@ class MimicCxrReader(Reader):
     """The folder of MIMIC-CXR-JPG."""
     reports: ExistingFolder | None = None
     """The folder of the unpacked mimic-cxr-reports.zip, where it is not root."""
-    split: Literal["train", "validate", "test"] = "train"
+    split: Literal["train", "validate", "test", "all"] = "train"
     """Which patients, in the official split."""
+    studies: ExistingFile | None = None
+    """A file that names the studies to take, of those that split and views leave: a study_id a line, a CSV table with
+    such a column, or a JSON list; a dicom_id names that film alone, so that MMedPO's released pairs are such a list
+    (`id`). Those that are not there are counted."""
     section: Literal["findings", "impression", "both"] = "findings"
     """The part of the report that is the answer."""
     views: tuple[str, ...] = ("PA", "AP")
@@ -46,8 +50,8 @@ class MimicCxrReader(Reader):
     """One case a study with the film of its best view; a case for each of its films with the same report; or one case a
     study with all its films, the best view first, for a backbone that takes several images. Laterals are among them
     where `views` names them: `views: [PA, AP, LATERAL, LL]`."""
-    question: str = QUESTION
-    """What is asked of every film, or of all films of a study."""
+    question: Questions = QUESTIONS
+    """What is asked of every film, or of all films of a study; of a list one question, drawn by the study's id."""
     missing: Literal["error", "skip"] = "error"
     """What to do about an image or report that is not there: stop and name it, or drop its cases and count them."""
 
@@ -61,22 +65,40 @@ class MimicCxrReader(Reader):
 
     def read(self) -> Iterator[Case | Drop | Remark]:
         """Yield the films, study by study, in the order of the split file. Raise DataError for what cannot be read."""
-        images = ImageFolder([self.root / "files"], self.missing)
-        for films in self._group_studies().values():
+        images, named = ImageFolder([self.root / "files"], self.missing), StudyList(self.studies)
+        studies = self._group_studies(named)
+        views = f" with the views {', '.join(self.views)}" if self.views else ""
+        absent = named.absent(f"the films of split {self.split}{views}")
+        for films in studies.values():
             yield from self._study_cases(films, images)
+        yield from absent
 
-    def _group_studies(self) -> dict[str, list[TableRow]]:
-        """Return the films of each study of the split, best view first."""
+    def _group_studies(self, named: StudyList) -> dict[str, list[TableRow]]:
+        """Return the films of each study that is taken, best view first."""
         positions = {row.text("dicom_id"): row.get("ViewPosition") for row in self._read_csv("metadata")}
+        self._require_views(set(positions.values()))
         studies: dict[str, list[tuple[int, TableRow]]] = {}
         for row in self._read_csv("split"):
             position = positions.get(row.text("dicom_id"), "")
-            if row.text("split") == self.split and (not self.views or position in self.views):
+            if self._is_taken(row, position, named):
                 rank = self.views.index(position) if self.views else 0
                 film = TableRow(row.place, {**row.values, "view": position})
                 studies.setdefault(row.text("study_id"), []).append((rank, film))
         ordered = {study: sorted(films, key=lambda film: film[0]) for study, films in studies.items()}
         return {study: [film for _, film in films] for study, films in ordered.items()}
+
+    def _require_views(self, there: Set[str]) -> None:
+        """Raise DataError for a view that the recipe names and no film has."""
+        if "views" in self.model_fields_set and (unknown := [view for view in self.views if view not in there]):
+            known = ", ".join(sorted(there - {""}))
+            raise DataError(f"{self.root}: no film has the view {', '.join(unknown)}; there are: {known}")
+
+    def _is_taken(self, row: TableRow, position: str, named: StudyList) -> bool:
+        """Tell whether a film is of the split, the views, and the studies that are named."""
+        if self.split not in ("all", row.text("split")) or (self.views and position not in self.views):
+            return False
+        study = row.text("study_id")
+        return named.takes(study, f"s{study}", row.text("dicom_id"))
 
     def _read_csv(self, kind: str) -> Iterator[TableRow]:
         name = f"mimic-cxr-2.0.0-{kind}.csv"
@@ -126,7 +148,7 @@ class MimicCxrReader(Reader):
         return Case(
             row.text("dicom_id"),
             first,
-            self.question,
+            draw_question(self.question, row.text("study_id")),
             report,
             kind="report",
             group=row.text("subject_id"),

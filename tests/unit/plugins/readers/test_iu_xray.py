@@ -65,6 +65,54 @@ def test_all_views_can_be_one_case_with_its_report_once(root: Path) -> None:
     ]
 
 
+def test_of_several_questions_each_study_gets_the_one_that_its_id_says(root: Path) -> None:
+    asked = ["Describe.", "Report.", "Explain."]
+    studies = [entry(id=f"CXR{number}") for number in range(30)]
+    first = {case.id: case.question for case in read(root, *studies, question=asked) if isinstance(case, Case)}
+    assert set(first.values()) == set(asked)
+    again = read(root, *studies[::-2], question=asked, views="each")
+    assert {(case.group, case.question) for case in again if isinstance(case, Case)} < set(first.items())
+
+
+@pytest.mark.parametrize("given", ["", [], ["Describe.", " "], 7, {"a": "b"}])
+def test_what_is_no_question_is_refused(root: Path, given: Any) -> None:
+    with pytest.raises(ValueError, match="must be a question, or a list of questions"):
+        IuXrayReader(root=root, question=given)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("some.txt", "CXR1\n\n CXR3 \nCXR9\n"),
+        ("some.csv", "split,id\ntrain,CXR1\ntrain,CXR3\ntrain,CXR9"),
+        ("some.json", '["CXR1", {"id": "CXR3", "image": "x.png"}, "CXR9"]'),
+        ("some.jsonl", '{"study_id": "CXR1"}\n{"study_id": "CXR3"}\n{"study_id": "CXR9"}'),
+    ],
+)
+def test_a_file_names_the_studies_to_take_and_those_not_there_are_named(root: Path, name: str, text: str) -> None:
+    (root / name).write_text(text)
+    *cases, gone = read(root, *(entry(id=f"CXR{number}") for number in (3, 2, 1)), studies=root / name)
+    assert [case.id for case in cases if isinstance(case, Case)] == ["CXR3", "CXR1"]
+    among = f"not among the studies of {root} in split train: CXR9"
+    assert gone == Drop("CXR9", f"named in data.studies, and {among}")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("some.txt", "1\n2\n3\n4\n5", r"some\.txt: of the studies that it names none is among .*: 1, 2, 3 and 2 more"),
+        ("some.txt", "\n", r"some\.txt: names no study"),
+        ("some.csv", "study\n1", r"some\.csv:2: names no study; none of study_id, dicom_id, id is there"),
+        ("some.json", '{"CXR1": 1}', r"some\.json: must hold a list of studies"),
+        ("some.json", "[[1]]", r"some\.json: entry 0: 'id' must be a text, not \[1\]"),
+    ],
+)
+def test_a_file_that_names_no_study_that_is_there_is_an_error(root: Path, name: str, text: str, message: str) -> None:
+    (root / name).write_text(text)
+    with pytest.raises(DataError, match=message):
+        read(root, entry(), studies=root / name)
+
+
 def test_the_split_is_that_of_the_file(root: Path) -> None:
     assert [case.id for case in read(root, entry(), split="val") if isinstance(case, Case)] == ["CXR1_IM-0001"]
     assert len(read(root, entry(), split="all")) == 2

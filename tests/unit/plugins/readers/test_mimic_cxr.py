@@ -71,6 +71,11 @@ def test_each_film_can_be_a_case_and_views_are_chosen(root: Path) -> None:
     assert [case.notes["view"] for case in cases(root, views=[], films="each")] == ["LATERAL", "AP", "PA"]
 
 
+def test_a_view_that_no_film_has_is_named(root: Path) -> None:
+    with pytest.raises(DataError, match="no film has the view lateral; there are: AP, LATERAL, PA"):
+        cases(root, views=["PA", "lateral"])
+
+
 def test_all_films_of_a_study_can_be_one_case_the_best_view_first(root: Path) -> None:
     (case,) = cases(root, films="all", views=["PA", "AP", "LATERAL"])
     assert (case.id, case.notes["view"]) == ("2a2277a9-b0ded155", "PA, AP, LATERAL")
@@ -87,6 +92,29 @@ def test_all_films_of_a_study_can_be_one_case_the_best_view_first(root: Path) ->
 def test_the_split_is_the_official_one(root: Path) -> None:
     assert [case.id for case in cases(root, split="test")] == ["68b5c4b1-227d0485"]
     assert cases(root, split="validate") == []
+
+
+@pytest.mark.parametrize(
+    ("named", "taken"),
+    [
+        ("50414267", ["PA", "AP"]),
+        ("s50414267", ["PA", "AP"]),
+        ("174413ec-4ec4c1f7", ["AP"]),
+        ("174413ec-4ec4c1f7\ns50414267", ["PA", "AP"]),
+    ],
+)
+def test_a_file_names_studies_or_single_films(root: Path, named: str, taken: list[str]) -> None:
+    (root / "studies.txt").write_text(f"{named}\n68b5c4b1-227d0485\n")
+    told = list(MimicCxrReader(root=root, films="each", studies=root / "studies.txt").read())
+    assert [item.notes["view"] for item in told if isinstance(item, Case)] == taken
+    why = "named in data.studies, and not among the films of split train with the views PA, AP: 68b5c4b1-227d0485"
+    assert told[-1] == Drop("68b5c4b1-227d0485", why)
+    assert len(cases(root, split="all", studies=root / "studies.txt")) == 2
+
+
+def test_a_study_gets_the_question_that_its_id_says(root: Path) -> None:
+    asked = {case.question for case in cases(root, films="each", question=["Describe.", "Report.", "Explain."])}
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize(
