@@ -38,12 +38,17 @@ def in_style(truth: str, answer: str) -> str:
     return first.upper() + rest if truth[:1].isupper() else answer
 
 
-def fault_of(truth: str, answer: str, opposite: str, ratio: float | None) -> AnswerFault | None:
-    """Return what is wrong with a wrong answer, if anything."""
+def fault_of(truth: str, answer: str) -> AnswerFault | None:
+    """Return why an answer cannot be a wrong one at all, if so."""
     if not plain(answer):
         return AnswerFault("the wrong answer is empty", "The wrong answer has no words. Write one.")
     if plain(answer) == plain(truth):
         return AnswerFault("the wrong answer is the true one", "That is the correct answer itself. Write a wrong one.")
+    return None
+
+
+def form_fault(truth: str, answer: str, opposite: str, ratio: float | None) -> AnswerFault | None:
+    """Return what but its content tells a wrong answer from the right one, if anything."""
     leak = _LEAK.search(answer)
     if leak and not _LEAK.search(truth):
         say = f'The wrong answer must not give itself away: leave out "{leak.group()}" and every comment.'

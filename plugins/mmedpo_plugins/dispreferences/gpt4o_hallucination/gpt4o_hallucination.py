@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mmedpo import (
     CUT,
@@ -58,7 +58,7 @@ class Gpt4oHallucination(Endpoint, Dispreference):
     The backbone answers several times. The model picks the answer that contradicts the clinician's most, and where
     none does, writes a wrong one. Its answer is checked; it is told what is wrong with it, and after `repairs` such
     turns the case gives no pair. What is asked for is that only the content tells the wrong answer from the right
-    one; `verbatim` gives the paper's own procedure, in which a picked answer stays as the backbone gave it.
+    one; `form: paper` is the paper's own procedure, which asks for nothing of the kind.
     """
 
     use: ClassVar[str] = "gpt4o-hallucination"
@@ -73,8 +73,10 @@ class Gpt4oHallucination(Endpoint, Dispreference):
     """How freely the backbone answers; higher is freer."""
     max_new_tokens: int = Field(default=64, ge=1)
     """The backbone's longest answer, in tokens."""
-    verbatim: bool = False
-    """Take a picked answer as it is, whatever its length and style."""
+    form: Literal["matched", "paper"] = "matched"
+    """matched: a wrong answer in the form of the right one, by the three options below. paper: as in section 3.1, a
+    picked answer stays as the backbone gave it, a written one as it was written, in any length and style, a closed one
+    also without yes or no; only an empty answer and the right one itself are sent back."""
     length: float | None = Field(default=1.5, ge=1)
     """The wrong answer is at most so many times as long, or as short, as the right one; null: any length."""
     same_style: bool = True
@@ -85,6 +87,13 @@ class Gpt4oHallucination(Endpoint, Dispreference):
     """Send the image along."""
     prompts: ExistingFolder | None = None
     """A folder with system.txt or user.txt, Jinja templates, in place of ours."""
+
+    @model_validator(mode="after")
+    def _paper_asks_for_no_form(self) -> Gpt4oHallucination:
+        asked = sorted({"length", "same_style", "one_change"} & self.model_fields_set)
+        if self.form == "paper" and asked:
+            raise ValueError(f"form: paper takes an answer in any form; {', '.join(asked)} would count for nothing")
+        return self
 
     @property
     def longest_answer(self) -> int:
@@ -156,24 +165,35 @@ class _LiveGpt4oHallucination:
             "tokens": list(outcome.tokens),
         }
         cut = {sample.text for sample in samples if sample.cut}
-        notes |= {CUT: True} if self._part.verbatim and answer == notes["picked"] and answer in cut else {}
+        notes |= {CUT: True} if self._part.form == "paper" and answer == notes["picked"] and answer in cut else {}
         return Pair(case, case.side(case.answer), case.side(answer), kind="text", notes=notes)
 
     def _check_choice(
         self, case: Case, candidates: list[str], choice: AnswerChoice
     ) -> tuple[str, AnswerChoice] | AnswerFault:
         """Return the wrong answer in its final form, or what is wrong with it."""
-        from mmedpo_plugins.dispreferences.gpt4o_hallucination.answer_checks import fault_of, in_style
-
-        part = self._part
         if not 0 <= choice.picked <= len(candidates):
             return AnswerFault("it picked what is not there", f"'picked' is 0 to {len(candidates)}.")
-        as_it_is = part.verbatim and choice.picked > 0
-        answer = candidates[choice.picked - 1] if as_it_is else " ".join(choice.answer.split())
-        if part.same_style and not as_it_is:
+        if self._part.form == "paper":
+            return self._check_paper(case, candidates, choice)
+        return self._check_matched(case, choice)
+
+    def _check_paper(
+        self, case: Case, candidates: list[str], choice: AnswerChoice
+    ) -> tuple[str, AnswerChoice] | AnswerFault:
+        from mmedpo_plugins.dispreferences.gpt4o_hallucination.answer_checks import fault_of
+
+        answer = candidates[choice.picked - 1] if choice.picked else " ".join(choice.answer.split())
+        return fault_of(case.answer, answer) or (answer, choice)
+
+    def _check_matched(self, case: Case, choice: AnswerChoice) -> tuple[str, AnswerChoice] | AnswerFault:
+        from mmedpo_plugins.dispreferences.gpt4o_hallucination.answer_checks import fault_of, form_fault, in_style
+
+        answer = " ".join(choice.answer.split())
+        if self._part.same_style:
             answer = in_style(case.answer, answer)
-        fault = fault_of(case.answer, answer, opposite_opening(case), None if as_it_is else part.length)
-        return fault or (answer, choice)
+        fault = fault_of(case.answer, answer)
+        return fault or form_fault(case.answer, answer, opposite_opening(case), self._part.length) or (answer, choice)
 
 
 def _choice_question(
@@ -182,16 +202,17 @@ def _choice_question(
     """Ask about one case."""
     from mmedpo_plugins.dispreferences.gpt4o_hallucination.answer_checks import word_range
 
-    least, most = word_range(case.answer, part.length) if part.length else (0, 0)
+    matched = part.form == "matched"
+    least, most = word_range(case.answer, part.length) if matched and part.length else (0, 0)
     text = prompts.render(
         "user",
         question=case.question,
         truth=case.answer,
         candidates=candidates,
-        verbatim=part.verbatim,
-        opposite=opposite_opening(case),
-        one_change=part.one_change,
-        same_style=part.same_style,
+        form=part.form,
+        opposite=opposite_opening(case) if matched else "",
+        one_change=matched and part.one_change,
+        same_style=matched and part.same_style,
         least=least,
         most=most,
         words=len(case.answer.split()),

@@ -15,7 +15,7 @@ import pytest
 from chat_server import TRANSPORT, Act, ChatServer, faulty, serving
 from forks import Forks
 from killed_runs import KEY, Runs, choice, wrong_answer
-from mmedpo_plugins.dispreferences.gpt4o_hallucination.answer_checks import fault_of, in_style, word_range
+from mmedpo_plugins.dispreferences.gpt4o_hallucination.answer_checks import form_fault, in_style, word_range
 from mmedpo_plugins.dispreferences.gpt4o_hallucination.gpt4o_hallucination import Gpt4oHallucination
 from mmedpo_plugins.dispreferences.opposite_answer import OppositeAnswer
 
@@ -69,11 +69,37 @@ def test_what_the_backbone_thinks_aloud_is_shown_to_nobody() -> None:
     assert "think" not in prompt_of(server)
 
 
-def test_verbatim_keeps_a_picked_answer_as_the_backbone_gave_it() -> None:
-    long = "There is a nodule that I see in the right lower lobe of the lung, near the diaphragm"
-    item, _ = make(saying(choice(1, "whatever")), OPEN, [long], verbatim=True)
+@pytest.mark.parametrize(
+    ("case", "sample", "said", "rejected"),
+    [
+        (OPEN, "Far out in the right lobe, which " + "is a long way off " * 9, choice(1, "whatever"), None),
+        (CLOSED, "The lungs are clear.", choice(1, ""), None),  # contradicts without a no
+        (CLOSED, "yes", choice(0, "The lungs are clear."), "The lungs are clear."),
+        (OPEN, "in the LEFT upper lobe", choice(0, "Note: it is  on the right."), "Note: it is on the right."),
+    ],
+)
+def test_the_papers_form_takes_a_picked_or_written_answer_as_it_came(
+    case: Case, sample: str, said: str, rejected: str | None
+) -> None:
+    item, server = make(saying(said), case, [sample], form="paper")
     assert isinstance(item, Pair)
-    assert item.rejected.answer == long
+    assert item.rejected.answer == (rejected or sample.strip())
+    assert len(server.bodies) == 1
+    asked = prompt_of(server)
+    assert "cannot be true when the correct answer is true" in asked
+    assert not any(words in asked for words in ("words, as the", "style of", "changes one thing", '- is "No"'))
+
+
+@pytest.mark.parametrize("said", [choice(0, " ... "), choice(0, "in the left upper lobe"), choice(7, "Right lobe.")])
+def test_the_papers_form_sends_back_what_is_no_wrong_answer(said: str) -> None:
+    item, server = make(saying(said, choice(0, "Right.")), OPEN, form="paper")
+    assert isinstance(item, Pair)
+    assert (item.rejected.answer, len(server.bodies)) == ("Right.", 2)
+
+
+def test_what_the_papers_form_would_pass_over_is_refused() -> None:
+    with pytest.raises(ValueError, match="length, same_style would count for nothing"):
+        Gpt4oHallucination(model="m", form="paper", length=2, same_style=True)
 
 
 def test_where_no_sample_is_wrong_the_model_is_told_to_write_one() -> None:
@@ -192,7 +218,7 @@ def test_the_length_may_differ_by_the_ratio_and_a_little(words: int, least: int,
 
 
 def test_a_word_that_the_truth_has_too_is_no_leak() -> None:
-    assert fault_of("Note: no effusion", "Note: an effusion", "", None) is None
+    assert form_fault("Note: no effusion", "Note: an effusion", "", None) is None
 
 
 # --- runs that are killed ---------------------------------------------------------------------------------------------
