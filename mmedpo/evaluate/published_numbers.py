@@ -25,7 +25,7 @@ OURS: dict[str, tuple[str, tuple[str, ...]]] = {  # by column: the metric, and w
     "closed": ("med-vqa", ("closed_accuracy_llava_med", "closed_accuracy")),
     "bleu": ("report-text", ("bleu_legacy", "bleu")),
     "rouge-l": ("report-text", ("rouge_l_legacy", "rouge_l")),
-    "meteor": ("report-text", ("meteor",)),
+    "meteor": ("report-text", ("meteor_nltk", "meteor_nltk_stems")),
 }
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 from mmedpo_plugins.metrics.radeval_scores import RadEvalMetric
-from mmedpo_plugins.metrics.report_text import ReportTextMetric
+from mmedpo_plugins.metrics.report_text import meteor
+from mmedpo_plugins.metrics.report_text.report_text import ReportTextMetric
 from pydantic import ValidationError
 
 from mmedpo import Case, DataError, ImageRef
@@ -52,7 +55,7 @@ def test_a_perfect_report_has_all_of_everything_and_an_empty_one_nothing() -> No
     perfect, empty = measures(TRUTHS, TRUTHS), measures(TRUTHS, [""] * 3)
     for name in ("bleu", "bleu_1", "bleu_4", "rouge_l"):
         assert (perfect[name], empty[name]) == (pytest.approx(1), 0)
-    assert measures(TRUTHS, TRUTHS, meteor="stems")["meteor_stems"] > 0.95
+    assert measures(TRUTHS, TRUTHS, meteor="stems")["meteor_nltk_stems"] > 0.95
 
 
 def test_other_kinds_have_no_measure() -> None:
@@ -60,14 +63,84 @@ def test_other_kinds_have_no_measure() -> None:
     assert ReportTextMetric().combine([{}]) == {}
 
 
+def test_legacy_bleu_is_the_mean_of_reports_between_spaces_and_unsmoothed() -> None:
+    found = measures(["The lungs are clear.", "No effusion."], ["the lungs are Clear.", "effusion."], legacy=True)
+    short = math.exp(1 - 2)  # one word, where the truth has two
+    assert found["bleu_1_legacy"] == pytest.approx((1 + short) / 2)
+    assert found["bleu_2_legacy"] == pytest.approx(1 / 2)  # no pair is right in the second
+    assert found["bleu_4_legacy"] == pytest.approx(1 / 2)
+    assert found["bleu_legacy"] == pytest.approx(((1 + short) / 2 + 3 / 2) / 4)
+    apart = measures(["The lungs are clear."], ["The lungs are well clear."], legacy=True)
+    assert apart["bleu_2_legacy"] == pytest.approx(math.sqrt(4 / 5 * 2 / 4))
+    assert measures(["Clear."], [""], legacy=True)["bleu_1_legacy"] == 0
+
+
+def test_legacy_rouge_l_counts_recall_more_than_precision() -> None:
+    found = measures(["The lungs are clear."], ["The lungs are well clear."], legacy=True)
+    assert found["rouge_l_legacy"] == pytest.approx(2.44 * 0.8 * 1 / (1 + 1.44 * 0.8))
+    assert measures(["a b c d"], ["b a d"], legacy=True)["rouge_l_legacy"] == pytest.approx(
+        2.44 * (2 / 3) * (2 / 4) / (2 / 4 + 1.44 * (2 / 3))
+    )
+    assert measures(["Clear."], [""], legacy=True)["rouge_l_legacy"] == 0
+    assert "rouge_l_legacy" not in measures(["Clear."], ["Clear."])
+
+
+def test_made_up_reports_differ_by_definition_as_the_page_says(shared: Path) -> None:
+    rows: dict[str, list[tuple[str, str]]] = {}
+    exec((shared / "cases/paper/report_rows.py").read_text(), rows)  # type: ignore[arg-type]
+    truths, answers = zip(*rows["ROWS"], strict=True)
+    found = measures(truths, answers, legacy=True, meteor="stems")
+    wanted = {"bleu": 0.532, "bleu_legacy": 0.354, "rouge_l": 0.558, "rouge_l_legacy": 0.553}  # of the tools themselves
+    assert {name: round(found[name], 3) for name in wanted} == wanted
+    assert found["meteor_nltk_stems"] == pytest.approx(0.529, abs=5e-4)
+
+
 def test_meteor_without_synonyms_has_a_name_of_its_own_and_knows_stems() -> None:
     found = measures(["The opacity is seen."], ["The opacities were seen."], meteor="stems")
-    assert "meteor" not in found
-    assert found["meteor_stems"] > 0.5
+    assert "meteor_nltk" not in found
+    assert found["meteor_nltk_stems"] > 0.5
+    (told,) = ReportTextMetric(meteor="stems").cautions(found, None)
+    assert told.startswith(f"meteor_nltk_stems is METEOR as nltk {version('nltk')} has it, with stems and no synonyms")
+    assert ReportTextMetric().cautions(measures(TRUTHS, ANSWERS), None) == []
 
 
-def test_meteor_proper_is_refused_in_the_recipe_where_wordnet_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmedpo_plugins.metrics.report_text._wordnet", lambda: False)
+def test_meteor_takes_synonyms_from_a_folder_without_the_names_of_fields(tmp_path: Path) -> None:
+    write_wordnet(tmp_path)
+    found = measures(["A node is seen."], ["A lump is seen."], meteor="wordnet", wordnet=tmp_path)
+    assert (
+        found["meteor_nltk"] == measures(["A node is seen."], ["A node is seen."], meteor="stems")["meteor_nltk_stems"]
+    )
+    assert (
+        found["meteor_nltk"] > measures(["A node is seen."], ["A lump is seen."], meteor="stems")["meteor_nltk_stems"]
+    )
+    (told,) = ReportTextMetric(meteor="wordnet", wordnet=tmp_path).cautions(found, None)
+    assert "with WordNet 3.0" in told
+
+
+def write_wordnet(folder: Path) -> None:
+    """Write the files of a WordNet that has one noun in two words."""
+    head = "  1 WordNet 3.0 Copyright\n"
+    for kind in ("noun", "verb", "adj", "adv"):
+        for name in (f"index.{kind}", f"data.{kind}"):
+            (folder / name).write_text(head)
+        (folder / f"{kind}.exc").write_text("")
+    (folder / "data.noun").write_text(f"{head}{len(head):08d} 05 n 02 lump 0 node 0 000 | swelling\n")
+    lines = (f"{word} n 1 0 1 0 {len(head):08d}  \n" for word in ("lump", "node"))
+    (folder / "index.noun").write_text(head + "".join(lines))
+
+
+def test_meteor_proper_is_refused_in_the_recipe_where_wordnet_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValidationError, match=r"is no folder of WordNet's: it lacks index\.noun, data\.noun"):
+        ReportTextMetric(meteor="wordnet", wordnet=tmp_path)
+    with pytest.raises(ValidationError, match="is for meteor: wordnet, which is not asked for"):
+        ReportTextMetric(wordnet=tmp_path)
+
+    def not_here(folder: Path | None) -> None:
+        raise LookupError("no corpora/wordnet")
+
+    monkeypatch.setattr(meteor, "load_wordnet", not_here)
     with pytest.raises(ValidationError, match=r"python -m nltk\.downloader wordnet"):
         ReportTextMetric(meteor="wordnet")
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Literal, Self
 
-from pydantic import field_validator
+from pydantic import model_validator
 
-from mmedpo import Case, Metric, Statistics, hookimpl, sum_statistics
-
-ORDERS = range(1, 5)
-
-
-@hookimpl
-def mmedpo_metrics() -> list[type[Metric]]:
-    return [ReportTextMetric]
+from mmedpo import Case, ExistingFolder, Metric, Statistics, sum_statistics
+from mmedpo_plugins.metrics.report_text.legacy import LEGACY, ORDERS, score_report
+from mmedpo_plugins.metrics.report_text.meteor import FULL, STEMS, describe_meteor, lacking, meteor_scorer
 
 
 class ReportTextMetric(Metric):
@@ -29,7 +23,7 @@ class ReportTextMetric(Metric):
     | `bleu_1` to `bleu_4` | corpus BLEU up to that order: all n-grams of all reports counted together |
     | `bleu` | the mean of the four, as MMedPO reports it |
     | `rouge_l` | mean F1 of the longest common subsequence of words |
-    | `meteor` or `meteor_stems` | mean METEOR, where asked for |
+    | `meteor_nltk` or `meteor_nltk_stems` | mean METEOR of nltk, where asked for |
     | `report_count` | how many reports there were |
 
     All are shares, 0 to 1. Words are lower case, as sacrebleu's tokenizer 13a splits them (ROUGE-L: letters and digits
@@ -41,22 +35,30 @@ class ReportTextMetric(Metric):
     counts: ClassVar[str] = "cases of kind report"
 
     meteor: Literal["off", "wordnet", "stems"] = "off"
-    """METEOR as nltk computes it. wordnet: the measure proper, with synonyms; needs nltk's data (`python -m
-    nltk.downloader wordnet`). stems: the same without synonyms, called meteor_stems, for it is another measure."""
+    """METEOR as nltk computes it. wordnet: the measure proper, with synonyms, called meteor_nltk; needs WordNet's data
+    on this machine. stems: the same without synonyms, called meteor_nltk_stems, for it is another measure."""
+    wordnet: ExistingFolder | None = None
+    """The folder of WordNet's files (index.noun, data.noun ...), /usr/share/wordnet of Debian's package wordnet-base,
+    say; without it, what nltk finds in its own folders. Nothing is downloaded."""
+    legacy: bool = False
+    """Add other definitions that published numbers may have: `bleu_legacy` and `bleu_1_legacy` to `bleu_4_legacy`
+    (means over reports of nltk's sentence BLEU), `rouge_l_legacy` (beta 1.2, as coco-caption; see docs/metrics.md)."""
 
-    @field_validator("meteor")
-    @classmethod
-    def _has_wordnet(cls, meteor: str) -> str:
-        if meteor == "wordnet" and not _wordnet():
-            raise ValueError(
-                "METEOR needs WordNet, which nltk does not find here: run `python -m nltk.downloader wordnet` (where"
-                " there is no internet, put its folder into ~/nltk_data/corpora), or say meteor: stems"
-            )
-        return meteor
+    @model_validator(mode="after")
+    def _has_wordnet(self) -> Self:
+        if self.wordnet and self.meteor != "wordnet":
+            raise ValueError("wordnet: is for meteor: wordnet, which is not asked for")
+        if self.meteor == "wordnet" and (gone := lacking(self.wordnet)):
+            raise ValueError(gone)
+        return self
+
+    @property
+    def _meteor_name(self) -> str:
+        return {"off": "", "wordnet": FULL, "stems": STEMS}[self.meteor]
 
     def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
         """Return each report's n-gram counts, lengths, and sentence scores."""
-        scorers = _text_scorers(self.meteor)
+        scorers = self._text_scorers()
         return [
             {"report": 1.0} | {name: value for score in scorers for name, value in score(case.answer, answer).items()}
             if case.kind == "report"
@@ -71,16 +73,21 @@ class ReportTextMetric(Metric):
         if not reports:
             return {}
         bleu = {f"bleu_{order}": _corpus_bleu(sums, order) for order in ORDERS}
-        names: Sequence[str] = ("rouge_l", "meteor", "meteor_stems")
-        means = {name: sums[name] / reports for name in names if name in sums}
+        means = {name: sums[name] / reports for name in _MEANS if name in sums}
         return {"bleu": sum(bleu.values()) / len(bleu), **bleu, **means, "report_count": reports}
+
+    def cautions(self, before: Mapping[str, float], after: Mapping[str, float] | None) -> list[str]:
+        """Say which METEOR it is."""
+        return [describe_meteor(self._meteor_name, self.wordnet)] if self._meteor_name in before else []
+
+    def _text_scorers(self) -> list[TextScorer]:
+        scorers = [_ngram_scorer(), _rouge_scorer()]
+        scorers += [score_report] if self.legacy else []
+        return scorers + ([meteor_scorer(self._meteor_name, self.wordnet)] if self._meteor_name else [])
 
 
 TextScorer = Callable[[str, str], dict[str, float]]  # truth and answer to statistics
-
-
-def _text_scorers(meteor: str) -> list[TextScorer]:
-    return [_ngram_scorer(), _rouge_scorer(), *([_meteor_scorer(meteor)] if meteor != "off" else [])]
+_MEANS = ("rouge_l", *LEGACY, FULL, STEMS)  # of the reports' own values
 
 
 def _ngram_scorer() -> TextScorer:
@@ -111,33 +118,3 @@ def _rouge_scorer() -> TextScorer:
 
     scorer = RougeScorer(["rougeL"], use_stemmer=False)
     return lambda truth, answer: {"rouge_l": float(scorer.score(truth, answer)["rougeL"].fmeasure)}
-
-
-def _meteor_scorer(how: str) -> TextScorer:
-    from nltk.corpus import wordnet
-    from nltk.translate.meteor_score import single_meteor_score
-
-    name, synonyms = ("meteor", wordnet) if how == "wordnet" else ("meteor_stems", _NoSynonyms())
-    return lambda truth, answer: {name: float(single_meteor_score(_words(truth), _words(answer), wordnet=synonyms))}
-
-
-class _NoSynonyms:
-    """Stands in for WordNet where a word has but its stem."""
-
-    def synsets(self, word: str) -> list[object]:
-        return []
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.lower())
-
-
-def _wordnet() -> bool:
-    """Tell whether nltk has WordNet, whole."""
-    from nltk.corpus import wordnet
-
-    try:
-        wordnet.ensure_loaded()
-    except (LookupError, OSError):
-        return False
-    return True
