@@ -107,6 +107,10 @@ RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, 
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, e.g. train.epochs=1 data.root=/mnt.")
 ]
+Variants = Annotated[
+    list[str] | None,
+    typer.Option("--variant", help="Of its variants this one alone, and what it starts from; may be repeated."),
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", callback=resolve_place)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmedpo.cli.command import Json, Overrides, RecipeFile, RunFolder, print_json
+from mmedpo.cli.command import Json, Overrides, RecipeFile, RunFolder, Variants, print_json
 from mmedpo.core.stage import Stage
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def run(
     recipe: RecipeFile,
     overrides: Overrides = None,
+    variant: Variants = None,
     until: Annotated[Stage, typer.Option(help="Stop after this stage.")] = Stage.EVALUATE,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Try the recipe on so many cases, in a folder of its own.")
@@ -35,10 +36,10 @@ def run(
     from mmedpo.pipeline.rounds import run_rounds
     from mmedpo.pipeline.session import run_folder
     from mmedpo.recipe.loading import load_recipe
-    from mmedpo.recipe.planning import plan_runs
+    from mmedpo.recipe.planning import choose_runs, plan_runs
     from mmedpo.recipe.preflight import ASKED, require_ready, sections_until
 
-    if planned := plan_runs(recipe, overrides or []):
+    if planned := choose_runs(plan_runs(recipe, overrides or []), variant or []):
         _run_variants(planned, until, limit, dry_run, json)
         return
     loaded = load_recipe(recipe, overrides or [])
@@ -102,16 +103,16 @@ def _require_ready(planned: Sequence[PlannedRun], until: Stage, dry_run: bool = 
         require_ready(one.loaded, sections, starts=one.start is not None)
 
 
-def check(recipe: RecipeFile, overrides: Overrides = None, json: Json = False) -> None:
+def check(recipe: RecipeFile, overrides: Overrides = None, variant: Variants = None, json: Json = False) -> None:
     """Check a recipe without running it: every mistake with its place, and what it needs that is not here."""
     from mmedpo.core.notes import print_note
     from mmedpo.errors import MmedpoError
     from mmedpo.recipe.loading import load_recipe
     from mmedpo.recipe.model import dump_recipe
-    from mmedpo.recipe.planning import plan_runs
+    from mmedpo.recipe.planning import choose_runs, plan_runs
     from mmedpo.recipe.preflight import list_notes, require_ready
 
-    planned = plan_runs(recipe, overrides or [])
+    planned = choose_runs(plan_runs(recipe, overrides or []), variant or [])
     loaded = planned[0].loaded if planned else load_recipe(recipe, overrides or [])
     if json and planned:
         print_json({str(one.loaded.recipe.output): dump_recipe(one.loaded) for one in planned})

@@ -5,7 +5,7 @@ A recipe is read once and each variant checked once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from mmedpo.recipe.mistakes import join_messages
 from mmedpo.recipe.model import LoadedRecipe
 from mmedpo.recipe.variants import RecipeVariant, read_variants
 from mmedpo.recipe.yaml import YamlDocument
+from mmedpo.registry.discovery import suggest_word
 from mmedpo.store.run_files.record import RunRound
 from mmedpo.store.run_files.rounds import round_folder
 
@@ -42,6 +43,27 @@ def plan_runs(path: Path, overrides: Sequence[str] = ()) -> list[PlannedRun]:
     every: Sequence[int | None] = seeds or [None]
     checked = _check_variants(source, path, overrides, variants)
     return [one for seed in every for one in _plan_seed(variants, checked, seed)]
+
+
+def choose_runs(planned: Sequence[PlannedRun], names: Sequence[str]) -> list[PlannedRun]:
+    """Return the runs of the variants that are named, and those whose adapters they begin with; all where none is.
+
+    Raises RecipeError for a name that is no variant's.
+    """
+    there = list(dict.fromkeys(one.variant for one in planned))
+    for name in names:
+        if name not in there:
+            what = suggest_word(name, there) if there else "the recipe has none"
+            raise RecipeError(f"--variant: there is no variant {name!r}; {what}")
+    wanted = {id(one) for run in planned if run.variant in names for one in _list_starts(run)}
+    return [one for one in planned if id(one) in wanted or not names]
+
+
+def _list_starts(run: PlannedRun) -> Iterator[PlannedRun]:
+    """Yield a run, the one that it begins with, and so on."""
+    yield run
+    if run.start:
+        yield from _list_starts(run.start)
 
 
 def _check_variants(

@@ -84,7 +84,7 @@ def test_each_method_stands_beside_the_row_of_its_variant(tmp_path: Path) -> Non
 def test_the_start_of_the_first_runs_is_the_row_of_the_model_alone(tmp_path: Path) -> None:
     run = make_run(tmp_path / "dpo", 0.4, 0.8)
     compared = compare_with_published([str(run)], "paper", start=True)
-    assert [row["method"] for row in compared.rows] == ["base", "base", "dpo", "dpo"]
+    assert [row["method"] for row in compared.rows] == ["base"] * 2 + ["dpo"] * 3
     sft = make_run(tmp_path / "sft-dpo", 0.4, 0.8, adapter=str(tmp_path / "sft/adapter"))
     with pytest.raises(RecipeError, match="begins with an adapter"):
         compare_with_published([str(sft)], "paper", start=True)
@@ -160,3 +160,11 @@ def test_every_printed_row_has_a_number_a_column_and_every_set_the_same_rows() -
         assert {len(numbers) for numbers in found.rows.values()} == {len(found.columns)}
     assert len({tuple(found.rows) for found in PAPER.sets.values()}) == 1
     assert len({tuple(found.ablations) for found in PAPER.sets.values()}) == 1
+
+
+def test_where_an_average_is_not_that_of_the_columns_a_remark_says_so() -> None:
+    for found in PAPER.sets.values():
+        mean = sum(found.rows["dpo"]) / len(found.columns)
+        apart = abs(mean - found.ablations["dpo"][0]) > 0.02
+        told = f"DPO's row has the mean {mean:.2f}, and the same setting is printed as {found.ablations['dpo'][0]}"
+        assert any(told in remark for remark in found.remarks) == apart

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from mmedpo.cli.main import app
 from mmedpo.errors import RecipeError
-from mmedpo.recipe.planning import plan_runs
+from mmedpo.recipe.planning import choose_runs, plan_runs
 from mmedpo.store.run_files.reader import read_run
 
 RECIPE = """\
@@ -57,6 +57,19 @@ def test_every_variant_is_carried_out_with_every_seed(tmp_path: Path) -> None:
     assert [(one.variant, one.seed) for one in planned[:1] + planned[4:5]] == [("weighted", 0), ("weighted", 7)]
     assert str(planned[7].loaded.recipe.output) == "out/sft+weighted-7"
     assert planned[7].loaded.recipe.backbone.adapter == "out/sft-7/adapter"
+
+
+def test_one_variant_is_chosen_with_what_it_starts_from(tmp_path: Path) -> None:
+    planned = plan_runs(written(tmp_path, more="seeds: [0, 7]\n"))
+    chosen = choose_runs(planned, ["sft+weighted"])
+    assert [(one.variant, one.seed) for one in chosen] == [
+        ("sft", 0), ("sft+weighted", 0), ("sft", 7), ("sft+weighted", 7),
+    ]  # fmt: skip
+    assert choose_runs(planned, []) == planned
+    with pytest.raises(RecipeError, match="there is no variant 'unifrom'; did you mean 'uniform'"):
+        choose_runs(planned, ["unifrom"])
+    looked = CliRunner().invoke(app, ["check", str(tmp_path / "recipe.yaml"), "--variant", "uniform", "--json"])
+    assert list(json.loads(looked.stdout)) == ["out/uniform-0", "out/uniform-7"]
 
 
 def test_the_command_line_has_the_last_word_on_variants_and_seeds(tmp_path: Path) -> None:
