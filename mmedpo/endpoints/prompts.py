@@ -20,6 +20,8 @@ class PromptTemplates:
         """
         if folder and not Path(folder).is_dir():
             raise RecipeError(f"prompts: {folder}: there is no such folder; copy {own} and change it")
+        if folder and not any((Path(folder) / f"{name}.txt").is_file() for name in names):
+            raise RecipeError(f"prompts: {folder}: has no {' and no '.join(f'{name}.txt' for name in names)}")
         self._texts = {name: _read_template(own, Path(folder) if folder else own, f"{name}.txt") for name in names}
 
     def render(self, name: str, **values: Any) -> str:

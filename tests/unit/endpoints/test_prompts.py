@@ -53,6 +53,12 @@ def test_a_prompt_that_fails_is_a_mistake_with_file_and_line(name: str, tmp_path
     assert str(caught.value).startswith(f"{tmp_path}/user.txt{said}")
 
 
+def test_a_folder_without_any_of_the_prompts_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "usr.txt").write_text("Falsify {{ truth }}")
+    with pytest.raises(RecipeError, match=r"prompts: .*: has no system\.txt and no user\.txt"):
+        PromptTemplates(PROMPTS, tmp_path)
+
+
 @pytest.mark.parametrize("text", ENDLESS.values(), ids=ENDLESS)
 def test_a_prompt_without_end_is_a_mistake_and_no_hang(text: str, tmp_path: Path) -> None:
     began = time.process_time()

@@ -89,11 +89,16 @@ class Gpt4oHallucination(Endpoint, Dispreference):
     """A folder with system.txt or user.txt, Jinja templates, in place of ours."""
 
     @model_validator(mode="after")
-    def _paper_asks_for_no_form(self) -> Gpt4oHallucination:
-        asked = sorted({"length", "same_style", "one_change"} & self.model_fields_set)
-        if self.form == "paper" and asked:
-            raise ValueError(f"form: paper takes an answer in any form; {', '.join(asked)} would count for nothing")
+    def _refuse_idle_options(self) -> Gpt4oHallucination:
+        if self.form == "paper":
+            self._refuse({"length", "same_style", "one_change"}, "form: paper takes an answer in any form")
+        if not self.samples:
+            self._refuse({"sample_temperature", "max_new_tokens"}, "samples: 0 asks the backbone for none")
         return self
+
+    def _refuse(self, names: set[str], why: str) -> None:
+        if idle := sorted(names & self.model_fields_set):
+            raise ValueError(f"{why}; {', '.join(idle)} would count for nothing")
 
     @property
     def longest_answer(self) -> int:

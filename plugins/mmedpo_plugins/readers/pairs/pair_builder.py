@@ -46,8 +46,8 @@ class ReadyPairReader(Reader):
     repeated_question: Literal["keep", "strip"] = "keep"
     """What to do with the question where an answer begins with it: keep it and count the pairs, or take it off."""
     kind: CaseKind | None = None
-    """The kind of every question, where its row says none; by default a right answer yes or no makes it closed, words
-    that tell to describe the whole image a report, which is counted, and all else is open."""
+    """The kind of every question, in place of what its row says; by default, where a row says nothing, a right answer
+    yes or no makes it closed, words that tell to describe the whole image a report, which is counted, all else open."""
 
     def pairs(
         self, rows: Callable[[], Iterable[TableRow]], folders: list[Path], sides: Callable[[TableRow], PairRow]
@@ -72,7 +72,7 @@ class _PairBuilder:
         name, remarks = told.facts.id or self._pair_id(row, told), list(told.remarks)
         chosen, rejected = (self._side_answer(told, side, remarks) for side in ("chosen", "rejected"))
         found = [self._find_pictures(row, values) for values in told.images]
-        kind = told.facts.case_kind or self._tell_kind(told, chosen or "", remarks)
+        kind = self._part.kind or told.facts.case_kind or _tell_kind(told, chosen or "", remarks)
         case = self._make_case(row, name, told, chosen or "", kind, found[0]) if all(found) else None
         if case is None:
             yield self.images.drop(name)
@@ -105,14 +105,6 @@ class _PairBuilder:
             return rest
         remarks.append(f"the {side} answer repeats the question; data.repeated_question=strip takes it off")
         return answer
-
-    def _tell_kind(self, told: PairRow, chosen: str, remarks: list[str]) -> CaseKind:
-        """Return the kind of a question whose row says none."""
-        answer = told.facts.answer or chosen
-        if self._part.kind or answer_kind(answer) == "closed" or not asks_for_report(told.question):
-            return self._part.kind or answer_kind(answer)
-        remarks.append("a report, since the question tells to describe the image; data.kind says otherwise")
-        return "report"
 
     def _make_pair(
         self, row: TableRow, told: PairRow, case: Case, answers: tuple[str, str], found: list[list[ImageRef]]
@@ -200,6 +192,15 @@ class _PairBuilder:
             if Path(name).is_relative_to(folder.absolute()):
                 return str(Path(name).relative_to(folder.absolute()))
         return name
+
+
+def _tell_kind(told: PairRow, chosen: str, remarks: list[str]) -> CaseKind:
+    """Return the kind of a question of which nobody says it."""
+    kind: CaseKind = answer_kind(told.facts.answer or chosen)
+    if kind == "closed" or not asks_for_report(told.question):
+        return kind
+    remarks.append("a report, since the question tells to describe the image; data.kind says otherwise")
+    return "report"
 
 
 def _name_film(value: Any) -> Any:

@@ -97,9 +97,16 @@ def test_the_papers_form_sends_back_what_is_no_wrong_answer(said: str) -> None:
     assert (item.rejected.answer, len(server.bodies)) == ("Right.", 2)
 
 
-def test_what_the_papers_form_would_pass_over_is_refused() -> None:
-    with pytest.raises(ValueError, match="length, same_style would count for nothing"):
-        Gpt4oHallucination(model="m", form="paper", length=2, same_style=True)
+@pytest.mark.parametrize(
+    ("options", "idle"),
+    [
+        ({"form": "paper", "length": 2, "same_style": True}, "length, same_style"),
+        ({"samples": 0, "max_new_tokens": 9}, "max_new_tokens"),
+    ],
+)
+def test_an_option_that_would_count_for_nothing_is_refused(options: dict[str, Any], idle: str) -> None:
+    with pytest.raises(ValueError, match=f"; {idle} would count for nothing"):
+        Gpt4oHallucination(**{"model": "m", **options})
 
 
 def test_where_no_sample_is_wrong_the_model_is_told_to_write_one() -> None:

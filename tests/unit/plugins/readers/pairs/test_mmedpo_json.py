@@ -87,9 +87,10 @@ def test_a_question_that_tells_to_describe_the_image_makes_a_report_and_is_count
 
 def test_the_recipe_may_say_of_what_kind_the_questions_are(root: Path) -> None:
     for kind in ("open", "report"):
-        told = read(root, ask(WHOLE[0]), ask(PARTS[0]), kind=kind)
-        assert [pair.case.kind for pair in told if isinstance(pair, Pair)] == [kind, kind]
-        assert len(told) == 2, "there is nothing to tell"
+        own = {"mmedpo": json.dumps({"case_kind": "closed"})}
+        told = read(root, ask(WHOLE[0]), ask(PARTS[0]), ask(PARTS[1], **own), kind=kind)
+        assert [pair.case.kind for pair in told if isinstance(pair, Pair)] == [kind] * 3
+        assert len(told) == 3, "there is nothing to tell"
 
 
 def test_a_side_that_is_noised_is_shown_noise_of_the_films_size_the_same_each_time(root: Path) -> None:
