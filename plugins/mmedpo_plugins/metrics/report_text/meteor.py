@@ -34,7 +34,7 @@ def describe_meteor(name: str, folder: Path | None) -> str:
     )
 
 
-def lacking(folder: Path | None) -> str:
+def explain_missing_wordnet(folder: Path | None) -> str:
     """Say what of WordNet is not here; "" where it is whole. Nothing is ever downloaded."""
     if folder is not None:
         gone = [name for name in NEEDED if not (folder / name).is_file()]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
 from mmedpo import Case, ExistingFolder, Metric, Statistics, sum_statistics
 from mmedpo_plugins.metrics.report_text.legacy import LEGACY, ORDERS, score_report
-from mmedpo_plugins.metrics.report_text.meteor import FULL, STEMS, describe_meteor, lacking, meteor_scorer
+from mmedpo_plugins.metrics.report_text.meteor import (
+    FULL,
+    STEMS,
+    describe_meteor,
+    explain_missing_wordnet,
+    meteor_scorer,
+)
 
 
 class ReportTextMetric(Metric):
@@ -45,12 +51,15 @@ class ReportTextMetric(Metric):
     (means over reports of nltk's sentence BLEU), `rouge_l_legacy` (beta 1.2, as coco-caption; see docs/metrics.md)."""
 
     @model_validator(mode="after")
-    def _has_wordnet(self) -> Self:
+    def _wants_wordnet(self) -> Self:
         if self.wordnet and self.meteor != "wordnet":
             raise ValueError("wordnet: is for meteor: wordnet, which is not asked for")
-        if self.meteor == "wordnet" and (gone := lacking(self.wordnet)):
-            raise ValueError(gone)
         return self
+
+    def lacking(self) -> Iterator[str]:
+        """Yield what of WordNet is not here."""
+        if self.meteor == "wordnet" and (gone := explain_missing_wordnet(self.wordnet)):
+            yield gone
 
     @property
     def _meteor_name(self) -> str:
