@@ -24,8 +24,9 @@ class Region:
     label: str  # the finding, in the data's own word: "nodule"; "" when unknown
     box: tuple[float, float, float, float]  # left, top, right, bottom in pixels; right and bottom exclusive
     confidence: float = 1.0  # of whoever drew it, in [0, 1]
-    mask: ImageRef | None = None  # mode L, the image's size: 0 outside, 255 inside; greys are a heat map
+    mask: ImageRef | None = None  # mode L, the image's size: 0 outside, 255 inside, greys where it is less sure
     image: int = field(default=0, metadata=LEFT_OUT)  # which image of the case it lies in, counted from 0
+    heat: ImageRef | None = field(default=None, metadata=LEFT_OUT)  # as a mask: the whole map, 255 where it is hottest
 
 
 @dataclass(frozen=True)

@@ -30,4 +30,5 @@ def _adopt_side(journal: Journal, side: Side) -> Side:
 
 
 def adopt_region(journal: Journal, region: Region) -> Region:
-    return replace(region, mask=journal.adopt(region.mask)) if region.mask else region
+    mask, heat = (image and journal.adopt(image) for image in (region.mask, region.heat))
+    return replace(region, mask=mask, heat=heat) if mask or heat else region

@@ -174,7 +174,7 @@ class ParquetFormat(PairFormat):
     table = IMAGE_FOLDER
 
     def write(self, pairs: Iterable[WeightedPair], folder: Path) -> None:
-        """Write one parquet file, the images and the masks."""
+        """Write one parquet file, the images, masks and heat maps."""
         images = PairImages(folder)
         write_parquet(folder / PARQUET, _all_columns(), (self._row(item, images) for item in pairs))
 
@@ -192,7 +192,7 @@ class ParquetFormat(PairFormat):
             "weight": item.weight,
             **more,
             **{key: json_line(more[key]) for key in _TEXTS},
-            "regions": [describe_region(one, images, f"mask{ONE}") for one in case.regions],
+            "regions": [describe_region(one, images, ONE) for one in case.regions],
         }
 
     def find_losses(self, item: WeightedPair) -> Iterator[str]:
@@ -236,8 +236,8 @@ def _all_columns() -> Any:
     images, several = [f"{side}image{ONE}" for side in sides], [f"{side}images{SEVERAL}" for side in sides]
     columns = dict.fromkeys((*texts, *_TEXTS, *images), text) | dict.fromkeys(("relevance", "weight"), number)
     columns |= dict.fromkeys(several, pa.list_(text))
-    facts = {"label": text, "box": pa.list_(number), "confidence": number, "image": pa.int64(), f"mask{ONE}": text}
-    region = pa.struct(facts)
+    facts = {"label": text, "box": pa.list_(number), "confidence": number, "image": pa.int64()}
+    region = pa.struct(facts | {f"mask{ONE}": text, f"heat{ONE}": text})
     more = {"number": pa.int64(), "restricted": pa.bool_(), "about": pa.list_(text), "regions": pa.list_(region)}
     return pa.schema({**columns, **more})
 

@@ -141,11 +141,12 @@ def describe_pair(item: WeightedPair) -> dict[str, Any]:
     }
 
 
-def describe_region(region: Region, images: PairImages, mask: str) -> dict[str, Any]:
-    """Return a region, the name of its mask under the key `mask`."""
+def describe_region(region: Region, images: PairImages, ending: str = "") -> dict[str, Any]:
+    """Return a region, the names of its mask and heat map under keys with this ending."""
     facts = {"label": region.label, "box": list(region.box), "confidence": region.confidence}
     place = {"image": region.image} if region.image else {}
-    return {**facts, **place, mask: region.mask and images.write(region.mask)}
+    heat = {f"heat{ending}": images.write(region.heat)} if region.heat else {}
+    return {**facts, **place, f"mask{ending}": region.mask and images.write(region.mask), **heat}
 
 
 def make_own_columns(item: WeightedPair, images: PairImages) -> dict[str, Any]:
@@ -154,7 +155,7 @@ def make_own_columns(item: WeightedPair, images: PairImages) -> dict[str, Any]:
     if case.images != item.pair.chosen.images:
         more |= {"images": images.write_all(case.images)} if case.more_images else {"image": images.write(case.image)}
     if case.regions:
-        more["regions"] = [describe_region(one, images, "mask") for one in case.regions]
+        more["regions"] = [describe_region(one, images) for one in case.regions]
     return {"relevance": item.score.relevance, "weight": item.weight, "mmedpo": json_line(more)}
 
 

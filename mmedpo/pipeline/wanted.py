@@ -52,7 +52,7 @@ def want_pairs(run: RunContext, records: Sequence[Case | Pair]) -> WantedPairs:
 def _paths_of(record: Case | Pair) -> list[str]:
     case = record.case if isinstance(record, Pair) else record
     sides = [*record.chosen.images, *record.rejected.images] if isinstance(record, Pair) else []
-    masks = [region.mask for region in case.regions if region.mask]
+    masks = [image for region in case.regions for image in (region.mask, region.heat) if image]
     return [image.path for image in (*case.images, *masks, *sides)]
 
 

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import Any
 
 from mmedpo.core.images import ImageRef
-from mmedpo.core.records import Pair, Score, WeightedPair, digest
+from mmedpo.core.records import Pair, Region, Score, WeightedPair, digest
 from mmedpo.report.album import ImageAlbum, ImagePanel, number_caption
 from mmedpo.report.first_items import FirstItems
 from mmedpo.report.words import TextPiece, mark_differences
@@ -158,6 +158,12 @@ def _noised(pair: Pair, image: int) -> tuple[Sequence[Any], list[ImageRef]]:
     if isinstance(named, list) and named and all("box" in one for one in named):
         there = [one for one in named if one.get("image", 0) == image]
         places = [tuple(one["box"]) for one in there]
-        return there, [region.mask for region in own if region.mask and tuple(region.box) in places]
+        return there, _masks(pair, [region for region in own if tuple(region.box) in places])
     about = [region for region in own if region.label in pair.case.about or not pair.case.about]
-    return about, [region.mask for region in about if region.mask]
+    return about, _masks(pair, about)
+
+
+def _masks(pair: Pair, regions: Sequence[Region]) -> list[ImageRef]:
+    """Return the regions' masks, or their whole maps where the pair's notes say that these are what was noised."""
+    drawn = [region.heat if pair.notes.get("mask") == "map" else region.mask for region in regions]
+    return [image for image in drawn if image]

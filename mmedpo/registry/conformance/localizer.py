@@ -39,6 +39,8 @@ def _region(plugin: PluginInfo, has: str, region: Region) -> Region:
         raise make_plugin_error(plugin, f"{has} with confidence {confidence}, outside [0, 1]")
     if region.mask is not None:
         check_image(plugin, f"{has} whose mask", region.mask)
+    if region.heat is not None:
+        check_image(plugin, f"{has} whose heat", region.heat)
     made = (left, top, right, bottom, confidence)
     if type(region.box) is tuple and all(map(is_, made, (*region.box, region.confidence))):
         return region

@@ -35,6 +35,7 @@ RECIPE = """
 output: {folder}/run
 data: {{use: phantom, images: 6}}
 backbone: {{use: phantom}}
+localize: [{{use: annotated}}, {{use: attention}}]     # regions with masks, and with heat maps as well
 disprefer:
   - {{use: opposite-answer}}
   - {{use: lesion-noise}}
@@ -243,7 +244,9 @@ def test_an_image_is_there_once_however_many_pairs_show_it(use: str, origin: Pat
     export_run(origin, use, tmp_path / "out")
     pairs = [item.pair for item in read_pairs(origin) if FORMATS[use].accepts(item.pair)]
     shown = {image.sha256 for pair in pairs for image in (pair.case.image, pair.chosen.image, pair.rejected.image)}
-    shown |= {region.mask.sha256 for pair in pairs for region in pair.case.regions if region.mask}
+    drawn = [image for pair in pairs for region in pair.case.regions for image in (region.mask, region.heat)]
+    assert any(region.heat for pair in pairs for region in pair.case.regions)
+    shown |= {image.sha256 for image in drawn if image}
     files = list((tmp_path / "out/images").rglob("*.png"))
     assert sorted(path.stem for path in files) == sorted(shown)
     assert all(path.parent.name == path.name[:2] for path in files), "no folder holds them all"

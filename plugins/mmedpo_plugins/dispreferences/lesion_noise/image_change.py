@@ -90,7 +90,9 @@ class ImageChange(Dispreference):
         """Return the kind whose wrong answers flipped pairs take."""
         return "text" if self.pairs == "flipped" else None
 
-    def mask(self, size: tuple[int, int], regions: Sequence[Region], every: Sequence[Region] = ()) -> Floats | None:
+    def draw_mask(
+        self, size: tuple[int, int], regions: Sequence[Region], every: Sequence[Region] = ()
+    ) -> Floats | None:
         """Return h of Eq. 2, shape (height, width): 1 where the image changes, 0 where it stays; None: no place."""
         raise NotImplementedError
 
@@ -122,7 +124,9 @@ class LesionChange(ImageChange):
     feather: int = Field(default=4, ge=1, le=256)
     """How many pixels inside a soft edge the change is at full strength."""
 
-    def mask(self, size: tuple[int, int], regions: Sequence[Region], every: Sequence[Region] = ()) -> Floats | None:
+    def draw_mask(
+        self, size: tuple[int, int], regions: Sequence[Region], every: Sequence[Region] = ()
+    ) -> Floats | None:
         """Return the union of the regions, or their decoy; masks' greys count with a soft edge."""
         from mmedpo_plugins.dispreferences.lesion_noise.masks import decoy_mask, union_mask
 
@@ -180,7 +184,7 @@ class LiveImageChange:
 
         picture, every = case.images[at], [region for region in case.regions if region.image == at]
         image = picture.load()
-        mask, fallback = self.part.mask(image.size, regions, every), ""
+        mask, fallback = self.part.draw_mask(image.size, regions, every), ""
         if mask is None:
             return NoChange("there is no place for a decoy")
         if fault := self.part.judge_mask(mask):
@@ -232,7 +236,8 @@ def _regions_by_image(case: Case, regions: tuple[Region, ...]) -> dict[int, tupl
 
 def _change_key(image: ImageRef, regions: Any) -> Any:
     """Identify what is made of an image; before the pipeline has looked at its pixels only its path tells it apart."""
-    return _image_content(image), *((item.box, item.mask and _image_content(item.mask)) for item in regions)
+    drawn = [(item.mask and _image_content(item.mask), item.heat and _image_content(item.heat)) for item in regions]
+    return _image_content(image), *((item.box, one) for item, one in zip(regions, drawn, strict=True))
 
 
 def _image_content(picture: ImageRef) -> str:

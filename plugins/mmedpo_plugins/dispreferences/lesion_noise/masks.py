@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from mmedpo import DataError, Region
+from mmedpo import DataError, ImageRef, Region
 from mmedpo_plugins.noise.diffusion import Bools, Floats, bounding_slices
 
 
@@ -21,13 +21,31 @@ def union_mask(regions: Sequence[Region], size: tuple[int, int], edge: Literal["
     return together
 
 
+def union_map(regions: Sequence[Region], size: tuple[int, int]) -> Floats:
+    """Return h of Eq. 2 as printed, shape (height, width): the greatest heat of the regions' maps at each pixel."""
+    together = np.zeros((size[1], size[0]), dtype=np.float32)
+    for region in regions:
+        if region.heat is None:
+            raise DataError(
+                f"region {region.label!r}: has no heat map for `mask: map`; heatmap, medklip and attention give one, "
+                "boxes and masks go with `mask: region`"
+            )
+        np.maximum(together, _read_weights(region, region.heat, "heat map", size), out=together)
+    return together
+
+
+def _read_weights(region: Region, drawn: ImageRef, what: str, size: tuple[int, int]) -> Floats:
+    """Return greys as weights in [0, 1]. Raises DataError for those of another size than the image."""
+    greys = drawn.load().convert("L")
+    if greys.size != size:
+        raise DataError(f"region {region.label!r}: its {what} is {greys.size}, its image {size} (width, height)")
+    return np.asarray(greys, dtype=np.float32) / np.float32(255)
+
+
 def _region_mask(region: Region, size: tuple[int, int]) -> Floats:
     """Return a region as weights in [0, 1], shape (height, width): its mask, else its box."""
     if region.mask is not None:
-        mask = region.mask.load().convert("L")
-        if mask.size != size:
-            raise DataError(f"region {region.label!r}: its mask is {mask.size}, its image {size} (width, height)")
-        return np.asarray(mask, dtype=np.float32) / np.float32(255)
+        return _read_weights(region, region.mask, "mask", size)
     values = np.zeros((size[1], size[0]), dtype=np.float32)
     left, top, right, bottom = region.box
     values[max(0, int(top)) : int(np.ceil(bottom)), max(0, int(left)) : int(np.ceil(right))] = 1

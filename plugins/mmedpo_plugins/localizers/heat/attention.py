@@ -12,7 +12,7 @@ from pydantic import Field
 from mmedpo import Case, LiveBackbone, Localizer, Region, Setting
 
 if TYPE_CHECKING:
-    from mmedpo_plugins.localizers.heat.maps import Array
+    from mmedpo_plugins.heat_maps.regions import Array
 
 
 class AttentionLocalizer(Localizer):
@@ -57,7 +57,7 @@ class AttentionLocalizer(Localizer):
         return [list(self._regions(*both)) for both in zip(cases, heats, strict=True)]
 
     def _regions(self, case: Case, heats: Sequence[Array]) -> Iterator[Region]:
-        from mmedpo_plugins.localizers.heat.maps import hot_region
+        from mmedpo_plugins.heat_maps.regions import hot_region
 
         label = case.about[0] if case.about else ""
         for at, (image, heat) in enumerate(zip(case.images, heats, strict=True)):

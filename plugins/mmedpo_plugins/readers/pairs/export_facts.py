@@ -16,7 +16,7 @@ Image = str | dict[str, Any]  # a name, or an image within the row
 
 
 class RegionFacts(BaseModel):
-    """A region, with its mask by name or within the row."""
+    """A region, with its mask and heat map by name or within the row."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -24,6 +24,7 @@ class RegionFacts(BaseModel):
     box: tuple[Number, Number, Number, Number]
     confidence: Annotated[Number, Field(ge=0, le=1)]
     mask: Image | None = None
+    heat: Image | None = None
     image: Annotated[int, Field(strict=True, ge=0)] | None = None
 
     @field_validator("box")

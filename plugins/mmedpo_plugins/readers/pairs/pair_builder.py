@@ -166,8 +166,8 @@ class _PairBuilder:
     def _make_region(self, row: TableRow, value: RegionFacts, images: int) -> Region:
         if (value.image or 0) >= images:
             raise row.wrong(f"a region lies in image {value.image}, counted from 0, and the case has {images}")
-        mask = self._find_picture(row, value.mask) if value.mask else None
-        return Region(value.label, value.box, value.confidence, mask, value.image or 0)
+        mask, heat = (self._find_picture(row, name) if name else None for name in (value.mask, value.heat))
+        return Region(value.label, value.box, value.confidence, mask, value.image or 0, heat)
 
     def _find_pictures(self, row: TableRow, values: Sequence[Any]) -> list[ImageRef]:
         """Return the images that a row holds or names; none where one of the files is missing."""

@@ -14,7 +14,7 @@ from mmedpo_plugins.noise.diffusion import add_noise, signal_factor
 from mmedpo_plugins.radiology.question_regions import question_regions
 from PIL import Image
 
-from mmedpo import Case, DataError, Dispreference, Drop, ImageRef, Pair, Region, Setting, Side
+from mmedpo import Case, DataError, Dispreference, Drop, ImageRef, Pair, Region, Setting, Side, seed_for
 from mmedpo.testing import tiny_cases
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -90,6 +90,23 @@ def test_eq_2_holds_pixel_by_pixel_on_a_grey_film() -> None:
     assert (result == expected).mean() > 0.999
 
 
+def test_with_the_map_as_mask_h_is_the_heat_at_each_pixel_and_noise_covers_all_of_the_film() -> None:
+    greys = np.linspace(0, 255, 64 * 80).reshape(80, 64).astype(np.uint8)
+    hot = replace(NODULE, heat=ImageRef.drawn(Image.fromarray(greys)))
+    pair = one(LesionNoise(mask="map"), case(hot))
+    seed = seed_for(0, "noise", case().image.sha256)
+    expected = add_noise(film(), greys.astype(np.float32) / 255, signal_factor(500), seed, CLIP_MEAN, CLIP_STD)
+    assert (pixels(pair.rejected.image) == np.asarray(expected)).all()
+    assert pair.notes["mask"] == "map"
+    assert pair.notes["covered"] > 0.99
+    both = LesionNoise(mask="map").draw_mask((64, 80), [hot, replace(hot, heat=ImageRef.drawn(film()))])
+    assert (both * 255 == np.maximum(greys, np.asarray(film()))).all()
+    with pytest.raises(DataError, match="'nodule': has no heat map for `mask: map`"):
+        noised(LesionNoise(mask="map"), case(NODULE))
+    with pytest.raises(ValueError, match="mask: map takes the heat map as it is; place and edge would do nothing"):
+        LesionNoise(mask="map", edge="hard", place="decoy")
+
+
 def test_eq_2_holds_per_channel_on_a_colour_image() -> None:
     image = Image.fromarray(np.random.default_rng(3).integers(60, 180, (30, 20, 3), dtype=np.uint8))
     result = np.asarray(add_noise(image, np.ones((30, 20), np.float32), 0.75, 5, CLIP_MEAN, CLIP_STD), dtype=float)
@@ -143,19 +160,19 @@ def test_a_colour_image_gets_noise_of_its_own_in_each_channel() -> None:
 
 
 def test_a_soft_edge_fades_in_from_the_border_and_is_full_at_the_feather() -> None:
-    h = LesionNoise(feather=4).mask((64, 80), [NODULE])
+    h = LesionNoise(feather=4).draw_mask((64, 80), [NODULE])
     assert list(h[40, 9:16]) == [0, 0.25, 0.5, 0.75, 1, 1, 1]
     assert h[20, 10] == 0.25
 
 
 def test_a_lesion_at_the_picture_s_edge_does_not_fade_there() -> None:
-    h = LesionNoise(feather=4).mask((64, 80), [Region("", (0, 0, 64, 20))])
+    h = LesionNoise(feather=4).draw_mask((64, 80), [Region("", (0, 0, 64, 20))])
     assert (h[0] == 1).all()
     assert list(h[16:21, 30]) == [1, 0.75, 0.5, 0.25, 0]
 
 
 def test_a_lesion_smaller_than_the_feather_is_still_noised_in_full_at_its_middle() -> None:
-    h = LesionNoise(feather=50).mask((64, 80), [Region("", (10, 10, 13, 13)), Region("", (30, 30, 60, 60))])
+    h = LesionNoise(feather=50).draw_mask((64, 80), [Region("", (10, 10, 13, 13)), Region("", (30, 30, 60, 60))])
     assert h[11, 11] == 1
 
 
@@ -164,7 +181,10 @@ def test_a_mask_is_used_rather_than_the_box_and_its_greys_are_weights() -> None:
     mask.paste(255, (20, 20, 30, 30))
     mask.paste(51, (40, 40, 50, 50))
     region = Region("nodule", (0, 0, 64, 80), mask=ImageRef.drawn(mask))
-    soft, hard = LesionNoise(feather=1).mask((64, 80), [region]), LesionNoise(edge="hard").mask((64, 80), [region])
+    soft, hard = (
+        LesionNoise(feather=1).draw_mask((64, 80), [region]),
+        LesionNoise(edge="hard").draw_mask((64, 80), [region]),
+    )
     assert soft[25, 25] == 1
     assert soft[45, 45] == pytest.approx(0.2)
     assert hard[25, 25] == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import Mmedpo
+from mmedpo_plugins.heat_maps.regions import hot_region
 from mmedpo_plugins.localizers.heat.attention import AttentionLocalizer
 from mmedpo_plugins.localizers.heat.heatmap import HeatMapLocalizer
-from mmedpo_plugins.localizers.heat.maps import hot_region
 from mmedpo_plugins.phantom.backbone import PhantomBackbone
 from mmedpo_plugins.phantom.reader import PhantomReader
 from PIL import Image
@@ -31,7 +32,7 @@ def spot(side: int = 28) -> np.ndarray:
 
 def test_the_hottest_pixels_are_the_region_however_peaked_the_map_is() -> None:
     for sharp in (1, 4, 12):
-        region = hot_region(spot() ** sharp, (112, 80), 0.95, "nodule", "peak")
+        region = hot_region(spot() ** sharp, (112, 80), 0.95, "nodule", 0.7)
         assert region is not None
         assert region.mask is not None
         inside = np.asarray(region.mask.load()) > 0
@@ -48,6 +49,14 @@ def test_a_peaked_map_is_surer_than_a_flat_one_and_an_even_one_is_no_region() ->
     assert flat is not None
     assert sharp.confidence > 0.9 > flat.confidence
     assert hot_region(np.ones((7, 7)), (64, 64), 0.9, "", "share") is None
+
+
+def test_a_hot_region_has_the_whole_map_beside_it_over_its_greatest_value() -> None:
+    region = hot_region(np.array([[0.2, -0.1], [0.05, 0.1]]), (2, 2), 0.5, "", 0.7)
+    assert region is not None
+    assert region.heat is not None
+    assert np.asarray(region.heat.load()).tolist() == [[255, 0], [64, 128]]
+    assert hot_region(-spot() - 1, (64, 64), 0.9, "", 0.7) is None, "nowhere above 0"
 
 
 def film(folder: Path) -> Case:
@@ -137,6 +146,55 @@ def test_a_file_that_is_no_map_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "maps" / "0.npy").write_bytes(content)
     with pytest.raises(DataError, match=r"0\.npy: cannot be read as a heat map"):
         part.localize(cases, None)
+
+
+def test_a_table_or_the_file_beside_a_map_says_how_sure_a_tool_is_of_it(tmp_path: Path) -> None:
+    cases = laid_out(tmp_path, "CXR1/0.png", "CXR2/0.png", "7.png")
+    root = with_maps(tmp_path, "CXR1/0.npy", "CXR2/0.npy", "7.npy").root
+    rows = ["CXR1/0.png,.25,nodule", "CXR1/0.png,0.5,mass", "CXR2/0.png,1,nodule", "/far/7.dcm,0.75,nodule"]
+    (tmp_path / "told.csv").write_text("\n".join(["image,confidence,label", *rows, "case-2,0.125,nodule"]))
+    table = HeatMapLocalizer(root=root, table=tmp_path / "told.csv", label="nodule")
+    told = [(region.confidence, region.label) for (region,) in table.localize(cases, None)]
+    assert told == [(0.25, "nodule"), (1, "nodule"), (0.125, "nodule")]
+    for name, value in (("CXR1/0", 0.5), ("CXR2/0", 0), ("7", 1)):
+        (root / f"{name}.json").write_text(json.dumps({"confidence": value, "label": "mass"}))
+    beside = HeatMapLocalizer(root=root, confidence="sidecar").localize(cases, None)
+    assert [(region.confidence, region.label) for (region,) in beside] == [(0.5, "mass"), (0, "mass"), (1, "mass")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["CXR1/0.png,0.5"], r"case 'case-1': .*told\.csv has no row, for .*CXR2/0\.png; see localize\.missing"),
+        (["CXR1/0.png,0.5", "CXR2/0.png,1.5"], r"told\.csv:3: 'confidence' must be a number from 0 to 1, not .1\.5"),
+        (["CXR1/0.png,0.5", "CXR2/0.png,"], r"told\.csv:3: 'confidence' must be a number"),
+        (["0.png,0.5"], r"told\.csv:2: is of two images, of case 'case-0' .* and of case 'case-1'"),
+        (["CXR1/0.png,1", "CXR1/0.png,1", "CXR2/0.png,1"], r"told\.csv:3: 'CXR1/0\.png' stands already at .*csv:2"),
+    ],
+)
+def test_no_confidence_is_guessed(rows: list[str], said: str, tmp_path: Path) -> None:
+    cases = laid_out(tmp_path, "CXR1/0.png", "CXR2/0.png")
+    root = with_maps(tmp_path, "CXR1/0.npy", "CXR2/0.npy").root
+    (tmp_path / "told.csv").write_text("\n".join(["image,confidence", *rows]))
+    with pytest.raises(DataError, match=said):
+        HeatMapLocalizer(root=root, table=tmp_path / "told.csv").sources(cases)
+
+
+def test_a_confidence_that_is_missing_beside_a_map_or_no_probability_is_an_error(tmp_path: Path) -> None:
+    (case,) = laid_out(tmp_path, "0.png")
+    root = with_maps(tmp_path, "0.npy").root
+    part = HeatMapLocalizer(root=root, confidence="sidecar")
+    with pytest.raises(DataError, match=r"'case-0': .*0\.json is not there"):
+        part.localize([case], None)
+    assert part.model_copy(update={"missing": "none"}).localize([case], None) == [[]]
+    (root / "0.json").write_text('{"confidence": 2}')
+    with pytest.raises(DataError, match=r"0\.json: 'confidence' must be a number from 0 to 1, not 2"):
+        part.localize([case], None)
+    np.save(root / "0.npy", 3 * spot())
+    with pytest.raises(DataError, match=r"0\.npy: its greatest value, .*, is no probability"):
+        HeatMapLocalizer(root=root).localize([case], None)
+    with pytest.raises(ValueError, match="leave one out"):
+        HeatMapLocalizer(root=root, confidence="share", table=root / "0.json")
 
 
 RECIPE = """

@@ -1,0 +1,1 @@
+"""Heat maps on a film: the region that is hot."""
