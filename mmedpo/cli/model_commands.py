@@ -1,4 +1,4 @@
-"""Commands about models: ask one, merge an adapter into one, convert one."""
+"""Commands about models: ask one, merge an adapter into one, convert either."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ class Dtype(StrEnum):
     FLOAT16 = "float16"
 
 
+AdapterBase = Annotated[
+    str | None,
+    typer.Option("--base", metavar="CHECKPOINT", help="The model that an adapter belongs to.", callback=resolve_place),
+]
+BackboneName = Annotated[str, typer.Option("--backbone", help="The backbone part that reads the checkpoint.")]
 WrittenDtype = Annotated[Dtype, typer.Option("--dtype", help="What its numbers are; auto: as the base is stored.")]
 
 
@@ -45,28 +50,46 @@ def ask(
 
 
 def merge(
-    run: RunFolder,
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="A run folder; or an adapter, PEFT's or LLaVA's.", callback=resolve_place),
+    ],
     out: Annotated[Path, typer.Argument(help="A new folder.", callback=resolve_new_folder)],
+    base: AdapterBase = None,
+    backbone: BackboneName = "llava-med",
     dtype: WrittenDtype = Dtype.AUTO,
 ) -> None:
     """Write the aligned model, with its adapter merged, in the plain transformers form."""
-    from mmedpo.exchange.model_export import merge_run
+    from mmedpo.exchange.model_export import merge_adapter, merge_run, refuse_adapter
 
-    merge_run(run, out, dtype)
+    if base is not None:
+        merge_adapter(backbone, base, run, out, dtype)
+    else:
+        refuse_adapter(run)
+        merge_run(run, out, dtype)
     print(f"{out}: the merged model")
 
 
 def convert(
     checkpoint: Annotated[
         str,
-        typer.Argument(help="A folder or hub id, e.g. microsoft/llava-med-v1.5-mistral-7b.", callback=resolve_place),
+        typer.Argument(
+            help="A folder or hub id, e.g. microsoft/llava-med-v1.5-mistral-7b; or an adapter's folder.",
+            callback=resolve_place,
+        ),
     ],
     out: Annotated[Path, typer.Argument(help="A new folder.", callback=resolve_new_folder)],
-    backbone: Annotated[str, typer.Option(help="The backbone part that reads the checkpoint.")] = "llava-med",
+    base: AdapterBase = None,
+    backbone: BackboneName = "llava-med",
     dtype: WrittenDtype = Dtype.AUTO,
 ) -> None:
-    """Write a checkpoint in the plain transformers form (llava-hf for LLaVA-Med)."""
-    from mmedpo.exchange.model_export import convert_checkpoint
+    """Write a checkpoint in the plain transformers form (llava-hf for LLaVA-Med), an adapter in PEFT's."""
+    from mmedpo.exchange.model_export import convert_adapter, convert_checkpoint, refuse_adapter
 
-    convert_checkpoint(backbone, checkpoint, out, dtype)
-    print(f"{out}: the converted model")
+    if base is not None:
+        convert_adapter(backbone, base, Path(checkpoint), out, dtype)
+        print(f"{out}: the converted adapter")
+    else:
+        refuse_adapter(checkpoint)
+        convert_checkpoint(backbone, checkpoint, out, dtype)
+        print(f"{out}: the converted model")

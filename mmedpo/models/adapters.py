@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 import warnings
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from mmedpo.core.notes import print_note
 from mmedpo.errors import DataError, first_line
-from mmedpo.models.checkpoints import public_name
-from mmedpo.models.damage import require_finite, require_whole
-
-WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
-CONFIG = "adapter_config.json"
-LLAVA = re.compile(r"base_model\.model\.model\.(layers\.\d|mm_projector)")
-RECORD = "base.json"  # beside it, since stock PEFT must go on to understand the configuration
+from mmedpo.models.adapter_files import CONFIG, RECORD, WEIGHTS, AdapterFiles, read_json, read_record
+from mmedpo.models.checkpoints import format_shape, public_name
+from mmedpo.models.damage import require_finite
+from mmedpo.models.llava_names import Adapter, has_llava_names, translate_adapter
 
 
 @dataclass(frozen=True)
@@ -63,40 +61,38 @@ class BaseFingerprint:
 
 
 def load_adapter(model: Any, folder: str | Path) -> Any:
-    """Return the model with a PEFT adapter on it, which goes on to be trainable.
+    """Return the model with an adapter on it, which goes on to be trainable: PEFT's, or one with LLaVA's names.
 
     Raises DataError when the adapter was made for another model. What it was made for is known from the record
-    that `BaseFingerprint.write` left beside it, else from the name that PEFT wrote into `adapter_config.json`.
+    that `BaseFingerprint.write` left beside it, else from the name that PEFT wrote into `adapter_config.json`; one with
+    LLaVA's names mostly names somebody else's path, so every layer, name and size has to fit, and the name is told.
+    """
+    return _put_on(model, *_read_adapter(model, Path(folder)))
+
+
+def rewrite_adapter(model: Any, folder: str | Path, out: Path, dtype: str = "auto") -> None:
+    """Write an adapter of a loaded model as stock PEFT reads it, with a record of its base.
+
+    Its numbers stay what they are, unless another dtype is asked for.
     """
     import torch
-    from peft import PeftModel
+    from safetensors.torch import save_file
 
-    folder = Path(folder)
+    files, adapter = _read_adapter(model, Path(folder))
     base = BaseFingerprint.of(model)
-    recorded = _read_base(folder)
-    if not _fits_base(recorded, base):
-        raise _mismatch_error(folder, recorded.name, base.name)
-    tensors = _read_tensors(folder)
-    require_finite(str(folder), iter(tensors.items()))
-    try:
-        with warnings.catch_warnings():  # of tensors that are left over, which is an error below
-            warnings.simplefilter("ignore")
-            wrapped = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
-    except (torch.OutOfMemoryError, torch.AcceleratorError, MemoryError):
-        raise
-    except Exception as error:  # other shapes, other modules, options that PEFT does not know
-        raise _mismatch_error(folder, recorded.name, base.name, first_line(error)) from error
-    if unmatched := _unmatched_tensors(wrapped, set(tensors)):
-        detail = f"{len(unmatched)} tensors, the first is {min(unmatched)}"
-        raise _mismatch_error(folder, recorded.name, base.name, detail)
-    return wrapped.eval()
+    wrapped = _put_on(model, files, adapter)
+    wrapped.peft_config["default"].save_pretrained(out)
+    kind = None if dtype == "auto" else getattr(torch, dtype)
+    tensors = {name: tensor.to(kind or tensor.dtype).contiguous().clone() for name, tensor in adapter.tensors.items()}
+    save_file(tensors, out / WEIGHTS[0], metadata={"format": "pt"})
+    base.write(out)
 
 
 def load_adapter_weights(model: Any, folder: str | Path) -> None:
     """Put the weights of an adapter into the one on a model, of the same shape. Raises DataError for another."""
     from peft import set_peft_model_state_dict
 
-    tensors = _read_tensors(Path(folder))
+    tensors = _join_tensors(AdapterFiles.read(Path(folder)))
     require_finite(str(folder), iter(tensors.items()))
     if unmatched := _unmatched_tensors(model, set(tensors)):
         detail = f"{len(unmatched)} tensors, the first is {min(unmatched)}"
@@ -114,39 +110,59 @@ def hide_base_path(folder: Path) -> None:
 
     PEFT's own configuration has the path while the adapter is at home: transformers finds the base by it.
     """
-    config, record = _read_json(folder / CONFIG), _record(folder)
+    config, record = read_json(folder / CONFIG), read_record(folder)
     name = public_name(str(record.get("name") or config.get("base_model_name_or_path") or ""))
     (folder / CONFIG).write_text(json.dumps({**config, "base_model_name_or_path": name or None}, indent=2))
     if record:
         BaseFingerprint(name, record["values"]).write(folder)
 
 
-def _read_base(folder: Path) -> BaseFingerprint:
-    """Read which base an adapter names; its values are "" when nothing recorded them. Raises DataError."""
-    for name in (CONFIG, RECORD, next((name for name in WEIGHTS if (folder / name).exists()), WEIGHTS[0])):
-        require_whole(folder / name)
-    config = _read_json(folder / CONFIG)
-    if not any((folder / name).exists() for name in WEIGHTS):
-        raise DataError(f"{folder}: holds an {CONFIG} but no {WEIGHTS[0]}")
-    record = _record(folder)
-    name = config.get("base_model_name_or_path") or record.get("name") or ""  # the first may still have the path
-    return BaseFingerprint(str(name), str(record.get("values") or ""))
+def _read_adapter(model: Any, folder: Path) -> tuple[AdapterFiles, Adapter]:
+    """Read what is to be put on a model, in its names. Raises DataError for what was made for another."""
+    files = AdapterFiles.read(folder)
+    recorded, base = _recorded_base(files), BaseFingerprint.of(model)
+    foreign = has_llava_names(files)
+    if not _fits_base(recorded, base):
+        if recorded.values or not foreign:
+            raise _mismatch_error(folder, recorded.name, base.name)
+        _tell_base(f"note: {folder}: says that it was made for {recorded.name}, and is put on {base.name}")
+    adapter = translate_adapter(files, model) if foreign else Adapter(files.config, _join_tensors(files))
+    return files, adapter
 
 
-def _record(folder: Path) -> dict[str, Any]:
-    return _read_json(folder / RECORD) if (folder / RECORD).exists() else {}
+def _put_on(model: Any, files: AdapterFiles, adapter: Adapter) -> Any:
+    """Wrap a model. Raises DataError unless every tensor of the adapter, and every one that it needs, is taken."""
+    import torch
+    from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
 
-
-def _read_json(path: Path) -> dict[str, Any]:
+    recorded, base = _recorded_base(files).name, str(getattr(model, "name_or_path", "") or "")
     try:
-        value = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file, so {path.parent} is no PEFT adapter") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: holds no JSON object")
-    return value
+        with warnings.catch_warnings():  # of another name of the base, which was looked at
+            warnings.simplefilter("ignore")
+            config = PeftConfig.from_peft_type(**{**adapter.config, "inference_mode": False})
+            wrapped = get_peft_model(model, config)
+            _require_shapes(files.folder, adapter, wrapped)
+            require_finite(str(files.folder), iter(adapter.tensors.items()))
+            set_peft_model_state_dict(wrapped, dict(adapter.tensors))
+    except (torch.OutOfMemoryError, torch.AcceleratorError, MemoryError, DataError):
+        raise
+    except Exception as error:  # other shapes, other modules, options that PEFT does not know
+        raise _mismatch_error(files.folder, recorded, base, first_line(error)) from error
+    if unmatched := _unmatched_tensors(wrapped, set(adapter.tensors)):
+        detail = f"{len(unmatched)} tensors, the first is {min(unmatched)}"
+        raise _mismatch_error(files.folder, recorded, base, detail)
+    return wrapped.eval()
+
+
+@lru_cache
+def _tell_base(note: str) -> None:
+    print_note(note)  # once, however often it is opened
+
+
+def _recorded_base(files: AdapterFiles) -> BaseFingerprint:
+    """Return which base an adapter names; its values are "" when nothing recorded them."""
+    name = files.config.get("base_model_name_or_path") or files.record.get("name") or ""  # the first may have the path
+    return BaseFingerprint(str(name), str(files.record.get("values") or ""))
 
 
 def _fits_base(recorded: BaseFingerprint, base: BaseFingerprint) -> bool:
@@ -164,20 +180,28 @@ def _mismatch_error(folder: Path, recorded: str, base: str, why: str = "") -> Da
     )
 
 
-def _read_tensors(folder: Path) -> dict[str, Any]:
-    """Return the tensors of an adapter's file. Raises DataError when it cannot be read."""
-    from peft.utils import load_peft_weights
+def _join_tensors(files: AdapterFiles) -> dict[str, Any]:
+    """Return the tensors of all files; what is beside PEFT's own is LLaVA's, and has its names."""
+    return {name: tensor for tensors in files.tensors.values() for name, tensor in tensors.items()}
 
-    try:
-        tensors: dict[str, Any] = load_peft_weights(str(folder), device="cpu")
-    except Exception as error:  # whatever a broken file makes torch or safetensors stumble over
-        raise DataError(f"{folder}: its weights cannot be read ({first_line(error)})") from error
-    if any(LLAVA.match(name) for name in tensors):
+
+def _require_shapes(folder: Path, adapter: Adapter, wrapped: Any) -> None:
+    """Require that what had other names fits to the last tensor, and say by those where it does not."""
+    from peft import get_peft_model_state_dict
+
+    if not adapter.origins:
+        return
+    wanted = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
+    for name, origin in adapter.origins.items():
+        if name not in wanted:
+            raise DataError(f"{origin}: has no place in this model")
+        has, takes = adapter.tensors[name].shape, wanted[name].shape
+        if has != takes:
+            raise DataError(f"{origin}: is {format_shape(has)}, and this model takes {format_shape(takes)}")
+    if missing := sorted(set(wanted) - set(adapter.tensors)):
         raise DataError(
-            f"{folder}: its tensors have the names that LLaVA's own code gives them (model.layers.0...); merge it into "
-            f"its base with that code (scripts/merge_lora_weights.py), and give the merged folder as checkpoint"
+            f"{folder}: lacks {missing[0].removeprefix('base_model.model.')} ({len(missing)} tensors in all)"
         )
-    return tensors
 
 
 def _unmatched_tensors(wrapped: Any, tensors: set[str]) -> set[str]:

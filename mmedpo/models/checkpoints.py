@@ -123,12 +123,12 @@ def _require_sizes(checkpoint: str, report: dict[str, Any]) -> None:
     if mismatched:
         name, stored, wanted = mismatched[0]
         more = f" (and {len(mismatched) - 1:,} tensors more)" if len(mismatched) > 1 else ""
-        sizes = f"{name} is {_format_shape(stored)} in the file and {_format_shape(wanted)} by config.json{more}"
+        sizes = f"{name} is {format_shape(stored)} in the file and {format_shape(wanted)} by config.json{more}"
         why = "the weights and the config.json do not belong together"
         raise DataError(f"{checkpoint}: cannot be loaded: {sizes}; {why}")
 
 
-def _format_shape(shape: Any) -> str:
+def format_shape(shape: Any) -> str:
     return " x ".join(map(str, shape)) or "one number"
 
 

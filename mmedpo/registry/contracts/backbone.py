@@ -99,7 +99,7 @@ class Backbone(Part, ABC):
     slice_size: ClassVar[PositiveInt] = 64
 
     adapter: Annotated[str, FOLDER] | None = None
-    """A folder with a PEFT adapter to start from; it is then the reference policy."""
+    """A folder with an adapter to start from, PEFT's or one in LLaVA's names; it is then the reference policy."""
     # No part of what the model is, so of no hash: where its answers count, who gives them is added (`identity`).
     answers: ServedAnswers | None = Field(default=None, exclude=True)
     """An OpenAI-compatible endpoint, {base_url: .., model: ..}, that serves the same model and answers in its place."""
