@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mmedpo import (
-    CUT,
-    Case,
-    Dispreference,
-    Drop,
-    ExistingFolder,
-    LiveBackbone,
-    Pair,
-    Setting,
-    Usage,
-)
-from mmedpo.endpoints import (
-    AnswerFault,
-    ChatQuestion,
-    Endpoint,
-    NoAnswerError,
-    PromptTemplates,
-    bound_usage,
-    make_filler,
-    open_chat,
-)
-from mmedpo_plugins.own_answers.sampling import OwnAnswer, sample_answers
+from mmedpo import CUT, Case, Drop, Pair
+from mmedpo.endpoints import AnswerFault, ChatQuestion, PromptTemplates, make_filler
+from mmedpo_plugins.own_answers.asking import AskingPart, LiveAsker
+from mmedpo_plugins.own_answers.sampling import OwnAnswer
 
 if TYPE_CHECKING:
     from mmedpo.endpoints import ChatClient
@@ -49,7 +30,7 @@ class AnswerChoice(BaseModel):
     """What it changes."""
 
 
-class Gpt4oHallucination(Endpoint, Dispreference):
+class Gpt4oHallucination(AskingPart):
     """Let GPT-4o, or any model that sees images, pick the worst of the backbone's answers or write one (section 3.1).
 
         disprefer:
@@ -62,17 +43,13 @@ class Gpt4oHallucination(Endpoint, Dispreference):
     """
 
     use: ClassVar[str] = "gpt4o-hallucination"
-    makes = "text"
-    needs_backbone = True
-    slice_size: ClassVar[int] = 128
+    own_prompts: ClassVar[Path] = Path(__file__).parent / "prompts"
 
     samples: int = Field(default=4, ge=0)
     """How often the backbone answers each question; 0: never, so that every error is put into the right answer
     (POVID, arXiv 2402.11411)."""
     sample_temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """How freely the backbone answers; higher is freer."""
-    max_new_tokens: int = Field(default=64, ge=1)
-    """The backbone's longest answer, in tokens."""
     form: Literal["matched", "paper"] = "matched"
     """matched: a wrong answer in the form of the right one, by the three options below. paper: as in section 3.1, a
     picked answer stays as the backbone gave it, a written one as it was written, in any length and style, a closed one
@@ -85,8 +62,6 @@ class Gpt4oHallucination(Endpoint, Dispreference):
     """Ask for one clinically meaningful change: a finding, side, place, severity, or presence."""
     show_image: bool = True
     """Send the image along."""
-    prompts: ExistingFolder | None = None
-    """A folder with system.txt or user.txt, Jinja templates, in place of ours."""
 
     @model_validator(mode="after")
     def _refuse_idle_options(self) -> Gpt4oHallucination:
@@ -101,76 +76,38 @@ class Gpt4oHallucination(Endpoint, Dispreference):
             raise ValueError(f"{why}; {', '.join(idle)} would count for nothing")
 
     @property
-    def longest_answer(self) -> int:
-        """The tokens that a rejected answer has at most."""
-        return max(self.max_tokens, self.max_new_tokens)
+    def sampling(self) -> tuple[int, float]:
+        """As the recipe says."""
+        return self.samples, self.sample_temperature
 
-    def estimate_usage(self, items: Sequence[Case]) -> list[tuple[Endpoint, Usage]]:
-        """Return what asking about these cases can take at most, every sample at its token limit."""
-        prompts = PromptTemplates(Path(__file__).parent / "prompts", self.prompts)
-        candidates = [make_filler(self.max_new_tokens)] * self.samples
-        questions = [_choice_question(self, prompts, case, candidates) for case in items]
-        bounds = [bound_usage(self, q.system, q.text, q.shape, images=len(q.pictures)) for q in questions]
-        return [(self, sum(bounds, Usage()))]
+    def longest_question(self, prompts: PromptTemplates, case: Case) -> ChatQuestion:
+        """Return what is asked about a case whose samples are all as long as they may be."""
+        return _choice_question(self, prompts, case, [make_filler(self.max_new_tokens)] * self.samples)
 
-    def open(self, setting: Setting) -> AbstractContextManager[_LiveGpt4oHallucination]:
-        """Connect to the endpoint. Raises RecipeError when its key or a prompt is missing."""
-        return self._open(setting)
-
-    @contextmanager
-    def _open(self, setting: Setting) -> Iterator[_LiveGpt4oHallucination]:
-        prompts = PromptTemplates(Path(__file__).parent / "prompts", self.prompts)
-        with open_chat(self, setting) as chat:
-            yield _LiveGpt4oHallucination(self, chat, prompts, setting.seed)
+    def live(self, chat: ChatClient, prompts: PromptTemplates, seed: int) -> LiveGpt4oHallucination:
+        """Make the open part."""
+        return LiveGpt4oHallucination(self, chat, prompts, seed)
 
 
-class _LiveGpt4oHallucination:
-    """The open dispreference."""
+class LiveGpt4oHallucination(LiveAsker[Gpt4oHallucination]):
+    """The open dispreference: the true answer of a case over the wrong one."""
 
-    def __init__(self, part: Gpt4oHallucination, chat: ChatClient, prompts: PromptTemplates, seed: int) -> None:
-        self._part, self._chat, self._prompts, self._seed = part, chat, prompts, seed
-
-    def disprefer(
-        self, cases: Sequence[Case], backbone: LiveBackbone | None, earlier: Sequence[Sequence[Pair]]
-    ) -> Iterator[Pair | Drop]:
-        """Yield for each case the true answer over the wrong one. Raises RecipeError for data that must not leave."""
-        self._chat.admit(cases)  # before the backbone works for nothing
-        part = self._part
-        sampled = sample_answers(
-            backbone,
-            cases,
-            part.samples,
-            temperature=part.sample_temperature,
-            max_new_tokens=part.max_new_tokens,
-            seed=self._seed,
-        )
-        yield from self._chat.each(list(zip(cases, sampled, strict=True)), self._make_pair)
-
-    async def _make_pair(self, item: tuple[Case, list[OwnAnswer]]) -> Pair | Drop:
+    async def make_pair(self, case: Case, samples: list[OwnAnswer]) -> Pair | Drop:
         """Make a case's pair."""
         from mmedpo_plugins.dispreferences.gpt4o_hallucination.answer_checks import plain
 
-        case, samples = item
         by_words = {plain(sample.text): sample.text for sample in reversed(samples)}  # the first of equals
         candidates = [text for words, text in reversed(by_words.items()) if words and words != plain(case.answer)]
-        try:
-            outcome = await self._chat.ask(
-                _choice_question(self._part, self._prompts, case, candidates),
-                lambda choice: self._check_choice(case, candidates, choice),
-            )
-        except NoAnswerError as end:
-            return Drop(case.id, end.reason, passing=end.passing)
+        outcome = await self.chat.ask(
+            _choice_question(self.part, self.prompts, case, candidates),
+            lambda choice: self._check_choice(case, candidates, choice),
+        )
         answer, choice = outcome.made
-        notes = {
-            "model": self._part.model,
-            "samples": [sample.said for sample in samples],
-            "picked": candidates[choice.picked - 1] if choice.picked else None,
-            "change": choice.change,
-            "calls": outcome.calls,
-            "tokens": list(outcome.tokens),
-        }
+        picked = candidates[choice.picked - 1] if choice.picked else None
+        said = [sample.said for sample in samples]
+        notes = self.note_calls(outcome, samples=said, picked=picked, change=choice.change)
         cut = {sample.text for sample in samples if sample.cut}
-        notes |= {CUT: True} if self._part.form == "paper" and answer == notes["picked"] and answer in cut else {}
+        notes |= {CUT: True} if self.part.form == "paper" and answer == picked and answer in cut else {}
         return Pair(case, case.side(case.answer), case.side(answer), kind="text", notes=notes)
 
     def _check_choice(
@@ -179,7 +116,7 @@ class _LiveGpt4oHallucination:
         """Return the wrong answer in its final form, or what is wrong with it."""
         if not 0 <= choice.picked <= len(candidates):
             return AnswerFault("it picked what is not there", f"'picked' is 0 to {len(candidates)}.")
-        if self._part.form == "paper":
+        if self.part.form == "paper":
             return self._check_paper(case, candidates, choice)
         return self._check_matched(case, choice)
 
@@ -195,10 +132,10 @@ class _LiveGpt4oHallucination:
         from mmedpo_plugins.dispreferences.gpt4o_hallucination.answer_checks import fault_of, form_fault, in_style
 
         answer = " ".join(choice.answer.split())
-        if self._part.same_style:
+        if self.part.same_style:
             answer = in_style(case.answer, answer)
         fault = fault_of(case.answer, answer)
-        return fault or form_fault(case.answer, answer, opposite_opening(case), self._part.length) or (answer, choice)
+        return fault or form_fault(case.answer, answer, opposite_opening(case), self.part.length) or (answer, choice)
 
 
 def _choice_question(

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmedpo import Case, Dispreference, Drop, ExistingFolder, LiveBackbone, Pair, Setting, Usage
+from mmedpo import Case, Drop, Pair
 from mmedpo.data import fold_text
-from mmedpo.endpoints import (
-    AnswerFault,
-    ChatQuestion,
-    Endpoint,
-    NoAnswerError,
-    PromptTemplates,
-    bound_usage,
-    make_filler,
-    open_chat,
-)
+from mmedpo.endpoints import AnswerFault, ChatQuestion, PromptTemplates, make_filler
 from mmedpo_plugins.dispreferences.minimal_edits.word_edits import split_sentences
+from mmedpo_plugins.own_answers.asking import AskingPart, LiveAsker
 from mmedpo_plugins.own_answers.preference import prefer_answer
-from mmedpo_plugins.own_answers.sampling import OwnAnswer, sample_answers
+from mmedpo_plugins.own_answers.sampling import OwnAnswer
 
 if TYPE_CHECKING:
     from mmedpo.endpoints import ChatClient
@@ -41,7 +31,7 @@ class EditorAnswer(BaseModel):
     """The answer with a few words replaced: put right where it was wrong, wrong where it was right."""
 
 
-class EndpointEdit(Endpoint, Dispreference):
+class EndpointEdit(AskingPart):
     """Let GPT-4o-mini, or any chat model, put the backbone's own answer right by few words, or wrong where it is right.
 
         disprefer:
@@ -54,73 +44,41 @@ class EndpointEdit(Endpoint, Dispreference):
     """
 
     use: ClassVar[str] = "gpt4o-edit"
-    makes = "text"
-    needs_backbone = True
-    slice_size: ClassVar[int] = 128
+    own_prompts: ClassVar[Path] = Path(__file__).parent / "prompts"
 
-    max_new_tokens: int = Field(default=64, ge=1)
-    """The backbone's longest answer, in tokens."""
     words: int = Field(default=3, ge=1)
     """How many words of a sentence may be replaced; published for reports: two or three."""
-    prompts: ExistingFolder | None = None
-    """A folder with system.txt or user.txt, Jinja templates, in place of ours."""
 
     @property
-    def longest_answer(self) -> int:
-        """The tokens that a rejected answer has at most."""
-        return max(self.max_tokens, self.max_new_tokens)
+    def sampling(self) -> tuple[int, float]:
+        """One answer, greedily."""
+        return 1, 0.0
 
-    def estimate_usage(self, items: Sequence[Case]) -> list[tuple[Endpoint, Usage]]:
-        """Return what asking about these cases can take at most, each answer at its token limit."""
-        prompts, longest = self._read_prompts(), make_filler(self.max_new_tokens)
-        questions = [edit_question(self, prompts, case, longest) for case in items]
-        return [(self, sum((bound_usage(self, q.system, q.text, q.shape) for q in questions), Usage()))]
+    def longest_question(self, prompts: PromptTemplates, case: Case) -> ChatQuestion:
+        """Return what is asked about a case whose answer is as long as it may be."""
+        return edit_question(self, prompts, case, make_filler(self.max_new_tokens))
 
-    def open(self, setting: Setting) -> AbstractContextManager[_LiveEndpointEdit]:
-        """Connect to the endpoint. Raises RecipeError when its key or a prompt is missing."""
-        return self._open(setting)
-
-    @contextmanager
-    def _open(self, setting: Setting) -> Iterator[_LiveEndpointEdit]:
-        with open_chat(self, setting) as chat:
-            yield _LiveEndpointEdit(self, chat, self._read_prompts(), setting.seed)
-
-    def _read_prompts(self) -> PromptTemplates:
-        return PromptTemplates(Path(__file__).parent / "prompts", self.prompts)
+    def live(self, chat: ChatClient, prompts: PromptTemplates, seed: int) -> LiveEndpointEdit:
+        """Make the open part."""
+        return LiveEndpointEdit(self, chat, prompts, seed)
 
 
-class _LiveEndpointEdit:
-    """The open dispreference."""
+class LiveEndpointEdit(LiveAsker[EndpointEdit]):
+    """The open dispreference: a case's answer over its edit, or the reverse."""
 
-    def __init__(self, part: EndpointEdit, chat: ChatClient, prompts: PromptTemplates, seed: int) -> None:
-        self._part, self._chat, self._prompts, self._seed = part, chat, prompts, seed
-
-    def disprefer(
-        self, cases: Sequence[Case], backbone: LiveBackbone | None, earlier: Sequence[Sequence[Pair]]
-    ) -> Iterator[Pair | Drop]:
-        """Yield a case's answer over its edit, or the reverse. Raises RecipeError for data that must not leave."""
-        self._chat.admit(cases)  # before the backbone works for nothing
-        limit = self._part.max_new_tokens
-        said = sample_answers(backbone, cases, 1, temperature=0.0, max_new_tokens=limit, seed=self._seed)
-        yield from self._chat.each(list(zip(cases, (one for (one,) in said), strict=True)), self._make_pair)
-
-    async def _make_pair(self, item: tuple[Case, OwnAnswer]) -> Pair | Drop:
-        """Make a case's pair."""
-        case, answer = item
+    async def make_pair(self, case: Case, samples: list[OwnAnswer]) -> Pair | Drop:
+        """Make a case's pair of its answer."""
+        (answer,) = samples
         if not answer.text:
             return Drop(case.id, "the backbone's answer is empty")
         if answer.cut:
             return Drop(case.id, "the answer was cut at max_new_tokens")  # both sides would teach to stop there
-        try:
-            outcome = await self._chat.ask(
-                edit_question(self._part, self._prompts, case, answer.text),
-                lambda edit: check_edit(edit, answer.text, self._part.words),
-            )
-        except NoAnswerError as end:
-            return Drop(case.id, end.reason, passing=end.passing)
+        outcome = await self.chat.ask(
+            edit_question(self.part, self.prompts, case, answer.text),
+            lambda edit: check_edit(edit, answer.text, self.part.words),
+        )
         other = OwnAnswer(outcome.made.edited)
-        own = "chosen" if outcome.made.right else "rejected"
-        notes = {"model": self._part.model, "own": own, "calls": outcome.calls, "tokens": list(outcome.tokens)}
+        notes = self.note_calls(outcome, own="chosen" if outcome.made.right else "rejected")
         chosen, rejected = (answer, other) if outcome.made.right else (other, answer)
         return prefer_answer(case, chosen, rejected, notes)
 

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmedpo import Case, Dispreference, Drop, ExistingFolder, LiveBackbone, Pair, Setting, Usage
-from mmedpo.endpoints import (
-    AnswerFault,
-    ChatQuestion,
-    Endpoint,
-    NoAnswerError,
-    PromptTemplates,
-    bound_usage,
-    make_filler,
-    open_chat,
-)
+from mmedpo import Case, Drop, Pair
+from mmedpo.endpoints import AnswerFault, ChatQuestion, PromptTemplates, make_filler
+from mmedpo_plugins.own_answers.asking import AskingPart, LiveAsker
 from mmedpo_plugins.own_answers.preference import prefer_answer
-from mmedpo_plugins.own_answers.sampling import OwnAnswer, sample_answers, unlike_answers
+from mmedpo_plugins.own_answers.sampling import OwnAnswer, unlike_answers
 
 if TYPE_CHECKING:
     from mmedpo.endpoints import ChatClient
@@ -42,7 +33,7 @@ class AnswerScores(BaseModel):
     """In a sentence or two, what makes the difference."""
 
 
-class ExpertPreference(Endpoint, Dispreference):
+class ExpertPreference(AskingPart):
     """Let GPT-4o, or any model that sees images, prefer one of two sampled answers (STLLaVA-Med, arXiv 2406.19973).
 
         disprefer:
@@ -59,91 +50,50 @@ class ExpertPreference(Endpoint, Dispreference):
     """
 
     use: ClassVar[str] = "stllava-med"
-    makes = "text"
-    needs_backbone = True
-    slice_size: ClassVar[int] = 128
+    own_prompts: ClassVar[Path] = Path(__file__).parent / "prompts"
 
     temperature: float = Field(default=0.2, ge=0, le=2)
     """How freely the model at the endpoint judges; left out for models that do not take it."""
     sample_temperature: float = Field(default=1.2, gt=0, allow_inf_nan=False)
     """How freely the backbone answers; higher is freer."""
-    max_new_tokens: int = Field(default=64, ge=1)
-    """The backbone's longest answer, in tokens."""
     show_image: bool = True
     """Send the image along."""
-    prompts: ExistingFolder | None = None
-    """A folder with system.txt or user.txt, Jinja templates, in place of ours."""
 
     @property
     def longest_answer(self) -> int:
         """The tokens that a rejected answer has at most."""
         return self.max_new_tokens
 
-    def estimate_usage(self, items: Sequence[Case]) -> list[tuple[Endpoint, Usage]]:
-        """Return what asking about these cases can take at most, both answers at their token limit."""
-        prompts = self._read_prompts()
+    @property
+    def sampling(self) -> tuple[int, float]:
+        """Two answers, freely."""
+        return 2, self.sample_temperature
+
+    def longest_question(self, prompts: PromptTemplates, case: Case) -> ChatQuestion:
+        """Return what is asked about a case whose answers are both as long as they may be."""
         longest = OwnAnswer(make_filler(self.max_new_tokens))
-        questions = [score_question(self, prompts, case, (longest, longest)) for case in items]
-        bounds = [bound_usage(self, q.system, q.text, q.shape, images=len(q.pictures)) for q in questions]
-        return [(self, sum(bounds, Usage()))]
+        return score_question(self, prompts, case, (longest, longest))
 
-    def open(self, setting: Setting) -> AbstractContextManager[_LiveExpertPreference]:
-        """Connect to the endpoint. Raises RecipeError when its key or a prompt is missing."""
-        return self._open(setting)
-
-    @contextmanager
-    def _open(self, setting: Setting) -> Iterator[_LiveExpertPreference]:
-        prompts = self._read_prompts()
-        with open_chat(self, setting) as chat:
-            yield _LiveExpertPreference(self, chat, prompts, setting.seed)
-
-    def _read_prompts(self) -> PromptTemplates:
-        return PromptTemplates(Path(__file__).parent / "prompts", self.prompts)
+    def live(self, chat: ChatClient, prompts: PromptTemplates, seed: int) -> LiveExpertPreference:
+        """Make the open part."""
+        return LiveExpertPreference(self, chat, prompts, seed)
 
 
-class _LiveExpertPreference:
-    """The open dispreference."""
+class LiveExpertPreference(LiveAsker[ExpertPreference]):
+    """The open dispreference: of a case's two answers one over the other."""
 
-    def __init__(self, part: ExpertPreference, chat: ChatClient, prompts: PromptTemplates, seed: int) -> None:
-        self._part, self._chat, self._prompts, self._seed = part, chat, prompts, seed
-
-    def disprefer(
-        self, cases: Sequence[Case], backbone: LiveBackbone | None, earlier: Sequence[Sequence[Pair]]
-    ) -> Iterator[Pair | Drop]:
-        """Yield for each case one of its samples over the other. Raises RecipeError for data that must not leave."""
-        self._chat.admit(cases)  # before the backbone works for nothing
-        part = self._part
-        sampled = sample_answers(
-            backbone,
-            cases,
-            2,
-            temperature=part.sample_temperature,
-            max_new_tokens=part.max_new_tokens,
-            seed=self._seed,
-        )
-        yield from self._chat.each(list(zip(cases, sampled, strict=True)), self._make_pair)
-
-    async def _make_pair(self, item: tuple[Case, list[OwnAnswer]]) -> Pair | Drop:
-        """Make a case's pair."""
-        case, samples = item
+    async def make_pair(self, case: Case, samples: list[OwnAnswer]) -> Pair | Drop:
+        """Make a case's pair of its two answers."""
         first, second = samples
         if len(unlike_answers(samples)) < 2:
             return Drop(case.id, "both samples say the same, or one says nothing")
-        try:
-            outcome = await self._chat.ask(score_question(self._part, self._prompts, case, samples), check_scores)
-        except NoAnswerError as end:
-            return Drop(case.id, end.reason, passing=end.passing)
+        outcome = await self.chat.ask(score_question(self.part, self.prompts, case, samples), check_scores)
         scores = outcome.made
         if scores.first == scores.second:
             return Drop(case.id, "both samples have the same score")
         better, worse = (first, second) if scores.first > scores.second else (second, first)
-        notes = {
-            "model": self._part.model,
-            "scores": sorted((scores.first, scores.second), reverse=True),
-            "reason": scores.reason,
-            "calls": outcome.calls,
-            "tokens": list(outcome.tokens),
-        }
+        ranked = sorted((scores.first, scores.second), reverse=True)
+        notes = self.note_calls(outcome, scores=ranked, reason=scores.reason)
         return prefer_answer(case, better, worse, notes)
 
 
