@@ -24,6 +24,8 @@ from .errors import PluginError as PluginError
 from .errors import RecipeError as RecipeError
 from .errors import first_line as first_line
 from .events import Event as Event
+from .registry.contracts.answer_limits import AnswerLimits as AnswerLimits
+from .registry.contracts.answer_limits import answer_by_kind as answer_by_kind
 from .registry.contracts.backbone import Backbone as Backbone
 from .registry.contracts.backbone import Encoding as Encoding
 from .registry.contracts.backbone import LiveBackbone as LiveBackbone

@@ -14,6 +14,7 @@ from mmedpo.core.notes import print_note
 from mmedpo.core.records import Case
 from mmedpo.recipe.model import EvaluateOptions
 from mmedpo.registry.conformance.backbone import check_answers
+from mmedpo.registry.contracts.answer_limits import AnswerLimits, answer_by_kind
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.served_model import ServedAnswers
 from mmedpo.runtime.context import RunContext
@@ -111,7 +112,7 @@ def answer_cases(
         ordered = pick_items(cases, order)
         served = ServedBackbone(opened, backbone, cases) if backbone.answers else None
         work = AnswerWork(backbone, "evaluate.max_new_tokens", options.max_new_tokens, served)
-        facts = [options.max_new_tokens, "and whether cut", *served_facts(backbone)]
+        facts = [options.max_new_tokens.model_dump(), "and whether cut", *served_facts(backbone)]
         slices = work_by_slice(opened, work, ordered, read, stage=stage, facts=facts)
     texts = dict(zip(order, (text for answers in slices for text in answers), strict=True))
     return [texts[index] for index in range(len(cases))]
@@ -122,11 +123,14 @@ class AnswerWork(SliceWork[Case]):
     """A model's work on the cases that are measured."""
 
     part: Backbone
-    max_new_tokens: int
+    limits: AnswerLimits
     served: ServedBackbone | None  # that answers for it
 
     def do(self, opened: StageParts, some: Sequence[Case]) -> Any:
         """Return the greedy answer to each case."""
-        live = self.served or opened(self.part)
-        answers = live.answer(some, max_new_tokens=self.max_new_tokens)
-        return [dump_answer(answer) for answer in check_answers(opened.run.plugin_of(self.part), some, answers)]
+        live, plugin = self.served or opened(self.part), opened.run.plugin_of(self.part)
+
+        def answer(cases: Sequence[Case], **how: Any) -> Sequence[str]:
+            return check_answers(plugin, cases, live.answer(cases, **how))
+
+        return [dump_answer(said) for said in answer_by_kind(answer, some, self.limits)]

@@ -55,7 +55,7 @@ def evaluate_models(
         groups=len({case.group for case in held_out}),
         overlap=count_overlap(held_out, pairs),
         training_images=len(list_trained_images(pairs)),
-        max_new_tokens=options.max_new_tokens,
+        max_new_tokens=options.max_new_tokens.model_dump(),
         cut=answers.cut,
         measures=tuple(combine_measures(metric, answers, rows, run.recipe.seed) for metric, rows in measured),
     )

@@ -125,7 +125,7 @@ def _lines(
 
 def _placeholders(maker: Dispreference, case: Case) -> list[Pair]:
     """Make the pairs that a dispreference can make of a case at most, each with the longest answer it may have."""
-    answer = make_filler(maker.longest_answer) if maker.makes == "text" else case.answer
+    answer = make_filler(maker.longest_answer(case.kind)) if maker.makes == "text" else case.answer
     chosen, rejected = case.side(case.answer), case.side(answer)
     return [
         Pair(case, chosen, rejected, maker.makes, made_by=maker.use, number=number)

@@ -15,6 +15,7 @@ from mmedpo.recipe.engine_options import Engine
 from mmedpo.recipe.slots import find_slots
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.recipe.yaml import YamlDocument
+from mmedpo.registry.contracts.answer_limits import AnswerLimits
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.dispreference import Dispreference
 from mmedpo.registry.contracts.localizer import Localizer
@@ -49,8 +50,8 @@ class EvaluateOptions(RecipeSection):
     """Image dispreferences that change the films, to see which answers change with them."""
     attention: int = Field(default=0, ge=0)
     """On how many cases with a region to see where the model looks while it answers; 0: on none."""
-    max_new_tokens: int = Field(default=64, ge=1)
-    """The longest answer, in tokens."""
+    max_new_tokens: AnswerLimits = AnswerLimits()
+    """The longest answer, in tokens: a number, or one each for `closed`, `open` and `report`."""
     strict_split: bool = False
     """Whether to refuse, before anything is made or trained, when an image of these cases is also in the training data;
     by default such images are counted and named under every table."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from mmedpo.registry.contracts.answer_limits import AnswerLimits
 from mmedpo.report.facts import RunFacts
 from mmedpo.store.run_files.measures import MeasureRecord, MetricResult
 
@@ -67,8 +68,9 @@ def describe_cut_answers(measures: MeasureRecord) -> str:
     if not any(measures.cut.values()):
         return ""
     counts = ", ".join(f"{count:,} {side}" for side, count in measures.cut.items())
+    limits = AnswerLimits(**measures.max_new_tokens)
     return (
-        f"of {measures.cases:,} answers each were cut at evaluate.max_new_tokens={measures.max_new_tokens}: {counts};"
+        f"of {measures.cases:,} answers each were cut at evaluate.max_new_tokens={limits}: {counts};"
         " they are measured as far as they go: raise it, or see whether the model still ends its answers"
     )
 

@@ -137,7 +137,8 @@ def measures() -> MeasureRecord:
     }
     attention = {"use": "attention", "better": {"inside_lesion": 1}, **shares}
     overlap = {"images": 4, "trained_on": 0}
-    known = {"cases": 4, "groups": 4, "training_images": 8, "max_new_tokens": 64, "cut": {"before": 0, "after": 0}}
+    limits = {"closed": 64, "open": 64, "report": 256}
+    known = {"cases": 4, "groups": 4, "training_images": 8, "max_new_tokens": limits, "cut": {"before": 0, "after": 0}}
     return MeasureRecord.model_validate({**known, "overlap": overlap, "measures": [med_vqa, attention]})
 
 

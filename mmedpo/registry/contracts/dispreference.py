@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol
 
 from pydantic import PositiveInt
 
-from mmedpo.core.records import Case, Drop, Pair, PairKind
+from mmedpo.core.records import Case, CaseKind, Drop, Pair, PairKind
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.setting import Setting
@@ -36,9 +36,8 @@ class Dispreference(Part, ABC):
     needs_backbone: ClassVar[bool] = False
     pairs_a_case: ClassVar[PositiveInt] = 1  # at most
 
-    @property
-    def longest_answer(self) -> int:
-        """The tokens that a rejected answer has at most."""
+    def longest_answer(self, kind: CaseKind) -> int:
+        """Return the tokens that a rejected answer to a case of a kind has at most."""
         return 256
 
     def needs_region(self) -> bool:

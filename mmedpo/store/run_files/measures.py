@@ -117,8 +117,8 @@ class MeasureRecord(JsonFile):
     """With the training data."""
     training_images: int
     """Images that the pairs are about."""
-    max_new_tokens: int
-    """Where an answer had to end."""
+    max_new_tokens: dict[str, int]
+    """Where an answer had to end, by the kind of its case."""
     cut: dict[str, int]
     """`before` and `after`: how many answers had to end there."""
     measures: tuple[MetricResult, ...]

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from mmedpo import CUT, Case, Dispreference, Drop, LiveBackbone, Pair, Setting, hookimpl
+from mmedpo import CUT, AnswerLimits, Case, CaseKind, Dispreference, Drop, LiveBackbone, Pair, Setting, hookimpl
 from mmedpo_plugins.own_answers.sampling import OwnAnswer, sample_answers
 
 
@@ -36,15 +36,14 @@ class SelfHallucination(Dispreference):
     """How often each question is asked."""
     temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """How freely the backbone answers; higher is freer."""
-    max_new_tokens: int = Field(default=64, ge=1)
-    """The longest answer, in tokens."""
+    max_new_tokens: AnswerLimits = AnswerLimits()
+    """The longest answer, in tokens: a number, or one each for `closed`, `open` and `report`."""
     least: float = Field(default=0.5, gt=0, le=1)
     """The least contradiction, from 0 to 1, at which an answer counts as wrong."""
 
-    @property
-    def longest_answer(self) -> int:
-        """The tokens that a rejected answer has at most."""
-        return self.max_new_tokens
+    def longest_answer(self, kind: CaseKind) -> int:
+        """Return the tokens that a rejected answer to a case of a kind has at most."""
+        return self.max_new_tokens.of(kind)
 
     def open(self, setting: Setting) -> AbstractContextManager[_LiveSelfHallucination]:
         """Yield the object that samples with the run's seed."""

@@ -8,9 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from pydantic import Field
-
-from mmedpo import Case, Dispreference, Drop, ExistingFolder, LiveBackbone, Pair, Setting, Usage
+from mmedpo import AnswerLimits, Case, CaseKind, Dispreference, Drop, ExistingFolder, LiveBackbone, Pair, Setting, Usage
 from mmedpo.endpoints import ChatQuestion, Endpoint, NoAnswerError, PromptTemplates, bound_usage, open_chat
 from mmedpo_plugins.own_answers.sampling import OwnAnswer, sample_answers
 
@@ -26,15 +24,14 @@ class AskingPart(Endpoint, Dispreference):
     slice_size: ClassVar[int] = 128
     own_prompts: ClassVar[Path]
 
-    max_new_tokens: int = Field(default=64, ge=1)
-    """The backbone's longest answer, in tokens."""
+    max_new_tokens: AnswerLimits = AnswerLimits()
+    """The backbone's longest answer, in tokens: a number, or one each for `closed`, `open` and `report`."""
     prompts: ExistingFolder | None = None
     """A folder with system.txt or user.txt, Jinja templates, in place of ours."""
 
-    @property
-    def longest_answer(self) -> int:
-        """The tokens that a rejected answer has at most."""
-        return max(self.max_tokens, self.max_new_tokens)
+    def longest_answer(self, kind: CaseKind) -> int:
+        """Return the tokens that a rejected answer to a case of a kind has at most."""
+        return max(self.max_tokens, self.max_new_tokens.of(kind))
 
     @property
     @abstractmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from mmedpo import Case, LiveBackbone, seed_for, was_cut
+from mmedpo import AnswerLimits, Case, LiveBackbone, answer_by_kind, seed_for, was_cut
 from mmedpo.data import fold_text
 from mmedpo.endpoints import strip_thoughts
 
@@ -33,7 +33,7 @@ def sample_answers(
     count: int,
     *,
     temperature: float,
-    max_new_tokens: int,
+    max_new_tokens: AnswerLimits,
     seed: int,
 ) -> list[list[OwnAnswer]]:
     """Let a backbone answer each case so many times; parts that sample alike share the journalled answers."""
@@ -41,13 +41,19 @@ def sample_answers(
         raise ValueError("own answers were asked of no backbone")
     if not count:
         return [[] for _ in cases]
-    said = backbone.answer(
+    said = answer_by_kind(
+        backbone.answer,
         [case for case in cases for _ in range(count)],
-        max_new_tokens=max_new_tokens,
+        max_new_tokens,
         temperature=temperature,
         seeds=[seed_for(seed, case.id, number) for case in cases for number in range(count)],
     )
     return [[OwnAnswer(one) for one in said[at * count : (at + 1) * count]] for at in range(len(cases))]
+
+
+def greedy_answers(backbone: LiveBackbone, cases: Sequence[Case], *, max_new_tokens: AnswerLimits) -> list[OwnAnswer]:
+    """Let a backbone answer each case once, greedily."""
+    return [OwnAnswer(one) for one in answer_by_kind(backbone.answer, cases, max_new_tokens)]
 
 
 def unlike_answers(answers: Iterable[OwnAnswer]) -> list[OwnAnswer]:

@@ -82,7 +82,7 @@ class Gpt4oHallucination(AskingPart):
 
     def longest_question(self, prompts: PromptTemplates, case: Case) -> ChatQuestion:
         """Return what is asked about a case whose samples are all as long as they may be."""
-        return _choice_question(self, prompts, case, [make_filler(self.max_new_tokens)] * self.samples)
+        return _choice_question(self, prompts, case, [make_filler(self.max_new_tokens.of(case.kind))] * self.samples)
 
     def live(self, chat: ChatClient, prompts: PromptTemplates, seed: int) -> LiveGpt4oHallucination:
         """Make the open part."""

@@ -56,7 +56,7 @@ class EndpointEdit(AskingPart):
 
     def longest_question(self, prompts: PromptTemplates, case: Case) -> ChatQuestion:
         """Return what is asked about a case whose answer is as long as it may be."""
-        return edit_question(self, prompts, case, make_filler(self.max_new_tokens))
+        return edit_question(self, prompts, case, make_filler(self.max_new_tokens.of(case.kind)))
 
     def live(self, chat: ChatClient, prompts: PromptTemplates, seed: int) -> LiveEndpointEdit:
         """Make the open part."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from mmedpo import Case, Dispreference, Drop, LiveBackbone, Pair, Setting, seed_for
+from mmedpo import AnswerLimits, Case, CaseKind, Dispreference, Drop, LiveBackbone, Pair, Setting, seed_for
 from mmedpo_plugins.dispreferences.minimal_edits.correction import AGREES, correct_answer
 from mmedpo_plugins.dispreferences.minimal_edits.errors import draw_errors
 from mmedpo_plugins.dispreferences.minimal_edits.word_edits import KINDS
@@ -35,17 +35,16 @@ class OwnAnswerEdit(Dispreference):
     makes = "text"
     needs_backbone = True
 
-    max_new_tokens: int = Field(default=64, ge=1)
-    """The longest answer, in tokens."""
+    max_new_tokens: AnswerLimits = AnswerLimits()
+    """The longest answer, in tokens: a number, or one each for `closed`, `open` and `report`."""
     edits: int = Field(default=3, ge=1)
     """How many words are exchanged at most to put an answer right; more would no longer be its own words."""
     errors: int = Field(default=1, ge=1)
     """How many errors are put into a right answer, at most."""
 
-    @property
-    def longest_answer(self) -> int:
-        """The tokens that a rejected answer has at most."""
-        return self.max_new_tokens
+    def longest_answer(self, kind: CaseKind) -> int:
+        """Return the tokens that a rejected answer to a case of a kind has at most."""
+        return self.max_new_tokens.of(kind)
 
     def open(self, setting: Setting) -> AbstractContextManager[_LiveOwnAnswerEdit]:
         """Yield the object that draws errors with the run's seed."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from mmedpo import Case, Dispreference, Drop, ExistingFolder, LiveBackbone, Pair, Setting
+from mmedpo import AnswerLimits, Case, CaseKind, Dispreference, Drop, ExistingFolder, LiveBackbone, Pair, Setting
 from mmedpo.endpoints import PromptTemplates
 from mmedpo_plugins.own_answers.preference import prefer_answer
 from mmedpo_plugins.own_answers.sampling import OwnAnswer, sample_answers, unlike_answers
@@ -52,8 +52,8 @@ class SelfReward(Dispreference):
     """How often each question is asked."""
     temperature: float = Field(default=0.7, gt=0, allow_inf_nan=False)
     """How freely the backbone answers; higher is freer."""
-    max_new_tokens: int = Field(default=64, ge=1)
-    """The longest answer, in tokens."""
+    max_new_tokens: AnswerLimits = AnswerLimits()
+    """The longest answer, in tokens: a number, or one each for `closed`, `open` and `report`."""
     judge: Literal["ask", "expect", "likelihood"] = "ask"
     """How an answer is scored: by the points that the model says when asked; by their mean, as probable as each is as
     its next word; or by the mean log-probability of the answer's own tokens."""
@@ -73,10 +73,9 @@ class SelfReward(Dispreference):
                 raise ValueError(f"'{name}' is for judge: {' and '.join(judges)}; it says judge: {self.judge}")
         return self
 
-    @property
-    def longest_answer(self) -> int:
-        """The tokens that a rejected answer has at most."""
-        return self.max_new_tokens
+    def longest_answer(self, kind: CaseKind) -> int:
+        """Return the tokens that a rejected answer to a case of a kind has at most."""
+        return self.max_new_tokens.of(kind)
 
     def open(self, setting: Setting) -> AbstractContextManager[_LiveSelfReward]:
         """Yield the object that samples and judges with the run's seed. Raises RecipeError for a broken prompt."""

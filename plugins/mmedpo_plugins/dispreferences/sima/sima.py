@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from mmedpo import Case, Dispreference, Drop, ExistingFolder, LiveBackbone, Pair, Setting
+from mmedpo import AnswerLimits, Case, CaseKind, Dispreference, Drop, ExistingFolder, LiveBackbone, Pair, Setting
 from mmedpo.endpoints import PromptTemplates
 from mmedpo_plugins.own_answers.preference import prefer_answer
-from mmedpo_plugins.own_answers.sampling import OwnAnswer, ask_about, sample_answers, unlike_answers
+from mmedpo_plugins.own_answers.sampling import OwnAnswer, greedy_answers, sample_answers, unlike_answers
 
 if TYPE_CHECKING:
     from mmedpo_plugins.dispreferences.sima.critics import CriticChoice, LiveCritic
@@ -44,8 +44,8 @@ class SelfCritic(Dispreference):
 
     temperature: float = Field(default=0.8, gt=0, allow_inf_nan=False)
     """How freely the backbone samples the second answer; higher is freer."""
-    max_new_tokens: int = Field(default=64, ge=1)
-    """The longest answer, in tokens."""
+    max_new_tokens: AnswerLimits = AnswerLimits()
+    """The longest answer, in tokens: a number, or one each for `closed`, `open` and `report`."""
     critic: Literal["ask", "rules"] = "ask"
     """Who picks: the model that answered, or the rules of radiology English."""
     both_orders: bool = False
@@ -63,10 +63,9 @@ class SelfCritic(Dispreference):
                 raise ValueError(f"'{name}' is for critic: ask; it says critic: rules")
         return self
 
-    @property
-    def longest_answer(self) -> int:
-        """The tokens that a rejected answer has at most."""
-        return self.max_new_tokens
+    def longest_answer(self, kind: CaseKind) -> int:
+        """Return the tokens that a rejected answer to a case of a kind has at most."""
+        return self.max_new_tokens.of(kind)
 
     def open(self, setting: Setting) -> AbstractContextManager[_LiveSelfCritic]:
         """Yield the object that samples with the run's seed. Raises RecipeError for a broken prompt."""
@@ -100,7 +99,7 @@ class _LiveSelfCritic:
             backbone, cases, 1, temperature=self.part.temperature, max_new_tokens=longest, seed=self.seed
         )
         assert backbone, "it has answered"
-        greedy = ask_about(backbone, [(case, case.question) for case in cases], max_new_tokens=longest)
+        greedy = greedy_answers(backbone, cases, max_new_tokens=longest)
         both = [AnswerRivals(*three) for three in zip(cases, greedy, (own for (own,) in sampled), strict=True)]
         apart = [len(unlike_answers([two.greedy, two.sampled])) == 2 for two in both]
         choices = iter(self.critic.choose(backbone, [two for two, unlike in zip(both, apart, strict=True) if unlike]))

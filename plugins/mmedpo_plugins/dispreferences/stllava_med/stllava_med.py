@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mmedpo import Case, Drop, Pair
+from mmedpo import Case, CaseKind, Drop, Pair
 from mmedpo.endpoints import AnswerFault, ChatQuestion, PromptTemplates, make_filler
 from mmedpo_plugins.own_answers.asking import AskingPart, LiveAsker
 from mmedpo_plugins.own_answers.preference import prefer_answer
@@ -59,10 +59,9 @@ class ExpertPreference(AskingPart):
     show_image: bool = True
     """Send the image along."""
 
-    @property
-    def longest_answer(self) -> int:
-        """The tokens that a rejected answer has at most."""
-        return self.max_new_tokens
+    def longest_answer(self, kind: CaseKind) -> int:
+        """Return the tokens that a rejected answer to a case of a kind has at most."""
+        return self.max_new_tokens.of(kind)
 
     @property
     def sampling(self) -> tuple[int, float]:
@@ -71,7 +70,7 @@ class ExpertPreference(AskingPart):
 
     def longest_question(self, prompts: PromptTemplates, case: Case) -> ChatQuestion:
         """Return what is asked about a case whose answers are both as long as they may be."""
-        longest = OwnAnswer(make_filler(self.max_new_tokens))
+        longest = OwnAnswer(make_filler(self.max_new_tokens.of(case.kind)))
         return score_question(self, prompts, case, (longest, longest))
 
     def live(self, chat: ChatClient, prompts: PromptTemplates, seed: int) -> LiveExpertPreference:

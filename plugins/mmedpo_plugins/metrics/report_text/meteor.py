@@ -61,7 +61,7 @@ def load_wordnet(folder: Path | None) -> Any:
         return wordnet
     root = folder
 
-    class Reader(WordNetCorpusReader):
+    class WordNetFolder(WordNetCorpusReader):
         """Reads Debian's WordNet too, which lacks the names of the fields, and no other languages."""
 
         def open(self, file: str) -> Any:
@@ -75,7 +75,7 @@ def load_wordnet(folder: Path | None) -> Any:
     nltk.data.path.append(str(root))  # nltk 3.10 opens nothing outside of its own folders
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it has English alone
-        return Reader(str(root), None)
+        return WordNetFolder(str(root), None)
 
 
 class _NoSynonyms:

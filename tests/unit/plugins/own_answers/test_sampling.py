@@ -7,24 +7,25 @@ from mmedpo_plugins.own_answers.preference import prefer_answer
 from mmedpo_plugins.own_answers.sampling import OwnAnswer, ask_about, sample_answers, unlike_answers
 from talker import Talker
 
-from mmedpo import Answer, Drop, Pair, seed_for
+from mmedpo import Answer, AnswerLimits, Drop, Pair, seed_for
 from mmedpo.testing import tiny_cases
 
 CASES = tiny_cases(2)
+SHORT = AnswerLimits(closed=8, open=8, report=8)
 
 
 def test_each_case_is_sampled_with_seeds_of_its_own_whatever_stands_beside_it() -> None:
     both, one = Talker(lambda case, before: f"{case.id} {before}"), Talker(lambda case, before: "")
-    told = sample_answers(both, CASES, 2, temperature=1.0, max_new_tokens=8, seed=3)
+    told = sample_answers(both, CASES, 2, temperature=1.0, max_new_tokens=SHORT, seed=3)
     assert [[own.text for own in some] for some in told] == [["tiny-0 0", "tiny-0 1"], ["tiny-1 0", "tiny-1 1"]]
-    sample_answers(one, CASES[1:], 2, temperature=1.0, max_new_tokens=8, seed=3)
+    sample_answers(one, CASES[1:], 2, temperature=1.0, max_new_tokens=SHORT, seed=3)
     assert both.asked[2:] == one.asked
     assert [seed for _, seed in one.asked] == [seed_for(3, "tiny-1", 0), seed_for(3, "tiny-1", 1)]
 
 
 def test_no_backbone_is_a_bug() -> None:
     with pytest.raises(ValueError, match="no backbone"):
-        sample_answers(None, CASES, 1, temperature=1.0, max_new_tokens=8, seed=0)
+        sample_answers(None, CASES, 1, temperature=1.0, max_new_tokens=SHORT, seed=0)
 
 
 def test_another_question_about_a_case_is_asked_of_its_image() -> None:
