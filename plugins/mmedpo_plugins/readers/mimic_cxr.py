@@ -89,7 +89,8 @@ class MimicCxrReader(Reader):
 
     def _require_views(self, there: Set[str]) -> None:
         """Raise DataError for a view that the recipe names and no film has."""
-        if "views" in self.model_fields_set and (unknown := [view for view in self.views if view not in there]):
+        usual = type(self).model_fields["views"].default  # of which a part of the data may lack one
+        if self.views != usual and (unknown := [view for view in self.views if view not in there]):
             known = ", ".join(sorted(there - {""}))
             raise DataError(f"{self.root}: no film has the view {', '.join(unknown)}; there are: {known}")
 
