@@ -33,10 +33,13 @@ class StudyList:
     def absent(self, among: str) -> list[Drop]:
         """Return a drop for each study that was not there, `among` what was looked at. Raises DataError for all."""
         gone = [name for name in self._names if name not in self._found]
-        shown = ", ".join(gone[:SHOWN]) + (f" and {len(gone) - SHOWN:,} more" if len(gone) > SHOWN else "")
-        if gone and not self._found:
+        if not gone or self._file is None:
+            return []
+        shown, rest = ", ".join(map(show_value, gone[:SHOWN])), len(gone) - SHOWN
+        shown += f" and {rest:,} more" if rest > 0 else ""
+        if not self._found:
             raise DataError(f"{self._file}: of the studies that it names none is among {among}: {shown}")
-        return [Drop(name, f"named in data.studies, and not among {among}: {shown}") for name in gone]
+        return [Drop(name[:60], f"named in {self._file.name}, and not among {among}: {shown}") for name in gone]
 
 
 def _read_names(file: Path) -> Iterator[str]:

@@ -93,14 +93,18 @@ def test_a_file_names_the_studies_to_take_and_those_not_there_are_named(root: Pa
     (root / name).write_text(text)
     *cases, gone = read(root, *(entry(id=f"CXR{number}") for number in (3, 2, 1)), studies=root / name)
     assert [case.id for case in cases if isinstance(case, Case)] == ["CXR3", "CXR1"]
-    among = f"not among the studies of {root} in split train: CXR9"
-    assert gone == Drop("CXR9", f"named in data.studies, and {among}")
+    among = f'not among the studies of {root} in split train: "CXR9"'
+    assert gone == Drop("CXR9", f"named in {name}, and {among}")
 
 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("some.txt", "1\n2\n3\n4\n5", r"some\.txt: of the studies that it names none is among .*: 1, 2, 3 and 2 more"),
+        (
+            "some.txt",
+            "1\n2\n3\n4\n5",
+            r"some\.txt: of the studies that it names none is among .*: \"1\", \"2\", \"3\" and 2 more",
+        ),
         ("some.txt", "\n", r"some\.txt: names no study"),
         ("some.csv", "study\n1", r"some\.csv:2: names no study; none of study_id, dicom_id, id is there"),
         ("some.json", '{"CXR1": 1}', r"some\.json: must hold a list of studies"),

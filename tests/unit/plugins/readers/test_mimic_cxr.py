@@ -107,7 +107,7 @@ def test_a_file_names_studies_or_single_films(root: Path, named: str, taken: lis
     (root / "studies.txt").write_text(f"{named}\n68b5c4b1-227d0485\n")
     told = list(MimicCxrReader(root=root, films="each", studies=root / "studies.txt").read())
     assert [item.notes["view"] for item in told if isinstance(item, Case)] == taken
-    why = "named in data.studies, and not among the films of split train with the views PA, AP: 68b5c4b1-227d0485"
+    why = 'named in studies.txt, and not among the films of split train with the views PA, AP: "68b5c4b1-227d0485"'
     assert told[-1] == Drop("68b5c4b1-227d0485", why)
     assert len(cases(root, split="all", studies=root / "studies.txt")) == 2
 
