@@ -14,7 +14,8 @@ import pytest
 from conftest import ROOT, Mmedpo, environment
 from tiny_clip import write_tiny_clip
 
-from mmedpo.recipe.loading import load_recipe
+from mmedpo.recipe.loading import load_recipe, reload_recipe
+from mmedpo.recipe.model import dump_recipe
 from mmedpo.recipe.planning import plan_runs
 from mmedpo.registry.discovery import find_parts
 from mmedpo.store.run_files.record import RunRecord
@@ -106,9 +107,11 @@ def test_every_example_says_what_it_is_and_how_to_run_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_every_example_is_right_as_written_whether_its_data_are_here_or_not(name: str) -> None:
-    recipe = EXAMPLES / f"{name}.yaml"
-    assert plan_runs(recipe) or load_recipe(recipe)
+def test_every_example_is_right_as_written_and_as_its_run_folder_has_it(name: str, tmp_path: Path) -> None:
+    recipe, written = EXAMPLES / f"{name}.yaml", tmp_path / "recipe.json"
+    for loaded in [one.loaded for one in plan_runs(recipe)] or [load_recipe(recipe)]:
+        written.write_text(json.dumps(dump_recipe(loaded)))
+        assert dump_recipe(reload_recipe(written)) == dump_recipe(loaded)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from pathlib import Path
 
 def write_wordnet(folder: Path) -> None:
     """Write the files of a WordNet that has one noun in two words."""
+    folder.mkdir(exist_ok=True)
     head = "  1 WordNet 3.0 Copyright\n"
     for kind in ("noun", "verb", "adj", "adv"):
         for name in (f"index.{kind}", f"data.{kind}"):

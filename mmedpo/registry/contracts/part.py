@@ -38,6 +38,15 @@ class Part(BaseModel):
         """
         return []
 
+    def list_changed(self) -> set[str]:
+        """Return the options that are not as by default. A run's own recipe writes all of them down."""
+        fields = type(self).model_fields
+        return {
+            name
+            for name, field in fields.items()
+            if getattr(self, name) != field.get_default(call_default_factory=True)
+        }
+
     def lacking(self) -> Iterator[str]:
         """Yield what a run needs and this machine lacks, a line each, with what to do: a package, a file in a folder.
 

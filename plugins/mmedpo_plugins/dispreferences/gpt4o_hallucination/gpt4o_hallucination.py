@@ -72,7 +72,7 @@ class Gpt4oHallucination(AskingPart):
         return self
 
     def _refuse(self, names: set[str], why: str) -> None:
-        if idle := sorted(names & self.model_fields_set):
+        if idle := sorted(names & self.list_changed()):
             raise ValueError(f"{why}; {', '.join(idle)} would count for nothing")
 
     @property

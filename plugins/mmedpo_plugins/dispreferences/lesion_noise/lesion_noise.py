@@ -53,7 +53,7 @@ class LesionNoise(DiffusionNoise, LesionChange):
     @model_validator(mode="after")
     def _require_regions_for_what_shapes_them(self) -> Self:
         shaping = [name for name in LesionChange.model_fields if name not in ImageChange.model_fields]
-        if self.mask == "map" and (useless := [name for name in shaping if name in self.model_fields_set]):
+        if self.mask == "map" and (useless := [name for name in shaping if name in self.list_changed()]):
             raise ValueError(f"mask: map takes the heat map as it is; {' and '.join(useless)} would do nothing")
         return self
 

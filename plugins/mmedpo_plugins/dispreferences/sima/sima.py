@@ -59,7 +59,7 @@ class SelfCritic(Dispreference):
     @model_validator(mode="after")
     def _refuse_idle_options(self) -> SelfCritic:
         for name in OF_ASKING:
-            if self.critic == "rules" and getattr(self, name) != type(self).model_fields[name].default:
+            if self.critic == "rules" and name in self.list_changed():
                 raise ValueError(f"'{name}' is for critic: ask; it says critic: rules")
         return self
 

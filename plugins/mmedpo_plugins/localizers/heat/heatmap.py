@@ -47,7 +47,7 @@ class HeatMapLocalizer(Localizer):
 
     @model_validator(mode="after")
     def _require_one_source(self) -> Self:
-        if self.table and "confidence" in self.model_fields_set:
+        if self.table and "confidence" in self.list_changed():
             raise ValueError("`table` and `confidence` both say where confidences come from; leave one out")
         return self
 

@@ -100,13 +100,19 @@ def test_the_papers_form_sends_back_what_is_no_wrong_answer(said: str) -> None:
 @pytest.mark.parametrize(
     ("options", "idle"),
     [
-        ({"form": "paper", "length": 2, "same_style": True}, "length, same_style"),
+        ({"form": "paper", "length": 2, "same_style": False}, "length, same_style"),
         ({"samples": 0, "max_new_tokens": 9}, "max_new_tokens"),
     ],
 )
 def test_an_option_that_would_count_for_nothing_is_refused(options: dict[str, Any], idle: str) -> None:
     with pytest.raises(ValueError, match=f"; {idle} would count for nothing"):
         Gpt4oHallucination(**{"model": "m", **options})
+
+
+@pytest.mark.parametrize("options", [{"form": "paper"}, {"samples": 0}])
+def test_a_run_folders_recipe_which_names_every_option_is_read_again(options: dict[str, Any]) -> None:
+    part = Gpt4oHallucination(**{"model": "m", **options})
+    assert Gpt4oHallucination(**part.model_dump()) == part
 
 
 def test_where_no_sample_is_wrong_the_model_is_told_to_write_one() -> None:
