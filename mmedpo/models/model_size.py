@@ -85,10 +85,17 @@ def size_of(config: Mapping[str, Any]) -> ModelSize | None:
 
 def _tower_parameters(config: Mapping[str, Any], width: int) -> int:
     """Count a vision tower and a projector of two layers, about."""
-    tower = config.get("vision_config") or {"hidden_size": config.get("mm_hidden_size", 0), **CLIP}
+    scales = _count_scales(config)
+    tower = config.get("vision_config") or {"hidden_size": config.get("mm_hidden_size", 0) // scales, **CLIP}
     own = int(tower.get("hidden_size") or tower.get("embed_dim") or 0)
     inner = int(tower.get("intermediate_size") or own * tower.get("mlp_ratio", 4))
     layers = int(tower.get("num_hidden_layers") or tower.get("depth") or 0)
     patch = tower.get("patch_size") or 14
     patches = 3 * own * int(patch[0] if isinstance(patch, list) else patch) ** 2
-    return layers * (4 * own * own + 2 * own * inner) + patches + own * width + width * width
+    return layers * (4 * own * own + 2 * own * inner) + patches + scales * own * width + width * width
+
+
+def _count_scales(config: Mapping[str, Any]) -> int:
+    """Return at how many scales one tower looks, whose features stand side by side."""
+    said = str(config.get("s2_scales", "336,672,1008")).split(",") if config.get("s2") else ()
+    return max(1, len(said), len((config.get("vision_config") or {}).get("scales") or ()))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from mmedpo.core.notes import print_note
 from mmedpo.models.older_form import add_older_form, say_what_is_tied, set_release_names
 from mmedpo.registry.contracts.backbone import Backbone, LiveBackbone
 from mmedpo.registry.contracts.setting import Setting
@@ -19,7 +21,18 @@ def export_backbone(part: Backbone, out: Path, adapter: Path | None = None, dtyp
     """
     chosen = part if adapter is None else part.model_copy(update={"adapter": str(adapter)})
     with write_folder_whole(out) as partial, chosen.open(Setting(dtype=dtype)) as live:
+        own = _list_own_classes(live.model)
         _save_merged(live, partial)
+    if own:
+        print_note(f"{out}: transformers has no {', '.join(own)}, so only the backbone {part.use} opens this model")
+
+
+def _list_own_classes(model: Any) -> list[str]:
+    """Name the models within a model that stock transformers does not have."""
+    from transformers import PreTrainedModel
+
+    kinds = {type(module) for module in model.modules() if isinstance(module, PreTrainedModel)}
+    return sorted(kind.__name__ for kind in kinds if not kind.__module__.startswith("transformers."))
 
 
 def _save_merged(live: LiveBackbone, folder: Path) -> None:

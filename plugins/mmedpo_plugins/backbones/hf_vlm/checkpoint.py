@@ -24,12 +24,16 @@ SEVERAL_IMAGES = frozenset({
     "qwen2_5_vl", "qwen3_vl", "smolvlm", "vipllava",
 })  # fmt: skip
 
+# Forms that `llava-med` reads and transformers does not: releases, and a vision tower of several scales.
+LLAVA_MED = frozenset({"llava_mistral", "llava_llama", "s2_clip_vision_model"})
+
 
 def load(checkpoint: str, adapter: str | None, setting: Setting) -> TransformersBackbone:
     """Return the live backbone. Raises DataError, or PluginError when a library is missing."""
-    kind = read_config(checkpoint).get("model_type")
-    if kind == "llava_mistral":
-        raise DataError(f"{checkpoint}: is LLaVA-Med as Microsoft released it; say use: llava-med")
+    config = read_config(checkpoint)
+    kinds = {config.get("model_type"), (config.get("vision_config") or {}).get("model_type")}
+    if kinds & LLAVA_MED:
+        raise DataError(f"{checkpoint}: is of LLaVA-Med's family, in a form of its own; say use: llava-med")
     talk = ChatTemplatePrompter(load_processor(checkpoint))
     return assemble_backbone(checkpoint, load_weights(checkpoint, setting), talk, adapter)
 

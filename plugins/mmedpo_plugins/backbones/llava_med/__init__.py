@@ -1,6 +1,6 @@
-"""The backbone `llava-med`: LLaVA-Med v1.5 on current transformers, without remote code.
+"""The backbone `llava-med`: LLaVA-Med, LLaVA 1.5 and LLaVA-Med++ on current transformers, without remote code.
 
-It reads the form Microsoft released (`model_type: llava_mistral`) and the form of transformers (`model_type: llava`).
+It reads what their public code wrote (`model_type: llava_mistral`, `llava_llama`) and what `mmedpo convert` writes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Load either form of LLaVA-Med v1.5 as a `LlavaForConditionalGeneration` with its processor."""
+"""Load any form of LLaVA-Med's family as a `LlavaForConditionalGeneration` with its processor."""
 
 from __future__ import annotations
 
@@ -6,89 +6,87 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from mmedpo import DataError, Setting, first_line
+from mmedpo import DataError, Setting
 from mmedpo.models import TransformersBackbone, explain_load_errors, load_adapter, load_model, read_config
 from mmedpo_plugins.backbones.llava_med import release
-from mmedpo_plugins.backbones.llava_med.prompter import CHAT, IMAGE, LlavaMedPrompter, add_image_token
+from mmedpo_plugins.backbones.llava_med.conventions import IMAGE, MISTRAL, Convention, find_convention
+from mmedpo_plugins.backbones.llava_med.prompter import LlavaMedPrompter
+from mmedpo_plugins.backbones.llava_med.tokenizer import load_released_tokenizer
 
-TOWER = "model.vision_tower."
 SPARE = re.compile(r"rotary_emb\.inv_freq|position_ids")  # tables that older versions stored and newer ones compute
-BYTES = {f"<0x{byte:02X}>" for byte in range(256)}  # what a Mistral spells unknown characters with
 LORA_TARGETS = r"(.*\.)?language_model\.layers\..*_proj"
 PROJECTOR = r"(.*\.)?multi_modal_projector"
 
 
 def load(checkpoint: str, vision_tower: str | None, adapter: str | None, setting: Setting) -> TransformersBackbone:
-    """Return the live backbone. Raises DataError when files are missing, or are not LLaVA-Med's."""
+    """Return the live backbone. Raises DataError when files are missing, or are of another family."""
     config = read_config(checkpoint)
-    kind = config.get("model_type")
-    if kind == "llava_mistral":
-        model, processor = _load_released(checkpoint, config, vision_tower, setting)
-    elif kind == "llava" and (config.get("text_config") or {}).get("model_type") == "mistral":
-        model, processor = _load_converted(checkpoint, setting)
+    kind, text = config.get("model_type"), (config.get("text_config") or {}).get("model_type")
+    if kind in release.FAMILIES:
+        model, processor, convention = _load_released(checkpoint, config, vision_tower, setting)
+    elif kind == "llava" and text in {family for family, _ in release.FAMILIES.values()}:
+        model, processor, convention = _load_converted(checkpoint, config, setting)
     else:
         raise DataError(
-            f"{checkpoint}: its config.json says model_type: {kind}; llava-med reads llava_mistral (as released) and "
-            f"llava with a mistral in it (as transformers saves it), hf-vlm reads other models of transformers"
+            f"{checkpoint}: its config.json says model_type: {kind}; llava-med reads llava_mistral and llava_llama (as "
+            f"released) and llava with a mistral or llama in it (as `mmedpo convert` writes it), hf-vlm reads other "
+            f"models of transformers"
         )
-    return _assemble_backbone(model if adapter is None else load_adapter(model, adapter), processor)
+    return _assemble_backbone(model if adapter is None else load_adapter(model, adapter), processor, convention)
 
 
-def _load_released(checkpoint: str, config: dict[str, Any], override: str | None, setting: Setting) -> tuple[Any, Any]:
+def _load_released(
+    checkpoint: str, config: dict[str, Any], override: str | None, setting: Setting
+) -> tuple[Any, Any, Convention]:
     from transformers import LlavaForConditionalGeneration
 
     release.check_release(checkpoint, config)
-    tokenizer = _load_released_tokenizer(checkpoint)
+    tokenizer, convention = load_released_tokenizer(checkpoint, config["model_type"])
     place, clip = release.find_clip(checkpoint, config, override)
     with explain_load_errors(checkpoint):
-        llava = release.llava_config(config, clip, tokenizer.unk_token_id)
-    images = _load_image_processor(place, clip, pad=config.get("image_aspect_ratio") == "pad")
+        llava = release.llava_config(checkpoint, config, clip, tokenizer.convert_tokens_to_ids(IMAGE))
+    tower = release.find_tower(llava)
     model, report = load_model(
-        LlavaForConditionalGeneration, checkpoint, setting, config=llava, key_mapping=release.NAMES
+        LlavaForConditionalGeneration, checkpoint, setting, config=llava, key_mapping=release.tensor_names(tower)
     )
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    if any(name.startswith(TOWER) for name in report["missing_keys"]):
-        report["missing_keys"] = {name for name in report["missing_keys"] if not name.startswith(TOWER)}
-        model.model.vision_tower = _load_tower(place, model, setting)
+    _set_ends(model, tokenizer)
+    inside = f"model.{tower}."
+    if any(name.startswith(inside) for name in report["missing_keys"]):
+        report["missing_keys"] = {name for name in report["missing_keys"] if not name.startswith(inside)}
+        model.model.set_submodule(tower, _load_tower(place, model, setting))
     _require_complete(checkpoint, report)
-    return model, _make_processor(images, tokenizer, llava)
+    sides = _sides(release.image_side(llava)) if release.find_scales(llava) else {}
+    images = _load_image_processor(place, clip, {"do_pad": config.get("image_aspect_ratio") == "pad", **sides})
+    return model, _make_processor(images, tokenizer, llava, convention), convention
 
 
-def _load_converted(checkpoint: str, setting: Setting) -> tuple[Any, Any]:
+def _load_converted(checkpoint: str, config: dict[str, Any], setting: Setting) -> tuple[Any, Any, Convention]:
     from transformers import AutoTokenizer, LlavaForConditionalGeneration
 
-    model, report = load_model(LlavaForConditionalGeneration, checkpoint, setting)
-    _require_complete(checkpoint, report)
+    release.register_tower(config["vision_config"])
     with explain_load_errors(checkpoint):
         tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    convention = find_convention(tokenizer.chat_template)
+    if convention is None and config["text_config"]["model_type"] != "mistral":
+        raise DataError(f"{checkpoint}: its chat template is none that `mmedpo convert` writes; say use: hf-vlm")
+    model, report = load_model(LlavaForConditionalGeneration, checkpoint, setting)
+    _require_complete(checkpoint, report)
     if tokenizer.convert_ids_to_tokens(model.config.image_token_index) != IMAGE:
         raise DataError(f"{checkpoint}: its tokenizer has no {IMAGE} where its config.json has one; they do not belong")
-    images = _load_image_processor(checkpoint, model.config.vision_config.to_dict(), pad=True)
-    return model, _make_processor(images, tokenizer, model.config)
+    images = _load_image_processor(checkpoint, model.config.vision_config.to_dict(), {})
+    convention = convention or MISTRAL
+    return model, _make_processor(images, tokenizer, model.config, convention), convention
 
 
-def _load_released_tokenizer(checkpoint: str) -> Any:
-    from transformers import LlamaTokenizer
-
-    try:
-        with explain_load_errors(checkpoint):
-            # legacy: a space before whatever follows a special token, as in training
-            tokenizer = LlamaTokenizer.from_pretrained(checkpoint, legacy=True)
-    except (ImportError, DataError) as error:
-        raise _tokenizer_error(checkpoint, first_line(error)) from error
-    if not set(tokenizer.get_vocab()) >= BYTES:  # without files, transformers makes do with an empty vocabulary
-        raise _tokenizer_error(checkpoint, "its vocabulary is not there")
-    return add_image_token(tokenizer)
+def _set_ends(model: Any, tokenizer: Any) -> None:
+    """Let whoever generates with the model end an answer where it ended in training, and pad as the tokenizer does."""
+    known = model.generation_config.eos_token_id
+    ends = {tokenizer.eos_token_id, *([known] if isinstance(known, int) else known or [])}
+    model.generation_config.eos_token_id = sorted(ends) if len(ends) > 1 else min(ends)
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
 
 
-def _tokenizer_error(checkpoint: str, why: str) -> DataError:
-    return DataError(
-        f"{checkpoint}: its tokenizer cannot be read ({why}); "
-        f"it takes a tokenizer.json, or a tokenizer.model and `pip install sentencepiece`"
-    )
-
-
-def _load_image_processor(place: str, clip: dict[str, Any], *, pad: bool) -> Any:
+def _load_image_processor(place: str, clip: dict[str, Any], wanted: dict[str, Any]) -> Any:
     """Return the CLIP's image processor; without a file, the one that CLIP of this size comes with."""
     from transformers import LlavaImageProcessorPil
 
@@ -99,21 +97,25 @@ def _load_image_processor(place: str, clip: dict[str, Any], *, pad: bool) -> Any
         if clip != release.OPENAI_CLIP_CONFIG:
             raise
         found = {}
-    side = clip["image_size"]
-    sizes = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}, "do_pad": pad}
-    return LlavaImageProcessorPil(**sizes | {key: value for key, value in found.items() if not key.endswith("_type")})
+    said = {key: value for key, value in found.items() if not key.endswith("_type")}
+    return LlavaImageProcessorPil(**{"do_pad": True, **_sides(clip["image_size"]), **said, **wanted})
 
 
-def _make_processor(images: Any, tokenizer: Any, config: Any) -> Any:
+def _sides(side: int) -> dict[str, Any]:
+    return {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
+
+
+def _make_processor(images: Any, tokenizer: Any, config: Any, convention: Convention) -> Any:
     from transformers import LlavaProcessor
 
+    tower = config.vision_config
     return LlavaProcessor(
         image_processor=images,
         tokenizer=tokenizer,
-        patch_size=config.vision_config.patch_size,
+        patch_size=release.image_side(config) // (tower.image_size // tower.patch_size),
         vision_feature_select_strategy=config.vision_feature_select_strategy,
-        num_additional_image_tokens=1,  # CLIP's class token, which the strategy may drop again
-        chat_template=CHAT,
+        num_additional_image_tokens=int(not release.find_scales(config)),  # the class token, which may be dropped again
+        chat_template=convention.chat_template,
     )
 
 
@@ -143,18 +145,17 @@ def _list_some(names: Any) -> str:
     return f"{first} and {len(names) - 3} more tensors" if len(names) > 3 else first
 
 
-def _assemble_backbone(model: Any, processor: Any) -> TransformersBackbone:
-    config = model.config
-    whole = config.vision_feature_select_strategy == "full"
-    patches = (config.vision_config.image_size // config.vision_config.patch_size) ** 2 + whole
-    reader = LlavaMedPrompter(processor, config.image_token_index, patches)
+def _assemble_backbone(model: Any, processor: Any, convention: Convention) -> TransformersBackbone:
+    config, tokenizer, stop = model.config, processor.tokenizer, model.generation_config.eos_token_id
+    reader = LlavaMedPrompter(processor, config.image_token_index, release.count_placeholders(config), convention)
     return TransformersBackbone(
         model,
-        processor.tokenizer,
+        tokenizer,
         preprocess=reader.preprocess,
         prompt=reader.prompt,
         frame=reader.frame,
-        end=processor.tokenizer.eos_token_id,
+        end=tokenizer.convert_tokens_to_ids(convention.end),
+        stop=[stop] if isinstance(stop, int) else stop or [],
         lora_targets=LORA_TARGETS,
         projector=PROJECTOR,
         processor=processor,

@@ -1,6 +1,6 @@
-"""The backbone `llava-med`: LLaVA-Med v1.5 on current transformers, without remote code.
+"""The backbone `llava-med`: LLaVA-Med, LLaVA 1.5 and LLaVA-Med++ on current transformers, without remote code.
 
-It reads the form Microsoft released (`model_type: llava_mistral`) and the form of transformers (`model_type: llava`).
+It reads what their public code wrote (`model_type: llava_mistral`, `llava_llama`) and what `mmedpo convert` writes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class LlavaMedBackbone(Backbone):
-    """LLaVA-Med v1.5 (Mistral-7B) and what has its architecture.
+    """LLaVA-Med v1.5 (Mistral-7B), LLaVA 1.5 (Vicuna) and LLaVA-Med++ (Llama 3, CLIP at three scales).
 
     backbone:
       use: llava-med
@@ -26,7 +26,7 @@ class LlavaMedBackbone(Backbone):
     use: ClassVar[str] = "llava-med"
 
     checkpoint: FolderOrHub
-    """A folder or hub id with LLaVA-Med v1.5, as Microsoft released it or as transformers saves it."""
+    """A folder or hub id with one of them, as released or as `mmedpo convert` writes it; its config tells which."""
 
     vision_tower: FolderOrHub | None = None
     """A folder or hub id with the CLIP it was trained with, where the checkpoint's own pointer leads nowhere."""
