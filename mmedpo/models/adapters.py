@@ -17,6 +17,15 @@ from mmedpo.models.checkpoints import format_shape, public_name
 from mmedpo.models.damage import require_finite
 from mmedpo.models.llava_names import Adapter, has_llava_names, translate_adapter
 
+MODEL = "config.json"  # of the model; LLaVA's training code leaves one beside an adapter
+SETTINGS = (
+    "image_aspect_ratio",
+    "mm_vision_select_layer",
+    "mm_vision_select_feature",
+    "mm_patch_merge_type",
+    "s2_scales",
+)
+
 
 @dataclass(frozen=True)
 class BaseFingerprint:
@@ -126,8 +135,11 @@ def _read_adapter(model: Any, folder: Path) -> tuple[AdapterFiles, Adapter]:
         if recorded.values or not foreign:
             raise _mismatch_error(folder, recorded.name, base.name)
         _tell_base(f"note: {folder}: says that it was made for {recorded.name}, and is put on {base.name}")
-    adapter = translate_adapter(files, model) if foreign else Adapter(files.config, _join_tensors(files))
-    return files, adapter
+    if not foreign:
+        return files, Adapter(files.config, _join_tensors(files))
+    if (folder / MODEL).exists() and (Path(base.name) / MODEL).exists():
+        _tell_settings(folder / MODEL, Path(base.name) / MODEL)
+    return files, translate_adapter(files, model)
 
 
 def _put_on(model: Any, files: AdapterFiles, adapter: Adapter) -> Any:
@@ -152,6 +164,14 @@ def _put_on(model: Any, files: AdapterFiles, adapter: Adapter) -> Any:
         detail = f"{len(unmatched)} tensors, the first is {min(unmatched)}"
         raise _mismatch_error(files.folder, recorded, base, detail)
     return wrapped.eval()
+
+
+def _tell_settings(theirs: Path, base: Path) -> None:
+    """Say what the model that an adapter was trained with did otherwise; LLaVA's code would do as that did."""
+    trained, opened = read_json(theirs), read_json(base)
+    for name in SETTINGS:
+        if name in trained and name in opened and trained[name] != opened[name]:
+            _tell_base(f"note: {theirs}: says {name}: {trained[name]}; what counts is the base's, {opened[name]}")
 
 
 @lru_cache

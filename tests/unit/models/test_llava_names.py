@@ -15,7 +15,7 @@ from losses import train_options
 from mmedpo_plugins.backbones.hf_vlm.hf_vlm import HfVlmBackbone
 from mmedpo_plugins.backbones.llava_med.llava_med import LlavaMedBackbone
 from safetensors.torch import load_file, save_file
-from tiny_llava_med import make_image, make_model, released_tensors, write_release
+from tiny_llava_med import make_image, make_model, released_tensors, write_json, write_release
 from typer.testing import CliRunner
 
 from mmedpo import DataError, ImageRef, Setting
@@ -118,15 +118,18 @@ def test_scale_and_rank_are_those_of_the_configuration(release: Path, tmp_path: 
     require_equal(release, folder, add_by_hand(make_model(), low, WHOLE))
 
 
-def test_what_the_projector_lacks_and_another_base_are_said(
+def test_what_the_projector_lacks_another_base_and_other_settings_are_said(
     release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = dict([next(iter(WHOLE.items()))])
     folder = write_llava_adapter(tmp_path / "lora", LOW, first, base_model_name_or_path="/somewhere/llava-med-7b")
+    write_json(folder / "config.json", {"image_aspect_ratio": "square", "mm_vision_select_layer": -2})
     require_equal(release, folder, add_by_hand(make_model(), LOW, first))
     said = capsys.readouterr().err
     assert "has 1 of the 4 tensors of model.multi_modal_projector; the others stay as they are in the base" in said
     assert f"made for /somewhere/llava-med-7b, and is put on {release}" in said
+    assert "config.json: says image_aspect_ratio: square; what counts is the base's, pad" in said
+    assert said.count("note: ") == 3
 
 
 def test_training_goes_on_from_it_and_begins_with_what_it_gives(release: Path, adapter: Path) -> None:
