@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import filecmp
 from array import array
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from mmedpo.core.lazy_sequence import pick_items
 from mmedpo.core.records import GIVEN, Pair, WeightedPair, to_json
 from mmedpo.curate.scoring import RatedPairs
+from mmedpo.curate.weight_survey import WeightSurvey
 from mmedpo.errors import DataError
 from mmedpo.events import StageCount, StageStarted
 from mmedpo.registry.conformance.blame import blame_part
@@ -41,14 +41,15 @@ def weigh_pairs(run: RunContext, rated: RatedPairs) -> WeighedPairs:
         weights = part.weigh(pick_items(rated.scores, places)) if places else []
     checked = array("d", check_weights(plugin, weights, len(places)))
     kept = len(rated.pairs) if run.recipe.unrated == "keep" else len(places)
-    dropped = StageCount("dropped_pairs", len(rated.pairs) - kept)
-    run.finish("weigh", [StageCount("weighted_pairs", kept), dropped])
+    counts = [StageCount("weighted_pairs", kept), StageCount("dropped_pairs", len(rated.pairs) - kept)]
     if not kept:
+        run.finish("weigh", counts)
         raise DataError(f"none of {len(rated.pairs)} pairs has a relevance; see 'unrated:' and the scorers' evidence")
-    by_kind: dict[str, array[float]] = defaultdict(lambda: array("d"))
+    survey = WeightSurvey()
     weighted = _weighted_pairs(rated, checked, run.recipe.unrated == "keep")
-    images = write_pairs(run, _noting_weights(weighted, by_kind))
-    return WeighedPairs({kind: round(sum(mine) / len(mine), 6) for kind, mine in sorted(by_kind.items())}, images)
+    images = write_pairs(run, survey.note_each(weighted))
+    run.finish("weigh", [*counts, *([] if part.equal else survey.count_equal())])
+    return WeighedPairs(survey.means, images)
 
 
 def _weighted_pairs(rated: RatedPairs, weights: Sequence[float], keep: bool) -> Iterator[WeightedPair]:
@@ -64,12 +65,6 @@ def _weighted_pairs(rated: RatedPairs, weights: Sequence[float], keep: bool) -> 
 def _weight_of_unrated(pair: Pair) -> float:
     """Return the weight of a pair that nobody rated: the one that it came with, else 1."""
     return float(pair.notes.get(GIVEN, {}).get("weight", 1.0))
-
-
-def _noting_weights(pairs: Iterable[WeightedPair], by_kind: dict[str, array[float]]) -> Iterator[WeightedPair]:
-    for item in pairs:
-        by_kind[item.pair.kind].append(item.weight)
-        yield item
 
 
 def write_pairs(run: RunContext, weighted: Iterable[WeightedPair]) -> list[str]:

@@ -27,7 +27,8 @@ def write_sentences(
 ) -> list[SummarySentence]:
     """Say what is sure, what is not, what got worse, and what the numbers rest on; what misleads before all that."""
     misleading = [*_round(facts), *_overlap(facts), *_cautions(facts, tables), *_served(facts)]
-    return [*misleading, *_resolved(lines), *_cases(facts), *_learned(facts), *_leak(lengths), *_seeds(facts)]
+    learned = [*_learned(facts), *_equal(facts), *_leak(lengths)]
+    return [*misleading, *_resolved(lines), *_cases(facts), *learned, *_seeds(facts)]
 
 
 def _round(facts: RunFacts) -> Iterator[SummarySentence]:
@@ -128,6 +129,14 @@ def _learned(facts: RunFacts) -> Iterator[SummarySentence]:
             ranked = f"{held.accuracy:.0%} of the {held.pairs} held-out {kind} pairs are ranked right"
             weak = held.accuracy <= CHANCE
             yield SummarySentence(f"{ranked}{', hardly more than by chance' if weak else ''}.", weak)
+
+
+def _equal(facts: RunFacts) -> Iterator[SummarySentence]:
+    """Say where weights tell no pair from another, so that a run with scores is one without."""
+    for count in facts.run.stage("weigh").counts:
+        if count.what == "equal_weights":
+            told = f"All {count.count:,} {count.kind} pairs rated by {count.part} weigh {count.reason}"
+            yield SummarySentence(f"{told}: weights do nothing among them, as without scores.", True)
 
 
 def _leak(lengths: AnswerLengths | None) -> Iterator[SummarySentence]:

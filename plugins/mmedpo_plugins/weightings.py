@@ -136,6 +136,7 @@ class UniformWeighting(Weighting):
     """Give every pair the weight 1: plain DPO."""
 
     use: ClassVar[str] = "uniform"
+    equal: ClassVar[bool] = True
 
     def weigh(self, scores: Sequence[Score]) -> list[float]:
         """Return ones."""

@@ -68,6 +68,17 @@ def test_a_finished_run_tells_what_it_told_before_and_does_nothing(place: Path, 
     assert [one.stage for one in flow] == ["read", "localize", "disprefer", "score", "weigh"]
     assert (again.did, set(again.mean_weights), list(again.run.scoring)) == (False, {"text", "image"}, ["med-llm-vote"])
     assert (place / "run/pairs.jsonl").read_bytes() == first
+    equal = [count for count in again.run.stage("weigh").counts if count.what == "equal_weights"]
+    assert [(one.part, one.kind, one.count, one.reason) for one in equal if one.kind == "image"] == [
+        ("detector-confidence", "image", 40, "1 (relevance 0.8)")
+    ]
+
+
+def test_equal_weights_are_told_of_unless_they_were_asked_for(place: Path) -> None:
+    uniform = carry_out(place, "weigh={use: uniform}").run.stage("weigh")
+    assert not uniform.total("equal_weights")
+    literal = carry_out(place, "weigh={use: literal}").run.stage("weigh")
+    assert "0.75 (relevance 0.8)" in [count.reason for count in literal.counts]
 
 
 def move_films(place: Path) -> None:

@@ -60,6 +60,7 @@ COUNTS = {
     "repeated_pairs": _lost("{kind} pairs that an earlier dispreference made as well"),
     "unrated_pairs": _lost("{kind} pairs unrated[ by {part}]"),
     "dropped_pairs": _lost("unrated pairs dropped"),
+    "equal_weights": _lost("{kind} pairs rated by {part} that all weigh {reason}: weights do nothing among them"),
     "too_long_pairs": _lost("{kind} pairs too long"),
     "connecting_pairs": _lost(
         "{kind} pairs left out: an earlier round held out some image of theirs and trained on another"

@@ -154,6 +154,17 @@ def test_the_summary_says_what_is_sure_and_what_is_not(tmp_path: Path) -> None:
     assert any("50% of the 4 held-out image pairs" in text and "chance" in text for text in said)
 
 
+def test_the_summary_says_where_weights_do_nothing(tmp_path: Path) -> None:
+    equal = StageCount("equal_weights", 53, "detector-confidence", kind="image", reason="1 (relevance 1)")
+    facts = read_facts(write_run(tmp_path / "run", run={"flow": (StageSummary(stage="weigh", counts=(equal,)),)}))
+    (said,) = [one for one in write_sentences(facts, [], None) if "weights" in one.text]
+    assert said.text == (
+        "All 53 image pairs rated by detector-confidence weigh 1 (relevance 1): weights do nothing among them, as"
+        " without scores."
+    )
+    assert said.warns
+
+
 def test_cases_that_got_better_and_worse_are_told_apart(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     answers = list(read_facts(folder).answers)
