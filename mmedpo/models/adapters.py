@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -134,7 +135,7 @@ def _read_adapter(model: Any, folder: Path) -> tuple[AdapterFiles, Adapter]:
     if not _fits_base(recorded, base):
         if recorded.values or not foreign:
             raise _mismatch_error(folder, recorded.name, base.name)
-        _tell_base(f"note: {folder}: says that it was made for {recorded.name}, and is put on {base.name}")
+        _tell_once(f"note: {folder}: says that it was made for {recorded.name}, and is put on {base.name}")
     if not foreign:
         return files, Adapter(files.config, _join_tensors(files))
     if (folder / MODEL).exists() and (Path(base.name) / MODEL).exists():
@@ -152,6 +153,7 @@ def _put_on(model: Any, files: AdapterFiles, adapter: Adapter) -> Any:
         with warnings.catch_warnings():  # of another name of the base, which was looked at
             warnings.simplefilter("ignore")
             config = PeftConfig.from_peft_type(**{**adapter.config, "inference_mode": False})
+            _tell_unknown(files.folder, adapter.config, config)
             wrapped = get_peft_model(model, config)
             _require_shapes(files.folder, adapter, wrapped)
             require_finite(str(files.folder), iter(adapter.tensors.items()))
@@ -166,16 +168,22 @@ def _put_on(model: Any, files: AdapterFiles, adapter: Adapter) -> Any:
     return wrapped.eval()
 
 
+def _tell_unknown(folder: Path, said: Mapping[str, Any], config: Any) -> None:
+    """Say which options, of another version of PEFT, count for nothing here."""
+    if unknown := ", ".join(sorted(key for key, value in said.items() if value and not hasattr(config, key))):
+        _tell_once(f"note: {folder / CONFIG}: has options that this PEFT does not know and passes over: {unknown}")
+
+
 def _tell_settings(theirs: Path, base: Path) -> None:
     """Say what the model that an adapter was trained with did otherwise; LLaVA's code would do as that did."""
     trained, opened = read_json(theirs), read_json(base)
     for name in SETTINGS:
         if name in trained and name in opened and trained[name] != opened[name]:
-            _tell_base(f"note: {theirs}: says {name}: {trained[name]}; what counts is the base's, {opened[name]}")
+            _tell_once(f"note: {theirs}: says {name}: {trained[name]}; what counts is the base's, {opened[name]}")
 
 
 @lru_cache
-def _tell_base(note: str) -> None:
+def _tell_once(note: str) -> None:
     print_note(note)  # once, however often it is opened
 
 

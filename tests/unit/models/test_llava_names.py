@@ -122,14 +122,22 @@ def test_what_the_projector_lacks_another_base_and_other_settings_are_said(
     release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = dict([next(iter(WHOLE.items()))])
-    folder = write_llava_adapter(tmp_path / "lora", LOW, first, base_model_name_or_path="/somewhere/llava-med-7b")
+    folder = write_llava_adapter(
+        tmp_path / "lora",
+        LOW,
+        first,
+        base_model_name_or_path="/somewhere/llava-med-7b",
+        merge_weights=False,
+        use_later=True,
+    )
     write_json(folder / "config.json", {"image_aspect_ratio": "square", "mm_vision_select_layer": -2})
     require_equal(release, folder, add_by_hand(make_model(), LOW, first))
     said = capsys.readouterr().err
     assert "has 1 of the 4 tensors of model.multi_modal_projector; the others stay as they are in the base" in said
     assert f"made for /somewhere/llava-med-7b, and is put on {release}" in said
     assert "config.json: says image_aspect_ratio: square; what counts is the base's, pad" in said
-    assert said.count("note: ") == 3
+    assert "has options that this PEFT does not know and passes over: use_later\n" in said
+    assert said.count("note: ") == 4
 
 
 def test_training_goes_on_from_it_and_begins_with_what_it_gives(release: Path, adapter: Path) -> None:
