@@ -34,7 +34,7 @@ def ask_models(folder: Path, images: Sequence[Path], question: str) -> dict[str,
     if len(images) > 1 and not recipe.backbone.takes_several_images():
         raise RecipeError(f"the backbone {recipe.backbone.use!r} is shown one image, and here are {len(images)}")
     require_room(recipe, "to answer")
-    readers = [recipe.data, *([recipe.evaluate.data] if recipe.evaluate else [])]
+    readers = [*recipe.data, *([recipe.evaluate.data] if recipe.evaluate else [])]
     first, *more = (ImageRef.drawn(_pixels(image, readers)) for image in images)
     case = Case("asked", first, question, "", more_images=tuple(more))
     aligned = recipe.backbone.model_copy(update={"adapter": str(adapter)})

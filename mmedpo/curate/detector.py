@@ -8,7 +8,7 @@ from typing import Any
 
 from mmedpo.core.machine.disk import guard_writes
 from mmedpo.core.records import Case
-from mmedpo.curate.reading import only_cases, read_records
+from mmedpo.curate.reading import read_records
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.events import StageAdvanced, StageStarted
 from mmedpo.registry.conformance.blame import blame_part
@@ -89,7 +89,7 @@ def _key(run: RunContext, part: Localizer) -> str:
 
 def _annotated(run: RunContext, reader: Reader, name: str) -> Sequence[Case]:
     """Read the cases that have a region or an annotation that there is none."""
-    return only_cases(read_records(run, reader, f"{STAGE}: read {name}", shown=False))
+    return read_records(run, [reader], f"{STAGE}: read {name}", shown=False).cases
 
 
 def _require_apart(cases: dict[str, Sequence[Case]]) -> None:

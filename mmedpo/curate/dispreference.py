@@ -33,23 +33,33 @@ from mmedpo.store.run_files.counts import CountSums, describe_counts
 Sides = tuple[str, ...]
 
 
-def disprefer_cases(run: RunContext, parts: Sequence[Dispreference], cases: Sequence[Case]) -> Sequence[Pair]:
-    """Make pairs of the cases, dispreference by dispreference; each sees what the earlier ones made."""
+def disprefer_cases(
+    run: RunContext,
+    parts: Sequence[Dispreference],
+    cases: Sequence[Case],
+    ready: Sequence[Pair] = (),
+    owners: Sequence[int] = (),
+) -> Sequence[Pair]:
+    """Make pairs of the cases, dispreference by dispreference; each sees what the earlier ones made.
+
+    `ready` are pairs that the data came with, which all dispreferences see, `owners` the places of their cases.
+    """
     made, sums = PairsByCase(len(cases)), CountSums()
+    made.add(ready, owners)
     makers: set[str] = set()
     with open_parts(run) as opened:
         for part in parts:
             slices, order = disprefer_with(run, part, cases, made, opened, f"disprefer: {part.use}")
-            owners = array("q")
+            mine = array("q")
             for item, owner in _with_owners(slices, cases, order, part.slice_size):
                 for one in _counts_of_made(part, item, made.of(owner)):
                     sums.add(one)
                 makers |= {part.use} if isinstance(item, Pair) else set()
-                owners.append(owner)
-            made.add(slices.each(), owners)
+                mine.append(owner)
+            made.add(slices.each(), mine)
     counts = sums.counts()
     run.finish("disprefer", counts)
-    if not makers:
+    if not makers and not ready:
         raise DataError(
             f"no pair could be made of {len(cases)} cases: {describe_counts(counts)}{_advise(parts, cases)}"
         )

@@ -1,11 +1,16 @@
-"""The stage read: the records of a data set, checked, adopted and counted."""
+"""The stage read: the records of one data set or several, checked, adopted and counted."""
 
 from __future__ import annotations
 
+from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Any
 
+from mmedpo.core.lazy_sequence import LazySequence
 from mmedpo.core.records import Case, Drop, Pair, ReadRecord, Remark
 from mmedpo.core.stage import Stage
 from mmedpo.curate.adoption import adopt_record
@@ -23,35 +28,77 @@ from mmedpo.runtime.context import RunContext
 from mmedpo.store.run_files.counts import CountSums
 from mmedpo.store.spool import Spool
 
-Records = Sequence[Case | Pair]
+
+@dataclass(frozen=True)
+class Records:
+    """What the readers of a recipe yield: cases to make pairs of, and ready pairs."""
+
+    cases: Spool[Case]
+    pairs: Spool[Pair]
+
+    def __iter__(self) -> Iterator[Case | Pair]:
+        return chain(self.cases, self.pairs)
+
+    def add(self, record: Case | Pair) -> None:
+        """Put a record to its kind."""
+        self.pairs.append(record) if isinstance(record, Pair) else self.cases.append(record)
 
 
-def read_records(run: RunContext, part: Reader, stage: str = "read", *, shown: bool = True) -> Records:
-    """Read the data set and look at its images; this is done every time, so changed data are noticed.
+def read_records(run: RunContext, parts: Sequence[Reader], stage: str = "read", *, shown: bool = True) -> Records:
+    """Read data sets, one after another, and look at their images; this is done every time, so changes are noticed.
 
+    Of several readers, ids and groups begin with the reader's name, so that they stay apart; each stops at `--limit`.
     `shown` says that the backbone is shown them. Raises RecipeError where a case has more images than it is shown.
     """
     run.see(StageStarted(stage, 0))
+    records, counter = Records(Spool(run.folder), Spool(run.folder)), _RecordCounter(run)
+    for part, name in zip(parts, name_readers(parts), strict=True):
+        _read_with(run, part, name, records, counter, shown=shown)
+    run.journal.settle()
+    if counter.restricted:
+        run.keep_private()
+    run.finish(stage, counter.counts(parts, records))
+    return records
+
+
+def name_readers(parts: Sequence[Reader]) -> list[str]:
+    """Return what the ids of each reader's records begin with: nothing where there is one reader."""
+    if len(parts) == 1:
+        return [""]
+    numbers = Counter[str]()
+    names = []
+    for part in parts:
+        numbers[part.use] += 1
+        names.append(part.use if numbers[part.use] == 1 else f"{part.use}-{numbers[part.use]}")
+    return names
+
+
+def _read_with(
+    run: RunContext, part: Reader, name: str, records: Records, counter: _RecordCounter, *, shown: bool
+) -> None:
+    """Add what a reader yields to the records, checked, adopted and counted."""
     plugin = run.plugin_of(part)
-    records: Spool[Case | Pair] = Spool(run.folder)
-    check, counter = DataSetCheck(plugin), _RecordCounter(run)
+    check = DataSetCheck(plugin)
     sight = partial(_require_sight, run, plugin) if shown else None
     with blame_part(plugin, "--limit"):
-        taken = (_adopt_item(run, part, item) for item in part.read())
+        taken = (_adopt_item(run, part, name, item) for item in part.read())
         for item in _limit_items(taken, run.limit):
             check.add(item)
             counter.add(item)
             if isinstance(item, Case | Pair):
-                records.append(item)
+                records.add(item)
             if sight and _count_images(item) > 1:
                 sight(item)
                 sight = None
     check.finish()
-    run.journal.settle()
-    if counter.restricted:
-        run.keep_private()
-    run.finish(stage, counter.counts(part, records))
-    return records
+    asked = run.recipe.evaluate
+    if asked and part is not asked.data and part == asked.data:
+        counter.evaluated += check.count
+
+
+def _put_apart(case: Case, name: str) -> Case:
+    """Begin the id and the group of a case with its reader's name."""
+    return replace(case, id=f"{name}/{case.id}", group=case.group and f"{name}/{case.group}") if name else case
 
 
 def _count_images(item: ReadRecord) -> int:
@@ -76,6 +123,7 @@ class _RecordCounter:
         self._remarks, self._drops = CountSums(), CountSums()
         self._blank = 0
         self.restricted = False  # whether any record is
+        self.evaluated = 0  # cases of a reader that is also evaluated on
 
     def add(self, item: ReadRecord) -> None:
         if isinstance(item, Remark):
@@ -89,16 +137,34 @@ class _RecordCounter:
             if isinstance(item, Case):
                 self._questions.add(item)
 
-    def counts(self, part: Reader, records: Records) -> Iterator[StageCount]:
-        """Yield the counts: what the reader says of single items comes last, those that it left out at the end."""
-        recipe = self._run.recipe
-        yield StageCount("cases" if isinstance(records[0], Case) else "pairs", len(records))
+    def counts(self, parts: Sequence[Reader], records: Records) -> Iterator[StageCount]:
+        """Yield the counts: what the readers say of single items comes last, those that they left out at the end."""
+        if records.cases:
+            yield StageCount("cases", len(records.cases))
+        if records.pairs:
+            yield StageCount("pairs", len(records.pairs))
         yield from self._questions.counts()
-        if recipe.evaluate and part is recipe.data and part == recipe.evaluate.data:
-            yield StageCount("evaluated_cases", len(records))
+        if self.evaluated:
+            yield StageCount("evaluated_cases", self.evaluated)
         if self._blank:
             yield StageCount("blank_images", self._blank)
         yield from (*self._remarks.counts(), *self._drops.counts())
+
+
+def gather_cases(records: Records) -> tuple[Sequence[Case], Sequence[int]]:
+    """Return the cases that were read with those of ready pairs after them, each once; and whose each ready pair is."""
+    read, numbers = len(records.cases), dict[str, int]()
+    firsts, owners = array("L"), array("q")
+    for place, pair in enumerate(records.pairs):
+        number = numbers.setdefault(pair.case.id, len(numbers))
+        if number == len(firsts):
+            firsts.append(place)
+        owners.append(read + number)
+
+    def case(at: int) -> Case:
+        return records.cases[at] if at < read else records.pairs[firsts[at - read]].case
+
+    return LazySequence(read + len(firsts), case), owners
 
 
 def _limit_items(items: Iterable[ReadRecord], limit: int | None) -> Iterator[ReadRecord]:
@@ -111,24 +177,11 @@ def _limit_items(items: Iterable[ReadRecord], limit: int | None) -> Iterator[Rea
             return
 
 
-def only_cases(records: Records) -> Sequence[Case]:
-    """Return the records where they are cases, as those of a reader all are or none."""
-    return records if _holds(records, Case) else []  # type: ignore[return-value]
-
-
-def only_pairs(records: Records) -> Sequence[Pair]:
-    """Return the records where they are pairs."""
-    return records if _holds(records, Pair) else []  # type: ignore[return-value]
-
-
-def _holds(records: Records, kind: type[Case] | type[Pair]) -> bool:
-    return len(records) > 0 and isinstance(records[0], kind)
-
-
-def _adopt_item(run: RunContext, part: Reader, item: Any) -> ReadRecord:
+def _adopt_item(run: RunContext, part: Reader, name: str, item: Any) -> ReadRecord:
     """Check and adopt a record as it is read, so that no more than one image is in memory."""
     read = check_record(run.plugin_of(part), item)
     if not isinstance(read, Case | Pair):
         return read
-    record = adopt_record(run.journal, read, part.restricted)
+    apart = replace(read, case=_put_apart(read.case, name)) if isinstance(read, Pair) else _put_apart(read, name)
+    record = adopt_record(run.journal, apart, part.restricted)
     return drop_uninformative(record) if isinstance(record, Pair) else record

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmedpo.core.answers import was_cut
 from mmedpo.core.records import Case, WeightedPair, to_json
-from mmedpo.curate.reading import only_cases, read_records
+from mmedpo.curate.reading import read_records
 from mmedpo.errors import DataError
 from mmedpo.evaluate.answering import EvaluationAnswers, ModelAnswers, answer_before_and_after, answer_cases
 from mmedpo.evaluate.image_sensitivity import count_changes, make_probes
@@ -35,7 +35,7 @@ def evaluate_models(
     run: RunContext, options: EvaluateOptions, adapter: Path | None, pairs: Sequence[WeightedPair]
 ) -> MeasureRecord:
     """Measure the starting model, and with the trained adapter if there is one; write the answers."""
-    held_out = only_cases(read_records(run, options.data, "evaluate: read"))
+    held_out = read_records(run, [options.data], "evaluate: read").cases
     if not held_out:
         raise DataError(f"{run.plugin_of(options.data)} yields pairs; evaluation needs cases")
     answers = answer_before_and_after(run, held_out, options, adapter)

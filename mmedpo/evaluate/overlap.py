@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mmedpo.core.records import Case, Pair, WeightedPair
-from mmedpo.curate.reading import only_cases, read_records
+from mmedpo.curate.reading import read_records
 from mmedpo.data.question_counts import question_key
 from mmedpo.errors import DataError
 from mmedpo.recipe.model import EvaluateOptions
@@ -13,9 +13,9 @@ from mmedpo.runtime.context import RunContext
 from mmedpo.store.run_files.measures import TrainingOverlap
 
 
-def require_no_overlap(run: RunContext, options: EvaluateOptions, records: Sequence[Case | Pair]) -> None:
+def require_no_overlap(run: RunContext, options: EvaluateOptions, records: Iterable[Case | Pair]) -> None:
     """Compare the pixels of evaluation and training data. Raises DataError where an image is in both."""
-    cases = only_cases(read_records(run, options.data, "strict split: read"))
+    cases = read_records(run, [options.data], "strict split: read").cases
     trained = {image for record in records for image in _images_of(record)}
     shared = [image for case in cases for image in case.images if image.sha256 in trained]
     if shared:

@@ -30,6 +30,17 @@ def format_number(value: float | None) -> str:
     return "not defined" if value is None else f"{value:.3f}"
 
 
+def name_readers(recipe: Mapping[str, Any]) -> str:
+    """Name the readers of a recipe's data."""
+    return " and ".join(part["use"] for part in recipe["data"])
+
+
+def join_licenses(licenses: Iterable[str]) -> str:
+    """Return the license of what several data sets make up, by the Hub's name; "" where one is not known."""
+    known = set(licenses)
+    return "" if "" in known else known.pop() if len(known) == 1 else "other"
+
+
 def list_makers(recipe: Mapping[str, Any]) -> Iterator[str]:
     """Say which parts the pairs went through, without any path of the machine they were made on."""
     steps = {

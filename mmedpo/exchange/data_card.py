@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mmedpo.core.records import WeightedPair
-from mmedpo.exchange.card_text import PAPER, format_number, join_card, list_dropped, list_makers, table
+from mmedpo.exchange.card_text import PAPER, format_number, join_card, list_dropped, list_makers, name_readers, table
 from mmedpo.exchange.pair_statistics import PairStatistics
 from mmedpo.store.run_files.record import RunRecord
 
@@ -35,7 +35,7 @@ def format_card(
     more: dict[str, Any] = {"configs": [config]} if table else {}
     data = DatasetCardData(
         license=license or "unknown",
-        pretty_name=f"Preference pairs from {run.recipe['data']['use']}",
+        pretty_name=f"Preference pairs from {name_readers(run.recipe)}",
         task_categories=["visual-question-answering"],
         size_categories=[next((name for most, name in _SIZES if pairs.count < most), "n>1M")],
         tags=["mmedpo", "medical", "preference", "dpo", "image"],
@@ -46,7 +46,7 @@ def format_card(
 
 def _about_pairs(pairs: PairStatistics, run: RunRecord, license: str, lost: Sequence[str]) -> Iterator[str]:
     recipe = run.recipe
-    yield f"# Preference pairs from {recipe['data']['use']}"
+    yield f"# Preference pairs from {name_readers(recipe)}"
     yield ""
     yield (
         f"{pairs.count:,} preference pairs for medical visual questions, made by the method of {PAPER} with mmedpo "

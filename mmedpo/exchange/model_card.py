@@ -112,7 +112,7 @@ def _limits(recipe: Mapping[str, Any], restricted: int) -> Iterator[str]:
         "tested it on patients, and it may still state findings that are not there."
     )
     yield "- Images of another kind than those it was trained and measured on."
-    if "phantom" in (recipe["data"]["use"], recipe["backbone"]["use"]):
+    if "phantom" in (recipe["backbone"]["use"], *(part["use"] for part in recipe["data"])):
         yield "- Anything with real films: it was trained on drawn ones."
     if restricted:
         yield f"- Sharing: {restricted:,} of its pairs are of restricted data, and a model can repeat what it has seen."

@@ -13,6 +13,7 @@ from typing import Any, cast
 from mmedpo.core.privacy import close_to_others, private_files
 from mmedpo.core.records import GIVEN, Drop, Pair, Remark, WeightedPair, to_json
 from mmedpo.errors import DataError, PluginError, RecipeError
+from mmedpo.exchange.card_text import join_licenses
 from mmedpo.exchange.data_card import format_card
 from mmedpo.exchange.formats import FORMATS
 from mmedpo.exchange.pair_format import PairFormat
@@ -58,7 +59,7 @@ def export_run(run: Path, use: str, out: Path) -> ExportResult:
     statistics = PairStatistics()
     with private_files(bool(count.restricted)), write_folder_whole(out) as folder:
         pair_format.write(statistics.count_all(item for item in pairs if pair_format.accepts(item.pair)), folder)
-        license = _find_license(files.run.recipe["data"]["use"])
+        license = join_licenses(_find_license(part["use"]) for part in files.run.recipe["data"])
         card = format_card(statistics, files.run, license=license, table=pair_format.table, lost=lost)
         write_text(folder / "README.md", card)
     kinds = dict(sorted(count.kinds.items()))

@@ -12,7 +12,7 @@ from mmedpo.core.locality import is_allowed_host, parse_host
 from mmedpo.core.privacy import private_files
 from mmedpo.core.records import Case, Pair
 from mmedpo.core.usage import Usage
-from mmedpo.curate.reading import only_cases, only_pairs, read_records
+from mmedpo.curate.reading import gather_cases, read_records
 from mmedpo.endpoints.ledger import Budget, SpendingLedger, to_spending
 from mmedpo.endpoints.token_bounds import make_filler
 from mmedpo.recipe.model import LoadedRecipe
@@ -86,9 +86,9 @@ def estimate_cost(loaded: LoadedRecipe, folder: Path, limit: int | None = None) 
             records = read_records(RunContext(loaded, Path(place), journal, lambda event: None, limit), recipe.data)
         finally:
             journal.close()
-    cases, pairs = only_cases(records), list(only_pairs(records))
+    (cases, _), pairs = gather_cases(records), list(records.pairs)
     lines: list[CostLine] = []
-    for maker in recipe.disprefer if cases else []:
+    for maker in recipe.disprefer:
         lines += _lines(loaded.plugins[type(maker)], maker, cases, recipe.budget, rounds)
         pairs += [pair for case in cases for pair in _placeholders(maker, case)]
     for scorer in recipe.score:

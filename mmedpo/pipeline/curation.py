@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mmedpo.core.records import Pair
 from mmedpo.core.stage import Stage
 from mmedpo.curate import detector
 from mmedpo.curate.dispreference import disprefer_cases
 from mmedpo.curate.localization import localize_cases
-from mmedpo.curate.reading import Records, only_cases, only_pairs
+from mmedpo.curate.reading import Records, gather_cases
 from mmedpo.curate.scoring import score_pairs
 from mmedpo.curate.weighing import WeighedPairs, weigh_pairs
 from mmedpo.errors import RecipeError
@@ -18,7 +20,7 @@ from mmedpo.events import EventObserver
 from mmedpo.pipeline.finished_pairs import keep_finished, recall_finished
 from mmedpo.pipeline.session import open_run, run_folder
 from mmedpo.pipeline.wanted import WantedPairs
-from mmedpo.recipe.checks import READY
+from mmedpo.recipe.checks import list_idle
 from mmedpo.recipe.model import LoadedRecipe
 from mmedpo.runtime.context import RunContext
 
@@ -31,21 +33,22 @@ def curate_pairs(run: RunContext, records: Records, wanted: WantedPairs, until: 
         return None
     if recipe.evaluate and recipe.evaluate.strict_split:
         require_no_overlap(run, recipe.evaluate, records)
-    cases, pairs = only_cases(records), only_pairs(records)
-    if pairs and (idle := [key for key in READY if getattr(recipe, key)]):  # a reader that does not say what it yields
-        ready = f"{run.plugin_of(recipe.data)} reads ready pairs"
+    if not records.cases and (idle := list_idle(recipe)):  # of a reader that does not say what it yields
+        ready = "the data are ready pairs, and nobody in 'disprefer:' makes more of them"
         raise RecipeError(f"{run.loaded.name}: {ready}, so {', '.join(idle)} would not be used; leave it out")
-    if cases and recipe.detector:
+    if recipe.detector:
         run.detector = detector.train_localizer(run)
     if until.reaches(Stage.WEIGH) and (finished := recall_finished(run, wanted)):
         return finished
-    if cases:
+    pairs: Sequence[Pair] = records.pairs
+    if records.cases or recipe.disprefer:
+        cases, owners = gather_cases(records)
         cases = localize_cases(run, recipe.localize, cases)
         if not until.reaches(Stage.DISPREFER):
             return None
         if not recipe.disprefer:
             raise RecipeError(f"{run.loaded.name}: the data are cases; 'disprefer:' must say who makes pairs of them")
-        pairs = disprefer_cases(run, recipe.disprefer, cases)
+        pairs = disprefer_cases(run, recipe.disprefer, cases, pairs, owners)
     if not until.reaches(Stage.SCORE):
         return None
     rated = score_pairs(run, recipe.score, pairs)

@@ -61,10 +61,11 @@ def write_cards(
     places = [folder / "data_card.md", *([folder / "adapter" / "README.md"] if training else [])]
     if run.journal.get(key) == [facts, *map(_hash_text, places)]:
         return
+    from mmedpo.exchange.card_text import join_licenses
     from mmedpo.exchange.data_card import data_card
     from mmedpo.exchange.model_card import model_card
 
-    cards = [data_card(weighted, record, license=run.recipe.data.license)]
+    cards = [data_card(weighted, record, license=join_licenses(part.license for part in run.recipe.data))]
     if training:
         cards.append(model_card(name_run(folder, record.round), weighted, record, training, measures))
     for path, card in zip(places, cards, strict=True):
@@ -79,7 +80,10 @@ def _facts_of_cards(
     """Hash what cards are made from: to go through all pairs for cards that are there takes long."""
     files = [dump_model(file) if file else None for file in (record, training, measures)]
     return digest(
-        hash_path(str(Path(exchange.__file__).parent)), pairs_hash(run.folder), run.recipe.data.license, files
+        hash_path(str(Path(exchange.__file__).parent)),
+        pairs_hash(run.folder),
+        [part.license for part in run.recipe.data],
+        files,
     )
 
 

@@ -66,8 +66,8 @@ def follow_run(loaded: LoadedRecipe, folder: Path, limit: int | None) -> Iterato
 def restricted_by(recipe: Recipe) -> bool:
     """Tell whether any reader of a recipe says that its data are restricted; of others, each record may still."""
     taught, tested = recipe.detector, recipe.evaluate
-    readers = [recipe.data, tested and tested.data, *([taught.train, taught.validation, taught.test] if taught else [])]
-    return any(reader.restricted for reader in readers if reader)
+    others = [tested and tested.data, *([taught.train, taught.validation, taught.test] if taught else [])]
+    return any(reader.restricted for reader in (*recipe.data, *others) if reader)
 
 
 def _send_to_observers(run: RunContext, see: EventObserver, stack: ExitStack) -> EventObserver:

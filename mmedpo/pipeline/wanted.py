@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import file_digest
@@ -40,7 +40,7 @@ def lay_out(run: RunContext, pairs: WantedPairs) -> None:
     run.did |= claim_result(folder, "measures", measures_key(run) if ready and recipe.evaluate else None)
 
 
-def want_pairs(run: RunContext, records: Sequence[Case | Pair]) -> WantedPairs:
+def want_pairs(run: RunContext, records: Iterable[Case | Pair]) -> WantedPairs:
     """Hash what the weighted pairs are made from: the records and all parts up to the weighting."""
     seen, places = ListDigest(), ListDigest()
     for record in records:

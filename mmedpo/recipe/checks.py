@@ -12,7 +12,6 @@ from mmedpo.registry.contracts.served_model import ServedAnswers
 from mmedpo.registry.path_options import find_paths, find_unfilled
 
 Mistakes = Iterator[tuple[Keys, str]]
-READY = ("localize", "detector", "disprefer")  # what makes pairs; nothing is left for it where the data are pairs
 
 
 def find_contradictions(loaded: LoadedRecipe) -> Mistakes:
@@ -63,7 +62,7 @@ def _find_untaught(recipe: Recipe) -> Mistakes:
 def _find_readers_of_pairs(loaded: LoadedRecipe) -> Mistakes:
     """Find readers of pairs where cases are wanted."""
     for path, part in loaded.parts():
-        if path != ("data",) and getattr(part, "yields", "cases") == "pairs":
+        if path[0] != "data" and getattr(part, "yields", "cases") == "pairs":
             yield path, f"{part.use!r} reads ready pairs; {path[0]!r} needs cases"
 
 
@@ -74,7 +73,7 @@ def _find_misrated(recipe: Recipe) -> Mistakes:
             if kind in rater:
                 yield ("score", index), f"{kind} pairs are already rated by {rater[kind]!r}; one scorer a pair kind"
             rater[kind] = scorer.use
-    for index, maker in enumerate(recipe.disprefer if recipe.data.yields == "cases" else ()):
+    for index, maker in enumerate(recipe.disprefer):
         if maker.makes not in rater and recipe.unrated == "drop":
             message = (
                 f"nobody rates the {maker.makes} pairs of {maker.use!r}; add a scorer, or 'unrated: keep' (weight 1)"
@@ -85,7 +84,7 @@ def _find_misrated(recipe: Recipe) -> Mistakes:
 def _find_without_earlier(recipe: Recipe) -> Mistakes:
     """Find a dispreference that builds on pairs which none before it makes."""
     for index, maker in enumerate(recipe.disprefer):
-        wanted = maker.follows()
+        wanted = "" if _reads(recipe, "pairs") else maker.follows()  # ready pairs may be of any kind
         if wanted and not any(earlier.makes == wanted for earlier in recipe.disprefer[:index]):
             message = f"{maker.use!r} builds on {wanted} pairs; put a dispreference that makes them before it"
             yield ("disprefer", index), message
@@ -97,22 +96,31 @@ def _find_broken_rounds(recipe: Recipe) -> Mistakes:
         return
     if recipe.train is None:
         yield ("rounds",), "a round begins with the model that the one before it trained; say in 'train:' how to train"
-    if recipe.data.yields == "pairs":
-        why = "reads ready pairs, which no round makes anew; train.epochs repeats them"
-        yield ("rounds",), f"{recipe.data.use!r} {why}"
+    if not recipe.disprefer and not _reads(recipe, "cases"):
+        why = "no round makes ready pairs anew; train.epochs repeats them"
+        yield ("rounds",), f"'data:' are ready pairs, and {why}"
     if recipe.backbone.answers:
         why = "in every round an endpoint would answer for the model at the beginning of the first"
         yield ("backbone", "answers"), f"{why}; leave it out, or leave out 'rounds:'"
 
 
+def _reads(recipe: Recipe, what: str) -> bool:
+    """Tell whether a reader of the data says that it yields cases, or pairs."""
+    return any(reader.yields == what for reader in recipe.data)
+
+
+def list_idle(recipe: Recipe) -> list[str]:
+    """Return the sections that have nothing to do where the data are ready pairs and nobody makes more of them."""
+    return [] if recipe.disprefer else [key for key in ("localize", "detector") if getattr(recipe, key)]
+
+
 def find_unused(loaded: LoadedRecipe) -> Mistakes:
     """Find what a run would not use, whatever the data hold."""
     recipe = loaded.recipe
-    if recipe.data.yields == "pairs":
-        for key in READY:
-            if getattr(recipe, key):
-                yield (key,), f"{recipe.data.use!r} reads ready pairs, so {key!r} would not be used; leave it out"
-    elif recipe.disprefer:
+    if not _reads(recipe, "cases"):
+        for key in list_idle(recipe):
+            yield (key,), f"'data:' are ready pairs, and nobody in 'disprefer:' makes more of them; leave {key!r} out"
+    elif recipe.disprefer and not _reads(recipe, "pairs"):
         made = {maker.makes for maker in recipe.disprefer}
         for index, scorer in enumerate(recipe.score):
             if not scorer.rates & made:
@@ -146,7 +154,7 @@ def _find_idle_answers(recipe: Recipe) -> Mistakes:
             ("backbone", "answers", "trained"),
             "without 'train:' and 'evaluate:' no trained model is asked; leave it out",
         )
-    sampled = recipe.data.yields == "cases" and any(maker.needs_backbone for maker in recipe.disprefer)
+    sampled = any(maker.needs_backbone for maker in recipe.disprefer)
     measured = recipe.evaluate and ((served and served.trained) or not recipe.train)
     if served and not (sampled or measured):
         why = "no dispreference samples the backbone, and what is measured is answered here unless 'trained' is named"

@@ -111,8 +111,8 @@ class Recipe(RecipeSection):
     """The hosts, besides this machine, that restricted data may be sent to; a private address counts as remote."""
     budget: Budget | None = None
     """What endpoints may be paid at most; without it, what is spent is only noted."""
-    data: InstanceOf[Reader]
-    """The reader of the cases, or of ready pairs."""
+    data: Annotated[list[InstanceOf[Reader]], Field(min_length=1)]
+    """The readers of the cases, or of ready pairs; of several, one after another."""
     backbone: InstanceOf[Backbone]
     """The model to align."""
     localize: list[InstanceOf[Localizer]] = []
@@ -122,7 +122,7 @@ class Recipe(RecipeSection):
     detector: DetectorOptions | None = None
     """What the localizer learns from, while its checkpoint is missing."""
     disprefer: list[InstanceOf[Dispreference]] = []
-    """Who makes the rejected sides, in order; not needed when the data are pairs."""
+    """Who makes the rejected sides, in order; where the data are ready pairs, further ones of the pairs' cases."""
     score: list[InstanceOf[Scorer]] = []
     """Who rates clinical relevance; one scorer a pair kind."""
     unrated: Literal["drop", "keep"] = "drop"

@@ -164,33 +164,35 @@ def _is_installed(module: str) -> bool:
 def _find_blind_parts(loaded: LoadedRecipe) -> Iterator[tuple[str, MissingRequirement]]:
     """Find parts that change regions where nothing can give one."""
     recipe, asked = loaded.recipe, loaded.recipe.evaluate
-    if all(localizer.takes_given for localizer in recipe.localize) and _has_no_regions(recipe.data):
+    if all(localizer.takes_given for localizer in recipe.localize) and all(map(_has_no_regions, recipe.data)):
         cure = "name a localizer that finds them in 'localize:', or give the data boxes"
         yield from _require_regions(loaded, ("disprefer",), recipe.disprefer, recipe.data, cure)
     if asked and _has_no_regions(asked.data):
         cure = "leave it out, or give the data boxes"
-        yield from _require_regions(loaded, ("evaluate", "probe"), asked.probe, asked.data, cure)
+        yield from _require_regions(loaded, ("evaluate", "probe"), asked.probe, [asked.data], cure)
 
 
 def _require_regions(
-    loaded: LoadedRecipe, keys: Keys, makers: Sequence[Dispreference], reader: Reader, cure: str
+    loaded: LoadedRecipe, keys: Keys, makers: Sequence[Dispreference], readers: Sequence[Reader], cure: str
 ) -> Iterator[tuple[str, MissingRequirement]]:
+    names = " and ".join(repr(reader.use) for reader in readers)
     for index, maker in enumerate(makers):
         if maker.needs_region():
-            why = f"{maker.use!r} changes a region of the image, and {reader.use!r} reads none here"
+            why = f"{maker.use!r} changes a region of the image, and {names} reads none here"
             line = _make_missing(loaded, (*keys, index), f"{why}; {cure} (docs/localizing.md)", written=True)
             yield str(keys[0]), line
 
 
 def _has_no_regions(reader: Reader) -> bool:
     """Tell whether a reader's cases have no region, as far as it can tell now."""
-    return reader.yields == "cases" and _can_tell(reader.has_regions) is False
+    return _can_tell(reader.has_regions) is False
 
 
 def _find_too_many_images(loaded: LoadedRecipe) -> Iterator[tuple[str, MissingRequirement]]:
     """Find data with several images a case where the backbone is shown one."""
     recipe, asked = loaded.recipe, loaded.recipe.evaluate
-    readers = {("data",): recipe.data} | ({("evaluate", "data"): asked.data} if asked else {})
+    readers: dict[Keys, Reader] = {("data", index): reader for index, reader in enumerate(recipe.data)}
+    readers |= {("evaluate", "data"): asked.data} if asked else {}
     several = [keys for keys, reader in readers.items() if _can_tell(reader.has_several_images)]
     if several and _can_tell(recipe.backbone.takes_several_images) is False:
         for keys in several:
@@ -222,7 +224,7 @@ def list_notes(loaded: LoadedRecipe) -> Iterator[str]:
         if hub and not os.path.exists(named.path):
             keys = ".".join(map(str, named.keys))
             yield f"{keys}: there is no folder {named.path} here, so it is taken for a name on the Hugging Face Hub"
-    if recipe.data.yields == "cases" and not recipe.disprefer:
+    if not recipe.disprefer and any(reader.yields == "cases" for reader in recipe.data):
         yield "'disprefer:' names nobody who makes pairs, so a run can go no further than `--until localize`"
     if recipe.localize and recipe.disprefer and not any(maker.needs_region() for maker in recipe.disprefer):
         yield "'localize:' finds regions that no dispreference here needs; they are written down and change no pair"

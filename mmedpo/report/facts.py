@@ -49,6 +49,12 @@ class RunFacts:
         return hidden
 
     @property
+    def read_by(self) -> str:
+        """Who reads its data; of a run that only measures, the cases that it measures on."""
+        readers = self.recipe["data"] or [self.recipe["evaluate"]["data"]]
+        return " and ".join(reader["use"] for reader in readers)
+
+    @property
     def state(self) -> str:
         """How far the run is, in words."""
         if self.run.state == "finished":
@@ -58,7 +64,7 @@ class RunFacts:
     @property
     def restricted(self) -> bool:
         """Whether anything in it is of restricted data; also when nothing has been read yet and it may be."""
-        sections = [self.recipe["data"], (self.recipe.get("evaluate") or {}).get("data", {})]
+        sections = [*self.recipe["data"], (self.recipe.get("evaluate") or {}).get("data", {})]
         return (
             self.run.restricted
             or any(section.get("restricted", False) for section in sections)

@@ -72,7 +72,7 @@ def send_slices(count: int) -> dict[str, Any]:
         loaded = load_recipe(RECIPE, [f"output={folder}/run", "engine={use: ray, workers: 1}"])
         with open_run(loaded, lambda event: None, Path(folder) / "run", None) as run, closing(run.workers):  # type: ignore[type-var]
             assert run.workers is not None
-            cases = list(run.recipe.data.read())[:SLICE]
+            cases = list(run.recipe.data[0].read())[:SLICE]
             work = NoWork(run.recipe.backbone, "nothing")
             began, start = time.perf_counter(), Clocks(family)
             list(run.workers.carry_out(work, lambda index: cases[:1], [0]))

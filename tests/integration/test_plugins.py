@@ -269,8 +269,8 @@ def test_a_reader_that_yields_pairs_without_saying_so_leaves_no_section_idle(
     )
     fake_package(packages, "pkg-sly", {"sly_module": source}, {"mmedpo.readers": {"sly": "sly_module"}})
     (tmp_path / "recipe.yaml").write_text(
-        "output: o\ndata: {use: sly}\nbackbone: {use: phantom}\ndisprefer: [{use: blank}]\nunrated: keep\n"
+        "output: o\ndata: {use: sly}\nbackbone: {use: phantom}\nlocalize: {use: annotated}\nunrated: keep\n"
     )
     done = mmedpo("run", "recipe.yaml", packages=packages)
     assert done.returncode == 2, done.stderr
-    assert "reads ready pairs, so disprefer would not be used" in done.stderr
+    assert "so localize would not be used" in done.stderr

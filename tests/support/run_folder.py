@@ -35,7 +35,7 @@ HOSTILE = "<script>document.title = 'owned'</script> No & \"nothing\""
 def write_run(folder: Path, pairs: int = 8, *, restricted: bool = False, **parts: Any) -> Path:
     """Write a run folder; of `parts`, a false one leaves its file out, as no pairs do."""
     recipe = {
-        "data": {"use": "csv", "restricted": restricted},
+        "data": [{"use": "csv", "restricted": restricted}],
         "backbone": {"use": "phantom"},
         "journal": None,
         "score": [{"use": "med-llm-vote", "voters": [{"base_url": "http://user:hunter2@localhost:1/v1"}]}],

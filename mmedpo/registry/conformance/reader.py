@@ -29,6 +29,11 @@ class DataSetCheck:
         elif isinstance(item, Case | Pair):
             self._add_record(item)
 
+    @property
+    def count(self) -> int:
+        """How many records there were."""
+        return len(self._ids)
+
     def finish(self) -> None:
         """Require that there was a record. Raises DataError with the reasons why there is none."""
         if not self._ids:

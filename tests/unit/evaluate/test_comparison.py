@@ -57,7 +57,7 @@ def make_run(
     write_file(folder, measures().model_copy(update={"overlap": TrainingOverlap(images=20, trained_on=0)}))
     recipe = {
         "output": str(folder),
-        "data": {"use": "phantom"},
+        "data": [{"use": "phantom"}],
         "backbone": {"use": "phantom", **(backbone or {})},
         "evaluate": {"data": {"use": "phantom"}, "measure": [{"use": "med-vqa"}]},
         "disprefer": [{"use": "self-hallucination"}],

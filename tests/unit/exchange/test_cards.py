@@ -135,7 +135,7 @@ def test_a_base_on_the_hub_is_named_and_a_folder_is_not_and_each_loss_is_told(tm
     lora = {"r": 4}
     train = {"loss": losses, "lora": lora, "projector": None, "epochs": 1, "batch_size": 1, "accumulate": 1}
     recipe = {
-        "data": {"use": "slake"}, "localize": [], "disprefer": [], "score": [], "weigh": {"use": "clinical"},
+        "data": [{"use": "slake"}], "localize": [], "disprefer": [], "score": [], "weigh": {"use": "clinical"},
         "train": {**train, "learning_rate": 1e-7, "beta": 0.1}, "evaluate": None,
     }  # fmt: skip
     trained = TrainingRecord(

@@ -47,7 +47,7 @@ def test_a_variant_changes_what_it_names_and_has_a_folder_of_its_own(tmp_path: P
         "out/weighted", "out/uniform", "out/sft", "out/sft+weighted",
     ]  # fmt: skip
     assert [recipe.weigh.use for recipe in recipes.values()] == ["clinical", "uniform", "uniform", "clinical"]
-    assert {recipe.data.images for recipe in recipes.values()} == {3}  # type: ignore[attr-defined]
+    assert {recipe.data[0].images for recipe in recipes.values()} == {3}  # type: ignore[attr-defined]
     assert recipes["sft+weighted"].backbone.adapter == "out/sft/adapter"
     assert recipes["weighted"].backbone.adapter is None
 

@@ -192,7 +192,7 @@ def test_what_a_shell_would_fill_in_is_refused_where_nothing_does(key: str, valu
 
 def test_a_dollar_or_a_tilde_that_begins_no_path_stays(tmp_path: Path) -> None:
     data = "{use: csv, file: x.csv, delimiter: '~', columns: {answer: $answer}, question: ~5 mm?}"
-    reader = load_recipe(write(tmp_path, FINE.replace("{use: phantom, images: 3}", data))).recipe.data
+    reader = load_recipe(write(tmp_path, FINE.replace("{use: phantom, images: 3}", data))).recipe.data[0]
     assert reader.model_dump()["columns"]["answer"] == "$answer"
 
 
@@ -205,8 +205,12 @@ def test_null_is_what_an_option_is_without_it(key: str, tmp_path: Path) -> None:
 
 
 UNUSED = {  # what is added to a recipe of ready pairs, or of cases, and what is said of it
-    "disprefer": ("pairs", "disprefer: [{use: blank}]\nunrated: keep\n", "'disprefer' would not be used"),
-    "localize": ("pairs", "localize: {use: annotated}\n", "'localize' would not be used"),
+    "localize": (
+        "pairs",
+        "localize: {use: annotated}\n",
+        "nobody in 'disprefer:' makes more of them; leave 'localize' out",
+    ),
+    "rounds": ("pairs", "rounds: 2\ntrain: {}\n", "no round makes ready pairs anew"),
     "a scorer without pairs": (
         "cases",
         "disprefer: [{use: blank}]\nscore: [{use: detector-confidence}, {use: med-llm-vote}]\n",
@@ -254,7 +258,7 @@ def test_what_no_run_would_use_is_refused_with_the_reason(name: str, tmp_path: P
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_the_released_pairs_with_a_dispreference_are_refused(shared: Path) -> None:
-    said = mistakes(shared / "cases/paper/released_pairs_with_disprefer.yaml")
-    assert len(said) == 1
-    assert "5:12: 'mmedpo-json' reads ready pairs, so 'disprefer' would not be used" in said[0]
+def test_released_pairs_and_a_dispreference_go_together(shared: Path) -> None:
+    recipe = load_recipe(shared / "cases/paper/released_pairs_with_disprefer.yaml").recipe
+    assert [reader.yields for reader in recipe.data] == ["pairs"]
+    assert [maker.use for maker in recipe.disprefer] == ["global-noise"]
