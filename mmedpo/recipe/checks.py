@@ -139,7 +139,7 @@ def find_unused(loaded: LoadedRecipe) -> Mistakes:
 def _find_idle_rounds(recipe: Recipe) -> Mistakes:
     """Find rounds that would all make the same pairs, and a reference that no loss looks at."""
     asking = [part.needs_backbone for part in recipe.localize] + [part.needs_backbone for part in recipe.disprefer]
-    if recipe.rounds and recipe.rounds.count > 1 and not any(asking):
+    if recipe.rounds and recipe.rounds.count > 1 and recipe.disprefer and not any(asking):
         yield ("rounds",), "no part asks the model for what it makes, so every round would make the same pairs"
     held = recipe.train and (recipe.train.needs_reference or recipe.train.runs_reference)
     if recipe.rounds and recipe.rounds.reference == "start" and recipe.train and not held:

@@ -168,12 +168,16 @@ class LoadedRecipe:
         return backbone.model_copy(update={"adapter": self.round.start}) if self.round else backbone
 
     def place(self, path: Keys, *, of_key: bool = False) -> str:
-        """Return where something stands in the recipe; a list of one may be written without brackets."""
+        """Return where something stands in the recipe."""
+        return self.tree.place(self.as_written(path), of_key=of_key)
+
+    def as_written(self, path: Keys) -> Keys:
+        """Return the keys that lead to something in the recipe; a list of one may be written without brackets."""
         for slot in (slot.path for slot in SLOTS.values() if slot.several):
             inside = path[: len(slot)] == slot and len(path) > len(slot)
             if inside and (*slot, 0) not in self.tree.places and path[: len(slot) + 1] not in self.tree.places:
                 path = (*slot, *path[len(slot) + 1 :])
-        return self.tree.place(path, of_key=of_key)
+        return path
 
     def parts(self) -> Iterator[tuple[Keys, Part]]:
         """Yield every part with its place in the recipe."""

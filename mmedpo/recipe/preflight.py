@@ -86,7 +86,8 @@ def _find_missing(loaded: LoadedRecipe, starts: bool) -> Iterator[tuple[str, Mis
 
 
 def _make_missing(loaded: LoadedRecipe, keys: Keys, message: str, *, written: bool = False) -> MissingRequirement:
-    return MissingRequirement(f"{loaded.place(keys)}: {'.'.join(map(str, keys))}: {message}", written)
+    name = ".".join(map(str, loaded.as_written(keys)))
+    return MissingRequirement(f"{loaded.place(keys)}: {name}: {message}", written)
 
 
 def _ask_part(loaded: LoadedRecipe, part: Part) -> list[str]:
@@ -222,7 +223,7 @@ def list_notes(loaded: LoadedRecipe) -> Iterator[str]:
     for named in find_paths(recipe):
         hub = named.needed and named.needed.or_hub and not named.needed.lacking(named.path)
         if hub and not os.path.exists(named.path):
-            keys = ".".join(map(str, named.keys))
+            keys = ".".join(map(str, loaded.as_written(named.keys)))
             yield f"{keys}: there is no folder {named.path} here, so it is taken for a name on the Hugging Face Hub"
     if not recipe.disprefer and any(reader.yields == "cases" for reader in recipe.data):
         yield "'disprefer:' names nobody who makes pairs, so a run can go no further than `--until localize`"

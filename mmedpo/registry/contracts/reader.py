@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Reader(Part, ABC):
     """Read a data set.
 
-    A reader of cases yields `Case`; one of ready preference data yields `Pair`, which skips localize and disprefer.
+    A reader of cases yields `Case`; one of ready preference data yields `Pair`.
     """
 
     yields: ClassVar[Literal["cases", "pairs"]] = "cases"  # what `read` yields, beside drops

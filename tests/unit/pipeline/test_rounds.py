@@ -64,7 +64,7 @@ def test_a_variant_starts_from_the_last_round_of_another(tmp_path: Path) -> None
             "no loss of 'train.loss' compares the policy",
         ),
         (["train=null"], "a round begins with the model that the one before it trained"),
-        (["data={use: pairs, root: .}", "localize=[]", "disprefer=[]"], "'pairs' reads ready pairs, which no round"),
+        (["data={use: pairs, root: .}", "localize=[]", "disprefer=[]"], "no round makes ready pairs anew"),
         (["disprefer.0=null", "score.0=null"], "every round would make the same pairs"),
         (["backbone.answers={base_url: 'http://localhost:1/v1', model: m}"], "backbone.answers|in every round an end"),
     ],

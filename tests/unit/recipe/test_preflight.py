@@ -54,7 +54,7 @@ MISSING = {  # overrides, and what is said of them
         "backbone.checkpoint: ./weights/llava: there is no such folder",
     ),
     "an adapter": ("backbone.adapter=sft", "backbone.adapter: sft: there is no such folder"),
-    "maps": ("localize={use: heatmap, root: maps}", "localize.0.root: maps: there is no such folder"),
+    "maps": ("localize={use: heatmap, root: maps}", "localize.root: maps: there is no such folder"),
     "prompts within a list": (
         "score=[{use: med-llm-vote, voters: [{kind: openai, model: m, prompts: mine}]}]",
         "voters.0.prompts: mine: there is no such folder",
@@ -177,7 +177,7 @@ class Anyones(Reader):
 def test_a_third_partys_types_say_what_must_be_there(recipe: Path) -> None:
     part = Anyones(table="no.csv", folders=("table.csv", "."), either="no", model="/no")  # type: ignore[arg-type]
     loaded = load_recipe(recipe)
-    loaded.recipe = loaded.recipe.model_copy(update={"data": part})
+    loaded.recipe = loaded.recipe.model_copy(update={"data": [part]})
     loaded.plugins[Anyones] = PluginInfo(KINDS["reader"], "anyones", "pkg", "1", EntryPoint("x", "x", "x"))
     with pytest.raises(DataError) as caught:
         require_ready(loaded)
