@@ -29,6 +29,8 @@ from .registry.contracts.answer_limits import answer_by_kind as answer_by_kind
 from .registry.contracts.backbone import Backbone as Backbone
 from .registry.contracts.backbone import Encoding as Encoding
 from .registry.contracts.backbone import LiveBackbone as LiveBackbone
+from .registry.contracts.backbone import TokenGrid as TokenGrid
+from .registry.contracts.backbone import TokenPlaces as TokenPlaces
 from .registry.contracts.dispreference import Dispreference as Dispreference
 from .registry.contracts.dispreference import LiveDispreference as LiveDispreference
 from .registry.contracts.localizer import LiveLocalizer as LiveLocalizer

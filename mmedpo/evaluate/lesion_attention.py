@@ -1,13 +1,14 @@
 """Does the model look at the lesion? Its attention while it answers, before and after, and how much of it is inside.
 
-Of a case with several images, that is its attention to the first.
+Of a case with several images, that is its attention to the first. What falls beside the image, on padding for one, is
+not inside: a share is always one of all attention to the image's tokens, and so is what it is held against.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case, Region, seed_for
@@ -21,11 +22,19 @@ from mmedpo.runtime.slices import work_by_slice
 from mmedpo.runtime.stage_parts import StageParts, open_parts
 from mmedpo.store.run_files.measures import AttendedCase, AttentionSide, list_boxes
 
-Map = list[list[float]]  # rows, columns of image tokens
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mmedpo.models import ImageAttention
+
+    Array = np.ndarray[Any, Any]
 
 
 class LesionAttentionMetric:
-    """The share of the attention to the image that lies inside the lesion, and what even attention would give."""
+    """The share of the attention to the image that lies inside the lesion, and what even attention would give.
+
+    And the share that falls beside the image.
+    """
 
     use = "attention"
     additive = False
@@ -36,8 +45,9 @@ class LesionAttentionMetric:
         mapped = [row for row in statistics if "inside" in row]
         if not mapped:
             return {}
-        inside, area = (sum(row[name] for row in mapped) / len(mapped) for name in ("inside", "area"))
-        return {"inside_lesion": inside, "inside_by_chance": area, "attention_count": float(len(mapped))}
+        names = {"inside_lesion": "inside", "inside_by_chance": "chance", "beside_image": "beside"}
+        means = {name: sum(row[share] for row in mapped) / len(mapped) for name, share in names.items()}
+        return means | {"attention_count": float(len(mapped))}
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,7 @@ class AttentionMaps:
     """Where the model looked: cases by their index, and of each model a map for each."""
 
     indices: list[int]
-    maps: list[list[Map]]  # before, and after where there is an after
+    maps: list[list[ImageAttention]]  # before, and after where there is an after
 
 
 def lesions_of(case: Case) -> tuple[Region, ...]:
@@ -74,9 +84,11 @@ def map_attention(run: RunContext, count: int, answers: EvaluationAnswers) -> At
     return AttentionMaps(indices, maps)
 
 
-def _map_answers(run: RunContext, backbone: Backbone, answered: list[tuple[Case, str]], stage: str) -> list[Map]:
+def _map_answers(
+    run: RunContext, backbone: Backbone, answered: list[tuple[Case, str]], stage: str
+) -> list[ImageAttention]:
     with open_parts(run) as opened:
-        facts = ["over the image"]  # what the maps lie over; part of what they are remembered by
+        facts = ["over the image, and beside it"]  # what the maps lie over; part of what they are remembered by
         work = AttentionWork(backbone, "evaluate.attention")
         slices = work_by_slice(opened, work, answered, _read_maps, stage=stage, facts=facts)
     return [heat for maps in slices for heat in maps]
@@ -90,16 +102,32 @@ class AttentionWork(SliceWork[tuple[Case, str]]):
 
     def do(self, opened: StageParts, some: Sequence[tuple[Case, str]]) -> Any:
         """Return a map for each case and its answer."""
-        from mmedpo.models.gradient_attention import attention_maps
+        from mmedpo.models import attention_maps
 
         maps = attention_maps(opened(self.part), [case for case, _ in some], [answer for _, answer in some])
-        return [[[float(f"{value:.5g}") for value in row] for row in heat] for heat, *_ in maps]
+        return [_write_map(first) for first, *_ in maps]
 
 
-def _read_maps(value: Any, answered: Sequence[Any]) -> list[Map]:
+def _write_map(seen: ImageAttention) -> dict[str, Any]:
+    grids = {name: [[_round(value) for value in row] for row in getattr(seen, name)] for name in ("heat", "even")}
+    return grids | {"beside": _round(seen.beside)}
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.5g}")
+
+
+def _read_maps(value: Any, answered: Sequence[Any]) -> list[ImageAttention]:
     """Rebuild the maps of a slice. Raises ValueError for what are none."""
-    maps = [[[float(cell) for cell in row] for row in heat] for heat in value]
-    if len(maps) != len(answered) or any(len({len(row) for row in heat}) > 1 for heat in maps):
+    import numpy as np
+
+    from mmedpo.models import ImageAttention
+
+    maps = [
+        ImageAttention(np.array(one["heat"], float), np.array(one["even"], float), float(one["beside"]))
+        for one in value
+    ]
+    if len(maps) != len(answered) or any(seen.heat.ndim != 2 or seen.heat.shape != seen.even.shape for seen in maps):
         raise ValueError("these are no maps of the cases that were asked about")
     return maps
 
@@ -109,24 +137,22 @@ def measure_maps(attention: AttentionMaps, cases: Sequence[Case]) -> list[list[S
     statistics: list[list[Statistics]] = []
     for maps in attention.maps:
         rows: list[dict[str, float]] = [{} for _ in cases]
-        for index, heat in zip(attention.indices, maps, strict=True):
-            rows[index] = share_inside(heat, cases[index])
+        for index, seen in zip(attention.indices, maps, strict=True):
+            rows[index] = share_inside(seen, cases[index])
         statistics.append(list(rows))
     return statistics
 
 
-def share_inside(heat: Map, case: Case) -> dict[str, float]:
-    """Return the share of a map inside the case's lesion, and the lesion's share of the image; {} for an empty map."""
-    import numpy as np
-
-    values = np.asarray(heat)
-    covered = cover_grid(lesions_of(case), case.image, values.shape)
-    if not values.sum() or not covered.sum():
+def share_inside(seen: ImageAttention, case: Case) -> dict[str, float]:
+    """Return the shares inside the case's lesion, there by chance and beside the image; {} for an empty map."""
+    covered = cover_grid(lesions_of(case), case.image, seen.heat.shape)
+    if not seen.total or not covered.sum():
         return {}
-    return {"inside": float((values * covered).sum() / values.sum()), "area": float(covered.mean())}
+    inside, chance = float((seen.heat * covered).sum()) / seen.total, float((seen.even * covered).sum())
+    return {"inside": inside, "chance": chance, "beside": seen.beside / seen.total}
 
 
-def cover_grid(regions: Sequence[Region], image: ImageRef, shape: tuple[int, ...]) -> Any:
+def cover_grid(regions: Sequence[Region], image: ImageRef, shape: tuple[int, ...]) -> Array:
     """Return the share of each cell of a grid (rows, columns) over an image that regions cover."""
     import numpy as np
     from PIL import Image, ImageChops, ImageDraw
@@ -146,6 +172,11 @@ def attended_cases(attention: AttentionMaps, cases: Sequence[Case]) -> Iterator[
     """Yield each case that has maps: these, and the share inside the lesion."""
     for index, *maps in zip(attention.indices, *attention.maps, strict=True):
         case = cases[index]
-        before, *after = [AttentionSide(map=heat, **share_inside(heat, case)) for heat in maps]
+        before, *after = [_attention_side(seen, case) for seen in maps]
         aligned = after[0] if after else None
         yield AttendedCase(id=case.id, regions=list_boxes(lesions_of(case)), before=before, after=aligned)
+
+
+def _attention_side(seen: ImageAttention, case: Case) -> AttentionSide:
+    shares = seen.heat / (seen.total or 1)
+    return AttentionSide(map=[[_round(value) for value in row] for row in shares], **share_inside(seen, case))

@@ -1,5 +1,9 @@
 from .adapters import BaseFingerprint as BaseFingerprint
 from .adapters import load_adapter as load_adapter
+from .attention.gradient_attention import attention_maps as attention_maps
+from .attention.image_attention import ImageAttention as ImageAttention
+from .attention.token_tiles import TokenTile as TokenTile
+from .attention.token_tiles import square_tiles as square_tiles
 from .backbone import TransformersBackbone as TransformersBackbone
 from .backbone import release_backbone as release_backbone
 from .checkpoints import explain_load_errors as explain_load_errors
@@ -7,6 +11,5 @@ from .checkpoints import load_model as load_model
 from .checkpoints import read_config as read_config
 from .damage import require_finite as require_finite
 from .damage import require_whole as require_whole
-from .gradient_attention import attention_maps as attention_maps
 from .prompts import EncodedPrompt as EncodedPrompt
 from .prompts import tokenize_plain as tokenize_plain

@@ -15,7 +15,7 @@ from mmedpo.core.notes import print_note
 from mmedpo.errors import DataError
 from mmedpo.models.adapters import BaseFingerprint, unwrap_model
 from mmedpo.models.prompts import EncodedPrompt, pad_token, tokenize_plain
-from mmedpo.registry.contracts.backbone import Encoding, Frame, LiveBackbone
+from mmedpo.registry.contracts.backbone import Encoding, LiveBackbone, TokenPlaces
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mmedpo.core.records import Case
     from mmedpo.models.answering.decoding import TreeModel
     from mmedpo.models.answering.noise import SeededNoise
+    from mmedpo.models.attention.token_tiles import TokenTile
     from mmedpo.models.trees.inputs import ImageSequence
 
 
@@ -46,6 +47,7 @@ class TransformersBackbone(LiveBackbone):
     batch_size = 8  # cases that `generate` answers together, where the model reads no token trees
     batch_tokens = 0  # of prompts and answers that are computed together; 0: as many as suit the device
     cached_images = 16  # images whose `preprocess` is kept
+    cached_sizes = 64  # sizes of images of which is kept what the tokens see
 
     def __init__(
         self,
@@ -62,21 +64,23 @@ class TransformersBackbone(LiveBackbone):
         processor: Any = None,
         types_key: str = "mm_token_type_ids",
         causal: bool = True,
-        frame: Callable[[tuple[int, int]], Frame] | None = None,
+        tiles: Callable[[Mapping[str, torch.Tensor], int], Sequence[TokenTile]] | None = None,
         several_images: bool = False,
     ) -> None:
         """Take a loaded model; `end` closes an answer, `stop` also ends generation, `lead` stands before an answer.
 
-        `frame` is what `LiveBackbone.frame` says, for a `preprocess` that pads or crops. `several_images` says that
-        `prompt` takes more than one; what it makes of each does not depend on the others.
+        `tiles` says of an image's vision tensors which of so many tokens see which pixels, `square_tiles` for one;
+        without it nothing maps the model's attention. `several_images` says that `prompt` takes more than one; what it
+        makes of each does not depend on the others.
         """
         self.model, self.tokenizer, self.processor = model.eval(), tokenizer, processor
         self.lora_targets, self.projector = lora_targets, projector
         self.types_key, self.causal, self.several_images = types_key, causal, several_images
         self.end, self.stop, self.lead = end, sorted({end, *stop}), lead
         self.base = BaseFingerprint.of(model)
-        self._preprocess, self._prompt, self._frame = preprocess, prompt, frame
+        self._preprocess, self._prompt, self._tiles = preprocess, prompt, tiles
         self._inputs_of: OrderedDict[str, Any] = OrderedDict()
+        self._places_of = lru_cache(self.cached_sizes)(self._find_places)
         self._noted = False  # why it answers on no token trees
 
     def prompt(self, images: Sequence[ImageRef], question: str) -> EncodedPrompt:
@@ -98,9 +102,30 @@ class TransformersBackbone(LiveBackbone):
         types = None if prompt.token_types is None else [*prompt.token_types, *[0] * len(reply)]
         return Encoding([*prompt.ids, *reply], len(prompt.ids), prompt.vision, identify_images(images), types)
 
-    def frame(self, size: tuple[int, int]) -> Frame:
-        """Return what the grid of an image's tokens covers."""
-        return self._frame(size) if self._frame else super().frame(size)
+    def token_places(self, size: tuple[int, int]) -> TokenPlaces | None:
+        """Return what the tokens of an image see of it, found out with films that are marked, where `tiles` is given.
+
+        Raises DataError for an image that it cannot be found out of.
+        """
+        return self._places_of(size) if self._tiles else None
+
+    def _find_places(self, size: tuple[int, int]) -> TokenPlaces:
+        from mmedpo.models.attention.image_tokens import find_image_tokens
+        from mmedpo.models.attention.marked_films import find_places
+
+        base = unwrap_model(self.model)
+
+        def show(film: Image) -> tuple[int, Sequence[TokenTile]]:
+            assert self._tiles
+            prompt = self._prompt([self._preprocess(film)], "?")
+            count = len(find_image_tokens(base, prompt.ids))
+            return count, self._tiles(prompt.vision[0], count)
+
+        try:
+            return find_places(show, size)
+        except ValueError as error:
+            told = f"{type(base).__name__}: what its tokens see of an image of {size[0]} x {size[1]} is not known"
+            raise DataError(f"{told} ({error})") from error
 
     def collate(self, vision: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """Concatenate along the first dimension; images of fewer or smaller tiles are filled up with zeros."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from mmedpo.registry.contracts.backbone import Encoding, Frame, LiveBackbone
+from mmedpo.registry.contracts.backbone import Encoding, LiveBackbone, TokenPlaces
 
 if TYPE_CHECKING:
     import torch
@@ -42,9 +42,9 @@ class LazyBackbone(LiveBackbone):
         """Encode one side for training."""
         return self.live.encode(images, question, answer)
 
-    def frame(self, size: tuple[int, int]) -> Frame:
-        """Return what the grid of an image's tokens covers."""
-        return self.live.frame(size)
+    def token_places(self, size: tuple[int, int]) -> TokenPlaces | None:
+        """Return what the tokens of an image see of it."""
+        return self.live.token_places(size)
 
     def collate(self, vision: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """Concatenate the vision tensors of several images."""

@@ -33,7 +33,8 @@ class AttentionCase:
     row: AnsweredCase
     panels: list[ImagePanel]
     shares: list[float]
-    area: float
+    chance: float
+    beside: list[float]
     before: list[TextPiece]
     after: list[TextPiece]
 
@@ -111,10 +112,11 @@ def _seen(row: AttendedCase, answered: AnsweredCase, album: ImageAlbum) -> Atten
     import numpy as np
 
     picture, shares = picture_of(answered), _shares(row)
-    heats = [np.asarray(side.map) / np.sum(side.map) for side in row.sides]
-    most = max(float(heat.max()) for heat in heats)  # one scale for both
+    heats = [np.asarray(side.map) for side in row.sides]
+    most = max(float(heat.max()) for heat in heats) or 1.0  # one scale for both
     captions = [f"{name}: {share:.0%} inside" for name, share in zip(("before", "after"), shares, strict=False)]
     panels = [album.film(picture, "image", row.regions)]
     for heat, caption in zip(heats, captions, strict=True):
         panels.append(album.heated(picture, heat / most, caption, row.regions))
-    return AttentionCase(answered, panels, shares, row.before.area or 0.0, *_marked(answered))
+    beside = [side.beside or 0.0 for side in row.sides]
+    return AttentionCase(answered, panels, shares, row.before.chance or 0.0, beside, *_marked(answered))

@@ -8,7 +8,7 @@ from functools import singledispatch
 from importlib.metadata import EntryPoint
 
 from mmedpo.core.records import Score
-from mmedpo.registry.conformance.backbone import check_answers, check_encoding
+from mmedpo.registry.conformance.backbone import check_answers, check_encoding, check_places
 from mmedpo.registry.conformance.blame import blame_part, make_plugin_error
 from mmedpo.registry.conformance.dispreference import check_pairs
 from mmedpo.registry.conformance.localizer import check_regions
@@ -82,6 +82,8 @@ def _try_backbone(part: Backbone, plugin: PluginInfo) -> None:
         seeds = list(range(len(cases)))
         check_answers(plugin, cases, live.answer(cases, max_new_tokens=4, temperature=1.0, seeds=seeds))
         check_encoding(live.encode(cases[0].images, cases[0].question, cases[0].answer))
+        if (places := live.token_places(cases[0].image.load().size)) is not None:
+            check_places(places)
 
 
 @_try_part.register

@@ -164,7 +164,7 @@ def answer(folder: Path, case: Case, at: int) -> AnsweredCase:
 
 def looked(case: Case) -> AttendedCase:
     """Return a line of attention.jsonl."""
-    sides = [AttentionSide(map=[[0.1, 0.2], [0.3, heat]], inside=heat, area=0.05) for heat in (0.1, 0.4)]
+    sides = [AttentionSide(map=[[0.1, 0.2], [0.3, heat]], inside=heat, chance=0.05, beside=0.0) for heat in (0.1, 0.4)]
     return AttendedCase(id=case.id, regions=list_boxes(case.regions), before=sides[0], after=sides[1])
 
 

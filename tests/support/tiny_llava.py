@@ -12,6 +12,7 @@ from PIL import Image
 
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case, Pair, Score, WeightedPair
+from mmedpo.models import square_tiles
 from mmedpo.models.backbone import EncodedPrompt, TransformersBackbone
 
 WORDS = [
@@ -87,6 +88,7 @@ def make_backbone(model: Any = None) -> TransformersBackbone:
         tokenizer,
         preprocess=preprocess,
         prompt=prompt,
+        tiles=square_tiles,
         end=1,
         lora_targets=r".*language_model.*\.(q|k|v|o|gate|up|down)_proj",
         projector=r"model\.multi_modal_projector",

@@ -1,4 +1,4 @@
-"""Check the answers and encodings of a backbone."""
+"""Check the answers and encodings of a backbone, and what it says of an image's tokens."""
 
 from __future__ import annotations
 
@@ -37,3 +37,18 @@ def check_encoding(encoding: Any) -> None:
         raise ValueError(f"encode gave {told} for vision, not a list with a mapping of names to tensors for each image")
     if encoding.images and len(encoding.images) != len(vision):
         raise ValueError(f"encode gave {len(encoding.images)} names for {len(vision)} images")
+
+
+def check_places(places: Any) -> None:
+    """Require tokens that are each in one grid at most, and what these see. Raises ValueError."""
+    import numpy as np
+
+    grids = [(np.asarray(grid.tokens), np.asarray(grid.frame, float)) for grid in places.grids]
+    if any(tokens.ndim != 2 or tokens.dtype.kind not in "iu" for tokens, _ in grids):
+        raise ValueError("token_places gave a grid that is not rows and columns of indices of tokens")
+    seen = np.concatenate([np.zeros(0, int), *(tokens.ravel() for tokens, _ in grids)])
+    if len(set(seen.tolist())) < len(seen) or (seen < 0).any() or (seen >= places.count).any():
+        raise ValueError(f"token_places gave grids that are not each of the {places.count} tokens once at most")
+    for _, frame in grids:
+        if frame.shape != (4,) or not np.isfinite(frame).all() or not (frame[:2] < frame[2:]).all():
+            raise ValueError(f"token_places gave {json_values.describe_value(frame.tolist())} for what a grid sees")

@@ -17,6 +17,7 @@ from mmedpo.registry.contracts.setting import Setting
 from mmedpo.registry.path_options import FOLDER
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from mmedpo.core.images import ImageRef
@@ -33,6 +34,22 @@ class Encoding:
     vision: Sequence[Mapping[str, torch.Tensor]]  # of each image, what forward() takes: pixel_values (1, 3, H, W), say
     images: Sequence[str] = ()  # identify the images' contents: equal strings, equal vision
     token_types: Sequence[int] | None = None  # what forward() takes as `LiveBackbone.types_key`, where it wants that
+
+
+@dataclass(frozen=True)
+class TokenGrid:
+    """Tokens of an image that lie in rows and columns, each as large as the others."""
+
+    tokens: np.ndarray[Any, Any]  # (rows, columns) of indices into the image's tokens
+    frame: Frame  # what they see, in the image's pixels: beyond it where it is padded, within it where it is cropped
+
+
+@dataclass(frozen=True)
+class TokenPlaces:
+    """What of an image each of its tokens sees; one may be seen whole and in tiles."""
+
+    count: int  # of all tokens of the image; those in no grid see no part of it, the end of a row for one
+    grids: Sequence[TokenGrid]
 
 
 class FeatureStore(Protocol):
@@ -79,12 +96,12 @@ class LiveBackbone(ABC):
     def encode(self, images: Sequence[ImageRef], question: str, answer: str) -> Encoding:
         """Encode one side for training; it shows one image, or several where the backbone takes several."""
 
-    def frame(self, size: tuple[int, int]) -> Frame:
-        """Return what the grid of the tokens of an image of this width and height covers, in the image's pixels.
+    def token_places(self, size: tuple[int, int]) -> TokenPlaces | None:
+        """Return what the tokens of an image of this width and height see of it.
 
-        Beyond the image where it is padded before the model sees it, within it where it is cropped; by default just it.
+        None, the default, says that this is not known: then nothing maps the model's attention.
         """
-        return 0.0, 0.0, float(size[0]), float(size[1])
+        return None
 
     def collate(self, vision: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """Concatenate the vision tensors of several images along their first dimension."""

@@ -229,11 +229,13 @@ class AttentionSide(RunModel):
     """Where one model looked."""
 
     map: list[list[float]]
-    """Attention to the image's tokens, row by row."""
+    """The share of the attention to the image's tokens that each part of the image gets, row by row."""
     inside: float | None = None
-    """The share of it inside the lesion; left out where that is not defined."""
-    area: float | None = None
-    """The lesion's share of the image: what even attention would give."""
+    """The share inside the lesion; left out where that is not defined."""
+    chance: float | None = None
+    """What would be there if each of the image's tokens got equally much."""
+    beside: float | None = None
+    """The share beside the image: on what pads it, or on tokens that show no part of it."""
 
 
 class AttendedCase(JsonRow):

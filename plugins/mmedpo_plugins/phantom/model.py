@@ -12,6 +12,7 @@ from mmedpo.models import (
     explain_load_errors,
     load_adapter,
     load_model,
+    square_tiles,
     tokenize_plain,
 )
 from mmedpo_plugins.phantom.anatomy import SIZE
@@ -60,6 +61,7 @@ def load(checkpoint: Path, adapter: str | None, setting: Setting) -> Transformer
         tokenizer,
         preprocess=lambda image: {"pixel_values": pixel_values_of(image)},
         prompt=lambda images, question: EncodedPrompt(prompt_ids(tokenizer, question), images),
+        tiles=square_tiles,
         end=tokenizer.eos_token_id,
         lora_targets=r"(.*\.)?language_model\.layers\..*_proj",
         projector=r"(.*\.)?multi_modal_projector",

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import Mmedpo
 from PIL import Image, ImageDraw
@@ -15,6 +16,7 @@ from mmedpo.cli.main import app
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case, Region
 from mmedpo.evaluate.lesion_attention import LesionAttentionMetric, choose_cases, lesions_of, share_inside
+from mmedpo.models import ImageAttention
 from mmedpo.testing import tiny_cases
 
 RECIPE = """\
@@ -40,6 +42,12 @@ def quarter(label: str = "nodule") -> Region:
     return Region(label, (0.0, 0.0, 28.0, 28.0))
 
 
+def looks(*rows: list[float], beside: float = 0.0) -> ImageAttention:
+    """Return where a model looks that is shown the whole image, and nothing beside it."""
+    heat = np.array(rows)
+    return ImageAttention(heat, np.full(heat.shape, 1 / heat.size), beside)
+
+
 def test_the_lesion_is_what_the_question_is_about_or_all_there_is() -> None:
     nodule, effusion = quarter(), quarter("effusion")
     assert lesions_of(case(nodule, effusion)) == (nodule,)
@@ -58,27 +66,32 @@ def test_which_cases_are_looked_at_does_not_depend_on_their_order() -> None:
 
 
 def test_the_share_inside_is_held_against_the_share_of_the_area() -> None:
-    assert share_inside([[3.0, 1.0], [0.0, 0.0]], case(quarter())) == {"inside": 0.75, "area": 0.25}
-    even = share_inside([[1.0, 1.0], [1.0, 1.0]], case(quarter()))
-    assert even["inside"] == even["area"]
+    assert share_inside(looks([3.0, 1.0], [0.0, 0.0]), case(quarter())) == {"inside": 0.75, "chance": 0.25, "beside": 0}
+    even = share_inside(looks([1.0, 1.0], [1.0, 1.0]), case(quarter()))
+    assert even["inside"] == even["chance"]
+
+
+def test_what_falls_beside_the_image_is_not_inside() -> None:
+    shares = share_inside(looks([3.0, 1.0], [0.0, 0.0], beside=4.0), case(quarter()))
+    assert (shares["inside"], shares["beside"]) == (0.375, 0.5)
 
 
 def test_boxes_that_overlap_count_once_and_a_mask_counts_in_place_of_its_box() -> None:
-    assert share_inside([[1.0]], case(quarter(), quarter()))["inside"] == pytest.approx(0.25, abs=0.01)
+    assert share_inside(looks([1.0]), case(quarter(), quarter()))["inside"] == pytest.approx(0.25, abs=0.01)
     mask = Image.new("L", (56, 56))
     ImageDraw.Draw(mask).rectangle((0, 0, 13, 27), fill=255)
     half = replace(quarter(), mask=ImageRef.drawn(mask))
-    assert share_inside([[1.0]], case(half))["inside"] == pytest.approx(0.125, abs=0.01)
+    assert share_inside(looks([1.0]), case(half))["inside"] == pytest.approx(0.125, abs=0.01)
 
 
 def test_an_empty_map_says_nothing() -> None:
-    assert share_inside([[0.0, 0.0]], case(quarter())) == {}
+    assert share_inside(looks([0.0, 0.0]), case(quarter())) == {}
     assert LesionAttentionMetric().combine([{}, {}]) == {}
 
 
 def test_the_measures_are_means_over_the_cases_that_were_looked_at() -> None:
-    rows = [{"inside": 0.6, "area": 0.2}, {}, {"inside": 0.2, "area": 0.2}]
-    expected = {"inside_lesion": 0.4, "inside_by_chance": 0.2, "attention_count": 2.0}
+    rows = [{"inside": 0.6, "chance": 0.2, "beside": 0.1}, {}, {"inside": 0.2, "chance": 0.2, "beside": 0.3}]
+    expected = {"inside_lesion": 0.4, "inside_by_chance": 0.2, "beside_image": 0.2, "attention_count": 2.0}
     assert LesionAttentionMetric().combine(rows) == pytest.approx(expected)
 
 

@@ -1,97 +1,118 @@
-"""The grid of image tokens is laid over the image as the model was shown it: padded to a square, cropped, or whole."""
+"""Attention to tokens is laid over the image as the model was shown it; what falls on padding is beside it."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from types import SimpleNamespace
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from mmedpo_plugins.backbones.hf_vlm.chat_template import ChatTemplatePrompter
 from mmedpo_plugins.backbones.llava_med.llava_med import LlavaMedBackbone
-from mmedpo_plugins.backbones.llava_med.prompter import LlavaMedPrompter, pad_to_square
+from mmedpo_plugins.backbones.llava_med.prompter import pad_to_square
 from peft import LoraConfig, get_peft_model
 from PIL import Image
 from tiny_llava import make_backbone
 from tiny_llava import make_image as draw
-from tiny_llava_med import make_image, make_model, released_tensors, write_release
+from tiny_llava_med import make_model, released_tensors, write_release
 from transformers import MistralModel
 
-from mmedpo import Case, ImageRef, Region, Setting
+from mmedpo import Case, DataError, ImageRef, Region, Setting, TokenGrid, TokenPlaces
 from mmedpo.evaluate.lesion_attention import share_inside
-from mmedpo.models import attention_maps
-from mmedpo.models.gradient_attention import fit_to_image
+from mmedpo.models import ImageAttention, TransformersBackbone, attention_maps, square_tiles
+from mmedpo.models.attention.image_attention import lay_over_image
 
-SIZES = [(512, 256), (256, 512), (400, 300), (301, 300), (300, 300), (1000, 7)]
-
-
-def pads(pad: bool = True) -> LlavaMedPrompter:
-    return LlavaMedPrompter(SimpleNamespace(image_processor=SimpleNamespace(do_pad=pad)), 0, 4)
+SIZES = [(512, 256), (256, 512), (400, 300), (301, 300), (300, 300)]
 
 
-def seen(image: Image.Image, cells: int = 24) -> np.ndarray:
-    """Return how bright each cell of the grid is that LLaVA-Med is shown."""
-    square = pad_to_square(image, (0.0, 0.0, 0.0))
-    return np.asarray(square.resize((cells, cells), Image.Resampling.BOX), dtype=float)
+@pytest.fixture(scope="module")
+def llava_med(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TransformersBackbone]:
+    checkpoint = write_release(tmp_path_factory.mktemp("models") / "llava-med", released_tensors(make_model()))
+    with LlavaMedBackbone(checkpoint=str(checkpoint)).open(Setting()) as live:
+        yield live
+
+
+def lay_over(grid: np.ndarray, frame: tuple[float, float, float, float], size: tuple[int, int]) -> ImageAttention:
+    tokens = np.arange(grid.size).reshape(grid.shape)
+    return lay_over_image(grid.ravel(), TokenPlaces(grid.size, [TokenGrid(tokens, frame)]), size)
+
+
+def shown(image: Image.Image, live: TransformersBackbone) -> ImageAttention:
+    """Return the attention of a model that looks at each of 24 x 24 tokens as much as it is bright."""
+    square = pad_to_square(image, (0.0, 0.0, 0.0)).resize((24, 24), Image.Resampling.BOX)
+    places = live.token_places(image.size)
+    assert places
+    return lay_over(np.asarray(square, dtype=float), places.grids[0].frame, image.size)
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_what_a_model_sees_on_a_padded_square_lies_where_it_is_in_the_image(size: tuple[int, int]) -> None:
+def test_what_a_model_sees_on_a_padded_square_lies_where_it_is_in_the_image(
+    size: tuple[int, int], llava_med: TransformersBackbone
+) -> None:
     light = np.linspace(0, 255, size[0])[None, :] * np.linspace(1, 0.2, size[1])[:, None]
     image = Image.fromarray(light.astype(np.uint8))
-    laid = fit_to_image(seen(image), pads().frame(size), size)
+    laid = shown(image, llava_med).heat
     direct = np.asarray(image.resize(laid.shape[::-1], Image.Resampling.BOX), dtype=float)
     assert max(laid.shape) == 24
     assert np.abs(laid / laid.sum() - direct / direct.sum()).max() < 0.2 / laid.size
 
 
-def test_a_model_that_looks_at_nothing_but_the_lesion_of_a_wide_film_is_told_so() -> None:
+def test_who_looks_at_nothing_but_the_lesion_of_a_wide_film_is_told_so_and_who_looks_at_its_padding_too(
+    llava_med: TransformersBackbone,
+) -> None:
     film, lesion = Image.new("L", (512, 256), 90), Image.new("L", (512, 256))
     lesion.paste(255, (0, 0, 512, 64))
     regions = (Region("nodule", (0, 0, 512, 64)),)
     case = Case("a", ImageRef.drawn(film), "Is there a nodule?", "Yes", about=("nodule",), regions=regions)
-    heat = fit_to_image(seen(lesion), pads().frame(film.size), film.size)
-    assert heat.shape == (12, 24)
-    assert share_inside(heat.tolist(), case) == {"inside": pytest.approx(1, abs=0.02), "area": 0.25}
-
-
-def test_what_falls_on_the_padding_is_left_out() -> None:
-    grid = np.zeros((24, 24))
-    grid[:6] = 1
-    assert fit_to_image(grid, (0.0, -128.0, 512.0, 384.0), (512, 256)).sum() == pytest.approx(0)
+    seen = shown(lesion, llava_med)
+    assert seen.heat.shape == (12, 24)
+    near = pytest.approx(0, abs=0.03)  # the tower has but 28 pixels
+    chance = pytest.approx(0.125, abs=0.01)  # half of the tokens are padding
+    assert share_inside(seen, case) == {"inside": pytest.approx(1, abs=0.03), "chance": chance, "beside": near}
+    padding = np.zeros((24, 24))
+    padding[:6] = 1
+    seen = lay_over(padding, (0, -128, 512, 384), (512, 256))
+    assert share_inside(seen, case) == {"inside": 0, "chance": pytest.approx(0.125), "beside": 1}
 
 
 def test_what_is_cropped_away_is_not_looked_at_and_a_whole_image_stays_as_it_is() -> None:
     grid = np.ones((24, 24))
-    heat = fit_to_image(grid, pads(pad=False).frame((512, 256)), (512, 256))
-    assert heat.shape == (24, 48)
-    assert heat[:, 12:36].sum() == heat.sum() == grid.sum()
-    assert np.array_equal(fit_to_image(grid, (0.0, 0.0, 512.0, 256.0), (512, 256)), grid)
+    seen = lay_over(grid, (128, 0, 384, 256), (512, 256))
+    assert seen.heat.shape == (24, 48)
+    assert seen.heat[:, 12:36].sum() == seen.heat.sum() == grid.sum()
+    assert seen.beside == 0
+    np.testing.assert_allclose(lay_over(grid, (0, 0, 512, 256), (512, 256)).heat, grid)
 
 
-def test_processors_of_clip_s_make_show_the_middle_or_a_padded_square() -> None:
-    from transformers import CLIPImageProcessorPil, LlavaImageProcessorPil, SiglipImageProcessorPil
-
-    crops, whole = CLIPImageProcessorPil(), SiglipImageProcessorPil(size={"height": 9, "width": 9})
-    smaller = CLIPImageProcessorPil(size={"shortest_edge": 256}, crop_size={"height": 224, "width": 224})
-    squares = LlavaImageProcessorPil(do_pad=True)
-    frames = [
-        ChatTemplatePrompter(SimpleNamespace(image_processor=one)).frame((512, 256))
-        for one in (crops, smaller, squares, whole)
-    ]
-    assert frames == [(128, 0, 384, 256), (144, 16, 368, 240), (0, -128, 512, 384), (0, 0, 512, 256)]
+def test_tiles_and_the_whole_are_laid_over_one_another() -> None:
+    whole, left, right = (np.array([[token]]) for token in range(3))
+    grids = [TokenGrid(whole, (0, 0, 8, 4)), TokenGrid(left, (0, 0, 4, 4)), TokenGrid(right, (4, 0, 8, 4))]
+    seen = lay_over_image(np.array([2.0, 3.0, 5.0, 7.0]), TokenPlaces(4, grids), (8, 4))
+    assert seen.heat.tolist() == [[4.0, 6.0]]
+    assert seen.even.tolist() == [[0.375, 0.375]]
+    assert seen.beside == 7
 
 
 @pytest.mark.parametrize(("size", "shape"), [((40, 40), (2, 2)), ((40, 20), (1, 2)), ((20, 40), (2, 1))])
 def test_the_map_of_llava_med_has_the_image_s_sides(
-    size: tuple[int, int], shape: tuple[int, int], tmp_path: Path
+    size: tuple[int, int], shape: tuple[int, int], llava_med: TransformersBackbone
 ) -> None:
-    checkpoint = write_release(tmp_path / "llava-med", released_tensors(make_model()))
-    case = Case("a", ImageRef.drawn(make_image(*size)), "Is there a nodule?", "Yes")
-    with LlavaMedBackbone(checkpoint=str(checkpoint)).open(Setting()) as live:
-        ((heat,),) = attention_maps(live, [case], ["Yes"])
-    assert heat.shape == shape
-    assert (heat >= 0).all()
+    case = Case("a", ImageRef.drawn(Image.linear_gradient("L").resize(size)), "Is there a nodule?", "Yes")
+    ((seen,),) = attention_maps(llava_med, [case], ["Yes"])
+    assert seen.heat.shape == shape
+    assert (seen.heat >= 0).all()
+    assert (seen.beside > 0) == (size != (40, 40))
+
+
+def test_a_backbone_that_does_not_know_what_its_tokens_see_is_refused(llava_med: TransformersBackbone) -> None:
+    with pytest.raises(DataError, match="of an image of 1000 x 7 is not known"):
+        llava_med.token_places((1000, 7))
+    live, case = make_backbone(), Case("a", ImageRef.drawn(draw(0)), "is there", "yes")
+    live._tiles = None
+    with pytest.raises(DataError, match="does not know what of an image its tokens see"):
+        attention_maps(live, [case], ["yes"])
+    live._tiles = lambda vision, count: [replace(tile, pixels=tile.pixels.mT) for tile in square_tiles(vision, count)]
+    with pytest.raises(DataError, match=r"of an image of 28 x 28 is not known .*not shown upright"):
+        attention_maps(live, [case], ["yes"])
 
 
 @pytest.mark.parametrize("adapted", [False, True], ids=["base", "with an adapter"])
@@ -108,7 +129,8 @@ def test_questions_about_an_image_have_the_maps_that_each_has_alone(
         for number in range(2)
     ]
     answers = [answer for _, answer in asked for _ in range(2)]
-    monkeypatch.setattr("mmedpo.models.gradient_attention.BRANCHES", 9)  # an image of four tokens is a short trunk
+    # An image of four tokens is a short trunk.
+    monkeypatch.setattr("mmedpo.models.attention.gradient_attention.BRANCHES", 9)
     rows: list[int] = []
     forward = MistralModel.forward
     monkeypatch.setattr(MistralModel, "forward", lambda *args, **kw: rows.append(1) or forward(*args, **kw))
@@ -117,4 +139,4 @@ def test_questions_about_an_image_have_the_maps_that_each_has_alone(
     alone = [attention_maps(live, [case], [answer])[0] for case, answer in zip(cases, answers, strict=True)]
     assert trees < len(cases) == len(rows) - trees
     for one, other in zip(together, alone, strict=True):
-        np.testing.assert_allclose(one[0], other[0], rtol=1e-4, atol=1e-8)
+        np.testing.assert_allclose(one[0].heat, other[0].heat, rtol=1e-4, atol=1e-8)

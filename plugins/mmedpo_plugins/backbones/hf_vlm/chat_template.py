@@ -53,18 +53,6 @@ class ChatTemplatePrompter:
         each = [vision] if len(images) == 1 else [shown.vision for shown in images]
         return EncodedPrompt(inputs["input_ids"][0].tolist(), each, types)
 
-    def frame(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
-        """Return what the model sees of an image of this width and height: as a processor of CLIP's make cuts it."""
-        images = self.processor.image_processor
-        if getattr(images, "do_pad", False) and type(images).__name__.startswith("LlavaImageProcessor"):
-            side = float(max(size))  # padded to a square
-        elif getattr(images, "do_center_crop", False) and images.size.get("shortest_edge"):
-            side = min(size) * min(1.0, images.crop_size["height"] / images.size["shortest_edge"])
-        else:
-            return 0.0, 0.0, float(size[0]), float(size[1])
-        left, top = ((length - side) / 2 for length in size)
-        return left, top, left + side, top + side
-
     def rehearse(self) -> EncodedPrompt:
         """Ask about a blank image, to find out now what would fail later."""
         from PIL import Image as pil

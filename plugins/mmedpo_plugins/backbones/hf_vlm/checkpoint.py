@@ -8,6 +8,7 @@ from typing import Any
 from mmedpo import DataError, PluginError, Setting
 from mmedpo.models import TransformersBackbone, explain_load_errors, load_adapter, load_model, read_config
 from mmedpo_plugins.backbones.hf_vlm.chat_template import ChatTemplatePrompter
+from mmedpo_plugins.backbones.hf_vlm.image_tiles import image_tiles
 from mmedpo_plugins.backbones.hf_vlm.target_modules import lora_targets, projector
 
 # Families whose language model is causal attention and nothing else, so that pairs may share a token tree. Others may
@@ -82,7 +83,7 @@ def assemble_backbone(
         talk.processor.tokenizer,
         preprocess=talk.preprocess,
         prompt=talk.prompt,
-        frame=talk.frame,
+        tiles=image_tiles(model),
         end=talk.end,
         stop=[stop] if isinstance(stop, int) else stop or [],
         lead=talk.lead,

@@ -7,7 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from mmedpo import DataError, Setting
-from mmedpo.models import TransformersBackbone, explain_load_errors, load_adapter, load_model, read_config
+from mmedpo.models import (
+    TransformersBackbone,
+    explain_load_errors,
+    load_adapter,
+    load_model,
+    read_config,
+    square_tiles,
+)
 from mmedpo_plugins.backbones.llava_med import release
 from mmedpo_plugins.backbones.llava_med.conventions import IMAGE, MISTRAL, Convention, find_convention
 from mmedpo_plugins.backbones.llava_med.prompter import LlavaMedPrompter
@@ -153,7 +160,7 @@ def _assemble_backbone(model: Any, processor: Any, convention: Convention) -> Tr
         tokenizer,
         preprocess=reader.preprocess,
         prompt=reader.prompt,
-        frame=reader.frame,
+        tiles=square_tiles,
         end=tokenizer.convert_tokens_to_ids(convention.end),
         stop=[stop] if isinstance(stop, int) else stop or [],
         lora_targets=LORA_TARGETS,

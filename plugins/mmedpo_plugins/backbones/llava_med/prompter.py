@@ -30,13 +30,6 @@ class LlavaMedPrompter:
         square = pad_to_square(image, images.image_mean, late=self.convention.late) if images.do_pad else image
         return {"pixel_values": images(square.convert("RGB"), do_pad=False, return_tensors="pt").pixel_values}
 
-    def frame(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
-        """Return what the model sees of an image of this width and height: a square around it, or its middle."""
-        pads, late = self.processor.image_processor.do_pad, self.convention.late
-        side = max(size) if pads else min(size)
-        left, top = (-_paste_offset(side - length, late) if pads else (length - side) / 2 for length in size)
-        return float(left), float(top), float(left + side), float(top + side)
-
     def prompt(self, images: Sequence[Mapping[str, torch.Tensor]], question: str) -> EncodedPrompt:
         """Tokenize what stands before and after the one image by itself, as LLaVA-Med was trained."""
         # Data made for LLaVA marks the image's place in the question; it has but one here.

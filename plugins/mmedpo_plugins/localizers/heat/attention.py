@@ -12,7 +12,7 @@ from pydantic import Field
 from mmedpo import Case, LiveBackbone, Localizer, Region, Setting
 
 if TYPE_CHECKING:
-    from mmedpo_plugins.heat_maps.regions import Array
+    from mmedpo.models import ImageAttention
 
 
 class AttentionLocalizer(Localizer):
@@ -21,10 +21,10 @@ class AttentionLocalizer(Localizer):
         localize: {use: attention, quantile: 0.9}
 
     The attention of the answer's tokens to the image's, weighted by the gradient of the answer's log-probability and
-    averaged over heads and layers (Chefer et al., arXiv 2103.15679). The grid of image tokens is laid over what the
-    backbone was shown: a square around the image where it pads, its middle where it crops. Where a model looks need not
-    be where the lesion is: compare with other localizers before you noise it. The confidence is the share of the
-    attention inside.
+    averaged over heads and layers (Chefer et al., arXiv 2103.15679). It is laid over the image itself, however the
+    backbone is shown it: padded, cropped or in tiles. Where a model looks need not be where the lesion is: compare with
+    other localizers before you noise it. The confidence is the share of the attention inside, less what fell beside the
+    image.
     """
 
     use: ClassVar[str] = "attention"
@@ -53,13 +53,14 @@ class AttentionLocalizer(Localizer):
         words = [case.answer for case in cases]
         if self.answer == "own":
             words = backbone.answer(cases, max_new_tokens=self.max_new_tokens)
-        heats = attention_maps(backbone, cases, words)
-        return [list(self._regions(*both)) for both in zip(cases, heats, strict=True)]
+        maps = attention_maps(backbone, cases, words)
+        return [list(self._regions(*both)) for both in zip(cases, maps, strict=True)]
 
-    def _regions(self, case: Case, heats: Sequence[Array]) -> Iterator[Region]:
+    def _regions(self, case: Case, maps: Sequence[ImageAttention]) -> Iterator[Region]:
         from mmedpo_plugins.heat_maps.regions import hot_region
 
         label = case.about[0] if case.about else ""
-        for at, (image, heat) in enumerate(zip(case.images, heats, strict=True)):
-            if region := hot_region(heat, image.load().size, self.quantile, label, "share"):
-                yield replace(region, image=at)
+        for at, (image, seen) in enumerate(zip(case.images, maps, strict=True)):
+            if region := hot_region(seen.heat, image.load().size, self.quantile, label, "share"):
+                within = 1 - seen.beside / seen.total
+                yield replace(region, image=at, confidence=round(region.confidence * within, 6))

@@ -21,7 +21,7 @@ from tiny_llava import make_backbone, make_image
 
 from mmedpo import Case, DataError, ImageRef, Setting
 from mmedpo.models import attention_maps
-from mmedpo.models.gradient_attention import _find_image_tokens
+from mmedpo.models.attention.image_tokens import find_image_tokens
 
 
 def spot(side: int = 28) -> np.ndarray:
@@ -225,8 +225,8 @@ def test_a_run_finds_two_images_with_one_map_though_one_was_done_before(mmedpo: 
 def test_attention_gives_a_region_of_each_image_of_a_case() -> None:
     live, films = make_backbone(), [ImageRef.drawn(make_image(number)) for number in range(2)]
     both = Case("both", films[0], "is there a nodule", "yes it lies", more_images=(films[1],))
-    (heats,) = attention_maps(live, [both], ["yes it lies"])
-    assert [heat.shape for heat in heats] == [(2, 2), (2, 2)]
+    (maps,) = attention_maps(live, [both], ["yes it lies"])
+    assert [seen.heat.shape for seen in maps] == [(2, 2), (2, 2)]
     (regions,) = AttentionLocalizer(answer="truth", quantile=0.5).localize([both], live)
     assert [region.image for region in regions] == [0, 1]
 
@@ -236,7 +236,7 @@ def test_the_attention_of_the_phantom_is_where_the_finding_is_more_than_by_chanc
     asked = [case for case in PhantomReader(split="validation", images=40).read() if case.kind == "open"][:24]
     with PhantomBackbone().open(Setting()) as live:
         implementation = live.model.config._attn_implementation
-        heats = [heat for (heat,) in attention_maps(live, asked, [case.answer for case in asked])]
+        heats = [seen.heat for (seen,) in attention_maps(live, asked, [case.answer for case in asked])]
         regions = AttentionLocalizer().localize(asked[:2], live)
         assert live.model.config._attn_implementation == implementation
         assert all(parameter.grad is None for parameter in live.model.parameters())
@@ -253,6 +253,6 @@ def test_the_attention_of_the_phantom_is_where_the_finding_is_more_than_by_chanc
 
 def test_a_model_that_does_not_show_its_image_tokens_is_refused() -> None:
     model = SimpleNamespace(config=SimpleNamespace(image_token_id=7))
-    assert list(_find_image_tokens(model, torch.tensor([1, 7, 7, 2]))) == [1, 2]
+    assert list(find_image_tokens(model, torch.tensor([1, 7, 7, 2]))) == [1, 2]
     with pytest.raises(DataError, match="which of its tokens"):
-        _find_image_tokens(model, torch.tensor([1, 2]))
+        find_image_tokens(model, torch.tensor([1, 2]))

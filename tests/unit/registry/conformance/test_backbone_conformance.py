@@ -1,4 +1,4 @@
-"""A backbone answers each case and encodes an answer."""
+"""A backbone answers each case, encodes an answer, and says of each token of an image at most once what it sees."""
 
 from __future__ import annotations
 
@@ -6,14 +6,22 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
 import pytest
 from mmedpo_plugins.phantom.backbone import PhantomBackbone
 
-from mmedpo import Answer, Backbone, Case, Encoding, PluginError, Setting
+from mmedpo import Answer, Backbone, Case, Encoding, PluginError, Setting, TokenGrid, TokenPlaces
 from mmedpo.registry.conformance.backbone import check_answers
 from mmedpo.registry.discovery import resolve_part
 from mmedpo.registry.kinds import KINDS
 from mmedpo.testing import TinyBackbone, check_part, tiny_cases
+
+
+def places(*tokens: int, right: float = 8.0) -> TokenPlaces:
+    return TokenPlaces(2, [TokenGrid(np.array([tokens]), (0.0, 0.0, right, 8.0))])
+
+
+PLACES = {"fine": places(0, 1), "twice": places(1, 1), "too many": places(1, 2), "no width": places(0, 1, right=0.0)}
 
 
 class Speaks(Backbone):
@@ -37,10 +45,15 @@ class Speaks(Backbone):
                     "vision": Encoding([1, 2, 3], 1, None),  # type: ignore[arg-type]
                 }.get(part.how, Encoding([1, 2, 3], 1, [{}]))
 
+            def token_places(self, size: tuple[int, int]) -> TokenPlaces | None:
+                return PLACES.get(part.how)
+
         return nullcontext(object() if self.how == "an object" else Live())
 
 
-@pytest.mark.parametrize("how", ["short", "numbers", "nothing", "no answer", "half a token", "vision", "an object"])
+@pytest.mark.parametrize(
+    "how", ["short", "numbers", "nothing", "no answer", "half a token", "vision", "an object", *list(PLACES)[1:]]
+)
 def test_a_backbone_answers_each_case_and_encodes_an_answer(how: str) -> None:
     check_part(Speaks())
     with pytest.raises(PluginError, match="backbone 'speaks'"):

@@ -1,0 +1,1 @@
+"""Where a backbone looks, laid over the image itself: from its tokens through what it was shown. Private."""
