@@ -106,7 +106,7 @@ def _lay_over_images(
     known = [places for size in sizes if (places := live.token_places(size))]
     name = type(unwrap_model(live.model)).__name__
     if len(known) < len(sizes):
-        raise DataError(f"{name}: its backbone does not know what of an image its tokens see, so maps no attention")
+        raise DataError(f"{name}: its backbone does not know what of an image its tokens see; leave its attention out")
     if sum(places.count for places in known) != len(heat):
         told = " + ".join(str(places.count) for places in known)
         raise DataError(f"{name}: is shown {len(heat)} tokens of images, and its backbone knows the places of {told}")

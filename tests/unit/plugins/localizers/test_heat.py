@@ -20,7 +20,7 @@ from PIL import Image
 from tiny_llava import make_backbone, make_image
 
 from mmedpo import Case, DataError, ImageRef, Setting
-from mmedpo.models import attention_maps
+from mmedpo.models import ImageAttention, attention_maps
 from mmedpo.models.attention.image_tokens import find_image_tokens
 
 
@@ -229,6 +229,17 @@ def test_attention_gives_a_region_of_each_image_of_a_case() -> None:
     assert [seen.heat.shape for seen in maps] == [(2, 2), (2, 2)]
     (regions,) = AttentionLocalizer(answer="truth", quantile=0.5).localize([both], live)
     assert [region.image for region in regions] == [0, 1]
+
+
+def test_attention_that_falls_beside_the_film_makes_its_region_less_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    heat = spot()
+    looks = [ImageAttention(heat, heat, beside) for beside in (0.0, heat.sum())]
+    looks.append(ImageAttention(0 * heat, heat, 1.0))
+    monkeypatch.setattr("mmedpo.models.attention_maps", lambda live, cases, answers: [[seen] for seen in looks])
+    cases = [Case(f"{at}", ImageRef.drawn(make_image(at)), "is there", "yes") for at in range(3)]
+    sure, less, none = AttentionLocalizer(answer="truth").localize(cases, make_backbone())
+    assert less[0].confidence == pytest.approx(sure[0].confidence / 2, abs=1e-5)
+    assert none == []
 
 
 @pytest.mark.slow
