@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from tiny_families import FAMILIES
 from tiny_hf_vlm import write_gemma3, write_idefics3, write_llava
 from tiny_llava import make_tokenizer
+from tiny_llava_llama import TinyRelease
 from tiny_llava_med import make_model, released_tensors, write_release
 from tiny_models import IMAGE
 from tiny_tokenizers import TOKENIZERS, write_tokenizer
@@ -74,6 +75,8 @@ def idefics3(folder: Path) -> Backbone:
 
 PARTS: dict[str, Callable[[Path], Backbone]] = {
     "part llava-med": llava_med,
+    "part llava-med, Vicuna": lambda folder: LlavaMedBackbone(checkpoint=str(TinyRelease.vicuna(folder).folder)),
+    "part llava-med, Llama 3": lambda folder: LlavaMedBackbone(checkpoint=str(TinyRelease.llama3(folder).folder)),
     "part phantom": lambda folder: PhantomBackbone(),
     "part hf-vlm, LLaVA": lambda folder: HfVlmBackbone(checkpoint=str(write_llava(folder))),
     "part hf-vlm, Gemma 3": lambda folder: HfVlmBackbone(checkpoint=str(write_gemma3(folder))),

@@ -45,9 +45,18 @@ class TinyRelease:
         return release
 
     @classmethod
+    def llama3(cls, folder: Path) -> TinyRelease:
+        """Write a LLaVA on a Llama 3, with a CLIP that looks once."""
+        return cls._begun_by_llama3(folder, ())
+
+    @classmethod
     def plus_plus(cls, folder: Path) -> TinyRelease:
         """Write what LLaVA-Med++ is: a Llama 3, and a CLIP that looks at three scales."""
-        release = cls.write(folder, (SIDE, 2 * SIDE, 3 * SIDE), {"bos_token_id": 256, "eos_token_id": 257})
+        return cls._begun_by_llama3(folder, (SIDE, 2 * SIDE, 3 * SIDE))
+
+    @classmethod
+    def _begun_by_llama3(cls, folder: Path, scales: tuple[int, ...]) -> TinyRelease:
+        release = cls.write(folder, scales, {"bos_token_id": 256, "eos_token_id": 257})
         write_llama3_tokenizer(folder)
         return release
 

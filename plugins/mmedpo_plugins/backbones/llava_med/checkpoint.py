@@ -60,7 +60,7 @@ def _load_released(
     inside = f"model.{tower}."
     if any(name.startswith(inside) for name in report["missing_keys"]):
         report["missing_keys"] = {name for name in report["missing_keys"] if not name.startswith(inside)}
-        model.model.set_submodule(tower, _load_tower(place, model, setting))
+        model.model.set_submodule(tower, _load_tower(place, model, tower, setting))
     _require_complete(checkpoint, report)
     sides = _sides(release.image_side(llava)) if release.find_scales(llava) else {}
     images = _load_image_processor(place, clip, {"do_pad": config.get("image_aspect_ratio") == "pad", **sides})
@@ -126,15 +126,15 @@ def _make_processor(images: Any, tokenizer: Any, config: Any, convention: Conven
     )
 
 
-def _load_tower(place: str, model: Any, setting: Setting) -> Any:
+def _load_tower(place: str, model: Any, tower: str, setting: Setting) -> Any:
     """Load the CLIP that the checkpoint does not hold."""
     from transformers import CLIPVisionModel
 
     setting = replace(setting, dtype=str(model.dtype).removeprefix("torch."))  # the model's, not the tower's own
-    tower, report = load_model(CLIPVisionModel, place, setting, config=model.config.vision_config)
+    clip, report = load_model(CLIPVisionModel, place, setting, config=model.model.get_submodule(tower).config)
     if report["missing_keys"]:
         raise DataError(f"{place}: lacks {_list_some(report['missing_keys'])} of its vision model")
-    return tower
+    return clip
 
 
 def _require_complete(checkpoint: str, report: dict[str, Any]) -> None:

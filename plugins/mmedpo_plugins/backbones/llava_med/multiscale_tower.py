@@ -36,7 +36,7 @@ class S2ClipModel(CLIPPreTrainedModel):
 
     def __init__(self, config: S2ClipConfig) -> None:
         super().__init__(config)
-        self.clip = CLIPVisionModel(config)
+        self.clip = CLIPVisionModel(_clip_config(config))
         self.post_init()
 
     def forward(self, pixel_values: Tensor, **_: Any) -> BaseModelOutputWithPooling:
@@ -53,6 +53,14 @@ class S2ClipModel(CLIPPreTrainedModel):
         grid = join_squares(features, parts)
         pooled = interpolate(grid.float(), size=grid.shape[-1] // parts, mode="area").to(grid.dtype)
         return pooled.flatten(2).transpose(1, 2)
+
+
+def _clip_config(config: S2ClipConfig) -> CLIPVisionConfig:
+    """Return the configuration of the CLIP alone, by whose `model_type` transformers knows the names of its tensors."""
+    own = {"model_type", "scales", "feature_layer"}
+    clip = CLIPVisionConfig(**{key: value for key, value in config.to_dict().items() if key not in own})
+    clip._attn_implementation = config._attn_implementation
+    return clip
 
 
 def cut_squares(images: Tensor, parts: int) -> Tensor:
