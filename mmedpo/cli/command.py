@@ -84,9 +84,9 @@ def resolve_place(value: Any) -> Any:
     return type(value)(path)
 
 
-def resolve_new_folder(value: Path) -> Path:
+def resolve_new_folder(value: Path | None) -> Path | None:
     """Return the path of a folder to be made. Raises RecipeError where it cannot be."""
-    return _require_new(resolve_place(value), file=None)
+    return value and _require_new(resolve_place(value), file=None)
 
 
 def resolve_new_file(value: Path | None) -> Path | None:

@@ -134,6 +134,7 @@ app.add_typer(detector_app, name="detector")
 
 for command in (
     run_commands.run,
+    run_commands.evaluate,
     run_commands.check,
     run_commands.train,
     model_commands.ask,

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmedpo.cli.command import Json, Overrides, RecipeFile, RunFolder, Variants, print_json
+from mmedpo.cli.command import (
+    Json,
+    Overrides,
+    RecipeFile,
+    RunFolder,
+    Variants,
+    print_json,
+    resolve_new_folder,
+    resolve_place,
+)
 from mmedpo.core.stage import Stage
 
 if TYPE_CHECKING:
@@ -57,6 +67,34 @@ def run(
         print_json(result.to_json())
     else:
         show_result(result)
+
+
+def evaluate(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    adapter: Annotated[
+        Path | None,
+        typer.Option(help="An adapter's folder, or a run's, to measure beside the backbone.", callback=resolve_place),
+    ] = None,
+    variant: Annotated[str | None, typer.Option(help="The variant whose model and measures are meant.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The run folder.", callback=resolve_new_folder)
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Try it on so many cases, in a folder of its own.")] = None,
+    json: Json = False,
+) -> None:
+    """Measure a recipe's model, and an adapter beside it, without making pairs or training."""
+    from mmedpo.cli.display.progress import show_events
+    from mmedpo.cli.display.result import show_result
+    from mmedpo.pipeline.run import run_recipe
+    from mmedpo.recipe.planning import plan_measurement
+    from mmedpo.recipe.preflight import require_ready, sections_until
+
+    loaded = plan_measurement(recipe, overrides or [], variant=variant, adapter=adapter, out=out)
+    require_ready(loaded, sections_until(loaded.recipe, Stage.EVALUATE))
+    with show_events() as see:
+        result = run_recipe(loaded, see, limit=limit)
+    print_json(result.to_json()) if json else show_result(result)
 
 
 def _run_variants(planned: Sequence[PlannedRun], until: Stage, limit: int | None, dry_run: bool, json: bool) -> None:

@@ -28,9 +28,14 @@ def require_no_overlap(run: RunContext, options: EvaluateOptions, records: Itera
         )
 
 
-def count_overlap(cases: Sequence[Case], pairs: Sequence[WeightedPair]) -> TrainingOverlap:
-    """Count the evaluation images whose pixels were trained on, and the cases whose question about them was, too."""
+def count_overlap(cases: Sequence[Case], pairs: Sequence[WeightedPair] | None) -> TrainingOverlap:
+    """Count the evaluation images whose pixels were trained on, and the cases whose question about them was, too.
+
+    Without pairs, nobody knows.
+    """
     images = {image for case in cases for image in _images_of(case)}
+    if pairs is None:
+        return TrainingOverlap(images=len(images), trained_on=None)
     learned = {question_key(item.pair.case) for item in pairs if item.pair.case.image.sha256 in images}
     again = sum(question_key(case) in learned for case in cases)
     shared = len(images & list_trained_images(pairs))

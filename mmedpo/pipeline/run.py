@@ -62,24 +62,34 @@ def run_recipe(
             "`mmedpo run` is one process: set train.launch, or launch `-m mmedpo train RUN` once a run has its pairs"
         )
     with open_run(loaded, see, run_folder(loaded, limit), limit) as run:
-        records = read_records(run, run.recipe.data)
-        wanted = want_pairs(run, records)
+        source = _read_source(run, until)
+        wanted = source and source[1]
         lay_out(run, wanted)  # before run.json says that it is this recipe's folder
         with _record_stop(run, until):
-            return _carry_out(run, records, wanted, until)
+            return _carry_out(run, source, until)
 
 
-def _carry_out(run: RunContext, records: Records, wanted: WantedPairs, until: Stage) -> RunResult:
+def _read_source(run: RunContext, until: Stage) -> tuple[Records, WantedPairs] | None:
+    """Read the data and say which pairs are wanted of them; None where the model alone is measured."""
+    if until.reaches(Stage.EVALUATE) and run.recipe.measures_alone:
+        return None
+    if not run.recipe.data:
+        raise RecipeError(f"{run.loaded.name}: 'data' is missing; without it a run can only measure the model")
+    records = read_records(run, run.recipe.data)
+    return records, want_pairs(run, records)
+
+
+def _carry_out(run: RunContext, source: tuple[Records, WantedPairs] | None, until: Stage) -> RunResult:
     """Do the stages after reading, as far as asked."""
     folder = run.folder
     write_file(folder, make_record(run, "running", until))
-    made = curate_pairs(run, records, wanted, until)
+    made = curate_pairs(run, *source, until) if source else None
     weighted = read_pairs(folder) if made else []
-    lay_out(run, wanted)
+    lay_out(run, source and source[1])
     trained = train_pairs(run, weighted) if until.reaches(Stage.TRAIN) and run.recipe.train else None
     training = read_file(folder, TrainingRecord) if trained else None
     options = run.recipe.evaluate if until.reaches(Stage.EVALUATE) else None
-    measures = measure_models(run, options, trained, weighted) if options else None
+    measures = measure_models(run, options, weighted) if options else None
     record = make_record(run, "finished", until)
     write_cards(run, weighted, record, training, measures or read_file(folder, MeasureRecord))
     write_file(folder, record)

@@ -29,14 +29,17 @@ class WantedPairs:
     places: str  # the hash of where the images of the data lie, which pairs.jsonl names
 
 
-def lay_out(run: RunContext, pairs: WantedPairs) -> None:
-    """Leave in the run folder the results that belong to its recipe and to these pairs, and set the others aside."""
+def lay_out(run: RunContext, pairs: WantedPairs | None) -> None:
+    """Leave in the run folder the results that belong to its recipe and to these pairs, and set the others aside.
+
+    Without pairs, the model alone is measured.
+    """
     folder, recipe = run.folder, run.recipe
-    run.did |= claim_result(folder, "pairs", pairs.key)
+    run.did |= claim_result(folder, "pairs", pairs.key if pairs else None)
     (folder / RoundTable.file).unlink(missing_ok=True)  # of a recipe in rounds; theirs lie in folders of their own
     there = (folder / PAIRS).exists()
     run.did |= claim_result(folder, "adapter", adapter_key(run) if there and recipe.train else None)
-    ready = there and (recipe.train is None or (folder / "adapter" / "adapter_config.json").exists())
+    ready = pairs is None or (there and (recipe.train is None or (folder / "adapter/adapter_config.json").exists()))
     run.did |= claim_result(folder, "measures", measures_key(run) if ready and recipe.evaluate else None)
 
 
@@ -85,12 +88,21 @@ def measures_key(run: RunContext) -> str:
     """Hash what the measures are made from: the adapter and the pairs in the folder, and what is asked."""
     options = run.recipe.evaluate
     assert options is not None
-    adapter = hash_path(str(run.folder / "adapter"), run.journal) if run.recipe.train else None
+    adapter = measured_adapter(run)
     asked = dump_recipe(run.loaded)["evaluate"]
     parts = hash_parts(run, [*options.measure, *options.probe])
-    models = choose_models(run.loaded.start, run.folder / "adapter" if run.recipe.train else None)
+    models = choose_models(run.loaded.start, adapter)
     served = [facts for model in models if model for facts in served_facts(model)]
-    return run.key(run.loaded.start, "measures", adapter, pairs_hash(run.folder), asked, parts, *served)
+    folders = {run.folder, adapter.parent if adapter else run.folder}
+    learned = sorted(pairs_hash(folder) for folder in folders if (folder / PAIRS).exists())
+    content = adapter and hash_path(str(adapter), run.journal)
+    return run.key(run.loaded.start, "measures", content, learned, asked, parts, *served)
+
+
+def measured_adapter(run: RunContext) -> Path | None:
+    """Return the adapter that is measured beside the start: what the run trains, else what its recipe names."""
+    named = run.recipe.evaluate and run.recipe.evaluate.adapter
+    return run.folder / "adapter" if run.recipe.train else Path(named) if named else None
 
 
 def pairs_hash(folder: Path) -> str:

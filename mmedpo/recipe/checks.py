@@ -22,6 +22,11 @@ def find_contradictions(loaded: LoadedRecipe) -> Mistakes:
             yield named.keys, wrong
     if recipe.engine and ":" in recipe.device:
         yield ("device",), f"{recipe.device}: a worker of the engine has GPUs of its own; write cuda"
+    if not recipe.data and not recipe.measures_alone:
+        yield (), "'data' is missing"
+    if recipe.train and recipe.evaluate and recipe.evaluate.adapter:
+        why = "what is measured after training is the adapter that 'train:' makes; leave one of them out"
+        yield ("evaluate", "adapter"), why
     yield from _find_unpriced(recipe)
     yield from _find_untaught(recipe)
     yield from _find_readers_of_pairs(loaded)
@@ -117,7 +122,9 @@ def list_idle(recipe: Recipe) -> list[str]:
 def find_unused(loaded: LoadedRecipe) -> Mistakes:
     """Find what a run would not use, whatever the data hold."""
     recipe = loaded.recipe
-    if not _reads(recipe, "cases"):
+    if recipe.measures_alone:
+        yield from _find_idle_beside_measures(loaded)
+    elif not _reads(recipe, "cases"):
         for key in list_idle(recipe):
             yield (key,), f"'data:' are ready pairs, and nobody in 'disprefer:' makes more of them; leave {key!r} out"
     elif recipe.disprefer and not _reads(recipe, "pairs"):
@@ -134,6 +141,15 @@ def find_unused(loaded: LoadedRecipe) -> Mistakes:
     yield from _find_idle_rounds(recipe)
     yield from _find_idle_answers(recipe)
     yield from _find_idle_budget(loaded)
+
+
+def _find_idle_beside_measures(loaded: LoadedRecipe) -> Mistakes:
+    """Find what is for pairs, where the model alone is measured."""
+    for key in ("localize", "detector", "score", "unrated", "weigh"):
+        if key in loaded.tree.values:
+            yield (key,), f"without 'disprefer:' and 'train:' the model alone is measured; leave {key!r} out"
+    if loaded.recipe.evaluate and loaded.recipe.evaluate.strict_split:
+        yield ("evaluate", "strict_split"), "nothing is trained here that a split could be kept from; leave it out"
 
 
 def _find_idle_rounds(recipe: Recipe) -> Mistakes:

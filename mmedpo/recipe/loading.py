@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -181,16 +181,19 @@ def _validate_core(filled: dict[str, Any], doubtful: set[Keys], mistakes: Mistak
     try:
         return Recipe.model_validate(filled)
     except ValidationError as error:
-        for place, message, of_key in _explain(error, (), Recipe):
-            if not any(place[: len(path)] == path for path in doubtful):
-                mistakes.add(place, message, of_key=of_key)
+        for place, message, of_key in _explain(error, (), Recipe, doubtful):
+            mistakes.add(place, message, of_key=of_key)
         return None
 
 
-def _explain(error: ValidationError, path: Keys, model: type[BaseModel]) -> Iterator[tuple[Keys, str, bool]]:
-    """Turn pydantic's errors into (place, message, whether the key is meant)."""
+def _explain(
+    error: ValidationError, path: Keys, model: type[BaseModel], told: Collection[Keys] = ()
+) -> Iterator[tuple[Keys, str, bool]]:
+    """Turn pydantic's errors into (place, message, whether the key is meant), but those at places already `told`."""
     for item in error.errors(include_url=False):
         place: Keys = (*path, *item["loc"])
+        if any(place[: len(known)] == known for known in told):
+            continue
         name = str(item["loc"][-1]) if item["loc"] else model.__name__
         if item["type"] == "extra_forbidden":
             yield place, f"unknown option {name!r}; {suggest_word(name, _list_options(model, item['loc'][:-1]))}", True

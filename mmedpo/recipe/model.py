@@ -26,6 +26,7 @@ from mmedpo.registry.contracts.reader import Reader
 from mmedpo.registry.contracts.scorer import Scorer
 from mmedpo.registry.contracts.weighting import Weighting
 from mmedpo.registry.discovery import shorten_use
+from mmedpo.registry.path_options import FOLDER
 from mmedpo.registry.plugin_info import PluginInfo
 from mmedpo.store.run_files.record import RunRound
 
@@ -52,6 +53,9 @@ class EvaluateOptions(RecipeSection):
     """On how many cases with a region to see where the model looks while it answers; 0: on none."""
     max_new_tokens: AnswerLimits = AnswerLimits()
     """The longest answer, in tokens: a number, or one each for `closed`, `open` and `report`."""
+    adapter: Annotated[str, FOLDER] | None = None
+    """A folder with an adapter to measure beside the backbone, where the recipe trains none; without it, the backbone
+    alone."""
     strict_split: bool = False
     """Whether to refuse, before anything is made or trained, when an image of these cases is also in the training data;
     by default such images are counted and named under every table."""
@@ -111,8 +115,8 @@ class Recipe(RecipeSection):
     """The hosts, besides this machine, that restricted data may be sent to; a private address counts as remote."""
     budget: Budget | None = None
     """What endpoints may be paid at most; without it, what is spent is only noted."""
-    data: Annotated[list[InstanceOf[Reader]], Field(min_length=1)]
-    """The readers of the cases, or of ready pairs; of several, one after another."""
+    data: list[InstanceOf[Reader]] = []
+    """The readers of the cases, or of ready pairs; of several, one after another. None to measure a model alone."""
     backbone: InstanceOf[Backbone]
     """The model to align."""
     localize: list[InstanceOf[Localizer]] = []
@@ -137,6 +141,12 @@ class Recipe(RecipeSection):
     """How often pairs are made and trained on, each time with the model of the time before; without it, once."""
     observe: list[InstanceOf[Observer]] = []
     """Who else watches the run."""
+
+    @property
+    def measures_alone(self) -> bool:
+        """Whether it only measures what is there: it says how to measure, and neither makes pairs nor trains."""
+        makes = self.disprefer or any(reader.yields == "pairs" for reader in self.data)
+        return self.evaluate is not None and self.train is None and not makes
 
     @field_validator("threads", mode="before")
     @classmethod

@@ -11,15 +11,17 @@ from pathlib import Path
 
 from mmedpo.errors import RecipeError
 from mmedpo.recipe.checks import find_unused
-from mmedpo.recipe.loading import load_tree, read_recipe
+from mmedpo.recipe.loading import load_recipe, load_tree, read_recipe
 from mmedpo.recipe.mistakes import join_messages
-from mmedpo.recipe.model import LoadedRecipe
+from mmedpo.recipe.model import LoadedRecipe, Recipe
 from mmedpo.recipe.variants import RecipeVariant, read_variants
 from mmedpo.recipe.yaml import YamlDocument
 from mmedpo.registry.discovery import suggest_word
-from mmedpo.store.run_files.record import RunRound
+from mmedpo.store.result_keys import adapter_of
+from mmedpo.store.run_files.record import RunRecord, RunRound
 from mmedpo.store.run_files.rounds import round_folder
 
+FOR_PAIRS = ("data", "localize", "localized", "detector", "disprefer", "score", "unrated", "train", "rounds")
 START = "start"  # in a variant: begin with the adapter of an earlier one, of the same seed
 
 
@@ -111,6 +113,47 @@ def _plan_seed(
         own = replace(loaded, recipe=recipe.model_copy(update=changed))
         made[variant.name] = PlannedRun(variant.name, own.recipe.seed, own, start)
     return list(made.values())
+
+
+def plan_measurement(
+    path: Path,
+    overrides: Sequence[str] = (),
+    *,
+    variant: str | None = None,
+    adapter: Path | None = None,
+    out: Path | None = None,
+) -> LoadedRecipe:
+    """Return what measures a recipe's model, or that of a variant, in a folder of its own; it trains and makes nothing.
+
+    With an adapter, or a run that has one, that is measured beside it. Raises RecipeError when the recipe does not say
+    how to measure.
+    """
+    loaded = _choose_variant(path, overrides, variant)
+    recipe = loaded.recipe
+    if recipe.evaluate is None:
+        raise RecipeError(f"{path}: has no 'evaluate:', so nothing says what to measure")
+    if adapter and (adapter / RunRecord.file).exists():
+        adapter = adapter_of(adapter)
+    named = adapter.parent if adapter and adapter.name == "adapter" else adapter
+    output = recipe.output.with_name(f"{recipe.output.name}-{named.name if named else 'base'}")
+    changed = {
+        **{key: getattr(Recipe(output=output, backbone=recipe.backbone, weigh=recipe.weigh), key) for key in FOR_PAIRS},
+        "output": out or output,
+        "evaluate": recipe.evaluate.model_copy(update={"adapter": adapter and str(adapter)}),
+    }
+    alone = replace(loaded, recipe=recipe.model_copy(update=changed))
+    return replace(alone, plugins={type(part): loaded.plugins[type(part)] for _, part in alone.parts()})
+
+
+def _choose_variant(path: Path, overrides: Sequence[str], variant: str | None) -> LoadedRecipe:
+    """Return a recipe as it is, or the variant that is named; of several seeds, the first."""
+    planned = plan_runs(path, overrides)
+    if variant is None and not planned:
+        return load_recipe(path, overrides)
+    if variant is None:
+        there = ", ".join(dict.fromkeys(one.variant for one in planned))
+        raise RecipeError(f"{path}: has variants; say with --variant whose model to measure: {there}")
+    return next(one.loaded for one in choose_runs(planned, [variant]) if one.variant == variant)
 
 
 def place_adapter(loaded: LoadedRecipe, folder: Path) -> Path:

@@ -46,6 +46,8 @@ class MissingRequirement:
 def sections_until(recipe: Recipe, until: Stage) -> set[str]:
     """Return the sections of a recipe that a run up to a stage needs."""
     sections = {name for name, stage in SECTIONS.items() if until.reaches(stage)}
+    if until is Stage.EVALUATE and recipe.measures_alone:
+        return {"observe", "evaluate", "backbone"}
     models = [*recipe.localize] * ("localize" in sections) + [*recipe.disprefer] * ("disprefer" in sections)
     trained = ("train" in sections and recipe.train) or ("evaluate" in sections and recipe.evaluate)
     return sections | ({"backbone"} if trained or any(part.needs_backbone for part in models) else set())
@@ -220,12 +222,15 @@ def explain_one_image(backbone: Backbone, found: str) -> str:
 def list_notes(loaded: LoadedRecipe) -> Iterator[str]:
     """Yield what is no mistake and may not be meant."""
     recipe = loaded.recipe
+    if recipe.measures_alone:
+        unread = "; 'data:' is not read" if recipe.data else ""
+        yield f"without 'disprefer:' and 'train:' the model alone is measured{unread}"
     for named in find_paths(recipe):
         hub = named.needed and named.needed.or_hub and not named.needed.lacking(named.path)
         if hub and not os.path.exists(named.path):
             keys = ".".join(map(str, loaded.as_written(named.keys)))
             yield f"{keys}: there is no folder {named.path} here, so it is taken for a name on the Hugging Face Hub"
-    if not recipe.disprefer and any(reader.yields == "cases" for reader in recipe.data):
+    if not recipe.disprefer and not recipe.measures_alone and any(reader.yields == "cases" for reader in recipe.data):
         yield "'disprefer:' names nobody who makes pairs, so a run can go no further than `--until localize`"
     if recipe.localize and recipe.disprefer and not any(maker.needs_region() for maker in recipe.disprefer):
         yield "'localize:' finds regions that no dispreference here needs; they are written down and change no pair"

@@ -73,6 +73,11 @@ def _overlap(facts: RunFacts) -> Iterator[SummarySentence]:
         yield SummarySentence(
             f"Nothing was trained; the {images:,} evaluation images show the starting model alone.", True
         )
+    elif shared is None:
+        why = "whether it learned from any of the"
+        yield SummarySentence(
+            f"The adapter was trained elsewhere: {why} {images:,} evaluation images is not known here.", True
+        )
     elif shared:
         again = overlap.questions_trained_on
         with_questions = f", {again:,} of the questions about them as well" if again else ""

@@ -98,8 +98,8 @@ class TrainingOverlap(RunModel):
 
     images: int
     """Evaluation images."""
-    trained_on: int
-    """How many of them were trained on, pixel by pixel."""
+    trained_on: int | None
+    """How many of them were trained on, pixel by pixel; null where an adapter was trained nobody knows on what."""
     questions_trained_on: int = 0
     """Cases whose question about the image was, too."""
 

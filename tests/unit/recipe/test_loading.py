@@ -73,8 +73,8 @@ def test_all_mistakes_come_at_once_with_line_and_column(tmp_path: Path) -> None:
 
 
 def test_a_missing_key_and_a_missing_part_are_named(tmp_path: Path) -> None:
-    said = mistakes(write(tmp_path, "output: runs/x\nbackbone: {use: phantomm}\n"))
-    assert any("'data' is missing" in line for line in said)
+    assert "'data' is missing" in mistakes(write(tmp_path, "output: runs/x\nbackbone: {use: phantom}\n"))[0]
+    said = mistakes(write(tmp_path, "output: runs/x\nbackbone: {use: phantomm}\ndata: {use: phantom}\n"))
     assert any(line.startswith("2:17: there is no backbone 'phantomm'; did you mean 'phantom'?") for line in said)
 
 
