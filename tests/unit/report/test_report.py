@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from array import array
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from run_folder import HOSTILE, looked, measures, weighted, write_run
 from typer.testing import CliRunner
 
 from mmedpo.cli.main import app
+from mmedpo.core.images import ImageRef
 from mmedpo.core.number_format import format_number
 from mmedpo.core.records import WeightedPair
 from mmedpo.errors import DataError
@@ -20,7 +22,7 @@ from mmedpo.events import StageCount
 from mmedpo.report.album import ImageAlbum
 from mmedpo.report.cases import answered_cards, choose_attention
 from mmedpo.report.facts import read_facts, without_keys
-from mmedpo.report.gallery import GalleryChoice, disagreement
+from mmedpo.report.gallery import GalleryChoice, cards, disagreement
 from mmedpo.report.lengths import AnswerLengths
 from mmedpo.report.measures import make_tables
 from mmedpo.report.page import as_yaml, render, short, write_report
@@ -176,6 +178,17 @@ def test_cases_that_got_better_and_worse_are_told_apart(tmp_path: Path) -> None:
     assert any(piece.differs for piece in worse.after)
     assert list(CaseSurvey(answers[::-1], drawn=2).drawn) == list(cases.drawn)
     assert [row.id for row in CaseSurvey(answers * 9, shown=2).changed[1]] == ["tiny-0"] * 2
+
+
+def test_a_pair_that_was_noised_by_the_whole_map_shows_the_map(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    item = next(one for one in weighted(folder, 8) if one.pair.kind == "image")
+    heat = ImageRef("gone.png", "0" * 64)
+    case = replace(item.pair.case, regions=tuple(replace(one, heat=heat) for one in item.pair.case.regions))
+    for notes, missing in ({}, {}), ({"mask": "map"}, {heat.sha256: heat.path}):
+        album = ImageAlbum(folder)
+        cards([replace(item, pair=replace(item.pair, case=case, notes=item.pair.notes | notes))], album)
+        assert album.missing == missing
 
 
 def test_where_attention_is_shown_the_first_the_middle_and_the_last_are(tmp_path: Path) -> None:
