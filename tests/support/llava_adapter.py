@@ -39,10 +39,10 @@ def make_tensors(seed: int = 3) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def make_projector(seed: int = 4) -> dict[str, torch.Tensor]:
-    """Return a projector by LLaVA's names."""
+def make_projector(seed: int = 4, sees: int = 16) -> dict[str, torch.Tensor]:
+    """Return a projector by LLaVA's names, of features so wide."""
     source = torch.Generator().manual_seed(seed)
-    shapes = {"0.weight": (WIDE, 16), "0.bias": (WIDE,), "2.weight": (WIDE, WIDE), "2.bias": (WIDE,)}
+    shapes = {"0.weight": (WIDE, sees), "0.bias": (WIDE,), "2.weight": (WIDE, WIDE), "2.bias": (WIDE,)}
     return {f"{PREFIX}mm_projector.{name}": torch.randn(shape, generator=source) for name, shape in shapes.items()}
 
 

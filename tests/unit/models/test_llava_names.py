@@ -15,6 +15,7 @@ from losses import train_options
 from mmedpo_plugins.backbones.hf_vlm.hf_vlm import HfVlmBackbone
 from mmedpo_plugins.backbones.llava_med.llava_med import LlavaMedBackbone
 from safetensors.torch import load_file, save_file
+from tiny_llava_llama import TinyRelease
 from tiny_llava_med import make_image, make_model, released_tensors, write_json, write_release
 from typer.testing import CliRunner
 
@@ -104,6 +105,15 @@ def test_an_adapter_may_be_in_safetensors_and_have_no_second_file(release: Path,
 def test_the_second_file_may_be_the_projector_of_pretraining_alone(release: Path, tmp_path: Path) -> None:
     torch.save(rename(WHOLE, lambda name: name.removeprefix("base_model.model.")), tmp_path / "mm_projector.bin")
     require_equal(release, tmp_path, add_by_hand(make_model(), {}, WHOLE))
+
+
+@pytest.mark.parametrize(("kind", "sees"), [(TinyRelease.vicuna, 16), (TinyRelease.plus_plus, 48)])
+def test_they_are_so_on_a_llama_and_behind_a_tower_of_several_scales(tmp_path: Path, kind: Any, sees: int) -> None:
+    whole = make_projector(sees=sees)
+    checkpoint = kind(tmp_path / "llava").folder
+    with LlavaMedBackbone(checkpoint=str(checkpoint)).open(Setting()) as live:
+        by_hand = add_by_hand(live.model, LOW, whole)
+    require_equal(checkpoint, write_llava_adapter(tmp_path / "lora", LOW, whole), by_hand)
 
 
 def test_scale_and_rank_are_those_of_the_configuration(release: Path, tmp_path: Path) -> None:
