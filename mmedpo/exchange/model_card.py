@@ -191,5 +191,6 @@ def _loading(base: str) -> Iterator[str]:
     yield ""
     yield (
         "The base must be in the plain form of transformers; of LLaVA-Med as it was released, "
-        "`mmedpo convert CHECKPOINT BASE` writes that form. `base.json` tells which model it is."
+        "`mmedpo convert CHECKPOINT BASE` writes that form, but for LLaVA-Med++, which mmedpo alone opens. `base.json` "
+        "tells which model it is."
     )

@@ -131,7 +131,11 @@ def _load_tower(place: str, model: Any, tower: str, setting: Setting) -> Any:
     from transformers import CLIPVisionModel
 
     setting = replace(setting, dtype=str(model.dtype).removeprefix("torch."))  # the model's, not the tower's own
-    clip, report = load_model(CLIPVisionModel, place, setting, config=model.model.get_submodule(tower).config)
+    try:
+        clip, report = load_model(CLIPVisionModel, place, setting, config=model.model.get_submodule(tower).config)
+    except DataError as error:
+        name = model.name_or_path
+        raise DataError(f"{error}; {name} needs this CLIP, since it holds none: say vision_tower: FOLDER") from error
     if report["missing_keys"]:
         raise DataError(f"{place}: lacks {_list_some(report['missing_keys'])} of its vision model")
     return clip

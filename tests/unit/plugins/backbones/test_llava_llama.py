@@ -278,8 +278,8 @@ def test_a_clip_beside_the_checkpoint_fills_in_for_a_missing_tower(plus: TinyRel
     with pytest.raises(DataError, match="needs this CLIP: put it there, or say vision_tower: FOLDER"), opened(editable):
         pass
     write_clip(editable.parent / "clip-tiny")
-    with pytest.raises(DataError, match="clip-tiny"), opened(editable):  # a config alone
-        pass
+    with pytest.raises(DataError, match=r"clip-tiny.* needs this CLIP, since it holds none"), opened(editable):
+        pass  # it has a config alone
     write_weights(editable.parent / "clip-tiny", plus.clip_tensors())
     with opened(editable) as live, opened(plus.folder) as whole:
         assert torch.equal(logits(live), logits(whole))
