@@ -31,8 +31,7 @@ def table_confidences(file: Path, label: str, cases: Sequence[Case]) -> list[Map
     named: dict[str, list[MapConfidence]] = defaultdict(list)
     for said in collect_rows(map(_read_row, csv_rows(file, require=_require_columns))):
         if not (label and said.label) or said.label.casefold() == label.casefold():
-            path = PurePosixPath(said.image.replace("\\", "/").lstrip("/"))
-            for name in {path.as_posix(), path.with_suffix("").as_posix() if path.name else ""}:
+            for name in _names_of(said.image):
                 named[name].append(said)
 
     def look_up(case: Case, name: PurePosixPath) -> MapConfidence | None:
@@ -47,6 +46,12 @@ def table_confidences(file: Path, label: str, cases: Sequence[Case]) -> list[Map
         return DataError(f"{said.place}: is of two images, {describe_rivals(rivals)}; write their folders before them")
 
     return match_images(cases, look_up, blame)
+
+
+def _names_of(image: str) -> set[str]:
+    """Return the names that a row's image goes by: as it stands, and without its ending, which is no number."""
+    path = PurePosixPath(image.replace("\\", "/").lstrip("/"))
+    return {path.as_posix(), (path.with_suffix("") if path.suffix[1:2].isalpha() else path).as_posix()}
 
 
 def _require_columns(names: Sequence[str], place: str) -> None:

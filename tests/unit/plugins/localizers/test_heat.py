@@ -151,8 +151,8 @@ def test_a_file_that_is_no_map_is_named(content: bytes, tmp_path: Path) -> None:
 def test_a_table_or_the_file_beside_a_map_says_how_sure_a_tool_is_of_it(tmp_path: Path) -> None:
     cases = laid_out(tmp_path, "CXR1/0.png", "CXR2/0.png", "7.png")
     root = with_maps(tmp_path, "CXR1/0.npy", "CXR2/0.npy", "7.npy").root
-    rows = ["CXR1/0.png,.25,nodule", "CXR1/0.png,0.5,mass", "CXR2/0.png,1,nodule", "/far/7.dcm,0.75,nodule"]
-    (tmp_path / "told.csv").write_text("\n".join(["image,confidence,label", *rows, "case-2,0.125,nodule"]))
+    rows = ["CXR1/0.png,.25,nodule", "CXR1/0.png,0.5,mass", "case-1,1,nodule", "7.dcm,0.125,", "7.1,0.75,nodule"]
+    (tmp_path / "told.csv").write_text("\n".join(["image,confidence,label", *rows]))
     table = HeatMapLocalizer(root=root, table=tmp_path / "told.csv", label="nodule")
     told = [(region.confidence, region.label) for (region,) in table.localize(cases, None)]
     assert told == [(0.25, "nodule"), (1, "nodule"), (0.125, "nodule")]
