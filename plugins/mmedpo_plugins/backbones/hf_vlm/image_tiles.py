@@ -32,7 +32,15 @@ def image_tiles(model: Any) -> Callable[[Vision, int], Sequence[TokenTile]] | No
         return partial(_sized_tiles, tower.patch_size * getattr(model.config, "spatial_merge_size", 1))
     if kind in PATCHES:
         return partial(_patch_tiles, tower.spatial_merge_size, tower.patch_size)
-    return partial(_unpadded_tiles, model) if kind in UNPADDED else square_tiles
+    patches = tower.patch_size if isinstance(tower.patch_size, int) else tower.patch_size[0]
+    return partial(_unpadded_tiles, model) if kind in UNPADDED else partial(_whole_patches, patches)
+
+
+def _whole_patches(patch: int, vision: Vision, count: int) -> list[TokenTile]:
+    """Return square tiles without what is left of a picture beside its last patch: SigLIP sees 378 of 384 pixels."""
+    pixels = vision["pixel_values"]
+    height, width = (side // patch * patch for side in pixels.shape[-2:])
+    return square_tiles({"pixel_values": pixels[..., :height, :width]}, count)
 
 
 def _sized_tiles(cell: int, vision: Vision, count: int) -> list[TokenTile]:
@@ -53,8 +61,9 @@ def _unpadded_tiles(model: Any, vision: Vision, count: int) -> list[TokenTile]:
     """Return the image whole, and its tiles put together as the model itself does it: let it pack what patches show."""
     import torch
 
-    config, pixels = model.config, vision["pixel_values"][0].float()  # (tiles, channels, height, width)
-    side = config.vision_config.image_size // config.vision_config.patch_size
+    config, patch = model.config, model.config.vision_config.patch_size
+    side = config.vision_config.image_size // patch
+    pixels = vision["pixel_values"][0, ..., : side * patch, : side * patch].float()  # (tiles, channels, height, width)
     shown = (
         torch.nn.functional.adaptive_avg_pool2d(pixels, side).flatten(2).transpose(1, 2)
     )  # (tiles, patches, channels)

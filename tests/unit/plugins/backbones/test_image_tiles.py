@@ -30,10 +30,11 @@ from mmedpo.models.attention.image_attention import lay_over_image
 SIZES = [(512, 256), (256, 512), (320, 320)]
 MARKS = [(0.02, 0.02, 0.2, 0.2), (0.4, 0.3, 0.6, 0.5), (0.75, 0.6, 0.98, 0.98)]  # of a film's sides
 MIXING = re.compile(r"(vision|visual|image).*(out_proj|o_proj|attn\.proj|projection_layer)\.(weight|bias)$")
-FINE_CLIP, FINE_SIGLIP = ({**tower, "image_size": 56, "patch_size": 7} for tower in (CLIP, SIGLIP))
+FINE_CLIP = {**CLIP, "image_size": 56, "patch_size": 7}
+FINE_SIGLIP = {**SIGLIP, "image_size": 60, "patch_size": 7}  # as the real one, it leaves a rest beside its last patch
 ROPE = {"rope_type": "default", "rope_theta": 5e5}
 IMAGE_TOKEN = {"image_token_id": IMAGE, "image_token_index": IMAGE}
-PINPOINTS = [[56, 112], [112, 56], [112, 112]]
+PINPOINTS, SIGLIP_PINPOINTS = ([[side, 2 * side], [2 * side, side], [2 * side] * 2] for side in (56, 60))
 
 
 def text(kind: str, **more: Any) -> dict[str, Any]:
@@ -102,7 +103,7 @@ FAMILIES = {
     "llava with a class token": Family(
         "Llava", llava(FINE_CLIP, vision_feature_select_strategy="full"), "CLIP", CUT, middle
     ),
-    "llava with siglip": Family("Llava", llava(FINE_SIGLIP, **FULL), "Siglip", square(56)),
+    "llava with siglip": Family("Llava", llava(FINE_SIGLIP, **FULL), "Siglip", square(60)),
     "llava with pixtral": Family(
         "Llava", llava({**PIXTRAL, "patch_size": 7}, **FULL), "Pixtral", {**SIDES, "patch_size": 7}
     ),
@@ -115,7 +116,7 @@ FAMILIES = {
             "text_config": text("gemma", head_dim=8), "projection_dim": 32, **IMAGE_TOKEN,
         },
         "Siglip",
-        square(56),
+        square(60),
     ),
     "gemma3": Family(
         "Gemma3",
@@ -124,7 +125,7 @@ FAMILIES = {
             "boi_token_index": 4, "eoi_token_index": 2, **IMAGE_TOKEN,
         },
         "Gemma3",
-        square(56),
+        square(60),
     ),
     "qwen2-vl": Family("Qwen2VL", qwen(vision={"embed_dim": 16, "hidden_size": 32}), "Qwen2VL", PATCHED),
     "qwen2.5-vl": Family(
@@ -168,9 +169,9 @@ FAMILIES = {
     ),
     "llava-onevision": Family(
         "LlavaOnevision",
-        llava(FINE_SIGLIP, image_grid_pinpoints=PINPOINTS, vision_aspect_ratio="anyres_max_1", **FULL),
+        llava(FINE_SIGLIP, image_grid_pinpoints=SIGLIP_PINPOINTS, vision_aspect_ratio="anyres_max_1", **FULL),
         "LlavaOnevision",
-        {**square(56), "image_grid_pinpoints": PINPOINTS},
+        {**square(60), "image_grid_pinpoints": SIGLIP_PINPOINTS},
         blur=1,
     ),
 }  # fmt: skip
