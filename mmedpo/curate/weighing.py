@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import filecmp
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from mmedpo.core.lazy_sequence import pick_items
-from mmedpo.core.records import GIVEN, Pair, WeightedPair, to_json
+from mmedpo.core.records import GIVEN, Pair, WeightedPair
+from mmedpo.curate.example_file import write_examples
 from mmedpo.curate.scoring import RatedPairs
 from mmedpo.curate.weight_survey import WeightSurvey
 from mmedpo.errors import DataError
@@ -17,10 +16,7 @@ from mmedpo.events import StageCount, StageStarted
 from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.registry.conformance.weighting import check_weights
 from mmedpo.runtime.context import RunContext
-from mmedpo.store.image_links import ImageLinks
-from mmedpo.store.result_keys import set_aside
 from mmedpo.store.run_files.format import PAIRS
-from mmedpo.store.run_folder import json_line, write_whole
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ def weigh_pairs(run: RunContext, rated: RatedPairs) -> WeighedPairs:
         raise DataError(f"none of {len(rated.pairs)} pairs has a relevance; see 'unrated:' and the scorers' evidence")
     survey = WeightSurvey()
     weighted = _weighted_pairs(rated, checked, run.recipe.unrated == "keep")
-    images = write_pairs(run, survey.note_each(weighted))
+    images = write_examples(run, PAIRS, survey.note_each(weighted))
     run.finish("weigh", [*counts, *([] if part.equal else survey.count_equal())])
     return WeighedPairs(survey.means, images)
 
@@ -65,20 +61,3 @@ def _weighted_pairs(rated: RatedPairs, weights: Sequence[float], keep: bool) -> 
 def _weight_of_unrated(pair: Pair) -> float:
     """Return the weight of a pair that nobody rated: the one that it came with, else 1."""
     return float(pair.notes.get(GIVEN, {}).get("weight", 1.0))
-
-
-def write_pairs(run: RunContext, weighted: Iterable[WeightedPair]) -> list[str]:
-    """Write pairs.jsonl, with every image that a part made under images/; return their pixel hashes."""
-    path, links = run.folder / PAIRS, ImageLinks(run.folder, run.journal)
-
-    def is_new(beside: Path) -> bool:
-        """Tell whether the pairs are others than lie there; what was trained from those is then set aside."""
-        if path.exists() and filecmp.cmp(beside, path, shallow=False):
-            return False
-        run.did = True
-        set_aside(run.folder, "adapter")
-        return True
-
-    lines = (f"{json_line(links.link(to_json(item)))}\n".encode() for item in weighted)
-    write_whole(path, lambda file: file.writelines(lines), wanted=is_new)
-    return links.made

@@ -32,11 +32,11 @@ from mmedpo.store.run_files.measures import AnsweredCase, AttendedCase, ImageFil
 
 
 def evaluate_models(
-    run: RunContext, options: EvaluateOptions, adapter: Path | None, pairs: Sequence[WeightedPair] | None
+    run: RunContext, options: EvaluateOptions, adapter: Path | None, examples: Sequence[WeightedPair] | None
 ) -> MeasureRecord:
     """Measure the starting model, and with an adapter if there is one; write the answers.
 
-    `pairs` are those that the adapter learned from, None where nobody knows.
+    `examples` are what the adapter learned from, None where nobody knows.
     """
     held_out = read_records(run, [options.data], "evaluate: read").cases
     if not held_out:
@@ -56,8 +56,8 @@ def evaluate_models(
     return MeasureRecord(
         cases=len(held_out),
         groups=len({case.group for case in held_out}),
-        overlap=count_overlap(held_out, pairs),
-        training_images=len(list_trained_images(pairs or [])),
+        overlap=count_overlap(held_out, examples),
+        training_images=len(list_trained_images(examples or [])),
         max_new_tokens=options.max_new_tokens.model_dump(),
         cut=answers.cut,
         measures=tuple(combine_measures(metric, answers, rows, run.recipe.seed) for metric, rows in measured),

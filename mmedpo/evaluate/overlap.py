@@ -28,23 +28,23 @@ def require_no_overlap(run: RunContext, options: EvaluateOptions, records: Itera
         )
 
 
-def count_overlap(cases: Sequence[Case], pairs: Sequence[WeightedPair] | None) -> TrainingOverlap:
+def count_overlap(cases: Sequence[Case], examples: Sequence[WeightedPair] | None) -> TrainingOverlap:
     """Count the evaluation images whose pixels were trained on, and the cases whose question about them was, too.
 
-    Without pairs, nobody knows.
+    Without examples, nobody knows.
     """
     images = {image for case in cases for image in _images_of(case)}
-    if pairs is None:
+    if examples is None:
         return TrainingOverlap(images=len(images), trained_on=None)
-    learned = {question_key(item.pair.case) for item in pairs if item.pair.case.image.sha256 in images}
+    learned = {question_key(item.pair.case) for item in examples if item.pair.case.image.sha256 in images}
     again = sum(question_key(case) in learned for case in cases)
-    shared = len(images & list_trained_images(pairs))
+    shared = len(images & list_trained_images(examples))
     return TrainingOverlap(images=len(images), trained_on=shared, questions_trained_on=again)
 
 
-def list_trained_images(pairs: Sequence[WeightedPair]) -> set[str]:
-    """Return the pixel hashes of the images that the pairs are about."""
-    return {image for item in pairs for image in _images_of(item.pair)}
+def list_trained_images(examples: Sequence[WeightedPair]) -> set[str]:
+    """Return the pixel hashes of the images that training learns from."""
+    return {image for item in examples for image in _images_of(item.pair)}
 
 
 def _images_of(record: Case | Pair) -> set[str]:

@@ -14,6 +14,7 @@ from mmedpo.store.run_files.counts import describe_count, is_lost
 from mmedpo.store.run_files.record import RunRecord
 
 PAPER = "[MMedPO](https://arxiv.org/abs/2412.06141)"
+STAGES = ("read", "localize", "disprefer", "score", "weigh")  # that pairs go through
 
 
 def join_card(metadata: str, lines: Iterable[str]) -> str:
@@ -63,8 +64,8 @@ def describe_model(backbone: Mapping[str, Any]) -> str:
     return f"`{backbone['use']}`" + (f" ({public_name(checkpoint)})" if checkpoint else "")
 
 
-def list_dropped(run: RunRecord) -> Iterator[str]:
-    for stage in ("read", "localize", "disprefer", "score", "weigh"):
+def list_dropped(run: RunRecord, stages: Sequence[str] = STAGES) -> Iterator[str]:
+    for stage in stages:
         for count in run.stage(stage).counts:
             if count.count and is_lost(count):
                 yield f"- {stage}: {count.count:,} {describe_count(count)}"

@@ -9,7 +9,16 @@ from typing import Any
 
 from mmedpo.core.records import WeightedPair
 from mmedpo.evaluate.direction import is_count
-from mmedpo.exchange.card_text import PAPER, describe_model, join_card, list_dropped, list_makers, table
+from mmedpo.exchange.card_text import (
+    PAPER,
+    STAGES,
+    describe_model,
+    join_card,
+    list_dropped,
+    list_makers,
+    name_readers,
+    table,
+)
 from mmedpo.store.run_files.counts import describe_counts
 from mmedpo.store.run_files.measures import MeasureChange, MeasureRecord, TrainingRecord
 from mmedpo.store.run_files.record import RunRecord
@@ -21,12 +30,12 @@ _VERSIONS = ("mmedpo", "torch", "transformers", "peft", "trl")
 
 def model_card(
     name: str,
-    pairs: Sequence[WeightedPair],
+    examples: Sequence[WeightedPair],
     run: RunRecord,
     training: TrainingRecord,
     measures: MeasureRecord | None,
 ) -> str:
-    """Return the card of the adapter that was trained on the pairs."""
+    """Return the card of the adapter that was trained on the examples: pairs, or cases."""
     from huggingface_hub import ModelCardData
 
     base = _base_on_hub(run)
@@ -36,10 +45,10 @@ def model_card(
         library_name="peft",
         pipeline_tag="image-text-to-text",
         license="unknown",
-        tags=["mmedpo", "medical", "dpo", "lora", "trl"],
+        tags=["mmedpo", "medical", "sft" if training.of_cases else "dpo", "lora", "trl"],
         eval_results=list(_results(run, measures)) or None,
     )
-    restricted = sum(item.pair.case.restricted for item in pairs)
+    restricted = sum(item.pair.case.restricted for item in examples)
     return join_card(data.to_yaml(), _about_adapter(name, base, restricted, run, training, measures))
 
 
@@ -51,14 +60,15 @@ def _about_adapter(
     training: TrainingRecord,
     measures: MeasureRecord | None,
 ) -> Iterator[str]:
-    recipe = run.recipe
+    pairs = f"clinically weighted preference pairs by the method of {PAPER}"
+    learned = "cases as they were read, without preferences," if training.of_cases else pairs
     yield f"# {name}"
     yield ""
     yield (
-        f"An adapter (PEFT) for the medical vision-language model {describe_model(recipe['backbone'])}, trained on "
-        f"clinically weighted preference pairs by the method of {PAPER} with mmedpo {run.packages['mmedpo']}."
+        f"An adapter (PEFT) for the medical vision-language model {describe_model(run.recipe['backbone'])}, trained on "
+        f"{learned} with mmedpo {run.packages['mmedpo']}."
     )
-    yield from ("", "## What it must not be used for", *_limits(recipe, restricted))
+    yield from ("", "## What it must not be used for", *_limits(run.recipe, restricted, training.examples))
     yield from ("", "## Before and after", *_before_after(run, measures))
     yield from ("", "## What it was trained on", *_trained_on(run, training))
     yield from ("", "## How to load it", *_loading(base))
@@ -106,7 +116,7 @@ def _list_measures(measures: MeasureRecord | None) -> Iterator[tuple[str, str, f
                 yield one.use, name, before, after[name], gap
 
 
-def _limits(recipe: Mapping[str, Any], restricted: int) -> Iterator[str]:
+def _limits(recipe: Mapping[str, Any], restricted: int, examples: str) -> Iterator[str]:
     yield (
         "- Diagnosis, triage, treatment, or any other decision about a patient. It is no medical device, nobody has "
         "tested it on patients, and it may still state findings that are not there."
@@ -115,7 +125,8 @@ def _limits(recipe: Mapping[str, Any], restricted: int) -> Iterator[str]:
     if "phantom" in (recipe["backbone"]["use"], *(part["use"] for part in recipe["data"])):
         yield "- Anything with real films: it was trained on drawn ones."
     if restricted:
-        yield f"- Sharing: {restricted:,} of its pairs are of restricted data, and a model can repeat what it has seen."
+        seen = f"{restricted:,} of its {examples} are of restricted data"
+        yield f"- Sharing: {seen}, and a model can repeat what it has seen."
 
 
 def _before_after(run: RunRecord, measures: MeasureRecord | None) -> Iterator[str]:
@@ -154,22 +165,25 @@ def _describe_method(options: Mapping[str, Any]) -> str:
 
 def _trained_on(run: RunRecord, training: TrainingRecord) -> Iterator[str]:
     recipe = run.recipe
-    yield from list_makers(recipe)
+    if training.of_cases:
+        yield f"- read by: {name_readers(recipe)}; every case, and no pair: their weights played no part"
+    else:
+        yield from list_makers(recipe)
     if run.round:
         yield f"- round {run.round.number}: {describe_round(run.round)}; before, above, is the start"
     yield f"- {describe_counts(training.counts)}"
     options = recipe["train"]
     loss = " + ".join(map(_describe_loss, options["loss"]))
+    step = f"{options['batch_size'] * options['accumulate']} {training.examples}"
     yield (
-        f"- {training.steps:,} steps, {options['epochs']:g} epochs, a step of "
-        f"{options['batch_size'] * options['accumulate']} pairs, learning rate {options['learning_rate']:g}, "
-        f"beta {options['beta']:g}"
+        f"- {training.steps:,} steps, {options['epochs']:g} epochs, a step of {step}, "
+        f"learning rate {options['learning_rate']:g}, beta {options['beta']:g}"
     )
     yield f"- loss: {loss}; {_describe_method(options)}"
     for kind, held in training.validation.items():
         ranked = f"{held.accuracy:.0%} ranked right, reward margin {held.margin:+.3f}"
         yield f"- held-out pairs, {kind} ({held.pairs:,}): {ranked}"
-    yield from list_dropped(run)
+    yield from list_dropped(run, ("read",) if training.of_cases else STAGES)
 
 
 def _describe_loss(loss: Mapping[str, Any]) -> str:

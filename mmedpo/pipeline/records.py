@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from mmedpo import exchange
-from mmedpo.core.records import WeightedPair, digest
+from mmedpo.core.records import digest
 from mmedpo.core.stage import Stage
+from mmedpo.pipeline.examples import read_examples
 from mmedpo.pipeline.wanted import pairs_hash
 from mmedpo.recipe.model import dump_recipe
 from mmedpo.registry.content_hash import hash_path
@@ -16,6 +16,7 @@ from mmedpo.runtime.provenance import describe_host, list_packages, list_plugins
 from mmedpo.store.run_files.format import PAIRS, dump_model, read_file
 from mmedpo.store.run_files.image_places import started_in
 from mmedpo.store.run_files.measures import MeasureRecord, TrainingRecord
+from mmedpo.store.run_files.reader import read_pairs
 from mmedpo.store.run_files.record import RunRecord, State
 from mmedpo.store.run_files.rounds import name_run
 from mmedpo.store.run_folder import write_text
@@ -47,11 +48,7 @@ def make_record(run: RunContext, state: State, until: Stage) -> RunRecord:
 
 
 def write_cards(
-    run: RunContext,
-    weighted: Sequence[WeightedPair],
-    record: RunRecord,
-    training: TrainingRecord | None,
-    measures: MeasureRecord | None,
+    run: RunContext, record: RunRecord, training: TrainingRecord | None, measures: MeasureRecord | None
 ) -> None:
     """Write the data card beside the pairs and the model card beside the adapter, where they say something new."""
     folder = run.folder
@@ -65,9 +62,11 @@ def write_cards(
     from mmedpo.exchange.data_card import data_card
     from mmedpo.exchange.model_card import model_card
 
-    cards = [data_card(weighted, record, license=join_licenses(part.license for part in run.recipe.data))]
+    license = join_licenses(part.license for part in run.recipe.data)
+    cards = [data_card(read_pairs(folder), record, license=license)]
     if training:
-        cards.append(model_card(name_run(folder, record.round), weighted, record, training, measures))
+        examples = read_examples(folder, run.recipe)
+        cards.append(model_card(name_run(folder, record.round), examples, record, training, measures))
     for path, card in zip(places, cards, strict=True):
         if not path.exists() or path.read_text(encoding="utf-8") != card:
             write_text(path, card)

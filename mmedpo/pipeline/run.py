@@ -13,10 +13,11 @@ from mmedpo.curate.reading import Records, read_records
 from mmedpo.errors import DataError, MmedpoError, PendingBatch, RecipeError
 from mmedpo.events import EventObserver, RunFinished
 from mmedpo.pipeline.curation import curate_pairs
+from mmedpo.pipeline.examples import keep_cases, read_examples
 from mmedpo.pipeline.measurement import measure_models
 from mmedpo.pipeline.records import make_record, write_cards
 from mmedpo.pipeline.session import open_run, run_folder
-from mmedpo.pipeline.training import train_pairs
+from mmedpo.pipeline.training import train_examples
 from mmedpo.pipeline.wanted import WantedPairs, lay_out, want_pairs
 from mmedpo.recipe.model import LoadedRecipe
 from mmedpo.report.page import write_report
@@ -24,7 +25,6 @@ from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.processes import get_world_size
 from mmedpo.store.run_files.format import dump_model, read_file, write_file
 from mmedpo.store.run_files.measures import MeasureRecord, TrainingRecord
-from mmedpo.store.run_files.reader import read_pairs
 from mmedpo.store.run_files.record import RunRecord
 
 
@@ -84,14 +84,16 @@ def _carry_out(run: RunContext, source: tuple[Records, WantedPairs] | None, unti
     folder = run.folder
     write_file(folder, make_record(run, "running", until))
     made = curate_pairs(run, *source, until) if source else None
-    weighted = read_pairs(folder) if made else []
+    if source and made:
+        keep_cases(run, source[0])
+    examples = read_examples(folder, run.recipe) if made else []
     lay_out(run, source and source[1])
-    trained = train_pairs(run, weighted) if until.reaches(Stage.TRAIN) and run.recipe.train else None
+    trained = train_examples(run, examples) if until.reaches(Stage.TRAIN) and run.recipe.train else None
     training = read_file(folder, TrainingRecord) if trained else None
     options = run.recipe.evaluate if until.reaches(Stage.EVALUATE) else None
-    measures = measure_models(run, options, weighted) if options else None
+    measures = measure_models(run, options, examples) if options else None
     record = make_record(run, "finished", until)
-    write_cards(run, weighted, record, training, measures or read_file(folder, MeasureRecord))
+    write_cards(run, record, training, measures or read_file(folder, MeasureRecord))
     write_file(folder, record)
     report = write_report([folder])
     run.see(RunFinished(str(folder), dump_model(measures) if measures else {}, run.did))

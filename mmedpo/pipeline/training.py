@@ -1,4 +1,4 @@
-"""From weighted pairs to the adapter in a run folder, in one process or several."""
+"""From weighted pairs, or cases, to the adapter in a run folder, in one process or several."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from mmedpo.core.machine.disk import guard_writes
 from mmedpo.core.notes import print_note
 from mmedpo.core.records import Side, WeightedPair
 from mmedpo.errors import RecipeError
-from mmedpo.events import EventObserver
+from mmedpo.events import EventObserver, StageCount
 from mmedpo.models.adapters import unwrap_model
+from mmedpo.pipeline.examples import read_examples
 from mmedpo.pipeline.records import write_cards
 from mmedpo.pipeline.session import follow_run, open_run
 from mmedpo.pipeline.wanted import adapter_key
@@ -59,65 +60,71 @@ def train_run(folder: Path, see: EventObserver) -> Path:
         end_process_group(),
         open_run(loaded, see, folder, limit) if get_rank() == 0 else follow_run(loaded, folder, limit) as run,
     ):
-        weighted = list(read_pairs(folder))
-        if any(item.pair.case.restricted for item in weighted):
+        examples = list(read_examples(folder, run.recipe))
+        if any(item.pair.case.restricted for item in examples):
             run.keep_private()
-        adapter = train_pairs(run, weighted)
+        adapter = train_examples(run, examples)
         alone = LAUNCHED not in os.environ  # else who started it writes the cards, with the measures
         if get_rank() == 0 and alone and not (adapter / "README.md").exists():
             record = record.model_copy(update={"packages": list_packages(loaded)})  # those that trained
-            write_cards(run, weighted, record, read_file(folder, TrainingRecord), None)
+            write_cards(run, record, read_file(folder, TrainingRecord), None)
         return adapter
 
 
-def train_pairs(run: RunContext, weighted: Sequence[WeightedPair]) -> Path:
-    """Train the adapter, unless these pairs, options and model have one already."""
-    recipe, folder = run.recipe, run.folder
-    assert recipe.train is not None
+def train_examples(run: RunContext, examples: Sequence[WeightedPair]) -> Path:
+    """Train the adapter, unless these examples, options and model have one already."""
+    options, folder = run.recipe.training, run.folder
+    assert options is not None
     key = adapter_key(run)
     if get_rank() == 0:
         claim_result(folder, "adapter", key)
     done = read_file(folder, TrainingRecord)
     if done and done.key == key and (folder / "adapter" / "adapter_config.json").exists():
-        logger.info("%s is of these pairs and options: nothing to train", folder / "adapter")
-        run.finish("train", done.counts)
+        logger.info("%s is of these %s and options: nothing to train", folder / "adapter", options.examples)
+        _finish(run, done)
         return folder / "adapter"
     run.did = True
     if get_rank() == 0:
         set_aside(folder, "measures")  # of an adapter that is gone
     if run.workers is not None:
         run.workers.leave()  # their GPUs are needed
-    if recipe.train.launch and get_world_size() == 1:
-        launch_training(recipe.train, run.setting.device, folder)
+    if options.launch and get_world_size() == 1:
+        launch_training(options, run.setting.device, folder)
     else:
-        _fit_adapter(run, weighted, key)
+        _fit_adapter(run, examples, key)
     if get_rank() == 0 and (made := read_file(folder, TrainingRecord)):
-        run.finish("train", made.counts)
+        _finish(run, made)
     return folder / "adapter"
 
 
-def _fit_adapter(run: RunContext, weighted: Sequence[WeightedPair], key: str) -> None:
+def _finish(run: RunContext, done: TrainingRecord) -> None:
+    """Tell what became of the examples, and of how many pairs nothing did."""
+    idle = [StageCount("idle_pairs", len(read_pairs(run.folder)))] if run.recipe.trains_on_cases else []
+    run.finish("train", [*done.counts, *idle])
+
+
+def _fit_adapter(run: RunContext, examples: Sequence[WeightedPair], key: str) -> None:
     """Train in this process, and in those beside it."""
     from mmedpo.train.adapter_config import explain_refusal
     from mmedpo.train.fit import train_adapter  # torch and trl: not when there is nothing to train
 
-    recipe, folder = run.recipe, run.folder
-    assert recipe.train is not None
+    recipe, options, folder = run.recipe, run.recipe.training, run.folder
+    assert options is not None
     if get_rank() == 0:
         _drop_other_checkpoints(folder, f"{key} in {get_world_size()}")  # a step of more processes has more pairs
-    prepare_strategy(recipe.train.launch.strategy if recipe.train.launch else "ddp")
-    plugin, setting = run.plugin_of(recipe.backbone), replace(run.setting, quantize=recipe.train.quantize)
+    prepare_strategy(options.launch.strategy if options.launch else "ddp")
+    plugin, setting = run.plugin_of(recipe.backbone), replace(run.setting, quantize=options.quantize)
     with open_parts(run, setting) as opened, blame_part(plugin, "train.batch_size"), guard_writes(folder):
-        pairs = list(weighted)  # read once
-        further = name_further_sides(pairs, recipe.train, run.setting.seed)
-        table = _open_reference(run, pairs, further) if get_rank() == 0 and recipe.train.needs_reference else {}
+        pairs = list(examples)  # read once
+        further = name_further_sides(pairs, options, run.setting.seed)
+        table = _open_reference(run, pairs, further) if get_rank() == 0 and options.needs_reference else {}
         live = opened(run.loaded.start)
         _require_quantized(live, setting, plugin)
         with notice_lost_process():  # before anybody is blamed
             record = train_adapter(
                 pairs,
                 live,
-                recipe.train,
+                options,
                 folder,
                 setting,
                 run.see,
@@ -168,7 +175,7 @@ def _read_earlier_split(run: RunContext) -> EarlierSplit | None:
     shown, held_out = set[str](), set[str]()
     for number in range(1, one.number):
         files = read_run(round_folder(run.folder.parent, number))
-        shown |= {item for weighted in files.pairs() for item in list_family(weighted.pair)}
+        shown |= {item for one in read_examples(files.folder, run.recipe) for item in list_family(one.pair)}
         held_out |= set(files.training.held_out if files.training else ())
     return EarlierSplit(frozenset(shown - held_out), frozenset(held_out))
 

@@ -17,7 +17,7 @@ from mmedpo.registry.fingerprint import content_json, hash_part
 from mmedpo.runtime.context import RunContext
 from mmedpo.runtime.served_backbone import served_facts
 from mmedpo.store.result_keys import claim_result
-from mmedpo.store.run_files.format import PAIRS
+from mmedpo.store.run_files.format import CASES, PAIRS
 from mmedpo.store.run_files.measures import RoundTable
 
 
@@ -37,7 +37,9 @@ def lay_out(run: RunContext, pairs: WantedPairs | None) -> None:
     folder, recipe = run.folder, run.recipe
     run.did |= claim_result(folder, "pairs", pairs.key if pairs else None)
     (folder / RoundTable.file).unlink(missing_ok=True)  # of a recipe in rounds; theirs lie in folders of their own
-    there = (folder / PAIRS).exists()
+    if not recipe.trains_on_cases:
+        (folder / CASES).unlink(missing_ok=True)  # of a recipe that learned them
+    there = (folder / PAIRS).exists() and (not recipe.trains_on_cases or (folder / CASES).exists())
     run.did |= claim_result(folder, "adapter", adapter_key(run) if there and recipe.train else None)
     ready = pairs is None or (there and (recipe.train is None or (folder / "adapter/adapter_config.json").exists()))
     run.did |= claim_result(folder, "measures", measures_key(run) if ready and recipe.evaluate else None)
@@ -74,18 +76,21 @@ def _pairs_key(run: RunContext, seen: str) -> str:
 
 
 def adapter_key(run: RunContext) -> str:
-    """Hash what the adapter is trained from: the pairs as they lie in the folder, the options and the model."""
+    """Hash what the adapter is trained from: pairs or cases as they lie in the folder, the options and the model."""
     assert run.recipe.train is not None
     options = {**dump_recipe(run.loaded)["train"], "loss": hash_parts(run, run.recipe.train.loss)}
+    del options["cases"]  # the file of examples says as much
+    if run.recipe.trains_on_cases:
+        del options["pairs"]
     launch = options.pop("launch")  # processes share steps and change none, but for losses that look beside a pair
     if any(loss.looks_beside for loss in run.recipe.train.loss):
         options["processes"] = launch and launch["processes"]
     held = [run.loaded.round.reference, run.hash_of(run.loaded.start)] if run.loaded.round else []
-    return run.key(run.recipe.backbone, "train", pairs_hash(run.folder), options, *held)
+    return run.key(run.recipe.backbone, "train", examples_hash(run.folder), options, *held)
 
 
 def measures_key(run: RunContext) -> str:
-    """Hash what the measures are made from: the adapter and the pairs in the folder, and what is asked."""
+    """Hash what the measures are made from: the adapter and what it learned from, and what is asked."""
     options = run.recipe.evaluate
     assert options is not None
     adapter = measured_adapter(run)
@@ -94,7 +99,7 @@ def measures_key(run: RunContext) -> str:
     models = choose_models(run.loaded.start, adapter)
     served = [facts for model in models if model for facts in served_facts(model)]
     folders = {run.folder, adapter.parent if adapter else run.folder}
-    learned = sorted(pairs_hash(folder) for folder in folders if (folder / PAIRS).exists())
+    learned = sorted(examples_hash(folder) for folder in folders if (folder / PAIRS).exists())
     content = adapter and hash_path(str(adapter), run.journal)
     return run.key(run.loaded.start, "measures", content, learned, asked, parts, *served)
 
@@ -107,8 +112,17 @@ def measured_adapter(run: RunContext) -> Path | None:
 
 def pairs_hash(folder: Path) -> str:
     """Hash the pairs in a run folder."""
-    stat = (folder / PAIRS).stat()
-    return _file_hash(folder / PAIRS, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    return _hash_file(folder / PAIRS)
+
+
+def examples_hash(folder: Path) -> str:
+    """Hash what training learns from in a run folder: its cases where they are there, else its pairs."""
+    return _hash_file(folder / CASES) if (folder / CASES).exists() else pairs_hash(folder)
+
+
+def _hash_file(path: Path) -> str:
+    stat = path.stat()
+    return _file_hash(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=8)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from mmedpo.core.json_values import Keys
 from mmedpo.endpoints.options import find_endpoints, hides_endpoint
 from mmedpo.recipe.model import LoadedRecipe, Recipe
+from mmedpo.recipe.train_options import PairCoefficients
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.served_model import ServedAnswers
 from mmedpo.registry.path_options import find_paths, find_unfilled
@@ -36,6 +37,7 @@ def find_contradictions(loaded: LoadedRecipe) -> Mistakes:
     yield from _find_misrated(recipe)
     yield from _find_without_earlier(recipe)
     yield from _find_broken_rounds(recipe)
+    yield from _find_pairless(recipe)
 
 
 def _find_unpriced(recipe: Recipe) -> Mistakes:
@@ -89,7 +91,7 @@ def _find_misrated(recipe: Recipe) -> Mistakes:
 def _find_without_earlier(recipe: Recipe) -> Mistakes:
     """Find a dispreference that builds on pairs which none before it makes."""
     for index, maker in enumerate(recipe.disprefer):
-        wanted = "" if _reads(recipe, "pairs") else maker.follows()  # ready pairs may be of any kind
+        wanted = "" if recipe.reads("pairs") else maker.follows()  # ready pairs may be of any kind
         if wanted and not any(earlier.makes == wanted for earlier in recipe.disprefer[:index]):
             message = f"{maker.use!r} builds on {wanted} pairs; put a dispreference that makes them before it"
             yield ("disprefer", index), message
@@ -101,7 +103,7 @@ def _find_broken_rounds(recipe: Recipe) -> Mistakes:
         return
     if recipe.train is None:
         yield ("rounds",), "a round begins with the model that the one before it trained; say in 'train:' how to train"
-    if not recipe.disprefer and not _reads(recipe, "cases"):
+    if not recipe.disprefer and not recipe.reads("cases"):
         why = "no round makes ready pairs anew; train.epochs repeats them"
         yield ("rounds",), f"'data:' are ready pairs, and {why}"
     if recipe.backbone.answers:
@@ -109,9 +111,10 @@ def _find_broken_rounds(recipe: Recipe) -> Mistakes:
         yield ("backbone", "answers"), f"{why}; leave it out, or leave out 'rounds:'"
 
 
-def _reads(recipe: Recipe, what: str) -> bool:
-    """Tell whether a reader of the data says that it yields cases, or pairs."""
-    return any(reader.yields == what for reader in recipe.data)
+def _find_pairless(recipe: Recipe) -> Mistakes:
+    """Find a training on cases whose loss wants pairs."""
+    if recipe.train and recipe.train.cases == "all" and (why := recipe.train.needs_pairs):
+        yield ("train", "cases"), f"the loss {why}, and `all` trains on cases alone; leave it out"
 
 
 def list_idle(recipe: Recipe) -> list[str]:
@@ -124,10 +127,10 @@ def find_unused(loaded: LoadedRecipe) -> Mistakes:
     recipe = loaded.recipe
     if recipe.measures_alone:
         yield from _find_idle_beside_measures(loaded)
-    elif not _reads(recipe, "cases"):
+    elif not recipe.reads("cases"):
         for key in list_idle(recipe):
             yield (key,), f"'data:' are ready pairs, and nobody in 'disprefer:' makes more of them; leave {key!r} out"
-    elif recipe.disprefer and not _reads(recipe, "pairs"):
+    elif recipe.disprefer and not recipe.reads("pairs"):
         made = {maker.makes for maker in recipe.disprefer}
         for index, scorer in enumerate(recipe.score):
             if not scorer.rates & made:
@@ -139,6 +142,7 @@ def find_unused(loaded: LoadedRecipe) -> Mistakes:
     if recipe.localized == "agreed" and len(recipe.localize) < 2:
         yield ("localized",), f"'agreed' is about several localizers; 'localize:' has {len(recipe.localize)}"
     yield from _find_idle_rounds(recipe)
+    yield from _find_beside_cases(recipe)
     yield from _find_idle_answers(recipe)
     yield from _find_idle_budget(loaded)
 
@@ -160,6 +164,17 @@ def _find_idle_rounds(recipe: Recipe) -> Mistakes:
     held = recipe.train and (recipe.train.needs_reference or recipe.train.runs_reference)
     if recipe.rounds and recipe.rounds.reference == "start" and recipe.train and not held:
         yield ("rounds", "reference"), "no loss of 'train.loss' compares the policy with a reference; leave it out"
+
+
+def _find_beside_cases(recipe: Recipe) -> Mistakes:
+    """Find what is said of pairs where training learns all cases and no pair."""
+    if recipe.train is None or not recipe.trains_on_cases:
+        return
+    instead = "training is on all cases; leave it out, or say `train.cases: pairs`"
+    if recipe.train.pairs != PairCoefficients():
+        yield ("train", "pairs"), f"no pair is trained on: {instead}"
+    if recipe.rounds and recipe.rounds.count > 1:
+        yield ("rounds",), f"every round would train on the same cases, and train.epochs repeats them: {instead}"
 
 
 def _find_idle_answers(recipe: Recipe) -> Mistakes:

@@ -13,7 +13,7 @@ from mmedpo.core.json_values import Keys
 from mmedpo.endpoints.ledger import Budget
 from mmedpo.recipe.engine_options import Engine
 from mmedpo.recipe.slots import find_slots
-from mmedpo.recipe.train_options import TrainOptions
+from mmedpo.recipe.train_options import PairCoefficients, TrainOptions
 from mmedpo.recipe.yaml import YamlDocument
 from mmedpo.registry.contracts.answer_limits import AnswerLimits
 from mmedpo.registry.contracts.backbone import Backbone
@@ -145,8 +145,26 @@ class Recipe(RecipeSection):
     @property
     def measures_alone(self) -> bool:
         """Whether it only measures what is there: it says how to measure, and neither makes pairs nor trains."""
-        makes = self.disprefer or any(reader.yields == "pairs" for reader in self.data)
+        makes = self.disprefer or self.reads("pairs")
         return self.evaluate is not None and self.train is None and not makes
+
+    @property
+    def trains_on_cases(self) -> bool:
+        """Whether training learns every case that was read, and no pair."""
+        if self.train is None or self.train.cases == "pairs":
+            return False
+        return self.train.cases == "all" or (not self.train.needs_pairs and self.reads("cases"))
+
+    @property
+    def training(self) -> TrainOptions | None:
+        """How to train, with what it learns settled: where that is cases, kinds of pairs count nothing."""
+        if self.train is None or not self.trains_on_cases:
+            return self.train
+        return self.train.model_copy(update={"cases": "all", "pairs": PairCoefficients()})
+
+    def reads(self, what: str) -> bool:
+        """Tell whether a reader of the data says that it yields cases, or pairs."""
+        return any(reader.yields == what for reader in self.data)
 
     @field_validator("threads", mode="before")
     @classmethod

@@ -230,10 +230,15 @@ def list_notes(loaded: LoadedRecipe) -> Iterator[str]:
         if hub and not os.path.exists(named.path):
             keys = ".".join(map(str, loaded.as_written(named.keys)))
             yield f"{keys}: there is no folder {named.path} here, so it is taken for a name on the Hugging Face Hub"
-    if not recipe.disprefer and not recipe.measures_alone and any(reader.yields == "cases" for reader in recipe.data):
+    if not recipe.disprefer and not recipe.measures_alone and recipe.reads("cases"):
         yield "'disprefer:' names nobody who makes pairs, so a run can go no further than `--until localize`"
     if recipe.localize and recipe.disprefer and not any(maker.needs_region() for maker in recipe.disprefer):
         yield "'localize:' finds regions that no dispreference here needs; they are written down and change no pair"
+    if recipe.trains_on_cases:
+        yield (
+            "training is on every case that is read, once: pairs and their weights play no part in it; "
+            "`train.cases: pairs` trains on the chosen sides of the pairs"
+        )
     if needs := describe_needs(recipe):
         yield needs
     if recipe.backbone.answers and not recipe.backbone.answers.compare:

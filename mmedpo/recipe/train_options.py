@@ -160,6 +160,9 @@ class TrainOptions(OptionGroup):
     """The losses whose sum is the loss of a pair; by default `sigmoid`, the paper's."""
     pairs: PairCoefficients = PairCoefficients()
     """What pairs count by their kind."""
+    cases: Literal["all", "pairs"] | None = None
+    """`all`: learn every case that was read, and no pair; `pairs`: the pairs. Without it, all cases where the data have
+    any and each loss can learn a case: of all pair kinds, needing neither a rejected nor a further side."""
     validation: float = Field(default=0.05, ge=0, le=0.5)
     """Share of the pairs held out, by image: an image is never on both sides of the split."""
     optimizer: Literal["adamw", "adamw_8bit", "paged_adamw", "paged_adamw_8bit", "adafactor", "sgd"] = "adamw"
@@ -192,6 +195,16 @@ class TrainOptions(OptionGroup):
     def compares_sides(self) -> bool:
         """Whether two sides are compared; otherwise the chosen answers are learned as they are."""
         return any(loss.needs_rejected for loss in self.loss)
+
+    @property
+    def needs_pairs(self) -> str:
+        """Which loss cannot learn a case that is in no pair, and why; "" where all can."""
+        return next((f"{loss.use!r} {why}" for loss in self.loss if (why := explain_pairs(loss))), "")
+
+    @property
+    def examples(self) -> Literal["cases", "pairs"]:
+        """What it learns, once `cases` is settled."""
+        return "cases" if self.cases == "all" else "pairs"
 
     @property
     def needs_reference(self) -> bool:
@@ -259,6 +272,15 @@ class TrainOptions(OptionGroup):
         if mistakes:
             raise ValueError("; ".join(mistakes))
         return value
+
+
+def explain_pairs(loss: Loss) -> str:
+    """Say why a loss cannot learn a case that is in no pair, or return ""."""
+    if loss.needs_rejected:
+        return "needs the rejected side of a pair"
+    if type(loss).further_sides is not Loss.further_sides:
+        return "looks at further sides of a pair"
+    return f"is of {loss.pairs} pairs" if loss.pairs != "all" else ""
 
 
 def explain_refusal(name: str) -> str:

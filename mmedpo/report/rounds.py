@@ -8,7 +8,6 @@ from typing import Any
 
 from mmedpo.report.facts import RunFacts
 from mmedpo.report.measures import MeasureRow, make_tables
-from mmedpo.store.run_files.counts import sum_counts
 from mmedpo.store.run_files.measures import HeldOutPairs
 
 KINDS = ("text", "image")
@@ -46,7 +45,7 @@ def _make_row(facts: RunFacts) -> RoundRow:
         number=facts.run.round.number,
         state=facts.state,
         pairs={kind: len(weights) for kind, weights in facts.all_pairs.weights.items()},
-        trained=sum_counts(training.counts, "trained_pairs") if training else 0,
+        trained=training.trained if training else 0,
         held_out={kind: found for kind, found in held.items() if found.pairs},
         margin=held["all"].margin if "all" in held and held["all"].pairs else None,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mmedpo.report.facts import RunFacts
 from mmedpo.report.lengths import AnswerLengths
 from mmedpo.report.measures import MeasureRow, MeasureTable, describe_cut_answers
+from mmedpo.store.run_files.counts import sum_counts
 from mmedpo.store.run_files.rounds import describe_round
 
 CHANCE = 0.6  # held-out pairs ranked right up to here were hardly learned
@@ -27,7 +28,7 @@ def write_sentences(
 ) -> list[SummarySentence]:
     """Say what is sure, what is not, what got worse, and what the numbers rest on; what misleads before all that."""
     misleading = [*_round(facts), *_overlap(facts), *_cautions(facts, tables), *_served(facts)]
-    learned = [*_learned(facts), *_equal(facts), *_leak(lengths)]
+    learned = _cases_learned(facts) or [*_learned(facts), *_equal(facts), *_leak(lengths)]
     return [*misleading, *_resolved(lines), *_cases(facts), *learned, *_seeds(facts)]
 
 
@@ -134,6 +135,16 @@ def _learned(facts: RunFacts) -> Iterator[SummarySentence]:
             ranked = f"{held.accuracy:.0%} of the {held.pairs} held-out {kind} pairs are ranked right"
             weak = held.accuracy <= CHANCE
             yield SummarySentence(f"{ranked}{', hardly more than by chance' if weak else ''}.", weak)
+
+
+def _cases_learned(facts: RunFacts) -> list[SummarySentence]:
+    """Say that cases were learned, where they were: then nothing about pairs limits what was."""
+    training = facts.training
+    if not training or not training.of_cases:
+        return []
+    held_out = sum_counts(training.counts, "held_out_cases")
+    told = f"Trained on {training.trained:,} cases as they were read, {held_out:,} held out"
+    return [SummarySentence(f"{told}: pairs and their weights played no part.")]
 
 
 def _equal(facts: RunFacts) -> Iterator[SummarySentence]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from mmedpo.core.machine.disk import guard_writes
 from mmedpo.core.notes import print_note
 from mmedpo.errors import DataError
-from mmedpo.store.run_files.format import PAIRS, read_file, write_file
+from mmedpo.store.run_files.format import CASES, PAIRS, read_file, write_file
 from mmedpo.store.run_files.measures import AnsweredCase, AttendedCase, MeasureRecord, TrainingRecord
 from mmedpo.store.run_files.record import ResultKeys
 from mmedpo.store.run_files.rounds import find_result
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 ORDER = ("pairs", "adapter", "measures")  # each is made from those before it
 FILES = {
-    "pairs": (PAIRS, "data_card.md"),
+    "pairs": (PAIRS, CASES, "data_card.md"),
     "adapter": (TrainingRecord.file, "adapter", "tensorboard"),
     "measures": (MeasureRecord.file, AnsweredCase.file, AttendedCase.file, "adapter/README.md"),
 }

@@ -30,7 +30,7 @@ from mmedpo.train.batches.encoding import EncodedPair, PixelCache
 from mmedpo.train.batches.families import EarlierSplit
 from mmedpo.train.batches.further_sides import name_further_sides
 from mmedpo.train.batches.held_out import hold_out, hold_out_again
-from mmedpo.train.batches.selection import count_by_kind, encode_pairs
+from mmedpo.train.batches.selection import count_examples, encode_pairs
 from mmedpo.train.batches.token_ratings import rate_answers
 from mmedpo.train.lora import attach_adapter, copy_trained_weights, publish_adapter, swap_weights
 from mmedpo.train.ranks.shared_features import share_features
@@ -102,8 +102,9 @@ def train_adapter(
         if get_rank() == 0:
             publish_adapter(trainer.model, folder / "adapter", trainer.base, state)
         barrier()
-    counts = [*count_by_kind("trained_pairs", train_pairs), *count_by_kind("held_out_pairs", held_out), *left_out]
-    counts += count_by_kind("connecting_pairs", between)
+    became = {"trained": train_pairs, "held_out": held_out, "connecting": between}
+    trained, kept, apart = (count_examples(what, some, options) for what, some in became.items())
+    counts = [*trained, *kept, *left_out, *apart]
     return make_record(trainer, counts, held_out, time.monotonic() - began)
 
 
@@ -156,7 +157,7 @@ def _fill_reference(
     """Compute what is missing of the reference, before the first step changes the policy."""
     see(StageStarted("reference", len(pairs), sum(pair.id in table for pair in pairs)))
     trainer.fill_reference(pairs, table, lambda count: see(StageAdvanced("reference", count)))
-    see(StageFinished("reference", (StageCount("pairs", len(pairs)),)))
+    see(StageFinished("reference", (StageCount(trainer.options.examples, len(pairs)),)))
 
 
 def _run_steps(trainer: PreferenceTrainer, checkpoint: Path | None) -> None:

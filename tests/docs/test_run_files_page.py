@@ -13,10 +13,10 @@ import pytest
 from conftest import ROOT, generated
 from pydantic import BaseModel
 
-from mmedpo.core.records import WeightedPair
+from mmedpo.core.records import Case, WeightedPair
 from mmedpo.events import StageCount
 from mmedpo.store.run_files.counts import COUNTS
-from mmedpo.store.run_files.format import FORMAT, PAIRS, JsonFile, JsonRow
+from mmedpo.store.run_files.format import CASES, FORMAT, PAIRS, JsonFile, JsonRow
 from mmedpo.store.run_files.measures import (
     AnsweredCase,
     AttendedCase,
@@ -31,6 +31,7 @@ PAGE = ROOT / "docs" / "runs.md"
 MARK = "## The keys of the files\n"
 FILES: dict[str, type] = {
     PAIRS: WeightedPair,
+    CASES: Case,
     **{kind.file: kind for kind in (RunRecord, TrainingRecord, MeasureRecord, AnsweredCase, AttendedCase)},
     **{kind.file: kind for kind in (EndpointCall, ResultKeys, VariantTable, RoundTable)},
 }

@@ -96,11 +96,10 @@ def _describe_spending(model: str, paid: ModelSpending) -> str:
 
 
 def _describe_training(training: TrainingRecord) -> Iterator[str]:
-    trained, silent = sum_counts(training.counts, "trained_pairs"), sum_counts(training.counts, "weightless_pairs")
-    if silent:
+    if silent := sum_counts(training.counts, "weightless_pairs"):
         yield f"{silent:,} pairs have no say in the loss and were left out: weight or coefficient 0"
     loss = f"{format_number(training.loss.first)} to {format_number(training.loss.last)}"
-    yield f"trained on {trained:,} pairs in {training.steps:,} steps; loss {loss}"
+    yield f"trained on {training.trained:,} {training.examples} in {training.steps:,} steps; loss {loss}"
     for kind, held in training.validation.items():
         if held.pairs and (kind != "all" or len(training.validation) > 2):
             ranked = f"{held.accuracy:.0%} ranked right, reward margin {held.margin:+.3f}"

@@ -42,6 +42,8 @@ COUNTS = {
     "weighted_pairs": _made("weighted pairs"),
     "trained_pairs": _made("{kind} pairs trained on"),
     "held_out_pairs": _made("{kind} pairs held out"),
+    "trained_cases": _made("cases trained on"),
+    "held_out_cases": _made("cases held out"),
     "answered_cases": _made("cases answered"),
     "left_out": _lost("left out: {reason}"),
     "remarks": _lost("of these: {reason}"),
@@ -62,10 +64,13 @@ COUNTS = {
     "dropped_pairs": _lost("unrated pairs dropped"),
     "equal_weights": _lost("{kind} pairs rated by {part} that all weigh {reason}: weights do nothing among them"),
     "too_long_pairs": _lost("{kind} pairs too long"),
+    "too_long_cases": _lost("cases too long"),
     "connecting_pairs": _lost(
         "{kind} pairs left out: an earlier round held out some image of theirs and trained on another"
     ),
+    "connecting_cases": _lost("cases left out: an earlier round held out some image of theirs and trained on another"),
     "weightless_pairs": _lost("{kind} pairs left out: weight or coefficient 0"),
+    "idle_pairs": _lost("pairs that play no part, as their weights: all cases are trained on"),
     "cut_before": _lost("answers before cut at max_new_tokens"),
     "cut_after": _lost("answers after cut at max_new_tokens"),
     "unreadable_before": _lost("answers before with what is no character"),

@@ -21,6 +21,7 @@ from mmedpo.store.run_folder import json_line, read_json, write_json, write_line
 FORMAT = 1  # of all files of a run folder
 FEATURES = "features"  # the folder of what the vision tower made of images, until the run is done
 PAIRS = "pairs.jsonl"  # a line a pair: core.records.WeightedPair
+CASES = "cases.jsonl"  # where training learns cases and no pairs, a line a case: core.records.Case
 
 
 class RunModel(BaseModel):

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from mmedpo.core.records import CaseKind, Region
 from mmedpo.events import StageCount
+from mmedpo.store.run_files.counts import sum_counts
 from mmedpo.store.run_files.format import JsonFile, JsonRow, RunModel
 
 
@@ -33,14 +34,14 @@ class HeldOutPairs(RunModel):
 
 
 class TrainingRecord(JsonFile):
-    """What became of the pairs in training."""
+    """What became of the pairs in training, or of the cases where it learned these."""
 
     file: ClassVar = "training.json"
 
     key: str = ""
     """The hash of all that the adapter was trained from."""
     counts: tuple[StageCount, ...]
-    """Pairs that were trained on, held out or left out, by kind."""
+    """Pairs that were trained on, held out or left out, by kind; or cases."""
     packing: Literal["tree", "pairs"]
     """How a batch was laid out."""
     steps: int
@@ -48,13 +49,28 @@ class TrainingRecord(JsonFile):
     loss: LossEnds
     """At both ends."""
     history: tuple[dict[str, float], ...]
-    """What was logged at each step: `step`, `loss`, `pairs`, and TRL's `rewards/...`."""
+    """What was logged at each step: `step`, `loss`, `pairs` (or cases: how many), and TRL's `rewards/...`."""
     validation: dict[str, HeldOutPairs]
     """By pair kind, and `all`."""
     held_out: tuple[str, ...] = ()
     """Hashes of the images, and groups, of the pairs that were held out; later rounds hold them out too."""
     seconds: float
     """How long it took, of a run that was killed since it went on."""
+
+    @property
+    def trained(self) -> int:
+        """How many pairs, or cases, were trained on."""
+        return sum(sum_counts(self.counts, what) for what in ("trained_pairs", "trained_cases"))
+
+    @property
+    def of_cases(self) -> bool:
+        """Whether cases were learned, and no pairs."""
+        return sum_counts(self.counts, "trained_cases") > 0
+
+    @property
+    def examples(self) -> str:
+        """What was learned, in a word."""
+        return "cases" if self.of_cases else "pairs"
 
 
 class MeasureChange(RunModel):
@@ -116,7 +132,7 @@ class MeasureRecord(JsonFile):
     overlap: TrainingOverlap
     """With the training data."""
     training_images: int
-    """Images that the pairs are about."""
+    """Images that the pairs, or cases, are about that training learns."""
     max_new_tokens: dict[str, int]
     """Where an answer had to end, by the kind of its case."""
     cut: dict[str, int]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from mmedpo.core.records import WeightedPair, from_json
+from mmedpo.core.records import Case, WeightedPair, from_json
 from mmedpo.data.tables import TableRow
 from mmedpo.errors import DataError
-from mmedpo.store.run_files.format import PAIRS, parse_row, read_file
+from mmedpo.store.run_files.format import CASES, PAIRS, parse_row, read_file
 from mmedpo.store.run_files.image_places import ImagePlaces
 from mmedpo.store.run_files.measures import AnsweredCase, AttendedCase, ImageFile, MeasureRecord, TrainingRecord
 from mmedpo.store.run_files.record import RunRecord
@@ -52,6 +52,16 @@ class RunFiles:
             return from_json(WeightedPair, self.places.resolved(row.values))
         except ValueError as error:
             raise row.wrong(f"is not a pair ({error})") from error
+
+    def cases(self) -> Sequence[Case]:
+        """Return the cases that training learns, as `pairs`; none where it learns pairs."""
+        return FileRows(self.folder / CASES, self._case)
+
+    def _case(self, row: TableRow) -> Case:
+        try:
+            return from_json(Case, self.places.resolved(row.values))
+        except ValueError as error:
+            raise row.wrong(f"is not a case ({error})") from error
 
     def answers(self) -> Sequence[AnsweredCase]:
         """Return the evaluation cases with their answers, images as in `pairs`; none where nothing was measured yet."""

@@ -1,4 +1,4 @@
-"""Which pairs are trained on: not those that the loss would multiply by 0, nor those with a side that is too long."""
+"""What is trained on: not pairs that the loss would multiply by 0, nor what has a side that is too long."""
 
 from __future__ import annotations
 
@@ -45,10 +45,11 @@ def encode_pairs(
             pair = replace(pair, rejected=pair.chosen)  # in a tree this costs nothing
         (long if _is_too_long(pair, options.max_length) else kept).append(pair)
         see(StageAdvanced("encode", 1))
-    left_out = [*count_by_kind("too_long_pairs", long), *count_by_kind("weightless_pairs", silent)]
-    see(StageFinished("encode", (StageCount("pairs", len(kept)), *left_out)))
+    left_out = [*count_examples("too_long", long, options), *count_examples("weightless", silent, options)]
+    see(StageFinished("encode", (StageCount(options.examples, len(kept)), *left_out)))
     if not kept:
-        raise DataError(f"no pair is left to train on: {'; '.join(_why_no_pairs(pairs, long, silent, options))}")
+        why = "; ".join(_why_no_pairs(pairs, long, silent, options))
+        raise DataError(f"no {options.examples[:-1]} is left to train on: {why}")
     _note_idle_losses(kept, options)
     return kept, left_out
 
@@ -90,7 +91,9 @@ def _refuse_twins(pairs: Sequence[WeightedPair]) -> None:
         )
 
 
-def count_by_kind(what: str, pairs: Iterable[EncodedPair | Pair]) -> list[StageCount]:
-    """Count pairs by their kind, under one key, in the order of the kinds."""
-    counts = Counter(pair.kind for pair in pairs)
-    return [StageCount(what, counts[kind], kind=kind) for kind in KINDS if counts[kind]]
+def count_examples(what: str, pairs: Iterable[EncodedPair | Pair], options: TrainOptions) -> list[StageCount]:
+    """Count what became of pairs by their kind, in the order of the kinds; or of cases, which are of none."""
+    counts, key = Counter(pair.kind for pair in pairs), f"{what}_{options.examples}"
+    if options.examples == "cases":
+        return [StageCount(key, counts.total())] if counts else []
+    return [StageCount(key, counts[kind], kind=kind) for kind in KINDS if counts[kind]]

@@ -29,8 +29,8 @@ def key_of(folder: Path, *changes: str) -> str:
 def test_the_number_of_processes_counts_where_a_loss_looks_at_what_runs_together(
     tmp_path: Path, loss: str, same: bool
 ) -> None:
-    change = f"train.loss=[{{use: {loss}}}]"
-    assert (key_of(tmp_path, change) == key_of(tmp_path, change, "train.launch={processes: 2}")) == same
+    changes = f"train.loss=[{{use: {loss}}}]", "train.cases=pairs"
+    assert (key_of(tmp_path, *changes) == key_of(tmp_path, *changes, "train.launch={processes: 2}")) == same
 
 
 @pytest.mark.parametrize("change", ["train.loss.0.beta=0.3", "train.loss.1=null", "train.pairs.image=1"])
