@@ -25,10 +25,8 @@ LIT = 0.98  # of the change from dark to light: a pixel that shows the film and 
 THIN = 4  # pixels that must show the film on the way across it
 EDGE = 2  # pixels at either end that show it less well, where there are enough
 SPAN = 0.03  # of a film: the least from which a slope is read
-OFF, MOST = (
-    0.02,
-    0.9,
-)  # by how much of the film, and a pixel of it, nine of ten pixels may show another place than found
+MOST = 0.9  # of the pixels that show the film must show it where it is found to be,
+OFF = 0.02  # by this share of its side, and a pixel of it
 SNAP = 0.002  # of a frame: nearer to the film's edge it ends there
 
 
