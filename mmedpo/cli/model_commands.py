@@ -56,14 +56,19 @@ def merge(
     ],
     out: Annotated[Path, typer.Argument(help="A new folder.", callback=resolve_new_folder)],
     base: AdapterBase = None,
-    backbone: BackboneName = "llava-med",
+    backbone: Annotated[
+        str | None, typer.Option("--backbone", help="The backbone part that reads --base; llava-med.")
+    ] = None,
     dtype: WrittenDtype = Dtype.AUTO,
 ) -> None:
     """Write the aligned model, with its adapter merged, in the plain transformers form."""
+    from mmedpo.errors import RecipeError
     from mmedpo.exchange.model_export import merge_adapter, merge_run, refuse_adapter
 
     if base is not None:
-        merge_adapter(backbone, base, run, out, dtype)
+        merge_adapter(backbone or "llava-med", base, run, out, dtype)
+    elif backbone is not None:
+        raise RecipeError("--backbone: reads the checkpoint of --base; a run's folder says which backbone it has")
     else:
         refuse_adapter(run)
         merge_run(run, out, dtype)

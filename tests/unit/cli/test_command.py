@@ -57,3 +57,8 @@ def test_a_home_folder_is_filled_in_where_no_shell_does(monkeypatch: pytest.Monk
     done = CliRunner().invoke(app, ["compare", "~/a,~/b", "~/c"])
     assert done.exit_code == 4
     assert f"mmedpo: {tmp_path}" in done.stderr
+
+
+def test_merging_a_run_takes_no_word_on_its_backbone(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["merge", str(tmp_path), str(tmp_path / "out"), "--backbone", "hf-vlm"])
+    assert (done.exit_code, "a run's folder says which backbone it has" in done.stderr) == (2, True)
