@@ -54,7 +54,8 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (
-    Kind("reader", "readers", f"{HOME}.reader:Reader", does="read a data set", key="data", page="data.md"),
+    Kind("reader", "readers", f"{HOME}.reader:Reader",
+         does="read a data set", key="data", several=True, page="data.md"),
     Kind("backbone", "backbones", f"{HOME}.backbone:Backbone",
          does="bring a medical vision-language model", key="backbone", page="backbones.md"),
     Kind("localizer", "localizers", f"{HOME}.localizer:Localizer",
