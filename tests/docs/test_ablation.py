@@ -38,6 +38,7 @@ FACTORS: dict[str, dict[str, str]] = {
 
 
 def test_any_two_ablations_differ_in_the_keys_that_their_names_say() -> None:
+    assert [one.variant for one in plan_runs(ABLATION)] == list(FACTORS)
     require_factors(ABLATION, FACTORS, PLACES)
 
 

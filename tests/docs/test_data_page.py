@@ -6,10 +6,9 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import ROOT, Mmedpo
-from PIL import Image
+from released_layouts import write_slake
 
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.registry.discovery import find_parts
@@ -23,21 +22,7 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 @pytest.fixture
 def slake(tmp_path: Path) -> Path:
     """Write a small folder in SLAKE's layout."""
-    root, film = tmp_path / "data" / "slake", np.tile(np.arange(64, dtype=np.uint8) * 3, (64, 1))
-    asked = [("Is there liver cancer?", "Yes", "CLOSED"), ("Where is the liver cancer?", "Right Lobe", "OPEN")]
-    for number, split in enumerate(("train", "validate", "test")):
-        folder = root / "imgs" / f"xmlab{number}"
-        folder.mkdir(parents=True)
-        Image.fromarray(film + np.uint8(number)).save(folder / "source.jpg")
-        (folder / "detection.json").write_text(
-            json.dumps([{"Liver": [2, 2, 50, 50]}, {"Liver Cancer": [8, 9, 20, 30]}])
-        )
-        base = {"img_name": f"xmlab{number}/source.jpg", "q_lang": "en"}
-        rows = [
-            {**base, "qid": place, "question": question, "answer": answer, "answer_type": kind}
-            for place, (question, answer, kind) in enumerate(asked)
-        ]
-        (root / f"{split}.json").write_text(json.dumps(rows))
+    write_slake(root := tmp_path / "data" / "slake")
     return root
 
 
@@ -62,17 +47,8 @@ def test_the_first_recipe_makes_text_and_image_pairs(mmedpo: Mmedpo, tmp_path: P
     done = mmedpo("run", "recipe.yaml", "backbone={use: phantom}", "--until", "weigh", "--json")
     assert done.returncode == 0, done.stderr
     pairs = [json.loads(line)["pair"] for line in (tmp_path / "runs/slake/pairs.jsonl").read_text().splitlines()]
-    assert sorted(pair["made_by"] for pair in pairs) == ["lesion-noise", "lesion-noise", "opposite-answer"]
-    assert all(pair["notes"]["regions"][0]["label"] == "Liver Cancer" for pair in pairs if pair["kind"] == "image")
-
-
-@pytest.mark.slow
-def test_the_papers_setting_reads_slake_and_says_what_it_costs(mmedpo: Mmedpo, tmp_path: Path, slake: Path) -> None:
-    done = mmedpo("run", ROOT / "examples" / "slake_llava_med.yaml", "--dry-run")
-    assert done.returncode == 0, done.stderr
-    assert "2 cases, 4 pairs at most" in done.stdout
-    for model in ("gpt-4o", "Llama3-Med42-8B", "Llama3-Med42-70B", "BioMistral-7B"):
-        assert model in done.stdout
+    assert sorted(pair["made_by"] for pair in pairs) == ["lesion-noise"] * 2 + ["opposite-answer"] * 2
+    assert all(pair["notes"]["regions"][0]["label"] == "Effusion" for pair in pairs if pair["kind"] == "image")
 
 
 @pytest.mark.slow
@@ -97,4 +73,4 @@ def test_the_lesions_that_slake_comes_with_are_noised_and_trained_on(
     assert result["measures"]["cases"] == 2
     assert (tmp_path / "out/adapter/adapter_model.safetensors").exists()
     (region,) = json.loads((tmp_path / "out/pairs.jsonl").read_text().splitlines()[0])["pair"]["case"]["regions"]
-    assert (region["label"], region["box"]) == ("Liver Cancer", [8, 9, 28, 39])
+    assert (region["label"], region["box"]) == ("Effusion", [8, 9, 28, 33])

@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-ASKED = (("Is there an effusion?", "Yes"), ("Where is the effusion?", "Left lung"), ("Is there a nodule?", "No"))
+ASKED = (
+    ("Is there an effusion?", "Yes"),
+    ("Where is the effusion?", "The effusion is on the left"),
+    ("Is there a nodule?", "No"),
+)
 REPORTS = ("There is a left effusion.", "The lungs are clear.", "There is a nodule in the right lung.")
 TRAIN, TEST = (0, 1, 2), (3, 4)  # numbers of the films
 

@@ -1,0 +1,155 @@
+"""Every row of the paper's tables runs at tiny size, on stand-ins of the four data sets in the files they come in."""
+
+from __future__ import annotations
+
+import gc
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chat_server import Act, ChatServer, serving
+from conftest import ROOT, Mmedpo
+from paid_recipe import answer
+from released_layouts import LAYOUTS
+from tiny_clip import write_tiny_clip
+from tiny_llava_llama import TinyRelease
+from tiny_llava_med import make_model, released_tensors, write_release
+from tiny_medklip import write_medklip
+from tiny_wordnet import write_wordnet
+
+from mmedpo.core.stage import Stage
+from mmedpo.evaluate.published_numbers import compare_with_published, load_published
+from mmedpo.pipeline.run import RunResult
+from mmedpo.pipeline.variants import run_variants
+from mmedpo.recipe.planning import choose_runs, plan_runs
+from mmedpo.recipe.preflight import require_ready
+from mmedpo.recipe.yaml import read_yaml
+from mmedpo.store.run_files.reader import read_pairs
+from mmedpo.store.run_files.rounds import find_result
+
+pytestmark = pytest.mark.slow
+RECIPES = ROOT / "examples" / "paper"
+PAPER = load_published("paper")
+SMALLER = {  # what stands in the recipes for a large machine: what stands there for a small one
+    "seeds: [0, 1, 2]": "seeds: [0]",
+    "dtype: bfloat16": "dtype: float32\ndevice: cpu\nthreads: 1",
+    "r: 128, alpha: 256": "r: 2, alpha: 4",
+    "epochs: 3": "epochs: 0.5",
+    "samples: 4": "samples: 2",
+    "rounds: 5": "rounds: 1",
+}
+TALKATIVE = {  # the phantom's model, which says something in few words and follows no instructions
+    "{use: llava-med, checkpoint: weights/llava-med}": "{use: phantom}",
+    "judge: expect": "judge: likelihood",
+    "temperature: 0.7": "temperature: 5.0",
+    "temperature: 0.8": "temperature: 5.0, critic: rules",
+    "sample_temperature: 1.2": "sample_temperature: 5.0",
+    "{use: self-hallucination, samples: 2}": "{use: self-hallucination, samples: 8, temperature: 5.0}",
+    "{backbone.checkpoint:": "{backbone.use: llava-med, backbone.checkpoint:",
+}
+
+
+WAITING = ("sft", "sft-dpo", "sft-mmedpo")  # for SFT on all cases
+
+
+def reply(request: dict[str, Any], before: int) -> Act:
+    """Answer as GPT-4o, as the expert of STLLaVA-Med, and as a voter."""
+    said = request["messages"][1]["content"]
+    asked = said if isinstance(said, str) else said[0]["text"]
+    if "Answer 1:" in asked:
+        return Act(text=json.dumps({"first": 3, "second": 8, "reason": "The side."}))
+    return Act(text=answer(request))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ChatServer]:
+    with serving(reply) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write what the recipes name in `weights/`, of drawn numbers."""
+    folder = tmp_path_factory.mktemp("weights")
+    write_tiny_clip(folder / "clip")
+    write_release(folder / "llava-med", released_tensors(make_model()))
+    TinyRelease.plus_plus(folder / "LLaVA-Med-pp")
+    write_medklip(folder / "medklip")
+    write_wordnet(folder / "wordnet")
+    return folder
+
+
+def write_small(name: str, folder: Path, weights: Path, server: ChatServer, changes: dict[str, str]) -> list[str]:
+    """Write a recipe of the paper's small into a folder, with its data; return its variants."""
+    LAYOUTS[name](folder / "data")
+    (folder / "weights").symlink_to(weights)
+    text = (RECIPES / f"{name}.yaml").read_text()
+    text = re.sub(r"(root|reports): data/[\w-]+", r"\1: data", text)
+    text = re.sub(r", studies: [\w/.]+", "", text).replace("split: all", "split: train")
+    text = re.sub(r"http://localhost:\d+/v1", server.url, text)
+    text = text.replace("model: gpt-4o,", f'model: gpt-4o, base_url: "{server.url}",')
+    text = text.replace("microsoft/llava-med-v1.5-mistral-7b", "weights/llava-med")
+    text = text.replace("openai/clip-vit-large-patch14-336", "weights/clip")
+    text = text.replace("meteor: wordnet", "meteor: wordnet, wordnet: weights/wordnet")
+    text = re.sub(r"queries: .*\n  text_model: .*\n", "queries: weights/medklip/queries.safetensors\n", text)
+    text = text.replace("checkpoint_full.pth", "checkpoint.pth")
+    for there, here in {**SMALLER, **changes}.items():
+        text = text.replace(there, here)
+    (folder / "recipe.yaml").write_text(text)
+    return list(read_yaml(folder / "recipe.yaml").values["variants"])
+
+
+def require_cells(name: str, variants: list[str]) -> None:
+    """Require of each variant that is printed a number of ours beside each of its cells."""
+    compared = compare_with_published([f"runs/paper/{name}/{variant}-0" for variant in variants], "paper")
+    lacking = [(row["method"], row["column"]) for row in compared.rows if "value" not in row]
+    assert not lacking
+    printed = {row["method"] for row in compared.rows}
+    found = next(one for one in PAPER.sets.values() if one.name == compared.rows[0]["data"])
+    assert printed == {*found.rows, *found.ablations} & {*variants}
+
+
+def run(recipe: Path, *names: str) -> dict[str, list[RunResult]]:
+    """Carry out variants as the command does; what they have in common is done once."""
+    planned = choose_runs(plan_runs(recipe), names)
+    for one in planned:
+        require_ready(one.loaded, starts=one.start is not None)
+    return run_variants(planned, lambda event: None, until=Stage.EVALUATE)
+
+
+@pytest.fixture(autouse=True)
+def in_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw no report, which other tests look at, and look for no garbage among all that tests have imported."""
+    for module in ("run", "rounds"):
+        monkeypatch.setattr(f"mmedpo.pipeline.{module}.write_report", lambda folders: Path("report.html"))
+    monkeypatch.setattr(gc, "collect", lambda *generations: 0)
+
+
+def test_every_row_of_a_table_runs(
+    mmedpo: Mmedpo, tmp_path: Path, weights: Path, server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variants = write_small("slake", tmp_path, weights, server, TALKATIVE)
+    told = mmedpo("run", "recipe.yaml", "--variant", "mmedpo", "--variant", "stllava-med", "--dry-run")
+    assert told.returncode == 0, told.stderr
+    assert {"gpt-4o", "Llama3-Med42-70B"} <= set(re.findall(r"[\w.-]+", told.stdout))
+    monkeypatch.chdir(tmp_path)
+    variants = [name for name in variants if name not in WAITING]
+    results = run(Path("recipe.yaml"), *variants)
+    assert list(results) == variants
+    trained = {name for name, (one,) in results.items() if (find_result(one.folder) / "adapter").exists()}
+    assert set(variants) - trained == {"base", "plus-base"}
+    require_cells("slake", variants)
+
+
+@pytest.mark.parametrize("name", ["vqa_rad", "iu_xray", "mimic_cxr"])
+def test_the_method_and_the_model_alone_run_on_each_data_set(
+    name: str, tmp_path: Path, weights: Path, server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_small(name, tmp_path, weights, server, {})
+    monkeypatch.chdir(tmp_path)
+    results = run(Path("recipe.yaml"), "mmedpo", "base")
+    assert {item.pair.kind for item in read_pairs(results["mmedpo"][0].folder)} == {"text", "image"}
+    require_cells(name, ["mmedpo", "base"])
