@@ -18,7 +18,7 @@ from mmedpo_plugins.localizers.monai_detector.network import NetworkShape, build
 from mmedpo_plugins.phantom.backbone import WEIGHTS, PhantomBackbone
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from tiny_llava_med import MISTRAL, make_model, released_tensors, write_json, write_release
+from tiny_llava_med import make_model, released_tensors, write_json, write_release
 
 from mmedpo import DataError, Setting
 
@@ -182,10 +182,6 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def renamed(stored: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name.replace("language_model.", ""): tensor for name, tensor in stored.items()}
-
-
 STORED = "adapter_model.safetensors"
 ADAPTERS: list[tuple[Change, str]] = [
     (in_place_of(STORED, POINTER), rf"{STORED}: cannot be loaded, it is a git-lfs pointer"),
@@ -205,10 +201,6 @@ ADAPTERS: list[tuple[Change, str]] = [
         ),
         r"size mismatch for \S+lora_A\S*.* torch\.Size\(\[2, 1\]\) .* torch\.Size\(\[2, 128\]\)",
     ),
-    (
-        lambda folder: save_file(renamed(load_file(folder / STORED)), folder / STORED),
-        r"have the names that LLaVA's own code gives them .*merge_lora_weights\.py",
-    ),
 ]
 
 
@@ -219,23 +211,6 @@ def test_an_adapter_s_file_that_is_damaged_is_named_with_the_cure(
     folder = shutil.copytree(adapter, tmp_path / "copy")
     damage(folder)
     with pytest.raises(DataError, match=told), PhantomBackbone(adapter=str(folder)).open(Setting()):
-        pass
-
-
-def test_the_adapter_of_llava_s_own_code_is_told_what_to_do_with(release: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "llava-med-lora"
-    folder.mkdir()
-    size = MISTRAL["hidden_size"]
-    name = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
-    torch.save(
-        {f"{name}A.weight": torch.ones(4, size), f"{name}B.weight": torch.ones(size, 4)}, folder / "adapter_model.bin"
-    )
-    config = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj"], "base_model_name_or_path": "/x/llava-med"}
-    write_json(folder / "adapter_config.json", config)
-    with (
-        pytest.raises(DataError, match="names that LLaVA's own code"),
-        LlavaMedBackbone(checkpoint=str(release), adapter=str(folder)).open(Setting()),
-    ):
         pass
 
 

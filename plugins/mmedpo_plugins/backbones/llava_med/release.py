@@ -67,20 +67,7 @@ def llava_config(checkpoint: str, config: dict[str, Any], clip: dict[str, Any], 
     from transformers import CONFIG_MAPPING, LlavaConfig
 
     text, keys = FAMILIES[config["model_type"]]
-    layer, scales = config.get("mm_vision_select_layer", -2), read_scales(checkpoint, config, clip)
-    vision: dict[str, Any] = {
-        "vision_config": clip,
-        "vision_feature_layer": layer,
-        "vision_feature_select_strategy": "full"
-        if config.get("mm_vision_select_feature") == "cls_patch"
-        else "default",
-    }
-    if scales:  # each is a hidden state of the tower, and the projector reads all of them side by side
-        vision = {
-            "vision_config": clip | {"model_type": MULTISCALE, "scales": scales, "feature_layer": layer},
-            "vision_feature_layer": list(range(len(scales))),
-            "vision_feature_select_strategy": "full",
-        }
+    vision = _tower_options(config, clip, read_scales(checkpoint, config, clip))
     register_tower(vision["vision_config"])
     return LlavaConfig(
         text_config=CONFIG_MAPPING[text](**{key: config[key] for key in keys if key in config}),
@@ -90,6 +77,17 @@ def llava_config(checkpoint: str, config: dict[str, Any], clip: dict[str, Any], 
         dtype=config.get("torch_dtype"),
         **vision,
     )
+
+
+def _tower_options(config: dict[str, Any], clip: dict[str, Any], scales: list[int]) -> dict[str, Any]:
+    """Return what a LlavaConfig says of its tower; each scale is a hidden state, all read side by side."""
+    layer, whole = config.get("mm_vision_select_layer", -2), config.get("mm_vision_select_feature") == "cls_patch"
+    several = {"model_type": MULTISCALE, "scales": scales, "feature_layer": layer} if scales else {}
+    return {
+        "vision_config": clip | several,
+        "vision_feature_layer": list(range(len(scales))) or layer,
+        "vision_feature_select_strategy": "full" if whole or scales else "default",
+    }
 
 
 def register_tower(vision: dict[str, Any]) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from llava_adapter import add_by_hand, make_projector, make_tensors, write_llava_adapter
 from losses import train_options
 from mmedpo_plugins.backbones.hf_vlm.hf_vlm import HfVlmBackbone
 from mmedpo_plugins.backbones.llava_med.llava_med import LlavaMedBackbone
@@ -246,15 +245,6 @@ def test_it_trains_alike_on_trees_and_on_plain_pairs_and_is_merged(release: Tiny
     with opened(release.folder, adapter=str(tmp_path / "tree" / "adapter")) as live:
         torch.testing.assert_close(logits(live), after, atol=1e-4, rtol=1e-4)
     assert (before - after).abs().max() > 1e-4
-
-
-def test_an_adapter_in_llava_s_names_goes_onto_the_wide_projector(plus: TinyRelease, tmp_path: Path) -> None:
-    low, whole = make_tensors(), make_projector()
-    whole = {name: torch.cat([one] * 3, 1) if "0.weight" in name else one for name, one in whole.items()}  # 3 scales
-    folder = write_llava_adapter(tmp_path / "theirs", low, whole, base_model_name_or_path="/home/jane/release")
-    with opened(plus.folder) as live, opened(plus.folder, adapter=str(folder)) as adapted:
-        live.model = add_by_hand(live.model, low, whole)
-        torch.testing.assert_close(logits(adapted), logits(live), atol=1e-4, rtol=1e-4)
 
 
 def test_in_few_bits_the_tower_stays_whole(plus: TinyRelease, tmp_path: Path) -> None:
