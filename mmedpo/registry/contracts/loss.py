@@ -75,7 +75,7 @@ class Loss(Part, ABC):
     """Say what training lessens of each pair, as a pure function of log-probabilities."""
 
     needs_reference: ClassVar[bool] = True  # without such a loss, no reference is computed
-    needs_rejected: ClassVar[bool] = True  # without such a loss, rejected sides are not read, and nothing is compared
+    needs_rejected: ClassVar[bool] = True  # without such a loss, nothing is compared, and cases learned (`train.cases`)
     runs_reference: ClassVar[bool] = False  # run it in each step beside the policy, for what it says token by token
     needs_forward_kl: ClassVar[bool] = False  # the divergence also the other way round, of one that `runs_reference`
     looks_beside: ClassVar[bool] = False  # whether a pair's loss depends on those that run together with it
