@@ -61,7 +61,7 @@ def _compare_with_published(runs: list[str], published: str, start: bool, data_s
     if json:
         print_json(compared.to_json())
     else:
-        show_published(compared)
+        show_published(compared, runs)
 
 
 def report(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -46,10 +46,10 @@ class PublishedSet(BaseModel):
         alone = [(column, (number,)) for column, number in zip(self.columns, self.rows.get(variant, ()), strict=False)]
         return alone + ([(AVERAGE, self.ablations[variant])] if variant in self.ablations else [])
 
-    def contradictions(self) -> Iterator[str]:
-        """Yield what of the same variant is printed in two ways."""
+    def contradictions(self, variants: Collection[str]) -> Iterator[str]:
+        """Yield which of these variants are printed in two ways."""
         for variant, numbers in self.ablations.items():
-            if len(set(numbers)) > 1:
+            if variant in variants and len(set(numbers)) > 1:
                 told = " and ".join(f"{number:.2f}" for number in numbers)
                 yield f"{self.name}, {variant}: printed as {told}"
 
@@ -107,7 +107,7 @@ def compare_with_published(
         rows += _make_rows(variant, method, found)
         notes += _list_gaps(variant, method, found)
     for found in seen.values():
-        notes += [*found.remarks, *found.contradictions()]
+        notes += [*found.remarks, *found.contradictions([variant for variant, _ in methods])]
     return PublishedComparison(numbers.source, rows, list(dict.fromkeys([*notes, *numbers.unknown])))
 
 

@@ -79,7 +79,7 @@ def ablations() -> Iterator[str]:
 
 def contradictions() -> Iterator[str]:
     for one in PAPER.sets.values():
-        yield from (f"- {told}." for told in [*one.contradictions(), *one.remarks])
+        yield from (f"- {told}." for told in [*one.contradictions(one.ablations), *one.remarks])
 
 
 def hours() -> Iterator[str]:

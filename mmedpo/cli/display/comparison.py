@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -11,7 +10,7 @@ from rich.markup import escape
 
 from mmedpo.cli.display.columns import print_columns
 from mmedpo.cli.display.methods import print_methods
-from mmedpo.cli.display.overlap import print_overlaps
+from mmedpo.cli.display.overlap import print_overlaps, print_overlaps_of
 from mmedpo.cli.display.result import list_cautions
 from mmedpo.core.number_format import format_number, format_p_value
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> None:
     """Print the comparison of runs, and whether they were measured on what they were trained on."""
-    from mmedpo.evaluate.comparison import count_trained_images, split_by_difference
+    from mmedpo.evaluate.comparison import split_by_difference
 
     console = Console()
     letters = {name: _name_run(at) for at, name in enumerate(dict.fromkeys(row["method"] for row in rows))}
@@ -40,9 +39,7 @@ def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> N
         console.print(f"equal in all runs: {told}", highlight=False, soft_wrap=True)
     for name, letter in letters.items():
         console.print(f"{letter}: {name}", highlight=False)
-    folders = dict.fromkeys(part for text in runs for part in text.split(","))
-    overlaps = {folder: count_trained_images(Path(folder)) for folder in folders}
-    print_overlaps(console, {folder: overlap for folder, overlap in overlaps.items() if overlap})
+    print_overlaps_of(console, runs)
 
 
 def _name_run(place: int) -> str:

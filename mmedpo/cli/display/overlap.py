@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 
 from mmedpo.store.run_files.measures import TrainingOverlap
+
+
+def print_overlaps_of(console: Console, runs: Sequence[str]) -> None:
+    """Say it of run folders, those of several seeds by comma."""
+    from mmedpo.evaluate.comparison import count_trained_images
+
+    folders = dict.fromkeys(part for text in runs for part in text.split(","))
+    overlaps = {folder: count_trained_images(Path(folder)) for folder in folders}
+    print_overlaps(console, {folder: overlap for folder, overlap in overlaps.items() if overlap})
 
 
 def print_overlaps(console: Console, overlaps: Mapping[str, TrainingOverlap]) -> None:

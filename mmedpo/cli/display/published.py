@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from mmedpo.cli.display.columns import print_columns
+from mmedpo.cli.display.overlap import print_overlaps_of
 
 if TYPE_CHECKING:
     from mmedpo.evaluate.published_numbers import PublishedComparison
 
 
-def show_published(compared: PublishedComparison) -> None:
+def show_published(compared: PublishedComparison, runs: Sequence[str]) -> None:
     """Print a row for each printed cell and measure of ours, in percent, and what must be said with them."""
     console = Console(highlight=False)
     console.print(compared.source, soft_wrap=True, markup=False)
     table = [["data", "row", "column", "published", "ours", "95 % interval", "runs", "measure"]]
     print_columns(console, table + [_format_row(row) for row in compared.rows])
+    print_overlaps_of(console, runs)
     for note in compared.notes:
         console.print(f"note: {note}", soft_wrap=True, markup=False)
 
