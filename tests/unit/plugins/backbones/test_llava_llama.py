@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,12 @@ def plus(tmp_path_factory: pytest.TempPathFactory) -> TinyRelease:
     return TinyRelease.plus_plus(tmp_path_factory.mktemp("plus") / "release")
 
 
+@pytest.fixture(scope="module")
+def live(release: TinyRelease) -> Iterator[TransformersBackbone]:
+    with opened(release.folder) as live:
+        yield live
+
+
 @pytest.fixture
 def editable(plus: TinyRelease, tmp_path: Path) -> Path:
     return Path(shutil.copytree(plus.folder, tmp_path / "copy"))
@@ -80,12 +86,13 @@ def split_image(ids: Any, mark: int) -> tuple[list[int], list[int]]:
 # What the public code computes
 
 
-def test_logits_are_those_of_the_modules_that_the_release_holds(release: TinyRelease) -> None:
-    with opened(release.folder) as live:
-        side = live.encode([film()], QUESTION, "no")
-        before, after = around_image(live, side.ids)
-        wanted = release.logits(before, after, side.vision[0]["pixel_values"])
-        torch.testing.assert_close(logits(live), wanted, atol=1e-4, rtol=1e-4)
+def test_logits_are_those_of_the_modules_that_the_release_holds(
+    release: TinyRelease, live: TransformersBackbone
+) -> None:
+    side = live.encode([film()], QUESTION, "no")
+    before, after = around_image(live, side.ids)
+    wanted = release.logits(before, after, side.vision[0]["pixel_values"])
+    torch.testing.assert_close(logits(live), wanted, atol=1e-4, rtol=1e-4)
 
 
 def test_features_of_all_scales_stand_in_the_grid_of_the_smallest(plus: TinyRelease) -> None:
@@ -99,16 +106,14 @@ def test_features_of_all_scales_stand_in_the_grid_of_the_smallest(plus: TinyRele
 
 @pytest.mark.parametrize(("size", "mode"), [((40, 30), "L"), ((30, 41), "RGB"), ((30, 30), "RGB")])
 def test_a_film_is_centred_on_a_square_of_the_mean_colour_and_resized_to_the_largest_scale(
-    release: TinyRelease, size: tuple[int, int], mode: str
+    release: TinyRelease, live: TransformersBackbone, size: tuple[int, int], mode: str
 ) -> None:
     image, side = make_image(*size, mode).convert("RGB"), SIDE * max(1, len(release.scales))
     square = Image.new("RGB", (max(size),) * 2, (127, 102, 76))
     square.paste(image, ((max(size) - size[0]) // 2, (max(size) - size[1]) // 2))
     small = np.asarray(square.resize((side, side), Image.Resampling.BICUBIC)) / 255
     wanted = torch.tensor((small - [0.5, 0.4, 0.3]) / [0.2, 0.2, 0.25]).permute(2, 0, 1)[None].float()
-    with opened(release.folder) as live:
-        prompt = live.prompt([ImageRef.drawn(make_image(*size, mode))], "is")
-        frame = frame_of(live, size)
+    prompt, frame = live.prompt([ImageRef.drawn(make_image(*size, mode))], "is"), frame_of(live, size)
     torch.testing.assert_close(prompt.vision[0]["pixel_values"], wanted, atol=1e-4, rtol=0)
     assert frame[:2] == pytest.approx([-((max(size) - length) // 2) for length in size], abs=0.4)
 
@@ -156,14 +161,13 @@ def test_vicuna_is_asked_in_the_tokens_of_the_public_code(tmp_path: Path) -> Non
         assert (before, after) == (wanted[0], [*wanted[1], 2])
 
 
-def test_what_people_write_never_becomes_a_special_token(release: TinyRelease) -> None:
+def test_what_people_write_never_becomes_a_special_token(live: TransformersBackbone) -> None:
     special = {"</s>", "<|eot_id|>", "<image>", "<s>", "<|start_header_id|>"}
-    with opened(release.folder) as live:
-        ids = {token: live.tokenizer.convert_tokens_to_ids(token) for token in special & {*live.tokenizer.get_vocab()}}
-        counts = [
-            [list(live.encode([film()], question, answer).ids).count(one) for one in ids.values()]
-            for question, answer in (("a", "b"), ("".join(special), "".join(special - {"<image>"})))
-        ]
+    ids = {token: live.tokenizer.convert_tokens_to_ids(token) for token in special & {*live.tokenizer.get_vocab()}}
+    counts = [
+        [list(live.encode([film()], question, answer).ids).count(one) for one in ids.values()]
+        for question, answer in (("a", "b"), ("".join(special), "".join(special - {"<image>"})))
+    ]
     assert counts[0] == counts[1]
 
 
