@@ -38,7 +38,7 @@ def weigh_pairs(run: RunContext, rated: RatedPairs) -> WeighedPairs:
     checked = array("d", check_weights(plugin, weights, len(places)))
     kept = len(rated.pairs) if run.recipe.unrated == "keep" else len(places)
     counts = [StageCount("weighted_pairs", kept), StageCount("dropped_pairs", len(rated.pairs) - kept)]
-    if not kept:
+    if rated.pairs and not kept:
         run.finish("weigh", counts)
         raise DataError(f"none of {len(rated.pairs)} pairs has a relevance; see 'unrated:' and the scorers' evidence")
     survey = WeightSurvey()

@@ -46,9 +46,10 @@ def curate_pairs(run: RunContext, records: Records, wanted: WantedPairs, until: 
         cases = localize_cases(run, recipe.localize, cases)
         if not until.reaches(Stage.DISPREFER):
             return None
-        if not recipe.disprefer:
+        if recipe.disprefer:
+            pairs = disprefer_cases(run, recipe.disprefer, cases, pairs, owners)
+        elif not recipe.trains_on_cases:
             raise RecipeError(f"{run.loaded.name}: the data are cases; 'disprefer:' must say who makes pairs of them")
-        pairs = disprefer_cases(run, recipe.disprefer, cases, pairs, owners)
     if not until.reaches(Stage.SCORE):
         return None
     rated = score_pairs(run, recipe.score, pairs)

@@ -143,6 +143,7 @@ def find_unused(loaded: LoadedRecipe) -> Mistakes:
         yield ("localized",), f"'agreed' is about several localizers; 'localize:' has {len(recipe.localize)}"
     yield from _find_idle_rounds(recipe)
     yield from _find_beside_cases(recipe)
+    yield from _find_beside_no_pairs(loaded)
     yield from _find_idle_answers(recipe)
     yield from _find_idle_budget(loaded)
 
@@ -175,6 +176,15 @@ def _find_beside_cases(recipe: Recipe) -> Mistakes:
         yield ("train", "pairs"), f"no pair is trained on: {instead}"
     if recipe.rounds and recipe.rounds.count > 1:
         yield ("rounds",), f"every round would train on the same cases, and train.epochs repeats them: {instead}"
+
+
+def _find_beside_no_pairs(loaded: LoadedRecipe) -> Mistakes:
+    """Find what is for pairs where cases are learned and nobody makes any."""
+    recipe = loaded.recipe
+    if recipe.trains_on_cases and not recipe.disprefer and not recipe.reads("pairs"):
+        for key in ("localize", "detector", "score", "unrated", "weigh"):
+            if loaded.tree.values.get(key) is not None:
+                yield (key,), f"training learns the cases, and nobody in 'disprefer:' makes pairs; leave {key!r} out"
 
 
 def _find_idle_answers(recipe: Recipe) -> Mistakes:

@@ -230,7 +230,8 @@ def list_notes(loaded: LoadedRecipe) -> Iterator[str]:
         if hub and not os.path.exists(named.path):
             keys = ".".join(map(str, loaded.as_written(named.keys)))
             yield f"{keys}: there is no folder {named.path} here, so it is taken for a name on the Hugging Face Hub"
-    if not recipe.disprefer and not recipe.measures_alone and recipe.reads("cases"):
+    wants_pairs = not recipe.measures_alone and not recipe.trains_on_cases
+    if not recipe.disprefer and wants_pairs and recipe.reads("cases"):
         yield "'disprefer:' names nobody who makes pairs, so a run can go no further than `--until localize`"
     if recipe.localize and recipe.disprefer and not any(maker.needs_region() for maker in recipe.disprefer):
         yield "'localize:' finds regions that no dispreference here needs; they are written down and change no pair"

@@ -99,6 +99,18 @@ def test_pairs_are_learned_where_the_recipe_says_so(place: Path) -> None:
 
 
 @pytest.mark.slow
+def test_nobody_need_make_pairs_where_cases_are_learned(place: Path) -> None:
+    before = read_run(place / "run").training
+    carry_out(place, "disprefer=null", "score=null")
+    files = read_run(place / "run")
+    assert (files.training, len(files.pairs())) == (before, 0)
+    assert files.run.stage("read").total("cases") == len(files.cases())
+    assert not [note for note in list_notes(load(place, "disprefer=null", "score=null")) if "no further" in note]
+    with pytest.raises(RecipeError, match="nobody in 'disprefer:' makes pairs; leave 'score' out"):
+        load(place, "disprefer=null")
+
+
+@pytest.mark.slow
 def test_a_later_round_holds_out_what_the_first_did(tmp_path: Path) -> None:
     variants = "variants: {pairs: {train.cases: pairs}, cases: {rounds: 2, evaluate: null}}\n"
     (tmp_path / "recipe.yaml").write_text(RECIPE + variants)
