@@ -125,8 +125,8 @@ def list_idle(recipe: Recipe) -> list[str]:
 def find_unused(loaded: LoadedRecipe) -> Mistakes:
     """Find what a run would not use, whatever the data hold."""
     recipe = loaded.recipe
-    if recipe.measures_alone:
-        yield from _find_idle_beside_measures(loaded)
+    if recipe.measures_alone or (recipe.trains_on_cases and not recipe.has_pairs):
+        yield from _find_idle_without_pairs(loaded)
     elif not recipe.reads("cases"):
         for key in list_idle(recipe):
             yield (key,), f"'data:' are ready pairs, and nobody in 'disprefer:' makes more of them; leave {key!r} out"
@@ -143,17 +143,18 @@ def find_unused(loaded: LoadedRecipe) -> Mistakes:
         yield ("localized",), f"'agreed' is about several localizers; 'localize:' has {len(recipe.localize)}"
     yield from _find_idle_rounds(recipe)
     yield from _find_beside_cases(recipe)
-    yield from _find_beside_no_pairs(loaded)
     yield from _find_idle_answers(recipe)
     yield from _find_idle_budget(loaded)
 
 
-def _find_idle_beside_measures(loaded: LoadedRecipe) -> Mistakes:
-    """Find what is for pairs, where the model alone is measured."""
+def _find_idle_without_pairs(loaded: LoadedRecipe) -> Mistakes:
+    """Find what is for pairs, where the model alone is measured or learns cases, and nobody makes any."""
+    recipe = loaded.recipe
+    does = "the model alone is measured" if recipe.measures_alone else "training learns the cases alone"
     for key in ("localize", "detector", "score", "unrated", "weigh"):
-        if key in loaded.tree.values:
-            yield (key,), f"without 'disprefer:' and 'train:' the model alone is measured; leave {key!r} out"
-    if loaded.recipe.evaluate and loaded.recipe.evaluate.strict_split:
+        if loaded.tree.values.get(key) is not None:
+            yield (key,), f"without 'disprefer:' {does}; leave {key!r} out"
+    if recipe.measures_alone and recipe.evaluate and recipe.evaluate.strict_split:
         yield ("evaluate", "strict_split"), "nothing is trained here that a split could be kept from; leave it out"
 
 
@@ -176,15 +177,6 @@ def _find_beside_cases(recipe: Recipe) -> Mistakes:
         yield ("train", "pairs"), f"no pair is trained on: {instead}"
     if recipe.rounds and recipe.rounds.count > 1:
         yield ("rounds",), f"every round would train on the same cases, and train.epochs repeats them: {instead}"
-
-
-def _find_beside_no_pairs(loaded: LoadedRecipe) -> Mistakes:
-    """Find what is for pairs where cases are learned and nobody makes any."""
-    recipe = loaded.recipe
-    if recipe.trains_on_cases and not recipe.disprefer and not recipe.reads("pairs"):
-        for key in ("localize", "detector", "score", "unrated", "weigh"):
-            if loaded.tree.values.get(key) is not None:
-                yield (key,), f"training learns the cases, and nobody in 'disprefer:' makes pairs; leave {key!r} out"
 
 
 def _find_idle_answers(recipe: Recipe) -> Mistakes:

@@ -143,10 +143,14 @@ class Recipe(RecipeSection):
     """Who else watches the run."""
 
     @property
+    def has_pairs(self) -> bool:
+        """Whether there will be pairs: somebody makes them, or they are read."""
+        return bool(self.disprefer) or self.reads("pairs")
+
+    @property
     def measures_alone(self) -> bool:
         """Whether it only measures what is there: it says how to measure, and neither makes pairs nor trains."""
-        makes = self.disprefer or self.reads("pairs")
-        return self.evaluate is not None and self.train is None and not makes
+        return self.evaluate is not None and self.train is None and not self.has_pairs
 
     @property
     def trains_on_cases(self) -> bool:

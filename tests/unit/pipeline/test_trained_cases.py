@@ -106,7 +106,7 @@ def test_nobody_need_make_pairs_where_cases_are_learned(place: Path) -> None:
     assert (files.training, len(files.pairs())) == (before, 0)
     assert files.run.stage("read").total("cases") == len(files.cases())
     assert not [note for note in list_notes(load(place, "disprefer=null", "score=null")) if "no further" in note]
-    with pytest.raises(RecipeError, match="nobody in 'disprefer:' makes pairs; leave 'score' out"):
+    with pytest.raises(RecipeError, match="training learns the cases alone; leave 'score' out"):
         load(place, "disprefer=null")
 
 
