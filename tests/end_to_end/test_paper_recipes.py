@@ -85,7 +85,6 @@ def write_small(name: str, folder: Path, weights: Path, server: ChatServer, chan
     (folder / "weights").symlink_to(weights)
     text = (RECIPES / f"{name}.yaml").read_text()
     text = re.sub(r"(root|reports): data/[\w-]+", r"\1: data", text)
-    text = re.sub(r", studies: [\w/.]+", "", text).replace("split: all", "split: train")
     text = re.sub(r"http://localhost:\d+/v1", server.url, text)
     text = text.replace("model: gpt-4o,", f'model: gpt-4o, base_url: "{server.url}",')
     text = text.replace("microsoft/llava-med-v1.5-mistral-7b", "weights/llava-med")

@@ -70,6 +70,10 @@ def write_mimic_cxr(root: Path) -> None:
         (folder / f"s{study}.txt").write_text(f" FINDINGS:\n\n {REPORTS[film % 3]}\n\n IMPRESSION:\n\n Seen.\n")
     (root / "mimic-cxr-2.0.0-split.csv").write_text("\n".join(split))
     (root / "mimic-cxr-2.0.0-metadata.csv").write_text("\n".join(metadata))
+    (root / "mimic_dpo_weighted.json").write_text(
+        json.dumps([{"id": f"film{film}", "image": f"film{film}.jpg"} for film in TRAIN])
+    )
+    (root / "mimic_test.txt").write_text("\n".join(f"5000000{film}" for film in TEST))
 
 
 LAYOUTS: Mapping[str, Callable[[Path], None]] = {  # by the name of the recipe for it
