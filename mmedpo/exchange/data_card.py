@@ -60,7 +60,7 @@ def _about_pairs(pairs: PairStatistics, run: RunRecord, license: str, lost: Sequ
     made = ((kind, maker, f"{count:,}", f"{weight:.3f}") for kind, maker, count, weight in pairs.makers())
     yield from table(("kind", "made by", "pairs", "mean weight"), made)
     if dropped := list(list_dropped(run)):
-        yield from ("", "Left out on the way:", "", *dropped)
+        yield from ("", "Left out on the way, or worth knowing:", "", *dropped)
     yield from ("", "## Lengths of the answers, in words", "")
     lengths = ((kind, *(f"{value:.1f}" for value in values)) for kind, values in pairs.lengths())
     yield from table(("kind", "chosen, mean", "chosen, median", "rejected, mean", "rejected, median"), lengths)

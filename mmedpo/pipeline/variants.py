@@ -65,26 +65,26 @@ def _begin_from_start(one: PlannedRun, limit: int | None) -> LoadedRecipe:
 def table(results: dict[str, list[RunResult]]) -> VariantTable | None:
     """Compare every variant with the starting model of the first, and with the first; write variants.json.
 
-    Differences are paired by case and pooled over seeds. None when nothing was trained and measured.
+    Differences are paired by case and pooled over seeds. None when nothing was measured.
     """
     place = next(iter(results.values()))[0].folder.parent
-    trained = {name: found for name, found in results.items() if found[0].measures and found[0].measures.trained}
-    if not trained:
+    measured = {name: found for name, found in results.items() if found[0].measures}
+    if not measured:
         (place / VariantTable.file).unlink(missing_ok=True)  # of an earlier recipe
         return None
-    named = [",".join(str(result.folder) for result in found) for found in trained.values()]
+    named = [",".join(str(result.folder) for result in found) for found in measured.values()]
     compared = VariantTable(
-        against_start=tuple(_named(compare_runs(named, start=True), list(trained))),
-        against_first=tuple(_named(compare_runs(named), list(trained))) if len(named) > 1 else (),
-        overlap=tuple(_overlaps(trained)),
+        against_start=tuple(_named(compare_runs(named, start=True), list(measured))),
+        against_first=tuple(_named(compare_runs(named), list(measured))) if len(named) > 1 else (),
+        overlap=tuple(_overlaps(measured)),
     )
-    with private_files(any(is_restricted(result.folder) for found in trained.values() for result in found)):
+    with private_files(any(is_restricted(result.folder) for found in measured.values() for result in found)):
         write_file(place, compared)
     return compared
 
 
-def _overlaps(trained: Mapping[str, Sequence[RunResult]]) -> Iterator[VariantOverlap]:
-    for name, found in trained.items():
+def _overlaps(measured: Mapping[str, Sequence[RunResult]]) -> Iterator[VariantOverlap]:
+    for name, found in measured.items():
         for one in found:
             if one.measures:
                 yield VariantOverlap(method=name, run=str(one.folder), **vars(one.measures.overlap))

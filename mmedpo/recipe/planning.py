@@ -18,10 +18,13 @@ from mmedpo.recipe.variants import RecipeVariant, read_variants
 from mmedpo.recipe.yaml import YamlDocument
 from mmedpo.registry.discovery import suggest_word
 from mmedpo.store.result_keys import adapter_of
+from mmedpo.store.run_files.format import CASES, PAIRS
+from mmedpo.store.run_files.measures import RoundTable, TrainingRecord
 from mmedpo.store.run_files.record import RunRecord, RunRound
 from mmedpo.store.run_files.rounds import round_folder
 
 FOR_PAIRS = ("data", "localize", "localized", "detector", "disprefer", "score", "unrated", "train", "rounds")
+MADE = (PAIRS, CASES, TrainingRecord.file, RoundTable.file)  # what a run leaves that makes pairs or trains
 START = "start"  # in a variant: begin with the adapter of an earlier one, of the same seed
 
 
@@ -126,7 +129,7 @@ def plan_measurement(
     """Return what measures a recipe's model, or that of a variant, in a folder of its own; it trains and makes nothing.
 
     With an adapter, or a run that has one, that is measured beside it. Raises RecipeError when the recipe does not say
-    how to measure.
+    how to measure, and for a folder of pairs or of training.
     """
     loaded = _choose_variant(path, overrides, variant)
     recipe = loaded.recipe
@@ -135,10 +138,12 @@ def plan_measurement(
     if adapter and (adapter / RunRecord.file).exists():
         adapter = adapter_of(adapter)
     named = adapter.parent if adapter and adapter.name == "adapter" else adapter
-    output = recipe.output.with_name(f"{recipe.output.name}-{named.name if named else 'base'}")
+    output = out or recipe.output.with_name(f"{recipe.output.name}-{named.name if named else 'base'}")
+    if any((output / name).exists() for name in MADE):  # they would be set aside, an adapter that is measured as well
+        raise RecipeError(f"{output}: has pairs or an adapter of a run in it; name another folder with -o")
     changed = {
         **{key: getattr(Recipe(output=output, backbone=recipe.backbone, weigh=recipe.weigh), key) for key in FOR_PAIRS},
-        "output": out or output,
+        "output": output,
         "evaluate": recipe.evaluate.model_copy(update={"adapter": adapter and str(adapter)}),
     }
     alone = replace(loaded, recipe=recipe.model_copy(update=changed))

@@ -14,6 +14,7 @@ from mmedpo.cli.main import app
 from mmedpo.core.stage import Stage
 from mmedpo.errors import RecipeError
 from mmedpo.pipeline.run import RunResult, run_recipe
+from mmedpo.pipeline.variants import table
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.recipe.planning import plan_measurement
 from mmedpo.recipe.preflight import list_notes
@@ -71,6 +72,19 @@ def test_the_adapter_of_a_run_is_measured_as_the_run_did(trained: RunResult) -> 
     assert trained.measures
     assert measures.measures == trained.measures.measures
     assert measures.overlap == trained.measures.overlap
+
+
+def test_a_run_that_made_pairs_or_trained_is_not_measured_over(trained: RunResult) -> None:
+    with pytest.raises(RecipeError, match="has pairs or an adapter of a run in it; name another folder with -o"):
+        plan_measurement(trained.folder.parents[1] / "recipe.yaml", adapter=trained.folder, out=trained.folder)
+
+
+def test_a_variant_that_only_measures_has_its_row_in_the_table_of_all(trained: RunResult) -> None:
+    alone = run_recipe(plan_measurement(trained.folder.parents[1] / "recipe.yaml"), lambda event: None)
+    compared = table({"mmedpo": [trained], "base": [alone]})
+    assert compared
+    assert [*dict.fromkeys(row["method"] for row in compared.against_start)] == ["start", "mmedpo", "base"]
+    assert [one.method for one in compared.overlap] == ["mmedpo", "base"]
 
 
 def test_of_an_adapter_from_elsewhere_nobody_knows_what_it_learned_from(trained: RunResult, tmp_path: Path) -> None:

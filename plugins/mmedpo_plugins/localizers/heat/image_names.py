@@ -58,7 +58,7 @@ def _find(case: Case, look_up: Callable[[Case, PurePosixPath], Item | None]) -> 
 
 
 def _candidate_names(case: Case) -> Iterator[tuple[PurePosixPath, bool]]:
-    """Yield the image's path from the longest on, the case's id, and the image's name alone.
+    """Yield the image's path from the longest on, the case's id, that without its reader, and the image's name alone.
 
     How much of the path is below the folder of the images is not known here, but what is looked for has the same below.
     """
@@ -66,8 +66,11 @@ def _candidate_names(case: Case) -> Iterator[tuple[PurePosixPath, bool]]:
     parts = (*path.parent.parts, path.stem)
     for start in range(path.is_absolute(), len(parts) - 1):
         yield PurePosixPath(*parts[start:]), False
-    if PurePosixPath(case.id).name and case.id != path.stem:
-        yield PurePosixPath(case.id), False
+    own = PurePosixPath(case.id)
+    if own.name and case.id != path.stem:
+        yield own, False
+        if len(own.parts) > 1:  # where several data sets are read, ids begin with the reader's name
+            yield PurePosixPath(*own.parts[1:]), False
     yield PurePosixPath(path.stem), case.id != path.stem
 
 

@@ -34,7 +34,8 @@ def _is_inside(path: Path, root: Path) -> bool:
 
 
 def _blame_map(root: Path, file: Path, rivals: Sequence[Case]) -> DataError:
-    below = candidate_names(rivals[0])[-2] if len(candidate_names(rivals[0])) > 1 else rivals[0].id
+    names = candidate_names(rivals[0])
+    below = rivals[0].id if rivals[0].id in names[:-1] else names[-2:][0]
     return DataError(
         f"{file}: is the map of two images, {describe_rivals(rivals)}; lay the maps out below {root} as the images "
         f"are, or name each by its case's id: {below}{file.suffix}"

@@ -112,6 +112,16 @@ def test_the_map_of_an_image_lies_as_the_image_does_else_under_the_case_s_id_els
     assert [len(regions) for regions in part.localize(cases, None)] == [1, 1, 1, 1, 0]
 
 
+def test_of_several_data_sets_a_map_is_named_by_the_case_s_id_with_its_reader_or_without(tmp_path: Path) -> None:
+    cases = laid_out(tmp_path, "a/0.png", "b/0.png")
+    apart = [replace(case, id=f"{name}/{case.id}") for case, name in zip(cases, ("jsonl", "slake"), strict=True)]
+    part = with_maps(tmp_path, "slake/case-1.npy", "case-0.npy", "case-1.npy")
+    assert part.sources(apart) == ["case-0.npy", "slake/case-1.npy"]
+    same = [replace(case, id=f"{name}/case-0") for case, name in zip(cases, ("jsonl", "slake"), strict=True)]
+    with pytest.raises(DataError, match=r"case-0\.npy: is the map of two images, .*case's id: jsonl/case-0\.npy"):
+        part.sources(same)
+
+
 @pytest.mark.parametrize("maps", [["0.npy"], ["0.npy", "CXR1/0.npy"], ["er/0.npy", "CXR1/0.npy", "0.npy"]])
 def test_a_map_that_two_images_claim_is_an_error_that_names_both(maps: list[str], tmp_path: Path) -> None:
     cases = laid_out(tmp_path, "CXR1/0.png", "CXR2/er/0.png", "CXR3/er/0.png")
