@@ -99,8 +99,8 @@ def train_examples(run: RunContext, examples: Sequence[WeightedPair]) -> Path:
 
 def _finish(run: RunContext, done: TrainingRecord) -> None:
     """Tell what became of the examples, and of how many pairs nothing did."""
-    idle = [StageCount("idle_pairs", len(read_pairs(run.folder)))] if run.recipe.trains_on_cases else []
-    run.finish("train", [*done.counts, *idle])
+    idle = len(read_pairs(run.folder)) if run.recipe.trains_on_cases else 0
+    run.finish("train", [*done.counts, *([StageCount("idle_pairs", idle)] if idle else [])])
 
 
 def _fit_adapter(run: RunContext, examples: Sequence[WeightedPair], key: str) -> None:
