@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from chat_server import Act, ChatServer, serving
-from conftest import ROOT, Mmedpo
+from conftest import ROOT
 from paid_recipe import answer
 from released_layouts import LAYOUTS, TRAIN
 from tiny_clip import write_tiny_clip
@@ -23,6 +23,7 @@ from tiny_wordnet import write_wordnet
 
 from mmedpo.core.stage import Stage
 from mmedpo.evaluate.published_numbers import compare_with_published, load_published
+from mmedpo.pipeline.cost import CostEstimate, estimate_cost
 from mmedpo.pipeline.run import RunResult
 from mmedpo.pipeline.variants import run_variants
 from mmedpo.recipe.planning import choose_runs, plan_runs
@@ -117,6 +118,11 @@ def run(recipe: Path, *names: str) -> dict[str, list[RunResult]]:
     return run_variants(planned, lambda event: None, until=Stage.EVALUATE)
 
 
+def estimate(recipe: Path) -> dict[str, CostEstimate]:
+    """Return what each variant can cost at most, as --dry-run says it."""
+    return {one.variant: estimate_cost(one.loaded, one.loaded.recipe.output) for one in plan_runs(recipe)}
+
+
 @pytest.fixture(autouse=True)
 def in_short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw no report, which other tests look at, and look for no garbage among all that tests have imported."""
@@ -126,13 +132,14 @@ def in_short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_row_of_a_table_runs(
-    mmedpo: Mmedpo, tmp_path: Path, weights: Path, server: ChatServer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, weights: Path, server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variants = write_small("slake", tmp_path, weights, server, TALKATIVE)
-    told = mmedpo("run", "recipe.yaml", "--variant", "mmedpo", "--variant", "stllava-med", "--dry-run")
-    assert told.returncode == 0, told.stderr
-    assert {"gpt-4o", "Llama3-Med42-70B"} <= set(re.findall(r"[\w.-]+", told.stdout))
     monkeypatch.chdir(tmp_path)
+    most = estimate(Path("recipe.yaml"))
+    assert (most["mmedpo"].pairs, most["dpo"].pairs, most["base"].pairs) == (2 * len(TRAIN), len(TRAIN), 0)
+    asked = {line.model.split("/")[-1] for line in most["mmedpo"].lines}
+    assert asked == {"gpt-4o", "Llama3-Med42-8B", "Llama3-Med42-70B", "BioMistral-7B"}
     results = run(Path("recipe.yaml"))
     assert list(results) == variants
     trained = {name for name, (one,) in results.items() if (find_result(one.folder) / "adapter").exists()}
@@ -146,6 +153,7 @@ def test_the_method_and_the_model_alone_run_on_each_data_set(
 ) -> None:
     write_small(name, tmp_path, weights, server, {})
     monkeypatch.chdir(tmp_path)
+    assert estimate(Path("recipe.yaml"))["mmedpo"].pairs == 2 * len(TRAIN)
     results = run(Path("recipe.yaml"), "mmedpo", "base")
     made = Counter(item.pair.kind for item in read_pairs(results["mmedpo"][0].folder))
     assert made == dict.fromkeys(("text", "image"), len(TRAIN))  # as published, as many of one kind as of the other
