@@ -31,21 +31,22 @@ def localize_cases(run: RunContext, parts: Sequence[Localizer], cases: Sequence[
     images = _ImagesOfCases(cases)
     found = [_localize_with(run, part, cases, images) for part in parts]
     localized: Spool[Case] = Spool(run.folder)
+    numbers = array("L", [0]) * len(images.last)  # of regions of each image: of the case that has most of them in it
     for place, case in enumerate(cases):
         merged = merge_regions([one[place] for one in found], run.recipe.localized)
         localized.append(replace(case, regions=merged))
-    kept = LazySequence(len(localized), lambda place: localized[place].regions)
-    counts = list(_counts_of_images(images.pick_last(kept)))
+        for number, count in images.count_regions(place, merged):
+            numbers[number] = max(numbers[number], count)
+    counts = list(_counts_of_images(numbers))
     if len(parts) > 1:
         counts += count_agreement([part.use for part in parts], list(map(images.pick_last, found)))
     run.finish("localize", counts)
     return localized
 
 
-def _counts_of_images(once: Sequence[Regions]) -> Iterator[StageCount]:
-    """Yield how many images and regions there are; `once` has the regions of each image."""
-    numbers = list(map(len, once))
-    yield StageCount("images", len(once))
+def _counts_of_images(numbers: Sequence[int]) -> Iterator[StageCount]:
+    """Yield how many images and regions there are; `numbers` has how many regions each image has."""
+    yield StageCount("images", len(numbers))
     yield StageCount("regions", sum(numbers))
     yield StageCount("images_without_region", numbers.count(0))
 
@@ -84,6 +85,11 @@ class _ImagesOfCases:
 
         return LazySequence(len(self._cases), of_case)
 
+    def count_regions(self, place: int, regions: Regions) -> Iterator[tuple[int, int]]:
+        """Yield of each image of a case which one it is, and how many of the case's regions lie in it."""
+        for at, number in enumerate(self.number[self.start[place] : self.start[place + 1]]):
+            yield number, sum(region.image == at for region in regions)
+
     def pick_last(self, found: Sequence[Regions]) -> Sequence[Regions]:
         """Return the regions of each image that differs from the others, of those of each case."""
 
@@ -98,8 +104,7 @@ def _localize_with(
     run: RunContext, part: Localizer, cases: Sequence[Case], images: _ImagesOfCases
 ) -> Sequence[Regions]:
     """Return the regions that a localizer finds, case by case; it is asked once an image unless it reads questions."""
-    given = part.takes_given and len(images.number) > len(cases)  # an image may be annotated in one of its cases alone
-    if part.several_images or given:
+    if part.several_images or part.takes_given:  # an image may be annotated in one of its cases alone
         return _ask_localizer(run, part, cases)
     if part.reads_question:
         return images.gather(_ask_localizer(run, part, images.shown()))

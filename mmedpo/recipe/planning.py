@@ -21,7 +21,7 @@ from mmedpo.store.result_keys import adapter_of
 from mmedpo.store.run_files.format import CASES, PAIRS
 from mmedpo.store.run_files.measures import RoundTable, TrainingRecord
 from mmedpo.store.run_files.record import RunRecord, RunRound
-from mmedpo.store.run_files.rounds import round_folder
+from mmedpo.store.run_files.rounds import find_result, round_folder
 
 FOR_PAIRS = ("data", "localize", "localized", "detector", "disprefer", "score", "unrated", "train", "rounds")
 MADE = (PAIRS, CASES, TrainingRecord.file, RoundTable.file)  # what a run leaves that makes pairs or trains
@@ -135,9 +135,9 @@ def plan_measurement(
     recipe = loaded.recipe
     if recipe.evaluate is None:
         raise RecipeError(f"{path}: has no 'evaluate:', so nothing says what to measure")
-    if adapter and (adapter / RunRecord.file).exists():
-        adapter = adapter_of(adapter)
     named = adapter.parent if adapter and adapter.name == "adapter" else adapter
+    if adapter and (find_result(adapter) / RunRecord.file).exists():
+        adapter = adapter_of(adapter)
     output = out or recipe.output.with_name(f"{recipe.output.name}-{named.name if named else 'base'}")
     if any((output / name).exists() for name in MADE):  # they would be set aside, an adapter that is measured as well
         raise RecipeError(f"{output}: has pairs or an adapter of a run in it; name another folder with -o")

@@ -18,7 +18,8 @@ from mmedpo.pipeline.variants import table
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.recipe.planning import plan_measurement
 from mmedpo.recipe.preflight import list_notes
-from mmedpo.store.run_files.measures import MeasureRecord
+from mmedpo.store.run_files.format import write_file
+from mmedpo.store.run_files.measures import MeasureRecord, RoundTable
 
 DATA = "data: {use: phantom, images: 2}"
 EVALUATE = """
@@ -68,6 +69,13 @@ def test_the_backbone_alone_is_measured_and_nothing_else_is_done(trained: RunRes
 
 def test_the_adapter_of_a_run_is_measured_as_the_run_did(trained: RunResult) -> None:
     folder, measures = evaluate(trained, "--adapter", str(trained.folder))
+    in_rounds = trained.folder.with_name("many")
+    shutil.copytree(trained.folder, in_rounds / "round-1")
+    write_file(in_rounds, RoundTable(count=1))
+    loaded = plan_measurement(trained.folder.parents[1] / "recipe.yaml", adapter=in_rounds)
+    assert (loaded.recipe.output.name, loaded.recipe.evaluate and loaded.recipe.evaluate.adapter) == (
+        "x-many", str(in_rounds / "round-1" / "adapter"),
+    )  # fmt: skip
     assert folder == trained.folder.with_name("x-x")
     assert trained.measures
     assert measures.measures == trained.measures.measures
