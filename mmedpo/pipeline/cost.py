@@ -80,10 +80,11 @@ def estimate_cost(loaded: LoadedRecipe, folder: Path, limit: int | None = None) 
     recipe = loaded.recipe
     rounds = recipe.rounds.count if recipe.rounds else 1
     require_readable(folder)
+    readers = [recipe.evaluate.data] if recipe.evaluate and recipe.measures_alone else recipe.data
     with tempfile.TemporaryDirectory() as place, private_files(wanted=False):
         journal = Journal(Path(place) / "journal.sqlite")
         try:
-            records = read_records(RunContext(loaded, Path(place), journal, lambda event: None, limit), recipe.data)
+            records = read_records(RunContext(loaded, Path(place), journal, lambda event: None, limit), readers)
         finally:
             journal.close()
     (cases, _), pairs = gather_cases(records), list(records.pairs)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from mmedpo.cli.main import app
 from mmedpo.core.stage import Stage
 from mmedpo.errors import RecipeError
+from mmedpo.pipeline.cost import estimate_cost
 from mmedpo.pipeline.run import RunResult, run_recipe
 from mmedpo.pipeline.variants import table
 from mmedpo.recipe.loading import load_recipe
@@ -113,6 +114,14 @@ def test_a_recipe_without_data_pairs_and_training_measures_its_model(trained: Ru
     assert not run_recipe(loaded, lambda event: None).did
     with pytest.raises(RecipeError, match="'data' is missing; without it a run can only measure the model"):
         run_recipe(loaded, lambda event: None, until=Stage.WEIGH)
+
+
+def test_what_it_costs_is_counted_of_the_cases_that_are_measured(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(f"output: {tmp_path}/run\n{DATA}\n{EVALUATE}")
+    served = "backbone.answers={base_url: 'http://elsewhere.example/v1', model: m}"
+    loaded = load_recipe(tmp_path / "recipe.yaml", ["evaluate.data.restricted=true", served])
+    found = estimate_cost(loaded, tmp_path / "run")
+    assert (found.cases, found.pairs, found.refused) == (7, 0, ["elsewhere.example"])
 
 
 @pytest.mark.parametrize(
