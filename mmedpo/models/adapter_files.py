@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from mmedpo.errors import DataError, first_line
 from mmedpo.models.damage import require_whole
+from mmedpo.models.pickled_tensors import read_pickled
 
 CONFIG = "adapter_config.json"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
@@ -44,10 +44,7 @@ class AdapterFiles:
 
 def read_tensors(file: Path) -> dict[str, Any]:
     """Return the tensors of a file by their names; nothing of it is run. Raises DataError when it holds others."""
-    try:
-        tensors = _load(file)
-    except Exception as error:  # whatever a broken file makes torch or safetensors stumble over
-        raise DataError(f"{file}: its weights cannot be read ({first_line(error)})") from error
+    tensors = _load(file)
     if not isinstance(tensors, dict):
         raise DataError(f"{file}: holds no table of tensors")
     for name, tensor in tensors.items():
@@ -78,10 +75,11 @@ def _load(file: Path) -> Any:
     if file.suffix == ".safetensors":
         from safetensors.torch import load_file
 
-        return load_file(file)
-    import torch
-
-    return torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+        try:
+            return load_file(file)
+        except Exception as error:  # whatever a broken file makes safetensors stumble over
+            raise DataError(f"{file}: its weights cannot be read ({first_line(error)})") from error
+    return read_pickled(file)
 
 
 def _is_plain(tensor: Any) -> bool:

@@ -250,7 +250,7 @@ def lacking(part: str) -> dict[str, Any]:
         (LOW, {"model.mm_projector.0.bias": torch.ones(2)}, {}, f"{SECOND}model.mm_projector.0.bias: is 2, and this"),
         (LOW, {f"{Q}.lora_A.weight": torch.ones(4, 32)}, {}, "another than"),
         (LOW, {}, {"modules_to_save": ["mm_projector"]}, "has no tensor of mm_projector, which adapter"),
-        (LOW, Shell(), {}, "non_lora_trainables.bin: its weights cannot be read"),
+        (LOW, Shell(), {}, "non_lora_trainables.bin: holds more than tensors, which could run anything"),
         (LOW, [1], {}, "non_lora_trainables.bin: holds no table of tensors"),
         (LOW, WHOLE, {"peft_type": "IA3"}, "adapter_config.json: is of IA3"),
         (LOW, WHOLE, {"r": "four"}, "does not fit"),

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmedpo import DataError, first_line
-from mmedpo.models import require_finite, require_whole
+from mmedpo import DataError
+from mmedpo.models import read_pickled, require_finite
 from mmedpo_plugins.localizers.medklip.network import MedKlipNetwork
 
 PREFIX = "module."  # of DataParallel
@@ -29,11 +29,7 @@ def load_network(path: Path, device: str) -> MedKlipNetwork:
 
 
 def _read_state(path: Path) -> Mapping[str, Tensor]:
-    require_whole(path)
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a file that is none makes torch stumble over
-        raise DataError(f"{path}: cannot be loaded as tensors alone ({first_line(error)}); {ALONE}") from error
+    content: Any = read_pickled(path, ALONE)
     state = content.get("model", content) if isinstance(content, dict) else content
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise DataError(f"{path}: is no state dict, and has none under 'model'")

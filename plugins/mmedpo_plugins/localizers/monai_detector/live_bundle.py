@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mmedpo import Case, DataError, ImageRef, LiveBackbone, Region, Setting, first_line
-from mmedpo.models import require_finite, require_whole
+from mmedpo.models import read_pickled, require_finite
 
 Array = np.ndarray[Any, Any]
 
@@ -78,12 +78,11 @@ def _build_preprocessing(parser: Any) -> Any:
 
 def _load_weights(network: Any, options: BundleOptions, setting: Setting) -> None:
     path = options.root / "models" / "model.pt"
-    require_whole(path)
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file; a bundle keeps its weights there")
+    state = read_pickled(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict(state.get("model", state) if isinstance(state, dict) else state)
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file; a bundle keeps its weights there") from None
     except Exception as error:
         raise DataError(f"{path}: cannot be loaded ({first_line(error)})") from error
     require_finite(str(path), network.named_parameters())
