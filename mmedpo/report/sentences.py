@@ -167,7 +167,8 @@ def _leak(lengths: AnswerLengths | None) -> Iterator[SummarySentence]:
 
 def _seeds(facts: RunFacts) -> Iterator[SummarySentence]:
     if facts.measures and facts.trained:
+        which = f"with seed {facts.run.seed}" if facts.training else "elsewhere"
         yield SummarySentence(
-            f"One training, with seed {facts.run.seed}: the intervals resample "
+            f"One training, {which}: the intervals resample "
             f"{facts.measures.groups:,} patients or images, not trainings."
         )

@@ -100,7 +100,9 @@ def test_of_an_adapter_from_elsewhere_nobody_knows_what_it_learned_from(trained:
     shutil.copytree(trained.folder / "adapter", tmp_path / "theirs")
     folder, measures = evaluate(trained, "--adapter", str(tmp_path / "theirs"), "-o", str(tmp_path / "own"))
     assert (folder, measures.trained, measures.overlap.trained_on) == (tmp_path / "own", True, None)
-    assert "what it learned from is not known here" in (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text()
+    assert "what it learned from is not known here" in page
+    assert "One training, elsewhere:" in page
 
 
 def test_a_recipe_without_data_pairs_and_training_measures_its_model(trained: RunResult, tmp_path: Path) -> None:
