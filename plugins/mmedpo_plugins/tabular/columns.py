@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from mmedpo import Case, DataError, ImageRef, Reader, Region
 from mmedpo.data import ImageFolder, TableRow, UniqueIds, answer_kind, is_number, jsonl_rows, show_value
@@ -66,6 +66,12 @@ class ColumnReader(Reader):
     """Whether a box is [left, top, right, bottom] or, as in COCO, [left, top, width, height], in pixels."""
     notes: tuple[str, ...] = ()
     """Further columns to keep beside each case; all others are not read into the run."""
+
+    @model_validator(mode="after")
+    def _require_one_question(self) -> Self:
+        if self.question and self.columns.question != ColumnNames().question:
+            raise ValueError("`question` is asked of every row, so `columns.question` would not be read; leave one out")
+        return self
 
     def require_columns(self, names: Collection[str], where: str) -> None:
         """Raise DataError when a column that the recipe names is not among these."""

@@ -236,3 +236,8 @@ def test_real_films_with_questions_in_a_table_are_read(tmp_path: Path) -> None:
     )
     cases = list(CsvReader(file=tmp_path / "q.csv", images=DATA / "nih_cxr").read())
     assert [case.image.load().size for case in cases if isinstance(case, Case)] == [(512, 512)] * 2
+
+
+def test_one_question_for_all_rows_and_a_column_of_questions_contradict_each_other(root: Path) -> None:
+    with pytest.raises(ValueError, match=r"`columns\.question` would not be read; leave one out"):
+        CsvReader(file=root / "vqa.csv", question="What is it?", columns={"question": "asked"})  # type: ignore[arg-type]
