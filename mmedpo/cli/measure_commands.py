@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from mmedpo.cli.command import Json, print_json, resolve_new_file, resolve_place
-from mmedpo.errors import RecipeError
 
 
 def compare(
@@ -36,6 +35,7 @@ def compare(
     Of a single run in rounds, its rounds are compared with the start.
     """
     from mmedpo.cli.display.comparison import show_comparison
+    from mmedpo.errors import RecipeError
     from mmedpo.evaluate.comparison import compare_runs, name_rounds
 
     if published is not None:

@@ -142,7 +142,7 @@ def plan_measurement(
     if any((output / name).exists() for name in MADE):  # they would be set aside, an adapter that is measured as well
         raise RecipeError(f"{output}: has pairs or an adapter of a run in it; name another folder with -o")
     changed = {
-        **{key: getattr(Recipe(output=output, backbone=recipe.backbone, weigh=recipe.weigh), key) for key in FOR_PAIRS},
+        **{key: Recipe.model_fields[key].get_default() for key in FOR_PAIRS},
         "output": output,
         "evaluate": recipe.evaluate.model_copy(update={"adapter": adapter and str(adapter)}),
     }
