@@ -32,11 +32,6 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-
-
 def fit(
     folder: Path, options: dict[str, Any], first: FirstPolicy | None = None, table: dict[str, Any] | None = None
 ) -> TrainingRecord:

@@ -17,11 +17,6 @@ from mmedpo.train.fit import train_adapter
 from mmedpo.train.trainer import PreferenceTrainer
 
 
-@pytest.fixture(autouse=True)
-def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-
-
 def fit(folder: Path, dtype: str, **more: Any) -> tuple[torch.Tensor, dict[str, Any], dict[str, torch.Tensor]]:
     """Train by plain gradient descent; return what training added, the reference, and the adapter."""
     options = train_options(

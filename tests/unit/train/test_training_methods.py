@@ -29,11 +29,6 @@ LORA = LoraOptions(r=4, alpha=8)
 FEW: dict[str, Any] = {"validation": 0.0, "learning_rate": 0.01, "epochs": 2, "warmup_ratio": 0}
 
 
-@pytest.fixture(autouse=True)
-def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-
-
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drawn") / "llava-med"

@@ -27,11 +27,6 @@ LORA = LoraOptions(r=4, alpha=8)
 SGD = {"max_grad_norm": 0.0}
 
 
-@pytest.fixture(autouse=True)
-def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-
-
 def fit(folder: Path, backbone: Any = None, count: int = 12, pairs: Any = None, **options: Any) -> TrainingRecord:
     chosen = train_options(
         **{"lora": LORA, "validation": 0.0, "learning_rate": 0.1, "epochs": 1, "batch_size": 12, "warmup_ratio": 0,
