@@ -44,11 +44,29 @@ def build_options(function: Callable[..., None]) -> list[Any]:
 COMMON = build_options(_common)
 
 
-class _CommonMixin:
-    """Take -v; and give --help a default, or typer would import pydantic to find out that it is not asked for."""
+HELP = {"help_option_names": ["-h", "--help"]}
 
-    def __init__(self, *args: Any, params: Sequence[Any] | None = None, **options: Any) -> None:
-        super().__init__(*args, params=[*(params or ()), *COMMON], **options)  # type: ignore[call-arg]
+
+class _CommonMixin:
+    """Take -v and -h; give --help a default, or typer would import pydantic to find out that it is not asked for."""
+
+    help: str | None
+
+    def __init__(
+        self,
+        *args: Any,
+        params: Sequence[Any] | None = None,
+        context_settings: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        settings = {**HELP, **(context_settings or {})}
+        params = [*(params or ()), *COMMON]
+        super().__init__(*args, params=params, context_settings=settings, **options)  # type: ignore[call-arg]
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """Return the first sentence whole, whatever the `limit`: a group's help wraps it."""
+        first = " ".join((self.help or "").split("\n\n")[0].split())
+        return first.split(". ")[0].removesuffix(".") + "." if first else ""
 
     def get_help_option(self, ctx: Any) -> Any:
         option = super().get_help_option(ctx)  # type: ignore[misc]

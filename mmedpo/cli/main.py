@@ -118,7 +118,6 @@ def _explain(error: Exception) -> None:
 app = typer.Typer(
     cls=RootGroup,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Align a medical vision-language model with clinically weighted preference pairs.",

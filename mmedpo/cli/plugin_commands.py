@@ -9,6 +9,13 @@ import typer
 from mmedpo.cli.command import Json, print_json
 
 
+def complete_part(incomplete: str) -> list[str]:
+    """Return the names of installed parts that a shell may complete a word to."""
+    from mmedpo.registry.discovery import find_parts
+
+    return sorted({part.name for part in find_parts() if part.name.startswith(incomplete)})
+
+
 def schema() -> None:
     """Print a JSON Schema of recipes, with the options of every installed part, for editors."""
     from mmedpo.recipe.json_schema import recipe_schema
@@ -30,7 +37,10 @@ def plugins_list(json: Json = False) -> None:
         print("  ".join(row[name].ljust(widths[name]) for name in names).rstrip())
 
 
-def plugins_show(name: Annotated[str, typer.Argument(help="A part, as in `use:`.")], json: Json = False) -> None:
+def plugins_show(
+    name: Annotated[str, typer.Argument(help="A part, as in `use:`.", autocompletion=complete_part)],
+    json: Json = False,
+) -> None:
     """Show a part: what it does, its options, how a recipe names it."""
     from mmedpo.registry.inspection import describe_part
 
@@ -42,7 +52,8 @@ def plugins_show(name: Annotated[str, typer.Argument(help="A part, as in `use:`.
 
 
 def plugins_check(
-    name: Annotated[str | None, typer.Argument(help="One part; otherwise all.")] = None, json: Json = False
+    name: Annotated[str | None, typer.Argument(help="One part; otherwise all.", autocompletion=complete_part)] = None,
+    json: Json = False,
 ) -> None:
     """Import each part in a process of its own and say what it costs or why it fails."""
     from mmedpo.registry.inspection import check_plugins

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from conftest import Mmedpo, environment
+from typer.testing import CliRunner
 
 import mmedpo as package
+from mmedpo.cli.main import app
 
 RECIPE = "output: out-é\ndata: {use: phantom, images: 1}\nbackbone: {use: phantom}\nobserve: []\n"
 
@@ -38,3 +40,21 @@ def test_no_error_can_command_the_terminal(mmedpo: Mmedpo, tmp_path: Path) -> No
     assert done.returncode == 2
     assert "\x1b" not in done.stderr
     assert "\\x1b[2J.yaml: there is no such file" in done.stderr
+
+
+def test_the_help_of_every_command_is_whole_on_a_narrow_terminal() -> None:
+    for command in ["run", "plugins show", "plugins", "detector", ""]:
+        done = CliRunner().invoke(app, [*command.split(), "-h"], terminal_width=60)
+        shown, _, listed = done.stdout.partition("\nCommands:\n")
+        assert done.exit_code == 0
+        assert "-h, --help" in shown
+        assert "..." not in listed
+        assert all(len(line) <= 60 for line in listed.splitlines())
+    assert "what it needs that is not here." in " ".join(listed.split())
+
+
+def test_a_shell_completes_commands_and_the_names_of_parts() -> None:
+    script = CliRunner().invoke(app, ["--show-completion", "bash"], prog_name="mmedpo")
+    assert "complete -o default -F _mmedpo_completion mmedpo" in script.stdout
+    asked = {"_MMEDPO_COMPLETE": "complete_bash", "COMP_CWORD": "3", "COMP_WORDS": "mmedpo plugins show lesi"}
+    assert CliRunner().invoke(app, env=asked, prog_name="mmedpo").stdout.split() == ["lesion-noise"]
