@@ -1,4 +1,4 @@
-"""How long a data set of the size of MIMIC-CXR takes on so many GPUs, on paper: the table in docs/performance.md.
+"""How long a data set of the size of MIMIC-CXR takes on so many GPUs, on paper: docs/explanation/performance.md.
 
     python scripts/on_paper.py
 
@@ -27,7 +27,7 @@ STEP = 0.030  # seconds a token step takes to launch its kernels, eager, 32 laye
 SAMPLES, VOTERS, EPOCHS = 4, 3, 3
 SLICE, ANSWERED = 32, 64  # images that are sampled, and answered, together: the slices of the two stages
 DETECT = 0.055  # seconds an image: RetinaNet R50, one V100, batch 1 (Detectron2's model zoo)
-NOISE = 1 / 69.2  # seconds of a core an image of 512 x 512, read and written (docs/localizing.md)
+NOISE = 1 / 69.2  # seconds of a core an image of 512 x 512, read and written (docs/explanation/localizing.md)
 CORES = 8  # a GPU
 CALLS = 1000 / 60  # a second that an endpoint answers: assumed, a usual limit of an account
 VOTE_IN, VOTE_OUT = 400, 60  # tokens of a vote: the two answers and the instruction; a number and a reason

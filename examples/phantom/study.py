@@ -1,4 +1,4 @@
-"""The phantom study: does alignment help, over what, and does the model look? docs/evidence.md has the results.
+"""The phantom study: does alignment help, over what, and does the model look? docs/studies/evidence.md has the results.
 
     python examples/phantom/study.py explore sides      # every method at every rate, on validation films
     python examples/phantom/study.py confirm sides      # the frozen methods on test films, once: 3 bases x 3 seeds

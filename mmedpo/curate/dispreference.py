@@ -100,7 +100,8 @@ def _advise(parts: Sequence[Dispreference], cases: Sequence[Case]) -> str:
     """Say what to do where nothing was made because no image has a region."""
     if any(case.regions for case in cases) or not any(part.needs_region() for part in parts):
         return ""
-    return "; no image has a region: name a localizer in 'localize:', or give the data boxes (docs/localizing.md)"
+    cure = "name a localizer in 'localize:', or give the data boxes (docs/explanation/localizing.md)"
+    return f"; no image has a region: {cure}"
 
 
 def pair_content(pair: Pair) -> Sides:

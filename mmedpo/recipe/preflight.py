@@ -182,7 +182,9 @@ def _require_regions(
     for index, maker in enumerate(makers):
         if maker.needs_region():
             why = f"{maker.use!r} changes a region of the image, and {names} reads none here"
-            line = _make_missing(loaded, (*keys, index), f"{why}; {cure} (docs/localizing.md)", written=True)
+            line = _make_missing(
+                loaded, (*keys, index), f"{why}; {cure} (docs/explanation/localizing.md)", written=True
+            )
             yield str(keys[0]), line
 
 
@@ -215,7 +217,7 @@ def explain_one_image(backbone: Backbone, found: str) -> str:
     """Say that data have several images a case, and that the backbone is shown one."""
     return (
         f"{found}, and the backbone {backbone.use!r} is shown one; read one view a case, "
-        "or name a backbone that takes several, as hf-vlm with most families (docs/backbones.md)"
+        "or name a backbone that takes several, as hf-vlm with most families (docs/explanation/backbones.md)"
     )
 
 

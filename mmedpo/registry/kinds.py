@@ -55,24 +55,24 @@ class Kind:
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (
     Kind("reader", "readers", f"{HOME}.reader:Reader",
-         does="read a data set", key="data", several=True, page="data.md"),
+         does="read a data set", key="data", several=True, page="guides/data.md"),
     Kind("backbone", "backbones", f"{HOME}.backbone:Backbone",
-         does="bring a medical vision-language model", key="backbone", page="backbones.md"),
+         does="bring a medical vision-language model", key="backbone", page="explanation/backbones.md"),
     Kind("localizer", "localizers", f"{HOME}.localizer:Localizer",
-         does="find lesions", key="localize", several=True, page="localizing.md"),
+         does="find lesions", key="localize", several=True, page="explanation/localizing.md"),
     Kind("dispreference", "dispreferences", f"{HOME}.dispreference:Dispreference",
-         does="make the rejected side of a pair", key="disprefer", several=True, page="hallucination.md"),
+         does="make the rejected side of a pair", key="disprefer", several=True, page="explanation/hallucination.md"),
     Kind("scorer", "scorers", f"{HOME}.scorer:Scorer",
-         does="rate the clinical relevance of a pair", key="score", several=True, page="relevance.md"),
+         does="rate the clinical relevance of a pair", key="score", several=True, page="explanation/relevance.md"),
     Kind("weighting", "weightings", f"{HOME}.weighting:Weighting",
-         does="turn relevances into weights", key="weigh", page="relevance.md"),
+         does="turn relevances into weights", key="weigh", page="explanation/relevance.md"),
     Kind("loss", "losses", f"{HOME}.loss:Loss",
-         does="say what training lessens", key="train.loss", several=True, page="losses.md"),
+         does="say what training lessens", key="train.loss", several=True, page="explanation/losses.md"),
     Kind("metric", "metrics", f"{HOME}.metric:Metric",
-         does="measure answers", key="evaluate.measure", several=True, page="metrics.md",
+         does="measure answers", key="evaluate.measure", several=True, page="explanation/metrics.md",
          beside="data: {use: phantom, split: test}"),
     Kind("observer", "observers", f"{HOME}.observer:Observer",
-         does="watch a run", key="observe", several=True, page="recipe.md"),
+         does="watch a run", key="observe", several=True, page="reference/recipe.md"),
 )}  # fmt: skip
 
 

@@ -150,8 +150,8 @@ def _explain_difference(served: ServedAnswers, rows: Sequence[ComparedCase]) -> 
         yield f"    the endpoint:      {' '.join(row.there.split())}"
     yield (
         "  It may have another chat template, another checkpoint, no adapter or an earlier one under this name, other "
-        "image sizes, another precision (docs/backbones.md). Nothing that it answered was kept; 'compare: false' takes "
-        "its answers as they are, and the report says so"
+        "image sizes, another precision (docs/explanation/backbones.md). Nothing that it answered was kept; "
+        "'compare: false' takes its answers as they are, and the report says so"
     )
 
 

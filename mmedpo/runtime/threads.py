@@ -13,7 +13,7 @@ from mmedpo.store.run_files.record import ThreadCount
 
 logger = logging.getLogger(__name__)
 
-SMALL = 10_000_000  # parameters; up to here a second thread costs more than it brings (docs/performance.md)
+SMALL = 10_000_000  # parameters; up to here a second thread costs more than it brings (docs/explanation/performance.md)
 
 
 def choose_threads(asked: Literal["auto"] | int) -> ThreadCount:

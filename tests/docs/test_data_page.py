@@ -15,7 +15,7 @@ from mmedpo.registry.discovery import find_parts
 from mmedpo.registry.kinds import KINDS
 from mmedpo.store.run_files.record import RunRecord
 
-PAGE = (ROOT / "docs" / "data.md").read_text()
+PAGE = (ROOT / "docs" / "guides" / "data.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
 

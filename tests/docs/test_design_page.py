@@ -1,4 +1,4 @@
-"""What docs/design.md says of rooms and functions is there."""
+"""What docs/explanation/design.md says of rooms and functions is there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pkgutil import resolve_name
 import pytest
 from conftest import ROOT
 
-PAGE = (ROOT / "docs" / "design.md").read_text()
+PAGE = (ROOT / "docs" / "explanation" / "design.md").read_text()
 FILES = ("jsonl", "json", "html", "md", "toml", "py", "txt")
 ROOMS = {path.parent.name for path in (ROOT / "mmedpo").glob("*/__init__.py")}
 NAMES = sorted(

@@ -20,7 +20,7 @@ from mmedpo.registry.inspection import describe_part
 from mmedpo.registry.kinds import KINDS, Kind
 
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS.glob("*.md")]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 
 
 def commands(app: typer.Typer, words: str = "") -> Iterator[str]:
@@ -40,7 +40,7 @@ def test_the_command_line_page_is_the_commands_own_help(forks: Forks) -> None:
         assert done.returncode == 0, done.stderr
         text = done.stdout.replace("python -m mmedpo", "mmedpo")
         blocks.append(f"## {f'mmedpo {command}'.strip()}\n```\n{text.strip()}\n```\n")
-    generated(DOCS / "cli.md", "\n".join(blocks))
+    generated(DOCS / "reference" / "cli.md", "\n".join(blocks))
 
 
 def test_the_parts_page_describes_every_built_in_part() -> None:
@@ -52,31 +52,31 @@ def test_the_parts_page_describes_every_built_in_part() -> None:
     for item in descriptions:
         blocks.append(f"## {item.plugin.kind} {item.plugin.name}\n```\n{item.to_text().strip()}\n```\n")
     version = re.compile(r" of mmedpo [\w.]+\n")
-    generated(DOCS / "parts.md", version.sub(" of mmedpo\n", "\n".join(blocks)))
+    generated(DOCS / "reference" / "parts.md", version.sub(" of mmedpo\n", "\n".join(blocks)))
 
 
 def test_the_plugins_page_lists_every_kind() -> None:
     names = ("kind", "hook", "entry-point group", "contract", "its parts", "recipe key")
     rows = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for kind in KINDS.values():
-        contract, does = kind.contract.__name__, f"{kind.does} ([more]({kind.page}))"
+        contract, does = kind.contract.__name__, f"{kind.does} ([more](../{kind.page}))"
         rows.append(f"| {kind} | `{kind.hook}` | `{kind.group}` | `{contract}` | {does} | `{kind.key}` |")
     start, end = "<!-- kinds -->", "<!-- end of kinds -->"
-    page = (DOCS / "plugins.md").read_text()
+    page = (DOCS / "guides" / "plugin.md").read_text()
     head, tail = page.partition(start)[0], page.partition(end)[2]
-    generated(DOCS / "plugins.md", "\n".join([head + start, *rows, end + tail]))
+    generated(DOCS / "guides" / "plugin.md", "\n".join([head + start, *rows, end + tail]))
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=str)
 def test_every_hook_has_a_heading_and_a_docstring_that_names_its_group_and_contract(kind: Kind) -> None:
-    assert f"\n### {kind.hook}\n" in (DOCS / "plugins.md").read_text()
+    assert f"\n### {kind.hook}\n" in (DOCS / "guides" / "plugin.md").read_text()
     doc = make_hookspec(kind).__doc__ or ""
     assert kind.group in doc
     assert f"mmedpo.{kind.contract.__name__}`" in doc
 
 
 def test_every_stage_and_exit_code_is_on_the_page_about_runs() -> None:
-    page = (DOCS / "runs.md").read_text()
+    page = (DOCS / "reference" / "runs.md").read_text()
     assert all(f"`{stage}`" in page for stage in Stage)
     for error in MmedpoError.__subclasses__():
         assert re.search(rf"^\| {error.exit_code}\b", page, re.MULTILINE), error

@@ -147,7 +147,7 @@ def recipes_in_docs() -> list[Any]:
     """Return the recipes in the pages that need no data and no weights but the phantom's."""
     blocks = [
         (page, number, block)
-        for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+        for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
         for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL))
         if "\noutput:" in f"\n{block}" and "backbone:  {use: phantom}" in block and "\ntrain:" in block
     ]

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from mmedpo import Case, ImageRef
 
 sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
-PAGE = (ROOT / "docs" / "metrics.md").read_text()
+PAGE = (ROOT / "docs" / "explanation" / "metrics.md").read_text()
 EXAMPLES = [YAML(typ="safe").load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
 METRICS = {metric.use: metric for metric in (MedVqaMetric, FindingsMetric, ReportTextMetric)}
 needs_radlabels = pytest.mark.skipif(not installed(), reason="radlabels is not here: pip install --no-deps radlabels")

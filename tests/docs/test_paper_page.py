@@ -13,7 +13,7 @@ from mmedpo.evaluate.published_numbers import PublishedSet, load_published
 from mmedpo.recipe.planning import PlannedRun, plan_runs
 from mmedpo.recipe.yaml import read_yaml
 
-PAGE = ROOT / "docs" / "paper.md"
+PAGE = ROOT / "docs" / "guides" / "paper.md"
 RECIPES = {path.stem: path for path in sorted((ROOT / "examples" / "paper").glob("*.yaml"))}
 PAPER = load_published("paper")
 COLUMNS = {"open": "open", "closed": "closed", "bleu": "BLEU", "rouge-l": "ROUGE-L", "meteor": "METEOR"}

@@ -8,7 +8,7 @@ from on_paper import ANSWERED, SLICE, list_work, make_table
 
 from mmedpo import Backbone
 
-PAGE = (ROOT / "docs" / "performance.md").read_text()
+PAGE = (ROOT / "docs" / "explanation" / "performance.md").read_text()
 
 
 def test_the_table_of_mimic_cxr_is_what_the_script_prints() -> None:

@@ -1,4 +1,4 @@
-"""The pages about the house are true. `MMEDPO_WRITE_DOCS=1 pytest tests/docs` writes docs/rooms.md."""
+"""The pages about the house are true. `MMEDPO_WRITE_DOCS=1 pytest tests/docs` writes docs/reference/rooms.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LAYERS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlin
 ROOMS = [room.strip() for layer in LAYERS for room in layer.split("|")]
 HEAD = """# Rooms
 Each room of `mmedpo/` with its modules, from the top; an import only points down
-([Design](design.md#rooms)). Written from the modules' own first lines; a test keeps this page true.
+([Design](../explanation/design.md#rooms)). Written from the modules' own first lines; a test keeps this page true.
 """
 
 
@@ -34,7 +34,7 @@ def described(folder: Path, name: str) -> list[str]:
 def test_the_page_of_rooms_lists_every_module() -> None:
     rooms = [room for room in ROOMS if (ROOT / "mmedpo" / room).is_dir()]
     text = "\n\n".join("\n".join(described(ROOT / "mmedpo" / room, room)) for room in rooms)
-    generated(ROOT / "docs" / "rooms.md", f"{HEAD}\n{text}\n")
+    generated(ROOT / "docs" / "reference" / "rooms.md", f"{HEAD}\n{text}\n")
 
 
 def test_every_module_says_in_a_line_what_it_is() -> None:

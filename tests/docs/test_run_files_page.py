@@ -27,7 +27,7 @@ from mmedpo.store.run_files.measures import (
 )
 from mmedpo.store.run_files.record import EndpointCall, ResultKeys, RunRecord
 
-PAGE = ROOT / "docs" / "runs.md"
+PAGE = ROOT / "docs" / "reference" / "runs.md"
 MARK = "## The keys of the files\n"
 FILES: dict[str, type] = {
     PAIRS: WeightedPair,

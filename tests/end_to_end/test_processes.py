@@ -55,7 +55,7 @@ def train(mmedpo: Mmedpo, forks: Forks, tmp_path: Path) -> Callable[..., Trained
 
 
 def of_two_machines(folder: str) -> list[list[str]]:
-    """Return the command line of each of two machines, as docs/scale.md has it."""
+    """Return the command line of each of two machines, as docs/guides/scale.md has it."""
     with socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])

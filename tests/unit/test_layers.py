@@ -1,4 +1,4 @@
-"""The house stands as docs/design.md draws it: imports point down, and what is public is what we mean to be."""
+"""The house stands as docs/explanation/design.md draws it: imports point down, only what is meant to be is public."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class FindingsMetric(Metric):
     open_answers: bool = False
     """Whether answers to open questions count too, read together with their question."""
     only: tuple[str, ...] = ()
-    """The findings to count, by the names of the labeller (docs/metrics.md); by default all it knows."""
+    """The findings to count, by the names of the labeller (docs/explanation/metrics.md); by default all it knows."""
 
     @field_validator("only")
     @classmethod
@@ -62,7 +62,7 @@ class FindingsMetric(Metric):
         known = [finding.name for finding in lexicon.findings()]
         for name in (name for name in names if name not in known):
             near = ", ".join(get_close_matches(name, known)) or "none is near"
-            raise ValueError(f"{name!r} is no finding of the labeller ({near}); docs/metrics.md lists them")
+            raise ValueError(f"{name!r} is no finding of the labeller ({near}); docs/explanation/metrics.md lists them")
         return names
 
     def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:

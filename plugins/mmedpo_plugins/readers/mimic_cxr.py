@@ -105,7 +105,7 @@ class MimicCxrReader(Reader):
         name = f"mimic-cxr-2.0.0-{kind}.csv"
         found = [self.root / form for form in (name, f"{name}.gz") if (self.root / form).is_file()]
         if not found:
-            raise DataError(f"{self.root}: there is neither {name} nor {name}.gz; see docs/data.md")
+            raise DataError(f"{self.root}: there is neither {name} nor {name}.gz; see docs/guides/data.md")
         return csv_rows(found[0])
 
     def _study_cases(self, films: list[TableRow], images: ImageFolder) -> Iterator[Case | Drop | Remark]:

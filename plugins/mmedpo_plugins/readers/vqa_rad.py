@@ -57,7 +57,7 @@ class VqaRadReader(Reader):
         if any((self.root / "data").glob("*.parquet")):
             return self._read_parquet()
         raise DataError(
-            f"{self.root}: holds neither {_FILE!r} (OSF) nor data/*.parquet (Hugging Face); see docs/data.md"
+            f"{self.root}: holds neither {_FILE!r} (OSF) nor data/*.parquet (Hugging Face); see docs/guides/data.md"
         )
 
     def _read_json(self) -> Iterator[Case | Drop]:

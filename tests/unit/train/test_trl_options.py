@@ -83,7 +83,7 @@ def test_the_docs_have_every_option_with_its_default_and_every_refused_argument(
 
     from mmedpo.recipe.train_options import REFUSED
 
-    page = (ROOT / "docs" / "training.md").read_text()
+    page = (ROOT / "docs" / "explanation" / "training.md").read_text()
     plain: dict[str, Any] = {}
     for name, field in TrainOptions.model_fields.items():
         nested = {"projector": ProjectorOptions(), "loss": "`sigmoid`"}.get(name, field.default)

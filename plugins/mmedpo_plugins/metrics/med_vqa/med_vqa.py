@@ -57,7 +57,7 @@ class MedVqaMetric(Metric):
     """Add the forms that published numbers were computed with, to compare with those: `closed_accuracy_legacy` (the
     truth is a substring of the answer; "no" is found in "normal"), `closed_accuracy_llava_med` and
     `open_recall_llava_med` (LLaVA-Med's script as of 1.0.0), `closed_accuracy_llava_med_2023` (the script before; see
-    docs/metrics.md)."""
+    docs/explanation/metrics.md)."""
 
     def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> list[Statistics]:
         """Return each case's share of the sums that `combine` divides."""

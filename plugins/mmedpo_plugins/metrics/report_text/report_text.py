@@ -48,7 +48,8 @@ class ReportTextMetric(Metric):
     say; without it, what nltk finds in its own folders. Nothing is downloaded."""
     legacy: bool = False
     """Add other definitions that published numbers may have: `bleu_legacy` and `bleu_1_legacy` to `bleu_4_legacy`
-    (means over reports of nltk's sentence BLEU), `rouge_l_legacy` (beta 1.2, as coco-caption; see docs/metrics.md)."""
+    (means over reports of nltk's sentence BLEU), `rouge_l_legacy` (beta 1.2, as coco-caption; see
+    docs/explanation/metrics.md)."""
 
     @model_validator(mode="after")
     def _wants_wordnet(self) -> Self:

@@ -60,7 +60,7 @@ class SlakeReader(Reader):
             if self.split in (split, "all"):
                 found = [self.root / name for name in names if (self.root / name).is_file()]
                 if not found:
-                    raise DataError(f"{self.root}: there is no {' or '.join(names)}; see docs/data.md")
+                    raise DataError(f"{self.root}: there is no {' or '.join(names)}; see docs/guides/data.md")
                 yield found[0]
 
     def _is_wanted(self, row: TableRow) -> bool:

@@ -297,6 +297,6 @@ def test_even_attention_lies_over_what_is_shown_and_the_rest_beside(
 
 def test_all_families_that_are_known_are_held_to_it_and_said_and_others_are_not_guessed() -> None:
     assert {getattr(transformers, f"{family.name}Config").model_type for family in FAMILIES.values()} == KNOWN
-    page = (Path(__file__).parents[4] / "docs" / "report.md").read_text()
+    page = (Path(__file__).parents[4] / "docs" / "reference" / "report.md").read_text()
     assert f"of `hf-vlm` {', '.join(sorted(KNOWN)[:-1])} and {max(KNOWN)};" in page
     assert image_tiles(idefics2().model) is None

@@ -47,7 +47,7 @@ def test_the_more_a_difference_matters_the_higher_it_rates(chosen: str, rejected
 
 
 def test_the_examples_of_the_documentation_rate_as_it_says() -> None:
-    page = (ROOT / "docs" / "relevance.md").read_text()
+    page = (ROOT / "docs" / "explanation" / "relevance.md").read_text()
     rows = re.findall(r"^\| ([^|]+\.) \| ([^|]+\.) \| (\d+) \|$", page, re.MULTILINE)
     assert len(rows) == 18
     assert {row: compare_answers("", *row[:2]).rating for row in rows} == {row: int(row[2]) for row in rows}  # type: ignore[union-attr]

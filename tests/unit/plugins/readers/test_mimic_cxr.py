@@ -167,7 +167,7 @@ def test_a_split_file_that_leads_elsewhere_is_refused(root: Path) -> None:
 
 def test_a_file_of_physionet_that_is_missing_is_named(root: Path) -> None:
     (root / "mimic-cxr-2.0.0-split.csv").unlink()
-    with pytest.raises(DataError, match=r"neither mimic-cxr-2\.0\.0-split\.csv nor .*\.gz; see docs/data\.md"):
+    with pytest.raises(DataError, match=r"neither mimic-cxr-2\.0\.0-split\.csv nor .*\.gz; see docs/guides/data\.md"):
         cases(root)
 
 

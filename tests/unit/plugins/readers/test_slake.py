@@ -123,7 +123,7 @@ def test_the_validation_file_may_have_either_name(root: Path) -> None:
     assert len(read(root, {}, file="validation.json", split="validate")) == 1
     (root / "validation.json").rename(root / "validate.json")
     assert len(list(SlakeReader(root=root, split="validate").read())) == 1
-    with pytest.raises(DataError, match=r"there is no test\.json; see docs/data\.md"):
+    with pytest.raises(DataError, match=r"there is no test\.json; see docs/guides/data\.md"):
         list(SlakeReader(root=root, split="test").read())
 
 

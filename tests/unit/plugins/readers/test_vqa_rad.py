@@ -125,7 +125,7 @@ def test_a_broken_parquet_file_or_image_is_named(hub: Path) -> None:
 
 
 def test_a_folder_with_neither_form_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"holds neither .*docs/data\.md"):
+    with pytest.raises(DataError, match=r"holds neither .*docs/guides/data\.md"):
         VqaRadReader(root=tmp_path).read()
 
 
