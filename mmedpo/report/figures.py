@@ -63,9 +63,9 @@ def _drawing(width: float, height: float) -> Iterator[tuple[Any, Any, list[Marku
 
 
 def _inline(svg: str) -> Markup:
-    """Make a file of its own part of a page: ids of its own, the page's colours and fonts, as wide as there is room."""
+    """Make a file of its own part of a page: ids of its own, the page's rules, as wide as there is room."""
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
     width = float(re.search(r'width="([\d.]+)pt"', svg).group(1))  # type: ignore[union-attr]
     svg = re.sub(r' width="[\d.]+pt"| height="[\d.]+pt"', "", svg, count=2)
     number = f"f{hashlib.sha256(svg.encode()).hexdigest()[:8]}-"  # no two figures of a page may share an id

@@ -14,6 +14,7 @@ from mmedpo.core.privacy import private_files
 from mmedpo.core.records import digest
 from mmedpo.errors import MmedpoError
 from mmedpo.report import facts as known
+from mmedpo.report.content_policy import write_policy
 from mmedpo.report.facts import RunFacts, read_facts
 from mmedpo.report.rounds import summarize_rounds
 from mmedpo.store.run_files.format import read_file
@@ -147,7 +148,8 @@ def _fill(template: str, **values: Any) -> str:
         "about": short,
         "counted": describe_counts,
     }
-    rooms.globals["parts"] = {name: Markup((TEMPLATES / name).read_text()) for name in ("style.css", "page.js")}
+    parts = {name: Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("style.css", "page.js")}
+    rooms.globals |= {"parts": parts, "policy": Markup(write_policy(parts["page.js"], parts["style.css"]))}
     return rooms.get_template(template).render(**values)
 
 

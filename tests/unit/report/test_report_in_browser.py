@@ -1,7 +1,7 @@
 """The report in a browser: nothing goes wrong, pictures show, filters filter, and no page is wider than a phone.
 
-The page is opened in headless Chromium with a script of the test's own before it and one behind it; what they find
-lies in the DOM that the browser prints.
+The page is opened in headless Chromium with a script of the test's own before its policy; what that finds lies in the
+DOM that the browser prints.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ window.wrong = [];
 addEventListener("error", (event) => wrong.push(String(event.message)));
 addEventListener("securitypolicyviolation", (event) => wrong.push(event.violatedDirective));
 console.error = (...said) => wrong.push(said.join(" "));
-</script>"""
-BEHIND = """<script>
 addEventListener("load", () => {
   const form = document.getElementById("filters");
   const shown = () => [...document.querySelectorAll(".card.pair")].filter((card) => card.offsetParent !== null);
@@ -70,7 +68,7 @@ addEventListener("load", () => {
 
 def opened(page: Path, *options: str, width: int = 1200) -> dict[str, Any]:
     """Open a page and return what the scripts found in it."""
-    text = page.read_text().replace("<head>", f"<head>{BEFORE}", 1).replace("</body>", f"{BEHIND}</body>", 1)
+    text = page.read_text().replace("<head>", f"<head>{BEFORE}", 1)
     probed = page.with_name("probed.html")
     probed.write_text(text)
     line = [
@@ -104,6 +102,28 @@ def found(page: Path) -> dict[str, Any]:
 def test_nothing_goes_wrong_and_no_answer_is_obeyed(found: dict[str, Any]) -> None:
     assert found["wrong"] == []
     assert found["title"] == "run · mmedpo"
+
+
+INTRUDERS = {  # each with the rule that stops it
+    "<script>document.title = 'owned'</script>": "script-src-elem",
+    "<script src='data:text/javascript,document.title=1'></script>": "script-src-elem",
+    "<img src=x onerror=\"document.title = 'owned'\">": "script-src-attr",
+    "<img src='http://localhost:1/a.png'>": "img-src",
+    "<style>body { display: none }</style>": "style-src-elem",
+    "<link rel=stylesheet href='http://localhost:1/a.css'>": "style-src-elem",
+    "<iframe src='http://localhost:1/'></iframe>": "frame-src",
+    "<object data='http://localhost:1/'></object>": "object-src",
+    "<base href='http://localhost:1/'>": "base-uri",
+    "<b style=\"background: url('http://localhost:1/b.png')\">b</b>": "img-src",
+}
+
+
+def test_what_would_get_into_the_page_past_all_escaping_runs_nothing_and_asks_nobody(page: Path) -> None:
+    owned = page.with_name("owned.html")
+    owned.write_text(page.read_text().replace("<main>", f"<main>{''.join(INTRUDERS)}", 1))
+    found = opened(owned)
+    assert found["title"] == "run · mmedpo"
+    assert sorted(found["wrong"]) == sorted([*INTRUDERS.values(), "img-src"])  # the film that is none, too
 
 
 def test_pictures_and_charts_show(found: dict[str, Any]) -> None:
