@@ -7,16 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 import typer
-from conftest import ROOT, environment, generated
-from forks import Forks
+from conftest import ROOT, generated
+from typer.testing import CliRunner
 
 import mmedpo
 from mmedpo.cli.main import app
 from mmedpo.core.stage import Stage
 from mmedpo.errors import MmedpoError
-from mmedpo.registry.discovery import find_parts
 from mmedpo.registry.hookspecs import make_hookspec
-from mmedpo.registry.inspection import describe_part
 from mmedpo.registry.kinds import KINDS, Kind
 
 DOCS = ROOT / "docs"
@@ -32,27 +30,13 @@ def commands(app: typer.Typer, words: str = "") -> Iterator[str]:
         yield from commands(group.typer_instance, f"{words} {group.name}".strip())  # type: ignore[arg-type]
 
 
-def test_the_command_line_page_is_the_commands_own_help(forks: Forks) -> None:
+def test_the_command_line_page_is_the_commands_own_help() -> None:
     blocks = ["# The command line\nWhat `--help` prints; a test keeps this page true.\n"]
     for command in commands(app):
-        wide = environment() | {"COLUMNS": "110", "TERMINAL_WIDTH": "110"}
-        done = forks.run(["-m", "mmedpo", *command.split(), "--help"], ROOT, wide)
-        assert done.returncode == 0, done.stderr
-        text = done.stdout.replace("python -m mmedpo", "mmedpo")
-        blocks.append(f"## {f'mmedpo {command}'.strip()}\n```\n{text.strip()}\n```\n")
+        done = CliRunner().invoke(app, [*command.split(), "--help"], prog_name="mmedpo", terminal_width=78)
+        assert done.exit_code == 0, done.output
+        blocks.append(f"## {f'mmedpo {command}'.strip()}\n```\n{done.stdout.strip()}\n```\n")
     generated(DOCS / "reference" / "cli.md", "\n".join(blocks))
-
-
-def test_the_parts_page_describes_every_built_in_part() -> None:
-    names = sorted({part.name for part in find_parts() if part.package == "mmedpo"})
-    descriptions = [item for name in names for item in describe_part(f"mmedpo/{name}")]
-    order = list(KINDS.values())
-    descriptions.sort(key=lambda item: (order.index(item.plugin.kind), item.plugin.name))
-    blocks = ["# The built-in parts\nWhat `mmedpo plugins show` prints; a test keeps this page true.\n"]
-    for item in descriptions:
-        blocks.append(f"## {item.plugin.kind} {item.plugin.name}\n```\n{item.to_text().strip()}\n```\n")
-    version = re.compile(r" of mmedpo [\w.]+\n")
-    generated(DOCS / "reference" / "parts.md", version.sub(" of mmedpo\n", "\n".join(blocks)))
 
 
 def test_the_plugins_page_lists_every_kind() -> None:

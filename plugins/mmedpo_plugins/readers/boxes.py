@@ -35,8 +35,7 @@ class _BoxFilm:
 class BoxesReader(Reader):
     """Read films with boxes: COCO's JSON, NIH ChestX-ray's `BBox_List_2017.csv`, VinDr-CXR's annotations.
 
-        detector:
-          train: {use: boxes, file: data/nih/BBox_List_2017.csv, images: data/nih/images, missing: skip}
+        data: {use: boxes, file: data/nih/BBox_List_2017.csv, images: data/nih/images, missing: skip}
 
     A case an image; its question is `question`, its answer the labels of its boxes. The form is told by the header, or
     by `.json` for COCO. Boxes must be in pixels of the images as they lie in the folder; VinDr's films may be its DICOM
