@@ -9,10 +9,10 @@ from typing import Any
 
 from mmedpo.core.lazy_sequence import flatten_groups
 from mmedpo.core.notes import print_note
+from mmedpo.core.number_format import is_count
 from mmedpo.core.records import seed_for
 from mmedpo.errors import DataError
 from mmedpo.evaluate.bootstrap import adjust_holm, difference_intervals, resample_measures
-from mmedpo.evaluate.direction import is_count
 from mmedpo.evaluate.method_runs import MethodRuns, open_method, read_metrics
 from mmedpo.evaluate.metrics import EvaluationMetric
 from mmedpo.store.run_files.measures import MeasureRecord, TrainingOverlap

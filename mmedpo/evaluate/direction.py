@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from mmedpo.core.number_format import is_count
 from mmedpo.registry.contracts.metric import MeasureCombiner, Statistics
 
 # How papers name measures of which more is better, or less; for a metric that does not say so itself.
@@ -17,11 +18,6 @@ def measure_directions(metric: MeasureCombiner, measures: Iterable[str]) -> dict
         return {name: metric.better[name] for name in measures if name in metric.better}
     named = {name: _guess_direction(name.casefold()) for name in measures}
     return {name: way for name, way in named.items() if way}
-
-
-def is_count(measure: str) -> bool:
-    """Tell whether a measure says how many there were, of cases or of claims: it is told and not tested."""
-    return measure == "count" or measure.endswith("_count")
 
 
 def _guess_direction(measure: str) -> int:

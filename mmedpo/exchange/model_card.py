@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmedpo.core.number_format import is_count
 from mmedpo.core.records import WeightedPair
-from mmedpo.evaluate.direction import is_count
 from mmedpo.exchange.card_text import (
     PAPER,
     STAGES,

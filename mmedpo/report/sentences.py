@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from mmedpo.core.number_format import format_change
 from mmedpo.report.facts import RunFacts
 from mmedpo.report.lengths import AnswerLengths
 from mmedpo.report.measures import MeasureRow, MeasureTable, describe_cut_answers
@@ -108,9 +109,9 @@ def _said(line: MeasureRow) -> str:
     return f"{line.use} {measure_words(line.name)} {difference} ({low} to {high})"
 
 
-def signed(value: float | None) -> str:
+def signed(value: float | None, measure: str = "") -> str:
     """Print a difference with its sign, a proper minus included."""
-    return "" if value is None else f"{value:+.3f}".replace("-", "−")
+    return format_change(value, measure).replace("-", "−")
 
 
 def measure_words(name: str) -> str:

@@ -12,7 +12,7 @@ from mmedpo.cli.display.columns import print_columns
 from mmedpo.cli.display.methods import print_methods
 from mmedpo.cli.display.overlap import print_overlaps, print_overlaps_of
 from mmedpo.cli.display.result import list_cautions
-from mmedpo.core.number_format import format_number, format_p_value
+from mmedpo.core.number_format import format_change, format_number, format_p_value
 
 if TYPE_CHECKING:
     from mmedpo.pipeline.run import RunResult
@@ -28,14 +28,12 @@ def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> N
     differ, equal = split_by_difference(rows)
     table = [["metric", "measure", "run", "value", "difference", "95 % interval", "p", "p (Holm)"]]
     for row in differ:
-        table.append(
-            [row["metric"], row["measure"], letters[row["method"]], format_number(row["value"]), *_format_gap(row)]
-        )
+        table.append([row["metric"], row["measure"], letters[row["method"]], _format_value(row), *_format_gap(row)])
     print_columns(console, table)
     if len(letters) > 1 and not differ:
         console.print("the runs differ in no measure")
     if same := [row for row in equal if letters[row["method"]] == "A"]:
-        told = ", ".join(f"{row['metric']} {row['measure']} {format_number(row['value'])}" for row in same)
+        told = ", ".join(f"{row['metric']} {row['measure']} {_format_value(row)}" for row in same)
         console.print(f"equal in all runs: {told}", highlight=False, soft_wrap=True)
     for name, letter in letters.items():
         console.print(f"{letter}: {name}", highlight=False)
@@ -47,11 +45,16 @@ def _name_run(place: int) -> str:
     return (_name_run(place // 26 - 1) if place >= 26 else "") + chr(ord("A") + place % 26)
 
 
+def _format_value(row: Mapping[str, Any]) -> str:
+    return format_number(row["value"], row["measure"])
+
+
 def _format_gap(row: Mapping[str, Any]) -> list[str]:
     if "difference" not in row:
         return [""] * 4
     p = [format_p_value(row[name]) if name in row else "" for name in ("p", "p_holm")]
-    return [f"{row['difference']:+.3f}", f"{row['low']:+.3f} to {row['high']:+.3f}" if "low" in row else "", *p]
+    change = format_change(row["difference"], row["measure"])
+    return [change, f"{row['low']:+.3f} to {row['high']:+.3f}" if "low" in row else "", *p]
 
 
 def show_variants(results: Mapping[str, Sequence[RunResult]], compared: VariantTable | None, page: str) -> None:

@@ -24,7 +24,9 @@ def print_methods(console: Console, compared: VariantTable | RoundTable, what: s
     several = len({metric for metric, _ in shown}) > 1
     table = [[what, *(f"{metric} {measure}" if several else measure for metric, measure in shown)]]
     for method in methods:
-        cells = [format_number(values.get((method, *key))) + ("*" if (method, *key) in sure else "") for key in shown]
+        cells = [
+            format_number(values.get((method, *key)), key[1]) + ("*" if (method, *key) in sure else "") for key in shown
+        ]
         table.append([method, *cells])
     print_columns(console, table)
     if len(methods) > 2:

@@ -13,7 +13,7 @@ from rich.table import Table
 from mmedpo.cli.display.agreement import describe_agreement
 from mmedpo.cli.display.methods import print_methods
 from mmedpo.cli.display.overlap import print_overlap
-from mmedpo.core.number_format import format_number
+from mmedpo.core.number_format import format_change, format_number
 from mmedpo.report.measures import describe_cut_answers
 from mmedpo.store.run_files.counts import sum_counts
 from mmedpo.store.run_files.format import read_file
@@ -124,6 +124,6 @@ def _build_table(measured: MetricResult) -> Table:
     for name, value in measured.before.items():
         gap = measured.changed(name)
         interval = f"{gap.low:+.3f} to {gap.high:+.3f}" if gap and gap.low is not None else ""
-        change = f"{gap.value:+.3f}" if gap else ""
-        table.add_row(name, format_number(value), format_number(after.get(name)), change, interval)
+        cells = (format_number(value, name), format_number(after.get(name), name))
+        table.add_row(name, *cells, format_change(gap.value if gap else None, name), interval)
     return table

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from mmedpo.cli.main import app
 from mmedpo.core.images import ImageRef
-from mmedpo.core.number_format import format_number
+from mmedpo.core.number_format import format_change, format_number
 from mmedpo.core.records import WeightedPair
 from mmedpo.errors import DataError
 from mmedpo.events import StageCount
@@ -249,6 +249,8 @@ def test_a_picture_that_there_is_no_room_for_is_left_out_and_said(tmp_path: Path
 
 def test_numbers_and_recipes_read_like_those_of_the_command_line() -> None:
     assert [format_number(value) for value in (0.5, 40.0, 1.0, None)] == ["0.500", "40", "1.000", ""]
+    assert [format_number(value, "claim_count") for value in (0.0, 1.0, 1.5)] == ["0", "1", "1.500"]
+    assert [format_change(value, "claim_count") for value in (-3.0, 0.5, None)] == ["-3", "+0.500", ""]
     assert short("word " * 400, 20) == "word word word word…"
     recipe = {"data": {"use": "csv", "root": None}, "train": {"epochs": 2, "lora": {"r": 4}}, "score": [{"use": "a"}]}
     written = as_yaml(recipe)
