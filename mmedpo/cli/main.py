@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mmedpo.cli import measure_commands, model_commands, pair_commands, plugin_commands, run_commands
+from mmedpo.cli import measure_commands, model_commands, new_plugin, pair_commands, plugin_commands, run_commands
 from mmedpo.cli.command import MmedpoCommand, MmedpoGroup, build_options
 
 
@@ -123,7 +123,7 @@ app = typer.Typer(
     help="Align a medical vision-language model with clinically weighted preference pairs.",
 )
 plugins_app = typer.Typer(
-    cls=MmedpoGroup, no_args_is_help=True, rich_markup_mode=None, help="Look at the installed plugins."
+    cls=MmedpoGroup, no_args_is_help=True, rich_markup_mode=None, help="Look at the installed plugins, start one."
 )
 app.add_typer(plugins_app, name="plugins")
 detector_app = typer.Typer(
@@ -151,6 +151,7 @@ detector_app.command("train", cls=MmedpoCommand)(run_commands.detector_train)
 plugins_app.command("list", cls=MmedpoCommand)(plugin_commands.plugins_list)
 plugins_app.command("show", cls=MmedpoCommand)(plugin_commands.plugins_show)
 plugins_app.command("check", cls=MmedpoCommand)(plugin_commands.plugins_check)
+plugins_app.command("new", cls=MmedpoCommand)(new_plugin.plugins_new)
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""What `mmedpo plugins new` writes: the templates of a plugin's package, and what fills them in."""
