@@ -43,12 +43,12 @@ def fill_templates(kind: Kind, name: PackageName, version: str) -> dict[PurePosi
     return {_rename(place, name): Template(text).substitute(words) for place, text in templates.items()}
 
 
-def _find_templates(folder: Traversable, place: PurePosixPath = PurePosixPath()) -> Iterator[tuple[PurePosixPath, str]]:
+def _find_templates(folder: Traversable, place: str = "") -> Iterator[tuple[PurePosixPath, str]]:
     for item in folder.iterdir():
         if item.is_dir():
-            yield from _find_templates(item, place / item.name)
+            yield from _find_templates(item, f"{place}{item.name}/")
         elif item.name.endswith(SUFFIX):
-            yield place / item.name.removesuffix(SUFFIX), item.read_text(encoding="utf-8")
+            yield PurePosixPath(place, item.name.removesuffix(SUFFIX)), item.read_text(encoding="utf-8")
 
 
 def _rename(place: PurePosixPath, name: PackageName) -> PurePosixPath:
