@@ -1,3 +1,5 @@
+from .case_split import CaseSplit as CaseSplit
+from .case_split import SplitSides as SplitSides
 from .csv_files import csv_rows as csv_rows
 from .image_folder import ImageFolder as ImageFolder
 from .json_files import json_rows as json_rows

@@ -23,7 +23,7 @@ _NO_TEXT = {
     b"\xfe\xff": _UTF_16,
     b"PK\x03\x04": "is an Excel workbook or another zip, no text; save the sheet as 'CSV UTF-8'",
     b"\xd0\xcf\x11\xe0": "is an old Excel workbook, no text; save the sheet as 'CSV UTF-8'",
-    b"PAR1": "is a parquet file, no text; `{use: hf-dataset, path: ITS FOLDER}` reads it",
+    b"PAR1": "is a parquet file, no text; `{use: parquet, file: ..}` reads it",
     b"SQLite format 3": "is a database, no text; write the table out as CSV",
     b"%PDF": "is a PDF, no text",
     _GZIP: "is gzipped twice; unpack it once",

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from mmedpo.core.json_values import Keys
+from mmedpo.data.case_split import CaseSplit
 from mmedpo.endpoints.options import find_endpoints, hides_endpoint
 from mmedpo.recipe.model import LoadedRecipe, Recipe
 from mmedpo.recipe.train_options import PairCoefficients
 from mmedpo.registry.contracts.part import Part
+from mmedpo.registry.contracts.reader import Reader
 from mmedpo.registry.contracts.served_model import ServedAnswers
 from mmedpo.registry.path_options import find_paths, find_unfilled
 
@@ -28,6 +30,7 @@ def find_contradictions(loaded: LoadedRecipe) -> Mistakes:
     if recipe.train and recipe.evaluate and recipe.evaluate.adapter:
         why = "what is measured after training is the adapter that 'train:' makes; leave one of them out"
         yield ("evaluate", "adapter"), why
+    yield from _find_torn_splits(recipe)
     yield from _find_unpriced(recipe)
     yield from _find_untaught(recipe)
     yield from _find_readers_of_pairs(loaded)
@@ -38,6 +41,21 @@ def find_contradictions(loaded: LoadedRecipe) -> Mistakes:
     yield from _find_without_earlier(recipe)
     yield from _find_broken_rounds(recipe)
     yield from _find_pairless(recipe)
+
+
+def _find_torn_splits(recipe: Recipe) -> Mistakes:
+    """Find data that are split, and measured on by another split or by none."""
+    asked = recipe.evaluate.data if recipe.evaluate else None
+    for index, reader in enumerate(recipe.data if asked else ()):
+        pair = (reader, asked)
+        split = any(isinstance(getattr(one, "split", None), CaseSplit) for one in pair)
+        if split and _without_split(reader) == _without_split(asked) and asked != reader.held_out():
+            why = f"reads what data.{index} reads, and is not what that holds out: cases may be on both sides"
+            yield ("evaluate", "data"), f"{why}; leave it out, and the split of 'data:' counts"
+
+
+def _without_split(reader: Reader | None) -> Reader | None:
+    return reader and reader.model_copy(update={"split": None})
 
 
 def _find_unpriced(recipe: Recipe) -> Mistakes:

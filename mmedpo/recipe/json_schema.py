@@ -8,7 +8,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from mmedpo.core.notes import print_note
-from mmedpo.recipe.model import DEFAULTS, SLOTS, Recipe
+from mmedpo.recipe.model import DEFAULTS, HELD_OUT, SLOTS, Recipe
 from mmedpo.recipe.overrides import find_models
 from mmedpo.registry.discovery import find_parts
 from mmedpo.registry.inspection import ProbeFailure, probe_plugins
@@ -76,7 +76,7 @@ def _property(path: tuple[str, ...], field: FieldInfo, definitions: dict[str, An
 def _list_required(path: tuple[str, ...], section: type[BaseModel]) -> list[str]:
     """List what a section must name: what has no default of its own, nor one of the recipe's."""
     fields = section.model_fields.items()
-    return [name for name, field in fields if field.is_required() and (*path, name) not in DEFAULTS]
+    return [name for name, field in fields if field.is_required() and (*path, name) not in (*DEFAULTS, HELD_OUT)]
 
 
 def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:

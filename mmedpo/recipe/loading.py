@@ -76,6 +76,7 @@ def _resolve(
     values = _fill_defaults(values)
     plugins: dict[type[Part], PluginInfo] = {}
     filled, doubtful = _fill_slots(values, mistakes, plugins)
+    _fill_held_out(filled, doubtful, mistakes)
     recipe = _validate_core(drop_nulls(filled, Recipe), doubtful, mistakes)
     return (LoadedRecipe(recipe, plugins, name, tree) if recipe is not None else None), mistakes
 
@@ -141,6 +142,20 @@ def _fill_slots(
             doubtful.add(path)
         holder[path[-1]] = parts if slot.several else parts[0]
     return filled, doubtful
+
+
+def _fill_held_out(filled: dict[str, Any], doubtful: set[Keys], mistakes: MistakeList) -> None:
+    """Let `evaluate:` without data measure on what the one reader of `data` holds out."""
+    evaluate, readers = filled.get("evaluate"), filled.get("data")
+    if not isinstance(evaluate, dict) or evaluate.get("data") is not None or ("data",) in doubtful:
+        return
+    held_out = [held for reader in readers or () if (held := reader.held_out()) is not None]
+    if len(held_out) == 1:
+        evaluate["data"] = held_out[0]
+    else:
+        why = f"{len(held_out)} readers hold cases out" if held_out else "no reader of 'data:' holds cases out"
+        mistakes.add(("evaluate",), f"'data' is missing: say what to measure on, since {why} by a `split`")
+        doubtful.add(("evaluate", "data"))
 
 
 def _copied(values: dict[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class EvaluateOptions(RecipeSection):
     """What is measured before and after."""
 
     data: InstanceOf[Reader]
-    """The reader of the cases to answer; never those trained on."""
+    """The reader of the cases to answer; never those trained on. By default what the reader of `data` holds out."""
     measure: Annotated[list[InstanceOf[Metric]], Field(min_length=1)]
     """The metrics."""
     probe: list[InstanceOf[Dispreference]] = []
@@ -180,6 +180,7 @@ class Recipe(RecipeSection):
 
 SLOTS = {slot.path: slot for slot in find_slots(Recipe)}
 PLAN = ("variants", "seeds")  # keys of a recipe of several runs; no single run has them
+HELD_OUT: Keys = ("evaluate", "data")  # is, where nobody says it, what the reader of `data` holds out
 DEFAULTS: dict[Keys, Any] = {("weigh",): {"use": "clinical"}, ("train", "loss"): [{"use": "sigmoid"}]}
 
 

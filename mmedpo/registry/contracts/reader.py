@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -33,6 +33,13 @@ class Reader(Part, ABC):
 
     def has_several_images(self) -> bool | None:
         """Tell whether a case of it has several images; None where that is not known before they are read."""
+        return None
+
+    def held_out(self) -> Self | None:
+        """Return the reader of the cases of its data that it leaves for measuring; None where it leaves none.
+
+        `evaluate:` without `data` reads these.
+        """
         return None
 
     @abstractmethod

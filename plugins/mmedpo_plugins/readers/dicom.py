@@ -8,12 +8,12 @@ from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import PositiveFloat
 
-from mmedpo import Case, DataError, Drop, ExistingFile, ExistingFolder, ImageRef, Reader, hookimpl
-from mmedpo.data import ImageFolder, TableRow, collect_rows, csv_rows, json_value
+from mmedpo import Case, DataError, Drop, ExistingFile, ExistingFolder, ImageRef, Reader, Remark, hookimpl
+from mmedpo.data import CaseSplit, ImageFolder, SplitSides, TableRow, collect_rows, csv_rows, json_value
 from mmedpo_plugins.dicom.film import ENDINGS, film_ref
 from mmedpo_plugins.dicom.header import DicomFilm, read_header
 from mmedpo_plugins.tabular.columns import ColumnReader
@@ -48,22 +48,33 @@ class DicomReader(ColumnReader):
     missing: Literal["error", "skip"] = "error"
     """What to do about films that are not there: stop and name the first, or drop their rows and count them."""
 
+    split: CaseSplit | None = None
+    """Which cases are to be measured on and not read here: `{test: 0.3, by: group}`; `evaluate:` then takes these."""
+
+    def held_out(self) -> Self | None:
+        """Return the reader of the other side of its split."""
+        return self.model_copy(update={"split": self.split.other_side()}) if self.split else None
+
     def lacking(self) -> Iterator[str]:
         """Yield the package that reads films, where it is not installed."""
         if find_spec("pydicom") is None:
             yield 'DICOM files are read by pydicom: pip install "mmedpo[dicom]"'
 
-    def read(self) -> Iterator[Case | Drop]:
+    def read(self) -> Iterator[Case | Drop | Remark]:
         """Yield the cases in the order of the table. Raise DataError for rows and films that cannot be read."""
         images = ImageFolder([self.root], self.missing)
         found = collect_rows(map(partial(self._find_films, images), self._read_rows()))
         films = {path: read_header(path) for path in dict.fromkeys(path for _, paths in found for path in paths)}
         groups = _patient_groups(list(films.values()))
         uses: Counter[str] = Counter()
-        yield from images.complete(
-            self._make_case(row, [films[path] for path in paths], groups, uses) if paths else images.drop(row.place)
+        sides = SplitSides(self.split) if self.split else None
+        cases = images.complete(
+            self._make_case(row, [films[path] for path in paths], groups, uses, sides)
+            if paths
+            else images.drop(row.place)
             for row, paths in found
         )
+        yield from sides.told(cases) if sides else cases
 
     def _find_films(self, images: ImageFolder, row: TableRow) -> tuple[TableRow, list[Path]]:
         """Return a row with its films; with none where one of them is missing."""
@@ -94,23 +105,31 @@ class DicomReader(ColumnReader):
                     yield TableRow(place, {**entry, self.columns.image: str(film.relative_to(self.root))})
 
     def _make_case(
-        self, row: TableRow, films: Sequence[DicomFilm], groups: dict[str, str], uses: Counter[str]
+        self,
+        row: TableRow,
+        films: Sequence[DicomFilm],
+        groups: dict[str, str],
+        uses: Counter[str],
+        sides: SplitSides | None,
     ) -> Case | Drop:
         film, burnt_in = films[0], [one for one in films if one.burnt_in]
         named = self.columns.model_fields_set  # a column called id or group may hold a patient's number
         number = uses[film.content]
         uses[film.content] += 1
         name = row.text(self.columns.id) if "id" in named else f"{film.content}-{number}"
+        told = row.text(self.columns.group) if "group" in named else ""
+        if sides and (why := sides.leaves(row, name, told or film.patient, [one.content for one in films])):
+            return Drop(name, why)
         if burnt_in and self.burnt_in == "skip":
             return Drop(name, "the header says that text is burnt in")
         if burnt_in:
             why = "its header says that text is burnt in; drop such films: data.burnt_in=skip"
             raise DataError(f"{burnt_in[0].path}: {why}")
-        group = row.text(self.columns.group) if "group" in named else groups.get(film.patient, film.content)
+        group = told or groups.get(film.patient, "")
         case = self.case(row, name, [self.picture(one.path) for one in films])
         views = ", ".join(one.view for one in films if one.view)
-        told = {"modality": film.modality, "body_part": film.body_part, "view": views}
-        return replace(case, group=group, notes={key: value for key, value in told.items() if value} | dict(case.notes))
+        words = {"modality": film.modality, "body_part": film.body_part, "view": views}
+        return replace(case, group=group, notes={key: word for key, word in words.items() if word} | dict(case.notes))
 
     def picture(self, path: Path) -> ImageRef:
         """Name a film; its pixels are read when they are wanted."""

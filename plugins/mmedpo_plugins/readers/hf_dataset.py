@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import chain, starmap
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
-from mmedpo import Case, DataError, Drop, ExistingFolder, FolderOrHub, ImageRef, Reader, first_line, hookimpl
-from mmedpo.data import ImageFolder, TableRow, UniqueIds, csv_rows, show_value
+from mmedpo import Case, DataError, Drop, ExistingFolder, FolderOrHub, Reader, Remark, first_line, hookimpl
+from mmedpo.data import CaseSplit, ImageFolder, SplitSides, TableRow, UniqueIds, csv_rows
 from mmedpo_plugins.tabular.columns import ColumnReader
+from mmedpo_plugins.tabular.pictures import read_image
 
 _SAVED = ("dataset_dict.json", "state.json")  # a folder that `save_to_disk` wrote has one of them
 _BESIDE = "metadata.csv"  # lies beside the images that it names; their column is then called "image"
@@ -23,6 +24,13 @@ _BESIDE = "metadata.csv"  # lies beside the images that it names; their column i
 @hookimpl
 def mmedpo_readers() -> list[type[Reader]]:
     return [HfDatasetReader]
+
+
+class HubSplit(CaseSplit):
+    """Part one part of a data set in two."""
+
+    of: str = Field(default="train", min_length=1)
+    """Which part of the data set."""
 
 
 class HfDatasetReader(ColumnReader):
@@ -39,8 +47,11 @@ class HfDatasetReader(ColumnReader):
 
     path: FolderOrHub
     """A folder, or a name on the Hub."""
-    split: str = Field(default="train", min_length=1)
-    """Which part."""
+    split: Annotated[
+        Annotated[str, Field(min_length=1), Tag("name")] | Annotated[HubSplit, Tag("split")],
+        Discriminator(lambda value: "name" if isinstance(value, str) else "split"),
+    ] = "train"
+    """Which part; or `{of: train, test: 0.3}`: a share of its groups is held out, to be measured on."""
     name: str | None = None
     """The configuration, where the set has several."""
     revision: str | None = None
@@ -50,10 +61,26 @@ class HfDatasetReader(ColumnReader):
     missing: Literal["error", "skip"] = "error"
     """What to do about images that are not there: stop and name the first, or drop their rows and count them."""
 
-    def read(self) -> Iterator[Case | Drop]:
+    @property
+    def _case_split(self) -> HubSplit | None:
+        return self.split if isinstance(self.split, HubSplit) else None
+
+    @property
+    def _part(self) -> str:
+        return self.split.of if isinstance(self.split, HubSplit) else self.split
+
+    def held_out(self) -> Self | None:
+        """Return the reader of the other side of its split."""
+        split = self._case_split
+        return self.model_copy(update={"split": split.other_side()}) if split else None
+
+    def read(self) -> Iterator[Case | Drop | Remark]:
         """Yield the cases in the order of the set. Raise DataError with the row's number for what cannot be read."""
         images = ImageFolder(self._image_roots(), self.missing)
-        yield from images.complete(map(partial(self._make_case, images=images, ids=UniqueIds()), self._read_rows()))
+        sides = SplitSides(self._case_split) if self._case_split else None
+        make = partial(self._make_case, images=images, ids=UniqueIds(), sides=sides)
+        cases = images.complete(map(make, self._read_rows()))
+        yield from sides.told(cases) if sides else cases
 
     def _image_roots(self) -> list[Path]:
         if self.images:
@@ -79,7 +106,7 @@ class HfDatasetReader(ColumnReader):
             return []
         with self._explain_errors():
             files = datasets.load_dataset_builder(self.path, self.name).config.data_files or {}
-        found = [Path(file) for file in files.get(self.split, ())]
+        found = [Path(file) for file in files.get(self._part, ())]
         beside = [file for file in found if file.name == _BESIDE]
         return beside or (found if all(file.suffix in (".csv", ".jsonl") for file in found) else [])
 
@@ -93,7 +120,7 @@ class HfDatasetReader(ColumnReader):
         with self._explain_errors():
             data = self._load()
         if data.column_names:
-            self.require_columns(data.column_names, f"{self.path}: {self.split}")
+            self.require_columns(data.column_names, f"{self.path}: {self._part}")
         return starmap(partial(self._make_row, _class_names(data)), enumerate(self._dataset_values(data)))
 
     def _dataset_values(self, data: Any) -> Iterator[Mapping[str, Any]]:
@@ -102,7 +129,7 @@ class HfDatasetReader(ColumnReader):
 
     def _make_row(self, names: Mapping[str, list[str]], number: int, values: Mapping[str, Any]) -> TableRow:
         told = {key: _class_name(names[key], value) if key in names else value for key, value in values.items()}
-        return TableRow(f"{self.path}: {self.split}: row {number}", told)
+        return TableRow(f"{self.path}: {self._part}: row {number}", told)
 
     def _load(self) -> Any:
         import datasets
@@ -111,11 +138,11 @@ class HfDatasetReader(ColumnReader):
         if any((folder / name).is_file() for name in _SAVED):
             data = datasets.load_from_disk(self.path)
             if isinstance(data, datasets.DatasetDict):
-                if self.split not in data:
-                    raise ValueError(f"there is no split {self.split!r}; there are: {', '.join(data)}")
-                data = data[self.split]
+                if self._part not in data:
+                    raise ValueError(f"there is no split {self._part!r}; there are: {', '.join(data)}")
+                data = data[self._part]
         else:
-            options = {"split": self.split, "revision": self.revision, "streaming": folder.is_dir()}
+            options = {"split": self._part, "revision": self.revision, "streaming": folder.is_dir()}
             data = datasets.load_dataset(self.path, self.name, **options)
         return self._select_columns(data)
 
@@ -125,7 +152,8 @@ class HfDatasetReader(ColumnReader):
 
         if not data.column_names:
             return data  # JSON Lines, whose columns show themselves in the rows
-        wanted = {*self.columns.model_dump().values(), *self.notes}
+        split = self._case_split
+        wanted = {*self.columns.model_dump().values(), *self.notes, split.column if split else ""}
         data = data.select_columns([name for name in data.column_names if name in wanted])
         feature = (data.features or {}).get(self.columns.image)
         if isinstance(feature, datasets.Image):
@@ -146,40 +174,15 @@ class HfDatasetReader(ColumnReader):
             where = self.path if Path(self.path).exists() else f"{self.path} (no folder here, so taken for a Hub name)"
             raise DataError(f"{where}: cannot be loaded ({first_line(error)})") from error
 
-    def _make_case(self, row: TableRow, images: ImageFolder, ids: UniqueIds) -> Case | Drop:
-        held = [self._read_image(row, value, images) for value in self.images_of(row)]
-        name = self.row_id(row, ids, held)
-        pictures = [picture for image in held if (picture := _find_picture(row, image, images))]
-        return self.case(row, name, pictures, images) if len(pictures) == len(held) else images.drop(name)
-
-    def _read_image(self, row: TableRow, value: Any, images: ImageFolder) -> str | bytes:
-        """Return an image that a row holds, or the name of its file."""
-        held = value.get("bytes") or value.get("path") if isinstance(value, Mapping) else value
-        if not isinstance(held, str | bytes) or not held:
-            raise row.wrong(f"{self.columns.image!r} holds no image but {show_value(value)}")
-        return held if isinstance(held, bytes) else _relative_name(held, images)
-
-
-def _find_picture(row: TableRow, image: str | bytes, images: ImageFolder) -> ImageRef | None:
-    """Return an image, or None where the file that a row names is missing."""
-    if isinstance(image, bytes):
-        return ImageRef.encoded(image, row.place)
-    path = images.find(image, row)
-    return ImageRef.at(path) if path else None
+    def _make_case(self, row: TableRow, images: ImageFolder, ids: UniqueIds, sides: SplitSides | None) -> Case | Drop:
+        held = [read_image(row, self.columns.image, value, images) for value in self.images_of(row)]
+        return self.make_case(row, held, images, ids, sides)
 
 
 def _resolve_beside(folder: Path, row: TableRow) -> TableRow:
     """Name an image from the folder of the set, where its row does from that of the table."""
     table = Path(row.place.rpartition(":")[0]).absolute()
     return TableRow(row.place, {**row.values, "image": os.path.relpath(table.parent / row.text("file_name"), folder)})
-
-
-def _relative_name(file: str, images: ImageFolder) -> str:
-    """Return a file's name relative to the folder that it is in; as it is when it is in none."""
-    for folder in images.folders:
-        if Path(file).is_absolute() and Path(file).is_relative_to(folder.absolute()):
-            return str(Path(file).relative_to(folder.absolute()))
-    return file
 
 
 def _class_name(names: list[str], number: int | None) -> str | None:

@@ -1,24 +1,26 @@
-"""Readers of tables: a CSV or JSON Lines file with one question a row, and the images in a folder."""
+"""Readers of tables: a CSV, JSON Lines or parquet file with one question a row, and the images in a folder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from mmedpo import Case, Drop, ExistingFile, ExistingFolder, ImageRef, Reader, hookimpl
-from mmedpo.data import ImageFolder, TableRow, UniqueIds, csv_rows
+from mmedpo import Case, Drop, ExistingFile, ExistingFolder, Reader, Remark, hookimpl
+from mmedpo.data import CaseSplit, ImageFolder, SplitSides, TableRow, UniqueIds, csv_rows
 from mmedpo_plugins.tabular.columns import ColumnReader
+from mmedpo_plugins.tabular.parquet import parquet_columns, parquet_rows
+from mmedpo_plugins.tabular.pictures import read_image
 
 LOOKED_AT = 10_000  # rows, to see whether there are boxes
 
 
 @hookimpl
 def mmedpo_readers() -> list[type[Reader]]:
-    return [CsvReader, JsonlReader]
+    return [CsvReader, JsonlReader, ParquetReader]
 
 
 class _TableReader(ColumnReader):
@@ -29,10 +31,16 @@ class _TableReader(ColumnReader):
     missing: Literal["error", "skip"] = "error"
     """What to do about images that are not there: stop and name the first, or drop their rows and count them."""
 
-    def read(self) -> Iterator[Case | Drop]:
+    split: CaseSplit | None = None
+    """Which cases are to be measured on and not read here: `{test: 0.3, by: group}`; `evaluate:` then takes these."""
+
+    def read(self) -> Iterator[Case | Drop | Remark]:
         """Yield the cases in the order of the file. Raise DataError with the line for what cannot be read."""
         images = ImageFolder([self.images or self.file.parent], self.missing)
-        yield from images.complete(map(partial(self._make_case, images=images, ids=UniqueIds()), self.rows()))
+        sides = SplitSides(self.split) if self.split else None
+        make = partial(self._make_case, images=images, ids=UniqueIds(), sides=sides)
+        cases = images.complete(map(make, self.rows()))
+        yield from sides.told(cases) if sides else cases
 
     def rows(self) -> Iterator[TableRow]:
         """Yield the rows of the file."""
@@ -42,13 +50,16 @@ class _TableReader(ColumnReader):
         """Tell whether one of the first rows names several images."""
         return any(len(self.images_of(row)) > 1 for row in islice(self.rows(), LOOKED_AT)) or None
 
-    def _make_case(self, row: TableRow, images: ImageFolder, ids: UniqueIds) -> Case | Drop:
-        names = self.image_names(row)
-        name = self.row_id(row, ids, names)
-        paths = [path for image in names if (path := images.find(image, row))]
-        if len(paths) < len(names):
-            return images.drop(name)
-        return self.case(row, name, [ImageRef.at(path) for path in paths], images)
+    def held_out(self) -> Self | None:
+        """Return the reader of the other side of its split."""
+        return self.model_copy(update={"split": self.split.other_side()}) if self.split else None
+
+    def held_images(self, row: TableRow, images: ImageFolder) -> Sequence[str | bytes]:
+        """Return the images of a row: the names of their files, or what they are."""
+        return self.image_names(row)
+
+    def _make_case(self, row: TableRow, images: ImageFolder, ids: UniqueIds, sides: SplitSides | None) -> Case | Drop:
+        return self.make_case(row, self.held_images(row, images), images, ids, sides)
 
 
 class CsvReader(_TableReader):
@@ -99,3 +110,27 @@ class JsonlReader(_TableReader):
         if any(row.values.get(self.columns.boxes) for row in islice(rows, LOOKED_AT)):
             return True
         return None if next(rows, None) else False
+
+
+class ParquetReader(_TableReader):
+    """Read a parquet file with one question a row.
+
+        data: {use: parquet, file: data/train-00000-of-00001.parquet, columns: {answer: finding}}
+
+    An image lies within its row, as the Hugging Face libraries write it, or is named there as a file.
+    """
+
+    use: ClassVar[str] = "parquet"
+
+    def rows(self) -> Iterator[TableRow]:
+        """Yield the rows of the file."""
+        self.require_columns(parquet_columns(self.file), str(self.file))
+        return parquet_rows(self.file)
+
+    def held_images(self, row: TableRow, images: ImageFolder) -> Sequence[str | bytes]:
+        """Return the images of a row: the names of their files, or what they are."""
+        return [read_image(row, self.columns.image, value, images) for value in self.images_of(row)]
+
+    def has_regions(self) -> bool | None:
+        """Tell whether there is a column of boxes; it may be empty."""
+        return None if self.columns.boxes in parquet_columns(self.file) else False

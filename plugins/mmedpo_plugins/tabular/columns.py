@@ -11,8 +11,9 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
-from mmedpo import Case, DataError, ImageRef, Reader, Region
-from mmedpo.data import ImageFolder, TableRow, UniqueIds, answer_kind, is_number, jsonl_rows, show_value
+from mmedpo import Case, DataError, Drop, ImageRef, Reader, Region
+from mmedpo.data import ImageFolder, SplitSides, TableRow, UniqueIds, answer_kind, is_number, jsonl_rows, show_value
+from mmedpo_plugins.tabular.pictures import find_picture
 
 Kind = Literal["closed", "open", "report"]
 _TRUTHS = {"": False, "true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -124,6 +125,19 @@ class ColumnReader(Reader):
         if told:
             return ids.require_new(told, row)
         return ids.of(*images, self.question or row.text(self.columns.question), row.text(self.columns.answer))
+
+    def make_case(
+        self, row: TableRow, held: Sequence[str | bytes], images: ImageFolder, ids: UniqueIds, sides: SplitSides | None
+    ) -> Case | Drop:
+        """Make a case of a row and its images, named or held; a drop where it is on the other side, or one is missing.
+
+        Its id is taken on either side, so that a case has one id wherever it is.
+        """
+        name = self.row_id(row, ids, held)
+        if sides and (why := sides.leaves(row, name, row.get(self.columns.group), held)):
+            return Drop(name, why)
+        pictures = [picture for image in held if (picture := find_picture(row, image, images))]
+        return self.case(row, name, pictures, images) if len(pictures) == len(held) else images.drop(name)
 
     def case(self, row: TableRow, name: str, pictures: Sequence[ImageRef], images: ImageFolder | None = None) -> Case:
         """Make a case of a row. Raises DataError with the row's place; masks are looked for in `images`."""

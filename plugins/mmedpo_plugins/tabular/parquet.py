@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from itertools import starmap
 from pathlib import Path
@@ -20,8 +21,21 @@ def parquet_rows(file: Path) -> Iterator[TableRow]:
     return starmap(partial(_make_row, file), enumerate(_read_slices(file)))
 
 
+def parquet_columns(file: Path) -> list[str]:
+    """Return the names of a parquet file's columns. Raises DataError when it is none."""
+    with _open_table(file) as table:
+        return list(table.schema_arrow.names)
+
+
 def _read_slices(file: Path) -> Iterator[Any]:
     """Yield the rows as Arrow holds them."""
+    with _open_table(file) as table:
+        for batch in table.iter_batches(batch_size=64):
+            yield from (batch.slice(at, 1) for at in range(batch.num_rows))
+
+
+@contextmanager
+def _open_table(file: Path) -> Iterator[Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -29,8 +43,7 @@ def _read_slices(file: Path) -> Iterator[Any]:
         raise DataError(f"{file}: {why}")
     try:
         with pq.ParquetFile(file) as table:
-            for batch in table.iter_batches(batch_size=64):
-                yield from (batch.slice(at, 1) for at in range(batch.num_rows))
+            yield table
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file}: cannot be read as parquet ({error})") from error
 
