@@ -52,7 +52,8 @@ def _find_templates(folder: Traversable, place: str = "") -> Iterator[tuple[Pure
 
 
 def _rename(place: PurePosixPath, name: PackageName) -> PurePosixPath:
-    return PurePosixPath(str(place).replace("PACKAGE", name.module).replace("MODULE", name.stem))
+    """Fill the names into a place; a wheel has no file that begins with a dot, so DOT is written for one."""
+    return PurePosixPath(str(place).replace("PACKAGE", name.module).replace("MODULE", name.stem).replace("DOT", "."))
 
 
 def _words_of(kind: Kind) -> dict[str, str]:

@@ -14,13 +14,19 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from new_packages import write_new_packages
 
 import mmedpo as package
+from mmedpo.registry.kinds import KINDS
 
 SOURCES = ("mmedpo", "plugins", "pyproject.toml", "README.md", "LICENSE")
+EXAMPLES = [path.parent for path in sorted((ROOT / "examples").glob("*/pyproject.toml"))]
 PARTS = ROOT / "tests" / "support" / "typed_parts.py"
 MYPY = """\
 [mypy]
+explicit_package_bases = true
+"""
+SKIPPED = """\
 [mypy-torch.*,transformers.*,openai.*,PIL.*]
 follow_imports = skip
 """  # to read theirs takes most of a minute, and ours is what is tried
@@ -93,8 +99,8 @@ def test_a_wheel_has_the_version_the_entry_points_and_the_types(installed: Path,
     points = {(point.group, point.name, point.value) for point in wheel.entry_points}
     assert points == written | {("console_scripts", "mmedpo", "mmedpo.cli.main:main")}
     files = {str(file) for file in wheel.files or ()}
-    stubs = {str(path.relative_to(ROOT)) for path in (ROOT / "mmedpo").rglob("*.pyi")}
-    assert {"mmedpo/py.typed", "mmedpo_plugins/py.typed", *stubs} <= files
+    beside = {str(path.relative_to(ROOT)) for end in ("pyi", "in") for path in (ROOT / "mmedpo").rglob(f"*.{end}")}
+    assert {"mmedpo/py.typed", "mmedpo_plugins/py.typed", *beside} <= files
     told = run(installed, "-m", "mmedpo", "--version", cwd=tmp_path)
     assert told.stdout == f"mmedpo {wheel.version}\n" == f"mmedpo {package.__version__}\n", told.stderr
 
@@ -104,10 +110,34 @@ def test_a_third_party_types_its_parts_by_public_names_alone_and_a_mistake_is_fo
     installed: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "mistakes.py").write_text(MISTAKES)
-    (tmp_path / "mypy.ini").write_text(MYPY)
+    new = write_new_packages(tmp_path / "new")
+    packages = [*EXAMPLES, *(new.of(kind) for kind in KINDS)]
+    homes = [package / "src" if (package / "src").exists() else package for package in packages]
+    (tmp_path / "mypy.ini").write_text(MYPY + f"mypy_path = {':'.join(map(str, homes))}\n" + SKIPPED)
     mypy = (sys.executable, "-m", "mypy", "--strict", "--config-file=mypy.ini", "--python-executable", installed)
-    told = run(*mypy, "--cache-dir", tmp_path / "cache", PARTS, "mistakes.py", cwd=tmp_path)
+    code = [path for package in packages for path in package.rglob("*.py")]
+    told = run(*mypy, "--cache-dir", tmp_path / "cache", PARTS, "mistakes.py", *code, cwd=tmp_path)
     found = re.findall(r"^(\S+?):(\d+): error: .*\[([\w-]+)\]$", told.stdout, re.MULTILINE)
     lines = MISTAKES.splitlines()
     meant = [("mistakes.py", str(at), line.rpartition("# ")[2]) for at, line in enumerate(lines, 1) if "  # " in line]
     assert found == meant, told.stdout + told.stderr
+
+
+@pytest.mark.slow
+def test_a_new_package_becomes_a_wheel_that_passes_its_tests_and_works_in_its_recipe(
+    installed: Path, tmp_path: Path
+) -> None:
+    """From an empty folder, with nothing but what is installed; pip finds that this mmedpo will do."""
+    package = tmp_path / "mmedpo-sides"
+    pip = (sys.executable, "-m", "pip", "--quiet", "--no-input")
+    isolation = ["--no-build-isolation"] if builds_here() else []
+    for command in (
+        (installed, "-m", "mmedpo", "plugins", "new", "sides", "--kind", "weighting"),
+        (*pip, "wheel", "--no-deps", *isolation, "--wheel-dir", tmp_path, package),
+        (*pip, "--python", installed, "install", "--no-index", "--find-links", tmp_path, "mmedpo-sides"),
+        (installed, "-m", "pytest", "-q", package),
+        (installed, "-m", "mmedpo", "run", package / "recipe.yaml", "--until", "weigh"),
+    ):
+        done = run(*command, cwd=tmp_path)
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    assert "32 weighted pairs" in done.stderr

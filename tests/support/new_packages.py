@@ -29,7 +29,7 @@ class NewPackages:
 def write_new_packages(folder: Path) -> NewPackages:
     """Write them."""
     made = NewPackages(folder, folder / "site")
-    made.site.mkdir()
+    made.site.mkdir(parents=True)
     for kind in KINDS.values():
         write_package(kind, choose_name(kind, f"new-{kind}"), made.of(kind.name), __version__)
         project = tomllib.loads((made.of(kind.name) / "pyproject.toml").read_text())["project"]
