@@ -6,7 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
-from mmedpo.cli import measure_commands, model_commands, new_plugin, pair_commands, plugin_commands, run_commands
+from mmedpo.cli import (
+    measure_commands,
+    model_commands,
+    new_plugin,
+    pair_commands,
+    plugin_commands,
+    review_commands,
+    run_commands,
+)
 from mmedpo.cli.command import MmedpoCommand, MmedpoGroup, build_options
 
 
@@ -141,6 +149,7 @@ for command in (
     pair_commands.export,
     pair_commands.import_,
     model_commands.convert,
+    review_commands.review,
     pair_commands.score,
     measure_commands.compare,
     measure_commands.report,

@@ -5,6 +5,12 @@ from .image_folder import ImageFolder as ImageFolder
 from .json_files import json_rows as json_rows
 from .json_files import json_value as json_value
 from .json_files import jsonl_rows as jsonl_rows
+from .ratings import MOST_RELEVANT as MOST_RELEVANT
+from .ratings import PairRating as PairRating
+from .ratings import RatingFiles as RatingFiles
+from .ratings import name_opaquely as name_opaquely
+from .ratings import read_ratings as read_ratings
+from .ratings import translate_verdict as translate_verdict
 from .sameness import drop_uninformative as drop_uninformative
 from .sameness import fold_text as fold_text
 from .tables import TableRow as TableRow

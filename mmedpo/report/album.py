@@ -9,11 +9,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmedpo.core.images import ImageRef, hash_pixels
-from mmedpo.errors import DataError
-from mmedpo.store.journal import place_image
+from mmedpo.core.images import ImageRef
 from mmedpo.store.run_files.reader import read_run
-from mmedpo.store.run_files.rounds import place_journal
+from mmedpo.store.run_images import RunImages
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,15 +52,11 @@ class ImageAlbum:
     folder: Path
     room: int = ROOM
     missing: dict[str, str] = field(default_factory=dict)  # images that are gone or changed: hash and path
-    _made: list[Path] = field(default_factory=list)
     _loaded: dict[str, Image | None] = field(default_factory=dict)
     _written: dict[Any, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        files = read_run(self.folder)
-        self._places, written = files.places, files.run.recipe.get("journal")
-        journal = Path(self._places.of(written)) if written else place_journal(self.folder, files.run.round)
-        self._made = [self.folder / "images", journal.with_name(f"{journal.stem}-images")]
+        self._images = RunImages(read_run(self.folder))
 
     def image(self, picture: ImageRef) -> Image | None:
         """Return the image of a picture, looked for in the run folder and beside its journal too; None if it is gone.
@@ -77,19 +71,12 @@ class ImageAlbum:
         return self._loaded[picture.sha256]
 
     def _load(self, picture: ImageRef) -> Image | None:
-        made = [place / place_image(picture.sha256) for place in self._made]
-        for path in (Path(self._places.of(picture.path)), *made):
-            try:
-                image = ImageRef.at(path).load()
-            except (DataError, OSError):
-                continue
-            if picture.sha256 and hash_pixels(image) != picture.sha256:
-                continue
+        image = self._images.load(picture)
+        if image is not None:
             size = image.size
             image.thumbnail((LONGEST, LONGEST))
             image.info["size"] = size
-            return image
-        return None
+        return image
 
     def film(self, picture: ImageRef, caption: str, regions: Iterable[Any] = ()) -> ImagePanel:
         """Show a picture as it is, with the boxes of regions."""

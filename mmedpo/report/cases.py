@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from mmedpo.core.first_items import FirstItems
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import digest
 from mmedpo.report.album import ImageAlbum, ImagePanel, number_caption
-from mmedpo.report.first_items import FirstItems
 from mmedpo.report.words import TextPiece, mark_differences
 from mmedpo.store.run_files.measures import AnsweredCase, AttendedCase
 

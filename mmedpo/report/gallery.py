@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
+from mmedpo.core.first_items import FirstItems
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Pair, Region, Score, WeightedPair, digest
 from mmedpo.report.album import ImageAlbum, ImagePanel, number_caption
-from mmedpo.report.first_items import FirstItems
 from mmedpo.report.words import TextPiece, mark_differences
 
 MOST = 60  # pairs that are shown

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from mmedpo.core.first_items import FirstItems
 from mmedpo.core.records import WeightedPair, digest
 from mmedpo.evaluate.direction import mean_gain
-from mmedpo.report.first_items import FirstItems
 from mmedpo.report.gallery import GalleryChoice
 from mmedpo.report.lengths import AnswerLengths
 from mmedpo.store.run_files.measures import AnsweredCase
