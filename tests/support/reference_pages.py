@@ -5,13 +5,25 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from io import StringIO
 from textwrap import dedent
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from mmedpo.recipe.model import Recipe
+from mmedpo.recipe.model import PLAN, Recipe
+
+# What a recipe of a few keys leaves open.
+BASE = """
+output: runs/x
+data: {use: phantom}
+backbone: {use: phantom}
+disprefer: [{use: opposite-answer}, {use: global-noise}, {use: gpt4o-hallucination}]
+unrated: keep
+train: {}
+evaluate: {data: {use: phantom, split: test}, measure: [{use: med-vqa}]}
+"""
 
 Rows = Iterator[tuple[str, ...]]
 
@@ -48,7 +60,23 @@ def read_fragment(code: str) -> dict[str, Any]:
         read = YAML(typ="safe").load(code)
     except YAMLError:
         return {}
-    return read if isinstance(read, dict) and set(read) <= set(Recipe.model_fields) else {}
+    return read if isinstance(read, dict) and set(read) <= {*Recipe.model_fields, *PLAN} else {}
+
+
+def complete_recipe(fragment: str) -> str:
+    """Return a recipe of a few keys, and of what they leave open."""
+    out = StringIO()
+    YAML().dump(_merge(read_fragment(fragment), YAML(typ="safe").load(BASE)), out)
+    return out.getvalue()
+
+
+def _merge(keys: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _merge(keys[key], base[key])
+        for key in keys.keys() & base
+        if isinstance(base[key], dict) and isinstance(keys[key], dict)
+    }
+    return {**base, **keys, **both}
 
 
 def list_fragments(doc: str) -> list[str]:
