@@ -14,6 +14,7 @@ from mmedpo.cli import (
     plugin_commands,
     review_commands,
     run_commands,
+    scan_command,
 )
 from mmedpo.cli.command import MmedpoCommand, MmedpoGroup, build_options
 
@@ -153,6 +154,7 @@ for command in (
     pair_commands.score,
     measure_commands.compare,
     measure_commands.report,
+    scan_command.scan,
     plugin_commands.schema,
 ):
     app.command(command.__name__.rstrip("_"), cls=MmedpoCommand)(command)

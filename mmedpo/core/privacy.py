@@ -1,11 +1,15 @@
-"""What is made of restricted data is its owner's alone, whoever writes it: we, torch, TRL, a plugin."""
+"""What is made of restricted data is its owner's alone, whoever writes it: we, torch, TRL, a plugin.
+
+Keys of endpoints are written nowhere.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mmedpo.core.notes import print_note
 
@@ -43,3 +47,12 @@ def close_to_others(folder: Path) -> None:
         except OSError as error:
             print_note(f"{path}: cannot be kept from others ({error.strerror}); its data are restricted")
             return
+
+
+def keys_in_use(value: Any) -> Iterator[str]:
+    """Yield the keys that a recipe's endpoints take from the environment, as far as they are there now."""
+    if isinstance(value, Mapping):
+        named = [value.get("key_from"), "OPENAI_API_KEY", "AZURE_OPENAI_API_KEY"] if "base_url" in value else []
+        yield from (os.environ[name] for name in named if name and len(os.environ.get(name, "")) >= 8)
+    for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from keys_in_use(inner)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -129,12 +128,3 @@ def without_keys(value: Any) -> Any:
 
 def _hidden(key: str, value: Any) -> Any:
     return "(hidden)" if isinstance(value, str) and SECRET.search(key) else without_keys(value)
-
-
-def keys_in_use(value: Any) -> Iterator[str]:
-    """Yield the keys that a recipe's endpoints take from the environment, as far as they are there now."""
-    if isinstance(value, Mapping):
-        named = [value.get("key_from"), "OPENAI_API_KEY", "AZURE_OPENAI_API_KEY"] if "base_url" in value else []
-        yield from (os.environ[name] for name in named if name and len(os.environ.get(name, "")) >= 8)
-    for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
-        yield from keys_in_use(inner)

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmedpo.core.notes import print_note
 from mmedpo.core.number_format import format_number, format_p_value
-from mmedpo.core.privacy import private_files
+from mmedpo.core.privacy import keys_in_use, private_files
 from mmedpo.core.records import digest
 from mmedpo.errors import MmedpoError
 from mmedpo.report import facts as known
@@ -74,7 +74,7 @@ def _holds(path: Path, mark: str) -> bool:
 def _without_keys(text: str, found: Sequence[RunFacts]) -> str:
     """Take out any key of an endpoint that got into an answer or a reason."""
     for facts in found:
-        for key in known.keys_in_use(facts.run.recipe):
+        for key in keys_in_use(facts.run.recipe):
             text = text.replace(key, "(hidden)")
     return text
 

@@ -1,0 +1,1 @@
+"""Finds identifiers of people, and keys, in what a run wrote."""
