@@ -16,6 +16,8 @@ CONFIG = "adapter_config.json"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 BESIDE = ("non_lora_trainables.bin", "mm_projector.bin")  # what LLaVA's code trained whole
 RECORD = "base.json"  # beside it, since stock PEFT must go on to understand the configuration
+# Kinds that are weights and nothing else; others name a tokenizer, a model, further adapters, to be opened with them.
+KINDS = ("LORA", "ADALORA", "LOHA", "LOKR", "IA3", "OFT", "BOFT", "VERA", "HRA", "FOURIERFT", "LN_TUNING")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,29 @@ class AdapterFiles:
         config = {} if alone and not (folder / CONFIG).exists() else read_json(folder / CONFIG)
         if not files:
             raise DataError(f"{folder}: holds an {CONFIG} but no {WEIGHTS[0]}")
-        return cls(folder, config, read_record(folder), {file: read_tensors(file) for file in files})
+        _require_weights_alone(folder, config)
+        tensors = {file: read_tensors(file) for file in files}
+        _require_ranks(folder, config, tensors)
+        return cls(folder, config, read_record(folder), tensors)
+
+
+def _require_weights_alone(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise DataError for a configuration that names code, or more to open than its own weights."""
+    kind = config.get("peft_type", "LORA")
+    if kind not in KINDS:
+        raise DataError(f"{folder / CONFIG}: is of kind {kind}, which is not opened; {', '.join(KINDS)} are")
+    if config.get("megatron_config"):
+        raise DataError(f"{folder / CONFIG}: is for Megatron's layers, whose code it names; it is not opened")
+
+
+def _require_ranks(folder: Path, config: Mapping[str, Any], files: Mapping[Path, Mapping[str, Any]]) -> None:
+    """Raise DataError for a rank above all of the tensors': so much memory would be taken before they were put in."""
+    held = [tensor.shape[0] for tensors in files.values() for name, tensor in tensors.items() if "lora_A" in name]
+    patterns = config.get("rank_pattern")
+    said = [config.get("r"), *(patterns.values() if isinstance(patterns, dict) else ())]
+    largest = max((rank for rank in said if isinstance(rank, int)), default=0)
+    if held and largest > 2 * max(held):  # of AdaLoRA, what is left of a rank
+        raise DataError(f"{folder / CONFIG}: says rank {largest:,}, but its tensors have at most {max(held):,}")
 
 
 def read_tensors(file: Path) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmedpo.errors import DataError, MmedpoError, first_line
-from mmedpo.models.damage import find_damage, require_finite, require_no_pointers
+from mmedpo.models.damage import find_damage, require_finite, require_no_pointers, require_own_shards
+from mmedpo.models.foreign_code import refuse_code, require_no_kernels
 from mmedpo.models.quantization import keep_differentiable, quantization_options
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ def load_model(kind: Any, checkpoint: str, setting: Setting, **options: Any) -> 
 
     disable_progress_bar()  # theirs would go through the middle of ours
     require_no_pointers(checkpoint)
+    require_own_shards(checkpoint)
+    if not options.get("gguf_file"):
+        require_no_kernels(checkpoint, read_config(checkpoint))
     dtype = find_stored_dtype(checkpoint) if setting.dtype == "auto" else setting.dtype
     logger.info("loading %s onto %s in %s", checkpoint, setting.device, dtype)
     options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # named below, transformers names none
@@ -90,11 +94,11 @@ def find_stored_dtype(checkpoint: str) -> str:
 
 @contextmanager
 def explain_load_errors(checkpoint: str) -> Iterator[None]:
-    """Turn what transformers raises over a checkpoint's files into a DataError."""
+    """Turn what transformers raises over a checkpoint's files into a DataError; code of theirs is not run."""
     import torch
 
     try:
-        with _short_dtypes():
+        with _short_dtypes(), refuse_code(checkpoint):
             yield
     except (torch.OutOfMemoryError, torch.AcceleratorError, MemoryError, ImportError, MmedpoError):
         raise  # the device's trouble, or this installation's, not the checkpoint's

@@ -39,6 +39,17 @@ def require_no_pointers(folder: str | Path) -> None:
         raise DataError(message)
 
 
+def require_own_shards(folder: str | Path) -> None:
+    """Raise DataError for an index of weights that names a file elsewhere than beside it."""
+    for index in sorted(Path(folder).glob("*.index.json")) if Path(folder).is_dir() else ():
+        try:
+            named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            continue  # a broken one is told of in loading
+        if elsewhere := sorted(str(name) for name in named if Path(str(name)).name != name):
+            raise DataError(f"{index}: names {elsewhere[0][:80]!r}, which is no file beside it; {AGAIN}")
+
+
 def require_finite(name: str, tensors: Iterator[tuple[str, Any]]) -> None:
     """Raise DataError for a tensor with a value that is no finite number; one pass over each, nothing is copied."""
     import torch

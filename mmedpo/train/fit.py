@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import time
 import warnings
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
@@ -168,10 +169,21 @@ def _run_steps(trainer: PreferenceTrainer, checkpoint: Path | None) -> None:
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     logger.info("going on from %s, step %d of %d", checkpoint, state.global_step, state.max_steps)
     if state.global_step < state.max_steps:
-        trainer.train(resume_from_checkpoint=str(checkpoint))
+        with _refuse_more_than_states(checkpoint):
+            trainer.train(resume_from_checkpoint=str(checkpoint))
     else:  # the Trainer would take one step more
         trainer._load_from_checkpoint(str(checkpoint))
         trainer.state = state
+
+
+@contextmanager
+def _refuse_more_than_states(checkpoint: Path) -> Iterator[None]:
+    """Say which checkpoint holds what could run anything: torch reads optimizers and random states as plain values."""
+    try:
+        yield
+    except pickle.UnpicklingError as error:
+        why = "holds more than what a training left there, or is damaged; it is not opened"
+        raise DataError(f"{checkpoint}: {why}; delete it, and run again") from error
 
 
 @contextmanager

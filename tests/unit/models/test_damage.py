@@ -188,7 +188,7 @@ ADAPTERS: list[tuple[Change, str]] = [
     (in_place_of(STORED, b""), rf"{STORED}: cannot be loaded, it is empty"),
     (cut(STORED, -100), rf"{STORED}: cannot be loaded, it is cut off"),
     (in_place_of("adapter_config.json", POINTER), r"adapter_config\.json: .*git-lfs pointer"),
-    (in_place_of("adapter_config.json", b'{"peft_type": "MAGIC"}'), r"adapter .*MAGIC"),
+    (in_place_of("adapter_config.json", b'{"peft_type": "MAGIC"}'), r"adapter_config\.json: is of kind MAGIC"),
     (
         lambda folder: save_file(
             {name: tensor * float("nan") for name, tensor in load_file(folder / STORED).items()}, folder / STORED

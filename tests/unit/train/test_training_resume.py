@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import ROOT, environment
 from forks import Forks
-from tiny_llava import adapter_bytes
+from losses import train_options
+from tiny_llava import adapter_bytes, make_backbone, make_pairs
 
+from mmedpo import DataError, Setting
+from mmedpo.recipe.train_options import LoraOptions
 from mmedpo.store.run_files.format import read_file
 from mmedpo.store.run_files.measures import TrainingRecord
+from mmedpo.train.fit import train_adapter
 from mmedpo.train.resume import delete_old, find_newest, seal_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -92,3 +98,23 @@ def test_two_complete_checkpoints_are_kept_and_one_being_written_is_not_touched(
     make_checkpoint(tmp_path, 12, complete=False)
     delete_old(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-12", "checkpoint-4"]
+
+
+class Evil:
+    """What runs when it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return Path.write_text, (Path("owned"), "")
+
+
+def test_a_state_that_would_run_something_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = train_options(lora=LoraOptions(r=2, alpha=4), epochs=2, batch_size=4, checkpoint_every=1)
+    pairs = make_pairs(4)
+    train_adapter(pairs, make_backbone(), options, tmp_path, Setting(), lambda event: None)
+    shutil.rmtree(tmp_path / "checkpoints" / "checkpoint-2")
+    for name in ("rng_state.pth", "scheduler.pt", "optimizer.pt"):  # in the order in which they are opened, last first
+        torch.save(Evil(), tmp_path / "checkpoints" / "checkpoint-1" / name)
+        with pytest.raises(DataError, match=r"checkpoint-1: holds more than what a training left there"):
+            train_adapter(pairs, make_backbone(), options, tmp_path, Setting(), lambda event: None)
+    assert not Path("owned").exists()

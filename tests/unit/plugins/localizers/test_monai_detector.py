@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mmedpo_plugins.localizers.monai_detector.bundle_code import hash_code
 from mmedpo_plugins.localizers.monai_detector.checkpoint import describe
 from mmedpo_plugins.localizers.monai_detector.detection_metrics import (
     average_precision,
@@ -278,7 +279,7 @@ def test_a_segmentation_bundle_gives_a_region_with_a_mask_for_each_patch(tmp_pat
     pixels = np.full((80, 100), 40, np.uint8)
     pixels[10:30, 20:50] = pixels[60:70, 80:95] = 250
     case = Case("c", ImageRef.drawn(Image.fromarray(pixels)), "What?", "That.")
-    with MonaiBundle(root=root, size=size).open(Setting()) as live:
+    with MonaiBundle(root=root, code=hash_code(root), size=size).open(Setting()) as live:
         ((one, two),) = live.localize([case], None)
     assert {one.label, two.label} == {"opacity"}
     larger = max((one, two), key=lambda region: region.box[2] - region.box[0])
@@ -303,7 +304,7 @@ def test_a_detection_bundle_drops_in(tmp_path: Path) -> None:
     }
     network = build_detector(NetworkShape(("nodule",), 64, width=8)).network
     root = bundle(tmp_path / "b", config, network, {"0": "nodule"})
-    with MonaiBundle(root=root, threshold=0.0).open(Setting()) as live:
+    with MonaiBundle(root=root, code=hash_code(root), threshold=0.0).open(Setting()) as live:
         ((*regions,),) = live.localize(squares(1, 0), None)
     assert 0 < len(regions) <= 5
     assert {region.label for region in regions} == {"nodule"}
@@ -311,14 +312,37 @@ def test_a_detection_bundle_drops_in(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_no_bundle_or_lacks_its_weights_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no MONAI bundle.*configs/inference"):
-        MonaiBundle(root=tmp_path).open(Setting())
+        MonaiBundle(root=tmp_path, code=hash_code(tmp_path)).open(Setting())
     root = bundle(tmp_path / "b", SEGMENTS, bright_pixels(), {"0": "background", "1": "opacity"})
     (root / "models" / "model.pt").unlink()
     with pytest.raises(DataError, match=r"model\.pt: there is no such file"):
-        MonaiBundle(root=root).open(Setting())
+        MonaiBundle(root=root, code=hash_code(root)).open(Setting())
     (root / "configs" / "inference.json").write_text(json.dumps({"network_def": {"_target_": "torch.nn.Nothing"}}))
     with pytest.raises(DataError, match=r"inference\.json: cannot be built"):
-        MonaiBundle(root=root).open(Setting())
+        MonaiBundle(root=root, code=hash_code(root)).open(Setting())
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        {"network_def": "$__import__('pathlib').Path('{place}').write_text('')"},
+        {"network_def": {"_target_": "pathlib.Path.write_text", "self": "$open('{place}', 'w')", "data": ""}},
+        {"network_def": {**SEGMENTS["network_def"], "_disabled_": "$open('{place}', 'w') and False"}},
+    ],
+)
+def test_a_bundle_s_code_is_not_run_before_the_recipe_says_that_it_was_read(
+    evil: dict[str, Any], tmp_path: Path
+) -> None:
+    root = bundle(tmp_path / "b", SEGMENTS, bright_pixels(), {"0": "background", "1": "opacity"})
+    read = MonaiBundle(root=root, code=hash_code(root))
+    assert list(read.lacking()) == []
+    config = json.dumps({**SEGMENTS, **evil}).replace("{place}", str(tmp_path / "owned"))
+    (root / "configs" / "inference.json").write_text(config)
+    for part, told in ((read, "no longer what"), (MonaiBundle(root=root), "and a run opens none that nobody has read")):
+        assert [told in line and hash_code(root) in line for line in part.lacking()] == [True]
+        with pytest.raises(DataError, match=told):
+            part.open(Setting())
+    assert not (tmp_path / "owned").exists()
 
 
 def test_a_film_s_boxes_are_scaled_with_it() -> None:
