@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mmedpo.core.answers import was_cut
-from mmedpo.core.records import Case, WeightedPair, to_json
+from mmedpo.core.records import Case, to_json
 from mmedpo.curate.reading import read_records
 from mmedpo.errors import DataError
 from mmedpo.evaluate.answering import EvaluationAnswers, ModelAnswers, answer_before_and_after, answer_cases
@@ -20,7 +20,7 @@ from mmedpo.evaluate.metrics import (
     measure_answers,
     metrics_of,
 )
-from mmedpo.evaluate.overlap import count_overlap, list_trained_images
+from mmedpo.evaluate.overlap import LearnedExamples, count_overlap
 from mmedpo.evaluate.statistics_table import StatisticsTable
 from mmedpo.events import StageCount
 from mmedpo.recipe.model import EvaluateOptions
@@ -32,12 +32,9 @@ from mmedpo.store.run_files.measures import AnsweredCase, AttendedCase, ImageFil
 
 
 def evaluate_models(
-    run: RunContext, options: EvaluateOptions, adapter: Path | None, examples: Sequence[WeightedPair] | None
+    run: RunContext, options: EvaluateOptions, adapter: Path | None, learned: LearnedExamples
 ) -> MeasureRecord:
-    """Measure the starting model, and with an adapter if there is one; write the answers.
-
-    `examples` are what the adapter learned from, None where nobody knows.
-    """
+    """Measure the starting model, and with an adapter if there is one; write the answers."""
     held_out = read_records(run, [options.data], "evaluate: read").cases
     if not held_out:
         raise DataError(f"{run.plugin_of(options.data)} yields pairs; evaluation needs cases")
@@ -56,8 +53,8 @@ def evaluate_models(
     return MeasureRecord(
         cases=len(held_out),
         groups=len({case.group for case in held_out}),
-        overlap=count_overlap(held_out, examples),
-        training_images=len(list_trained_images(examples or [])),
+        overlap=count_overlap(held_out, learned),
+        training_images=len(learned.list_images()),
         max_new_tokens=options.max_new_tokens.model_dump(),
         cut=answers.cut,
         measures=tuple(combine_measures(metric, answers, rows, run.recipe.seed) for metric, rows in measured),

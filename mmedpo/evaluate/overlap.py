@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 
 from mmedpo.core.records import Case, Pair, WeightedPair
 from mmedpo.curate.reading import read_records
@@ -28,23 +30,32 @@ def require_no_overlap(run: RunContext, options: EvaluateOptions, records: Itera
         )
 
 
-def count_overlap(cases: Sequence[Case], examples: Sequence[WeightedPair] | None) -> TrainingOverlap:
-    """Count the evaluation images whose pixels were trained on, and the cases whose question about them was, too.
+@dataclass(frozen=True)
+class LearnedExamples:
+    """What a model learned from: examples, training by training."""
 
-    Without examples, nobody knows.
-    """
+    sets: Sequence[Sequence[WeightedPair]]
+    complete: bool = True
+    """False where one of its trainings was elsewhere, nobody here knows on what."""
+
+    def __iter__(self) -> Iterator[WeightedPair]:
+        return chain.from_iterable(self.sets)
+
+    def list_images(self) -> set[str]:
+        """Return the pixel hashes of the images that were learned from."""
+        return {image for item in self for image in _images_of(item.pair)}
+
+
+def count_overlap(cases: Sequence[Case], learned: LearnedExamples) -> TrainingOverlap:
+    """Count the evaluation images whose pixels were trained on, and the cases whose question about them was, too."""
     images = {image for case in cases for image in _images_of(case)}
-    if examples is None:
-        return TrainingOverlap(images=len(images), trained_on=None)
-    learned = {question_key(item.pair.case) for item in examples if item.pair.case.image.sha256 in images}
-    again = sum(question_key(case) in learned for case in cases)
-    shared = len(images & list_trained_images(examples))
-    return TrainingOverlap(images=len(images), trained_on=shared, questions_trained_on=again)
-
-
-def list_trained_images(examples: Sequence[WeightedPair]) -> set[str]:
-    """Return the pixel hashes of the images that training learns from."""
-    return {image for item in examples for image in _images_of(item.pair)}
+    asked = {question_key(item.pair.case) for item in learned if item.pair.case.image.sha256 in images}
+    return TrainingOverlap(
+        images=len(images),
+        trained_on=len(images & learned.list_images()),
+        questions_trained_on=sum(question_key(case) in asked for case in cases),
+        complete=learned.complete,
+    )
 
 
 def _images_of(record: Case | Pair) -> set[str]:

@@ -144,6 +144,8 @@ def _before_after(run: RunRecord, measures: MeasureRecord | None) -> Iterator[st
     yield from table(("metric", "measure", "before", "after", "difference", "95 % interval"), rows)
     yield ""
     yield f"Of the {measures.overlap.images:,} images, {measures.overlap.trained_on:,} were trained on."
+    if not measures.overlap.complete:
+        yield "What the adapter learned from that training began with is not known."
     if run.measured_elsewhere:
         yield "The answers were given by another engine than the one that trained, before and after."
 

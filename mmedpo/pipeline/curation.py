@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mmedpo.errors import RecipeError
 from mmedpo.evaluate.overlap import require_no_overlap
 from mmedpo.events import EventObserver
 from mmedpo.pipeline.finished_pairs import keep_finished, recall_finished
+from mmedpo.pipeline.lineage import trace_adapters
 from mmedpo.pipeline.session import open_run, run_folder
 from mmedpo.pipeline.wanted import WantedPairs
 from mmedpo.recipe.checks import list_idle
@@ -32,7 +34,8 @@ def curate_pairs(run: RunContext, records: Records, wanted: WantedPairs, until: 
         run.did = True  # reading is done in every run
         return None
     if recipe.evaluate and recipe.evaluate.strict_split:
-        require_no_overlap(run, recipe.evaluate, records)
+        before = chain.from_iterable(trace_adapters(recipe.backbone.adapter).examples())
+        require_no_overlap(run, recipe.evaluate, chain(records, (one.pair for one in before)))
     if not records.cases and (idle := list_idle(recipe)):  # of a reader that does not say what it yields
         ready = "the data are ready pairs, and nobody in 'disprefer:' makes more of them"
         raise RecipeError(f"{run.loaded.name}: {ready}, so {', '.join(idle)} would not be used; leave it out")

@@ -12,7 +12,7 @@ from mmedpo.curate.reading import Records, gather_cases
 from mmedpo.errors import DataError
 from mmedpo.recipe.model import Recipe
 from mmedpo.runtime.context import RunContext
-from mmedpo.store.run_files.format import CASES, PAIRS
+from mmedpo.store.run_files.format import CASES
 from mmedpo.store.run_files.reader import read_pairs, read_run
 from mmedpo.store.run_files.rounds import find_result
 
@@ -33,11 +33,9 @@ def read_examples(folder: Path, recipe: Recipe) -> Sequence[WeightedPair]:
     return _take_cases(read_run(folder).cases())
 
 
-def read_learned(folder: Path) -> Sequence[WeightedPair] | None:
-    """Return what an adapter learned from that lies in the folder of a run; None of another folder."""
-    if (folder / CASES).exists():
-        return _take_cases(read_run(folder).cases())
-    return read_pairs(folder) if (folder / PAIRS).exists() else None
+def read_learned(folder: Path) -> Sequence[WeightedPair]:
+    """Return what an adapter learned from that lies in the folder of a run."""
+    return _take_cases(read_run(folder).cases()) if (folder / CASES).exists() else read_pairs(folder)
 
 
 def _take_cases(cases: Sequence[Case]) -> Sequence[WeightedPair]:

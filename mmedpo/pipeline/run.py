@@ -91,7 +91,7 @@ def _carry_out(run: RunContext, source: tuple[Records, WantedPairs] | None, unti
     trained = train_examples(run, examples) if until.reaches(Stage.TRAIN) and run.recipe.train else None
     training = read_file(folder, TrainingRecord) if trained else None
     options = run.recipe.evaluate if until.reaches(Stage.EVALUATE) else None
-    measures = measure_models(run, options, examples) if options else None
+    measures = measure_models(run, options) if options else None
     record = make_record(run, "finished", until)
     write_cards(run, record, training, measures or read_file(folder, MeasureRecord))
     write_file(folder, record)

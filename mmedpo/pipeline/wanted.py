@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmedpo.core.records import Case, ListDigest, Pair
 from mmedpo.evaluate.answering import choose_models
+from mmedpo.pipeline.lineage import trace_lineage
 from mmedpo.recipe.model import dump_recipe
 from mmedpo.registry.content_hash import hash_path
 from mmedpo.registry.contracts.part import Part
@@ -98,8 +99,7 @@ def measures_key(run: RunContext) -> str:
     parts = hash_parts(run, [*options.measure, *options.probe])
     models = choose_models(run.loaded.start, adapter)
     served = [facts for model in models if model for facts in served_facts(model)]
-    folders = {run.folder, adapter.parent if adapter else run.folder}
-    learned = sorted(examples_hash(folder) for folder in folders if (folder / PAIRS).exists())
+    learned = [examples_hash(folder) for folder in trace_lineage(run.folder, run.recipe, adapter).folders]
     content = adapter and hash_path(str(adapter), run.journal)
     return run.key(run.loaded.start, "measures", content, learned, asked, parts, *served)
 

@@ -75,11 +75,6 @@ def _overlap(facts: RunFacts) -> Iterator[SummarySentence]:
         yield SummarySentence(
             f"Nothing was trained; the {images:,} evaluation images show the starting model alone.", True
         )
-    elif shared is None:
-        why = "whether it learned from any of the"
-        yield SummarySentence(
-            f"The adapter was trained elsewhere: {why} {images:,} evaluation images is not known here.", True
-        )
     elif shared:
         again = overlap.questions_trained_on
         with_questions = f", {again:,} of the questions about them as well" if again else ""
@@ -88,8 +83,14 @@ def _overlap(facts: RunFacts) -> Iterator[SummarySentence]:
             "training is partly memory, and no sign of how the model answers about new images.",
             True,
         )
-    else:
+    elif overlap.complete:
         yield SummarySentence(f"None of the {images:,} evaluation images was trained on.")
+    if facts.trained and not overlap.complete:
+        yield SummarySentence(
+            "An adapter was trained elsewhere, the one that is measured or one that it began with: whether it learned "
+            f"from any of the {images:,} evaluation images is not known here.",
+            True,
+        )
 
 
 def _resolved(lines: Sequence[MeasureRow]) -> Iterator[SummarySentence]:

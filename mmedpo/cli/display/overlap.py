@@ -32,8 +32,9 @@ def print_overlap(console: Console, overlap: TrainingOverlap) -> None:
     """Say on what one run was evaluated."""
     shared, images = overlap.trained_on, overlap.images
     note = "none of them was trained on" if not shared else f"[bold red]{shared} of them were trained on[/]"
-    if shared is None:
-        note = "[bold red]what the adapter was trained on is not known here[/]"
     if again := overlap.questions_trained_on:
         note += f", and [bold red]{again} of the questions about them[/]"
+    if not overlap.complete:
+        elsewhere = "[bold red]what an adapter of the model was trained on elsewhere is not known here[/]"
+        note = f"{note}; {elsewhere}" if shared else elsewhere
     console.print(f"evaluated on {images} images; {note}", highlight=False, soft_wrap=True)

@@ -114,10 +114,12 @@ class TrainingOverlap(RunModel):
 
     images: int
     """Evaluation images."""
-    trained_on: int | None
-    """How many of them were trained on, pixel by pixel; null where an adapter was trained nobody knows on what."""
+    trained_on: int
+    """How many of them were trained on, pixel by pixel, in this run or in one whose adapter it began with."""
     questions_trained_on: int = 0
     """Cases whose question about the image was, too."""
+    complete: bool = True
+    """False where an adapter was trained elsewhere, nobody here knows on what."""
 
 
 class MeasureRecord(JsonFile):

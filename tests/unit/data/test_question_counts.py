@@ -10,7 +10,7 @@ from rich.console import Console
 from mmedpo import Case, ImageRef, Pair, Score, Side, WeightedPair
 from mmedpo.cli.display.overlap import print_overlap
 from mmedpo.data.question_counts import QuestionCounter
-from mmedpo.evaluate.overlap import count_overlap
+from mmedpo.evaluate.overlap import LearnedExamples, count_overlap
 from mmedpo.events import StageCount
 from mmedpo.store.run_files.measures import TrainingOverlap
 
@@ -31,7 +31,7 @@ TRAINED = [WeightedPair(Pair(CASE, Side(FILM, "Yes"), Side(FILM, "No"), "text"),
 def test_what_was_trained_on_is_counted_by_image_and_by_question(
     change: dict[str, object], images: int, questions: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = count_overlap([replace(CASE, **change)], TRAINED)  # type: ignore[arg-type]
+    found = count_overlap([replace(CASE, **change)], LearnedExamples([TRAINED]))  # type: ignore[arg-type]
     assert found == TrainingOverlap(images=1, trained_on=images, questions_trained_on=questions)
     print_overlap(Console(), found)
     assert ("1 of the questions" in capsys.readouterr().out) == bool(questions)

@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 
 from mmedpo.cli.main import app
 from mmedpo.core.stage import Stage
-from mmedpo.errors import RecipeError
+from mmedpo.errors import DataError, RecipeError
 from mmedpo.pipeline.cost import estimate_cost
+from mmedpo.pipeline.lineage import trace_lineage
 from mmedpo.pipeline.run import RunResult, run_recipe
 from mmedpo.pipeline.variants import table
 from mmedpo.recipe.loading import load_recipe
@@ -99,10 +100,24 @@ def test_a_variant_that_only_measures_has_its_row_in_the_table_of_all(trained: R
 def test_of_an_adapter_from_elsewhere_nobody_knows_what_it_learned_from(trained: RunResult, tmp_path: Path) -> None:
     shutil.copytree(trained.folder / "adapter", tmp_path / "theirs")
     folder, measures = evaluate(trained, "--adapter", str(tmp_path / "theirs"), "-o", str(tmp_path / "own"))
-    assert (folder, measures.trained, measures.overlap.trained_on) == (tmp_path / "own", True, None)
+    assert (folder, measures.trained, measures.overlap.complete) == (tmp_path / "own", True, False)
     page = (folder / "report.html").read_text()
     assert "what it learned from is not known here" in page
     assert "One training, elsewhere:" in page
+
+
+def test_what_a_model_learned_before_its_last_training_counts_as_well(trained: RunResult, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE.replace("runs/x", str(tmp_path / "second")))
+    begun = [f"backbone.adapter={trained.folder}/adapter", "data.split=test", "evaluate.data={use: phantom, images: 2}"]
+    with pytest.raises(DataError, match=r"strict_split: 2 of 2 images"):
+        run_recipe(load_recipe(path, [*begun, "evaluate.strict_split=true"]), lambda event: None)
+    second = run_recipe(load_recipe(path, begun), lambda event: None)
+    assert second.measures
+    assert (second.measures.overlap.trained_on, second.measures.overlap.complete) == (2, True)
+    shutil.copytree(trained.folder / "adapter", tmp_path / "theirs")
+    lineage = trace_lineage(second.folder, load_recipe(path, [f"backbone.adapter={tmp_path}/theirs"]).recipe, None)
+    assert (lineage.folders, lineage.complete) == ((second.folder,), False)
 
 
 def test_a_recipe_without_data_pairs_and_training_measures_its_model(trained: RunResult, tmp_path: Path) -> None:
