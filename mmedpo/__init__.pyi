@@ -31,6 +31,8 @@ from .registry.contracts.backbone import Encoding as Encoding
 from .registry.contracts.backbone import LiveBackbone as LiveBackbone
 from .registry.contracts.backbone import TokenGrid as TokenGrid
 from .registry.contracts.backbone import TokenPlaces as TokenPlaces
+from .registry.contracts.data_guess import ColumnGuess as ColumnGuess
+from .registry.contracts.data_guess import DataGuess as DataGuess
 from .registry.contracts.dispreference import Dispreference as Dispreference
 from .registry.contracts.dispreference import LiveDispreference as LiveDispreference
 from .registry.contracts.localizer import LiveLocalizer as LiveLocalizer

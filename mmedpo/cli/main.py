@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from mmedpo.cli import (
+    init_command,
     measure_commands,
     model_commands,
     new_plugin,
@@ -141,6 +142,7 @@ detector_app = typer.Typer(
 app.add_typer(detector_app, name="detector")
 
 for command in (
+    init_command.init,
     run_commands.run,
     run_commands.evaluate,
     run_commands.check,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field
 
 from mmedpo.core.records import Case, Drop, Pair, Remark
+from mmedpo.registry.contracts.data_guess import DataGuess
 from mmedpo.registry.contracts.part import Part
 
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ class Reader(Part, ABC):
     public: ClassVar[bool] = False  # True only for a data set that anyone may have
     license: ClassVar[str] = ""  # of the data set, by the Hub's name for it; "" where it depends
     restricted: bool = Field(default=True, description="Whether the data must not leave this machine.")
+
+    @classmethod
+    def guess(cls, places: Sequence[Path]) -> DataGuess | None:
+        """Return how it would read what lies at some files and folders; None where that is none of its layouts.
+
+        Asked by `mmedpo init`. What is nearly its layout says in `lacks` what is missing.
+        """
+        return None
 
     def has_regions(self) -> bool | None:
         """Tell whether its cases come with regions; None where that is not known before they are read."""

@@ -10,12 +10,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
-from pydantic import PositiveFloat
+from pydantic import Field, PositiveFloat
 
-from mmedpo import Case, DataError, Drop, ExistingFile, ExistingFolder, ImageRef, Reader, Remark, hookimpl
+from mmedpo import Case, DataError, DataGuess, Drop, ExistingFile, ExistingFolder, ImageRef, Reader, Remark, hookimpl
 from mmedpo.data import CaseSplit, ImageFolder, SplitSides, TableRow, collect_rows, csv_rows, json_value
 from mmedpo_plugins.dicom.film import ENDINGS, film_ref
 from mmedpo_plugins.dicom.header import DicomFilm, read_header
+from mmedpo_plugins.guesses.film_guesses import guess_films
+from mmedpo_plugins.guesses.image_places import ImageFiles
 from mmedpo_plugins.tabular.columns import ColumnReader
 
 
@@ -41,6 +43,8 @@ class DicomReader(ColumnReader):
     """The folder of the films, however deep."""
     table: ExistingFile | None = None
     """A .csv or .jsonl table whose column of images names the films; else each film has its .json beside it."""
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    """What stands between two cells of a CSV table."""
     window: Literal["stored", "full"] | tuple[float, PositiveFloat] = "stored"
     """The file's first valid window (else the full range), the full range, or [centre, width]."""
     burnt_in: Literal["error", "skip"] = "error"
@@ -50,6 +54,12 @@ class DicomReader(ColumnReader):
 
     split: CaseSplit | None = None
     """Which cases are to be measured on and not read here: `{test: 0.3, by: group}`; `evaluate:` then takes these."""
+
+    @classmethod
+    def guess(cls, places: Sequence[Path]) -> DataGuess | None:
+        """Return how it would read the films below the first of these folders that has any."""
+        root = next((place for place in places if place.is_dir() and ImageFiles([place], ENDINGS).paths), None)
+        return guess_films(places, root, ImageFiles([root], ENDINGS)) if root else None
 
     def held_out(self) -> Self | None:
         """Return the reader of the other side of its split."""
@@ -87,7 +97,7 @@ class DicomReader(ColumnReader):
         if self.table.suffix not in (".csv", ".jsonl"):
             raise DataError(f"{self.table}: is neither .csv nor .jsonl")
         is_csv = self.table.suffix == ".csv"
-        return csv_rows(self.table, require=self.require_columns) if is_csv else self.object_rows(self.table)
+        return csv_rows(self.table, self.delimiter, self.require_columns) if is_csv else self.object_rows(self.table)
 
     def _rows_beside_films(self) -> Iterator[TableRow]:
         """Yield the questions beside the films; a film without any is an error unless missing ones are skipped."""

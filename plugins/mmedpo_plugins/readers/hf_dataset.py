@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import chain, starmap
+from itertools import chain, islice, starmap
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Field, Tag
 
-from mmedpo import Case, DataError, Drop, ExistingFolder, FolderOrHub, Reader, Remark, first_line, hookimpl
+from mmedpo import Case, DataError, DataGuess, Drop, ExistingFolder, FolderOrHub, Reader, Remark, first_line, hookimpl
 from mmedpo.data import CaseSplit, ImageFolder, SplitSides, TableRow, UniqueIds, csv_rows
+from mmedpo_plugins.guesses.saved_set_guesses import guess_saved
 from mmedpo_plugins.tabular.columns import ColumnReader
 from mmedpo_plugins.tabular.pictures import read_image
 
@@ -60,6 +61,13 @@ class HfDatasetReader(ColumnReader):
     """The folder of images that the rows name."""
     missing: Literal["error", "skip"] = "error"
     """What to do about images that are not there: stop and name the first, or drop their rows and count them."""
+
+    @classmethod
+    def guess(cls, places: Sequence[Path]) -> DataGuess | None:
+        """Return how it would read a data set that `save_to_disk` wrote, or one of several parquet files."""
+        saved = [place for place in places if any((place / name).is_file() for name in _SAVED)]
+        shards = [place for place in places if len(list(islice(place.glob("**/*.parquet"), 2))) == 2]
+        return guess_saved((saved or shards)[0]) if saved or shards else None
 
     @property
     def _case_split(self) -> HubSplit | None:

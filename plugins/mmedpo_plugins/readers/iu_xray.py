@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from mmedpo import Case, DataError, Drop, ExistingFile, ExistingFolder, ImageRef, Reader, hookimpl
+from mmedpo import Case, DataError, DataGuess, Drop, ExistingFile, ExistingFolder, ImageRef, Reader, hookimpl
 from mmedpo.data import ImageFolder, TableRow, UniqueIds, json_value, show_value
+from mmedpo_plugins.guesses.released_sets import guess_released
 from mmedpo_plugins.studies.questions import QUESTIONS, Questions, draw_question
 from mmedpo_plugins.studies.study_list import StudyList
 
@@ -47,6 +49,11 @@ class IuXrayReader(Reader):
     """What to do about images that are not there: stop and name the first, or drop their cases and count them."""
     restricted: bool = False
     """Whether the data must not leave this machine."""
+
+    @classmethod
+    def guess(cls, places: Sequence[Path]) -> DataGuess | None:
+        """Return how it would read the first of these folders that is in its layout."""
+        return guess_released(places, "annotation.json", "images", test={"split": "test"})
 
     def has_regions(self) -> bool:
         """Tell that the data set has none."""

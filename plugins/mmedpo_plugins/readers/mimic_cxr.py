@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from mmedpo import Case, DataError, Drop, ExistingFile, ExistingFolder, ImageRef, Reader, Remark, hookimpl
+from mmedpo import Case, DataError, DataGuess, Drop, ExistingFile, ExistingFolder, ImageRef, Reader, Remark, hookimpl
 from mmedpo.data import ImageFolder, TableRow, csv_rows, file_text
+from mmedpo_plugins.guesses.released_sets import guess_released
 from mmedpo_plugins.radiology.report_sections import ReportSection, describe_loss, sections
 from mmedpo_plugins.studies.questions import QUESTIONS, Questions, draw_question
 from mmedpo_plugins.studies.study_list import StudyList
@@ -54,6 +55,13 @@ class MimicCxrReader(Reader):
     """What is asked of every film, or of all films of a study; of a list one question, drawn by the study's id."""
     missing: Literal["error", "skip"] = "error"
     """What to do about an image or report that is not there: stop and name it, or drop its cases and count them."""
+
+    @classmethod
+    def guess(cls, places: Sequence[Path]) -> DataGuess | None:
+        """Return how it would read the first of these folders that is in its layout."""
+        texts = next((place for place in places if any(place.glob("files/p*/p*/s*.txt"))), None)
+        apart = {"reports": texts} if texts and not any(texts.glob("*split.csv*")) else {}
+        return guess_released(places, "mimic-cxr-2.0.0-split.csv*", "files", test={"split": "test"}, **apart)
 
     def has_regions(self) -> bool:
         """Tell that the data set has none."""

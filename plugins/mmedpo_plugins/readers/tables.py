@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from mmedpo import Case, Drop, ExistingFile, ExistingFolder, Reader, Remark, hookimpl
-from mmedpo.data import CaseSplit, ImageFolder, SplitSides, TableRow, UniqueIds, csv_rows
+from mmedpo import Case, DataGuess, Drop, ExistingFile, ExistingFolder, Reader, Remark, hookimpl
+from mmedpo.data import CaseSplit, ImageFolder, SplitSides, TableRow, UniqueIds, csv_rows, jsonl_rows
+from mmedpo_plugins.guesses.table_guesses import csv_table, guess_table
 from mmedpo_plugins.tabular.columns import ColumnReader
 from mmedpo_plugins.tabular.parquet import parquet_columns, parquet_rows
 from mmedpo_plugins.tabular.pictures import read_image
@@ -28,6 +30,8 @@ class _TableReader(ColumnReader):
     """The table."""
     images: ExistingFolder | None = None
     """The folder of the images, where it is not the table's own."""
+    ending: str = ""
+    """What every image's name ends in, where the table leaves it out: `.png`."""
     missing: Literal["error", "skip"] = "error"
     """What to do about images that are not there: stop and name the first, or drop their rows and count them."""
 
@@ -56,7 +60,7 @@ class _TableReader(ColumnReader):
 
     def held_images(self, row: TableRow, images: ImageFolder) -> Sequence[str | bytes]:
         """Return the images of a row: the names of their files, or what they are."""
-        return self.image_names(row)
+        return [f"{name}{self.ending}" for name in self.image_names(row)]
 
     def _make_case(self, row: TableRow, images: ImageFolder, ids: UniqueIds, sides: SplitSides | None) -> Case | Drop:
         return self.make_case(row, self.held_images(row, images), images, ids, sides)
@@ -74,6 +78,11 @@ class CsvReader(_TableReader):
 
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     """What stands between two cells; often ";" where a comma is the decimal sign."""
+
+    @classmethod
+    def guess(cls, places: Sequence[Path]) -> DataGuess | None:
+        """Return how it would read a table among these places."""
+        return guess_table(places, (".csv", ".csv.gz", ".tsv"), csv_table)
 
     def rows(self) -> Iterator[TableRow]:
         """Yield the rows of the file."""
@@ -100,6 +109,11 @@ class JsonlReader(_TableReader):
 
     use: ClassVar[str] = "jsonl"
 
+    @classmethod
+    def guess(cls, places: Sequence[Path]) -> DataGuess | None:
+        """Return how it would read a table among these places."""
+        return guess_table(places, (".jsonl", ".jsonl.gz"), lambda file: ({"file": file}, jsonl_rows(file)))
+
     def rows(self) -> Iterator[TableRow]:
         """Yield the rows of the file."""
         return self.object_rows(self.file)
@@ -121,6 +135,11 @@ class ParquetReader(_TableReader):
     """
 
     use: ClassVar[str] = "parquet"
+
+    @classmethod
+    def guess(cls, places: Sequence[Path]) -> DataGuess | None:
+        """Return how it would read a table among these places."""
+        return guess_table(places, (".parquet",), lambda file: ({"file": file}, parquet_rows(file)))
 
     def rows(self) -> Iterator[TableRow]:
         """Yield the rows of the file."""

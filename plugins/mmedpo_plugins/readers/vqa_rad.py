@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import ClassVar, Literal
 
-from mmedpo import Case, DataError, Drop, ExistingFolder, ImageRef, Reader, hookimpl
+from mmedpo import Case, DataError, DataGuess, Drop, ExistingFolder, ImageRef, Reader, hookimpl
 from mmedpo.data import ImageFolder, TableRow, UniqueIds, answer_kind, collect_rows, json_rows
+from mmedpo_plugins.guesses.released_sets import guess_released
 from mmedpo_plugins.tabular.parquet import image_bytes, parquet_rows
 
 _FILE = "VQA_RAD Dataset Public.json"
@@ -45,6 +47,11 @@ class VqaRadReader(Reader):
     """What to do about images that are not there: stop and name the first, or drop their questions and count them."""
     restricted: bool = False
     """Whether the data must not leave this machine."""
+
+    @classmethod
+    def guess(cls, places: Sequence[Path]) -> DataGuess | None:
+        """Return how it would read the first of these folders that is in its layout."""
+        return guess_released(places, _FILE, test={"split": "test"})
 
     def has_regions(self) -> bool:
         """Tell that the data set has none."""

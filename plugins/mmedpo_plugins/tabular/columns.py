@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mmedpo import Case, DataError, Drop, ImageRef, Reader, Region
 from mmedpo.data import ImageFolder, SplitSides, TableRow, UniqueIds, answer_kind, is_number, jsonl_rows, show_value
@@ -65,6 +66,8 @@ class ColumnReader(Reader):
     """The kind of every question, in place of a column."""
     box_form: Literal["corners", "size"] = "corners"
     """Whether a box is [left, top, right, bottom] or, as in COCO, [left, top, width, height], in pixels."""
+    answers: Mapping[str, str] = Field(default_factory=dict)
+    """What to read in place of an answer, in any case: `{ja: yes, nein: no}` of a table in German."""
     notes: tuple[str, ...] = ()
     """Further columns to keep beside each case; all others are not read into the run."""
 
@@ -124,7 +127,16 @@ class ColumnReader(Reader):
         told = row.get(self.columns.id)
         if told:
             return ids.require_new(told, row)
-        return ids.of(*images, self.question or row.text(self.columns.question), row.text(self.columns.answer))
+        return ids.of(*images, self.question or row.text(self.columns.question), self.answer_of(row))
+
+    def answer_of(self, row: TableRow) -> str:
+        """Return the answer of a row, or what stands for it. Raises DataError where there is none."""
+        told = row.text(self.columns.answer)
+        return self._read_as.get(told.casefold(), told) if self.answers else told
+
+    @cached_property
+    def _read_as(self) -> dict[str, str]:
+        return {written.casefold(): meant for written, meant in self.answers.items()}
 
     def make_case(
         self, row: TableRow, held: Sequence[str | bytes], images: ImageFolder, ids: UniqueIds, sides: SplitSides | None
@@ -142,7 +154,7 @@ class ColumnReader(Reader):
     def case(self, row: TableRow, name: str, pictures: Sequence[ImageRef], images: ImageFolder | None = None) -> Case:
         """Make a case of a row. Raises DataError with the row's place; masks are looked for in `images`."""
         columns = self.columns
-        answer = row.text(columns.answer)
+        answer = self.answer_of(row)
         first, *more = (replace(picture, place=row.place) for picture in pictures)
         boxes = _read_list(row, columns.boxes)
         return Case(

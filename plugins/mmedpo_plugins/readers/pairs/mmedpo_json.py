@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from mmedpo import DataError, Drop, ExistingFolder, Pair, Remark
+from mmedpo import DataError, DataGuess, Drop, ExistingFolder, Pair, Remark
 from mmedpo.data import json_rows
+from mmedpo_plugins.guesses.released_sets import guess_released
 from mmedpo_plugins.readers.pairs.pair_builder import ReadyPairReader
 from mmedpo_plugins.readers.pairs.row_formats import read_mmedpo_row
 
@@ -42,6 +43,11 @@ class MmedpoJsonReader(ReadyPairReader):
     """A folder with one `*_dpo_weighted.json` and the images, in `images/` or beside it."""
     images: ExistingFolder | None = None
     """The folder of the images, where it is not `root/images`."""
+
+    @classmethod
+    def guess(cls, places: Sequence[Path]) -> DataGuess | None:
+        """Return how it would read the first of these folders that is in its layout."""
+        return guess_released(places, f"*{_SUFFIX}")
 
     def read(self) -> Iterator[Pair | Drop | Remark]:
         """Yield the pairs in the order of the file. Raise DataError with line and column for what cannot be read."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from mmedpo import DataError, Drop, ExistingFolder, Pair, Remark
+from mmedpo import DataError, DataGuess, Drop, ExistingFolder, Pair, Remark
 from mmedpo.data import TableRow, json_rows, jsonl_rows
 from mmedpo_plugins.readers.pairs.pair_builder import ReadyPairReader
 from mmedpo_plugins.readers.pairs.row_formats import read_row
@@ -36,6 +36,11 @@ class PairsReader(ReadyPairReader):
     restricted: bool = True
     """Whether the data must not leave this machine; with false, pairs that say they are restricted stay so."""
 
+    @classmethod
+    def guess(cls, places: Sequence[Path]) -> DataGuess | None:
+        """Return how it would read the first of these folders that is in its layout."""
+        return next(filter(None, map(_guess_folder, places)), None)
+
     def read(self) -> Iterator[Pair | Drop | Remark]:
         """Yield the pairs in the order of the file. Raise DataError with the place of what cannot be read."""
         folders = [self.root, self.root / "images"] if self.images is None else [self.images]
@@ -58,6 +63,17 @@ _ROWS: Mapping[str, Callable[[Path], Iterator[TableRow]]] = {
     ".jsonl": jsonl_rows,
     ".json": json_rows,
 }
+
+
+def _guess_folder(root: Path) -> DataGuess | None:
+    """Return how a folder of pairs would be read: its rows have a rejected side."""
+    try:
+        file = PairsReader(root=root)._find_file()
+        first = next(_read_rows(file), None)
+    except (DataError, ValueError):
+        return None
+    has_sides = first and any(key.startswith("rejected") for key in first.values)
+    return DataGuess({"root": root}, certain=True, table=f"{file}: pairs") if has_sides else None
 
 
 def _read_rows(file: Path) -> Iterator[TableRow]:

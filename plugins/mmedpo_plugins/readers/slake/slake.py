@@ -9,8 +9,9 @@ from itertools import chain
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from mmedpo import Case, DataError, Drop, ExistingFolder, ImageRef, Reader, Region
+from mmedpo import Case, DataError, DataGuess, Drop, ExistingFolder, ImageRef, Reader, Region
 from mmedpo.data import ImageFolder, TableRow, UniqueIds, answer_kind, json_rows
+from mmedpo_plugins.guesses.released_sets import guess_released
 from mmedpo_plugins.readers.slake.annotations import SlakeAnnotations
 
 _FILES = {"train": ("train.json",), "validate": ("validate.json", "validation.json"), "test": ("test.json",)}
@@ -46,6 +47,11 @@ class SlakeReader(Reader):
     """What to do about images that are not there: stop and name the first, or drop their questions and count them."""
     restricted: bool = False
     """Whether the data must not leave this machine."""
+
+    @classmethod
+    def guess(cls, places: Sequence[Path]) -> DataGuess | None:
+        """Return how it would read the first of these folders that is in its layout."""
+        return guess_released(places, "train.json", "test.json", "imgs", test={"split": "test"})
 
     def read(self) -> Iterator[Case | Drop]:
         """Yield the questions in the order of the files. Raise DataError with the place of what cannot be read."""
