@@ -25,6 +25,7 @@ train: {}
 evaluate: {data: {use: phantom, split: test}, measure: [{use: med-vqa}]}
 """
 
+PLAIN = {"integer": "whole number", "boolean": "true or false", "string": "text", "array": "list"}
 Rows = Iterator[tuple[str, ...]]
 
 
@@ -112,25 +113,20 @@ def show_value(one: dict[str, Any], definitions: dict[str, Any]) -> str:
     """Say what a property may be, in a cell."""
     if "enum" in one or "const" in one:
         return ", ".join(map(_code, one.get("enum") or [one["const"]]))
+    if isinstance(one.get("type"), list):
+        one = {"anyOf": [{**one, "type": kind} for kind in one["type"]]}
     if several := one.get("anyOf") or one.get("oneOf"):
         told = [show_value(item, definitions) for item in several if item.get("type") != "null"]
         return " or ".join(dict.fromkeys(told))
-    if one.get("type") == "array":
-        items = one.get("items") or (one.get("prefixItems") or [{}])[0]
-        told = show_value(items, definitions) if items else ""
-        return "list, as below" if "as below" in told else f"list of {told}" if told else "list"
+    if items := one.get("items") or (one.get("prefixItems") or [{}])[0]:
+        told = show_value(items, definitions)
+        return "list, as below" if "as below" in told else f"list of {told}"
     if name := find_definition(one):
         inner = definitions[name]
         return "as below" if "properties" in inner else show_value(inner, definitions)
-    if one.get("type") == "object":
-        return (
-            f"object of {show_value(one['additionalProperties'], definitions)}"
-            if one.get("additionalProperties")
-            else "object"
-        )
-    return {"integer": "whole number", "boolean": "true or false", "string": "text"}.get(
-        one.get("type", ""), one.get("type", "anything")
-    )
+    if one.get("type") == "object" and isinstance(one.get("additionalProperties"), dict):
+        return f"object of {show_value(one['additionalProperties'], definitions)}"
+    return PLAIN.get(one.get("type", "anything"), one.get("type", "anything"))
 
 
 def find_definition(one: dict[str, Any]) -> str:
