@@ -1,13 +1,9 @@
-"""Tiny cases, pairs and a backbone, for tests of parts."""
+"""Tiny cases and pairs, for tests of parts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from mmedpo.core.images import ImageRef
 from mmedpo.core.records import Case, Pair, PairKind, Region
-from mmedpo.registry.contracts.backbone import LiveBackbone
 
 
 def tiny_cases(count: int = 4) -> list[Case]:
@@ -39,37 +35,15 @@ def _tiny_case(number: int) -> Case:
 
 def tiny_pairs(kind: PairKind = "text", count: int = 4) -> list[Pair]:
     """Make pairs of one kind: another answer, or an image without its square."""
-    return [_tiny_pair(case, kind) for case in tiny_cases(count)]
+    return [make_pair(case, kind) for case in tiny_cases(count)]
 
 
-def _tiny_pair(case: Case, kind: PairKind) -> Pair:
+def make_pair(case: Case, kind: PairKind) -> Pair:
+    """Make a pair of a case: a wrong answer, or its image without what is bright."""
     chosen = case.side(case.answer)
     if kind == "image":
-        blank = case.image.load().point(lambda value: 40)
-        note = {"regions": [{"label": "nodule", "box": list(case.regions[0].box), "confidence": 0.9}]}
-        return Pair(case, chosen, chosen.show(ImageRef.drawn(blank)), "image", "tiny", notes=note)
+        blank = case.image.load().point(lambda value: min(value, 40))
+        regions = [{"label": one.label, "box": list(one.box), "confidence": 0.9} for one in case.regions]
+        return Pair(case, chosen, chosen.show(ImageRef.drawn(blank)), "image", "tiny", notes={"regions": regions})
     wrong = "No" if case.kind == "closed" else "In the right lower lobe."
     return Pair(case, chosen, case.side(wrong), "text", "tiny")
-
-
-class TinyBackbone(LiveBackbone):
-    """An open backbone without a network, for dispreferences: it answers from a list, the same way every time."""
-
-    lora_targets = projector = ""
-
-    def __init__(self, answers: Sequence[str] = ("No", "Yes", "In the right lower lobe.")) -> None:
-        """Answer with one of these, chosen by case and seed."""
-        self._answers = answers
-
-    def answer(self, cases: Sequence[Case], *, seeds: Sequence[int] | None = None, **options: Any) -> list[str]:
-        """Return an answer for each case."""
-        from mmedpo.core.records import seed_for
-
-        picks = seeds or [0] * len(cases)
-        return [
-            self._answers[seed_for(pick, case.id) % len(self._answers)] for case, pick in zip(cases, picks, strict=True)
-        ]
-
-    def encode(self, images: Sequence[ImageRef], question: str, answer: str) -> Any:
-        """Refuse: there is no network to encode for."""
-        raise NotImplementedError("a TinyBackbone only answers")
