@@ -13,6 +13,7 @@ from mmedpo.cli import (
     new_plugin,
     pair_commands,
     plugin_commands,
+    plugin_test_command,
     review_commands,
     run_commands,
     scan_command,
@@ -165,6 +166,7 @@ plugins_app.command("list", cls=MmedpoCommand)(plugin_commands.plugins_list)
 plugins_app.command("show", cls=MmedpoCommand)(plugin_commands.plugins_show)
 plugins_app.command("check", cls=MmedpoCommand)(plugin_commands.plugins_check)
 plugins_app.command("new", cls=MmedpoCommand)(new_plugin.plugins_new)
+plugins_app.command("test", cls=MmedpoCommand)(plugin_test_command.plugins_test)
 
 
 def main() -> None:

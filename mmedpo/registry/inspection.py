@@ -124,12 +124,13 @@ def probe_plugin(plugin: PluginInfo) -> PartFacts | ProbeFailure:
             answer = json.loads(reading.recv_bytes())
         except EOFError:
             process.join()
-            return ProbeFailure(f"{plugin} {_how_it_ended(process.exitcode)}")
+            return ProbeFailure(f"{plugin} {explain_end(process.exitcode)}")
     process.kill()  # it has said all; a thread that the plugin started need not end
     return ProbeFailure(answer) if isinstance(answer, str) else read_facts(answer)
 
 
-def _how_it_ended(code: int) -> str:
+def explain_end(code: int) -> str:
+    """Say how a process ended that did not say all."""
     if code < 0:
         return f"crashed the process: {signal.Signals(-code).name}"
     return f"ended the process (exit code {code}) without a word"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from functools import singledispatch
 from importlib.metadata import EntryPoint
@@ -63,6 +63,21 @@ def examine_part(part: Part, begin: Callable[[Check], None] = lambda check: None
             if check in OPENING_CHECKS and made.outcome == "skipped":
                 missing = made.told
             yield made
+
+
+def find_unset(cls: type[Part], options: Collection[str]) -> list[str]:
+    """Return the options that a part needs and that are not given."""
+    return [name for name, option in cls.model_fields.items() if option.is_required() and name not in options]
+
+
+def examine_class(cls: type[Part], why: str, begin: Callable[[Check], None]) -> Iterator[PartCheck]:
+    """Try what can be tried of a part's class alone, and skip all that is left for that reason."""
+    part = cls.model_construct()
+    trial = Trial(part, find_plugin(part))
+    for check in [*CLASS_CHECKS, *OPENING_CHECKS, *list_checks(part), *LAST_CHECKS]:
+        begin(check)
+        of_class = check in CLASS_CHECKS[:2] or check in LAST_CHECKS
+        yield _try_check(check, trial) if of_class else PartCheck(check.name, check.says, "skipped", why)
 
 
 def _try_check(check: Check, trial: Trial) -> PartCheck:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from mmedpo.core.answers import Answer
+from mmedpo.core.answers import Answer, was_cut
 from mmedpo.core.records import Case, seed_for
 from mmedpo.errors import DataError
 from mmedpo.models.lazy_backbone import LazyBackbone
@@ -51,6 +51,6 @@ class TinyBackbone(LazyBackbone):
         return [self._say(case, seed, max_new_tokens) for case, seed in zip(cases, drawn, strict=True)]
 
     def _say(self, case: Case, seed: int | None, most: int) -> Answer:
-        text = self._answers[0 if seed is None else seed_for(seed, case.id) % len(self._answers)]
-        words = text.split()
-        return Answer(text) if len(words) <= most else Answer(" ".join(words[:most]), cut=True)
+        said = self._answers[0 if seed is None else seed_for(seed, case.id) % len(self._answers)]
+        words = said.split()
+        return Answer(said, was_cut(said)) if len(words) <= most else Answer(" ".join(words[:most]), cut=True)

@@ -50,6 +50,10 @@ def require_live(trial: Trial) -> LiveBackbone:
     return live
 
 
+def _check_live(trial: Trial) -> None:
+    require_live(trial)
+
+
 def _check_limit(trial: Trial) -> None:
     cases = tiny_cases(2)
     live = require_live(trial)
@@ -87,7 +91,7 @@ def _check_several_images(trial: Trial) -> None:
         raise trial.make_breach(f"`encode` gave vision of {count} images where {len(case.images)} are shown")
 
 
-OPEN = Check("live", "opens to a `LiveBackbone`", lambda trial: require_live(trial) and None)
+OPEN = Check("live", "opens to a `LiveBackbone`", _check_live)
 ANSWER_CHECKS = [
     Check("the longest answer", "says of an answer that had to end at `max_new_tokens` that it was cut", _check_limit),
     Check("seeds", "`answer` samples by the seeds that it is given, and not without", _check_seeds),

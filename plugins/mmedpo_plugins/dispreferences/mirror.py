@@ -48,7 +48,9 @@ class ImageMirror(Dispreference):
             if case.kind not in self.kinds:
                 yield Drop(case.id, f"kinds names no {case.kind} cases")
             elif other := mirrored_answer(case):
-                yield self._make_pair(case, case.show([_mirror_image(image) for image in case.images]), other)
+                mirrored = case.show([_mirror_image(image) for image in case.images])
+                alike = mirrored.images == case.images
+                yield Drop(case.id, "nothing changed") if alike else self._make_pair(case, mirrored, other)
             else:
                 yield Drop(case.id, "the answer names no side that a mirror makes wrong")
 

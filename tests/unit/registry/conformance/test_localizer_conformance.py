@@ -15,8 +15,11 @@ class Finds(Localizer):
 
     use = "finds"
     confidence: float = 0.5
+    """What is tried."""
     right: float = 9
+    """What is tried."""
     image: int = 0
+    """What is tried."""
 
     def localize(self, cases: Sequence[Case], backbone: LiveBackbone | None) -> list[list[Region]]:
         return [[Region("nodule", (1, 1, self.right, 9), self.confidence, image=self.image)] for _ in cases]

@@ -14,9 +14,8 @@ from odd_numbers import NO_NUMBERS, ODD
 from mmedpo import Case, Metric, PluginError, Score
 from mmedpo.registry.conformance.metric import CheckedMetric
 from mmedpo.registry.conformance.scorer import check_scores
-from mmedpo.registry.discovery import find_parts, load_part, resolve_part
+from mmedpo.registry.discovery import resolve_part
 from mmedpo.registry.kinds import KINDS
-from mmedpo.registry.plugin_info import PluginInfo
 from mmedpo.testing import check_part, tiny_cases, tiny_pairs
 
 
@@ -42,8 +41,11 @@ class Recalls(Metric):
     use = "recalls"
     additive = True
     statistic: str = ""
+    """What is tried."""
     measured: str = ""
+    """What is tried."""
     told: str = ""
+    """What is tried."""
 
     def measure(self, cases: Sequence[Case], answers: Sequence[str]) -> Any:
         return None if self.statistic == "nothing" else [{"n": ODD.get(self.statistic, 1.0)} for _ in cases]
@@ -97,17 +99,6 @@ class Peaks(Metric):
 def test_a_metric_that_says_it_is_additive_and_is_not_is_found() -> None:
     with pytest.raises(PluginError, match="says it is additive"):
         check_part(Peaks())
-
-
-@pytest.mark.parametrize(
-    "plugin", [one for one in find_parts() if one.kind.name in ("weighting", "loss", "metric")], ids=str
-)
-def test_built_in_weightings_losses_and_metrics_keep_the_contract(plugin: PluginInfo) -> None:
-    if plugin.name == "radeval":
-        pytest.skip("needs the package radeval")
-    if plugin.name == "fisao":
-        pytest.skip("needs a verifier: test_fisao makes one")
-    check_part(load_part(plugin)())
 
 
 @pytest.mark.parametrize("said", [{"better": 1}, {"better": {"recall": "more"}}, {"additive": "yes"}], ids=str)

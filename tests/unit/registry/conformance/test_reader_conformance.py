@@ -19,9 +19,10 @@ class Reads(Reader):
 
     use = "reads"
     what: str = "fine"
+    """What is tried."""
 
     def read(self) -> Iterator[Any]:
-        cases = tiny_cases(3)
+        cases = [replace(case, restricted=self.restricted) for case in tiny_cases(3)]
         yield from {
             "fine": cases,
             "twice": [*cases, cases[0]],
@@ -70,6 +71,7 @@ class OddReader(Reader):
 
     use = "odd"
     change: int
+    """What is tried."""
 
     def read(self) -> Iterator[Case]:
         yield replace(tiny_cases(1)[0], **CHANGES[self.change])

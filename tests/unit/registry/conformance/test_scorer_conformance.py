@@ -20,6 +20,7 @@ class Returns(Scorer):
     use = "returns"
     rates = frozenset({"text"})
     what: Any = None
+    """What is tried."""
 
     def score(self, pairs: Sequence[Pair]) -> Any:
         return {

@@ -17,6 +17,7 @@ class Weighs(Weighting):
 
     use = "weighs"
     weight: float = 1
+    """What is tried."""
 
     def weigh(self, scores: Sequence[Score]) -> list[float]:
         return [self.weight] * len(scores)
@@ -34,6 +35,7 @@ class Odd(Weighting):
 
     use = "odd"
     weight: str
+    """What is tried."""
 
     def weigh(self, scores: Sequence[Score]) -> Any:
         return [ODD[self.weight]] * len(scores)

@@ -1,0 +1,63 @@
+"""The process in which an installed part is tried: it tells of each check before and after it."""
+
+from __future__ import annotations
+
+import json
+import os
+from multiprocessing.connection import Connection
+from typing import Any
+
+from mmedpo.errors import MmedpoError, RecipeError
+
+
+def send_checks(out: Connection, kind: str, use: str, options: dict[str, Any]) -> None:
+    """Try a part and send JSON of each check, begun and done; what it prints goes to the error output."""
+    os.dup2(2, 1)
+
+    def send(what: str, said: Any = None) -> None:
+        out.send_bytes(json.dumps([what, said]).encode())
+
+    try:
+        _carry_out(send, kind, use, options)
+    except RecipeError as error:
+        send("refused", str(error))
+    send("end")
+
+
+def _carry_out(send: Any, kind: str, use: str, options: dict[str, Any]) -> None:
+    from mmedpo.registry.discovery import load_part, resolve_part
+    from mmedpo.registry.kinds import KINDS
+    from mmedpo.testing.checks.check import Check, PartCheck
+    from mmedpo.testing.part_check import examine_class, examine_part, find_unset
+
+    send("begun", {"name": "import", "says": "can be imported"})
+    try:
+        plugin = resolve_part(KINDS[kind], use)
+        cls = load_part(plugin)
+    except MmedpoError as error:
+        send("done", PartCheck("import", "can be imported", "broken", str(error)).to_json())
+        return
+    send("done", PartCheck("import", "can be imported", "kept").to_json())
+
+    def begin(check: Check) -> None:
+        send("begun", {"name": check.name, "says": check.says})
+
+    if unset := find_unset(cls, options):
+        checks = examine_class(cls, f"it needs {', '.join(unset)}: --option {unset[0]}=..., or --recipe", begin)
+    else:
+        checks = examine_part(_make_part(plugin, cls, options), begin)
+    for one in checks:
+        send("done", one.to_json())
+
+
+def _make_part(plugin: Any, cls: Any, options: dict[str, Any]) -> Any:
+    from pydantic import ValidationError
+
+    try:
+        return cls.model_validate(options)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        place = ".".join(map(str, wrong["loc"]))
+        raise RecipeError(
+            f"{plugin}: {place}{': ' if place else ''}{wrong['msg'].removeprefix('Value error, ')}"
+        ) from None
