@@ -34,7 +34,7 @@ def plugins_list(json: Json = False) -> None:
     names = ("kind", "name", "package", "version")
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
     for row in [dict(zip(names, names, strict=True)), *rows]:
-        print("  ".join(row[name].ljust(widths[name]) for name in names).rstrip())
+        print("  ".join([*(row[name].ljust(widths[name]) for name in names), row.get("refused", "")]).rstrip())
 
 
 def plugins_show(

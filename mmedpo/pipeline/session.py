@@ -11,10 +11,13 @@ from typing import Any
 from mmedpo.core.machine.disk import guard_writes
 from mmedpo.core.notes import print_note
 from mmedpo.core.privacy import private_files
+from mmedpo.errors import PluginError
 from mmedpo.events import Event, EventObserver
 from mmedpo.recipe.model import LoadedRecipe, Recipe
 from mmedpo.recipe.run_recipe import is_restricted
+from mmedpo.registry.conformance.opening import open_part
 from mmedpo.registry.contracts.observer import Observer
+from mmedpo.registry.failure import describe_failure
 from mmedpo.runtime.context import RunContext
 from mmedpo.store.journal import Journal
 from mmedpo.store.run_files.format import FEATURES
@@ -72,16 +75,32 @@ def restricted_by(recipe: Recipe) -> bool:
 
 def _send_to_observers(run: RunContext, see: EventObserver, stack: ExitStack) -> EventObserver:
     """Send each event to the display and to the observers; one that fails is dropped with one warning."""
-    live: dict[Observer, Any] = {part: stack.enter_context(part.open(run.setting)) for part in run.recipe.observe}
+    live = [(part, _open_observer(run, part, stack)) for part in run.recipe.observe]
 
     def send(event: Event) -> None:
         see(event)
-        for part, observer in list(live.items()):
+        for told in live.copy():
             try:
-                observer.see(event)
-            except Exception as error:
-                del live[part]
-                failure = f"{type(error).__name__}: {error}"
-                print_note(f"{run.plugin_of(part)} failed and is not told more: {failure}")
+                told[1].see(event)
+            except (Exception, SystemExit) as error:
+                live.remove(told)
+                plugin = run.plugin_of(told[0])
+                print_note(f"{plugin} failed and is not told more: {describe_failure(plugin, error)}")
 
     return send
+
+
+def _open_observer(run: RunContext, part: Observer, stack: ExitStack) -> Any:
+    """Open an observer for as long as the run is; when it is over, one that cannot be closed undoes nothing."""
+    opened = open_part(run.plugin_of(part), part, run.setting)
+    live = opened.__enter__()
+
+    def close(kind: Any, error: BaseException | None, trace: Any) -> None:
+        try:
+            opened.__exit__(kind, error, trace)
+        except PluginError as own:
+            if own is not error:
+                print_note(str(own))
+
+    stack.push(close)
+    return live

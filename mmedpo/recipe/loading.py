@@ -19,6 +19,7 @@ from mmedpo.recipe.yaml import YamlDocument, read_yaml
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.discovery import load_part, resolve_part, suggest_word
 from mmedpo.registry.kinds import Kind
+from mmedpo.registry.making import make_part
 from mmedpo.registry.path_options import expand_home
 from mmedpo.registry.plugin_info import PluginInfo
 
@@ -181,13 +182,13 @@ def _make_part(
         return None
     plugins[cls] = plugin
     try:
-        return cls.model_validate(drop_nulls({key: value for key, value in item.items() if key != "use"}, cls))
+        options = drop_nulls({key: value for key, value in item.items() if key != "use"}, cls)
+        return make_part(plugin, cls, options)
     except ValidationError as error:
         for place, message, of_key in _explain(error, path, cls):
             mistakes.add(place, message, of_key=of_key)
-    except Exception as error:  # a plugin's own check may raise anything
-        why = f"{plugin} failed over its options: {type(error).__name__}: {error}"
-        mistakes.plugin_errors.append(f"{mistakes.tree.place((*path, 'use'))}: {why}")
+    except PluginError as error:
+        mistakes.plugin_errors.append(f"{mistakes.tree.place((*path, 'use'))}: {error}")
     return None
 
 

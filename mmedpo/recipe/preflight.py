@@ -19,8 +19,8 @@ from mmedpo.recipe.memory import describe_needs, explain_no_room
 from mmedpo.recipe.model import LoadedRecipe, Recipe
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.dispreference import Dispreference
-from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.reader import Reader
+from mmedpo.registry.making import list_lacking
 from mmedpo.registry.path_options import find_paths
 
 SECTIONS = {  # of a recipe, by the first stage that needs them
@@ -76,7 +76,8 @@ def _find_missing(loaded: LoadedRecipe, starts: bool) -> Iterator[tuple[str, Mis
             seen_from = "" if os.path.isabs(named.path) else f" (seen from {os.getcwd()})"
             yield str(named.keys[0]), _make_missing(loaded, named.keys, f"{named.path}: {wrong}{seen_from}")
     for keys, part in loaded.parts():
-        yield from ((str(keys[0]), _make_missing(loaded, keys, line)) for line in _ask_part(loaded, part))
+        told = list_lacking(loaded.plugins[type(part)], part)
+        yield from ((str(keys[0]), _make_missing(loaded, keys, line)) for line in told)
     yield from _find_missing_trackers(loaded)
     yield from _find_missing_engine(loaded)
     yield from _find_missing_bits(loaded)
@@ -90,14 +91,6 @@ def _find_missing(loaded: LoadedRecipe, starts: bool) -> Iterator[tuple[str, Mis
 def _make_missing(loaded: LoadedRecipe, keys: Keys, message: str, *, written: bool = False) -> MissingRequirement:
     name = ".".join(map(str, loaded.as_written(keys)))
     return MissingRequirement(f"{loaded.place(keys)}: {name}: {message}", written)
-
-
-def _ask_part(loaded: LoadedRecipe, part: Part) -> list[str]:
-    """Return what a part itself says that it lacks."""
-    try:
-        return list(part.lacking())
-    except Exception as error:
-        raise PluginError(f"{loaded.plugins[type(part)]} failed: {type(error).__name__}: {error}") from error
 
 
 def _find_unfit_places(loaded: LoadedRecipe) -> Iterator[MissingRequirement]:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import difflib
 import logging
-import traceback
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from mmedpo.core.notes import print_note
 from mmedpo.errors import PluginError
-from mmedpo.registry.declarations import check_declarations
+from mmedpo.registry.classes.class_check import check_class
+from mmedpo.registry.classes.hook_answer import find_class
+from mmedpo.registry.failure import describe_failure
 from mmedpo.registry.kinds import KINDS, Kind
 from mmedpo.registry.metadata import OURS, list_entry_points
-from mmedpo.registry.plugin_info import PluginInfo
+from mmedpo.registry.plugin_info import LOADED, PluginInfo
 
 if TYPE_CHECKING:
     from mmedpo.registry.contracts.part import Part
@@ -30,7 +32,7 @@ def find_parts(kind: Kind | None = None) -> list[PluginInfo]:
     order = [kind] if kind else list(KINDS.values())
     kinds = {each.group: each for each in order}
     plugins = [
-        PluginInfo(kinds[one.point.group], one.point.name, one.package, one.version, one.point)
+        PluginInfo(kinds[one.point.group], one.point.name, one.package, one.version, one.point, one.place, one.unmet)
         for one in list_entry_points()
         if one.point.group in kinds
     ]
@@ -70,75 +72,43 @@ def suggest_word(word: str, known: Iterable[str]) -> str:
 
 def load_part(plugin: PluginInfo) -> type[Part]:
     """Import a found part, once, and return its class. Raises PluginError with plugin, package, version and cause."""
-    if plugin not in _loaded:
-        _loaded[plugin] = _import(plugin)
-    return _loaded[plugin]
-
-
-_loaded: dict[PluginInfo, type[Part]] = {}
+    if plugin not in LOADED:
+        LOADED[plugin] = _import(plugin)
+    return LOADED[plugin]
 
 
 def _import(plugin: PluginInfo) -> type[Part]:
+    if plugin.refused:
+        cure = f"install a version of {plugin.package} that goes with it"
+        raise PluginError(f"{plugin} {plugin.refused}; {cure} ({plugin.place})")
     if plugin.package != OURS:  # if the import takes the whole process down, this line is the last one
         print_note(f"importing {plugin}")
     logger.debug("importing %s from %s", plugin, plugin.entry_point.value)
-    try:
-        module = plugin.entry_point.load()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a plugin may raise anything, SystemExit too
-        raise PluginError(f"{plugin} cannot be imported: {_cause(error)}") from error
-    cls = _pick(plugin, _offered(plugin, module))
-    check_declarations(plugin, cls)
+    cls = find_class(plugin, _import_module(plugin))
+    check_class(plugin, cls)
     return cls
 
 
-def _cause(error: BaseException) -> str:
-    """Return the error and the last line of code it came through."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    what = (
-        f"it called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
-    )
-    return what + where
-
-
-def _offered(plugin: PluginInfo, module: Any) -> list[Any]:
-    """Call the plugin's hook for its kind and return all that it offers."""
-    import pluggy
-
-    from mmedpo.registry.hookspecs import make_hookspecs
-
-    manager = pluggy.PluginManager("mmedpo")
-    manager.add_hookspecs(make_hookspecs())
-    hook = plugin.kind.hook
+def _import_module(plugin: PluginInfo) -> ModuleType:
+    """Import what the entry point leads to."""
+    point = plugin.entry_point
     try:
-        manager.register(module, name=plugin.name)
-        manager.check_pending()
-        answers = getattr(manager.hook, hook)()
+        module = point.load()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:
-        raise PluginError(f"{plugin} is broken: {_cause(error)}") from error
-    if not answers:
-        raise PluginError(f"{plugin} implements no hook {hook}; add @hookimpl def {hook}() that returns its classes")
-    if not isinstance(answers[0], list | tuple):
-        raise PluginError(f"{plugin}: {hook} returned {type(answers[0]).__name__}, not a list of classes")
-    return list(answers[0])
+    except BaseException as error:  # a plugin may raise anything, SystemExit too
+        missing = isinstance(error, ModuleNotFoundError) and f"{point.module}.".startswith(f"{error.name}.")
+        if missing or (isinstance(error, AttributeError) and point.attr and point.attr in str(error)):
+            raise PluginError(f"{plugin}: {_explain_lost(plugin)}") from error
+        raise PluginError(f"{plugin} cannot be imported: {describe_failure(plugin, error)}") from error
+    if not isinstance(module, ModuleType):
+        what = "the class" if isinstance(module, type) else type(module).__name__
+        leads = f"its entry point leads to {what} {point.attr!r}, not to the module with the hook"
+        raise PluginError(f"{plugin}: {leads}; write {point.name} = {point.module!r} ({plugin.place})")
+    return module
 
 
-def _pick(plugin: PluginInfo, offered: list[Any]) -> type[Part]:
-    """Return the offered class whose `use` is the entry point's name."""
-    contract = plugin.kind.contract
-    wrong = [item for item in offered if not (isinstance(item, type) and issubclass(item, contract))]
-    if wrong:
-        said = f"{plugin.kind.hook} returned {wrong[0]!r}"
-        raise PluginError(f"{plugin}: {said}, not a subclass of {contract.__name__}")
-    named = [item for item in offered if getattr(item, "use", None) == plugin.name]
-    if not named:
-        uses = ", ".join(repr(getattr(item, "use", None)) for item in offered) or "nothing"
-        raise PluginError(f"{plugin} offers no class with use = {plugin.name!r}; it offers {uses}")
-    left = sorted(getattr(named[0], "__abstractmethods__", ()))
-    if left:
-        raise PluginError(f"{plugin}: class {named[0].__name__} lacks {', '.join(left)}()")
-    return named[0]
+def _explain_lost(plugin: PluginInfo) -> str:
+    point = plugin.entry_point
+    cure = "name the module with the hook, and install the package again"
+    return f"its entry point {point.name} = {point.value!r} of {point.group} leads to nothing; {cure} ({plugin.place})"

@@ -55,6 +55,8 @@ class PluginProbe:
             return f"FAILED  {self.result.error}"
         heavy = self.result.heavy
         note = f"  imports {', '.join(heavy)}: import them inside functions" if heavy else ""
+        silent = [option.name for option in self.result.options if not option.description]
+        note += f"  says nothing of {', '.join(silent)}: put a text under each" if silent else ""
         return f"fine    {self.plugin}  {self.result.seconds:.2f} s{note}"
 
     def to_json(self) -> dict[str, Any]:

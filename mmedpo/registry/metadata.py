@@ -6,6 +6,7 @@ whose metadata cannot be read. Here such a package is left out, and one line say
 
 from __future__ import annotations
 
+import difflib
 import re
 import sys
 from collections.abc import Iterator
@@ -14,9 +15,10 @@ from importlib.metadata import Distribution, EntryPoint, EntryPoints, distributi
 from typing import Any, NamedTuple
 
 from mmedpo.core.notes import print_note, printable
-from mmedpo.registry.kinds import PREFIX
+from mmedpo.registry.kinds import KINDS, PREFIX
 
 OURS, HOME = "mmedpo", "mmedpo_plugins"  # our package, and where its parts are
+_GROUPS = [kind.group for kind in KINDS.values()]
 
 
 class EntryPointInfo(NamedTuple):
@@ -25,6 +27,8 @@ class EntryPointInfo(NamedTuple):
     package: str
     version: str
     point: EntryPoint
+    place: str  # of the package's metadata
+    unmet: str  # the version of mmedpo that the package asks for, where this is another
 
 
 class _MetadataError(Exception):
@@ -42,8 +46,10 @@ def _announced(path: tuple[str, ...]) -> tuple[EntryPointInfo, ...]:
     homes: dict[str, str] = {}  # of two copies of a package, Python imports the first on the path
     for place, distribution in _distributions():
         try:
-            for one in _read(distribution):
-                if homes.setdefault(one.package, place) == place or normalize_name(one.package) == OURS:
+            for one in _read(distribution, place):
+                if one.point.group not in _GROUPS:
+                    print_note(f"{place}: {_explain_group(one.point)}")
+                elif homes.setdefault(one.package, place) == place or normalize_name(one.package) == OURS:
                     known.setdefault((one.point.group, one.point.name, one.package), one)
         except _MetadataError as broken:
             print_note(f"{place}: {broken}; its parts are left out")
@@ -60,16 +66,41 @@ def _distributions() -> Iterator[tuple[str, Distribution]]:
             yield place, distribution
 
 
-def _read(distribution: Distribution) -> list[EntryPointInfo]:
-    """Return what a package has for mmedpo. Raises _Broken, whatever is wrong with it."""
+def _read(distribution: Distribution, place: str) -> list[EntryPointInfo]:
+    """Return what a package has for mmedpo. Raises _MetadataError, whatever is wrong with it."""
     text = _entry_points(distribution)
-    if PREFIX not in text:
+    points = [EntryPoint(name, value, group) for group, name, value in _parsed(text)] if OURS in text.lower() else []
+    if not points:
         return []
     package, version = _name_and_version(distribution)
-    points = [EntryPoint(name, value, group) for group, name, value in _parsed(text)]
     for point in points:
         _require_plain(point, package)
-    return [EntryPointInfo(package, version, point) for point in points]
+    unmet = _find_unmet(distribution)
+    return [EntryPointInfo(package, version, point, place, unmet) for point in points]
+
+
+def _find_unmet(distribution: Distribution) -> str:
+    """Return the requirement of mmedpo that this version does not meet; "" where there is none."""
+    for line in distribution.requires or ():
+        if normalize_name(re.split(r"[^\w.-]", line, maxsplit=1)[0]) == OURS:
+            from packaging.requirements import InvalidRequirement, Requirement
+
+            from mmedpo import __version__
+
+            try:
+                needed = Requirement(line)
+            except InvalidRequirement as error:
+                raise _MetadataError(f"its requirement {printable(line)!r} cannot be read") from error
+            applies = needed.marker is None or needed.marker.evaluate({"extra": ""})
+            if applies and not needed.specifier.contains(__version__, prereleases=True):
+                return f"{OURS}{needed.specifier}"
+    return ""
+
+
+def _explain_group(point: EntryPoint) -> str:
+    """Say what is wrong with the name of an entry point's group."""
+    near = difflib.get_close_matches(point.group, _GROUPS, n=1, cutoff=0.0)[0]
+    return f"unknown entry-point group {point.group!r}, did you mean {near!r}? Its {point.name!r} is left out"
 
 
 def _entry_points(distribution: Distribution) -> str:
@@ -103,13 +134,19 @@ def _parsed(text: str) -> Iterator[tuple[str, str, str]]:
         line = line.strip(" \t\r")
         if line.startswith("[") and line.endswith("]"):
             group = line[1:-1].strip()
-        elif line and line[0] not in "#;" and group.startswith(PREFIX):
+        elif line and line[0] not in "#;" and _is_for_us(group):
             name, equals, value = (item.strip(" \t") for item in line.partition("="))
             if not (name and equals and value):
                 raise _MetadataError(
                     f"line {number} of its entry_points.txt is not `name = module`: {printable(line)[:80]}"
                 )
             yield group, name, value
+
+
+def _is_for_us(group: str) -> bool:
+    """Tell whether a group of entry points is meant for mmedpo, its name misspelt or not."""
+    lowered = group.lower()
+    return lowered.startswith(PREFIX) or bool(difflib.get_close_matches(lowered, _GROUPS, n=1, cutoff=0.9))
 
 
 def _require_plain(point: EntryPoint, package: str) -> None:

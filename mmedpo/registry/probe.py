@@ -10,9 +10,10 @@ from dataclasses import asdict
 from multiprocessing.connection import Connection
 from typing import Any
 
-from mmedpo.errors import MmedpoError
+from mmedpo.errors import MmedpoError, PluginError
 from mmedpo.registry.discovery import load_part, resolve_part
 from mmedpo.registry.facts import PartFacts, collect_facts
+from mmedpo.registry.failure import describe_failure
 from mmedpo.registry.kinds import KINDS, Kind
 
 HEAVY = ("torch", "transformers", "trl", "peft", "monai", "datasets", "accelerate", "openai", "pandas", "scipy")
@@ -34,7 +35,12 @@ def probe_part(kind: Kind, use: str) -> PartFacts:
     """Import a part and return its facts, and what the import took."""
     before = set(sys.modules)
     start = time.perf_counter()
-    cls = load_part(resolve_part(kind, use))
+    plugin = resolve_part(kind, use)
+    cls = load_part(plugin)
     seconds = round(time.perf_counter() - start, 3)
     heavy = [name for name in HEAVY if name in sys.modules and name not in before]
-    return collect_facts(kind, cls, seconds, heavy)
+    try:
+        return collect_facts(kind, cls, seconds, heavy)
+    except Exception as error:  # pydantic's, over a type that JSON has no schema of
+        why = describe_failure(plugin, error)
+        raise PluginError(f"{plugin} has an option that no recipe can hold: {why}") from error

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, TypeVar
 
 from mmedpo.models.backbone import TransformersBackbone
-from mmedpo.registry.conformance.blame import blame_part
+from mmedpo.registry.conformance.opening import open_part
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.setting import Setting
@@ -40,8 +40,7 @@ class StageParts:
     def _open(self, part: Part) -> Any:
         plugin = self.run.plugin_of(part)
         logger.info("opening %s", plugin)
-        with blame_part(plugin, f"the options of {plugin.name}"):  # not on whoever needs it
-            live = self._stack.enter_context(part.open(self._setting or self.run.setting))
+        live = self._stack.enter_context(open_part(plugin, part, self._setting or self.run.setting))
         if isinstance(part, Backbone):
             self.run.threads = self.enter(fit_threads(self.run.recipe.threads, live))
         if isinstance(live, TransformersBackbone):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import Mmedpo
 
+from mmedpo import __version__
 from mmedpo.testing import fake_package
 
 HEAVY = {"torch", "transformers", "trl", "peft", "monai"}
@@ -235,6 +236,30 @@ def test_a_package_with_broken_metadata_harms_nobody_and_one_line_names_it(
         assert "broken_pkg-1.0.dist-info: " in done.stderr
         assert "\x1b" not in done.stdout + done.stderr
     assert "med-llm-vote" in listed.stdout
+
+
+@pytest.mark.parametrize("group", ["mmedpo.scorer", "mmedpo_scorers", "MMedPO.scorers"])
+def test_a_group_of_entry_points_that_is_misspelt_is_told_with_the_one_that_is_meant(
+    group: str, packages: Path, mmedpo: Mmedpo
+) -> None:
+    fake_package(packages, "pkg-half", {"half": ""}, {group: {"half": "half"}}, "1.2")
+    listed = mmedpo("plugins", "list", packages=packages)
+    assert listed.returncode == 0
+    meant = f"unknown entry-point group {group!r}, did you mean 'mmedpo.scorers'? Its 'half' is left out"
+    assert listed.stderr == f"mmedpo: {packages}/pkg_half-1.2.dist-info: {meant}\n"
+
+
+def test_the_list_says_of_a_part_which_mmedpo_it_needs_where_this_is_another(packages: Path, mmedpo: Mmedpo) -> None:
+    scorer_package(packages, "half", SCORER.format(name="half", offer="[Fine]"))
+    with (packages / "pkg_half-2.1.dist-info/METADATA").open("a") as metadata:
+        metadata.write("Requires-Dist: mmedpo<0.1,>=0.0.1\nRequires-Dist: mmedpo<0.2; extra == 'test'\n")
+    refused = f"needs mmedpo<0.1,>=0.0.1, and this is mmedpo {__version__}"
+    rows = json.loads(mmedpo("plugins", "list", "--json", packages=packages).stdout)
+    assert [row for row in rows if "refused" in row] == [
+        {"kind": "scorer", "name": "half", "package": "pkg-half", "version": "2.1", "refused": refused}
+    ]
+    (line,) = [line for line in mmedpo("plugins", "list", packages=packages).stdout.splitlines() if "pkg-half" in line]
+    assert line.endswith(refused)
 
 
 def test_a_package_that_calls_itself_mmedpo_takes_nobodys_name(packages: Path, tmp_path: Path, mmedpo: Mmedpo) -> None:

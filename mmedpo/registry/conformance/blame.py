@@ -7,12 +7,13 @@ from contextlib import contextmanager
 
 from mmedpo.core.machine.disk import explain_disk_error
 from mmedpo.errors import MmedpoError, PluginError, RecipeError
+from mmedpo.registry.failure import describe_failure, place_plugin
 from mmedpo.registry.plugin_info import PluginInfo
 
 
 def make_plugin_error(plugin: PluginInfo, message: str) -> PluginError:
-    """Make the error that names the plugin, its package and version."""
-    return PluginError(f"{plugin}: {message}")
+    """Make the error that names the plugin, its package and version, and where its class is."""
+    return PluginError(f"{plugin}: {message}{place_plugin(plugin)}")
 
 
 @contextmanager
@@ -22,12 +23,12 @@ def blame_part(plugin: PluginInfo, lower: str) -> Iterator[None]:
         yield
     except (MmedpoError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if is_out_of_memory(error):
             raise RecipeError(f"out of memory in {plugin}: lower {lower}") from error
         if refused := explain_disk_error(error):
             raise refused from error
-        raise PluginError(f"{plugin} failed: {type(error).__name__}: {error}") from error
+        raise PluginError(f"{plugin} failed: {describe_failure(plugin, error)}") from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -7,8 +7,8 @@ import pickle
 from typing import Any
 
 from mmedpo.errors import DataError, RecipeError
+from mmedpo.registry.classes.declarations import check_declarations
 from mmedpo.registry.contracts.part import Part
-from mmedpo.registry.declarations import check_declarations
 from mmedpo.testing.checks.check import Check, SkippedCheck, Trial
 
 

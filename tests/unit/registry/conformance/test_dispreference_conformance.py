@@ -11,8 +11,8 @@ import pytest
 from odd_numbers import NAN
 
 from mmedpo import Case, Dispreference, Drop, Pair, PluginError, Side
+from mmedpo.registry.classes.declarations import check_declarations
 from mmedpo.registry.conformance.dispreference import check_pairs
-from mmedpo.registry.declarations import check_declarations
 from mmedpo.registry.kinds import KINDS
 from mmedpo.registry.plugin_info import PluginInfo
 from mmedpo.testing import check_part, tiny_cases, tiny_pairs

@@ -1,0 +1,113 @@
+"""Hold the methods of a part, open or not, to the calls that a run makes: those that its contract promises."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+
+from mmedpo.errors import PluginError
+from mmedpo.registry.failure import place_code
+
+if TYPE_CHECKING:
+    from mmedpo.registry.plugin_info import PluginInfo
+
+FOREIGN = ("pydantic", "typing", "abc", "builtins")  # what contracts are built on, and promise nothing of
+LAZY = ("Iterator", "Iterable")  # what a contract lets a generator give
+Method = Callable[..., Any]
+
+
+def check_verbs(plugin: PluginInfo, cls: type[Any]) -> None:
+    """Require of a part's class that a run can call it. Raises PluginError."""
+    contract = plugin.kind.contract
+    _check_methods(plugin, cls, contract)
+    if cls.open is contract.open:  # it is its own live object
+        check_live(plugin, cls, f"and no open() that yields an object with it{place_code(cls)}")
+
+
+def check_live(plugin: PluginInfo, cls: type[Any], otherwise: str) -> None:
+    """Require of the class of an open part that it has the verbs of its kind; `otherwise` ends what is said."""
+    live = find_live_contract(plugin.kind.contract)
+    for name, promised in list_methods(live).items():
+        if inspect.getattr_static(cls, name, None) is None and name not in getattr(cls, "model_fields", {}):
+            hint = _suggest_method(cls, name, promised)
+            raise PluginError(f"{plugin}: {cls.__name__} has no {write_call(promised)}{hint}, {otherwise}")
+    _check_methods(plugin, cls, live)
+
+
+def _check_methods(plugin: PluginInfo, cls: type[Any], contract: Any) -> None:
+    for name, promised in list_methods(contract).items():
+        if wrong := _explain_method(cls, name, promised):
+            raise PluginError(f"{plugin}: {wrong}")
+
+
+def _explain_method(cls: type[Any], name: str, promised: Method) -> str:
+    """Say why a run cannot call a method as its contract promises; "" where it can."""
+    own: Any = inspect.getattr_static(cls, name, promised)
+    call = f"a run calls {write_call(promised)}"
+    if name in getattr(cls, "model_fields", {}):
+        return f"`{name}` is an option, and {call}; name the option otherwise{place_code(cls)}"
+    if own is promised or getattr(own, "__isabstractmethod__", False):
+        return ""
+    if isinstance(own, property | cached_property):
+        return f"`{name}` is a property, and {call}; write a method{place_code(cls)}"
+    bare = own.__func__ if isinstance(own, staticmethod | classmethod) else own
+    if inspect.iscoroutinefunction(bare) or inspect.isasyncgenfunction(bare):
+        return f"`{name}` is async, and {call} and waits for no coroutine; use asyncio.run in it{place_code(bare)}"
+    result = str(inspect.get_annotations(promised).get("return", ""))
+    if inspect.isgeneratorfunction(bare) and not result.startswith(LAZY):
+        cure = "put @contextmanager above it" if result.startswith("AbstractContext") else "return a list"
+        return f"`{name}` yields, and gives no {result.partition('[')[0]}; {cure}{place_code(bare)}"
+    if callable(bare) and not _takes(bare, promised, bound=isinstance(own, staticmethod)):
+        return f"`{name}` takes {inspect.signature(bare)}, and {call}{place_code(bare)}"
+    return ""
+
+
+def _takes(own: Method, promised: Method, *, bound: bool) -> bool:
+    """Tell whether a function takes what a run gives the one that is promised."""
+    _, *given = inspect.signature(promised).parameters.values()
+    places = [one for one in given if one.kind is not one.KEYWORD_ONLY]
+    names = {one.name: None for one in given if one.kind is one.KEYWORD_ONLY}
+    try:
+        inspect.signature(own).bind(*[None] * (len(places) + (not bound)), **names)
+    except TypeError:
+        return False
+    return True
+
+
+def write_call(method: Method) -> str:
+    """Write how a run calls a method: its name, and what is given by place and by name."""
+    _, *given = inspect.signature(method).parameters.values()
+    written = [f"{one.name}=..." if one.kind is one.KEYWORD_ONLY else one.name for one in given]
+    return f"{method.__name__}({', '.join(written)})"
+
+
+def _suggest_method(cls: type[Any], name: str, promised: Method) -> str:
+    """Name the method of a class that takes the same, where there is one."""
+    wanted = list(inspect.signature(promised).parameters)
+    for other, value in vars(cls).items():
+        if inspect.isfunction(value) and list(inspect.signature(value).parameters) == wanted:
+            return f" (it has {other!r}, which takes the same)"
+    return ""
+
+
+@cache
+def list_methods(contract: type[Any]) -> dict[str, Method]:
+    """Return the public methods of a contract, or of what it is built on, by name."""
+    bases = [base for base in contract.__mro__ if base.__module__.partition(".")[0] not in FOREIGN]
+    return {
+        name: value
+        for base in reversed(bases)
+        for name, value in vars(base).items()
+        if inspect.isfunction(value) and not name.startswith("_")
+    }
+
+
+@cache
+def find_live_contract(contract: type[Any]) -> Any:
+    """Return what a part of a contract is when it is open: what its `open` promises, else the contract itself."""
+    promised = get_type_hints(contract.open).get("return")
+    inner = get_args(promised) if get_origin(promised) is AbstractContextManager else ()
+    return inner[0] if inner and isinstance(inner[0], type) else contract
