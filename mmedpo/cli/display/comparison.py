@@ -53,8 +53,8 @@ def _format_gap(row: Mapping[str, Any]) -> list[str]:
     if "difference" not in row:
         return [""] * 4
     p = [format_p_value(row[name]) if name in row else "" for name in ("p", "p_holm")]
-    change = format_change(row["difference"], row["measure"])
-    return [change, f"{row['low']:+.3f} to {row['high']:+.3f}" if "low" in row else "", *p]
+    change, *ends = (format_change(row.get(name), row["measure"]) for name in ("difference", "low", "high"))
+    return [change, " to ".join(ends) if "low" in row else "", *p]
 
 
 def show_variants(results: Mapping[str, Sequence[RunResult]], compared: VariantTable | None, page: str) -> None:

@@ -123,7 +123,9 @@ def _build_table(measured: MetricResult) -> Table:
     after = measured.after or {}
     for name, value in measured.before.items():
         gap = measured.changed(name)
-        interval = f"{gap.low:+.3f} to {gap.high:+.3f}" if gap and gap.low is not None else ""
+        interval = (
+            f"{format_change(gap.low, name)} to {format_change(gap.high, name)}" if gap and gap.low is not None else ""
+        )
         cells = (format_number(value, name), format_number(after.get(name), name))
         table.add_row(name, *cells, format_change(gap.value if gap else None, name), interval)
     return table
