@@ -165,6 +165,7 @@ detector_app.command("train", cls=MmedpoCommand)(run_commands.detector_train)
 plugins_app.command("list", cls=MmedpoCommand)(plugin_commands.plugins_list)
 plugins_app.command("show", cls=MmedpoCommand)(plugin_commands.plugins_show)
 plugins_app.command("check", cls=MmedpoCommand)(plugin_commands.plugins_check)
+plugins_app.command("lock", cls=MmedpoCommand)(plugin_commands.plugins_lock)
 plugins_app.command("new", cls=MmedpoCommand)(new_plugin.plugins_new)
 plugins_app.command("test", cls=MmedpoCommand)(plugin_test_command.plugins_test)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mmedpo.cli.command import Json, print_json
+from mmedpo.cli.command import Json, Overrides, RecipeFile, print_json
 
 
 def complete_part(incomplete: str) -> list[str]:
@@ -65,3 +65,10 @@ def plugins_check(
         print("\n".join(probe.line for probe in probes))
     if any(probe.failed for probe in probes):
         raise typer.Exit(3)
+
+
+def plugins_lock(recipe: RecipeFile, overrides: Overrides = None) -> None:
+    """Print the section `requires:` that pins the packages of a recipe to what is installed here; imports none."""
+    from mmedpo.recipe.locking import pin_packages
+
+    print(pin_packages(recipe, overrides or []))

@@ -37,22 +37,34 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say how many calls, tokens and how much money it can need at most.")
     ] = False,
+    locked: Annotated[
+        bool,
+        typer.Option(
+            "--locked", help="Refuse packages that `requires:` does not pin, or that are not what run.json says."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Carry out a recipe; run it again to go on where it stopped."""
     from mmedpo.cli.display.cost import show_estimate
     from mmedpo.cli.display.progress import show_events, show_round_start
     from mmedpo.cli.display.result import show_result
+    from mmedpo.pipeline.records import require_unchanged
     from mmedpo.pipeline.rounds import run_rounds
     from mmedpo.pipeline.session import run_folder
     from mmedpo.recipe.loading import load_recipe
+    from mmedpo.recipe.locking import require_pinned
     from mmedpo.recipe.planning import choose_runs, plan_runs
     from mmedpo.recipe.preflight import ASKED, require_ready, sections_until
 
+    if locked:
+        require_pinned(recipe, overrides or [])
     if planned := choose_runs(plan_runs(recipe, overrides or []), variant or []):
+        require_unchanged([one.loaded for one in planned] if locked else [], limit)
         _run_variants(planned, until, limit, dry_run, json)
         return
     loaded = load_recipe(recipe, overrides or [])
+    require_unchanged([loaded] if locked else [], limit)
     require_ready(loaded, ASKED if dry_run else sections_until(loaded.recipe, until))
     if dry_run:
         from mmedpo.pipeline.cost import estimate_cost

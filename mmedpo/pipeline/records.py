@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmedpo import exchange
 from mmedpo.core.records import digest
 from mmedpo.core.stage import Stage
+from mmedpo.errors import PluginError
 from mmedpo.pipeline.examples import read_examples
+from mmedpo.pipeline.session import run_folder
 from mmedpo.pipeline.wanted import pairs_hash
-from mmedpo.recipe.model import dump_recipe
+from mmedpo.recipe.model import LoadedRecipe, dump_recipe
 from mmedpo.registry.content_hash import hash_path
 from mmedpo.runtime.context import RunContext
-from mmedpo.runtime.provenance import describe_host, list_packages, list_plugins
+from mmedpo.runtime.provenance import (
+    describe_host,
+    list_differences,
+    list_hashes,
+    list_packages,
+    list_plugins,
+)
 from mmedpo.store.run_files.format import PAIRS, dump_model, read_file
 from mmedpo.store.run_files.image_places import started_in
 from mmedpo.store.run_files.measures import MeasureRecord, TrainingRecord
 from mmedpo.store.run_files.reader import read_pairs
 from mmedpo.store.run_files.record import RunRecord, State
-from mmedpo.store.run_files.rounds import name_run
+from mmedpo.store.run_files.rounds import list_rounds, name_run
 from mmedpo.store.run_folder import write_text
 
 
@@ -37,6 +46,7 @@ def make_record(run: RunContext, state: State, until: Stage) -> RunRecord:
         restricted=run.restricted,
         seed=run.recipe.seed,
         packages=list_packages(run.loaded),
+        hashes=list_hashes(run.loaded),
         plugins=list_plugins(run.loaded),
         host=describe_host(),
         threads=run.threads or (known and known.threads),
@@ -45,6 +55,18 @@ def make_record(run: RunContext, state: State, until: Stage) -> RunRecord:
         scoring=run.scoring,
         spent=run.ledger.summary(),
     )
+
+
+def require_unchanged(planned: Sequence[LoadedRecipe], limit: int | None) -> None:
+    """Raise PluginError, with a line each, for packages that are not what made the runs that are there."""
+    lines: list[str] = []
+    for loaded in planned:
+        folder = run_folder(loaded, limit)
+        for place in (folder, *list_rounds(folder)):
+            if record := read_file(place, RunRecord):
+                lines += [f"{place / RunRecord.file}: {line}" for line in list_differences(record, loaded)]
+    if lines:
+        raise PluginError("\n".join(lines))
 
 
 def write_cards(

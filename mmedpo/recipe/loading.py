@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from mmedpo.core.json_values import Keys
 from mmedpo.errors import PluginError, RecipeError
@@ -14,12 +15,15 @@ from mmedpo.recipe.checks import find_contradictions, find_unused
 from mmedpo.recipe.mistakes import MistakeList
 from mmedpo.recipe.model import DEFAULTS, PLAN, SLOTS, LoadedRecipe, Recipe
 from mmedpo.recipe.overrides import apply_override, drop_nulls, find_models, set_value
+from mmedpo.recipe.requirements import RequiredPackage, Requirements, find_differences
+from mmedpo.recipe.slots import RecipeSlot
 from mmedpo.recipe.variants import RecipeVariant, is_about_plan
 from mmedpo.recipe.yaml import YamlDocument, read_yaml
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.discovery import load_part, resolve_part, suggest_word
 from mmedpo.registry.kinds import Kind
 from mmedpo.registry.making import make_part
+from mmedpo.registry.metadata import OURS
 from mmedpo.registry.path_options import expand_home
 from mmedpo.registry.plugin_info import PluginInfo
 
@@ -66,6 +70,24 @@ def reload_recipe(path: Path) -> LoadedRecipe:
     return loaded
 
 
+def name_packages(
+    source: YamlDocument, overrides: Sequence[str] = (), variant: RecipeVariant | None = None
+) -> tuple[set[str], dict[str, Any]]:
+    """Return the packages that a recipe's parts come from, and what it says of them in `requires:`; imports none.
+
+    A part that nobody has is passed over: loading the recipe tells of it.
+    """
+    tree = source.copy()
+    _apply_changes(tree, overrides, variant, MistakeList(tree))
+    packages = {OURS}
+    for _, slot, items in _list_written(_fill_defaults(tree.values)):
+        for _, item in items:
+            with suppress(LookupError):
+                packages.add(resolve_part(slot.kind, str(item["use"]) if isinstance(item, dict) else "").package)
+    required = tree.values.get("requires")
+    return packages, required if isinstance(required, dict) else {}
+
+
 def _resolve(
     source: YamlDocument, name: str, overrides: Sequence[str] = (), variant: RecipeVariant | None = None
 ) -> tuple[LoadedRecipe | None, MistakeList]:
@@ -75,11 +97,26 @@ def _resolve(
     _apply_changes(tree, overrides, variant, mistakes)
     values = _expand_homes(tree.values, (), mistakes)
     values = _fill_defaults(values)
+    if not _meets_requirements(values.get("requires") or {}, mistakes):
+        return None, mistakes
     plugins: dict[type[Part], PluginInfo] = {}
     filled, doubtful = _fill_slots(values, mistakes, plugins)
     _fill_held_out(filled, doubtful, mistakes)
     recipe = _validate_core(drop_nulls(filled, Recipe), doubtful, mistakes)
     return (LoadedRecipe(recipe, plugins, name, tree) if recipe is not None else None), mistakes
+
+
+def _meets_requirements(written: Any, mistakes: MistakeList) -> bool:
+    """Tell whether packages are here as the recipe requires them, and note those that are not."""
+    try:
+        required = TypeAdapter(Requirements).validate_python(written)
+    except ValidationError as error:
+        for place, message, of_key in _explain(error, ("requires",), RequiredPackage):
+            mistakes.add(place, message, of_key=of_key)
+        return False
+    for name, why in find_differences(required):
+        mistakes.plugin_errors.append(f"{mistakes.tree.place(('requires', name))}: {why}")
+    return not mistakes.plugin_errors
 
 
 def _apply_changes(
@@ -129,20 +166,23 @@ def _fill_slots(
     """Replace what the slots hold by parts; also return the slots whose parts could not be made."""
     filled = _copied(values)
     doubtful: set[Keys] = set()
-    for path, slot in SLOTS.items():
-        holder: Any = filled
-        for key in path[:-1]:
-            holder = holder.get(key) if isinstance(holder, dict) else None
-        if not isinstance(holder, dict) or holder.get(path[-1]) is None:
-            continue
-        written = holder[path[-1]]
-        listed = slot.several and isinstance(written, list)
-        items = [((*path, i), item) for i, item in enumerate(written)] if listed else [(path, written)]
+    for holder, slot, items in _list_written(filled):
         parts = [_make_part(slot.kind, place, item, mistakes, plugins) for place, item in items]
         if None in parts:
-            doubtful.add(path)
-        holder[path[-1]] = parts if slot.several else parts[0]
+            doubtful.add(slot.path)
+        holder[str(slot.path[-1])] = parts if slot.several else parts[0]
     return filled, doubtful
+
+
+def _list_written(values: dict[str, Any]) -> Iterator[tuple[dict[str, Any], RecipeSlot, list[tuple[Keys, Any]]]]:
+    """Yield each slot that something is written in: what holds it, the slot, and the items with their places."""
+    for path, slot in SLOTS.items():
+        holder: Any = values
+        for key in path[:-1]:
+            holder = holder.get(key) if isinstance(holder, dict) else None
+        if isinstance(holder, dict) and (written := holder.get(path[-1])) is not None:
+            listed = slot.several and isinstance(written, list)
+            yield holder, slot, [((*path, i), item) for i, item in enumerate(written)] if listed else [(path, written)]
 
 
 def _fill_held_out(filled: dict[str, Any], doubtful: set[Keys], mistakes: MistakeList) -> None:

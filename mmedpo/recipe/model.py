@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, 
 from mmedpo.core.json_values import Keys
 from mmedpo.endpoints.ledger import Budget
 from mmedpo.recipe.engine_options import Engine
+from mmedpo.recipe.requirements import Requirements
 from mmedpo.recipe.slots import find_slots
 from mmedpo.recipe.train_options import PairCoefficients, TrainOptions
 from mmedpo.recipe.yaml import YamlDocument
@@ -113,6 +114,9 @@ class Recipe(RecipeSection):
     """Where slices are worked on: `local`, in the run's own process, or `{use: ray, ...}`, in several."""
     allow_remote: list[str] = []
     """The hosts, besides this machine, that restricted data may be sent to; a private address counts as remote."""
+    requires: Requirements = {}
+    """The packages that parts come from, mmedpo's among them: by name a version (`==0.1.0`), or `{version, hash}`.
+    Another one is refused before anything of it is imported; `mmedpo plugins lock RECIPE` prints this section."""
     budget: Budget | None = None
     """What endpoints may be paid at most; without it, what is spent is only noted."""
     data: list[InstanceOf[Reader]] = []

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Iterator
 
 from mmedpo.recipe.model import LoadedRecipe
-from mmedpo.store.run_files.record import HostFacts, PluginVersion
+from mmedpo.registry.metadata import OURS
+from mmedpo.registry.package_hash import hash_package
+from mmedpo.store.run_files.record import HostFacts, PluginVersion, RunRecord
 
 
 def list_packages(loaded: LoadedRecipe) -> dict[str, str]:
@@ -22,6 +25,21 @@ def list_packages(loaded: LoadedRecipe) -> dict[str, str]:
         except PackageNotFoundError:
             versions[name] = "not installed"
     return versions
+
+
+def list_hashes(loaded: LoadedRecipe) -> dict[str, str]:
+    """Return the hash of the files of mmedpo and of each package that has a part in a run."""
+    return {name: hash_package(name) for name in sorted({OURS, *(part.package for part in loaded.plugins.values())})}
+
+
+def list_differences(record: RunRecord, loaded: LoadedRecipe) -> Iterator[str]:
+    """Yield a line for each package that is not what a run was made with."""
+    for name, version in list_packages(loaded).items():
+        if (was := record.packages.get(name, version)) != version:
+            yield f"{name} was {was} and is {version}"
+    for name, found in list_hashes(loaded).items():
+        if record.hashes.get(name, found) != found:
+            yield f"{name} has other files than it had"
 
 
 def list_plugins(loaded: LoadedRecipe) -> tuple[PluginVersion, ...]:

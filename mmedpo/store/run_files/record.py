@@ -130,6 +130,8 @@ class RunRecord(JsonFile):
     """Of all that is drawn."""
     packages: dict[str, str]
     """The version of each package that had a part in it."""
+    hashes: dict[str, str] = Field(default_factory=dict)
+    """Of mmedpo, and of each package with a part in it: the hash of its files."""
     plugins: tuple[PluginVersion, ...]
     """The parts that it was made with."""
     host: HostFacts
