@@ -41,9 +41,12 @@ def film_image(path: Path, window: Window) -> Image:
 
 def _decode_pixels(path: Path, film: Dataset) -> Values:
     """Decode the pixels as they are stored."""
-    size = int(film.get("Rows") or 0), int(film.get("Columns") or 0)
-    if size[0] * size[1] > MOST_PIXELS:
-        raise DataError(f"{path}: is too large: {size[1]:,} x {size[0]:,} pixels; at most {MOST_PIXELS:,} can be read")
+    try:
+        height, width = int(film.get("Rows") or 0), int(film.get("Columns") or 0)
+    except Exception as error:  # a value that is none is found when it is asked for
+        raise DataError(f"{path}: its header is broken ({type(error).__name__}: {first_line(error)})") from error
+    if height * width > MOST_PIXELS:
+        raise DataError(f"{path}: is too large: {width:,} x {height:,} pixels; at most {MOST_PIXELS:,} can be read")
     if not any(name in film for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise DataError(f"{path}: has no pixels; it is truncated, or no image")
     try:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 from mmedpo_plugins.readers.pairs.pairs import PairsReader
 from PIL import Image
@@ -23,8 +24,6 @@ from mmedpo.data.sameness import drop_uninformative
 from mmedpo.errors import DataError
 from mmedpo.exchange.formats import FORMATS
 
-SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
-BOUNDED = settings(derandomize=True, deadline=None, database=None, suppress_health_check=SLOW)
 MARKS = sorted({mark for form in FORMATS.values() for mark in form.marks})
 ODD = [
     *MARKS,
@@ -109,7 +108,7 @@ def facts(pair: Pair, relevance: float | None, weight: float | None) -> dict[str
 
 
 @pytest.mark.parametrize("use", FORMATS)
-@settings(BOUNDED, max_examples=20)
+@fuzz(20)
 @given(data=st.data())
 def test_a_pair_comes_back_as_it_left_or_is_counted(use: str, films: list[ImageRef], data: st.DataObject) -> None:
     item = data.draw(weighted_pairs(films))
@@ -169,7 +168,7 @@ VALUE = st.one_of(JSON, st.lists(TURN, max_size=4), TURN, st.sampled_from(["b.pn
 COLUMNS = sorted({key for row in ROWS for key in row} | {"id", "system", "videos", "mmedpo", "rejected_messages"})
 
 
-@settings(BOUNDED, max_examples=250)
+@fuzz(250)
 @given(row=st.sampled_from(ROWS), changes=st.dictionaries(st.sampled_from(COLUMNS), VALUE, min_size=1, max_size=2))
 def test_a_row_is_read_whole_or_refused_with_its_place(row: dict[str, Any], changes: dict[str, Any]) -> None:
     changed = {**row, **changes}

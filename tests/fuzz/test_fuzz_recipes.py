@@ -1,6 +1,6 @@
 """Recipes that went wrong in the writing: each is a recipe or one error of lines, soon, and says what it says.
 
-Mutations of the examples, as text and as values, from a fixed seed; a few more are drawn with `--hypothesis-seed`.
+Mutations of the examples, as text and as values.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mmedpo.errors import DataError, PluginError, RecipeError
@@ -38,10 +39,6 @@ NASTY = [
     {"use": "pairs", "root": "."}, {"use": "lesion-noise", "pairs": "flipped"}, {"": ""}, {"a": {"b": {"c": 1}}},
     [{"use": "blank"}] * 3, {"calls": 1}, [{"use": "med-llm-vote", "voters": [{"kind": "openai"}]}],
 ]  # fmt: skip
-fuzz = settings(
-    max_examples=70, derandomize=True, deadline=5000, database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)  # fmt: skip
 
 
 @st.composite
@@ -111,7 +108,7 @@ def says_what_it_says(loaded: LoadedRecipe, folder: Path) -> None:
 
 
 @pytest.mark.timeout(180)
-@fuzz
+@fuzz(70)
 @given(text=mutated_texts())
 def test_a_recipe_with_slips_of_the_pen_is_read_or_refused_in_lines(text: str, tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
@@ -121,7 +118,7 @@ def test_a_recipe_with_slips_of_the_pen_is_read_or_refused_in_lines(text: str, t
 
 
 @pytest.mark.timeout(180)
-@fuzz
+@fuzz(70)
 @given(values=mutated_values())
 def test_a_recipe_with_odd_values_is_read_or_refused_in_lines(values: Any, tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
@@ -131,7 +128,7 @@ def test_a_recipe_with_odd_values_is_read_or_refused_in_lines(values: Any, tmp_p
 
 
 @pytest.mark.timeout(180)
-@fuzz
+@fuzz(70)
 @given(
     keys=st.lists(st.sampled_from([*WORDS, *"0123", "10000000000", "lora", "r", "loss", "measure"]), max_size=4),
     value=st.sampled_from([*PIECES, *[json.dumps(item) for item in NASTY]]),

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from dicom_films import write
-from hypothesis import HealthCheck, given, settings
+from fuzzing import damaged, fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 from mmedpo_plugins.dicom.header import read_header
 from mmedpo_plugins.readers.dicom import DicomReader
@@ -38,13 +39,6 @@ FORMS = {
     "GIF": {},
     "PPM": {},
 }
-fuzzed = settings(
-    max_examples=120,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 
 
 def whole(form: str) -> bytes:
@@ -62,28 +56,6 @@ def whole(form: str) -> bytes:
     file = BytesIO()
     image.save(file, format=kind, **more)
     return file.getvalue()
-
-
-@st.composite
-def damaged(draw: st.DrawFn, content: bytes) -> bytes:
-    """Change, insert, repeat or cut some bytes, of the header above all."""
-    data = bytearray(content)
-    for _ in range(draw(st.integers(1, 6))):
-        most = min(len(data), draw(st.sampled_from([16, 64, 256, len(data)]))) or 1
-        at = draw(st.integers(0, most - 1))
-        how = draw(st.sampled_from(["change", "extreme", "insert", "remove", "cut"]))
-        if how == "change":
-            data[at : at + 1] = draw(st.binary(min_size=1, max_size=1))
-        elif how == "extreme":
-            width = draw(st.sampled_from([1, 2, 4]))
-            data[at : at + width] = draw(st.sampled_from([b"\0", b"\xff", b"\x7f", b"\x80", b"\1"])) * width
-        elif how == "insert":
-            data[at:at] = draw(st.binary(max_size=8))
-        elif how == "remove":
-            del data[at : at + draw(st.integers(1, 8))]
-        elif len(data) > 1:
-            del data[draw(st.integers(1, len(data) - 1)) :]
-    return bytes(data)
 
 
 def said(work: Callable[[], Any]) -> str:
@@ -113,7 +85,7 @@ def read_or_named(path: Path, read: Callable[[], Image.Image]) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("form", FORMS)
-@fuzzed
+@fuzz(120)
 @given(data=st.data())
 def test_a_damaged_image_is_read_or_named(form: str, data: st.DataObject, tmp_path: Path) -> None:
     path = tmp_path / "film.png"
@@ -129,7 +101,7 @@ def dicom(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("begin", [0, 132])
-@fuzzed
+@fuzz(120)
 @given(data=st.data())
 def test_a_damaged_dicom_film_is_read_or_named(begin: int, data: st.DataObject, dicom: bytes, tmp_path: Path) -> None:
     path = tmp_path / "film.dcm"
@@ -143,7 +115,7 @@ def test_a_damaged_dicom_film_is_read_or_named(begin: int, data: st.DataObject, 
 
 
 @pytest.mark.filterwarnings("ignore")
-@fuzzed
+@fuzz(120)
 @given(content=st.binary(max_size=400), magic=st.sampled_from([*map(whole, FORMS), b"%!PS-Adobe", b"GIF89a", b""]))
 def test_bytes_behind_any_beginning_are_read_or_named(content: bytes, magic: bytes, tmp_path: Path) -> None:
     path = tmp_path / "film.png"
@@ -151,7 +123,7 @@ def test_bytes_behind_any_beginning_are_read_or_named(content: bytes, magic: byt
     read_or_named(path, ImageRef.at(path).load)
 
 
-@fuzzed
+@fuzz(120)
 @given(name=st.text(st.characters(), max_size=30) | st.text(min_size=250, max_size=5000))
 def test_any_name_is_found_missing_or_refused_with_its_row(name: str, tmp_path: Path) -> None:
     images = ImageFolder([tmp_path])

@@ -14,7 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from fuzzing import fuzz
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from mmedpo_plugins.readers.tables import CsvReader, JsonlReader
 from mmedpo_plugins.tabular.parquet import parquet_rows
@@ -25,9 +26,6 @@ from mmedpo.core.records import from_json, to_json
 from mmedpo.data import TableRow, collect_rows, csv_rows, file_text, json_rows, json_value, jsonl_rows
 from mmedpo.data.text_files import split_lines
 
-bounded = settings(
-    max_examples=80, deadline=5000, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
-)
 BREAKS = "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e\r\n\0\ufeff\u200b;,\t\"'"
 texts = st.text(st.characters(codec="utf-8") | st.sampled_from(BREAKS), max_size=12)
 odd = st.sampled_from(["\ud83d", "a\udfffb", 10**400, -(10**4299), 1e400, math.nan, -math.inf, 2.0, -0.0, 2**63, True])
@@ -55,7 +53,7 @@ def outcome(read: Callable[[], Any], file: Path) -> Any:
     return None
 
 
-@bounded
+@fuzz(80)
 @given(st.lists(st.lists(texts, min_size=2, max_size=2), max_size=4), st.sampled_from(",;\t"), st.booleans())
 def test_cells_are_read_as_they_were_written(place: Path, cells: list[list[str]], mark: str, packed: bool) -> None:
     file = place / "cells.csv"
@@ -86,7 +84,7 @@ def is_bad(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**300
 
 
-@bounded
+@fuzz(80)
 @given(st.dictionaries(texts, values, max_size=4), st.booleans())
 def test_json_is_read_as_it_was_written_or_refused(place: Path, row: dict[str, Any], escaped: bool) -> None:
     text = json.dumps(row, ensure_ascii=escaped)
@@ -109,7 +107,7 @@ GOOD = {
 GOOD |= {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in GOOD.items()}
 
 
-@bounded
+@fuzz(80)
 @given(st.sampled_from(sorted(GOOD)), st.integers(0, 120), st.integers(0, 9), st.binary(max_size=9))
 def test_a_damaged_file_is_read_or_refused(place: Path, name: str, start: int, cut: int, put: bytes) -> None:
     file = place / name
@@ -122,7 +120,7 @@ def test_a_damaged_file_is_read_or_refused(place: Path, name: str, start: int, c
 columns = st.sampled_from(["id", "kind", "group", "about", "boxes", "restricted", "extra"])
 
 
-@bounded
+@fuzz(80)
 @given(st.lists(st.dictionaries(columns, values, max_size=3), min_size=1, max_size=3), texts, texts)
 def test_a_case_goes_through_a_file_whole(place: Path, rows: list[dict[str, Any]], question: str, answer: str) -> None:
     file = place / "cases.jsonl"
@@ -153,7 +151,7 @@ arrays: Any = st.one_of(
 )
 
 
-@bounded
+@fuzz(80)
 @given(arrays)
 def test_values_of_parquet_are_read_as_json_holds_them_or_refused(array: Any) -> None:
     with TemporaryDirectory() as folder:

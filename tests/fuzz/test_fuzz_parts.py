@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mmedpo import (
@@ -204,9 +205,6 @@ def outcome(part: Part, **given: Any) -> bool:
     return not error
 
 
-bounded = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-
-
 def as_given(taken: Any, given: Any) -> bool:
     """Tell whether a value was taken as it is; numbers of numpy count as Python's."""
     if isinstance(given, (list, tuple)):
@@ -221,7 +219,7 @@ def whole(value: Any) -> None:
     json.dumps(to_json(value), allow_nan=False, ensure_ascii=False).encode()
 
 
-@bounded
+@fuzz(60)
 @given(SCORES, odd)
 def test_scores(scores: Any, summary: Any) -> None:
     if outcome(ScorerOf(), what=scores, summary=summary):
@@ -231,7 +229,7 @@ def test_scores(scores: Any, summary: Any) -> None:
         assert as_given([one.evidence for one in taken], [one.evidence for one in scores])
 
 
-@bounded
+@fuzz(60)
 @given(st.one_of(st.lists(REGIONS, min_size=4, max_size=4), odd))
 def test_regions(regions: Any) -> None:
     if outcome(LocalizerOf(), what=regions):
@@ -241,7 +239,7 @@ def test_regions(regions: Any) -> None:
             assert as_given([list(one.box) for one in taken], [list(one.box) for one in some])
 
 
-@bounded
+@fuzz(60)
 @given(st.one_of(MADE, MADE.map(lambda made: [*made, Drop("tiny-0", "odd")] if isinstance(made, list) else made)))
 def test_pairs_and_drops(made: Any) -> None:
     if outcome(DispreferenceOf(), what=made):
@@ -252,7 +250,7 @@ def test_pairs_and_drops(made: Any) -> None:
         assert all(one.chosen == other.chosen for one, other in zip(taken, made, strict=True) if isinstance(one, Pair))
 
 
-@bounded
+@fuzz(60)
 @given(READ)
 def test_cases(read: Any) -> None:
     if isinstance(read, list) and outcome(ReaderOf(), what=read):
@@ -261,7 +259,7 @@ def test_cases(read: Any) -> None:
         assert [one.id for one in taken if isinstance(one, Case)] == [one.id for one in read if isinstance(one, Case)]
 
 
-@bounded
+@fuzz(60)
 @given(NUMBERS)
 def test_weights(weights: Any) -> None:
     taken, error = tried(lambda: check_weights(resolve_part(KINDS["weighting"], "clinical"), weights, 4))
@@ -272,7 +270,7 @@ def test_weights(weights: Any) -> None:
     assert all(type(weight) is float and weight >= 0 and math.isfinite(weight) for weight in taken)
 
 
-@bounded
+@fuzz(60)
 @given(ROWS, st.one_of(st.just({"n": 0.5}), odd))
 def test_statistics_and_measures(rows: Any, measures: Any) -> None:
     GIVEN.update(what=rows, measures=measures)
@@ -287,7 +285,7 @@ def test_statistics_and_measures(rows: Any, measures: Any) -> None:
             assert as_given(taken, returned)
 
 
-@bounded
+@fuzz(60)
 @given(
     st.one_of(st.lists(st.one_of(st.text(), odd), min_size=3, max_size=5), odd),
     st.one_of(st.builds(Encoding, st.one_of(st.just([1, 2, 3]), odd), st.one_of(st.just(1), odd), odd), odd),

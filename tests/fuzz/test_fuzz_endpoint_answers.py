@@ -14,7 +14,8 @@ import pytest
 from asking import endpoint, question
 from chat_server import Act, serving
 from drafts import DRAFT, THOUGHTS, opinion
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 from mmedpo_plugins.scorers.med_llm_vote.endpoint_voter import VoterOpinion
 
@@ -29,8 +30,6 @@ from mmedpo.endpoints.structured import read_reply
 from mmedpo.errors import MmedpoError
 
 MOST = (2000, 256)
-BOUNDED = settings(max_examples=150, deadline=10_000, derandomize=True, suppress_health_check=list(HealthCheck))
-FEW = settings(BOUNDED, max_examples=25)
 TEXT = st.text(st.characters(codec=None), max_size=40)
 SCALAR = st.none() | st.booleans() | st.integers() | st.floats() | TEXT | st.sampled_from([10**30, -1, 1e308, "9" * 50])
 JSON = st.recursive(SCALAR, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3))
@@ -71,7 +70,7 @@ def is_sound(got: EndpointAnswer | TransientError | EndpointRefusal) -> None:
         assert said.isprintable()
 
 
-@BOUNDED
+@fuzz(150)
 @given(responses() | JSON | BODY)
 def test_any_json_is_an_answer_or_a_fault(body: Any) -> None:
     text = json.dumps(body)
@@ -80,20 +79,20 @@ def test_any_json_is_an_answer_or_a_fault(body: Any) -> None:
     is_sound(read_batch_line(line.encode(), lambda key: MOST, clean)[1])
 
 
-@BOUNDED
+@fuzz(150)
 @given(st.binary(max_size=200) | CONTENT.map(lambda text: text.encode("utf-8", "replace")))
 def test_any_bytes_are_a_fault(raw: bytes) -> None:
     is_sound(read_response(decode_body(raw), MOST, clean))
     is_sound(read_batch_line(raw, lambda key: MOST, clean)[1])
 
 
-@BOUNDED
+@fuzz(150)
 @given(st.integers(400, 599), JSON | BODY, st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms"]), TEXT))
 def test_any_failure_is_sorted(status: int, error: Any, headers: dict[str, str]) -> None:
     is_sound(classify_status(status, error, headers, clean))
 
 
-@BOUNDED
+@fuzz(150)
 @given(CONTENT, st.booleans())
 def test_any_text_is_an_answer_or_a_fault_and_never_the_draft(text: str, cut: bool) -> None:
     read = read_reply(text, VoterOpinion, cut=cut)
@@ -108,7 +107,7 @@ def test_any_text_is_an_answer_or_a_fault_and_never_the_draft(text: str, cut: bo
     close_thinking(text)
 
 
-@BOUNDED
+@fuzz(150)
 @given(st.sampled_from(THOUGHTS), TEXT.filter(lambda text: not any(mark in text for mark in "<>[]{}|")), BODY, BODY)
 def test_a_right_answer_is_never_lost_to_what_is_odd_beside_it(marks: str, draft: str, usage: Any, other: Any) -> None:
     content = f"{marks.format(draft + DRAFT)}{opinion(9, 'half ' + draft)}"
@@ -129,7 +128,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 STATUS = st.sampled_from([200, 200, 200, 400, 404, 429, 500, 503])
 
 
-@FEW
+@fuzz(25)
 @given(st.lists(st.tuples(STATUS, responses() | st.binary()), max_size=6))
 def test_a_client_ends_with_answers_reasons_or_one_line_and_pays_once(acts: list[tuple[int, Any]]) -> None:
     """Act thus in turn, and rightly from then on; what is answered is counted, and nothing is asked for again."""
