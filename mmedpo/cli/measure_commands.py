@@ -80,8 +80,12 @@ def report(
             callback=resolve_new_file,
         ),
     ] = None,
+    images: Annotated[
+        bool | None,
+        typer.Option("--images/--no-images", help="With films or without; by default as the page that is there."),
+    ] = None,
 ) -> None:
     """Write the report on a run, or one that compares several, as a single HTML file; print its path."""
     from mmedpo.report.page import write_report
 
-    print(write_report(runs, out))
+    print(write_report(runs, out, images=images))

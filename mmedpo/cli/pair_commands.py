@@ -16,13 +16,14 @@ def export(
         str, typer.Option(help="Pairs for trl, ms-swift, llama-factory, mmedpo-json, parquet; or the adapter for peft.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="A new folder.", callback=resolve_new_folder)],
+    no_images: Annotated[bool, typer.Option("--no-images", help="Name the images by their hashes alone.")] = False,
     json: Json = False,
 ) -> None:
     """Write a run's pairs as other tools load them, with images and a data card; or its adapter, to give away."""
     from mmedpo.cli.display.exchange import show_exported
     from mmedpo.exchange.pairs_io import export_run
 
-    exported = export_run(run, to, out)
+    exported = export_run(run, to, out, images=not no_images)
     if json:
         print_json({**vars(exported), "folder": str(exported.folder)})
     show_exported(exported, quiet=json)

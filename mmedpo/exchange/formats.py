@@ -22,6 +22,7 @@ from mmedpo.store.run_folder import json_line, write_json, write_json_list, writ
 # becomes a column of images. An image that several rows show is there once.
 PARQUET = "metadata.parquet"
 IMAGE_FOLDER = (PARQUET, f"{IMAGES}/**")
+BARE_PARQUET = "pairs.parquet"  # without images it is a table, whose names are texts
 ONE, SEVERAL = "_file_name", "_file_names"
 _TEXTS = ("evidence", "notes", "case_notes")  # columns that hold JSON
 
@@ -39,13 +40,16 @@ class TrlFormat(PairFormat):
     tool = "TRL"
     two_images = False
     table = IMAGE_FOLDER
+    bare_table = (BARE_PARQUET,)
     marks = MODELS
     weight_note = "TRL's DPOTrainer has no weight per pair: it ignores the column `weight`"
 
-    def write(self, pairs: Iterable[WeightedPair], folder: Path) -> None:
+    def write(self, pairs: Iterable[WeightedPair], folder: Path, *, images: bool = True) -> None:
         """Write one parquet file and the images."""
-        images = PairImages(folder)
-        write_parquet(folder / PARQUET, _trl_columns(), (self._row(item, images) for item in pairs))
+        files = PairImages(folder, images)
+        write_parquet(
+            folder / (PARQUET if images else BARE_PARQUET), _trl_columns(), (self._row(item, files) for item in pairs)
+        )
 
     def _row(self, item: WeightedPair, images: PairImages) -> dict[str, Any]:
         pair = item.pair
@@ -67,10 +71,10 @@ class MsSwiftFormat(PairFormat):
     marks = (*MODELS, "<audio>", "<bbox>", "<ref-object>", "<cot-process>", "<start-image>")
     weight_note = "ms-swift has no weight per pair: it drops the column `weight`"
 
-    def write(self, pairs: Iterable[WeightedPair], folder: Path) -> None:
+    def write(self, pairs: Iterable[WeightedPair], folder: Path, *, images: bool = True) -> None:
         """Write `pairs.jsonl` and the images."""
-        images = PairImages(folder)
-        write_lines(folder / "pairs.jsonl", (json_line(self._row(item, images)) for item in pairs))
+        files = PairImages(folder, images)
+        write_lines(folder / "pairs.jsonl", (json_line(self._row(item, files)) for item in pairs))
 
     def _row(self, item: WeightedPair, images: PairImages) -> dict[str, Any]:
         pair = item.pair
@@ -98,10 +102,10 @@ class LlamaFactoryFormat(PairFormat):
     marks = (*MODELS, "<audio>")
     weight_note = "LLaMA-Factory has no weight per pair: it ignores the column `weight`"
 
-    def write(self, pairs: Iterable[WeightedPair], folder: Path) -> None:
+    def write(self, pairs: Iterable[WeightedPair], folder: Path, *, images: bool = True) -> None:
         """Write `pairs.json`, `dataset_info.json` and the images."""
-        images = PairImages(folder)
-        write_json_list(folder / "pairs.json", (self._row(item, images) for item in pairs))
+        files = PairImages(folder, images)
+        write_json_list(folder / "pairs.json", (self._row(item, files) for item in pairs))
         columns = {"messages": "conversations", "chosen": "chosen", "rejected": "rejected", "images": "images"}
         shape = {"file_name": "pairs.json", "formatting": "sharegpt", "ranking": True, "columns": columns}
         write_json(folder / "dataset_info.json", {"mmedpo_pairs": shape})
@@ -127,10 +131,10 @@ class MmedpoJsonFormat(PairFormat):
     marks = ("<image>", "<im_start>", "<im_end>", "<im_patch>")
     weight_note = "MMedPO's code weighs by `weighted_score`, the relevance: it ignores the column `weight`"
 
-    def write(self, pairs: Iterable[WeightedPair], folder: Path) -> None:
+    def write(self, pairs: Iterable[WeightedPair], folder: Path, *, images: bool = True) -> None:
         """Write `pairs_dpo_weighted.json` and the images."""
-        images = PairImages(folder)
-        write_json_list(folder / self.file, (self._row(item, images) for item in pairs))
+        files = PairImages(folder, images)
+        write_json_list(folder / self.file, (self._row(item, files) for item in pairs))
 
     def _row(self, item: WeightedPair, images: PairImages) -> dict[str, Any]:
         pair, extra = item.pair, make_own_columns(item, images)
@@ -172,11 +176,14 @@ class ParquetFormat(PairFormat):
 
     use = "parquet"
     table = IMAGE_FOLDER
+    bare_table = (BARE_PARQUET,)
 
-    def write(self, pairs: Iterable[WeightedPair], folder: Path) -> None:
+    def write(self, pairs: Iterable[WeightedPair], folder: Path, *, images: bool = True) -> None:
         """Write one parquet file, the images, masks and heat maps."""
-        images = PairImages(folder)
-        write_parquet(folder / PARQUET, _all_columns(), (self._row(item, images) for item in pairs))
+        files = PairImages(folder, images)
+        write_parquet(
+            folder / (PARQUET if images else BARE_PARQUET), _all_columns(), (self._row(item, files) for item in pairs)
+        )
 
     def _row(self, item: WeightedPair, images: PairImages) -> dict[str, Any]:
         pair, case, more = item.pair, item.pair.case, describe_pair(item)

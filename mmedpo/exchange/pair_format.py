@@ -32,15 +32,15 @@ TWO_IMAGES, SEVERAL_IMAGES, MARK, WEIGHT = (
 class PairImages:
     """Hand out the images of pairs, written anew: the pixels that were used, and nothing else that a file held."""
 
-    def __init__(self, folder: Path) -> None:
-        """Take the folder that the pairs travel in."""
-        self._folder = folder
+    def __init__(self, folder: Path, kept: bool = True) -> None:
+        """Take the folder that the pairs travel in, and whether images go with them or their names alone."""
+        self._folder, self._kept = folder, kept
 
     def write(self, picture: ImageRef) -> str:
         """Return the name of an image below the folder; write it where it is not there yet."""
         name = f"{IMAGES}/{place_image(picture.sha256)}"
         place = self._folder / name
-        if not place.exists():
+        if self._kept and not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(self._png(picture))
         return name
@@ -63,13 +63,18 @@ class PairFormat(ABC):
     two_images: ClassVar[bool] = True  # whether the sides of a pair may have different images
     several_images: ClassVar[bool] = True  # whether a side may have several
     table: ClassVar[tuple[str, ...]] = ()  # the files that `datasets` loads; none where it cannot
+    bare_table: ClassVar[tuple[str, ...]] = ()  # instead, where the images are left out
     tool: ClassVar[str] = ""  # who loads it
     weight_note: ClassVar[str] = ""  # what its tool does with the weights, where it has no place for them
     marks: ClassVar[tuple[str, ...]] = ()  # what it takes for the place of an image or the like, wherever it stands
 
     @abstractmethod
-    def write(self, pairs: Iterable[WeightedPair], folder: Path) -> None:
-        """Write the pairs and their images into an empty folder, one at a time."""
+    def write(self, pairs: Iterable[WeightedPair], folder: Path, *, images: bool = True) -> None:
+        """Write the pairs and their images, or the images' names alone, into an empty folder, one at a time."""
+
+    def table_files(self, images: bool) -> tuple[str, ...]:
+        """Return the files that `datasets` loads, where images are written and where they are not."""
+        return self.table if images else self.bare_table or self.table
 
     def find_losses(self, item: WeightedPair) -> Iterator[str]:
         """Yield what the form's tool does not take up of a pair, by the words that `describe_losses` counts it by."""

@@ -28,6 +28,7 @@ from mmedpo.store.run_files.reader import read_pairs, read_run
 from mmedpo.store.run_folder import json_line, write_folder_whole, write_text
 
 ADAPTER = "peft"  # beside the forms of pairs
+NO_IMAGES = "the images are left out (`--no-images`); their names are the hashes of their pixels"
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,10 @@ class ExportResult:
     notes: list[str]  # what the form's tool does not take up
 
 
-def export_run(run: Path, use: str, out: Path) -> ExportResult:
+def export_run(run: Path, use: str, out: Path, *, images: bool = True) -> ExportResult:
     """Write a run's pairs, their images and a data card, or its adapter, into a new folder that a tool loads.
+
+    Without `images`, these are named by their hashes and stay where they are.
 
     Raises RecipeError for an unknown form, DataError when there is nothing to write or `out` holds something.
     """
@@ -53,14 +56,15 @@ def export_run(run: Path, use: str, out: Path) -> ExportResult:
         raise RecipeError(f"--to: there is no form {use!r}; {suggest_word(use, [*FORMATS, ADAPTER])}")
     pair_format, files, pairs = FORMATS[use], read_run(run), read_pairs(run)
     count = _count_pairs(run, pairs, pair_format)
-    lost = list(pair_format.describe_losses(count.losses, count.all))
+    lost = [*pair_format.describe_losses(count.losses, count.all), *([] if images else [NO_IMAGES])]
     if not count.kinds:
         raise DataError(f"{run}: nothing is left to export; {'; '.join(lost)}")
     statistics = PairStatistics()
     with private_files(bool(count.restricted)), write_folder_whole(out) as folder:
-        pair_format.write(statistics.count_all(item for item in pairs if pair_format.accepts(item.pair)), folder)
+        taken = statistics.count_all(item for item in pairs if pair_format.accepts(item.pair))
+        pair_format.write(taken, folder, images=images)
         license = join_licenses(_find_license(part["use"]) for part in files.run.recipe["data"])
-        card = format_card(statistics, files.run, license=license, table=pair_format.table, lost=lost)
+        card = format_card(statistics, files.run, license=license, table=pair_format.table_files(images), lost=lost)
         write_text(folder / "README.md", card)
     kinds = dict(sorted(count.kinds.items()))
     return ExportResult(out, use, kinds, count.all - count.kinds.total(), count.restricted, lost)

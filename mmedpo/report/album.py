@@ -50,6 +50,7 @@ class ImageAlbum:
     """Make panels of the pictures of one run."""
 
     folder: Path
+    shows: bool = True  # whether the page has images at all
     room: int = ROOM
     missing: dict[str, str] = field(default_factory=dict)  # images that are gone or changed: hash and path
     _loaded: dict[str, Image | None] = field(default_factory=dict)

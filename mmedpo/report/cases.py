@@ -41,7 +41,7 @@ class AttentionCase:
 
 def answered_cards(rows: Iterable[AnsweredCase], album: ImageAlbum) -> list[CaseCard]:
     """Make a card of each case."""
-    return [CaseCard(row, list(_films(row, album)), *_marked(row)) for row in rows]
+    return [CaseCard(row, list(_films(row, album)) if album.shows else [], *_marked(row)) for row in rows]
 
 
 def _films(row: AnsweredCase, album: ImageAlbum) -> Iterator[ImagePanel]:
@@ -109,14 +109,19 @@ def _shares(row: AttendedCase) -> list[float]:
 
 
 def _seen(row: AttendedCase, answered: AnsweredCase, album: ImageAlbum) -> AttentionCase:
+    shares, beside = _shares(row), [side.beside or 0.0 for side in row.sides]
+    panels = _heat_maps(row, picture_of(answered), shares, album) if album.shows else []
+    return AttentionCase(answered, panels, shares, row.before.chance or 0.0, beside, *_marked(answered))
+
+
+def _heat_maps(row: AttendedCase, picture: ImageRef, shares: Sequence[float], album: ImageAlbum) -> list[ImagePanel]:
+    """Show the film, and where the model looked before and after."""
     import numpy as np
 
-    picture, shares = picture_of(answered), _shares(row)
     heats = [np.asarray(side.map) for side in row.sides]
     most = max(float(heat.max()) for heat in heats) or 1.0  # one scale for both
     captions = [f"{name}: {share:.0%} inside" for name, share in zip(("before", "after"), shares, strict=False)]
     panels = [album.film(picture, "image", row.regions)]
     for heat, caption in zip(heats, captions, strict=True):
         panels.append(album.heated(picture, heat / most, caption, row.regions))
-    beside = [side.beside or 0.0 for side in row.sides]
-    return AttentionCase(answered, panels, shares, row.before.chance or 0.0, beside, *_marked(answered))
+    return panels

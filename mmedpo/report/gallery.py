@@ -111,7 +111,7 @@ def _card(item: WeightedPair, album: ImageAlbum) -> PairCard:
     notes = {name: value for name, value in pair.notes.items() if not isinstance(value, list | dict)}
     return PairCard(
         item,
-        list(_panels(pair, album)),
+        list(_panels(pair, album)) if album.shows else [],
         chosen,
         rejected,
         votes_of(item.score),

@@ -27,10 +27,13 @@ logger = logging.getLogger(__name__)
 REPORT, COMPARISON = "report.html", "comparison.html"
 TEMPLATES = Path(__file__).parent / "templates"
 MARK = '<meta name="mmedpo-report" content="'
+BARE = "without images "  # before the hash of a page that has none
 
 
-def write_report(runs: Sequence[str | Path], out: Path | None = None) -> Path:
+def write_report(runs: Sequence[str | Path], out: Path | None = None, *, images: bool | None = None) -> Path:
     """Write the report on a run, or on several with their comparison, unless it is there already; return its path.
+
+    It has `images` or none; None: as the page that is there, so that a run that goes on puts none back.
 
     Each of `runs` is a run folder, or several by comma that differ in their seed. By default one run's report lies in
     its folder, that of several beside the first; that of a run in rounds is about all of them. Raises DataError for a
@@ -42,13 +45,16 @@ def write_report(runs: Sequence[str | Path], out: Path | None = None) -> Path:
     out = out or (folders[0] / REPORT if one else folders[0].resolve().parent / COMPARISON)
     rounds, table = (list_rounds(folders[0]), read_file(folders[0], RoundTable)) if one else ([], None)
     shown = rounds or folders
-    mark = f'{MARK}{digest(_source(), named, table and table.count, [known.state_of(folder) for folder in shown])}"'
+    images = not _holds(out, f"{MARK}{BARE}") if images is None else images
+    state = digest(_source(), named, table and table.count, [known.state_of(folder) for folder in shown])
+    mark = f'{MARK}{"" if images else BARE}{state}"'
     if not _holds(out, mark):
         found = [read_facts(folder) for folder in shown]
         if table:
-            text = render(found[-1], mark, summarize_rounds(found, table.count), folders[0].resolve().name)
+            rounded, name = summarize_rounds(found, table.count), folders[0].resolve().name
+            text = render(found[-1], mark, rounded, name, images=images)
         else:
-            text = render(found[0], mark) if one else render_comparison(named, found, mark)
+            text = render(found[0], mark, images=images) if one else render_comparison(named, found, mark)
         text = _without_keys(text, found)
         if not (out.exists() and out.read_bytes() == text.encode()):  # as it is while images are missing
             with private_files(any(facts.restricted for facts in found)):
@@ -80,12 +86,17 @@ def _without_keys(text: str, found: Sequence[RunFacts]) -> str:
 
 
 def render(
-    facts: RunFacts, mark: str = f'{MARK}"', rounds: Mapping[str, Any] | None = None, name: str | None = None
+    facts: RunFacts,
+    mark: str = f'{MARK}"',
+    rounds: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    *,
+    images: bool = True,
 ) -> str:
     """Return the page of one run; of one in rounds that goes by a name, with what is said of all rounds."""
     from mmedpo.report.view import summary_of, whole
 
-    shown = {**summary_of(facts), **whole(facts)}
+    shown = {**summary_of(facts), **whole(facts, images)}
     if missing := shown["missing"]:
         mark = f'{MARK}incomplete"'  # so that it is written anew once they are back
         print_note(f"{facts.folder}: {said_of_missing(missing)}")

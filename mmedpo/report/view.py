@@ -44,14 +44,15 @@ def _counts(counts: Sequence[StageCount]) -> Iterator[dict[str, Any]]:
             yield {"what": describe_count(count), "number": number, "lost": lost, "share": number / most}
 
 
-def whole(facts: RunFacts) -> dict[str, Any]:
-    """Return what only the page of one run shows: cases, attention, pairs and training."""
-    album, cases = ImageAlbum(facts.folder), facts.all_cases
+def whole(facts: RunFacts, images: bool = True) -> dict[str, Any]:
+    """Return what only the page of one run shows: cases, attention, pairs and training; with `images` or without."""
+    album, cases = ImageAlbum(facts.folder, images), facts.all_cases
     better, worse = ((answered_cards(cases.changed[way], album), cases.counts[way]) for way in (1, -1))
     attention = choose_attention(facts.attention)
     looked = attention_cards(attention.shown, facts.answers, album)
     pairs = _pairs(facts.all_pairs, album)
     return {
+        "images": images,
         "missing": album.missing,
         "better": better,
         "worse": worse,

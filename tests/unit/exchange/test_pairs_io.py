@@ -254,6 +254,21 @@ def test_an_image_is_there_once_however_many_pairs_show_it(use: str, origin: Pat
     assert not [path for path in others if b"IHDR" in path.read_bytes()]
 
 
+@pytest.mark.parametrize("use", FORMATS)
+def test_without_images_pairs_name_them_by_their_hashes_and_the_card_says_so(
+    use: str, origin: Path, tmp_path: Path
+) -> None:
+    exported = export_run(origin, use, tmp_path / "out", images=False)
+    assert not list((tmp_path / "out").rglob("*.png"))
+    assert "the images are left out" in (tmp_path / "out/README.md").read_text()
+    assert any("left out" in note for note in exported.notes)
+    (table,) = (path for path in (tmp_path / "out").iterdir() if path.name.startswith("pairs"))
+    assert read_pairs(origin)[0].pair.case.image.sha256.encode() in table.read_bytes()
+    if use in ("trl", "parquet"):
+        row = load(tmp_path / "out", tmp_path)[0]
+        assert any(str(value).endswith(".png") or ".png" in str(value) for value in row.values()), "names are texts"
+
+
 # --- restricted data, images, cards ------------------------------------------------------------------------------
 
 

@@ -73,6 +73,17 @@ def test_two_reports_on_one_run_are_the_same_bytes(tmp_path: Path) -> None:
     assert one.read_bytes() == other.read_bytes()
 
 
+def test_a_report_without_images_has_none_says_so_and_stays_so(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    bare = write_report([folder], images=False).read_text()
+    assert "data:image" not in bare
+    assert "<code>--no-images</code>" in bare
+    assert HOSTILE.split()[0] not in bare
+    write_run(folder, run={"seed": 4})
+    assert "data:image" not in page(folder), "a run that goes on puts none back"
+    assert "data:image" in write_report([folder], images=True).read_text()
+
+
 @pytest.mark.parametrize("missing", ["pairs", "training", "measures"])
 def test_an_unfinished_run_has_a_report_of_what_there_is(tmp_path: Path, missing: str) -> None:
     text = page(write_run(tmp_path / "run", **{missing: 0}, run={"state": "running"}))
