@@ -8,12 +8,14 @@ from collections.abc import Iterator
 import pytest
 import typer
 from conftest import ROOT, generated
+from reference_pages import make_table, render_doc
 from typer.testing import CliRunner
 
 import mmedpo
 from mmedpo.cli.main import app
 from mmedpo.core.stage import Stage
 from mmedpo.errors import MmedpoError
+from mmedpo.registry import hookspecs
 from mmedpo.registry.hookspecs import make_hookspec
 from mmedpo.registry.kinds import KINDS, Kind
 
@@ -39,16 +41,20 @@ def test_the_command_line_page_is_the_commands_own_help() -> None:
     generated(DOCS / "reference" / "cli.md", "\n".join(blocks))
 
 
-def test_the_plugins_page_lists_every_kind() -> None:
-    names = ("kind", "hook", "entry-point group", "contract", "its parts", "recipe key")
-    rows = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
-    for kind in KINDS.values():
-        contract, does = kind.contract.__name__, f"{kind.does} ([more](../{kind.page}))"
-        rows.append(f"| {kind} | `{kind.hook}` | `{kind.group}` | `{contract}` | {does} | `{kind.key}` |")
-    start, end = "<!-- kinds -->", "<!-- end of kinds -->"
-    page = (DOCS / "guides" / "plugin.md").read_text()
-    head, tail = page.partition(start)[0], page.partition(end)[2]
-    generated(DOCS / "guides" / "plugin.md", "\n".join([head + start, *rows, end + tail]))
+def test_the_page_of_hooks_lists_every_kind() -> None:
+    head = ("hook", "entry-point group", "contract", "its parts", "recipe key")
+    rows = [
+        (
+            f"`{kind.hook}`",
+            f"`{kind.group}`",
+            f"[`{kind.contract.__name__}`](api.md#{kind.contract.__name__.lower()})",
+            f"{kind.plural} {kind.does}: [how to write one](kinds/{kind}.md), [more about them](../{kind.page})",
+            f"`{kind.key}`",
+        )
+        for kind in KINDS.values()
+    ]
+    doc = render_doc(hookspecs.__doc__ or "")
+    generated(DOCS / "reference" / "hooks.md", "\n".join(["# Hooks", doc, "", *make_table(head, iter(rows)), ""]))
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=str)

@@ -38,15 +38,31 @@ def make_table(head: Sequence[str], rows: Rows) -> Iterator[str]:
 
 def render_doc(doc: str) -> str:
     """Return a docstring as Markdown: what is indented is code, and a tag of a prompt is no tag of the page."""
-    blocks = re.split(r"\n\n+", doc.strip())
-    return "\n\n".join(_block(block) for block in blocks)
+    return "\n\n".join(_block(block) for block in _split(doc))
+
+
+def _split(doc: str) -> list[str]:
+    """Return the paragraphs of a docstring, and its pieces of code whole."""
+    blocks: list[str] = []
+    for block in re.split(r"\n\n+", doc.strip()):
+        if blocks and block.startswith("    ") and blocks[-1].startswith("    "):
+            blocks[-1] += f"\n\n{block}"
+        else:
+            blocks.append(block)
+    return blocks
 
 
 def _block(block: str) -> str:
     if block.startswith("    ") or read_fragment(block):
         code = dedent(block)
-        return f"```{'yaml' if read_fragment(code) else 'python' if ' import ' in code else 'text'}\n{code}\n```"
+        return f"```{_language(code)}\n{code}\n```"
     return re.sub(r"\n(- )", r"\n\n\1", escape(block), count=1)
+
+
+def _language(code: str) -> str:
+    if read_fragment(code):
+        return "yaml"
+    return "python" if re.search(r"^(from|def|class) ", code, re.MULTILINE) else "toml" if code[0] == "[" else "text"
 
 
 def escape(text: str) -> str:
@@ -82,7 +98,7 @@ def _merge(keys: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
 
 def list_fragments(doc: str) -> list[str]:
     """Return the blocks of a docstring that are parts of a recipe."""
-    return [block for block in map(dedent, re.split(r"\n\n+", doc)) if read_fragment(block)]
+    return [block for block in map(dedent, _split(doc)) if read_fragment(block)]
 
 
 def describe_options(schema: dict[str, Any], definitions: dict[str, Any]) -> Rows:
