@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import typer
@@ -79,11 +80,25 @@ def test_the_changelog_begins_with_this_version() -> None:
 
 def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+        for target, _, anchor in re.findall(r"\]\((?!\w+:)([^)#]*)(#([^)]*))?\)", page.read_text()):
+            place = page.parent / target if target else page
+            assert place.exists(), f"{page.name} links to {target}"
+            assert not anchor or anchor in anchors(place), f"{page.name} links to {target}#{anchor}"
 
 
-def test_files_that_the_docs_name_exist() -> None:
-    for page in PAGES:
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page, as GitHub and the site make them of headings, and those that it sets."""
+    text = page.read_text()
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
+    plain = [re.sub(r"\]\(.*?\)", "", heading).lower() for heading in headings]
+    return {re.sub(r"[^\w -]", "", heading).replace(" ", "-") for heading in plain} | set(
+        re.findall(r'<a id="(.*?)"', text)
+    )
+
+
+def test_files_that_the_docs_and_the_code_name_exist() -> None:
+    code = [path for room in ("mmedpo", "plugins", "scripts", "examples") for path in (ROOT / room).rglob("*.*")]
+    sources = [path for path in code if path.suffix in (".py", ".yaml", ".md", ".html")]
+    for page in [*PAGES, *sources]:
         for name in re.findall(r"\b((?:examples|docs|tests|plugins)/[\w./-]+\.(?:yaml|py|md))\b", page.read_text()):
             assert (ROOT / name).exists(), f"{page.name} names {name}"
