@@ -29,6 +29,7 @@ from mmedpo.runtime.slice_work import SliceWork
 from mmedpo.runtime.slices import SliceResults, work_by_slice
 from mmedpo.runtime.stage_parts import StageParts, open_parts
 from mmedpo.store.run_files.counts import CountSums, describe_counts
+from mmedpo.store.run_files.dropped import tell_dropped
 
 Sides = tuple[str, ...]
 
@@ -51,9 +52,12 @@ def disprefer_cases(
         for part in parts:
             slices, order = disprefer_with(run, part, cases, made, opened, f"disprefer: {part.use}")
             mine = array("q")
-            for item, owner in _with_owners(slices, cases, order, part.slice_size):
+            for item, place in _with_places(slices, cases, order, part.slice_size):
+                owner = place if isinstance(item, Pair) else NOBODY
                 for one in _counts_of_made(part, item, made.of(owner)):
                     sums.add(one)
+                if isinstance(item, Drop):
+                    run.dropped.append(tell_dropped(cases[place], "disprefer", item.reason, part.use, part.makes))
                 makers |= {part.use} if isinstance(item, Pair) else set()
                 mine.append(owner)
             made.add(slices.each(), mine)
@@ -71,13 +75,13 @@ def disprefer_cases(
     return made.all()
 
 
-def _with_owners(
+def _with_places(
     slices: Iterable[Sequence[Pair | Drop]], cases: Sequence[Case], order: Sequence[int], size: int
 ) -> Iterator[tuple[Pair | Drop, int]]:
-    """Yield what was made, with the place of a pair's case."""
+    """Yield what was made, with the place of its case."""
     for start, some in zip(count(0, size), slices, strict=False):
         places = {cases[place].id: place for place in order[start : start + size]}
-        yield from ((item, places[item.case.id] if isinstance(item, Pair) else NOBODY) for item in some)
+        yield from ((item, places[item.case.id if isinstance(item, Pair) else item.case_id]) for item in some)
 
 
 def _counts_of_made(part: Dispreference, item: Pair | Drop, before: Sequence[Pair]) -> Iterator[StageCount]:

@@ -26,6 +26,7 @@ from mmedpo.registry.contracts.reader import Reader
 from mmedpo.registry.plugin_info import PluginInfo
 from mmedpo.runtime.context import RunContext
 from mmedpo.store.run_files.counts import CountSums
+from mmedpo.store.run_files.dropped import DroppedCase
 from mmedpo.store.spool import Spool
 
 
@@ -51,7 +52,7 @@ def read_records(run: RunContext, parts: Sequence[Reader], stage: str = "read", 
     `shown` says that the backbone is shown them. Raises RecipeError where a case has more images than it is shown.
     """
     run.see(StageStarted(stage, 0))
-    records, counter = Records(Spool(run.folder), Spool(run.folder)), _RecordCounter(run)
+    records, counter = Records(Spool(run.folder), Spool(run.folder)), _RecordCounter(run, keeps=stage == Stage.READ)
     for part, name in zip(parts, name_readers(parts), strict=True):
         _read_with(run, part, name, records, counter, shown=shown)
     run.journal.settle()
@@ -84,7 +85,7 @@ def _read_with(
         taken = (_adopt_item(run, part, name, item) for item in part.read())
         for item in _limit_items(taken, run.limit):
             check.add(item)
-            counter.add(item)
+            counter.add(item, part)
             if isinstance(item, Case | Pair):
                 records.add(item)
             if sight and _count_images(item) > 1:
@@ -117,19 +118,23 @@ def _require_sight(run: RunContext, plugin: PluginInfo, item: ReadRecord) -> Non
 class _RecordCounter:
     """Count what a reader yields."""
 
-    def __init__(self, run: RunContext) -> None:
+    def __init__(self, run: RunContext, *, keeps: bool) -> None:
         self._run = run
+        self._keeps = keeps  # what is left out, since pairs are to be made of the rest
         self._questions = QuestionCounter()
         self._remarks, self._drops = CountSums(), CountSums()
         self._blank = 0
         self.restricted = False  # whether any record is
         self.evaluated = 0  # cases of a reader that is also evaluated on
 
-    def add(self, item: ReadRecord) -> None:
+    def add(self, item: ReadRecord, part: Reader) -> None:
         if isinstance(item, Remark):
             self._remarks.add(StageCount("remarks", 1, reason=item.text))
         elif isinstance(item, Drop):
             self._drops.add(StageCount("left_out", 1, reason=item.reason))
+            if self._keeps:
+                row = DroppedCase(stage="read", case=item.case_id, reason=item.reason, part=part.use)
+                self._run.dropped.append(row.model_copy(update={"restricted": part.restricted}))
         else:
             case = item.case if isinstance(item, Pair) else item
             self.restricted |= case.restricted

@@ -16,6 +16,7 @@ from mmedpo.events import StageCount, StageStarted
 from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.registry.conformance.weighting import check_weights
 from mmedpo.runtime.context import RunContext
+from mmedpo.store.run_files.dropped import tell_dropped
 from mmedpo.store.run_files.format import PAIRS
 
 
@@ -42,20 +43,22 @@ def weigh_pairs(run: RunContext, rated: RatedPairs) -> WeighedPairs:
         run.finish("weigh", counts)
         raise DataError(f"none of {len(rated.pairs)} pairs has a relevance; see 'unrated:' and the scorers' evidence")
     survey = WeightSurvey()
-    weighted = _weighted_pairs(rated, checked, run.recipe.unrated == "keep")
+    weighted = _weighted_pairs(run, rated, checked)
     images = write_examples(run, PAIRS, survey.note_each(weighted))
     run.finish("weigh", [*counts, *([] if part.equal else survey.count_equal())])
     return WeighedPairs(survey.means, images)
 
 
-def _weighted_pairs(rated: RatedPairs, weights: Sequence[float], keep: bool) -> Iterator[WeightedPair]:
+def _weighted_pairs(run: RunContext, rated: RatedPairs, weights: Sequence[float]) -> Iterator[WeightedPair]:
     """Yield the pairs with their weights, those that nobody rated only where they are kept."""
     rest = iter(weights)
     for pair, given in zip(rated.pairs, rated.scores, strict=True):
         if given.relevance is not None:
             yield WeightedPair(pair, given, next(rest))
-        elif keep:
+        elif run.recipe.unrated == "keep":
             yield WeightedPair(pair, given, _weight_of_unrated(pair))
+        else:
+            run.dropped.append(tell_dropped(pair.case, "weigh", "nobody rated its pair", pair.made_by, pair.kind))
 
 
 def _weight_of_unrated(pair: Pair) -> float:

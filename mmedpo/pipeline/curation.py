@@ -25,6 +25,8 @@ from mmedpo.pipeline.wanted import WantedPairs
 from mmedpo.recipe.checks import list_idle
 from mmedpo.recipe.model import LoadedRecipe
 from mmedpo.runtime.context import RunContext
+from mmedpo.store.run_files.dropped import DroppedCase
+from mmedpo.store.run_files.format import write_rows
 
 
 def curate_pairs(run: RunContext, records: Records, wanted: WantedPairs, until: Stage) -> WeighedPairs | None:
@@ -59,6 +61,7 @@ def curate_pairs(run: RunContext, records: Records, wanted: WantedPairs, until: 
     if not until.reaches(Stage.WEIGH):
         return None
     made = weigh_pairs(run, rated)
+    write_rows(run.folder, DroppedCase, run.dropped)
     keep_finished(run, wanted, made)
     return made
 

@@ -18,6 +18,7 @@ from mmedpo.events import StageCount, StageStarted
 from mmedpo.pipeline.wanted import WantedPairs, hash_parts, pairs_hash
 from mmedpo.runtime.context import RunContext
 from mmedpo.store.journal import place_image
+from mmedpo.store.run_files.dropped import DroppedCase
 from mmedpo.store.run_files.format import PAIRS
 
 STAGES = (Stage.LOCALIZE, Stage.DISPREFER, Stage.SCORE, Stage.WEIGH)
@@ -33,7 +34,7 @@ def keep_finished(run: RunContext, wanted: WantedPairs, made: WeighedPairs) -> N
 
 def recall_finished(run: RunContext, wanted: WantedPairs) -> WeighedPairs | None:
     """Return what the folder's pairs are and tell what the stages counted; None where the stages have to say."""
-    if not (run.folder / PAIRS).exists():
+    if not (run.folder / PAIRS).exists() or not (run.folder / DroppedCase.file).exists():
         return None
 
     def read(value: Mapping[str, Any]) -> tuple[WeighedPairs, dict[str, list[StageCount]]] | None:

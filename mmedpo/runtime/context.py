@@ -23,7 +23,9 @@ from mmedpo.runtime.processes import get_rank, local_device
 from mmedpo.runtime.threads import choose_threads
 from mmedpo.store.journal import Journal
 from mmedpo.store.run_files.counts import COUNTS, is_lost
+from mmedpo.store.run_files.dropped import DroppedCase
 from mmedpo.store.run_files.record import EndpointCall, StageSummary, ThreadCount
+from mmedpo.store.spool import Spool
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +83,11 @@ class RunContext:
         """What the run has paid endpoints, and may; its rounds share it."""
         folder = self.folder.parent if self.loaded.round else self.folder
         return SpendingLedger(self.recipe.budget or Budget(), folder / EndpointCall.file)
+
+    @cached_property
+    def dropped(self) -> Spool[DroppedCase]:
+        """The cases that gave no pair so far, for a file of them beside the pairs."""
+        return Spool(self.folder)
 
     def plugin_of(self, part: Part) -> PluginInfo:
         """Return which package a part comes from."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from mmedpo.core.machine.disk import guard_writes
 from mmedpo.core.notes import print_note
 from mmedpo.errors import DataError
+from mmedpo.store.run_files.dropped import DroppedCase
 from mmedpo.store.run_files.format import CASES, PAIRS, read_file, write_file
 from mmedpo.store.run_files.measures import AnsweredCase, AttendedCase, MeasureRecord, TrainingRecord
 from mmedpo.store.run_files.record import ResultKeys
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 ORDER = ("pairs", "adapter", "measures")  # each is made from those before it
 FILES = {
-    "pairs": (PAIRS, CASES, "data_card.md"),
+    "pairs": (PAIRS, CASES, DroppedCase.file, "data_card.md"),
     "adapter": (TrainingRecord.file, "adapter", "tensorboard"),
     "measures": (MeasureRecord.file, AnsweredCase.file, AttendedCase.file, "adapter/README.md"),
 }

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from mmedpo.core.records import Case, WeightedPair
 from mmedpo.events import StageCount
 from mmedpo.store.run_files.counts import COUNTS
+from mmedpo.store.run_files.dropped import DroppedCase
 from mmedpo.store.run_files.format import CASES, FORMAT, PAIRS, JsonFile, JsonRow
 from mmedpo.store.run_files.measures import (
     AnsweredCase,
@@ -32,7 +33,7 @@ MARK = "## The keys of the files\n"
 FILES: dict[str, type] = {
     PAIRS: WeightedPair,
     CASES: Case,
-    **{kind.file: kind for kind in (RunRecord, TrainingRecord, MeasureRecord, AnsweredCase, AttendedCase)},
+    **{kind.file: kind for kind in (DroppedCase, RunRecord, TrainingRecord, MeasureRecord, AnsweredCase, AttendedCase)},
     **{kind.file: kind for kind in (EndpointCall, ResultKeys, VariantTable, RoundTable)},
 }
 PLAIN = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "anything", NoneType: "null"}

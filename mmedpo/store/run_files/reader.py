@@ -10,6 +10,7 @@ from pathlib import Path
 from mmedpo.core.records import Case, WeightedPair, from_json
 from mmedpo.data.tables import TableRow
 from mmedpo.errors import DataError
+from mmedpo.store.run_files.dropped import DroppedCase
 from mmedpo.store.run_files.format import CASES, PAIRS, parse_row, read_file
 from mmedpo.store.run_files.image_places import ImagePlaces
 from mmedpo.store.run_files.measures import AnsweredCase, AttendedCase, ImageFile, MeasureRecord, TrainingRecord
@@ -62,6 +63,10 @@ class RunFiles:
             return from_json(Case, self.places.resolved(row.values))
         except ValueError as error:
             raise row.wrong(f"is not a case ({error})") from error
+
+    def dropped(self) -> Sequence[DroppedCase]:
+        """Return the cases of which no pair was made or kept, with the reason, as `pairs`; none before the pairs."""
+        return FileRows(self.folder / DroppedCase.file, partial(parse_row, DroppedCase))
 
     def answers(self) -> Sequence[AnsweredCase]:
         """Return the evaluation cases with their answers, images as in `pairs`; none where nothing was measured yet."""
