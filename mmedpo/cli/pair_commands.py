@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,19 +11,46 @@ import typer
 from mmedpo.cli.command import Json, RunFolder, print_json, resolve_new_file, resolve_new_folder, resolve_place
 
 
+class ImageColumn(StrEnum):
+    """What a database holds of images."""
+
+    PATHS = "paths"
+    BLOBS = "blobs"
+
+
 def export(
     run: RunFolder,
     to: Annotated[
-        str, typer.Option(help="Pairs for trl, ms-swift, llama-factory, mmedpo-json, parquet; or the adapter for peft.")
+        str,
+        typer.Option(
+            help="Pairs for trl, ms-swift, llama-factory, mmedpo-json, parquet; the adapter for peft; all for sqlite."
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="A new folder.", callback=resolve_new_folder)],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="A new folder; a file for sqlite.", callback=resolve_new_folder)
+    ],
     no_images: Annotated[bool, typer.Option("--no-images", help="Name the images by their hashes alone.")] = False,
+    images: Annotated[
+        ImageColumn | None, typer.Option(help="For sqlite: where images are (paths, the default), or what they are.")
+    ] = None,
+    with_images: Annotated[
+        bool, typer.Option("--with-images", help="For sqlite: images of restricted data too.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Write a run's pairs as other tools load them, with images and a data card; or its adapter, to give away."""
-    from mmedpo.cli.display.exchange import show_exported
+    """Write a run for other tools: its pairs, with images and a data card, its adapter, or all of it as a database."""
+    from mmedpo.cli.display.exchange import show_database, show_exported
+    from mmedpo.errors import RecipeError
     from mmedpo.exchange.pairs_io import export_run
 
+    if to == "sqlite":
+        from mmedpo.exchange.sqlite.run_database import export_database
+
+        kept = "none" if no_images else (images or ImageColumn.PATHS).value
+        show_database(export_database(run, out, kept, with_restricted=with_images), json=json)
+        return
+    if images or with_images:
+        raise RecipeError("--images, --with-images: are for --to sqlite; the other forms take their images along")
     exported = export_run(run, to, out, images=not no_images)
     if json:
         print_json({**vars(exported), "folder": str(exported.folder)})

@@ -27,7 +27,7 @@ from mmedpo.store.result_keys import adapter_of
 from mmedpo.store.run_files.reader import read_pairs, read_run
 from mmedpo.store.run_folder import json_line, write_folder_whole, write_text
 
-ADAPTER = "peft"  # beside the forms of pairs
+ADAPTER, DATABASE = "peft", "sqlite"  # beside the forms of pairs
 NO_IMAGES = "the images are left out (`--no-images`); their names are the hashes of their pixels"
 
 
@@ -53,7 +53,7 @@ def export_run(run: Path, use: str, out: Path, *, images: bool = True) -> Export
     if use == ADAPTER:
         return _export_adapter(run, out)
     if use not in FORMATS:
-        raise RecipeError(f"--to: there is no form {use!r}; {suggest_word(use, [*FORMATS, ADAPTER])}")
+        raise RecipeError(f"--to: there is no form {use!r}; {suggest_word(use, [*FORMATS, ADAPTER, DATABASE])}")
     pair_format, files, pairs = FORMATS[use], read_run(run), read_pairs(run)
     count = _count_pairs(run, pairs, pair_format)
     lost = [*pair_format.describe_losses(count.losses, count.all), *([] if images else [NO_IMAGES])]

@@ -6,6 +6,10 @@ from typing import Any
 
 from rich.console import Console
 
+from mmedpo.cli.command import print_json
+from mmedpo.core.notes import print_note
+from mmedpo.exchange.sqlite.run_database import RunDatabase
+
 
 def show_exported(exported: Any, quiet: bool = False) -> None:
     """Print what left a run; on the error output, what the form's tool does not take up, and how restricted it is."""
@@ -19,6 +23,20 @@ def show_exported(exported: Any, quiet: bool = False) -> None:
     if exported.restricted:
         held = f"{exported.restricted:,} of {of} are restricted"
         loud.print(f"mmedpo: {held}: {exported.folder} is as restricted as the data they come from", markup=False)
+
+
+def show_database(written: RunDatabase, *, json: bool) -> None:
+    """Print what a database holds, and what browses it."""
+    if json:
+        print_json({**vars(written), "file": str(written.file)})
+    else:
+        rows = ", ".join(f"{count:,} {name}" for name, count in written.rows.items())
+        print(f"{written.file}: {rows}")
+        print(f"  datasette {written.file}    browses it (pip install datasette)")
+    if written.left_out:
+        print_note(f"note: {written.left_out:,} images of restricted data are left out; --with-images takes them along")
+    if written.restricted:
+        print_note(f"{written.file} is as restricted as the data it comes from")
 
 
 def show_imported(found: Any) -> None:
