@@ -155,6 +155,7 @@ for command in (
     model_commands.convert,
     review_commands.review,
     pair_commands.score,
+    measure_commands.runs,
     measure_commands.compare,
     measure_commands.report,
     scan_command.scan,

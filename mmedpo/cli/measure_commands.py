@@ -64,6 +64,23 @@ def _compare_with_published(runs: list[str], published: str, start: bool, data_s
         show_published(compared, runs)
 
 
+def runs(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where to look, also below it.", callback=resolve_place)
+    ] = Path("runs"),
+    json: Json = False,
+) -> None:
+    """List the runs in a folder: recipe, how far they are, measures, when, how large."""
+    from mmedpo.cli.display.runs import show_runs, tell_runs
+    from mmedpo.store.run_files.run_list import list_runs
+
+    found = list_runs(folder)
+    if json:
+        print_json(tell_runs(found))
+    else:
+        show_runs(folder, found)
+
+
 def report(
     runs: Annotated[
         list[str],

@@ -168,6 +168,18 @@ def lock_folder(folder: Path) -> Iterator[None]:
             del _locks[folder.resolve()]
 
 
+def is_held(folder: Path) -> bool:
+    """Tell whether a run works in a folder just now; nothing is waited for, and nothing made."""
+    try:
+        with (folder / ".lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def lent(folder: Path) -> tuple[int, dict[str, str]]:
     """Return what a process started from here needs to work in a folder held here: an open file, and its environment.
 

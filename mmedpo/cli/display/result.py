@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FILES = (
     ("pairs.jsonl", "every pair with its scores, evidence and weight"),
     ("cases.jsonl", "every case that training learns"),
+    ("dropped.jsonl", "cases that gave no pair, and why"),
     ("adapter", "the trained adapter (PEFT)"),
     ("data_card.md", "what the pairs are and how they were made"),
     ("measures.json", "the measures"),

@@ -89,3 +89,22 @@ def test_films_that_show_one_single_grey_are_counted_every_time_the_data_are_rea
     for _ in range(2):
         run_recipe(load_recipe(tmp_path / "recipe.yaml"), lambda event: None, until=Stage.READ)
         assert read_run(tmp_path / "run").run.stage("read").total("blank_images") == 3
+
+
+def test_every_case_that_gives_no_pair_is_written_down_with_the_reason(tmp_path: Path) -> None:
+    Image.linear_gradient("L").save(tmp_path / "a.png")
+    rows = ["a.png,Is there a nodule?,Yes", "b.png,Is there a nodule?,No", "a.png,Where is it?,On the left"]
+    (tmp_path / "t.csv").write_text("\n".join(["image,question,answer", *rows]))
+    recipe = f"output: {tmp_path}/run\ndata: {{use: csv, file: {tmp_path}/t.csv, missing: skip}}\n"
+    recipe += "backbone: {use: phantom}\ndisprefer: [{use: opposite-answer}, {use: global-noise, kinds: [open], "
+    recipe += "without_region: noise}]\nunrated: drop\nscore: [{use: med-llm-vote}, {use: detector-confidence}]\n"
+    (tmp_path / "recipe.yaml").write_text(recipe)
+    run_recipe(load_recipe(tmp_path / "recipe.yaml"), lambda event: None, until=Stage.WEIGH)
+    told = [(one.stage, one.part, one.pairs, one.reason, one.question) for one in read_run(tmp_path / "run").dropped()]
+    assert told == [
+        ("read", "csv", "", "the image is missing", ""),
+        ("disprefer", "opposite-answer", "text", "the question is not closed", "Where is it?"),
+        ("disprefer", "global-noise", "image", "kinds names no closed cases", "Is there a nodule?"),
+        ("weigh", "global-noise", "image", "nobody rated its pair", "Where is it?"),
+    ]
+    assert all(one.restricted for one in read_run(tmp_path / "run").dropped())
