@@ -27,7 +27,7 @@ from mmedpo.recipe.planning import plan_runs
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CHECKED = {"mmedpo", "python", "pip", "pytest", "mkdocs", "torchrun", "accelerate"}
 # Programs of others that are not here, or take a cluster: people alone read their lines.
-OTHERS = {"cat", "cd", "curl", "echo", "evalscope", "export", "find", "jq", "ls", "mkdir", "ray", "vllm"}
+OTHERS = {"cat", "cd", "curl", "datasette", "echo", "evalscope", "export", "find", "jq", "ls", "mkdir", "ray", "vllm"}
 ELSEWHERE = {
     "explanation/metrics.md": "test_metrics_page.py computes its examples",
     "reference/kinds/": "test_kinds_pages.py installs and runs the part that the recipe names",
