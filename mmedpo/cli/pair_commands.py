@@ -45,8 +45,9 @@ def export(
 
     if to == "sqlite":
         from mmedpo.exchange.sqlite.run_database import export_database
+        from mmedpo.exchange.sqlite.table_writer import Images
 
-        kept = "none" if no_images else (images or ImageColumn.PATHS).value
+        kept: Images = "none" if no_images else "blobs" if images is ImageColumn.BLOBS else "paths"
         show_database(export_database(run, out, kept, with_restricted=with_images), json=json)
         return
     if images or with_images:
