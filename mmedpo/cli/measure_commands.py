@@ -72,7 +72,7 @@ def runs(
 ) -> None:
     """List the runs in a folder: recipe, how far they are, measures, when, how large."""
     from mmedpo.cli.display.runs import show_runs, tell_runs
-    from mmedpo.store.run_files.run_list import list_runs
+    from mmedpo.store.run_list import list_runs
 
     found = list_runs(folder)
     if json:

@@ -11,7 +11,7 @@ from rich.console import Console
 from mmedpo.cli.display.columns import print_columns
 from mmedpo.core.notes import printable
 from mmedpo.core.number_format import format_number
-from mmedpo.store.run_files.run_list import ListedRun
+from mmedpo.store.run_list import ListedRun
 
 SHOWN = 2  # measures of a run; --json has all
 UNITS = ("B", "kB", "MB", "GB", "TB")

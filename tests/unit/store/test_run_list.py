@@ -13,8 +13,8 @@ from mmedpo.cli.measure_commands import runs
 from mmedpo.events import StageCount
 from mmedpo.store.run_files.format import write_file
 from mmedpo.store.run_files.record import RunRecord, StageSummary
-from mmedpo.store.run_files.run_list import list_runs
 from mmedpo.store.run_folder import lock_folder
+from mmedpo.store.run_list import list_runs
 
 FLOW = (StageSummary(stage="read", counts=()), StageSummary(stage="disprefer", counts=(StageCount("pairs", 1),)))
 
