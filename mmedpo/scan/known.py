@@ -17,6 +17,7 @@ GAP = 3  # characters at most between two runs of an identifier
 DATE_MARKS = ("-", "/", ".", "_", " ")
 SHORTEST = 4  # letters and digits of an identifier; shorter ones stand everywhere
 LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d", "ı": "i"})
+_SPELT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 _UMLAUTS = {"ae": "a", "oe": "o", "ue": "u"}
 _MONTHS = [f"{date(2000, month, 1):%B}".lower() for month in range(1, 13)]
 _DATE = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ]?\d.*)?|(\d\d?)[./](\d\d?)[./](\d{4})")
@@ -39,7 +40,7 @@ class KnownIdentifiers:
         """Take what is to be found; what has fewer than four letters and digits is left out, and counted."""
         self.short = self.count = 0
         self._by_first: dict[str, list[tuple[Runs, float, KnownIdentifier]]] = {}
-        for one in set(known):
+        for one in {(one.kind, one.value): one for one in known}.values():
             if sum(map(str.isalnum, one.value)) < SHORTEST:
                 self.short += 1
                 continue
@@ -92,7 +93,8 @@ def _forms(known: KnownIdentifier) -> Iterator[tuple[Runs, float]]:
     if day is not None:
         yield from ((form, 0.95) for form in _date_forms(day))
     elif known.kind == "name" and not any(run.isdigit() for run in runs):
-        yield from _name_forms(runs)
+        spelt = tuple(plain(run) for run in _RUN.findall(known.value.casefold().translate(_SPELT)))
+        yield from {form: score for one in (runs, spelt) for form, score in _name_forms(one)}.items()
     else:
         yield from ((form, 1.0) for form in {runs, _joined(runs), _without_zeros(runs)})
 

@@ -26,7 +26,7 @@ COLUMNS = {
     ),
     "date": re.compile(r"(?<!up)date\b|birth|\bdob\b", re.I),
     "phone": re.compile(r"phone|mobile|\bfax\b", re.I),
-    "e-mail": re.compile(r"\be-?mail", re.I),
+    "e-mail": re.compile(r"\be[- ]?mail", re.I),
     "address": re.compile(r"address|street", re.I),
     "record number": re.compile(
         r"\bmrn\b|patient|subject|accession|\bssn\b|insurance|\bnhs\b|record (no|num|id)|study (id|uid)", re.I
@@ -105,7 +105,7 @@ def read_sources(files: RunFiles, gone: list[str]) -> Iterator[KnownIdentifier]:
     recipe = files.run.recipe
     parts = [*recipe.get("data", ()), (recipe.get("evaluate") or {}).get("data")]
     for text in dict.fromkeys(_texts(parts)):
-        place = Path(files.places.of(text))
+        place = Path(os.path.relpath(files.places.of(text)))
         if place.is_dir():
             for inner in sorted(place.rglob("*")):
                 yield from _read_source(inner)
