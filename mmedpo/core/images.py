@@ -185,9 +185,17 @@ def _describe_file(file: str | Path | BytesIO) -> str:
 def _require_one_of_bearable_size(file: Image, name: str) -> None:
     if file.width * file.height > MOST_PIXELS:
         raise _explain_size(name, f"{file.width:,} x {file.height:,} pixels; ")
-    count = getattr(file, "n_frames", 1)
-    if count > 1 and file.format != "MPO":  # a camera's JPEG with a preview behind the photograph
-        raise DataError(f"{name}: holds {count} pictures; save the one that is meant as a file of its own")
+    if file.format != "MPO" and _has_second(file):  # a camera's JPEG with a preview behind the photograph
+        raise DataError(f"{name}: holds several pictures; save the one that is meant as a file of its own")
+
+
+def _has_second(file: Image) -> bool:
+    """Tell whether a file holds a second picture; to count the pages of a hostile TIFF takes minutes."""
+    try:
+        file.seek(1)
+    except EOFError:
+        return False
+    return True
 
 
 def _explain_size(name: str, size: str = "") -> DataError:

@@ -13,6 +13,7 @@ from typing import BinaryIO, cast
 from mmedpo.errors import DataError
 
 LONGEST_LINE = 64 * 2**20  # bytes: a row with an image in it has a few of these millions
+MOST_WHOLE = 2 * 2**30  # bytes of a text that is read at once, a JSON list for one
 MOST_UNPACKED = 2**30  # bytes that a gzipped file may hold: ten times MIMIC-CXR's largest table
 MOST_PACKED = 200  # times its size that a gzipped file may unpack to beyond the first megabytes; tables do 3 to 20
 
@@ -63,6 +64,8 @@ def text_lines(file: Path) -> Iterator[str]:
 def file_text(file: Path) -> str:
     """Return a UTF-8 file's text, with or without byte order mark, gzipped or not. Raises DataError."""
     with _open(file) as (stream, packed):
+        if (size := file.stat().st_size) > MOST_WHOLE:
+            raise DataError(f"{file}: has {size:,} bytes, and is read at once; a file with a line a row can be larger")
         content = bytearray()
         while some := stream.read(2**20):
             content += some

@@ -52,14 +52,27 @@ def read_dataset(path: Path, pixels: bool) -> Dataset:
     try:
         with warnings.catch_warnings():  # of oddities that do no harm; truncation shows in the pixels
             warnings.simplefilter("ignore")
+            if not bare:
+                _refuse_deflated(path)
             return _add_transfer_syntax(
                 pydicom.dcmread(path, stop_before_pixels=not pixels, specific_tags=tags, force=bare)
             )
+    except DataError:
+        raise
     except pydicom.errors.InvalidDicomError:
         hint = "write it anew as one (DICOM part 10), or read it as an image where it is one"
         raise DataError(f"{path}: is no DICOM file, or one cut off within its first bytes; {hint}") from None
     except Exception as error:  # whatever a broken file makes the parser stumble over
         raise DataError(f"{path}: is broken or truncated ({type(error).__name__}: {first_line(error)})") from error
+
+
+def _refuse_deflated(path: Path) -> None:
+    """Raise DataError for a file that is packed as a whole: pydicom unpacks it at once, however much comes out."""
+    from pydicom.filereader import read_file_meta_info
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        raise DataError(f"{path}: is deflated as a whole, as films are not; unpack it first: dcmconv +te OLD NEW")
 
 
 def _begins_with_a_tag(path: Path) -> bool:

@@ -47,6 +47,10 @@ def _decode_pixels(path: Path, film: Dataset) -> Values:
         raise DataError(f"{path}: its header is broken ({type(error).__name__}: {first_line(error)})") from error
     if height * width > MOST_PIXELS:
         raise DataError(f"{path}: is too large: {width:,} x {height:,} pixels; at most {MOST_PIXELS:,} can be read")
+    if int(film.get("NumberOfFrames") or 1) > 1:
+        raise DataError(f"{path}: has {film.NumberOfFrames} frames; save the frame that is meant as a file of its own")
+    if int(film.get("SamplesPerPixel") or 1) not in (1, 3):
+        raise DataError(f"{path}: has {film.SamplesPerPixel} samples a pixel; grey films have 1, colours 3")
     if not any(name in film for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise DataError(f"{path}: has no pixels; it is truncated, or no image")
     try:

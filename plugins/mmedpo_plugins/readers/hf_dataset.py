@@ -17,6 +17,7 @@ from mmedpo.data import CaseSplit, ImageFolder, SplitSides, TableRow, UniqueIds,
 from mmedpo_plugins.guesses.saved_set_guesses import guess_saved
 from mmedpo_plugins.tabular.columns import ColumnReader
 from mmedpo_plugins.tabular.pictures import read_image
+from mmedpo_plugins.tabular.saved_files import require_card_inside, require_inside, require_saved_inside
 
 _SAVED = ("dataset_dict.json", "state.json")  # a folder that `save_to_disk` wrote has one of them
 _BESIDE = "metadata.csv"  # lies beside the images that it names; their column is then called "image"
@@ -113,7 +114,9 @@ class HfDatasetReader(ColumnReader):
         if not folder.is_dir() or any((folder / name).is_file() for name in _SAVED):
             return []
         with self._explain_errors():
+            require_card_inside(folder)
             files = datasets.load_dataset_builder(self.path, self.name).config.data_files or {}
+        require_inside(folder, (str(file) for named in files.values() for file in named))
         found = [Path(file) for file in files.get(self._part, ())]
         beside = [file for file in found if file.name == _BESIDE]
         return beside or (found if all(file.suffix in (".csv", ".jsonl") for file in found) else [])
@@ -144,6 +147,7 @@ class HfDatasetReader(ColumnReader):
 
         folder = Path(self.path)
         if any((folder / name).is_file() for name in _SAVED):
+            require_saved_inside(folder)
             data = datasets.load_from_disk(self.path)
             if isinstance(data, datasets.DatasetDict):
                 if self._part not in data:
@@ -178,7 +182,7 @@ class HfDatasetReader(ColumnReader):
 
         try:
             yield
-        except (OSError, ValueError, KeyError, pa.ArrowException, DatasetsError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, pa.ArrowException, DatasetsError) as error:
             where = self.path if Path(self.path).exists() else f"{self.path} (no folder here, so taken for a Hub name)"
             raise DataError(f"{where}: cannot be loaded ({first_line(error)})") from error
 

@@ -12,6 +12,11 @@ from typing import Any
 from mmedpo import DataError, ImageRef
 from mmedpo.data import TableRow, show_value, why_unreadable
 
+TOGETHER = 64  # rows that are unpacked at once
+MOST_BATCH = 2**28  # bytes that they may take
+MOST_VALUE = 64 * 2**20  # bytes from which on a column is asked how well it is packed
+MOST_PACKED = 200  # times its size that it may unpack to
+
 
 def parquet_rows(file: Path) -> Iterator[TableRow]:
     """Yield the rows of a parquet file, a few at a time. Raises DataError when it is none, and for a row that is none.
@@ -30,7 +35,7 @@ def parquet_columns(file: Path) -> list[str]:
 def _read_slices(file: Path) -> Iterator[Any]:
     """Yield the rows as Arrow holds them."""
     with _open_table(file) as table:
-        for batch in table.iter_batches(batch_size=64):
+        for batch in table.iter_batches(batch_size=_count_together(file, table.metadata)):
             yield from (batch.slice(at, 1) for at in range(batch.num_rows))
 
 
@@ -46,6 +51,24 @@ def _open_table(file: Path) -> Iterator[Any]:
             yield table
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file}: cannot be read as parquet ({error})") from error
+
+
+def _count_together(file: Path, said: Any) -> int:
+    """Return how many rows are unpacked at once, by what a value can be at most where a table of values is stored.
+
+    A row that names a value of such a table takes two bytes of the file, and all of the value in memory. Raises
+    DataError for a column that unpacks to more than any data do.
+    """
+    groups = map(said.row_group, range(said.num_row_groups))
+    largest = 1
+    for column in (group.column(at) for group in groups for at in range(group.num_columns)):
+        size = column.total_uncompressed_size
+        if size > MOST_VALUE and size > MOST_PACKED * max(1, column.total_compressed_size):
+            told = f"unpacks to {MOST_PACKED} times its size"
+            raise DataError(f"{file}: the column {column.path_in_schema!r} {told}, as no data do; write the file anew")
+        if column.has_dictionary_page:
+            largest = max(largest, size)
+    return max(1, min(TOGETHER, MOST_BATCH // largest))
 
 
 def _make_row(file: Path, number: int, one: Any) -> TableRow:

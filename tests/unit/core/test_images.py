@@ -119,7 +119,7 @@ def test_a_truncated_image_is_refused(form: str, path: Path) -> None:
 def test_a_file_of_several_pictures_is_refused(tmp_path: Path) -> None:
     pages = [Image.new("L", (4, 4), grey) for grey in (1, 2, 3)]
     pages[0].save(tmp_path / "film.tiff", save_all=True, append_images=pages[1:])
-    refused(tmp_path / "film.tiff", "holds 3 pictures")
+    refused(tmp_path / "film.tiff", "holds several pictures")
 
 
 @pytest.mark.parametrize(("width", "height"), [(20_000, 20_000), (9_000, 9_000)])

@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from mmedpo import DataError, ImageRef, first_line
+from mmedpo import MOST_PIXELS, DataError, ImageRef, first_line
 
 
 def read_map(path: Path) -> np.ndarray[Any, Any]:
     """Return a map (height, width) of finite numbers. Raises DataError."""
     try:
         if path.suffix == ".npy":
-            heat = np.load(path, allow_pickle=False).astype(np.float64).squeeze()
+            stored = np.load(path, mmap_mode="r", allow_pickle=False)
+            if stored.size > MOST_PIXELS:
+                raise DataError(f"{path}: is too large: {stored.size:,} numbers; at most {MOST_PIXELS:,} are read")
+            heat = stored.astype(np.float64).squeeze()
         else:
             heat = np.asarray(ImageRef.at(path).load().convert("L"), dtype=np.float64) / 255
     except DataError:
