@@ -12,8 +12,9 @@ from mmedpo.core.records import Case, Region, from_json, to_json
 from mmedpo.curate.adoption import adopt_region
 from mmedpo.curate.region_agreement import Regions, count_agreement, merge_regions
 from mmedpo.events import StageCount
+from mmedpo.models.lazy_backbone import LazyBackbone
 from mmedpo.registry.conformance.blame import blame_part
-from mmedpo.registry.conformance.localizer import check_regions
+from mmedpo.registry.conformance.localizer import check_regions, check_sources
 from mmedpo.registry.conformance.values import check_length
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.localizer import Localizer
@@ -117,7 +118,7 @@ def _ask_localizer(run: RunContext, part: Localizer, asked: Sequence[Case]) -> S
     facts: list[Any] = [run.key(backbone)] if part.needs_backbone else []
     with blame_part(plugin, "--limit"):
         sources = part.sources(asked)
-    check_length(plugin, "sources", sources, len(asked))
+    check_sources(plugin, sources, len(asked))
     facts += [sources] if any(sources) else []
     work = LocalizeWork(part, "--limit", backbone if part.needs_backbone else None)
     with open_parts(run) as opened:
@@ -143,7 +144,11 @@ class LocalizeWork(SliceWork[Case]):
     def do(self, opened: StageParts, some: Sequence[Case]) -> Any:
         """Return the regions of each case."""
         plugin, journal = opened.run.plugin_of(self.part), opened.run.journal
-        answers = opened(self.part).localize(some, opened(self.backbone) if self.backbone else None)
+        answers = opened(self.part).localize(some, self._look_through(opened))
         check_length(plugin, "localize", answers, len(some))
         checked = [check_regions(plugin, *both) for both in zip(some, answers, strict=True)]
         return [[to_json(adopt_region(journal, region)) for region in regions] for regions in checked]
+
+    def _look_through(self, opened: StageParts) -> LazyBackbone | None:
+        backbone = self.backbone
+        return LazyBackbone(lambda: opened(backbone), opened.run.plugin_of(backbone)) if backbone else None

@@ -20,7 +20,7 @@ from mmedpo.errors import RecipeError
 from mmedpo.events import StageCount, StageStarted
 from mmedpo.recipe.preflight import explain_one_image, sections_until
 from mmedpo.registry.conformance.blame import blame_part
-from mmedpo.registry.conformance.reader import DataSetCheck
+from mmedpo.registry.conformance.reader import DataSetCheck, check_reading
 from mmedpo.registry.conformance.records import check_record
 from mmedpo.registry.contracts.reader import Reader
 from mmedpo.registry.plugin_info import PluginInfo
@@ -79,10 +79,10 @@ def _read_with(
 ) -> None:
     """Add what a reader yields to the records, checked, adopted and counted."""
     plugin = run.plugin_of(part)
-    check = DataSetCheck(plugin)
+    check = DataSetCheck(plugin, part.yields)
     sight = partial(_require_sight, run, plugin) if shown else None
     with blame_part(plugin, "--limit"):
-        taken = (_adopt_item(run, part, name, item) for item in part.read())
+        taken = (_adopt_item(run, part, name, item) for item in check_reading(plugin, part.read()))
         for item in _limit_items(taken, run.limit):
             check.add(item)
             counter.add(item, part)

@@ -25,8 +25,8 @@ class CachedBackbone(LazyBackbone):
         self, open_backbone: Callable[[], LiveBackbone], journal: AnswerStore, key: str, plugin: PluginInfo
     ) -> None:
         """Take what opens the backbone, the journal, the hash of all that its answers depend on, and whose it is."""
-        super().__init__(open_backbone)
-        self._journal, self._key, self._plugin = journal, key, plugin
+        super().__init__(open_backbone, plugin)
+        self._journal, self._key, self._whose = journal, key, plugin
 
     def answer(
         self,
@@ -48,8 +48,8 @@ class CachedBackbone(LazyBackbone):
         logger.debug("%d of %d answers are in the journal", len(cases) - len(new), len(cases))
         if new:
             new_cases, new_seeds = [cases[index] for index in new], [seeds[index] for index in new] if seeds else None
-            given = self.live.answer(new_cases, seeds=new_seeds, **settings)
-            for index, answer in zip(new, check_answers(self._plugin, new_cases, given), strict=True):
+            given = super().answer(new_cases, seeds=new_seeds, **settings)
+            for index, answer in zip(new, check_answers(self._whose, new_cases, given), strict=True):
                 self._journal.put(keys[index], dump_answer(answer))
                 answers[index] = answer
         return answers

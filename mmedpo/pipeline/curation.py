@@ -22,7 +22,6 @@ from mmedpo.pipeline.finished_pairs import keep_finished, recall_finished
 from mmedpo.pipeline.lineage import trace_adapters
 from mmedpo.pipeline.session import open_run, run_folder
 from mmedpo.pipeline.wanted import WantedPairs
-from mmedpo.recipe.checks import list_idle
 from mmedpo.recipe.model import LoadedRecipe
 from mmedpo.runtime.context import RunContext
 from mmedpo.store.run_files.dropped import DroppedCase
@@ -38,9 +37,6 @@ def curate_pairs(run: RunContext, records: Records, wanted: WantedPairs, until: 
     if recipe.evaluate and recipe.evaluate.strict_split:
         before = chain.from_iterable(trace_adapters(recipe.backbone.adapter).examples())
         require_no_overlap(run, recipe.evaluate, chain(records, (one.pair for one in before)))
-    if not records.cases and (idle := list_idle(recipe)):  # of a reader that does not say what it yields
-        ready = "the data are ready pairs, and nobody in 'disprefer:' makes more of them"
-        raise RecipeError(f"{run.loaded.name}: {ready}, so {', '.join(idle)} would not be used; leave it out")
     if recipe.detector:
         run.detector = detector.train_localizer(run)
     if until.reaches(Stage.WEIGH) and (finished := recall_finished(run, wanted)):

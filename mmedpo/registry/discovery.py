@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Iterable
+from importlib.metadata import EntryPoint
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from mmedpo.errors import PluginError
 from mmedpo.registry.classes.class_check import check_class
 from mmedpo.registry.classes.hook_answer import find_class
 from mmedpo.registry.failure import describe_failure
-from mmedpo.registry.kinds import KINDS, Kind
+from mmedpo.registry.kinds import KINDS, Kind, find_kind
 from mmedpo.registry.metadata import OURS, list_entry_points
 from mmedpo.registry.plugin_info import LOADED, PluginInfo
 
@@ -75,6 +76,18 @@ def load_part(plugin: PluginInfo) -> type[Part]:
     if plugin not in LOADED:
         LOADED[plugin] = _import(plugin)
     return LOADED[plugin]
+
+
+def find_plugin(part: Part) -> PluginInfo:
+    """Return where a part comes from: of one that no package announces, that it is under test."""
+    for plugin, cls in LOADED.items():
+        if cls is type(part):
+            return plugin
+    kind, name, module = find_kind(type(part)), getattr(type(part), "use", "") or "?", type(part).__module__
+    for plugin in find_parts(kind):
+        if plugin.name == name and plugin.entry_point.module.partition(".")[0] == module.partition(".")[0]:
+            return plugin
+    return PluginInfo(kind, name, "the plugin under test", "0", EntryPoint(name, module, kind.group))
 
 
 def _import(plugin: PluginInfo) -> type[Part]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mmedpo.registry.plugin_info import PluginInfo
 
 FROZEN = ("frozen_instance", "frozen_field")  # pydantic's types of errors
+ASKED_OF_BACKBONE = ("answer", "encode", "model", "tokenizer", "processor", "token_places")
 LONGEST = 300  # characters of an error that are repeated
 
 
@@ -27,7 +28,14 @@ def describe_failure(plugin: PluginInfo, error: BaseException) -> str:
     where = f" ({own[-1][1]}:{own[-1][2]})" if own else place_plugin(plugin)
     if isinstance(error, SystemExit):
         return f"it called sys.exit({error.code!r}){where}"
-    return f"{type(error).__name__}: {_shorten(error)}{where}"
+    return f"{type(error).__name__}: {_shorten(error)}{_suggest_backbone(plugin, error)}{where}"
+
+
+def _suggest_backbone(plugin: PluginInfo, error: BaseException) -> str:
+    """Say what to say of a part that asks the backbone, and is given none."""
+    unasked = getattr(LOADED.get(plugin), "needs_backbone", True) is False
+    wanted = isinstance(error, AttributeError) and error.obj is None and error.name in ASKED_OF_BACKBONE
+    return "; to be given the backbone, say needs_backbone = True" if unasked and wanted else ""
 
 
 def _shorten(error: BaseException) -> str:

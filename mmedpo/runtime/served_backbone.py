@@ -16,7 +16,7 @@ from mmedpo.endpoints.http.outcome import EndpointAnswer
 from mmedpo.endpoints.options import Endpoint
 from mmedpo.endpoints.plain_answers import ask_plainly, hash_plain_request, make_plain_request, to_answer
 from mmedpo.errors import RecipeError
-from mmedpo.models.lazy_backbone import LazyBackbone
+from mmedpo.models.lazy_backbone import LazyBackbone, require_seeds
 from mmedpo.registry.conformance.backbone import check_answers
 from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.registry.contracts.backbone import Backbone
@@ -40,7 +40,7 @@ class ServedBackbone(LazyBackbone):
 
     def __init__(self, opened: StageParts, backbone: Backbone, cases: Sequence[Case]) -> None:
         """Take the stage's parts, a backbone that names an endpoint, and the cases of which some are compared."""
-        super().__init__(lambda: opened(backbone))
+        super().__init__(lambda: opened(backbone), opened.run.plugin_of(backbone))
         self._opened, self._backbone, self._cases = opened, backbone, cases
         self._key = opened.run.key(backbone, *served_facts(backbone))
         self._chat: ChatClient | None = None
@@ -54,8 +54,7 @@ class ServedBackbone(LazyBackbone):
         seeds: Sequence[int] | None = None,
     ) -> list[str]:
         """Answer each case, by its own seed where it is sampled; see `LiveBackbone.answer`."""
-        if temperature > 0 and (seeds is None or len(seeds) != len(cases)):
-            raise ValueError("sampling needs one seed per case")
+        require_seeds(cases, temperature, seeds)
         of_case: Sequence[int | None] = seeds or [None] * len(cases)
         requests = [
             make_plain_request(case, max_new_tokens, temperature, seed)

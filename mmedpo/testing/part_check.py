@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from functools import singledispatch
-from importlib.metadata import EntryPoint
 
 from mmedpo.errors import MmedpoError
 from mmedpo.registry.conformance.blame import blame_part, make_plugin_error
@@ -19,9 +18,7 @@ from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.reader import Reader
 from mmedpo.registry.contracts.scorer import Scorer
 from mmedpo.registry.contracts.weighting import Weighting
-from mmedpo.registry.discovery import find_parts
-from mmedpo.registry.kinds import find_kind
-from mmedpo.registry.plugin_info import PluginInfo
+from mmedpo.registry.discovery import find_plugin
 from mmedpo.testing.checks.any_part import CLASS_CHECKS, LAST_CHECKS, OPENING_CHECKS
 from mmedpo.testing.checks.backbones import ANSWER_CHECKS, OPEN, AnswerVerb
 from mmedpo.testing.checks.batches import BatchChecks
@@ -89,15 +86,6 @@ def _try_check(check: Check, trial: Trial) -> PartCheck:
     except MmedpoError as error:
         return PartCheck(check.name, check.says, "broken", str(error), error)
     return PartCheck(check.name, check.says, "kept")
-
-
-def find_plugin(part: Part) -> PluginInfo:
-    """Return where an installed part comes from; of another one that it is under test."""
-    kind, name, module = find_kind(type(part)), getattr(type(part), "use", "") or "?", type(part).__module__
-    for plugin in find_parts(kind):
-        if plugin.name == name and plugin.entry_point.module.partition(".")[0] == module.partition(".")[0]:
-            return plugin
-    return PluginInfo(kind, name, "the plugin under test", "0", EntryPoint(name, module, kind.group))
 
 
 @singledispatch

@@ -284,7 +284,7 @@ def test_entry_points_are_read_once_a_process(monkeypatch: pytest.MonkeyPatch, t
     assert len(read) == 1
 
 
-def test_a_reader_that_yields_pairs_without_saying_so_leaves_no_section_idle(
+def test_a_reader_that_yields_pairs_without_saying_so_is_told_of_it(
     packages: Path, tmp_path: Path, mmedpo: Mmedpo
 ) -> None:
     source = (
@@ -297,5 +297,5 @@ def test_a_reader_that_yields_pairs_without_saying_so_leaves_no_section_idle(
         "output: o\ndata: {use: sly}\nbackbone: {use: phantom}\nlocalize: {use: annotated}\nunrated: keep\n"
     )
     done = mmedpo("run", "recipe.yaml", packages=packages)
-    assert done.returncode == 2, done.stderr
-    assert "so localize would not be used" in done.stderr
+    assert done.returncode == 3, done.stderr
+    assert "read yielded a Pair, and the class says yields = 'cases'" in done.stderr

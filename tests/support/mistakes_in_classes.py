@@ -195,7 +195,7 @@ OPEN = [
     ),
     scorer(
         "an `open` that yields nothing",
-        "NoneType has no score(pairs), and it is what open() yields",
+        "open() of Length yields NoneType, which has no score(pairs)",
         CONTEXT,
         before("score", "    @contextmanager\n    def open(self, setting):\n        yield"),
         told="run",

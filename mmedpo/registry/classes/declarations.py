@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_origin, get_type_hints
 
 from mmedpo.errors import PluginError
 from mmedpo.registry.failure import describe_failure, place_code
@@ -32,7 +32,8 @@ def check_declarations(plugin: PluginInfo, cls: type[Any]) -> None:
 
 def check_properties(plugin: PluginInfo, part: Part) -> None:
     """Require of what a part says by its options the types that its contract asks. Raises PluginError."""
-    for name, adapter in list_class_variables(plugin.kind.contract).items():
+    contract = plugin.kind.contract
+    for name, adapter in (list_class_variables(contract) | list_properties(contract)).items():
         if isinstance(getattr(type(part), name, None), property | cached_property):
             try:
                 value = getattr(part, name)
@@ -68,3 +69,12 @@ def list_class_variables(contract: type[Any]) -> dict[str, TypeAdapter[Any]]:
                 if get_origin(annotation) is ClassVar and name not in adapters
             }
     return adapters
+
+
+@cache
+def list_properties(contract: type[Any]) -> dict[str, TypeAdapter[Any]]:
+    """Return the properties that a contract declares, with what takes their values."""
+    from pydantic import TypeAdapter
+
+    own = {name: value for name, value in vars(contract).items() if isinstance(value, property) and name[0] != "_"}
+    return {name: TypeAdapter(get_type_hints(value.fget)["return"]) for name, value in own.items()}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from mmedpo.errors import PluginError
-from mmedpo.registry.failure import place_code
+from mmedpo.registry.failure import place_code, place_plugin
 
 if TYPE_CHECKING:
     from mmedpo.registry.plugin_info import PluginInfo
@@ -22,23 +22,28 @@ Method = Callable[..., Any]
 def check_verbs(plugin: PluginInfo, cls: type[Any]) -> None:
     """Require of a part's class that a run can call it. Raises PluginError."""
     contract = plugin.kind.contract
-    _check_methods(plugin, cls, contract)
+    _check_methods(plugin, cls, list_methods(contract))
     if cls.open is contract.open:  # it is its own live object
-        check_live(plugin, cls, f"and no open() that yields an object with it{place_code(cls)}")
+        check_live(plugin, cls, cls.__name__, ", and no open() that yields an object with it")
 
 
-def check_live(plugin: PluginInfo, cls: type[Any], otherwise: str) -> None:
-    """Require of the class of an open part that it has the verbs of its kind; `otherwise` ends what is said."""
+def check_live(plugin: PluginInfo, cls: type[Any], who: str, end: str = "") -> None:
+    """Require of the class of an open part that it has the verbs of its kind; `who` and `end` are for what is said."""
     live = find_live_contract(plugin.kind.contract)
-    for name, promised in list_methods(live).items():
+    if not getattr(live, "_is_protocol", False) and not issubclass(cls, live) and live is not plugin.kind.contract:
+        built = f"is not built on {live.__name__}: write class {cls.__name__}({live.__name__})"
+        raise PluginError(f"{plugin}: {who} {built}{end}{place_code(cls) or place_plugin(plugin)}")
+    for name, promised in list_verbs(live).items():
         if inspect.getattr_static(cls, name, None) is None and name not in getattr(cls, "model_fields", {}):
             hint = _suggest_method(cls, name, promised)
-            raise PluginError(f"{plugin}: {cls.__name__} has no {write_call(promised)}{hint}, {otherwise}")
-    _check_methods(plugin, cls, live)
+            raise PluginError(
+                f"{plugin}: {who} has no {write_call(promised)}{hint}{end}{place_code(cls) or place_plugin(plugin)}"
+            )
+    _check_methods(plugin, cls, list_verbs(live))
 
 
-def _check_methods(plugin: PluginInfo, cls: type[Any], contract: Any) -> None:
-    for name, promised in list_methods(contract).items():
+def _check_methods(plugin: PluginInfo, cls: type[Any], promises: Mapping[str, Method]) -> None:
+    for name, promised in promises.items():
         if wrong := _explain_method(cls, name, promised):
             raise PluginError(f"{plugin}: {wrong}")
 
@@ -105,9 +110,16 @@ def list_methods(contract: type[Any]) -> dict[str, Method]:
     }
 
 
+def list_verbs(live: Any) -> dict[str, Method]:
+    """Return what an open part has beside what every part has."""
+    from mmedpo.registry.contracts.part import Part
+
+    return {name: value for name, value in list_methods(live).items() if not hasattr(Part, name)}
+
+
 @cache
 def find_live_contract(contract: type[Any]) -> Any:
     """Return what a part of a contract is when it is open: what its `open` promises, else the contract itself."""
     promised = get_type_hints(contract.open).get("return")
     inner = get_args(promised) if get_origin(promised) is AbstractContextManager else ()
-    return inner[0] if inner and isinstance(inner[0], type) else contract
+    return inner[0] if inner and inner[0] is not Any else contract

@@ -17,14 +17,16 @@ def make_plugin_error(plugin: PluginInfo, message: str) -> PluginError:
 
 
 @contextmanager
-def blame_part(plugin: PluginInfo, lower: str) -> Iterator[None]:
-    """Say whose error it was; for memory that ran out, say what to lower."""
+def blame_part(plugin: PluginInfo, lower: str | None) -> Iterator[None]:
+    """Say whose error it was; for memory that ran out, say what to lower, or let whoever asked the part say it."""
     try:
         yield
     except (MmedpoError, KeyboardInterrupt):
         raise
     except (Exception, SystemExit) as error:
         if is_out_of_memory(error):
+            if lower is None:
+                raise
             raise RecipeError(f"out of memory in {plugin}: lower {lower}") from error
         if refused := explain_disk_error(error):
             raise refused from error

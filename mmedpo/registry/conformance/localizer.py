@@ -9,19 +9,30 @@ from typing import Any
 from mmedpo.core import json_values
 from mmedpo.core.records import Case, Region
 from mmedpo.registry.conformance.blame import make_plugin_error
-from mmedpo.registry.conformance.values import check_image, check_plain
+from mmedpo.registry.conformance.values import check_image, check_length, check_plain
 from mmedpo.registry.plugin_info import PluginInfo
 
 
 def check_regions(plugin: PluginInfo, case: Case, regions: Any, verb: str = "localize") -> list[Region]:
     """Require regions with a box in order and a confidence in [0, 1]."""
-    if not isinstance(regions, list | tuple) or not all(isinstance(item, Region) for item in regions):
-        raise make_plugin_error(plugin, f"{verb} gave no list of Region for case {case.id!r}")
+    given = regions if isinstance(regions, list | tuple) else ()
+    if regions is not given or not all(isinstance(item, Region) for item in given):
+        odd = next((item for item in given if not isinstance(item, Region)), regions)
+        among = "a list with " if odd is not regions else ""
+        told = f"{verb} gave {among}{json_values.describe_value(odd)} for case {case.id!r}, not a list of Region"
+        raise make_plugin_error(plugin, told)
     for region in regions:
         if not (isinstance(region.image, int) and 0 <= region.image < len(case.images)):
             told = f"image {region.image!r}, and has {len(case.images)}, counted from 0"
             raise make_plugin_error(plugin, f"case {case.id!r} has a region in {told}")
     return [_region(plugin, f"case {case.id!r} has a region", region) for region in regions]
+
+
+def check_sources(plugin: PluginInfo, sources: Any, expected: int) -> None:
+    """Require a text for each case."""
+    check_length(plugin, "sources", sources, expected)
+    for source in sources:
+        check_plain(plugin, "what sources returned of a case", json_values.require_text, source)
 
 
 def _region(plugin: PluginInfo, has: str, region: Region) -> Region:

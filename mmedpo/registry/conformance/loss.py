@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from mmedpo.core.records import Pair, Side
 from mmedpo.errors import MmedpoError, PluginError
-from mmedpo.registry.conformance.blame import is_out_of_memory
+from mmedpo.registry.conformance.blame import is_out_of_memory, make_plugin_error
 from mmedpo.registry.contracts.loss import Loss, LossBatch, TokenPair
 from mmedpo.registry.contracts.setting import Setting
+from mmedpo.registry.discovery import find_plugin
+from mmedpo.registry.failure import describe_failure
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,16 +22,17 @@ def compute_loss(loss: Loss, batch: LossBatch) -> Tensor:
     """Return the loss of each pair (pairs,). Raises PluginError for anything else, and for what it raises."""
     try:
         values: Any = loss.compute(batch)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, MmedpoError) or is_out_of_memory(error):
             raise
-        raise _blame(loss, f"failed: {type(error).__name__}: {error}") from error
-    if getattr(values, "shape", None) != batch.weights.shape:
-        said = f"a {type(values).__name__} of shape {tuple(getattr(values, 'shape', ()))}"
-        raise _blame(loss, f"returned {said}, not a value for each of {len(batch.weights)} pairs")
+        raise _blame_failure(loss, "compute", error) from error
+    if not hasattr(values, "requires_grad") or values.shape != batch.weights.shape:
+        shape = f" of shape {tuple(values.shape)}" if hasattr(values, "shape") else ""
+        said = f"{type(values).__name__}{shape}"
+        raise _blame(loss, f"compute returned {said}, not a tensor with a value for each of {len(batch.weights)} pairs")
     made: Tensor = values
     if batch.chosen.policy.requires_grad and not made.requires_grad:  # beside another loss nobody would notice
-        raise _blame(loss, "returned values without a gradient, so nothing would be learned from it")
+        raise _blame(loss, "compute returned values without a gradient, so nothing would be learned from it")
     return made
 
 
@@ -39,8 +42,8 @@ def list_further_sides(loss: Loss, pairs: Sequence[Pair], seed: int) -> list[dic
         named = list(loss.further_sides(pairs, seed))
     except MmedpoError:
         raise
-    except Exception as error:
-        raise _blame(loss, f"failed over the sides of pairs: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise _blame_failure(loss, "further_sides", error) from error
     if len(named) != len(pairs):
         raise _blame(loss, f"named the sides of {len(named)} pairs; there are {len(pairs)}")
     for pair, sides in zip(pairs, named, strict=True):
@@ -63,10 +66,10 @@ def list_token_ratings(
     try:
         rated = list(loss.rate_tokens(pairs, answers, setting))
         made = [(list(map(float, chosen)), list(map(float, rejected))) for chosen, rejected in rated]
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, MmedpoError) or is_out_of_memory(error):
             raise
-        raise _blame(loss, f"failed over the tokens of answers: {type(error).__name__}: {error}") from error
+        raise _blame_failure(loss, "rate_tokens", error) from error
     if len(made) != len(pairs):
         raise _blame(loss, f"rated the tokens of {len(made)} pairs; there are {len(pairs)}")
     for pair, ratings, pieces in zip(pairs, made, answers, strict=True):
@@ -78,4 +81,9 @@ def list_token_ratings(
 
 
 def _blame(loss: Loss, message: str) -> PluginError:
-    return PluginError(f"the loss {loss.use!r} of {type(loss).__module__} {message}")
+    return make_plugin_error(find_plugin(loss), message)
+
+
+def _blame_failure(loss: Loss, verb: str, error: BaseException) -> PluginError:
+    plugin = find_plugin(loss)
+    return PluginError(f"{plugin}: {verb} failed: {describe_failure(plugin, error)}")

@@ -75,6 +75,6 @@ class CheckedMetric:
             try:
                 made[json_values.require_text(name)] = json_values.require_number(value)
             except ValueError as error:
-                message = f"{what}: {json_values.describe_value(name)} is {error}; leave out what is not defined"
+                message = f"{what}: {name!r:.40} is {error}; leave out what is not defined"
                 raise make_plugin_error(self.plugin, message) from None
         return made

@@ -11,7 +11,6 @@ from mmedpo.registry.classes.verbs import check_live
 from mmedpo.registry.conformance.blame import blame_part, make_plugin_error
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.setting import Setting
-from mmedpo.registry.failure import place_plugin
 from mmedpo.registry.plugin_info import PluginInfo
 
 logger = logging.getLogger(__name__)
@@ -25,7 +24,7 @@ def open_part(plugin: PluginInfo, part: Part, setting: Setting) -> Iterator[Any]
         opened = _require_context(plugin, part.open(setting))
         live = opened.__enter__()
     if live is not part:
-        check_live(plugin, type(live), f"and it is what open() yields{place_plugin(plugin)}")
+        check_live(plugin, type(live), f"open() of {type(part).__name__} yields {type(live).__name__}, which")
     try:
         yield live
     except BaseException as error:

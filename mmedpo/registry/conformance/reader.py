@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from mmedpo.core.records import Case, Drop, Pair, ReadRecord
 from mmedpo.errors import DataError
@@ -12,13 +13,19 @@ from mmedpo.registry.conformance.records import check_sides
 from mmedpo.registry.plugin_info import PluginInfo
 
 
+def check_reading(plugin: PluginInfo, items: Any) -> Iterable[Any]:
+    """Require of what read returned that there are records in it to look at."""
+    if not isinstance(items, Iterable) or isinstance(items, str | Mapping):
+        raise make_plugin_error(plugin, f"read returned {type(items).__name__}, not records; yield them")
+    return items
+
+
 class DataSetCheck:
     """Require cases or pairs, not both, with ids that are unique and texts that are there: item by item."""
 
-    def __init__(self, plugin: PluginInfo) -> None:
-        """Take whom to blame."""
-        self._plugin = plugin
-        self._kind: type[Case] | type[Pair] | None = None
+    def __init__(self, plugin: PluginInfo, yields: str) -> None:
+        """Take whom to blame, and what it says that it yields."""
+        self._plugin, self._yields = plugin, yields
         self._ids: set[str] = set()
         self._reasons: Counter[str] = Counter()
 
@@ -40,12 +47,11 @@ class DataSetCheck:
             raise DataError(f"{self._plugin}: there is nothing to read{describe_reasons(self._reasons)}")
 
     def _add_record(self, item: Case | Pair) -> None:
-        kind = Pair if isinstance(item, Pair) else Case
-        if self._kind not in (None, kind):
-            raise make_plugin_error(self._plugin, "read yielded cases and pairs; it must yield one of them")
+        if isinstance(item, Pair) != (self._yields == "pairs"):
+            told = f"read yielded a {type(item).__name__}, and the class says yields = {self._yields!r}"
+            raise make_plugin_error(self._plugin, f"{told}; let it say what is so, and yield one of them alone")
         if item.id in self._ids:
             raise DataError(f"{self._plugin}: id {item.id!r} stands twice; ids must be unique")
-        self._kind = kind
         self._ids.add(item.id)
         _check_texts(self._plugin, item.case if isinstance(item, Pair) else item)
         if isinstance(item, Pair):

@@ -31,7 +31,7 @@ def _list_cases(trial: Trial) -> Iterator[Case]:
 
 
 def _check_records(trial: Trial) -> None:
-    check = DataSetCheck(trial.plugin)
+    check = DataSetCheck(trial.plugin, cast(Reader, trial.part).yields)
     for item in _read(trial):
         check.add(item)
     check.finish()

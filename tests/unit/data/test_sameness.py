@@ -96,6 +96,7 @@ from PIL import Image
 
 class Careless(Reader):
     use = "careless"
+    yields = "pairs"
 
     def read(self):
         for number, (grey, chosen, rejected) in enumerate([(9, "No", "no."), (9, "No", "Yes"), (90, "No", "no.")]):
@@ -165,7 +166,7 @@ def test_no_dispreference_brings_a_pair_that_teaches_nothing_into_a_run(
 def test_where_nothing_is_left_the_reasons_are_counted() -> None:
     reader = next(part for part in find_parts() if part.name == "pairs" and part.kind is KINDS["reader"])
     drops = [Drop("1", "an answer is empty"), Drop("2", "an answer is empty"), Drop("3", "both sides are the same")]
-    check = DataSetCheck(reader)
+    check = DataSetCheck(reader, "pairs")
     for item in (*drops, Remark("1", "odd")):
         check.add(item)
     with pytest.raises(DataError, match=r"nothing to read; left out: 2 an answer is empty, 1 both sides are the same"):

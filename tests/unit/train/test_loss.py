@@ -72,10 +72,10 @@ def test_a_loss_sees_the_further_sides_that_it_named_and_no_others() -> None:
     [
         (
             lambda batch: batch.margin.mean(),
-            r"the loss 'odd' of .* returned a Tensor of shape \(\), not a value",
+            r"loss 'odd' of .*: compute returned Tensor of shape \(\), not a tensor with a value",
         ),
-        (lambda batch: 1 / 0, r"the loss 'odd' of .* failed: ZeroDivisionError"),
-        (lambda batch: None, r"returned a NoneType of shape \(\)"),
+        (lambda batch: 1 / 0, r"loss 'odd' of .*: compute failed: ZeroDivisionError"),
+        (lambda batch: None, "compute returned NoneType, not a tensor"),
         (lambda batch: batch.margin.detach(), "returned values without a gradient, so nothing would be learned"),
     ],
 )
@@ -102,7 +102,7 @@ def test_what_a_loss_gets_wrong_is_blamed_on_it(returned: Any, why: str) -> None
             lambda pairs: [{"rejected": pair.chosen} for pair in pairs],
             "a further side 'rejected'; a pair has one of that",
         ),
-        (lambda pairs: pairs[9], "failed over the sides of pairs: IndexError"),
+        (lambda pairs: pairs[9], "further_sides failed: IndexError"),
     ],
 )
 def test_sides_that_are_none_are_blamed_on_the_loss_that_named_them(named: Any, why: str) -> None:

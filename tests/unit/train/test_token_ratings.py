@@ -125,7 +125,7 @@ def test_the_texts_of_tokens_together_are_the_answer(name: str, answer: str) -> 
         (lambda answers: [], "rated the tokens of 0 pairs; there are 4"),
         (lambda answers: [([1.0], [1.0])] * 4, "did not rate each token of pair 'tiny-0/tiny/0' once"),
         (lambda answers: [([float("nan")] * 2, [0.0] * 2)] * 4, "not finite"),
-        (lambda answers: answers[9], "failed over the tokens of answers: IndexError"),
+        (lambda answers: answers[9], "rate_tokens failed: IndexError"),
     ],
 )
 def test_numbers_that_are_none_are_blamed_on_the_loss(rated: Any, why: str) -> None:
