@@ -37,7 +37,7 @@ class Reads(Reader):
     [
         ("twice", "'tiny-0' stands twice"),
         ("nothing", "there is nothing to read"),
-        ("mixed", "read yielded a Pair, and the class says yields = .cases."),
+        ("mixed", "read yielded a Pair, and the class says yields"),
         ("empty answer", "case 'tiny-0' has an empty answer"),
     ],
 )
