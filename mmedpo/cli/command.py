@@ -139,4 +139,7 @@ def print_json(value: Any) -> None:
     import sys
 
     known = (sys.stdout.encoding or "").lower().startswith("utf")
-    print(json.dumps(value, indent=2, ensure_ascii=not known))
+    print(json.dumps(value, indent=2, ensure_ascii=not known).translate(_CONTROLS))
+
+
+_CONTROLS = {number: f"\\u{number:04x}" for number in range(0x7F, 0xA0)}  # which JSON lets stand, and terminals obey

@@ -40,13 +40,14 @@ def ask(
 ) -> None:
     """Show the answers to a question before and after alignment."""
     from mmedpo.cli.ask import ask_models
+    from mmedpo.core.notes import printable_lines
 
     answers = ask_models(run, [image, *map(Path, more or [])], question)
     if json:
         print_json(answers)
     else:
         for name, answer in answers.items():
-            print(f"{name + ':':8}{answer}{' ... (cut off)' if answer.cut else ''}")
+            print(printable_lines(f"{name + ':':8}{answer}{' ... (cut off)' if answer.cut else ''}"))
 
 
 def merge(

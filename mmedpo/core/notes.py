@@ -16,3 +16,8 @@ def print_note(text: str) -> None:
 def printable(text: str) -> str:
     """Return a text with what a terminal would obey, or could not show, written out."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def printable_lines(text: str) -> str:
+    """Return a text of several lines as `printable` returns one; a tab is room."""
+    return "\n".join(map(printable, text.expandtabs(4).split("\n")))

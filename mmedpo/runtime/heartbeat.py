@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from mmedpo.core.notes import printable
 from mmedpo.events import Event, StageAdvanced, StageFinished, StageStarted, TrainingLogged
 from mmedpo.store.run_files.counts import describe_counts
 
@@ -73,7 +74,7 @@ class ProgressLines:
     def _print(self, text: str) -> None:
         self._printed_at = time.monotonic()
         with suppress(OSError):  # a log on a full disk is no reason to lose the work
-            print(text, file=sys.stderr, flush=True)
+            print(printable(text), file=sys.stderr, flush=True)
 
 
 def format_duration(seconds: float) -> str:

@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rich.console import Console
-
+from mmedpo.cli.display.terminal import Terminal
 from mmedpo.core.number_format import format_number
 
 
 def show_scoring(found: Mapping[str, Any]) -> None:
     """Print how voters agree with each other and with clinicians."""
-    console = Console()
+    console = Terminal()
     for use, summary in found.items():
         for line in describe_agreement(use, summary) if use != "clinicians" else describe_clinicians(summary):
             console.print(line, highlight=False)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
+from mmedpo.cli.display.terminal import Terminal
 
 
-def print_columns(console: Console, table: Sequence[Sequence[str]]) -> None:
+def print_columns(console: Terminal, table: Sequence[Sequence[str]]) -> None:
     """Print rows in columns, never cut, however narrow the screen."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for cells in table if len(table) > 1 else ():

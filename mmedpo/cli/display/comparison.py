@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 
 from mmedpo.cli.display.columns import print_columns
 from mmedpo.cli.display.methods import print_methods
 from mmedpo.cli.display.overlap import print_overlaps, print_overlaps_of
 from mmedpo.cli.display.result import list_cautions
+from mmedpo.cli.display.terminal import Terminal
 from mmedpo.core.number_format import format_change, format_number, format_p_value
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> N
     """Print the comparison of runs, and whether they were measured on what they were trained on."""
     from mmedpo.evaluate.comparison import split_by_difference
 
-    console = Console()
+    console = Terminal()
     letters = {name: _name_run(at) for at, name in enumerate(dict.fromkeys(row["method"] for row in rows))}
     differ, equal = split_by_difference(rows)
     table = [["metric", "measure", "run", "value", "difference", "95 % interval", "p", "p (Holm)"]]
@@ -59,7 +59,7 @@ def _format_gap(row: Mapping[str, Any]) -> list[str]:
 
 def show_variants(results: Mapping[str, Sequence[RunResult]], compared: VariantTable | None, page: str) -> None:
     """Print the measures of all variants, which differ from the first by more than chance, and where the page is."""
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     if compared and compared.against_start:
         print_methods(console, compared, "variant")
     every = {f"{name}: {one.folder}": one.measures for name, found in results.items() for one in found}
@@ -68,5 +68,7 @@ def show_variants(results: Mapping[str, Sequence[RunResult]], compared: VariantT
         console.print(name, soft_wrap=True)
     for name, measures in every.items():
         for use, caution in list_cautions(measures) if measures else ():
-            console.print(f"[bold red]caution[/], {escape(name)}, {use}: {escape(caution)}", soft_wrap=True)
+            console.print(
+                f"[bold red]caution[/], {escape(name)}, {escape(use)}: {escape(caution)}", soft_wrap=True, markup=True
+            )
     console.print(f"{page}  all of them to look at: open it in a browser", soft_wrap=True)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from mmedpo.cli.display.columns import print_columns
+from mmedpo.cli.display.terminal import Terminal
 
 if TYPE_CHECKING:
     from mmedpo.core.usage import Usage
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 def show_estimate(found: CostEstimate) -> None:
     """Print what a recipe can usage at most."""
-    console = Console()
+    console = Terminal()
     table = [["part", "model", "at", "asked about", "calls", "tokens in", "tokens out", "money"]]
     for line in found.lines:
         model = f"{line.model}, in batches" if line.batch else line.model
@@ -38,7 +37,7 @@ def show_estimate(found: CostEstimate) -> None:
         console.print(f"spent by this run so far: {format_usage(found.spent)}", highlight=False)
     for host in found.refused:
         say = f"the data are restricted: nothing will be sent to {host} unless allow_remote names it"
-        console.print(f"[bold red]{say}[/]", highlight=False)
+        console.print(say, style="bold red", highlight=False)
 
 
 def _format_amounts(usage: Usage) -> list[str]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
+from mmedpo.cli.display.terminal import Terminal
 
 
 def show_detector(learnt: str, facts: Mapping[str, Any]) -> None:
     """Print how good a localizer is that has learned; whatever it measured, by set of cases."""
-    console = Console(highlight=False)
-    console.print(f"{escape(learnt)}", soft_wrap=True)
+    console = Terminal(highlight=False)
+    console.print(learnt, soft_wrap=True)
     for name in ("validation", "test"):
         measures = facts.get(name, {})
         if plain := [f"{what} {value}" for what, value in measures.items() if isinstance(value, int | float)]:

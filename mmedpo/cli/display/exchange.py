@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
-
 from mmedpo.cli.command import print_json
+from mmedpo.cli.display.terminal import Terminal
 from mmedpo.core.notes import print_note
 from mmedpo.exchange.sqlite.run_database import RunDatabase
 
@@ -16,8 +15,8 @@ def show_exported(exported: Any, quiet: bool = False) -> None:
     counts = ", ".join(f"{count:,} {kind}" for kind, count in exported.pairs.items())
     what, of = (f"{counts} pairs", "these pairs") if counts else ("the adapter", "the pairs it was trained from")
     if not quiet:
-        Console().print(f"{exported.folder}: {what} for {exported.form}", highlight=False, soft_wrap=True)
-    loud = Console(stderr=True, highlight=False, soft_wrap=True)
+        Terminal().print(f"{exported.folder}: {what} for {exported.form}", highlight=False, soft_wrap=True)
+    loud = Terminal(stderr=True, highlight=False, soft_wrap=True)
     for note in exported.notes:
         loud.print(f"mmedpo: note: {note}", markup=False)
     if exported.restricted:
@@ -41,7 +40,7 @@ def show_database(written: RunDatabase, *, json: bool) -> None:
 
 def show_imported(found: Any) -> None:
     """Print what a folder of pairs holds, and which recipe takes it on."""
-    console, total = Console(highlight=False, soft_wrap=True), sum(found.pairs.values())
+    console, total = Terminal(highlight=False, soft_wrap=True), sum(found.pairs.values())
     console.print(f"{total:,} pairs: " + ", ".join(f"{count:,} {kind}" for kind, count in found.pairs.items()))
     for reason, count in found.dropped.items():
         console.print(f"  {count:,} left out: {reason}", markup=False)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from mmedpo.cli.display.columns import print_columns
+from mmedpo.cli.display.terminal import Terminal
 from mmedpo.core.number_format import format_number
 
 if TYPE_CHECKING:
     from mmedpo.store.run_files.measures import RoundTable, VariantTable
 
 
-def print_methods(console: Console, compared: VariantTable | RoundTable, what: str) -> None:
+def print_methods(console: Terminal, compared: VariantTable | RoundTable, what: str) -> None:
     """Print a row a variant or a round, a column a measure; a star where it differs from the first one's."""
     rows = compared.against_start
     shown = list(dict.fromkeys((row["metric"], row["measure"]) for row in rows if "difference" in row))

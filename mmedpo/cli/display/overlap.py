@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
-
+from mmedpo.cli.display.terminal import Terminal
 from mmedpo.store.run_files.measures import TrainingOverlap
 
 
-def print_overlaps_of(console: Console, runs: Sequence[str]) -> None:
+def print_overlaps_of(console: Terminal, runs: Sequence[str]) -> None:
     """Say it of run folders, those of several seeds by comma."""
     from mmedpo.evaluate.comparison import count_trained_images
 
@@ -19,7 +18,7 @@ def print_overlaps_of(console: Console, runs: Sequence[str]) -> None:
     print_overlaps(console, {folder: overlap for folder, overlap in overlaps.items() if overlap})
 
 
-def print_overlaps(console: Console, overlaps: Mapping[str, TrainingOverlap]) -> None:
+def print_overlaps(console: Terminal, overlaps: Mapping[str, TrainingOverlap]) -> None:
     """Say on what runs were evaluated; in one line where it is the same for all."""
     if len(overlaps) > 1 and len(set(overlaps.values())) == 1:
         overlaps = {f"all {len(overlaps)} runs": next(iter(overlaps.values()))}
@@ -28,7 +27,7 @@ def print_overlaps(console: Console, overlaps: Mapping[str, TrainingOverlap]) ->
         print_overlap(console, overlap)
 
 
-def print_overlap(console: Console, overlap: TrainingOverlap) -> None:
+def print_overlap(console: Terminal, overlap: TrainingOverlap) -> None:
     """Say on what one run was evaluated."""
     shared, images = overlap.trained_on, overlap.images
     note = "none of them was trained on" if not shared else f"[bold red]{shared} of them were trained on[/]"
@@ -37,4 +36,4 @@ def print_overlap(console: Console, overlap: TrainingOverlap) -> None:
     if not overlap.complete:
         elsewhere = "[bold red]what an adapter of the model was trained on elsewhere is not known here[/]"
         note = f"{note}; {elsewhere}" if shared else elsewhere
-    console.print(f"evaluated on {images} images; {note}", highlight=False, soft_wrap=True)
+    console.print(f"evaluated on {images} images; {note}", highlight=False, soft_wrap=True, markup=True)

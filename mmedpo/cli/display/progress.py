@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -19,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from mmedpo.cli.display.terminal import Terminal
 from mmedpo.events import Event, EventObserver, StageAdvanced, StageFinished, StageStarted, TrainingLogged
 from mmedpo.runtime.heartbeat import ProgressLines
 from mmedpo.store.run_files.counts import describe_counts
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @contextmanager
 def show_events() -> Iterator[EventObserver]:
     """Show a run's events: bars with rate and time left on a terminal, a line a stage elsewhere."""
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     if not console.is_terminal:
         with ProgressLines().beating() as plain:
             yield plain.see
@@ -86,15 +86,19 @@ class ProgressBars:
             task = next(task for task in self._progress.tasks if task.id == self._task)
             total = task.total or max((count.count for count in event.counts), default=1)
             self._progress.update(self._task, total=total, completed=total)
-        self._progress.console.print(f"[bold]{event.stage}[/] {escape(describe_counts(event.counts))}", highlight=False)
+        self._progress.console.print(
+            f"[bold]{escape(event.stage)}[/] {escape(describe_counts(event.counts))}", highlight=False, markup=True
+        )
 
 
 def show_variant_start(one: PlannedRun) -> None:
     """Say which of a recipe's variants begins."""
-    Console(stderr=True, highlight=False).print(f"[bold]{one.variant}[/], seed {one.seed}", soft_wrap=True)
+    Terminal(stderr=True, highlight=False).print(
+        f"[bold]{one.variant}[/], seed {one.seed}", soft_wrap=True, markup=True
+    )
 
 
 def show_round_start(one: LoadedRecipe) -> None:
     """Say which of a recipe's rounds begins."""
     assert one.round is not None
-    Console(stderr=True, highlight=False).print(f"[bold]round {one.round.number}[/]", soft_wrap=True)
+    Terminal(stderr=True, highlight=False).print(f"[bold]round {one.round.number}[/]", soft_wrap=True, markup=True)

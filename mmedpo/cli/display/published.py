@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from mmedpo.cli.display.columns import print_columns
 from mmedpo.cli.display.overlap import print_overlaps_of
+from mmedpo.cli.display.terminal import Terminal
 
 if TYPE_CHECKING:
     from mmedpo.evaluate.published_numbers import PublishedComparison
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 def show_published(compared: PublishedComparison, runs: Sequence[str]) -> None:
     """Print a row for each printed cell and measure of ours, in percent, and what must be said with them."""
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     console.print(compared.source, soft_wrap=True, markup=False)
     table = [["data", "row", "column", "published", "ours", "95 % interval", "runs", "measure"]]
     print_columns(console, table + [_format_row(row) for row in compared.rows])

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from mmedpo.cli.display.agreement import describe_agreement
 from mmedpo.cli.display.methods import print_methods
 from mmedpo.cli.display.overlap import print_overlap
+from mmedpo.cli.display.terminal import Terminal
 from mmedpo.core.number_format import format_change, format_number
 from mmedpo.report.measures import describe_cut_answers
 from mmedpo.store.run_files.counts import sum_counts
@@ -41,7 +41,7 @@ FILES = (
 
 def show_result(result: RunResult) -> None:
     """Print the table before/after, of a run in rounds over them, and where everything is."""
-    console, folder, measures = Console(), result.folder, result.measures
+    console, folder, measures = Terminal(), result.folder, result.measures
     if not result.did:
         done = f"Nothing to do: {folder} is finished and nothing it depends on has changed."
         console.print(done, highlight=False, soft_wrap=True)
@@ -56,20 +56,22 @@ def show_result(result: RunResult) -> None:
         _list_files(console, place)
 
 
-def _list_files(console: Console, folder: Path) -> None:
+def _list_files(console: Terminal, folder: Path) -> None:
     for name, what in FILES:
         if (folder / name).exists():
             console.print(f"  {folder / name}  {what}", highlight=False, soft_wrap=True)
 
 
-def _show_measures(console: Console, measures: MeasureRecord) -> None:
+def _show_measures(console: Terminal, measures: MeasureRecord) -> None:
     for measured in measures.measures:
         if measured.nothing:
             console.print(f"{measured.use}: {measured.nothing}", markup=False, highlight=False, soft_wrap=True)
         else:
             console.print(_build_table(measured))
     for use, caution in list_cautions(measures):
-        console.print(f"[bold red]caution[/], {use}: {escape(caution)}", highlight=False, soft_wrap=True)
+        console.print(
+            f"[bold red]caution[/], {escape(use)}: {escape(caution)}", highlight=False, soft_wrap=True, markup=True
+        )
     print_overlap(console, measures.overlap)
 
 

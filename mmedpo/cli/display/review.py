@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.console import Console
-
+from mmedpo.cli.display.terminal import Terminal
 from mmedpo.review.page import ReviewPage
 
 HOLDS = {
@@ -16,7 +15,7 @@ HOLDS = {
 
 def show_review(page: ReviewPage) -> None:
     """Print what was written, and what to do with it."""
-    console = Console()
+    console = Terminal()
     for line in describe_review(page):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from mmedpo.cli.display.columns import print_columns
+from mmedpo.cli.display.terminal import Terminal
 from mmedpo.core.notes import printable
 from mmedpo.core.number_format import format_number
 from mmedpo.store.run_list import ListedRun
@@ -23,7 +22,7 @@ def show_runs(folder: Path, runs: Sequence[ListedRun]) -> None:
         print(f"{folder}: no run in it, nor below it")
         return
     head = ("run", "recipe", "state", "when", "size", "measures")
-    print_columns(Console(), [head, *(tuple(map(printable, _tell(folder, run))) for run in runs)])
+    print_columns(Terminal(), [head, *(tuple(map(printable, _tell(folder, run))) for run in runs)])
 
 
 def _tell(folder: Path, run: ListedRun) -> Iterator[str]:

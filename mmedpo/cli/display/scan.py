@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console
-
 from mmedpo.cli.display.columns import print_columns
+from mmedpo.cli.display.terminal import Terminal
 from mmedpo.core.notes import printable
 from mmedpo.scan.identifier import Identifier, mask
 from mmedpo.scan.scan import ScanResult
@@ -25,7 +24,7 @@ def describe_scan(result: ScanResult, least: str, show: bool) -> dict[str, Any]:
 
 def show_scan(result: ScanResult, least: str, show: bool) -> None:
     """Print a scan's result: a row for an identifier in a file, then what was looked at and what was not."""
-    console = Console(soft_wrap=True)
+    console = Terminal(soft_wrap=True)
     found = result.at_least(least)
     print_columns(console, [HEADER, *(_cells(one, show) for one in found)])
     for line in _describe(result, found):

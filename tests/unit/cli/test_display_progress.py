@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 
 import pytest
 from conftest import ROOT
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
+from mmedpo.cli.command import print_json
+from mmedpo.cli.display.agreement import show_scoring
+from mmedpo.cli.display.columns import print_columns
 from mmedpo.cli.display.progress import ProgressBars, show_events
+from mmedpo.cli.display.terminal import Terminal
 from mmedpo.events import Event, StageAdvanced, StageCount, StageFinished, StageStarted, TrainingLogged
+from mmedpo.runtime.heartbeat import ProgressLines
 
 READ = StageFinished("read", (StageCount("cases", 8),))
 
@@ -54,6 +61,30 @@ def test_without_a_terminal_there_are_lines(capsys: pytest.CaptureFixture[str]) 
     with show_events() as see:
         see(READ)
     assert re.fullmatch(r"read: 8 cases \(0\.\d s\)\n", capsys.readouterr().err)
+
+
+HOSTILE = "\x1b[2J\x9b31m[/bold][link=http://localhost]Ä\tb[/]"
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        lambda: Terminal().print(HOSTILE),
+        lambda: Terminal().print(f"[bold]{escape(HOSTILE)}[/]", markup=True),
+        lambda: print_columns(Terminal(), [("a", "b"), (HOSTILE, HOSTILE)]),
+        lambda: show_scoring({HOSTILE: {"furthest_apart": [{"pair": HOSTILE, "votes": {HOSTILE: 1}}]}}),
+        lambda: ProgressLines().see(StageFinished(HOSTILE, (StageCount("left_out", 1, reason=HOSTILE),))),
+        lambda: print_json({HOSTILE: HOSTILE}),
+    ],
+)
+def test_what_others_wrote_is_shown_as_it_stands_and_commands_no_terminal(
+    show: Callable[[], None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    show()
+    shown = "".join(capsys.readouterr())
+    assert "[/bold][link=http://localhost]Ä" in shown
+    assert not any(char in shown for char in "\x1b\x9b\t")
 
 
 def test_rich_has_one_home() -> None:
