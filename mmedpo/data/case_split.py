@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from mmedpo.core.records import Case, Drop, Remark, digest, seed_for
 from mmedpo.data.tables import TableRow, show_value
@@ -17,6 +17,24 @@ UNKNOWN = "its patient is not told (columns.group), so other images of the patie
 SHARED = "other cases of its group are on the split's other side"
 
 
+Words = str | tuple[str, ...]
+
+
+def _to_words(value: Any) -> tuple[str, ...]:
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, list | tuple) or not all(isinstance(word, str) and word.strip() for word in words):
+        raise ValueError("a word of the column, or a list of them")
+    return tuple(word.strip() for word in words)
+
+
+def _share_or_words(value: Any) -> float | tuple[str, ...]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return _to_words(value)
+    if not 0 < value < 1:
+        raise ValueError("a share above 0 and below 1, as 0.3")
+    return float(value)
+
+
 class CaseSplit(BaseModel):
     """Part the cases of a data set in two, by a share of their groups or by the words in a column.
 
@@ -25,9 +43,9 @@ class CaseSplit(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    test: float | tuple[str, ...]
+    test: Annotated[float | tuple[str, ...], BeforeValidator(_share_or_words, json_schema_input_type=float | Words)]
     """The share of groups to measure on; or, with `column`, the word or words of the rows to measure on."""
-    train: tuple[str, ...] = ()
+    train: Annotated[tuple[str, ...], BeforeValidator(_to_words, json_schema_input_type=Words)] = ()
     """With `column`, the word or words of the rows to train on; rows with any other are left out and counted."""
     column: str = ""
     """A column that says which row is for what, in place of a share."""
@@ -37,23 +55,6 @@ class CaseSplit(BaseModel):
     """Another seed, other groups to measure on."""
     take: Literal["train", "test"] = "train"
     """Which side the reader reads; `evaluate:` without `data` takes the other."""
-
-    @field_validator("test", mode="before")
-    @classmethod
-    def _share_or_words(cls, value: Any) -> Any:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            if not 0 < value < 1:
-                raise ValueError("a share above 0 and below 1, as 0.3")
-            return float(value)
-        return cls._words(value)
-
-    @field_validator("train", mode="before")
-    @classmethod
-    def _words(cls, value: Any) -> Any:
-        words = [value] if isinstance(value, str) else value
-        if not isinstance(words, list | tuple) or not all(isinstance(word, str) and word.strip() for word in words):
-            raise ValueError("a word of the column, or a list of them")
-        return tuple(word.strip() for word in words)
 
     @model_validator(mode="after")
     def _share_or_column(self) -> Self:

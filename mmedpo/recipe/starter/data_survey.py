@@ -20,6 +20,10 @@ WANTED = (
     "  wanted: a table (.csv, .jsonl, .parquet) with a column of images and one of answers, and the images; films in "
     "DICOM form with FILM.json beside FILM.dcm; or a data set in a layout of docs/guides/data.md"
 )
+_WORKBOOK = "is a workbook; save its sheet as 'CSV UTF-8'"
+_LIST = "is no table; write one object a line, as .jsonl"
+HINTS = {".xlsx": _WORKBOOK, ".xls": _WORKBOOK, ".ods": _WORKBOOK, ".json": _LIST}
+MOST = 100  # files that are looked at for such a hint
 KEPT = 500  # cases, to try on them who can make pairs
 
 
@@ -77,6 +81,7 @@ def _list_files(places: Iterable[Path]) -> Iterator[str]:
         endings = Counter(path.suffix.lower() or "no ending" for path in files)
         told = ", ".join(f"{count:,} {ending}" for ending, count in endings.most_common(5))
         yield f"  {place}: {told or 'an empty folder'}"
+        yield from (f"  {path}: {HINTS[path.suffix.lower()]}" for path in files[:MOST] if path.suffix.lower() in HINTS)
 
 
 @dataclass
@@ -88,6 +93,7 @@ class DataSurvey:
     told_groups: int = 0  # cases whose patient is told
     yes_no: int = 0
     with_regions: int = 0
+    several_images: int = 0
     pairs: Counter[str] = field(default_factory=Counter)  # by kind
     unrated: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -117,6 +123,7 @@ class DataSurvey:
         self.told_groups += bool(case.group)
         self.yes_no += closed_answer(case.answer) is not None
         self.with_regions += bool(case.regions)
+        self.several_images += bool(case.more_images)
         if len(self.first) < KEPT:
             self.first.append(case)
 

@@ -97,6 +97,12 @@ def train() -> Iterator[str]:
     yield line("  loss: [{use: sigmoid}, {use: nll}]", "weighted DPO, and the right answers themselves")
 
 
+def for_others(lines: list[str]) -> Iterator[str]:
+    """Yield lines as comments, for a backbone that takes several images."""
+    yield "# For a backbone that takes several images a case (hf-vlm), take the marks off:"
+    yield from (f"# {one}" for text in lines for one in text.split("\n"))
+
+
 def evaluate(survey: DataSurvey, test: Mapping[str, Any] | None, why: str) -> Iterator[str]:
     """Yield what is measured before and after."""
     if why:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,7 @@ def _of_phantom(out: Path) -> tuple[StarterRecipe, list[str]]:
 
 
 def _of_data(places: Sequence[Path], out: Path) -> tuple[StarterRecipe, list[str]]:
-    guess = guess_reader(places)
-    survey = survey_data(guess.make())
+    guess, survey = _survey(guess_reader(places))
     if not survey.cases and not survey.pairs:
         why = ", ".join(f"{count:,} {reason}" for reason, count in survey.left_out.items())
         raise DataError(f"{guess.guess.table}: there is nothing to read{'; left out: ' + why if why else ''}")
@@ -93,8 +92,24 @@ def _of_data(places: Sequence[Path], out: Path) -> tuple[StarterRecipe, list[str
     sections = [*recipe_lines.head(out, f"A first recipe for {places[0]}.", told), *recipe_lines.start(out)]
     sections += [*recipe_lines.data(guess, split, _tell_options(survey, split)), *recipe_lines.backbone()]
     sections += recipe_lines.pairs(survey, choose_text_makers(survey)) if survey.cases else _of_pairs(survey)
-    sections += [*recipe_lines.train(), *recipe_lines.evaluate(survey, test, why)]
+    trained = [*recipe_lines.train(), *recipe_lines.evaluate(survey, test, why)]
+    sections += recipe_lines.for_others(trained) if survey.several_images else trained
     return StarterRecipe(out, guess, survey, split, notes), sections
+
+
+def _survey(guess: ReaderGuess) -> tuple[ReaderGuess, DataSurvey]:
+    """Read the data once; where images are missing and some are not, leave their rows out. Raises DataError."""
+    try:
+        return guess, survey_data(guess.make())
+    except DataError:
+        if "missing" not in guess.reader.model_fields or "missing" in guess.guess.options:
+            raise
+        options = {**guess.guess.options, "missing": "skip"}
+        skipping = replace(guess, guess=replace(guess.guess, options=options))
+        survey = survey_data(skipping.make())
+        if not survey.cases and not survey.pairs:
+            raise
+        return skipping, survey
 
 
 def _of_pairs(survey: DataSurvey) -> Iterator[str]:
@@ -111,6 +126,8 @@ def _choose_split(guess: ReaderGuess, survey: DataSurvey) -> dict[str, Any] | No
     own = guess.guess.test is not None or isinstance(guess.guess.options.get("split"), dict)
     if own or field is None or not survey.cases or len(survey.groups) < 2:
         return None
+    if survey.several_images and survey.told_groups < survey.cases:
+        return None  # of several images, which is on which side is nobody's to say
     split: dict[str, Any] = {"test": SHARE, "by": "group" if survey.told_groups else "image"}
     named = guess.guess.options.get("split")
     for seed in range(SEEDS):
@@ -132,7 +149,9 @@ def _has_both_sides(reader: Reader) -> bool:
 def _explain_no_test(survey: DataSurvey) -> str:
     if survey.pairs:
         return "ready pairs have no cases to measure on; name some in `evaluate: {data: .., measure: ..}`"
-    return f"with {len(survey.groups)} patients or images, none can be held out"
+    if survey.several_images and survey.told_groups < survey.cases:
+        return "cases of several images are held out by patient, and some tell none; see columns.group"
+    return f"with {len(survey.groups)} {'patient' if survey.told_groups else 'image'} none can be held out"
 
 
 def _tell_options(survey: DataSurvey, split: Mapping[str, Any] | None) -> dict[str, str]:
@@ -176,5 +195,7 @@ def _list_notes(guess: ReaderGuess, survey: DataSurvey, split: Mapping[str, Any]
     if survey.cases and survey.told_groups < survey.cases and (split or "split" in guess.guess.options):
         count = survey.cases - survey.told_groups
         yield f"{count:,} cases tell no patient: films of one may be on both sides of the split; see columns.group"
+    if survey.several_images:
+        yield "cases have several images, and the stand-in is shown one: the recipe ends with the pairs"
     if survey.cases and not survey.yes_no and not survey.kinds["report"]:
         yield "no answer is yes or no; `answers: {..}` at the reader says what stands for them"

@@ -51,7 +51,7 @@ def guess_columns(cells: Cells, rows: int, files: ImageFiles) -> TableGuess:
         "boxes": _are_boxes,
         "split": _are_sides,
         "kind": lambda values: {str(value).strip().lower() for value in values} <= KINDS,
-        "group": lambda values: len(set(map(str, values))) > 1,
+        "group": lambda values: True,
         "question": _are_texts,
         "answer": _are_texts,
         "id": lambda values: len(set(map(str, values))) == len(values) == rows,

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".jp2", ".webp", ".avif", ".bmp", ".gif", ".ppm")
 FILMS = (".dcm", ".dicom")
 MOST = 300_000  # files that are looked through
-LOOKED_UP = 200  # names of a column
+LOOKED_UP = 10_000  # names of a column
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,17 @@ class ImageFiles:
                 self._by_name.setdefault(name, []).append(path)
 
     def place(self, names: Sequence[str]) -> ImagePlace | None:
-        """Return where most of these names are; None where hardly any is."""
+        """Return where most of these names are, or those of most files; None where it is neither."""
         asked = list(dict.fromkeys(names))[:LOOKED_UP]
         votes = Counter(place for name in asked for place in set(self._places_of(name)))
         if not votes:
             return None
         (folder, ending), count = max(votes.items(), key=lambda item: (item[1], -len(item[0][0].parts)))
-        return ImagePlace(folder, ending, count / len(asked)) if count * 2 >= len(asked) else None
+        return ImagePlace(folder, ending, count / len(asked)) if count * 2 >= min(len(asked), len(self.paths)) else None
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a file is called so, wherever the name says that it is."""
+        return PurePath(name.replace("\\", "/")).name in self._by_name
 
     def _places_of(self, name: str) -> Iterable[tuple[Path, str]]:
         parts = PurePosixPath(name).parts

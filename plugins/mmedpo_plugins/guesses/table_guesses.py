@@ -101,6 +101,9 @@ def _explain(table: Path, guess: TableGuess, cells: dict[str, list[Any]], rows: 
     """Say what no column could be found for, and what there is."""
     wanted = {"image": f"names one of the {len(files.paths):,} images here", "answer": "is called like an answer"}
     lacks = " and none ".join(wanted[role] for role in guess.lacks)
+    for name, values in cells.items() if "image" in guess.lacks else ():
+        if values and all(isinstance(value, str) and files.knows(value) for value in values[:20]):
+            return f"{table}: {name!r} names films by other paths than they have here; write them as seen from a folder"
     if not files.paths and "image" in guess.lacks:
         lacks = f"can name an image: there is no image ({', '.join(ENDINGS[:4])} ...) beside it or in the folders given"
     return f"{table}: {rows:,} rows, columns {', '.join(map(repr, cells)) or 'none'}: none {lacks}"

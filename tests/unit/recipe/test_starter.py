@@ -126,8 +126,8 @@ def write_hub_set(folder: Path) -> None:
     Image.linear_gradient("L").save(folder / "F1.png")
 
 
-def write_rows(text: str) -> None:
-    Path("set/t.csv").write_text(text)
+def write_rows(text: str, name: str = "t.csv") -> None:
+    (Path("set") / name).write_text(text)
 
 
 LAYOUTS: dict[str, tuple[Callable[[Path], Any], str, dict[str, Any]]] = {
@@ -150,6 +150,22 @@ def test_each_layout_is_told_from_its_files(layout: str) -> None:
     assert recipe.evaluate.data != recipe.data[0]
 
 
+def test_cases_of_several_images_end_with_the_pairs() -> None:
+    draw_films(Path("set"))
+    lines = [{"images": names, "q": "Is it?", "a": "Yes"} for names in (["F1.png", "F2.png"], ["F3.png"])]
+    write_rows("\n".join(map(json.dumps, lines)), "t.jsonl")
+    made, recipe = begin("set")
+    assert (recipe.train, recipe.evaluate) == (None, None)
+    assert "the stand-in is shown one" in made.notes[0]
+
+
+def test_the_only_patient_is_not_torn_in_two() -> None:
+    draw_films(Path("set"))
+    write_rows("image,question,answer,patient\nF1.png,Is it?,Yes,P1\nF2.png,Is it?,No,P1")
+    assert begin("set")[1].evaluate is None
+    assert "# Nothing is measured: with 1 patient none can be held out." in Path("recipe.yaml").read_text()
+
+
 @pytest.mark.parametrize(
     ("prepare", "why"),
     [
@@ -161,6 +177,8 @@ def test_each_layout_is_told_from_its_files(layout: str) -> None:
             "columns 'a', 'b': none is",
         ),
         (lambda: (Path("set").mkdir(), write_rows("image,answer\nx.png,2")), "there is no image"),
+        (lambda: (draw_films(Path("set")), write_rows("image,answer\n/x/F1.png,2")), "names films by other paths"),
+        (lambda: (draw_films(Path("set")), write_rows("", "t.xlsx")), "set/t.xlsx: is a workbook"),
     ],
 )
 def test_where_nothing_can_be_guessed_it_says_what_it_looked_at(prepare: Callable[[], Any], why: str) -> None:
