@@ -131,7 +131,7 @@ def _read_adapter(model: Any, folder: Path) -> tuple[AdapterFiles, Adapter]:
     """Read what is to be put on a model, in its names. Raises DataError for what was made for another."""
     files = AdapterFiles.read(folder)
     recorded, base = _recorded_base(files), BaseFingerprint.of(model)
-    foreign = has_llava_names(files)
+    foreign = has_llava_names(files, model)
     if not _fits_base(recorded, base):
         if recorded.values or not foreign:
             raise _mismatch_error(folder, recorded.name, base.name)

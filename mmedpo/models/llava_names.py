@@ -50,10 +50,17 @@ class Adapter:
     origins: Mapping[str, Origin] = field(default_factory=dict)  # of those that had others
 
 
-def has_llava_names(files: AdapterFiles) -> bool:
-    """Tell whether an adapter names its tensors as LLaVA does, or keeps some in files that are LLaVA's."""
+def has_llava_names(files: AdapterFiles, model: Any) -> bool:
+    """Tell whether an adapter names its tensors as LLaVA does and the model does not, or has files that are LLaVA's."""
+    own = {name for name, _ in model.named_modules()}  # another model may well begin with `layers.0.` itself
     named = ((file, name) for file, tensors in files.tensors.items() for name in tensors)
-    return any(file.name in BESIDE or THEIRS.match(name) for file, name in named)
+    return any(file.name in BESIDE or (THEIRS.match(name) and _home_of(name) not in own) for file, name in named)
+
+
+def _home_of(name: str) -> str:
+    """Name the module that a tensor of PEFT's changes."""
+    bare = WITHIN.sub("", name).removeprefix(PEFT)
+    return bare.partition(".lora_")[0] if ".lora_" in bare else bare.rpartition(".")[0]
 
 
 def translate_name(name: str) -> str:

@@ -67,6 +67,9 @@ def make_trainer(
     vision: VisionCache,
 ) -> PreferenceTrainer:
     """Make a trainer of the kept pairs that measures the held-out ones. Raises RecipeError for options of TRL's."""
+    if options.gradient_checkpointing and not model.get_base_model().supports_gradient_checkpointing:
+        name = type(model.get_base_model()).__name__
+        raise RecipeError(f"train.gradient_checkpointing: {name} cannot compute activations again; leave it out")
     index = {pair.id: number for number, pair in enumerate(collator.pairs)}
     try:
         args = trl_arguments(options, checkpoints, setting)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmedpo.core.images import ImageRef, name_images, order_by_images
+from mmedpo.core.images import name_images, order_by_images
 from mmedpo.core.records import Case
 from mmedpo.errors import DataError
 from mmedpo.models.adapters import unwrap_model
@@ -20,7 +20,7 @@ from mmedpo.models.attention.image_tokens import find_image_tokens
 from mmedpo.models.trees.inputs import ImageSequence, make_tree_inputs
 from mmedpo.models.trees.token_tree import grow_tree
 from mmedpo.models.trees.tree_attention import why_no_trees
-from mmedpo.registry.contracts.backbone import Encoding, LiveBackbone
+from mmedpo.registry.contracts.backbone import Encoding, LiveBackbone, TokenPlaces
 
 Array = np.ndarray[Any, Any]
 BRANCHES = 2  # times as many tokens as an image's prompt may a tree have: attention and gradient take its square
@@ -42,8 +42,10 @@ def attention_maps(live: LiveBackbone, cases: Sequence[Case], answers: Sequence[
     with _eager_attention(live.model):
         encoded = ((n, images[n], _encode_side(live, cases[n], answers[n])) for n in order)
         for tree in _split_trees(live, encoded):
-            for (number, encoding), heat in zip(tree, _attend_tokens(live, [side for _, side in tree]), strict=True):
-                maps[number] = list(_lay_over_images(live, cases[number].images, encoding, heat))
+            sizes = [image.load().size for image in cases[tree[0][0]].images]  # the same of all in a tree
+            places = _find_places(live, sizes)
+            for (number, _), heat in zip(tree, _attend_tokens(live, [side for _, side in tree]), strict=True):
+                maps[number] = list(_lay_over_images(live, sizes, places, heat))
     return [maps[number] for number in range(len(cases))]
 
 
@@ -98,16 +100,21 @@ def _eager_attention(model: Any) -> Iterator[None]:
             embeddings.requires_grad_(False)
 
 
+def _find_places(live: LiveBackbone, sizes: Sequence[tuple[int, int]]) -> list[TokenPlaces]:
+    """Return what the tokens of images see. Raises DataError where it is not known: of a model without attention too."""
+    known = [places for size in sizes if (places := live.token_places(size))]
+    if len(known) < len(sizes):
+        name = type(unwrap_model(live.model)).__name__
+        raise DataError(f"{name}: its backbone does not know what of an image its tokens see; leave its attention out")
+    return known
+
+
 def _lay_over_images(
-    live: LiveBackbone, images: Sequence[ImageRef], encoding: Encoding, heat: Array
+    live: LiveBackbone, sizes: Sequence[tuple[int, int]], known: Sequence[TokenPlaces], heat: Array
 ) -> Iterator[ImageAttention]:
     """Lay what the images' tokens (image tokens,) are given over one image after the other."""
-    sizes = [image.load().size for image in images]
-    known = [places for size in sizes if (places := live.token_places(size))]
-    name = type(unwrap_model(live.model)).__name__
-    if len(known) < len(sizes):
-        raise DataError(f"{name}: its backbone does not know what of an image its tokens see; leave its attention out")
     if sum(places.count for places in known) != len(heat):
+        name = type(unwrap_model(live.model)).__name__
         told = " + ".join(str(places.count) for places in known)
         raise DataError(f"{name}: is shown {len(heat)} tokens of images, and its backbone knows the places of {told}")
     ends = np.cumsum([places.count for places in known])[:-1]

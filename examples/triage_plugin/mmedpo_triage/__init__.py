@@ -1,0 +1,1 @@
+"""Parts of three kinds, for those who ask first whether something urgent is missed."""
