@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, Mmedpo, environment
+from conftest import ROOT, Mmedpo
 from tiny_clip import write_tiny_clip
 
 from mmedpo.recipe.loading import load_recipe, reload_recipe
@@ -218,11 +218,6 @@ def install_plugin(name: str, folder: Path) -> Path:
     return site
 
 
-def run_tests_of(name: str, site: Path, folder: Path) -> None:
-    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", EXAMPLES / name]
-    subprocess.run(tests, check=True, env=environment(site), cwd=folder)
-
-
 @pytest.mark.slow
 def test_the_example_plugin_is_installed_by_pip_and_works_in_a_recipe(mmedpo: Mmedpo, tmp_path: Path) -> None:
     site = install_plugin("plugin", tmp_path)
@@ -238,7 +233,6 @@ def test_the_example_plugin_is_installed_by_pip_and_works_in_a_recipe(mmedpo: Mm
     said("run", EXAMPLES / "quickstart.yaml", *small, "unrated=keep", "--until", "weigh")
     pairs = [json.loads(line) for line in (tmp_path / "out/pairs.jsonl").read_text().splitlines()]
     assert {pair["score"]["scorer"] for pair in pairs} == {"laterality"}
-    run_tests_of("plugin", site, tmp_path)
 
 
 @pytest.mark.slow
@@ -249,7 +243,6 @@ def test_a_third_partys_loss_in_a_file_trains_a_recipe(mmedpo: Mmedpo, tmp_path:
     done = mmedpo("run", EXAMPLES / "quickstart.yaml", *small, packages=site)
     assert done.returncode == 0, done.stderr
     assert "1 x focal + 1 x nll" in (tmp_path / "out/adapter/README.md").read_text()
-    run_tests_of("loss_plugin", site, tmp_path)
 
 
 @pytest.mark.slow

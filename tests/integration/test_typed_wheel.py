@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from new_packages import write_new_packages
+from new_packages import find_home, write_new_packages
 
 import mmedpo as package
 from mmedpo.registry.kinds import KINDS
@@ -112,8 +112,8 @@ def test_a_third_party_types_its_parts_by_public_names_alone_and_a_mistake_is_fo
     (tmp_path / "mistakes.py").write_text(MISTAKES)
     new = write_new_packages(tmp_path / "new")
     packages = [*EXAMPLES, *(new.of(kind) for kind in KINDS)]
-    homes = [package / "src" if (package / "src").exists() else package for package in packages]
-    (tmp_path / "mypy.ini").write_text(MYPY + f"mypy_path = {':'.join(map(str, homes))}\n" + SKIPPED)
+    homes = ":".join(str(find_home(package)) for package in packages)
+    (tmp_path / "mypy.ini").write_text(MYPY + f"mypy_path = {homes}\n" + SKIPPED)
     mypy = (sys.executable, "-m", "mypy", "--strict", "--config-file=mypy.ini", "--python-executable", installed)
     code = [path for package in packages for path in package.rglob("*.py")]
     told = run(*mypy, "--cache-dir", tmp_path / "cache", PARTS, "mistakes.py", *code, cwd=tmp_path)

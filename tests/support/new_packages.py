@@ -1,8 +1,7 @@
-"""A package of each kind as `mmedpo plugins new` writes it, and all of them as if they were installed."""
+"""Packages that look installed: one of each kind as `mmedpo plugins new` writes it, and any that lies in a folder."""
 
 from __future__ import annotations
 
-import shutil
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +28,21 @@ class NewPackages:
 def write_new_packages(folder: Path) -> NewPackages:
     """Write them."""
     made = NewPackages(folder, folder / "site")
-    made.site.mkdir(parents=True)
     for kind in KINDS.values():
         write_package(kind, choose_name(kind, f"new-{kind}"), made.of(kind.name), __version__)
-        project = tomllib.loads((made.of(kind.name) / "pyproject.toml").read_text())["project"]
-        shutil.copytree(made.of(kind.name) / "src", made.site, dirs_exist_ok=True)
-        fake_package(made.site, project["name"], {}, project["entry-points"], project["version"])
+        look_installed(made.of(kind.name), made.site)
     return made
+
+
+def look_installed(package: Path, site: Path) -> None:
+    """Have the package of a source folder look installed once `site` is on the path."""
+    site.mkdir(parents=True, exist_ok=True)
+    project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
+    for module in find_home(package).glob("mmedpo_*"):
+        (site / module.name).symlink_to(module)
+    fake_package(site, project["name"], {}, project["entry-points"], project["version"])
+
+
+def find_home(package: Path) -> Path:
+    """Return the folder that a package's modules lie in."""
+    return package / "src" if (package / "src").exists() else package

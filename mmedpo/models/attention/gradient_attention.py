@@ -101,7 +101,7 @@ def _eager_attention(model: Any) -> Iterator[None]:
 
 
 def _find_places(live: LiveBackbone, sizes: Sequence[tuple[int, int]]) -> list[TokenPlaces]:
-    """Return what the tokens of images see. Raises DataError where it is not known: of a model without attention too."""
+    """Return what the tokens of images see. Raises DataError where that is not known, as without attention."""
     known = [places for size in sizes if (places := live.token_places(size))]
     if len(known) < len(sizes):
         name = type(unwrap_model(live.model)).__name__

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from mmedpo.core.records import Case, Score
+from mmedpo.core.stage import Stage
 from mmedpo.events import Event, RunFinished, StageAdvanced, StageCount, StageFinished, StageStarted, TrainingLogged
 from mmedpo.registry.conformance.metric import CheckedMetric
 from mmedpo.registry.conformance.weighting import check_weights
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.registry.contracts.metric import Metric
 from mmedpo.registry.contracts.weighting import Weighting
+from mmedpo.store.run_files.format import write_file
+from mmedpo.store.run_files.record import HostFacts, RunRecord, WorkingFolder
 from mmedpo.testing.checks.batches import PartVerb, other_generators
 from mmedpo.testing.checks.check import Check, Trial
 from mmedpo.testing.tiny import tiny_cases
@@ -23,7 +28,6 @@ EVENTS: list[Event] = [
     StageAdvanced("read", 2),
     StageFinished("read", (StageCount("cases", 2), StageCount("left_out", 1, reason="its image is missing"))),
     TrainingLogged(1, 2, {"loss": 0.7}),
-    RunFinished("runs/tiny", {}),
 ]
 
 
@@ -111,8 +115,20 @@ WEIGHTING_CHECKS = [
 
 
 def _check_events(trial: Trial) -> None:
-    for event in EVENTS:
-        trial.live().see(event)
+    with TemporaryDirectory() as folder:
+        _write_run(Path(folder))
+        for event in [*EVENTS, RunFinished(folder, {})]:
+            trial.live().see(event)
+
+
+def _write_run(folder: Path) -> None:
+    """Write what `read_run` reads of a run without pairs."""
+    record = RunRecord(
+        state="finished", until=Stage.READ, recipe={}, recipe_file="recipe.yaml", recipe_hash="", limit=None,
+        started_in=WorkingFolder(absolute=str(folder), from_run="."), restricted=False, seed=0, packages={}, plugins=(),
+        host=HostFacts(name="here", system="", python=""), flow=(), detector={}, scoring={}, spent={},
+    )  # fmt: skip
+    write_file(folder, record)
 
 
 OBSERVER_CHECKS = [Check("events", "`see` takes every kind of event of a run", _check_events)]

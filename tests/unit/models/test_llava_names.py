@@ -21,6 +21,8 @@ from typer.testing import CliRunner
 
 from mmedpo import DataError, ImageRef, Setting
 from mmedpo.cli.main import app
+from mmedpo.models.adapter_files import AdapterFiles
+from mmedpo.models.llava_names import has_llava_names
 from mmedpo.models.saving import export_backbone
 from mmedpo.recipe.train_options import ProjectorOptions
 from mmedpo.registry.content_hash import hash_path
@@ -93,6 +95,15 @@ def test_base_adapter_and_projector_are_what_they_are_by_hand(
 def test_they_are_so_on_the_converted_checkpoint_and_for_any_backbone(converted: Path, adapter: Path) -> None:
     for kind in (LlavaMedBackbone, HfVlmBackbone):
         require_equal(converted, adapter, add_by_hand(make_model(), LOW, WHOLE), kind)
+
+
+def test_the_adapter_of_a_model_that_has_such_names_itself_is_its_own(tmp_path: Path) -> None:
+    """As `layers.0.gate` of a network that is no LLaVA."""
+    model = torch.nn.ModuleDict({"layers": torch.nn.ModuleList([torch.nn.ModuleDict({"gate": torch.nn.Linear(2, 2)})])})
+    name, tensor = "base_model.model.layers.0.gate.lora_A.weight", torch.zeros(1, 2)
+    files = AdapterFiles(tmp_path, {}, {}, {tmp_path / "adapter_model.safetensors": {name: tensor}})
+    assert not has_llava_names(files, model)
+    assert has_llava_names(files, torch.nn.Linear(2, 2))
 
 
 def test_an_adapter_may_be_in_safetensors_and_have_no_second_file(release: Path, tmp_path: Path) -> None:
