@@ -1,5 +1,5 @@
 import torch
-from mmedpo_recurrent import Recurrent
+from mmedpo_recurrent.backbone import Recurrent
 
 from mmedpo import Setting
 from mmedpo.testing import check_part, tiny_cases

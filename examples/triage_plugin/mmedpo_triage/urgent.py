@@ -42,7 +42,7 @@ class Urgent(Metric):
     def combine(self, statistics: Sequence[Statistics]) -> dict[str, float]:
         """Return the measures of a set of cases; what is not defined for them is left out."""
         total = sum_statistics(statistics)
-        measures = {}
+        measures: dict[str, float] = {}
         if total.get("there"):
             measures |= {"missed": total["missed"] / total["there"], "urgent_count": total["there"]}
         if total.get("absent"):
