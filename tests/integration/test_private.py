@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,11 +13,14 @@ from PIL import Image
 
 from mmedpo.core.privacy import close_to_others, private_files
 from mmedpo.core.stage import Stage
+from mmedpo.evaluate.clinicians import write_sheet
 from mmedpo.exchange.model_export import merge_run
 from mmedpo.exchange.pairs_io import export_run
+from mmedpo.exchange.sqlite.run_database import export_database
 from mmedpo.pipeline.run import run_recipe
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.report.page import write_report
+from mmedpo.review.page import ReviewOptions, write_review
 from mmedpo.store.run_folder import write_folder_whole, write_text
 
 pytestmark = pytest.mark.slow  # whole runs
@@ -40,13 +44,17 @@ def finished(folder: Path, restricted: bool, until: Stage = Stage.EVALUATE) -> P
     os.chmod(path, 0o600)
     loaded = load_recipe(path, [f"output={folder / 'runs' / 'x'}"])
     before = os.umask(0o022)
+    (folder / "tmp").mkdir(mode=0o700)
     try:
         made = run_recipe(loaded, lambda event: None, until=until).folder
         for form in ("mmedpo-json", "parquet", *(["peft"] if until == "evaluate" else [])):
             export_run(made, form, folder / form)
         if until == "evaluate":
             merge_run(made, folder / "merged")
+        export_database(made, folder / "run.sqlite")
         write_report([made, made], folder / "both.html")
+        write_review(made, folder / "review.html", ReviewOptions(with_images=True))
+        write_sheet(made, folder / "sheet.csv")
     finally:
         assert os.umask(before) == 0o022  # what ran before in this process goes on as it was
     return folder
@@ -58,13 +66,18 @@ def modes(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 @pytest.fixture(scope="module")
-def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finished(tmp_path_factory.mktemp("closed") / "a", restricted=True)
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("closed") / "a"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder / "tmp"))
+        patch.setenv("TMPDIR", str(folder / "tmp"))
+        yield finished(folder, restricted=True)
 
 
 def test_all_that_comes_of_restricted_data_is_its_owners_alone(closed: Path) -> None:
-    open_ones = [name for name, mode in modes(closed) if mode & 0o077 and name != "runs"]
-    assert open_ones == []
+    found = dict(modes(closed))
+    assert [name for name, mode in found.items() if mode & 0o077 and name != "runs"] == []
+    assert {"run.sqlite", "review.html", "sheet.csv", "both.html", "merged/config.json"} < found.keys()
 
 
 def test_what_comes_of_public_data_has_ordinary_modes(tmp_path: Path) -> None:
