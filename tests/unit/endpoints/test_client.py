@@ -234,6 +234,15 @@ def test_what_would_go_wrong_with_every_item_stops_the_run(act: Act, error: type
         ask(endpoint(server), [str(number) for number in range(50)])
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_nobody_is_followed_elsewhere_with_the_key(status: int) -> None:
+    with serving(always(text=FINE)) as other:
+        moved = Act(status, "moved", headers=(("Location", f"{endpoint(other).base_url}/chat/completions"),))
+        with serving(lambda request, before: moved) as server, pytest.raises(RecipeError, match=f"HTTP {status}"):
+            ask(endpoint(server), ["a"])
+        assert other.seen == []
+
+
 def test_an_endpoint_that_rejects_everything_stops_the_run() -> None:
     told = pytest.raises(RecipeError, match="no images here; it has rejected all")
     with serving(always(status=400, text="no images here")) as server, told:
