@@ -72,6 +72,5 @@ def show(place: str) -> str:
 
 def is_source(path: Path) -> bool:
     """Whether a file of a folder is one that somebody wrote."""
-    return path.is_file() and not any(
-        part.startswith((".", "__pycache__")) or part.endswith(".egg-info") for part in path.parts
-    )
+    parts = path.relative_to(ROOT).parts
+    return path.is_file() and not any(part.startswith((".", "__")) or part.endswith(".egg-info") for part in parts[:-1])

@@ -95,9 +95,8 @@ def test_every_command_on_a_page_exists_with_its_options() -> None:
 
 def inline_commands(page: Path) -> Iterator[tuple[Block, list[str]]]:
     """Yield the commands in the text of a page."""
-    for line, words in list_inline(page):
-        if words[0] in CHECKED:
-            yield Block(page, line, "", ""), words
+    for line, words in list_inline(page, CHECKED):
+        yield Block(page, line, "", ""), words
 
 
 def mistakes(words: Sequence[str], block: Block) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -55,8 +55,8 @@ def list_commands(text: str) -> Iterator[list[str]]:
             yield words
 
 
-def list_inline(page: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line and the words of each command in the text of a page."""
+def list_inline(page: Path, programs: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line and the words of each command of these programs in the text of a page."""
+    command = re.compile(rf"(?<!`)`((?:{'|'.join(programs)}) [^`]+)`(?!`)")
     for number, line in enumerate(page.read_text().splitlines(), 1):
-        for code in re.findall(r"(?<!`)`([a-z]+ [^`]+)`(?!`)", line):
-            yield number, shlex.split(code.replace("...", "").replace("\\", ""))
+        yield from ((number, shlex.split(code.replace("...", ""))) for code in command.findall(line))
