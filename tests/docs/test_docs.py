@@ -59,8 +59,7 @@ def test_the_page_of_hooks_lists_every_kind() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=str)
-def test_every_hook_has_a_heading_and_a_docstring_that_names_its_group_and_contract(kind: Kind) -> None:
-    assert f"\n### {kind.hook}\n" in (DOCS / "guides" / "plugin.md").read_text()
+def test_every_hook_has_a_docstring_that_names_its_group_and_contract(kind: Kind) -> None:
     doc = make_hookspec(kind).__doc__ or ""
     assert kind.group in doc
     assert f"mmedpo.{kind.contract.__name__}`" in doc

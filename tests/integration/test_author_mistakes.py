@@ -6,11 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from all_mistakes import MISTAKES
 from author_mistakes import AuthorMistake
 from kind_parts import code_of, install, recipe_of, use_of, write_films
-from mistakes_in_classes import CLASS, INSTANCE, OPEN
-from mistakes_in_packages import HOOK, IMPORT, PACKAGE
-from mistakes_in_results import RESULTS
 
 from mmedpo import MmedpoError, __version__
 from mmedpo.pipeline.run import run_recipe
@@ -18,8 +16,6 @@ from mmedpo.recipe.loading import load_recipe
 from mmedpo.recipe.preflight import require_ready
 from mmedpo.registry.discovery import find_parts, load_part
 from mmedpo.registry.kinds import KINDS
-
-MISTAKES = [*PACKAGE, *IMPORT, *HOOK, *CLASS, *INSTANCE, *OPEN, *RESULTS]
 
 
 @pytest.fixture
