@@ -79,32 +79,34 @@ def import_(
 
 def score(
     run: RunFolder,
-    against: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="CSV", help="Clinicians' ratings: columns pair and rating, 0 to 10.", callback=resolve_place
-        ),
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CSV]...", help="With --against: further tables.", callback=resolve_place),
     ] = None,
-    sheet: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Write a table of the run's pairs for clinicians to rate.")
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CSV...",
+            help="What clinicians said, as a page of `mmedpo review` saves it; several files, several raters.",
+            callback=resolve_place,
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
     """Show how far a run's voters agree, and how far with clinicians."""
     from mmedpo.cli.display.agreement import show_scoring
+    from mmedpo.cli.display.clinicians import show_clinicians
+    from mmedpo.errors import RecipeError
+    from mmedpo.evaluate.clinicians.comparison import compare_with_clinicians
     from mmedpo.store.run_files.reader import read_run
 
-    found = dict(read_run(run).run.scoring)
-    if sheet is not None:
-        from mmedpo.evaluate.clinicians import write_sheet
-
-        print(f"{sheet}: {write_sheet(run, sheet):,} pairs to rate from 0 to 10")
-        return
-    if against is not None:
-        from mmedpo.evaluate.clinicians import compare_with_clinicians
-
-        found["clinicians"] = compare_with_clinicians(run, against)
+    if more and not against:
+        raise RecipeError(f"command line: {more[0]}: a table of ratings comes after --against")
+    scoring = read_run(run).run.scoring
+    compared = compare_with_clinicians(run, list(map(Path, [*against, *(more or [])]))) if against else None
     if json:
-        print_json(found)
+        print_json({**scoring, **({"against": compared} if compared else {})})
+    elif compared:
+        show_clinicians(compared)
     else:
-        show_scoring(found)
+        show_scoring(scoring)

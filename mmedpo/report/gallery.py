@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
 from mmedpo.core.first_items import FirstItems
 from mmedpo.core.images import ImageRef
-from mmedpo.core.records import Pair, Region, Score, WeightedPair, digest
+from mmedpo.core.records import Pair, Region, WeightedPair, digest
+from mmedpo.evaluate.votes import first_votes, read_evidence_rows, read_votes
 from mmedpo.report.album import ImageAlbum, ImagePanel, number_caption
 from mmedpo.report.words import TextPiece, mark_differences
 
@@ -37,25 +38,10 @@ class PairCard:
         return self.item.pair
 
 
-def votes_of(score: Score) -> list[dict[str, Any]]:
-    """Return the votes in a score's evidence: voter, score, reason, in the order in which they were cast."""
-    return _rows(score, "votes", {"voter": "voter", "score": None, "reason": ""})
-
-
-def _rows(score: Score, name: str, form: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a list of the evidence in one form; a scorer may put there what it likes."""
-    found = score.evidence.get(name)
-    rows = found if isinstance(found, list | tuple) else []
-    return [{key: row.get(key, usual) for key, usual in form.items()} for row in rows if isinstance(row, Mapping)]
-
-
 def disagreement(item: WeightedPair) -> float:
     """Return how far the first votes of its voters are apart, of 10."""
-    first: dict[str, float] = {}  # later votes in a debate have heard the others
-    for vote in votes_of(item.score):
-        if isinstance(vote["score"], int | float):
-            first.setdefault(vote["voter"], vote["score"])
-    return max(first.values()) - min(first.values()) if first else 0
+    first = first_votes(item.score).values()
+    return max(first) - min(first) if first else 0
 
 
 class GalleryChoice:
@@ -114,8 +100,8 @@ def _card(item: WeightedPair, album: ImageAlbum) -> PairCard:
         list(_panels(pair, album)) if album.shows else [],
         chosen,
         rejected,
-        votes_of(item.score),
-        _rows(item.score, "regions", {"label": "", "confidence": None}),
+        read_votes(item.score),
+        read_evidence_rows(item.score, "regions", {"label": "", "confidence": None}),
         disagreement(item),
         notes,
     )

@@ -1,4 +1,4 @@
-"""How far voters agree, with each other and with clinicians."""
+"""How far voters agree with each other."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mmedpo.core.number_format import format_number
 
 
 def show_scoring(found: Mapping[str, Any]) -> None:
-    """Print how voters agree with each other and with clinicians."""
+    """Print how voters agree with each other."""
     console = Terminal()
     for use, summary in found.items():
-        for line in describe_agreement(use, summary) if use != "clinicians" else describe_clinicians(summary):
+        for line in describe_agreement(use, summary):
             console.print(line, highlight=False)
         for one in summary.get("rank_correlation", ()):
             voters, value = ", ".join(one["voters"]), format_number(one["value"]) or "not defined"
@@ -35,20 +35,8 @@ def describe_agreement(use: str, summary: Mapping[str, Any]) -> Iterator[str]:
             missing[one["voter"]] += one["count"]
         none = ", ".join(f"{count:,} {name}" for name, count in missing.items()) or "none"
         yield f"{use}: pairs voted on: {voted}; turns without a vote: {none}"
+    yield from (f"{use}: {line}" for line in summary.get("said", ()))
     if "alpha" in summary:
         alpha = ", ".join(f"{name} votes {format_number(value) or 'none'}" for name, value in summary["alpha"].items())
-        apart = f"{summary['apart']:,} of {summary['pairs']:,} pairs"
-        yield f"{use}: Krippendorff's alpha: {alpha}; first votes 4 or more apart on {apart}"
-
-
-def describe_clinicians(found: Mapping[str, Any]) -> Iterator[str]:
-    """Yield lines on how the consensus goes with clinicians' ratings."""
-    yield f"with clinicians, on {found['pairs']:,} pairs of {found['groups']:,} images or patients:"
-    if unrated := found.get("rows_not_rated"):
-        yield f"  rows not rated: {unrated:,}"
-    if without := found.get("ratings_without_hash"):
-        yield f"  ratings without a hash: {without:,}; whether their pairs are still those that were rated is not known"
-    for name in ("spearman", "weighted_kappa"):
-        one = found[name]
-        interval = f" ({format_number(one['low'])} to {format_number(one['high'])})" if one["low"] is not None else ""
-        yield f"  {name.replace('_', ' ')}: {format_number(one['value']) or 'not defined'}{interval}"
+        apart = f"; first votes 4 or more apart on {summary['apart']:,} of {summary['pairs']:,} pairs"
+        yield f"{use}: Krippendorff's alpha: {alpha}{apart if 'apart' in summary else ''}"

@@ -1,133 +1,189 @@
-"""The consensus is compared with clinicians' ratings, and what is wrong with their table is said with its line."""
+"""Raters are compared with each other, themselves, the consensus and voters; ratings of other pairs are told."""
 
 from __future__ import annotations
 
+import json
+import math
+import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from run_folder import run_record
+import typer
+from raters import Opinion, rate_all, rating_row, write_ratings
+from run_folder import write_run
 
-from mmedpo import Case, DataError, ImageRef, Pair, Score, Side, WeightedPair
-from mmedpo.core.records import to_json
-from mmedpo.evaluate.clinicians import RatedPair, compare_with_clinicians, kappa, spearman, write_sheet
-from mmedpo.store.run_files.format import write_file
-from mmedpo.store.run_folder import json_line
+from mmedpo import DataError, WeightedPair
+from mmedpo.cli.display.clinicians import describe_ratings, show_clinicians
+from mmedpo.cli.main import app
+from mmedpo.evaluate.clinicians.calibration import CalibrationBins
+from mmedpo.evaluate.clinicians.coefficients import krippendorff_alpha, nominal_kappa, spearman, weighted_kappa
+from mmedpo.evaluate.clinicians.comparison import compare_with_clinicians
+from mmedpo.store.run_files.reader import read_pairs
 
-
-def make_run(folder: Path, relevances: list[float]) -> Path:
-    lines = []
-    for number, relevance in enumerate(relevances):
-        case = Case(f"c{number}", ImageRef(sha256=f"{number // 2}"), "?", "yes", group=f"g{number // 2}")
-        pair = Pair(case, Side(case.image, "yes"), Side(case.image, "no"), "text", made_by="m")
-        lines.append(json_line(to_json(WeightedPair(pair, Score(relevance), 1.0))))
-    folder.mkdir()
-    (folder / "pairs.jsonl").write_text("\n".join(lines) + "\n")
-    write_file(folder, run_record({}))
-    return folder
+NAN = math.nan
 
 
-def make_table(path: Path, rows: list[tuple[str, object]]) -> Path:
-    path.write_text("pair,rating\n" + "".join(f"{name},{rating}\n" for name, rating in rows))
-    return path
+def column(*values: float) -> np.ndarray[Any, Any]:
+    return np.array(values, dtype=float)
 
 
-RELEVANCES = [number / 10 for number in range(10)]
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixteen pairs, of which each two text and image pairs of one image are resampled together."""
+    return write_run(tmp_path_factory.mktemp("runs") / "run", pairs=16)
 
 
-def test_a_consensus_that_says_what_clinicians_say_is_one(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", RELEVANCES)
-    table = make_table(tmp_path / "human.csv", [(f"c{n}/m/0", n) for n in range(10)])
-    found = compare_with_clinicians(run, table)
-    assert (found["pairs"], found["groups"]) == (10, 5)
-    assert [found[name]["value"] for name in ("spearman", "weighted_kappa")] == pytest.approx([1, 1])
+@pytest.fixture(scope="module")
+def items(run: Path) -> list[WeightedPair]:
+    return list(read_pairs(run))
 
 
-def test_several_ratings_of_a_pair_are_averaged(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", RELEVANCES)
-    rows = [(f"c{n}/m/0", n + d) for n in range(1, 9) for d in (-1, 1)]
-    assert compare_with_clinicians(run, make_table(tmp_path / "human.csv", rows))["weighted_kappa"][
-        "value"
-    ] == pytest.approx(1)
+@pytest.fixture(scope="module")
+def found(run: Path, items: list[WeightedPair]) -> dict[str, Any]:
+    """Anna says what the run says; Ben calls two of its pairs wrong, and rates the first four twice."""
+
+    def ours(at: int, item: WeightedPair) -> Opinion:
+        return {"verdict": "chosen", "relevance": 10 * (item.score.relevance or 0), "readable": "partly"}
+
+    def ben(at: int, item: WeightedPair) -> Opinion:
+        wrong = {"verdict": "rejected", "comment": "no, the left"} if at in (2, 5) else {}
+        return {**ours(at, item), **wrong}
+
+    anna = rate_all(run.parent / "anna.csv", items, "Anna", ours)
+    first = rate_all(run.parent / "ben.csv", items, "Ben", ben)
+    again = [rating_row(item.pair, "Ben", {**ben(at, item), "presentation": 2}) for at, item in enumerate(items[:4])]
+    return compare_with_clinicians(run, [anna, first, write_ratings(run.parent / "again.csv", again)])
 
 
-def test_the_interval_holds_the_value_and_is_wide_for_few(tmp_path: Path) -> None:
-    draw = np.random.default_rng(0)
-    run = make_run(tmp_path / "run", [float(value) for value in draw.integers(0, 11, 40) / 10])
-    rows = [(f"c{n}/m/0", int(draw.integers(0, 11))) for n in range(40)]
-    found = compare_with_clinicians(run, make_table(tmp_path / "human.csv", rows))["spearman"]
-    assert found["low"] < found["value"] < found["high"]
-    assert found["high"] - found["low"] > 0.3
+def test_raters_who_say_what_the_run_says_agree_with_it_and_with_each_other(found: dict[str, Any]) -> None:
+    assert (found["pairs"], found["rows"]) == (16, 36)
+    assert found["raters"] == {"Anna": {"pairs": 16, "twice": 0}, "Ben": {"pairs": 16, "twice": 4}}
+    assert found["not_yet"] == ["the own consistency of Anna: 0 pairs so far, 3 are needed"]
+    (both,) = found["between"]
+    everybody, anna, ben = found["consensus"]
+    for one in (both, everybody, anna, ben):
+        assert one["spearman"]["value"] == pytest.approx(1)
+        assert one["gap"]["value"] == pytest.approx(0, abs=1e-9)
+    assert found["alpha"]["relevance"]["value"] == pytest.approx(1)
+    assert found["calibration"]["error"]["value"] == pytest.approx(0, abs=1e-9)
+    assert sum(one["pairs"] for one in found["calibration"]["bins"]) == 16
+
+
+def test_verdicts_are_of_the_side_and_not_of_where_it_stood(found: dict[str, Any]) -> None:
+    (both,) = found["between"]
+    assert both["verdict_same"]["value"] == pytest.approx(14 / 16)
+    assert both["verdict_same"]["low"] < 14 / 16 < both["verdict_same"]["high"]
+    assert found["verdicts"] == {"chosen": 30, "rejected": 2}
+    assert found["chosen_right"]["value"] == pytest.approx(15 / 16)
+    assert next(one for one in found["consistency"] if one["rater"] == "Ben")["verdict_same"]["value"] == 1
+
+
+def test_voters_are_compared_with_the_mean_of_the_raters(found: dict[str, Any]) -> None:
+    assert [(one["voter"], one["pairs"]) for one in found["voters"]] == [("a", 8), ("b", 8)]
+    assert "spearman" not in found["voters"][0]  # all its votes are alike
+    assert found["voters"][1]["spearman"]["value"] == pytest.approx(0.577, abs=0.001)
+
+
+def test_pairs_that_a_rater_calls_wrong_are_listed_with_who_says_so(found: dict[str, Any]) -> None:
+    assert [one["verdicts"] for one in found["wrong"]] == [{"Anna": "chosen", "Ben": "rejected"}] * 2
+    assert found["wrong"][0]["comments"] == {"Ben": "no, the left"}
+
+
+def test_what_too_few_ratings_are_there_for_is_said_and_no_error(
+    run: Path, items: list[WeightedPair], tmp_path: Path
+) -> None:
+    rows = [rating_row(items[0].pair, "Anna", {"verdict": "chosen", "relevance": 3})]
+    rows += [rating_row(item.pair, "Anna", {}) for item in items[1:4]]
+    found = compare_with_clinicians(run, [write_ratings(tmp_path / "a.csv", rows)])
+    assert (found["pairs"], found["rows_not_rated"], found["calibration"]["error"]) == (1, 3, None)
+    assert found["not_yet"] == [
+        "agreement between raters: one rater so far",
+        "the own consistency of Anna: 0 pairs so far, 3 are needed",
+        "agreement of the consensus with clinicians: 1 pairs so far, 3 are needed",
+        "agreement of clinicians with a: 1 pairs so far, 3 are needed",
+        "agreement of clinicians with b: 1 pairs so far, 3 are needed",
+    ]
+    empty = compare_with_clinicians(run, [write_ratings(tmp_path / "b.csv", [])])
+    assert empty["not_yet"] == ["no row rates a pair of this run"]
+
+
+def test_ratings_of_what_is_no_pair_of_the_run_are_refused_by_line_and_counted(
+    run: Path, items: list[WeightedPair], tmp_path: Path
+) -> None:
+    other = replace(items[1].pair, rejected=replace(items[1].pair.rejected, answer="another"))
+    absent = replace(items[0].pair, number=7)
+    rows = [rating_row(pair, "Anna", {"verdict": "chosen", "relevance": 3}) for pair in (items[0].pair, other, absent)]
+    found = compare_with_clinicians(run, [write_ratings(tmp_path / "a.csv", rows)])
+    assert (found["pairs"], found["rows_refused"]) == (1, 2)
+    assert [one["place"].rpartition("/")[2] for one in found["refused"]] == ["a.csv:3", "a.csv:4"]
+    assert "its pair is not the one that was rated" in found["refused"][0]["why"]
+    assert found["refused"][1]["why"] == "its pair is not in the run"
+    assert "  rows refused: 2" in list(describe_ratings(found))
+
+
+def test_the_command_takes_several_tables_and_gives_json(
+    run: Path, items: list[WeightedPair], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {"verdict": "both", "relevance": 5}
+    files = [
+        write_ratings(tmp_path / f"{name}.csv", [rating_row(items[0].pair, name, said)]) for name in ("Anna", "Ben")
+    ]
+    line = ["score", str(run), "--against", *map(str, files), "--json"]
+    typer.main.get_command(app).main(line, standalone_mode=False)
+    assert list(json.loads(capsys.readouterr().out)["against"]["raters"]) == ["Anna", "Ben"]
+
+
+def test_what_is_printed_has_every_comparison_and_interval(
+    found: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_clinicians(found)
+    said = capsys.readouterr().out
+    for line in ("raters with themselves", "\nclinicians  ", "\nb    ", "calibration", "no, the left"):
+        assert line in said
+    assert re.search(r"\nAnna and Ben +16 +1\.000 \(1\.000 to 1\.000\) ", said)
 
 
 def test_kappa_is_the_textbooks() -> None:
-    """Two raters, ten items; by hand: observed disagreement 4 / 10, by chance 36.8 / 10."""
-    ours, theirs = [0, 0, 1, 2, 2, 3, 4, 4, 5, 5], [0, 1, 1, 2, 3, 3, 4, 5, 5, 4]
-    rated = [RatedPair("g", a, b) for a, b in zip(ours, theirs, strict=True)]
-    by_chance = np.mean([(a - b) ** 2 for a in ours for b in theirs])
-    assert kappa(rated) == pytest.approx(1 - 0.4 / by_chance)
+    """Two raters, ten items; by hand: observed disagreement 4 / 10, by chance the mean over all pairs of items."""
+    ours, theirs = column(0, 0, 1, 2, 2, 3, 4, 4, 5, 5, NAN), column(0, 1, 1, 2, 3, 3, 4, 5, 5, 4, 3)
+    by_chance = np.mean([(a - b) ** 2 for a in ours[:10] for b in theirs[:10]])
+    assert weighted_kappa(ours, theirs) == pytest.approx(1 - 0.4 / by_chance)
+    # Cohen 1960: 25 + 15 of 50 agree, .5 and .6 say the first: (.7 - .5) / (1 - .5)
+    one = column(*[0] * 20, *[0] * 5, *[1] * 10, *[1] * 15)
+    other = column(*[0] * 20, *[1] * 5, *[0] * 10, *[1] * 15)
+    assert nominal_kappa(one, other) == pytest.approx(0.4)
 
 
-def test_what_is_all_alike_has_no_correlation() -> None:
-    assert spearman([RatedPair("g", 5, n) for n in range(4)]) is None
+def test_rank_correlation_and_alpha_are_those_of_their_libraries() -> None:
+    from scipy.stats import spearmanr
+
+    one, other = column(1, 5, 5, 2, 9, NAN, 3), column(2, 4, 7, 2, 8, 1, NAN)
+    assert spearman(one, other) == pytest.approx(spearmanr(one[:5], other[:5]).statistic)
+    assert krippendorff_alpha([one, one], "interval") == pytest.approx(1)
+    assert krippendorff_alpha([column(0, 1, 0, 1), column(1, 0, 1, 0)], "nominal") == pytest.approx(-0.75)
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("pair,score\na,1\n", r"human.csv:1: has no column 'rating'"),
-        ("pair,rating\nc0/m/0,high\n", r"human.csv:2: rating 'high' is no number"),
-        ("pair,rating\nc0/m/0,5\nc1/m/0,11\n", r"human.csv:3: rating 11 is not from 0 to 10"),
-        ("pair,rating\nnobody,5\n", r"human.csv:2: the pair 'nobody' is not in the run"),
-        ("pair,rating\nnobody,5\nc0/m/0,x\n", r"(?s)human.csv:2: the pair .*human.csv:3: rating 'x' is no number"),
-        ("pair,rating\nc0/m/0,nan\n", r"human.csv:2: rating nan is not from 0 to 10"),
-        ("pair,rating\nc0/m/0\n", r"human.csv:2: has 1 cells, but the header names 2"),
-        ("pair;rating\nc0/m/0;5\n", r"human.csv:1: its cells stand between semicolons"),
-        ("pair,rating,hash\nc0/m/0,5,0123\n", r"human.csv:2: the pair 'c0/m/0' is not the one that was rated"),
-        ("pair,rating\nc0/m/0,5\n", r"at least 3 are needed"),
-    ],
-)
-def test_what_is_wrong_with_the_table_is_said_with_its_line(tmp_path: Path, text: str, said: str) -> None:
-    (tmp_path / "human.csv").write_text(text)
-    with pytest.raises(DataError, match=said):
-        compare_with_clinicians(make_run(tmp_path / "run", RELEVANCES), tmp_path / "human.csv")
+@pytest.mark.parametrize("measure", [spearman, weighted_kappa, nominal_kappa])
+def test_of_what_is_all_alike_or_too_few_there_is_no_coefficient(measure: Any) -> None:
+    assert measure(column(5, 5, 5, 5), column(5, 5, 5, 5)) is None
+    assert measure(column(1, 2, NAN), column(1, 2, 3)) is None
 
 
-def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"human\.csv"):
-        compare_with_clinicians(make_run(tmp_path / "run", RELEVANCES), tmp_path / "human.csv")
+def test_a_calibration_curve_has_equally_many_pairs_a_bin_and_says_how_far_they_are_off() -> None:
+    ours = column(*range(10))
+    bins = CalibrationBins(ours, ours + 1)
+    assert [row["pairs"] for row in bins.describe()] == [4, 3, 3]
+    assert bins.error(ours, ours + 1) == pytest.approx(1)
+    assert bins.mean_theirs(0, ours, ours + 1) == pytest.approx(2.5)
+    alike = CalibrationBins(column(5, 5, 5, 5), column(1, 2, 3, 4))
+    assert [row["pairs"] for row in alike.describe()] == [4]
 
 
-def filled_in(sheet: Path, ratings: list[object]) -> None:
-    head, *rows = sheet.read_text().rstrip("\n").split("\n")
-    rated = [row.removesuffix('""') + str(rating) for row, rating in zip(rows, ratings, strict=True)]
-    sheet.write_text("\n".join([head, *rated]) + "\n")
-
-
-def test_a_sheet_that_clinicians_fill_in_is_read_back(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", RELEVANCES)
-    assert write_sheet(run, tmp_path / "human.csv") == 10
-    assert (tmp_path / "human.csv").stat().st_mode & 0o077 == 0  # the pairs are restricted
-    filled_in(tmp_path / "human.csv", [*range(8), "", ""])
-    found = compare_with_clinicians(run, tmp_path / "human.csv")
-    assert (found["pairs"], found["rows_not_rated"], found["ratings_without_hash"]) == (8, 2, 0)
-    assert found["spearman"]["value"] == pytest.approx(1)
-    with pytest.raises(DataError, match="is there already"):
-        write_sheet(run, tmp_path / "human.csv")
-
-
-def test_ratings_of_pairs_that_have_changed_are_refused_with_their_lines(tmp_path: Path) -> None:
-    write_sheet(make_run(tmp_path / "run", RELEVANCES), tmp_path / "human.csv")
-    filled_in(tmp_path / "human.csv", list(range(10)))
-    pairs = tmp_path / "run/pairs.jsonl"
-    first, *rest = pairs.read_text().split("\n")
-    pairs.write_text("\n".join([first.replace('"answer": "no"', '"answer": "none"'), *rest]))
-    with pytest.raises(DataError, match=r"human\.csv:2: the pair 'c0/m/0' is not the one that was rated") as told:
-        compare_with_clinicians(tmp_path / "run", tmp_path / "human.csv")
-    assert len(str(told.value).split("\n")) == 1
-
-
-def test_ratings_without_a_hash_are_counted(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", RELEVANCES)
-    table = make_table(tmp_path / "human.csv", [(f"c{n}/m/0", n) for n in range(10)])
-    assert compare_with_clinicians(run, table)["ratings_without_hash"] == 10
+def test_a_broken_table_is_named(run: Path, tmp_path: Path) -> None:
+    for name, said in (("none.csv", "there is no such file"), ("old.csv", "has no column 'rater'")):
+        (tmp_path / "old.csv").write_text("pair,rating\nc0,5\n")
+        with pytest.raises(DataError, match=said):
+            compare_with_clinicians(run, [tmp_path / name])
