@@ -57,6 +57,8 @@ def describe_ratings(found: Mapping[str, Any]) -> Iterator[str]:
             yield f"{what}: {', '.join(f'{name} {count:,}' for name, count in sorted(found[key].items()))}"
     if found.get("chosen_right"):
         yield f"of those who find one side right, the chosen: {write_interval(found['chosen_right'])}"
+    if own := found.get("own_votes"):
+        yield f"relevances of this run are votes of {', '.join(own)} too: they are no second opinion"
     for name, one in found.get("alpha", {}).items():
         yield f"Krippendorff's alpha of all raters, {name}: {write_interval(one)}"
 

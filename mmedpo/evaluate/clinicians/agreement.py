@@ -51,8 +51,9 @@ class AgreementMeasures:
     def __init__(self, rated: Sequence[RatedPair], raters: Sequence[str]) -> None:
         """Take all rated pairs, and who rated them."""
         self.rows = [make_row(one) for one in rated]
-        voters = sorted({name for one in rated for name in first_votes(one.item.score)})
-        self.comparisons = list_comparisons(raters, voters)
+        voters = {name for one in rated for name in first_votes(one.item.score)}
+        self.own_votes = sorted(voters & {*raters})  # who cannot be held against themselves
+        self.comparisons = list_comparisons(raters, sorted(voters - {*raters}))
         whole = self.columns(self.rows)
         self.calibration = CalibrationBins(*pick_common(whole[OURS], whole[THEIRS]))
         self._measures: dict[str, Callable[[Columns], float | None]] = {}

@@ -32,7 +32,7 @@ def compare_with_clinicians(folder: Path, tables: Sequence[Path]) -> dict[str, A
     measures = AgreementMeasures(rated.pairs, rated.raters)
     groups = [one.group for one in rated.pairs]
     found = value_intervals(resample_measures(measures, [measures.rows], groups, seed=0))
-    result |= _name_measures(measures, found)
+    result |= {"own_votes": measures.own_votes, **_name_measures(measures, found)}
     return {**result, "not_yet": list(_say_not_yet(rated, result))}
 
 

@@ -185,9 +185,11 @@
     go(kept?.at ?? 0);
   };
   const readerNumber = () => Number(who.number?.value ?? 1);
+  let offered = "";
   const offerName = () => {
-    const kept = recall(readerNumber());
-    if (kept && !who.rater.value) who.rater.value = kept.name;
+    if (who.rater.value.trim() !== offered) return;
+    offered = recall(readerNumber())?.name ?? "";
+    who.rater.value = offered;
   };
   who.addEventListener("change", offerName);
   who.addEventListener("submit", (event) => {
@@ -278,4 +280,5 @@
   offerName();
   open("start");
   who.rater.focus({ preventScroll: true });
+  who.rater.select();
 })();

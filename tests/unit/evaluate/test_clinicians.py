@@ -187,3 +187,12 @@ def test_a_broken_table_is_named(run: Path, tmp_path: Path) -> None:
         (tmp_path / "old.csv").write_text("pair,rating\nc0,5\n")
         with pytest.raises(DataError, match=said):
             compare_with_clinicians(run, [tmp_path / name])
+
+
+def test_raters_whose_votes_the_run_s_own_relevances_are_is_no_second_opinion(
+    run: Path, items: list[WeightedPair], tmp_path: Path
+) -> None:
+    rows = [rating_row(items[0].pair, name, {"relevance": 3}) for name in ("a", "Ben")]
+    found = compare_with_clinicians(run, [write_ratings(tmp_path / "a.csv", rows)])
+    assert (found["own_votes"], [one["voter"] for one in found["voters"]]) == (["a"], ["b"])
+    assert "relevances of this run are votes of a too: they are no second opinion" in list(describe_ratings(found))

@@ -114,6 +114,10 @@ def test_what_was_entered_is_there_when_the_page_is_opened_again(tab: BrowserTab
     begin(tab, page, "Ben")
     tab.press("b", "4", "Enter", "e", "Enter")
     tab.open(page)
+    tab.press("Tab", "ArrowDown")
+    assert tab.run('document.getElementById("rater").value') == ""  # of the second reader nothing is known
+    tab.press("ArrowUp")
+    assert tab.run('document.getElementById("rater").value') == "Ben"
     tab.press("Enter")
     assert tab.run(TITLE) == "Pair 3 of 10"
     tab.press("j", "j")
