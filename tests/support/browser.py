@@ -40,9 +40,10 @@ class BrowserTab:
     def __init__(self, asks: Any, answers: Any) -> None:
         """Take the pipes of a browser, and open a tab in it."""
         self._asks, self._answers, self._number, self._session = asks, answers, 0, None
+        self.requests: list[str] = []
+        self._seen: list[str] = []  # events that nobody has waited for yet
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        self.requests: list[str] = []
         for domain in ("Page", "Runtime", "Network"):
             self.call(f"{domain}.enable")
         self.call("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
@@ -64,10 +65,13 @@ class BrowserTab:
 
     def _read(self) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(self._next())
-        if message.get("method") == "Network.requestWillBeSent":
+        event = message.get("method", "")
+        if event == "Page.loadEventFired" or message.get("params", {}).get("state") == "completed":
+            self._seen.append(event)
+        if event == "Network.requestWillBeSent":
             url = message["params"]["request"]["url"]
             self.requests += [url] if not url.startswith("data:") else []
-        if message.get("method") == "Page.javascriptDialogOpening":
+        if event == "Page.javascriptDialogOpening":
             self._number += 1
             call = {"id": self._number, "method": "Page.handleJavaScriptDialog", "params": {"accept": True}}
             self._send({**call, "sessionId": self._session})
@@ -84,9 +88,18 @@ class BrowserTab:
         """Open a file in a window of this size, and wait until it is there."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
         self.call("Emulation.setDeviceMetricsOverride", **size)
+        self._seen.clear()
         self.call("Page.navigate", url=page.as_uri())
-        while self._read().get("method") != "Page.loadEventFired":
-            pass
+        self._wait_for("Page.loadEventFired")
+        self.run(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )  # keys count from here
+
+    def _wait_for(self, event: str) -> None:
+        """Wait for an event, which may have come while a call was answered."""
+        while event not in self._seen:
+            self._read()
+        self._seen.remove(event)
 
     def run(self, script: str) -> Any:
         """Return what an expression of JavaScript comes to, promises awaited."""
@@ -114,10 +127,7 @@ class BrowserTab:
 
     def wait_for_download(self) -> None:
         """Wait until a file is there whole."""
-        while True:
-            message = self._read()
-            if message.get("method") == "Browser.downloadProgress" and message["params"]["state"] == "completed":
-                return
+        self._wait_for("Browser.downloadProgress")
 
     def picture(self, path: Path) -> Path:
         """Save what the window shows."""
