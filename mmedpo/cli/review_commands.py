@@ -35,8 +35,8 @@ def review(
     json: Json = False,
 ) -> None:
     """Write one HTML page on which clinicians rate a run's pairs, blind, and save a table for `score --against`."""
-    from mmedpo.cli.display.review import show_review
     from mmedpo.review.page import ReviewOptions, require_sense, write_review
+    from mmedpo.review.summary import describe_review
 
     asked = ReviewOptions(raters, per_kind, seed, shared, twice, with_images, max_side, max_megabytes)
     require_sense(asked)
@@ -44,4 +44,4 @@ def review(
     if json:
         print_json({**vars(written), "path": str(written.path)})
     else:
-        show_review(written)
+        print(*describe_review(written), sep="\n")

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mmedpo.cli.display.terminal import Terminal
 from mmedpo.review.page import ReviewPage
 
 HOLDS = {
     "images": "it holds images of patients: keep it as the films themselves",
     "texts": "it holds questions and answers about patients, no images of them (--with-images puts these in)",
 }
-
-
-def show_review(page: ReviewPage) -> None:
-    """Print what was written, and what to do with it."""
-    console = Terminal()
-    for line in describe_review(page):
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def describe_review(page: ReviewPage) -> Iterator[str]:
