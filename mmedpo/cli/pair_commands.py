@@ -94,8 +94,7 @@ def score(
     json: Json = False,
 ) -> None:
     """Show how far a run's voters agree, and how far with clinicians."""
-    from mmedpo.cli.display.agreement import show_scoring
-    from mmedpo.cli.display.clinicians import show_clinicians
+    from mmedpo.cli.display.agreement import show_clinicians, show_scoring
     from mmedpo.errors import RecipeError
     from mmedpo.evaluate.clinicians.comparison import compare_with_clinicians
     from mmedpo.store.run_files.reader import read_run

@@ -35,13 +35,16 @@ def review(
     json: Json = False,
 ) -> None:
     """Write one HTML page on which clinicians rate a run's pairs, blind, and save a table for `score --against`."""
+    from mmedpo.cli.display.terminal import Terminal
     from mmedpo.review.page import ReviewOptions, require_sense, write_review
     from mmedpo.review.summary import describe_review
 
+    console = Terminal()
     asked = ReviewOptions(raters, per_kind, seed, shared, twice, with_images, max_side, max_megabytes)
     require_sense(asked)
     written = write_review(run, out, asked)
     if json:
         print_json({**vars(written), "path": str(written.path)})
     else:
-        print(*describe_review(written), sep="\n")
+        for line in describe_review(written):
+            console.print(line, highlight=False, soft_wrap=True)

@@ -191,7 +191,7 @@
     offered = recall(readerNumber())?.name ?? "";
     who.rater.value = offered;
   };
-  who.addEventListener("change", offerName);
+  for (const input of who.querySelectorAll("[name=number]")) input.addEventListener("change", offerName);
   who.addEventListener("submit", (event) => {
     event.preventDefault();
     const name = who.rater.value.trim(), number = readerNumber(), kept = recall(number);

@@ -16,7 +16,7 @@ from raters import Opinion, rate_all, rating_row, write_ratings
 from run_folder import write_run
 
 from mmedpo import DataError, WeightedPair
-from mmedpo.cli.display.clinicians import describe_ratings, show_clinicians
+from mmedpo.cli.display.agreement import describe_ratings, show_clinicians
 from mmedpo.cli.main import app
 from mmedpo.evaluate.clinicians.calibration import CalibrationBins
 from mmedpo.evaluate.clinicians.coefficients import krippendorff_alpha, nominal_kappa, spearman, weighted_kappa
