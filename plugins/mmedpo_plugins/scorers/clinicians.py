@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -36,7 +36,7 @@ class CliniciansScorer(Scorer):
 
     use: ClassVar[str] = "clinicians"
 
-    ratings: tuple[ExistingFile, ...] = Field(min_length=1)
+    ratings: ExistingFile | Annotated[tuple[ExistingFile, ...], Field(min_length=1)]
     """Tables of ratings, one or several."""
     wrong: Literal["zero", "drop"] = "zero"
     """What becomes of a pair of which more raters find the rejected side right than the chosen: relevance 0, or none.
@@ -57,8 +57,9 @@ class CliniciansScorer(Scorer):
         yield self._read()
 
     def _read(self) -> RatedScores:
+        files = self.ratings if isinstance(self.ratings, tuple) else (self.ratings,)
         by_pair: dict[str, list[PairRating]] = {}
-        for rating in read_ratings(self.ratings).ratings:
+        for rating in read_ratings(files).ratings:
             if rating.rated:
                 by_pair.setdefault(rating.pair, []).append(rating)
         return RatedScores(by_pair, self.wrong)

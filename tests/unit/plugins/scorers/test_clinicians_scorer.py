@@ -18,7 +18,7 @@ PAIRS = tiny_pairs("text", 4)
 
 def scorer(path: Path, *said: tuple[int, str, Opinion], **options: Any) -> CliniciansScorer:
     rows = [rating_row(PAIRS[at], rater, opinion, swapped=at % 2 == 1) for at, rater, opinion in said]
-    return CliniciansScorer(ratings=(write_ratings(path / "ratings.csv", rows),), **options)
+    return CliniciansScorer(ratings=write_ratings(path / "ratings.csv", rows), **options)
 
 
 def scores(part: CliniciansScorer, pairs: list[Pair] | None = None) -> list[Score]:
@@ -63,5 +63,6 @@ def test_ratings_of_a_pair_that_has_changed_count_for_nothing_and_are_told(tmp_p
 def test_it_keeps_a_scorer_s_contract_and_rates_the_kinds_that_it_is_told_to(tmp_path: Path) -> None:
     part = scorer(tmp_path, *((at, "Anna", {"relevance": at}) for at in range(4)))
     check_part(part)
+    assert scores(part) == scores(CliniciansScorer(ratings=(part.ratings,)))
     assert part.rates == {"text", "image"}
     assert scorer(tmp_path, kinds=("text",)).rates == {"text"}
