@@ -176,7 +176,7 @@ def noted(told: list[str]) -> Iterator[None]:
 def test_a_run_on_a_full_disk_stops_in_one_line_and_goes_on_when_there_is_room(disk: Disk, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(f"output: runs/x\n{RECIPE}")
     told: list[str] = []
-    for size in (4, 12, 20, 60, 90, 140, 200, 300, 450, 40_000):
+    for size in (4, 60, 110, 140, 200, 300, 450, 40_000):
         place = disk(f"size={size}k")
         where = [f"output={place / 'runs' / 'x'}", f"journal={tmp_path / 'journal.sqlite'}"]
         with noted(told):
