@@ -12,7 +12,7 @@ import pytest
 import torch
 from mmedpo_plugins.backbones.hf_vlm.hf_vlm import HfVlmBackbone
 from mmedpo_plugins.backbones.llava_med.llava_med import LlavaMedBackbone
-from mmedpo_plugins.localizers.monai_detector.checkpoint import DetectorCheckpoint, load, save
+from mmedpo_plugins.localizers.monai_detector.checkpoint import KEY, DetectorCheckpoint, describe, load, save
 from mmedpo_plugins.localizers.monai_detector.detection_metrics import ScoreCalibration
 from mmedpo_plugins.localizers.monai_detector.network import NetworkShape, build_detector
 from mmedpo_plugins.phantom.backbone import WEIGHTS, PhantomBackbone
@@ -234,6 +234,16 @@ def test_a_detector_s_file_that_is_damaged_is_named_with_the_cure(
     path = detector(tmp_path)
     path.write_bytes(path.read_bytes()[:-9] if content is None else content)
     with pytest.raises(DataError, match=rf"lesions\.safetensors: cannot be loaded, {told}"):
+        load(path, "cpu")
+
+
+@pytest.mark.parametrize("said", [{"width": 10**7}, {"size": 10**9}, {"window": "all"}])
+def test_a_detector_whose_shape_would_fill_the_memory_is_refused(said: dict[str, Any], tmp_path: Path) -> None:
+    path = detector(tmp_path)
+    described = describe(path)
+    described["shape"] |= said
+    save_file(load_file(path), path, metadata={KEY: json.dumps(described)})
+    with pytest.raises(DataError, match=r"lesions\.safetensors: (has a shape beyond|what it says of itself is broken)"):
         load(path, "cpu")
 
 

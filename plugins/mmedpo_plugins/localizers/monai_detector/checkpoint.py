@@ -13,6 +13,7 @@ from mmedpo.models import require_finite, require_whole
 from mmedpo_plugins.localizers.monai_detector.detection_metrics import ScoreCalibration
 from mmedpo_plugins.localizers.monai_detector.network import LesionDetector, NetworkShape, build_detector
 
+MOST_CHANNELS, MOST_SIDE = 1024, 8192  # of the first block, and pixels of a film as it is read
 KEY = "mmedpo-detector-1"  # the one entry of the metadata: with several, their order in the file is random
 
 
@@ -70,7 +71,7 @@ def load(path: Path, device: str) -> DetectorCheckpoint:
     from safetensors.torch import load_file
 
     described = describe(path)
-    shape = NetworkShape(**{**described["shape"], "labels": tuple(described["shape"]["labels"])})
+    shape = _read_shape(path, described)
     detector = build_detector(shape, device)
     stored = load_file(path, device=device)
     require_finite(str(path), iter(stored.items()))
@@ -81,3 +82,17 @@ def load(path: Path, device: str) -> DetectorCheckpoint:
     detector.eval()
     calibration = ScoreCalibration(**described["calibration"])
     return DetectorCheckpoint(detector, shape, calibration, described["threshold"], described["facts"])
+
+
+def _read_shape(path: Path, described: Mapping[str, Any]) -> NetworkShape:
+    """Return the network's shape. Raises DataError for none, and for one that would fill the memory."""
+    try:
+        said = described["shape"]
+        shape = NetworkShape(**{**said, "labels": tuple(said["labels"])})
+        sides = shape.size, shape.window or shape.size
+        fits = 0 < shape.width <= MOST_CHANNELS and min(sides) > 0 and max(sides) <= MOST_SIDE
+    except (LookupError, TypeError) as error:
+        raise DataError(f"{path}: what it says of itself is broken ({first_line(error)})") from error
+    if not fits:
+        raise DataError(f"{path}: has a shape beyond {MOST_CHANNELS} channels or {MOST_SIDE} pixels")
+    return shape
