@@ -66,7 +66,12 @@ class RunFiles:
 
     def dropped(self) -> Sequence[DroppedCase]:
         """Return the cases of which no pair was made or kept, with the reason, as `pairs`; none before the pairs."""
-        return FileRows(self.folder / DroppedCase.file, partial(parse_row, DroppedCase))
+        return FileRows(self.folder / DroppedCase.file, self._dropped_case)
+
+    def _dropped_case(self, row: TableRow) -> DroppedCase:
+        dropped = parse_row(DroppedCase, row)
+        image = dropped.image and dropped.image.model_copy(update={"path": self.places.of(dropped.image.path)})
+        return dropped.model_copy(update={"image": image})
 
     def answers(self) -> Sequence[AnsweredCase]:
         """Return the evaluation cases with their answers, images as in `pairs`; none where nothing was measured yet."""

@@ -12,7 +12,19 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat
 
-from mmedpo import Case, DataError, DataGuess, Drop, ExistingFile, ExistingFolder, ImageRef, Reader, Remark, hookimpl
+from mmedpo import (
+    Case,
+    DataError,
+    DataGuess,
+    Drop,
+    ExistingFile,
+    ExistingFolder,
+    ImageRef,
+    Reader,
+    Remark,
+    digest,
+    hookimpl,
+)
 from mmedpo.data import CaseSplit, ImageFolder, SplitSides, TableRow, collect_rows, csv_rows, json_value
 from mmedpo_plugins.dicom.film import ENDINGS, film_ref
 from mmedpo_plugins.dicom.header import DicomFilm, read_header
@@ -81,7 +93,7 @@ class DicomReader(ColumnReader):
         cases = images.complete(
             self._make_case(row, [films[path] for path in paths], groups, uses, sides)
             if paths
-            else images.drop(row.place)
+            else images.drop(digest(row.place)[:12])  # a run notes who was dropped, and a place names files
             for row, paths in found
         )
         yield from sides.told(cases) if sides else cases
