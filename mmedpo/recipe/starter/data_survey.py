@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,6 +33,7 @@ class ReaderGuess:
 
     reader: type[Reader]
     guess: DataGuess
+    others: tuple[str, ...] = ()  # readers that know the place as well
 
     def make(self, **options: Any) -> Reader:
         """Make the reader. Raises DataError when a plugin guesses options that it does not take."""
@@ -53,7 +54,8 @@ def guess_reader(places: Sequence[Path]) -> ReaderGuess:
         lacks = [f"  {lack}" for one in guesses for lack in one.guess.lacks]
         named = ", ".join(map(str, places))
         raise DataError("\n".join([f"{named}: no reader can read it as it is", *_list_files(places), *lacks, WANTED]))
-    return max(whole, key=lambda one: (one.guess.certain, len(one.guess.columns)))
+    best = max(whole, key=lambda one: (one.guess.certain, len(one.guess.columns)))
+    return replace(best, others=tuple(one.reader.use for one in whole if one is not best and one.guess.certain))
 
 
 def _ask_readers(places: Sequence[Path]) -> Iterator[ReaderGuess]:

@@ -195,6 +195,8 @@ def _list_notes(guess: ReaderGuess, survey: DataSurvey, split: Mapping[str, Any]
     if survey.cases and survey.told_groups < survey.cases and (split or "split" in guess.guess.options):
         count = survey.cases - survey.told_groups
         yield f"{count:,} cases tell no patient: films of one may be on both sides of the split; see columns.group"
+    if guess.others:
+        yield f"{', '.join(guess.others)} would read it as well; name it at `use:` in place of {guess.reader.use}"
     if survey.several_images:
         yield "cases have several images, and the stand-in is shown one: the recipe ends with the pairs"
     if survey.cases and not survey.yes_no and not survey.kinds["report"]:

@@ -13,7 +13,7 @@ import pytest
 from conftest import Mmedpo
 from dicom_films import write as write_film
 from PIL import Image
-from released_layouts import write_slake
+from released_layouts import write_iu_xray, write_mimic_cxr, write_slake, write_vqa_rad
 
 from mmedpo import DataError, RecipeError
 from mmedpo.recipe.loading import load_recipe
@@ -136,6 +136,9 @@ LAYOUTS: dict[str, tuple[Callable[[Path], Any], str, dict[str, Any]]] = {
     "films": (write_films, "dicom", {"delimiter": ";"}),
     "hub": (write_hub_set, "hf-dataset", {"question": "What does this image show?"}),
     "slake": (write_slake, "slake", {}),
+    "vqa-rad": (write_vqa_rad, "vqa-rad", {}),
+    "iu-xray": (write_iu_xray, "iu-xray", {}),
+    "mimic-cxr": (write_mimic_cxr, "mimic-cxr", {}),
 }
 
 
