@@ -169,7 +169,10 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 def is_held(folder: Path) -> bool:
-    """Tell whether a run works in a folder just now; nothing is waited for, and nothing made."""
+    """Tell whether a run works in a folder just now; nothing is waited for, and nothing made.
+
+    Ask where there is reason to think so: a run that begins in the moment of asking would be refused.
+    """
     try:
         with (folder / ".lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -71,7 +71,7 @@ def _look_into(folder: Path) -> ListedRun:
     run = read_file(place, RunRecord)
     if run is None:
         return ListedRun(folder, "no round has begun", _last_written(folder), _measure_size(folder))
-    state = _describe_state(run, held=is_held(folder))
+    state = _describe_state(run, held=run.state == "running" and is_held(folder))
     if table and (len(rounds) < table.count or state != "finished"):
         state = f"round {len(rounds)} of {table.count}: {state}"
     measured = read_file(place, MeasureRecord)

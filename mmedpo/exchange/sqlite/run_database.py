@@ -50,7 +50,7 @@ def export_database(run: Path, out: Path, images: Images = "paths", *, with_rest
 def _new_database(out: Path) -> Iterator[sqlite3.Connection]:
     """Yield a database with its tables, which takes its place once it is whole."""
     beside = out.with_name(f".{out.name}.partial")
-    with guard_writes(out):
+    with guard_writes(out), _explain_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         beside.unlink(missing_ok=True)
         try:
@@ -62,6 +62,15 @@ def _new_database(out: Path) -> Iterator[sqlite3.Connection]:
             beside.replace(out)
         finally:
             beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _explain_errors(out: Path) -> Iterator[None]:
+    """Turn what SQLite refuses into a DataError: a full disk, half a character, a build without full text search."""
+    try:
+        yield
+    except (sqlite3.Error, UnicodeEncodeError) as error:
+        raise DataError(f"{out}: cannot be written ({error})") from error
 
 
 def _write_run(tables: TableWriter, files: RunFiles) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT
 from run_folder import HOSTILE, write_run
 
 from mmedpo import DataError, RecipeError
@@ -89,6 +91,11 @@ def test_nothing_is_written_over_and_no_other_form_has_its_options(
 ) -> None:
     with pytest.raises(DataError, match="is there already"):
         export_database(run, file)
+    torn = write(tmp_path / "torn")
+    (torn / "measures.json").write_text((torn / "measures.json").read_text().replace("med-vqa", "\\ud800"))
+    with pytest.raises(DataError, match=r"torn\.db: cannot be written"):
+        export_database(torn, tmp_path / "torn.db")
+    assert not list(tmp_path.glob("*torn.db*"))
     with pytest.raises(RecipeError, match="did you mean 'sqlite'"):
         export_run(run, "sqllite", run / "x")
     with pytest.raises(RecipeError, match="are for --to sqlite"):
@@ -115,4 +122,7 @@ def test_datasette_browses_facets_and_searches_it(file: Path) -> None:
     assert {key["other_table"] for key in keys["pairs"]} == {"cases", "images"}
     searched = {table["name"] for table in tables if table["fts_table"] and not table["hidden"]}
     assert searched == {"cases", "pairs", "answers", "dropped", "votes"}
-    asyncio.run(get("/run/changed_answers.json?_facet=change"))
+    addresses = re.findall(r"`/slake/(\w+)(.*?)`", (ROOT / "docs/guides/browse.md").read_text())
+    assert len(addresses) > 5
+    for table, query in addresses:
+        asyncio.run(get(f"/run/{table}.json{query}"))
