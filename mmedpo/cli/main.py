@@ -57,6 +57,7 @@ class RootGroup(MmedpoGroup):
         from mmedpo.runtime.thread_environment import prepare_threads
 
         _quiet_libraries()
+        _fetch_no_kernels()
         prepare_threads()
         skip_broken_metadata()
         with handle_signals():
@@ -94,6 +95,13 @@ def _quiet_libraries() -> None:
     if "PYTHONWARNINGS" not in os.environ:
         warnings.filterwarnings("ignore", category=FutureWarning)
         warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # of tags: pixels that fail are an error
+
+
+def _fetch_no_kernels() -> None:
+    """Let libraries find no package `kernels`: transformers and bitsandbytes fetch compiled code of the Hub with it."""
+    import sys
+
+    sys.modules.setdefault("kernels", None)  # type: ignore[arg-type]
 
 
 def _flush_output() -> None:

@@ -88,7 +88,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text())
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file, so {path.parent} is no PEFT adapter") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
     if not isinstance(value, dict):
         raise DataError(f"{path}: holds no JSON object")

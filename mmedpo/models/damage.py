@@ -44,7 +44,7 @@ def require_own_shards(folder: str | Path) -> None:
     for index in sorted(Path(folder).glob("*.index.json")) if Path(folder).is_dir() else ():
         try:
             named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             continue  # a broken one is told of in loading
         if elsewhere := sorted(str(name) for name in named if Path(str(name)).name != name):
             raise DataError(f"{index}: names {elsewhere[0][:80]!r}, which is no file beside it; {AGAIN}")

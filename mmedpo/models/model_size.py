@@ -55,7 +55,7 @@ class ModelSize:
 def find_config(checkpoint: object) -> dict[str, Any] | None:
     """Return the config.json of a folder, or of a hub id that was loaded before; None where it is not at hand."""
     place = Path(str(checkpoint)) / "config.json"
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RecursionError):
         if not place.exists():
             from huggingface_hub import try_to_load_from_cache
 

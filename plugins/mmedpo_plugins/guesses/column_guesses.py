@@ -87,7 +87,7 @@ def _names(value: Any) -> list[str]:
     if isinstance(value, str) and value.strip().startswith("["):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return []
     values = value if isinstance(value, list) else [value]
     return [str(one).strip() for one in values if isinstance(one, str | int)]
@@ -108,7 +108,7 @@ def _are_questions(values: Sequence[Any]) -> bool:
 def _are_boxes(values: Sequence[Any]) -> bool:
     try:
         lists = [json.loads(value) if isinstance(value, str) else value for value in values[:50]]
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return all(isinstance(one, list) and all(isinstance(box, Mapping) and "box" in box for box in one) for one in lists)
 

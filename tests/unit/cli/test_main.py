@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,15 @@ def test_no_error_can_command_the_terminal(mmedpo: Mmedpo, tmp_path: Path) -> No
     assert done.returncode == 2
     assert "\x1b" not in done.stderr
     assert "\\x1b[2J.yaml: there is no such file" in done.stderr
+
+
+def test_no_library_fetches_kernels_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "kernels.py").write_text("def get_kernel(*names, **how): raise SystemExit('fetched')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "kernels", raising=False)
+    assert find_spec("kernels") is not None
+    assert CliRunner().invoke(app, ["plugins", "list"]).exit_code == 0
+    assert find_spec("kernels") is None
 
 
 def test_the_help_of_every_command_is_whole_on_a_narrow_terminal() -> None:

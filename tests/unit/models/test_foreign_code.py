@@ -15,7 +15,8 @@ from mmedpo_plugins.phantom.backbone import PhantomBackbone
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 
-from mmedpo import DataError, Setting
+from mmedpo import DataError, Setting, read_run
+from mmedpo.models.adapter_files import CONFIG, read_json
 
 WEIGHTS = Path(mmedpo_plugins.phantom.__file__).parent / "weights"
 CODE = "import pathlib\npathlib.Path(__file__).with_name('owned').write_text('')\nclass Evil: pass\n"
@@ -95,3 +96,14 @@ def test_an_adapter_is_its_weights_and_no_more(said: dict[str, Any], told: str, 
     says("adapter_config.json", **said)(folder)
     with pytest.raises(DataError, match=told), PhantomBackbone(adapter=str(folder)).open(Setting()):
         pass
+
+
+@pytest.mark.parametrize(
+    ("name", "read"), [("run.json", read_run), ("adapter_config.json", lambda folder: read_json(folder / CONFIG))]
+)
+def test_values_within_values_without_end_are_a_broken_file(
+    name: str, read: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text("[" * 100_000)
+    with pytest.raises(DataError, match=rf"{name}: .*recursion"):
+        read(tmp_path)

@@ -61,7 +61,7 @@ def describe(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: is no detector of mmedpo; `mmedpo detector train RECIPE` writes one")
     try:
         described: dict[str, Any] = json.loads(metadata[KEY])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: what it says of itself is broken ({error})") from error
     return described
 

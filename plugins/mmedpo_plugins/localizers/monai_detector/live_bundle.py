@@ -98,7 +98,7 @@ def _read_labels(options: BundleOptions) -> tuple[str, ...]:
     try:
         known = json.loads((options.root / "configs" / "metadata.json").read_text(encoding="utf-8"))
         names = known["network_data_format"]["outputs"]["pred"]["channel_def"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise DataError(
             f"{options.root}: its metadata names no classes; name them with localize.labels=[...]"
         ) from None
