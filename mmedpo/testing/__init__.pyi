@@ -1,4 +1,10 @@
 from .checks.check import PartCheck as PartCheck
+from .endpoint_server import FakeEndpoint as FakeEndpoint
+from .endpoint_server import fake_endpoint as fake_endpoint
+from .fake_replies import FAULTS as FAULTS
+from .fake_replies import FakeReply as FakeReply
+from .fake_replies import answer_by_schema as answer_by_schema
+from .fake_replies import with_faults as with_faults
 from .packages import fake_package as fake_package
 from .part_check import check_part as check_part
 from .part_check import examine_part as examine_part

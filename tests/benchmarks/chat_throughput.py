@@ -46,10 +46,8 @@ class Word(BaseModel):
 @contextmanager
 def server() -> Iterator[str]:
     """Run the server; yield its address."""
-    script = Path(__file__).parents[1] / "support" / "chat_server.py"
-    running = subprocess.Popen(
-        [sys.executable, str(script), str(LATENCY)], stdout=subprocess.PIPE, text=True, cwd=script.parent
-    )
+    command = [sys.executable, "-m", "mmedpo.testing.endpoint_server", str(LATENCY)]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert running.stdout
     try:
         yield f"http://127.0.0.1:{int(running.stdout.readline())}/v1"

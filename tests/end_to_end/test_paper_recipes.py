@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_server import Act, ChatServer, serving
 from conftest import ROOT
 from paid_recipe import answer
 from released_layouts import LAYOUTS, TRAIN
@@ -31,6 +30,7 @@ from mmedpo.recipe.preflight import require_ready
 from mmedpo.recipe.yaml import read_yaml
 from mmedpo.store.run_files.reader import read_pairs
 from mmedpo.store.run_files.rounds import find_result
+from mmedpo.testing import FakeEndpoint, FakeReply, fake_endpoint
 
 pytestmark = pytest.mark.slow
 RECIPES = ROOT / "examples" / "paper"
@@ -54,18 +54,18 @@ TALKATIVE = {  # the phantom's model, which says something in few words and foll
 }
 
 
-def reply(request: dict[str, Any], before: int) -> Act:
+def reply(request: dict[str, Any], before: int) -> FakeReply:
     """Answer as GPT-4o, as the expert of STLLaVA-Med, and as a voter."""
     said = request["messages"][1]["content"]
     asked = said if isinstance(said, str) else said[0]["text"]
     if "Answer 1:" in asked:
-        return Act(text=json.dumps({"first": 3, "second": 8, "reason": "The side."}))
-    return Act(text=answer(request))
+        return FakeReply(text=json.dumps({"first": 3, "second": 8, "reason": "The side."}))
+    return FakeReply(text=answer(request))
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[ChatServer]:
-    with serving(reply) as made:
+def server() -> Iterator[FakeEndpoint]:
+    with fake_endpoint(reply) as made:
         yield made
 
 
@@ -81,7 +81,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write_small(name: str, folder: Path, weights: Path, server: ChatServer, changes: dict[str, str]) -> list[str]:
+def write_small(name: str, folder: Path, weights: Path, server: FakeEndpoint, changes: dict[str, str]) -> list[str]:
     """Write a recipe of the paper's small into a folder, with its data; return its variants."""
     LAYOUTS[name](folder / "data")
     (folder / "weights").symlink_to(weights)
@@ -132,7 +132,7 @@ def in_short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_row_of_a_table_runs(
-    tmp_path: Path, weights: Path, server: ChatServer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, weights: Path, server: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variants = write_small("slake", tmp_path, weights, server, TALKATIVE)
     monkeypatch.chdir(tmp_path)
@@ -149,7 +149,7 @@ def test_every_row_of_a_table_runs(
 
 @pytest.mark.parametrize("name", ["vqa_rad", "iu_xray", "mimic_cxr"])
 def test_the_method_and_the_model_alone_run_on_each_data_set(
-    name: str, tmp_path: Path, weights: Path, server: ChatServer, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, weights: Path, server: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_small(name, tmp_path, weights, server, {})
     monkeypatch.chdir(tmp_path)

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from asking import endpoint, question
-from chat_server import Act, serving
 from drafts import DRAFT, THOUGHTS, opinion
 from fuzzing import fuzz
 from hypothesis import given
@@ -28,6 +27,7 @@ from mmedpo.endpoints.ledger import Budget, SpendingLedger
 from mmedpo.endpoints.reasoning import close_thinking, strip_thoughts
 from mmedpo.endpoints.structured import read_reply
 from mmedpo.errors import MmedpoError
+from mmedpo.testing import FakeReply, fake_endpoint
 
 MOST = (2000, 256)
 TEXT = st.text(st.characters(codec=None), max_size=40)
@@ -131,14 +131,17 @@ STATUS = st.sampled_from([200, 200, 200, 400, 404, 429, 500, 503])
 @fuzz(25)
 @given(st.lists(st.tuples(STATUS, responses() | st.binary()), max_size=6))
 def test_a_client_ends_with_answers_reasons_or_one_line_and_pays_once(acts: list[tuple[int, Any]]) -> None:
-    """Act thus in turn, and rightly from then on; what is answered is counted, and nothing is asked for again."""
-    left = [Act(code, raw=body if isinstance(body, bytes) else json.dumps(body).encode()) for code, body in acts]
+    """FakeReply thus in turn, and rightly from then on; what is answered is counted, and nothing is asked for again."""
+    left = [FakeReply(code, raw=body if isinstance(body, bytes) else json.dumps(body).encode()) for code, body in acts]
 
-    def act(request: dict[str, Any], before: int) -> Act:
-        return left.pop(0) if left else Act(text='{"word": "fine"}')
+    def act(request: dict[str, Any], before: int) -> FakeReply:
+        return left.pop(0) if left else FakeReply(text='{"word": "fine"}')
 
     ledger = SpendingLedger(Budget())
-    with serving(act) as server, open_chat(endpoint(server, patience=20, repairs=1), Setting(ledger=ledger)) as chat:
+    with (
+        fake_endpoint(act) as server,
+        open_chat(endpoint(server, patience=20, repairs=1), Setting(ledger=ledger)) as chat,
+    ):
 
         async def work(text: str) -> str:
             try:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_server import Act, serving
 from conftest import Mmedpo, environment
 from forks import Fork, Forks
 from paid_recipe import answer, write
+
+from mmedpo.testing import FakeReply, fake_endpoint
 
 pytestmark = pytest.mark.slow  # whole runs
 
@@ -53,10 +54,10 @@ def stopped(process: Fork, number: int, reached: Callable[[], Any]) -> str:
 def test_a_signal_in_a_prompt_that_does_not_end_stops_the_run_and_keeps_the_answers(
     number: int, mmedpo: Mmedpo, forks: Forks, tmp_path: Path
 ) -> None:
-    def act(request: dict[str, Any], before: int) -> Act:
-        return Act(text=answer(request))
+    def act(request: dict[str, Any], before: int) -> FakeReply:
+        return FakeReply(text=answer(request))
 
-    with serving(act) as server:
+    with fake_endpoint(act) as server:
         write(tmp_path, server, concurrency=1)
         process = forks.start(["-c", SPINNING.format(after=6)], tmp_path, environment())
         assert "stopped; what is finished is kept" in stopped(process, number, (tmp_path / "spinning").exists)
@@ -70,7 +71,7 @@ def test_a_signal_in_a_prompt_that_does_not_end_stops_the_run_and_keeps_the_answ
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_an_endpoint_is_silent_stops_the_run(number: int, forks: Forks, tmp_path: Path) -> None:
-    with serving(lambda request, before: Act(delay=3600, late=True)) as server:
+    with fake_endpoint(lambda request, before: FakeReply(delay=3600, late=True)) as server:
         recipe = write(tmp_path, server)
         process = forks.start(["-m", "mmedpo", "run", str(recipe), "--until", "weigh"], tmp_path, environment())
         stopped(process, number, lambda: server.seen)

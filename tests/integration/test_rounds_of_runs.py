@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from batch_service import BatchService
-from chat_server import serving
 from conftest import Mmedpo
 from paid_recipe import act, write
 
 from mmedpo.store.run_files.reader import read_run
+from mmedpo.testing import fake_endpoint
 
 pytestmark = pytest.mark.slow  # whole runs
 
@@ -36,7 +36,7 @@ def written(folder: Path, more: str = "") -> Path:
 
 
 def test_all_rounds_are_paid_from_one_budget(mmedpo: Mmedpo, tmp_path: Path) -> None:
-    with serving(act) as server:
+    with fake_endpoint(act) as server:
         path = write(tmp_path, server)
         done = mmedpo("run", path, TRAIN, "rounds=1")
         assert done.returncode == 0, done.stderr
@@ -55,7 +55,7 @@ def test_all_rounds_are_paid_from_one_budget(mmedpo: Mmedpo, tmp_path: Path) -> 
 
 def test_a_round_that_waits_for_a_batch_goes_on_with_it_and_so_does_the_next(mmedpo: Mmedpo, tmp_path: Path) -> None:
     ends, waits = list[int](), set[str]()
-    with serving(act, "127.0.0.1", BatchService(done=False)) as server:
+    with fake_endpoint(act, "127.0.0.1", BatchService(done=False)) as server:
         path = write(tmp_path, server)
         while not ends or ends[-1] == 75:
             done = mmedpo("run", path, TRAIN, "rounds=2", "disprefer.0.batch=true")

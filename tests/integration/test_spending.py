@@ -9,12 +9,13 @@ from threading import Lock
 from typing import Any
 
 import pytest
-from chat_server import Act, ChatServer, completion, serving
 from conftest import ROOT, Mmedpo
 from paid_recipe import act, write
 
 from mmedpo.core.usage import Usage
 from mmedpo.endpoints.ledger import Budget, SpendingLedger, TokenPrice
+from mmedpo.testing import FakeEndpoint, FakeReply, fake_endpoint
+from mmedpo.testing.fake_replies import write_completion
 
 pytestmark = pytest.mark.slow  # whole runs
 
@@ -23,14 +24,16 @@ def spent(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "run" / "run.json").read_text())["spent"])
 
 
-def usage(server: ChatServer, model: str) -> tuple[int, int]:
+def usage(server: FakeEndpoint, model: str) -> tuple[int, int]:
     """Return what the server says that it was asked and has answered, in tokens."""
-    used = [json.loads(completion(act(body, 0), body))["usage"] for body in server.bodies if body["model"] == model]
+    used = [
+        json.loads(write_completion(act(body, 0), body))["usage"] for body in server.bodies if body["model"] == model
+    ]
     return sum(one["prompt_tokens"] for one in used), sum(one["completion_tokens"] for one in used)
 
 
 def test_what_was_spent_is_in_run_json_by_model(mmedpo: Mmedpo, tmp_path: Path) -> None:
-    with serving(act) as server:
+    with fake_endpoint(act) as server:
         done = mmedpo("run", write(tmp_path, server), "--until", "weigh")
         assert done.returncode == 0, done.stderr
         for model in ("m", "judge"):
@@ -44,7 +47,7 @@ def test_what_was_spent_is_in_run_json_by_model(mmedpo: Mmedpo, tmp_path: Path) 
 def test_a_run_stops_at_its_budget_and_goes_on_with_a_larger_one(
     mmedpo: Mmedpo, tmp_path: Path, concurrency: int
 ) -> None:
-    with serving(act) as server:
+    with fake_endpoint(act) as server:
         done = mmedpo("run", write(tmp_path, server, "budget: {calls: 5}", concurrency), "--until", "weigh")
         assert done.returncode == 2
         assert "budget.calls is spent: 5 calls" in done.stderr
@@ -60,7 +63,7 @@ def test_a_run_stops_at_its_budget_and_goes_on_with_a_larger_one(
 
 def test_money_is_counted_by_the_prices_and_never_exceeded(mmedpo: Mmedpo, tmp_path: Path) -> None:
     prices = "prices: {m: {input: 10, output: 30}, judge: {input: 1, output: 1}}"
-    with serving(act) as server:
+    with fake_endpoint(act) as server:
         done = mmedpo("run", write(tmp_path, server, f"budget: {{money: 0.2, {prices}}}"), "--until", "disprefer")
         assert done.returncode == 2
         assert "budget.money is spent" in done.stderr
@@ -69,7 +72,7 @@ def test_money_is_counted_by_the_prices_and_never_exceeded(mmedpo: Mmedpo, tmp_p
 
 
 def test_money_without_a_price_is_refused_by_check(mmedpo: Mmedpo, tmp_path: Path) -> None:
-    with serving(act) as server:
+    with fake_endpoint(act) as server:
         prices = "prices: {m: {input: 1, output: 1}}"
         done = mmedpo("check", write(tmp_path, server, f"budget: {{money: 1, {prices}}}"))
         assert server.connections == 0
@@ -77,16 +80,16 @@ def test_money_without_a_price_is_refused_by_check(mmedpo: Mmedpo, tmp_path: Pat
     assert "needs a price for 'judge'" in done.stderr
 
 
-def faulty_json(request: dict[str, Any], before: int) -> Act:
+def faulty_json(request: dict[str, Any], before: int) -> FakeReply:
     """Answer with prose first, so that repairs are needed."""
-    return act(request, before) if len(request["messages"]) > 3 else Act(text="I would say that " * 20)
+    return act(request, before) if len(request["messages"]) > 3 else FakeReply(text="I would say that " * 20)
 
 
 @pytest.mark.parametrize("acts", [act, faulty_json], ids=["plain", "with repairs"])
 def test_a_dry_run_bounds_what_the_run_then_takes(
-    mmedpo: Mmedpo, tmp_path: Path, acts: Callable[[dict[str, Any], int], Act]
+    mmedpo: Mmedpo, tmp_path: Path, acts: Callable[[dict[str, Any], int], FakeReply]
 ) -> None:
-    with serving(acts) as server:
+    with fake_endpoint(acts) as server:
         recipe = write(tmp_path, server)
         done = mmedpo("run", recipe, "--dry-run", "--json")
         assert done.returncode == 0, done.stderr
@@ -123,14 +126,14 @@ def test_what_an_endpoint_failed_on_is_asked_for_again_by_the_next_run_and_nothi
     stubborn: set[str] = set()  # the first request that comes, whenever it comes again
     one_at_a_time = Lock()
 
-    def acts(request: dict[str, Any], before: int) -> Act:
+    def acts(request: dict[str, Any], before: int) -> FakeReply:
         with one_at_a_time:  # requests come together, and only one of them may be the first
             if failing and request["model"] == model and (not stubborn or json.dumps(request) in stubborn):
                 stubborn.add(json.dumps(request))
-                return Act(500, "oops")
+                return FakeReply(500, "oops")
         return act(request, before)
 
-    with serving(acts) as server:
+    with fake_endpoint(acts) as server:
         recipe = write(tmp_path, server, "", 1)
         tried_once = ["disprefer.0.tries=1", "score.0.voters.0.tries=1", "--until", "weigh"]
         first = mmedpo("run", recipe, *tried_once)
@@ -155,10 +158,10 @@ def test_what_an_endpoint_failed_on_is_asked_for_again_by_the_next_run_and_nothi
 def test_a_lost_reply_is_in_run_json_as_possibly_paid(mmedpo: Mmedpo, tmp_path: Path) -> None:
     lost = [1]
 
-    def acts(request: dict[str, Any], before: int) -> Act:
-        return Act(drop="within") if lost and lost.pop() else act(request, before)
+    def acts(request: dict[str, Any], before: int) -> FakeReply:
+        return FakeReply(drop="within") if lost and lost.pop() else act(request, before)
 
-    with serving(acts) as server:
+    with fake_endpoint(acts) as server:
         done = mmedpo("run", write(tmp_path, server), "--until", "weigh")
     assert done.returncode == 0, done.stderr
     assert {model: paid.get("lost_replies", 0) for model, paid in spent(tmp_path).items()} == {"m": 1, "judge": 0}
@@ -166,7 +169,7 @@ def test_a_lost_reply_is_in_run_json_as_possibly_paid(mmedpo: Mmedpo, tmp_path: 
 
 
 def test_a_run_that_has_to_stop_says_what_it_spent(mmedpo: Mmedpo, tmp_path: Path) -> None:
-    with serving(act) as server:
+    with fake_endpoint(act) as server:
         mmedpo("run", write(tmp_path, server, "budget: {calls: 5}", 1), "--until", "weigh")
     assert json.loads((tmp_path / "run/run.json").read_text())["state"] == "stopped"
     assert spent(tmp_path)["m"]["calls"] == 5

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from chat_server import Act, ChatServer
 from pydantic import BaseModel, ConfigDict
 
 from mmedpo import Case, ImageRef, Setting
 from mmedpo.endpoints import ChatOutcome, ChatQuestion, Endpoint, NoAnswerError, open_chat
 from mmedpo.store.journal import Journal
-from mmedpo.testing import tiny_cases
+from mmedpo.testing import FakeEndpoint, FakeReply, tiny_cases
 
 
 class Word(BaseModel):
@@ -30,7 +29,7 @@ def question(text: str = "Say a word.", case: Case = CASE, picture: ImageRef | N
     return ChatQuestion("You are brief.", text, Word, case, () if picture is None else (picture,))
 
 
-def endpoint(server: ChatServer, **options: Any) -> Endpoint:
+def endpoint(server: FakeEndpoint, **options: Any) -> Endpoint:
     return Endpoint(**{"model": "m", "base_url": server.url, "timeout": 1.0, **options})
 
 
@@ -50,12 +49,12 @@ def ask(
         return chat.each(texts, work)
 
 
-def always(**act: Any) -> Callable[[dict[str, Any], int], Act]:
-    return lambda request, before: Act(**act)
+def always(**act: Any) -> Callable[[dict[str, Any], int], FakeReply]:
+    return lambda request, before: FakeReply(**act)
 
 
-def in_turn(*acts: Act) -> Callable[[dict[str, Any], int], Act]:
-    """Act thus in turn, whatever is asked; the last for ever."""
+def in_turn(*acts: FakeReply) -> Callable[[dict[str, Any], int], FakeReply]:
+    """FakeReply thus in turn, whatever is asked; the last for ever."""
     left = list(acts)
     return lambda request, before: left.pop(0) if len(left) > 1 else left[0]
 

@@ -1,4 +1,4 @@
-"""Files and batches as OpenAI's API has them: checked, answered out of order, expired in part; for `chat_server`."""
+"""Files and batches as OpenAI's API has them: checked, answered out of order, expired in part; for `fake_endpoint`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from email.parser import BytesParser
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from chat_server import Act, completion
+from mmedpo.testing import FakeReply
+from mmedpo.testing.fake_replies import write_completion
 
 
 @dataclass
@@ -34,11 +35,11 @@ class BatchService:
     bodies: list[dict[str, Any]] = field(default_factory=list)  # of the requests worked on
     heads: list[str] = field(default_factory=list)
     server: Any = None
-    act: Callable[[dict[str, Any]], Act] | None = None
+    act: Callable[[dict[str, Any]], FakeReply] | None = None
     known: int = 0
     looked: Counter[str] = field(default_factory=Counter)
 
-    async def handle(self, head: str, raw: bytes) -> Act:
+    async def handle(self, head: str, raw: bytes) -> FakeReply:
         """Answer one HTTP request."""
         method, target = head.split(" ")[:2]
         self.heads.append(head)
@@ -51,7 +52,7 @@ class BatchService:
             case ["GET", "files", name] if name in self.files:
                 return _json(self._file(name, "processed"))
             case ["GET", "files", name, "content"] if name in self.files:
-                return Act(body=self.files[name].decode())
+                return FakeReply(body=self.files[name].decode())
             case ["DELETE", "files", name] if name in self.files:
                 del self.files[name]
                 return _json({"id": name, "object": "file", "deleted": True})
@@ -62,15 +63,15 @@ class BatchService:
             case ["GET", "batches", name] if name in self.batches:
                 self._work(self.batches[name])
                 return _json(self.batches[name])
-        return Act(404, f"no such thing: {path}")
+        return FakeReply(404, f"no such thing: {path}")
 
-    def _upload(self, head: str, raw: bytes) -> Act:
+    def _upload(self, head: str, raw: bytes) -> FakeReply:
         kind = re.search(r"content-type: (.*)", head, re.IGNORECASE)
         assert kind
         form = BytesParser().parsebytes(b"Content-Type: " + kind[1].strip().encode() + b"\r\n\r\n" + raw)
         parts = {part.get_param("name", header="content-disposition"): part for part in form.get_payload()}  # type: ignore[union-attr]
         if parts["purpose"].get_payload().strip() != "batch":  # type: ignore[union-attr]
-            return Act(400, "the purpose is wrong")
+            return FakeReply(400, "the purpose is wrong")
         name = self._new("file")
         self.files[name] = parts["file"].get_payload(decode=True)  # type: ignore[union-attr,assignment]
         return _json(self._file(name, "pending" if self.azure else "processed"))
@@ -83,12 +84,12 @@ class BatchService:
         facts = {"bytes": len(self.files[name]), "created_at": int(time.time()), "filename": "x.jsonl"}
         return {"id": name, "object": "file", "purpose": "batch", "status": status, **facts}
 
-    async def _create(self, asked: dict[str, Any]) -> Act:
+    async def _create(self, asked: dict[str, Any]) -> FakeReply:
         path = "/chat/completions" if self.azure else "/v1/chat/completions"
         if asked["endpoint"] != path or asked["completion_window"] != "24h":
-            return Act(400, f"no such endpoint or window: {asked}")
+            return FakeReply(400, f"no such endpoint or window: {asked}")
         if asked["input_file_id"] not in self.files:
-            return Act(400, "there is no such file")
+            return FakeReply(400, "there is no such file")
         name = self._new("batch")
         now = int(time.time())
         counts = {"total": 0, "completed": 0, "failed": 0}
@@ -99,10 +100,10 @@ class BatchService:
         await asyncio.sleep(self.created_delay)
         if self.lose_created:
             self.lose_created -= 1
-            return Act(drop="before")
+            return FakeReply(drop="before")
         return _json(self.batches[name])
 
-    def _list(self, query: dict[str, list[str]]) -> Act:
+    def _list(self, query: dict[str, list[str]]) -> FakeReply:
         every = list(reversed(self.batches.values()))
         after = query.get("after", [""])[0]
         start = next((at + 1 for at, one in enumerate(every) if one["id"] == after), 0)
@@ -146,7 +147,7 @@ class BatchService:
                 continue
             self.bodies.append(line["body"])
             act = self.server.act(line["body"], 0)
-            said = json.loads(act.body if act.body is not None else completion(act, line["body"]))
+            said = json.loads(act.body if act.body is not None else write_completion(act, line["body"]))
             response = {"status_code": act.status, "request_id": "x", "body": said}
             entry = {"id": f"r{at}", "custom_id": line["custom_id"], "response": response, "error": None}
             (good if act.status == 200 else bad).append(entry)
@@ -163,5 +164,5 @@ class BatchService:
         return [batch["request_counts"]["total"] for batch in self.batches.values()]
 
 
-def _json(value: Any) -> Act:
-    return Act(body=json.dumps(value))
+def _json(value: Any) -> FakeReply:
+    return FakeReply(body=json.dumps(value))

@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from chat_server import Act
 from conftest import environment
 from forks import Fork, Forks
+
+from mmedpo.testing import FakeReply
 
 
 def choice(picked: int, answer: str, change: str = "side") -> str:
@@ -88,9 +89,9 @@ class Runs:
         return [path for path in self.folder.rglob("*") if path.is_file()]
 
 
-def wrong_answer(request: dict[str, Any]) -> Act:
+def wrong_answer(request: dict[str, Any]) -> FakeReply:
     """Answer as a good model would."""
     truth = re.search(r"Correct answer: (.*)", request["messages"][1]["content"][0]["text"])
     assert truth
     turned = {"yes": "No", "no": "Yes"}.get(truth[1].strip(".").lower())
-    return Act(text=choice(0, turned or " ".join(["other"] * len(truth[1].split()))), delay=0.03)
+    return FakeReply(text=choice(0, turned or " ".join(["other"] * len(truth[1].split()))), delay=0.03)

@@ -8,29 +8,29 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from chat_server import Act, ChatServer, serving
 from PIL import Image
 
 from mmedpo import Case, ImageRef
 from mmedpo.core.answers import was_cut
 from mmedpo.registry.contracts.backbone import LiveBackbone
+from mmedpo.testing import FakeEndpoint, FakeReply, fake_endpoint
 
-Acts = Callable[[dict[str, Any], int], Act]
+Acts = Callable[[dict[str, Any], int], FakeReply]
 
 
 def answer_with(models: Mapping[str, LiveBackbone]) -> Acts:
     """Answer as the model does whose name is asked for; of another name, as vLLM does."""
 
-    def act(request: dict[str, Any], before: int) -> Act:
+    def act(request: dict[str, Any], before: int) -> FakeReply:
         if request["model"] not in models:
-            return Act(404, f"The model `{request['model']}` does not exist.")
+            return FakeReply(404, f"The model `{request['model']}` does not exist.")
         (message,) = request["messages"]
         shown, asked = message["content"]
         case = Case("served", read_picture(shown), asked["text"], "")
         settings = {"max_new_tokens": request["max_tokens"], "temperature": request["temperature"]}
         seeds = [request["seed"]] if request["temperature"] else None
         (said,) = models[request["model"]].answer([case], seeds=seeds, **settings)
-        return Act(text=said, finish="length" if was_cut(said) else "stop")
+        return FakeReply(text=said, finish="length" if was_cut(said) else "stop")
 
     return act
 
@@ -43,7 +43,7 @@ def read_picture(part: Mapping[str, Any]) -> ImageRef:
 
 
 @contextmanager
-def serving_models(**models: LiveBackbone) -> Iterator[ChatServer]:
+def serving_models(**models: LiveBackbone) -> Iterator[FakeEndpoint]:
     """Run a server in a thread; the models by their names there."""
-    with serving(answer_with(models)) as server:
+    with fake_endpoint(answer_with(models)) as server:
         yield server

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from chat_server import Act, ChatServer
+from mmedpo.testing import FakeEndpoint, FakeReply
 
 RECIPE = """
 output: run
@@ -34,11 +34,11 @@ def answer(request: dict[str, Any]) -> str:
     return json.dumps({"picked": 0, "answer": wrong, "change": "presence"})
 
 
-def act(request: dict[str, Any], before: int) -> Act:
-    return Act(text=answer(request))
+def act(request: dict[str, Any], before: int) -> FakeReply:
+    return FakeReply(text=answer(request))
 
 
-def write(folder: Path, server: ChatServer, budget: str = "", concurrency: int = 4) -> Path:
+def write(folder: Path, server: FakeEndpoint, budget: str = "", concurrency: int = 4) -> Path:
     path = folder / "recipe.yaml"
     path.write_text(RECIPE.format(url=server.url, budget=budget, concurrency=concurrency))
     return path

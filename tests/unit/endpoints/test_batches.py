@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from asking import CASE, endpoint, machine_address, question
 from batch_service import BatchService
-from chat_server import Act, ChatServer, serving
 from clock import Clock
 from conftest import Mmedpo
 from forks import Forks
@@ -36,7 +35,7 @@ from mmedpo.models.answer_cache import CachedBackbone
 from mmedpo.registry.discovery import resolve_part
 from mmedpo.registry.kinds import KINDS
 from mmedpo.store.journal import Journal
-from mmedpo.testing import TinyBackbone, tiny_cases
+from mmedpo.testing import FakeEndpoint, FakeReply, TinyBackbone, fake_endpoint, tiny_cases
 
 TEXTS = ["a", "b", "c", "d", "e"]
 FOUND = resolve_part(KINDS["backbone"], "phantom")
@@ -49,16 +48,16 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BatchQueue, "poll", 0.05)
 
 
-def word(request: dict[str, Any], before: int = 0) -> Act:
+def word(request: dict[str, Any], before: int = 0) -> FakeReply:
     """Say the first word of what is asked."""
-    return Act(text=json.dumps({"word": request["messages"][1]["content"].split()[0]}))
+    return FakeReply(text=json.dumps({"word": request["messages"][1]["content"].split()[0]}))
 
 
 @contextmanager
 def batching(
-    act: Callable[[dict[str, Any], int], Act] = word, host: str = "127.0.0.1", **service: Any
-) -> Iterator[ChatServer]:
-    with serving(act, host, BatchService(**service)) as server:
+    act: Callable[[dict[str, Any], int], FakeReply] = word, host: str = "127.0.0.1", **service: Any
+) -> Iterator[FakeEndpoint]:
+    with fake_endpoint(act, host, BatchService(**service)) as server:
         yield server
 
 
@@ -97,7 +96,7 @@ def until_done(*args: Any, starts: int = 9, **more: Any) -> list[str]:
     raise AssertionError("it never ends")
 
 
-def batched(server: ChatServer, **options: Any) -> Endpoint:
+def batched(server: FakeEndpoint, **options: Any) -> Endpoint:
     return endpoint(server, **{"batch": True, **options})
 
 
@@ -146,9 +145,9 @@ def test_an_answer_that_was_asked_for_singly_is_not_asked_for_in_a_batch_nor_the
 
 
 def test_repairs_make_the_next_batch(journal: Journal) -> None:
-    def act(request: dict[str, Any], before: int) -> Act:
+    def act(request: dict[str, Any], before: int) -> FakeReply:
         first = len(request["messages"]) == 2 and request["messages"][1]["content"].startswith(("a", "b"))
-        return Act(text="I would say a word") if first else word(request)
+        return FakeReply(text="I would say a word") if first else word(request)
 
     with batching(act) as server:
         assert until_done(batched(server), journal) == TEXTS
@@ -250,8 +249,11 @@ def test_a_request_whose_note_is_damaged_is_asked_again(journal: Journal, monkey
 
 
 def test_a_request_that_is_rejected_is_dropped_and_a_filtered_one_refused(journal: Journal) -> None:
-    def act(request: dict[str, Any], before: int) -> Act:
-        bad = {"a": Act(400, "no images"), "b": Act(400, body='{"error": {"message": "x", "code": "content_filter"}}')}
+    def act(request: dict[str, Any], before: int) -> FakeReply:
+        bad = {
+            "a": FakeReply(400, "no images"),
+            "b": FakeReply(400, body='{"error": {"message": "x", "code": "content_filter"}}'),
+        }
         return bad.get(request["messages"][1]["content"][0], word(request))
 
     with batching(act) as server:
@@ -264,15 +266,23 @@ def test_a_request_that_is_rejected_is_dropped_and_a_filtered_one_refused(journa
 @pytest.mark.parametrize(
     ("act", "error", "said"),
     [
-        (Act(401, "no such key"), RecipeError, "HTTP 401: no such key"),
-        (Act(404, "no such model"), RecipeError, "see base_url and model 'm'"),
-        (Act(429, body='{"error": {"message": "empty", "code": "insufficient_quota"}}'), DataError, "HTTP 429: empty"),
-        (Act(400, "no images here"), RecipeError, r"rejected all 10 requests of batch-2: HTTP 400: no images here"),
+        (FakeReply(401, "no such key"), RecipeError, "HTTP 401: no such key"),
+        (FakeReply(404, "no such model"), RecipeError, "see base_url and model 'm'"),
+        (
+            FakeReply(429, body='{"error": {"message": "empty", "code": "insufficient_quota"}}'),
+            DataError,
+            "HTTP 429: empty",
+        ),
+        (
+            FakeReply(400, "no images here"),
+            RecipeError,
+            r"rejected all 10 requests of batch-2: HTTP 400: no images here",
+        ),
     ],
     ids=["key", "model", "credit", "everything"],
 )
 def test_what_goes_wrong_with_every_request_stops_the_run_and_is_mended_by_the_next(
-    act: Act, error: type[Exception], said: str, journal: Journal
+    act: FakeReply, error: type[Exception], said: str, journal: Journal
 ) -> None:
     texts = [f"w{number}" for number in range(10)]
     with batching(lambda request, before: act) as server:
@@ -283,8 +293,8 @@ def test_what_goes_wrong_with_every_request_stops_the_run_and_is_mended_by_the_n
 
 
 def test_what_a_model_does_not_take_is_left_out_of_the_next_batch_and_of_later_runs(journal: Journal) -> None:
-    def act(request: dict[str, Any], before: int) -> Act:
-        return Act(400, "'temperature' does not support 0.0") if "temperature" in request else word(request)
+    def act(request: dict[str, Any], before: int) -> FakeReply:
+        return FakeReply(400, "'temperature' does not support 0.0") if "temperature" in request else word(request)
 
     with batching(act) as server:
         assert until_done(batched(server), journal) == TEXTS
@@ -391,7 +401,7 @@ def test_restricted_data_are_refused_before_a_file_is_uploaded(journal: Journal)
 
 def test_an_endpoint_without_batches_is_told_apart(journal: Journal) -> None:
     with batching() as server:
-        server.batches._upload = lambda *args: Act(404, "Not Found")
+        server.batches._upload = lambda *args: FakeReply(404, "Not Found")
         with pytest.raises(RecipeError, match=r"HTTP 404 about batches: .*'batch: false' asks singly"):
             go(batched(server), journal)
 
@@ -427,7 +437,7 @@ def test_azures_batches_take_their_time_and_name_another_path(
 def test_a_key_is_never_told_through_batches(journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key = "sk-planted-0123456789"
     monkeypatch.setenv("MY_KEY", key)
-    acts = {"a": Act(text=f'{{"word": "{key}"}}'), "b": Act(400, f"no: {key}")}
+    acts = {"a": FakeReply(text=f'{{"word": "{key}"}}'), "b": FakeReply(400, f"no: {key}")}
     with batching(lambda request, before: acts[request["messages"][1]["content"][0]]) as server:
         where = batched(server, key_from="MY_KEY")
         words = until_done(where, journal, ["a", "b"])
@@ -486,14 +496,14 @@ weigh: {{use: uniform}}
 """
 
 
-def judging(request: dict[str, Any], before: int) -> Act:
+def judging(request: dict[str, Any], before: int) -> FakeReply:
     """Answer as in a debate that takes several turns, with a malformed answer now and then."""
     if request["model"] == "m":
         return answering(request, before)
     text = json.dumps(request["messages"])
     if len(request["messages"]) == 2 and hash_of(text) % 7 == 0:
-        return Act(text="Let me think.")
-    return Act(text=json.dumps({"score": hash_of(text) % 2 + 4, "reason": "No great harm."}))
+        return FakeReply(text="Let me think.")
+    return FakeReply(text=json.dumps({"score": hash_of(text) % 2 + 4, "reason": "No great harm."}))
 
 
 def hash_of(text: str) -> int:
@@ -502,7 +512,7 @@ def hash_of(text: str) -> int:
     return zlib.crc32(text.encode())
 
 
-def write(folder: Path, server: ChatServer, batch: bool) -> Path:
+def write(folder: Path, server: FakeEndpoint, batch: bool) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "recipe.yaml").write_text(RECIPE.format(folder=folder, url=server.url, batch=str(batch).lower()))
     return folder / "recipe.yaml"
@@ -636,9 +646,9 @@ USAGES = ["null", '{"prompt_tokens": -5}', '{"prompt_tokens": 1e400}', '{"prompt
 
 @pytest.mark.parametrize("usage", USAGES)
 def test_an_odd_usage_in_a_batch_costs_no_answer_and_is_counted_at_most_and_said(usage: str, journal: Journal) -> None:
-    def act(request: dict[str, Any], before: int) -> Act:
+    def act(request: dict[str, Any], before: int) -> FakeReply:
         message = {"content": json.loads(json.dumps(word(request).text))}
-        return Act(body=json.dumps({"choices": [{"message": message}], "usage": "USAGE"}))
+        return FakeReply(body=json.dumps({"choices": [{"message": message}], "usage": "USAGE"}))
 
     ledger = SpendingLedger(Budget())
     with batching(act) as server:
@@ -662,10 +672,13 @@ def test_a_batch_of_nothing_but_errors_in_successes_stops_the_run(journal: Journ
     texts = [f"w{number}" for number in range(10)]
     body = '{"error": {"message": "Something odd"}}'
     told = pytest.raises(RecipeError, match=r"answered none of 10 requests of batch-2, .*Something odd")
-    with batching(lambda request, before: Act(body=body)) as server, told:
+    with batching(lambda request, before: FakeReply(body=body)) as server, told:
         until_done(batched(server), journal, texts)
     body = '{"error": {"message": "Insufficient credits", "code": 402}}'
-    with batching(lambda request, before: Act(body=body)) as server, pytest.raises(DataError, match="Insufficient"):
+    with (
+        batching(lambda request, before: FakeReply(body=body)) as server,
+        pytest.raises(DataError, match="Insufficient"),
+    ):
         until_done(batched(server), journal, texts)
 
 
@@ -678,7 +691,7 @@ def test_a_file_without_end_is_let_go(journal: Journal, monkeypatch: pytest.Monk
 def test_a_line_without_end_is_no_answer_and_costs_no_other(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mmedpo.endpoints.batches.output.LONGEST", 1000)
 
-    def act(request: dict[str, Any], before: int) -> Act:
+    def act(request: dict[str, Any], before: int) -> FakeReply:
         fine = word(request)
         return replace(fine, text=fine.text + " " * 2000) if '"c"' in fine.text else fine
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from asking import FINE, always, ask, endpoint, in_turn
-from chat_server import Act, serving
 from conftest import ROOT, Mmedpo
 from drafts import DRAFT, THOUGHTS, opinion
 from mmedpo_plugins.scorers.med_llm_vote.endpoint_voter import EndpointVoter, VoterOpinion
@@ -26,6 +25,7 @@ from mmedpo.endpoints.ledger import Budget, SpendingLedger
 from mmedpo.endpoints.retry import OutageNotice
 from mmedpo.endpoints.structured import describe_shape, read_reply
 from mmedpo.errors import MmedpoError
+from mmedpo.testing import FakeReply, fake_endpoint
 
 CASES = ROOT.parent / "shared" / "cases" / "endpoint" / "answers.json"
 
@@ -35,17 +35,19 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ChatClient, "first_pause", 0.01)
 
 
-def voted(act: Callable[[dict[str, Any], int], Act], **options: Any) -> tuple[dict[str, Any], int, SpendingLedger]:
+def voted(
+    act: Callable[[dict[str, Any], int], FakeReply], **options: Any
+) -> tuple[dict[str, Any], int, SpendingLedger]:
     """Let one voter vote on one pair; return its vote, how often it was asked, and what was spent."""
     ledger = SpendingLedger(Budget())
-    with serving(act) as server:
+    with fake_endpoint(act) as server:
         remote = EndpointVoter(model="m", base_url=server.url, timeout=1.0, patience=1.0, **options)
         with MedLlmVoteScorer(voters=(remote,)).open(Setting(journal=Memory(), ledger=ledger)) as live:  # type: ignore[arg-type]
             (score,) = live.score([NODULE])
     return score.evidence["votes"][0], len(server.bodies), ledger
 
 
-def completion(content: Any, finish: str = "stop", usage: Any = None, **message: Any) -> str:
+def write_completion(content: Any, finish: str = "stop", usage: Any = None, **message: Any) -> str:
     """Return a response's body."""
     told = {"role": "assistant", "content": content, **message}
     choice = {"index": 0, "message": told, "finish_reason": finish}
@@ -60,9 +62,9 @@ def shared_cases() -> list[Any]:
     return [pytest.param(case, id=case["name"]) for case in cases]
 
 
-def act_of(case: dict[str, Any]) -> Act:
+def act_of(case: dict[str, Any]) -> FakeReply:
     body = case["body_text"] if "body_text" in case else json.dumps(case["body"])
-    return Act(case["status"], raw=body.encode())
+    return FakeReply(case["status"], raw=body.encode())
 
 
 @pytest.mark.parametrize("case", [case for case in shared_cases() if case.values[0]["expect"].startswith("score 9")])
@@ -75,8 +77,8 @@ def test_an_answer_of_the_shared_cases_is_the_verdict_and_asked_for_once(case: d
 def test_no_vote_is_made_of_the_others(case: dict[str, Any]) -> None:
     first = [act_of(case)]
 
-    def act(request: dict[str, Any], before: int) -> Act:
-        return first.pop() if first else Act(text=opinion(8))
+    def act(request: dict[str, Any], before: int) -> FakeReply:
+        return first.pop() if first else FakeReply(text=opinion(8))
 
     name = case["name"]
     if name == "an error in a 200":
@@ -129,7 +131,7 @@ def test_marks_within_the_answers_own_text_are_no_thoughts() -> None:
 
 
 def test_a_model_that_is_asked_again_is_not_shown_its_thoughts() -> None:
-    with serving(in_turn(Act(text="<think>hm</think>I say fine"), Act(text=FINE))) as server:
+    with fake_endpoint(in_turn(FakeReply(text="<think>hm</think>I say fine"), FakeReply(text=FINE))) as server:
         assert ask(endpoint(server), ["a"]) == ["fine"]
         assert [turn["content"] for turn in server.bodies[1]["messages"][2:3]] == ["I say fine"]
 
@@ -222,7 +224,7 @@ STOPPING = {  # what stops the run at once, as its status would
 @pytest.mark.parametrize("name", STOPPING)
 def test_an_error_within_a_success_is_treated_as_its_status(name: str) -> None:
     body, kind, said = STOPPING[name]
-    with serving(always(body=body)) as server:
+    with fake_endpoint(always(body=body)) as server:
         with pytest.raises(kind, match=said):
             ask(endpoint(server, concurrency=1), ["a", "b"])
         assert len(server.seen) <= 2, "another was on its way"
@@ -242,13 +244,13 @@ PASSING = {
     "null": "null",
     "a number": "7",
     "no message": '{"choices": [{"text": "x"}]}',
-    "broken in the middle": completion("", "error"),
+    "broken in the middle": write_completion("", "error"),
 }
 
 
 @pytest.mark.parametrize("body", PASSING.values(), ids=PASSING)
 def test_what_may_be_over_soon_is_asked_again(body: str) -> None:
-    with serving(in_turn(Act(body=body), Act(text=FINE))) as server:
+    with fake_endpoint(in_turn(FakeReply(body=body), FakeReply(text=FINE))) as server:
         assert ask(endpoint(server), ["a"]) == ["fine"]
         assert len(server.seen) == 2
 
@@ -258,15 +260,15 @@ WORDS = {"a page": "<html>bad", "a stream": "event stream.*delta", "another": "S
 
 @pytest.mark.parametrize("name", WORDS)
 def test_an_address_that_never_gives_an_answer_stops_the_run_with_its_words(name: str) -> None:
-    with serving(always(body=PASSING[name])) as server:
+    with fake_endpoint(always(body=PASSING[name])) as server:
         with pytest.raises(RecipeError, match=rf"{WORDS[name]}.*base_url, which may lack /v1"):
             ask(endpoint(server, concurrency=2), [str(number) for number in range(20)])
         assert len(server.seen) < 8
 
 
 def test_an_endpoint_that_turns_into_a_login_page_stops_the_run_and_drops_nothing() -> None:
-    page = Act(body="<html>Sign in</html>")
-    with serving(lambda request, before: Act(text=FINE) if len(server.seen) < 2 else page) as server:
+    page = FakeReply(body="<html>Sign in</html>")
+    with fake_endpoint(lambda request, before: FakeReply(text=FINE) if len(server.seen) < 2 else page) as server:
         server.models = page
         where = endpoint(server, tries=2, patience=0.5, concurrency=1)
         with pytest.raises(DataError, match=r"has answered nobody for .*Sign in"):
@@ -274,7 +276,7 @@ def test_an_endpoint_that_turns_into_a_login_page_stops_the_run_and_drops_nothin
 
 
 def test_a_run_at_an_address_without_a_model_ends_in_an_error(mmedpo: Mmedpo, tmp_path: Path) -> None:
-    with serving(always(body="<!DOCTYPE html><html>Sign in</html>")) as server:
+    with fake_endpoint(always(body="<!DOCTYPE html><html>Sign in</html>")) as server:
         done = mmedpo("run", write(tmp_path, server), "--until", "weigh")
     assert done.returncode == 2
     assert "<!DOCTYPE html><html>Sign in" in done.stderr
@@ -295,18 +297,18 @@ NAMED = {
 def test_a_failure_that_names_a_field_teaches_as_a_refusal_does(
     name: str, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def act(request: dict[str, Any], before: int) -> Act:
+    def act(request: dict[str, Any], before: int) -> FakeReply:
         body = json.dumps({"error": {"message": NAMED[name], "type": "internal_server_error"}})
-        return Act(status, body=body) if name in request else Act(text=FINE)
+        return FakeReply(status, body=body) if name in request else FakeReply(text=FINE)
 
-    with serving(act) as server:
+    with fake_endpoint(act) as server:
         assert ask(endpoint(server, concurrency=1), ["a", "b", "c"]) == ["fine"] * 3
         assert sum(name in body for body in server.bodies) == 1
     assert f"does not take {name}" in capsys.readouterr().err
 
 
 def test_a_failure_that_names_a_field_by_chance_teaches_nothing() -> None:
-    with serving(in_turn(Act(500, "GPU temperature is 99 degrees"), Act(text=FINE))) as server:
+    with fake_endpoint(in_turn(FakeReply(500, "GPU temperature is 99 degrees"), FakeReply(text=FINE))) as server:
         assert ask(endpoint(server), ["a"]) == ["fine"]
         assert server.bodies[1]["temperature"] == 0.0
 
@@ -318,7 +320,7 @@ def test_an_endpoint_that_does_not_listen_is_told_at_once_and_every_so_often(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(OutageNotice, "every", 0.3)
-    with serving(always(text=FINE)) as server:
+    with fake_endpoint(always(text=FINE)) as server:
         where = endpoint(server, patience=1.0)
     with pytest.raises(DataError, match="the connection failed: Connection refused"):
         ask(where, ["a", "b", "c"])
@@ -331,15 +333,15 @@ def test_an_endpoint_that_does_not_listen_is_told_at_once_and_every_so_often(
 
 
 def test_what_a_failing_endpoint_says_is_on_the_screen_after_a_few_tries(capsys: pytest.CaptureFixture[str]) -> None:
-    fails = [Act(500, "out of \x1b[31mpaper")] * 4
-    with serving(in_turn(*fails, Act(text=FINE))) as server:
+    fails = [FakeReply(500, "out of \x1b[31mpaper")] * 4
+    with fake_endpoint(in_turn(*fails, FakeReply(text=FINE))) as server:
         assert ask(endpoint(server), ["a"]) == ["fine"]
     (line,) = capsys.readouterr().err.splitlines()
     assert "127.0.0.1: HTTP 500: out of [31mpaper; it is asked again until" in line
 
 
 def test_one_failure_among_answers_is_not_worth_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with serving(in_turn(Act(500, "oops"), Act(text=FINE))) as server:
+    with fake_endpoint(in_turn(FakeReply(500, "oops"), FakeReply(text=FINE))) as server:
         ask(endpoint(server), ["a", "b"])
     assert capsys.readouterr().err == ""
 
@@ -360,7 +362,7 @@ RAW = [
 
 @pytest.mark.parametrize("usage", [*map(json.dumps, USAGES), *RAW])
 def test_an_odd_usage_costs_no_answer_and_is_counted_at_most_and_said(usage: str) -> None:
-    body = completion(opinion(9), usage="USAGE").replace('"USAGE"', usage)
+    body = write_completion(opinion(9), usage="USAGE").replace('"USAGE"', usage)
     vote, asked, ledger = voted(always(body=body))
     assert (vote["score"], asked) == (9, 1)
     spent = ledger.summary()["m"]
@@ -371,21 +373,23 @@ def test_an_odd_usage_costs_no_answer_and_is_counted_at_most_and_said(usage: str
 
 @pytest.mark.parametrize("count", ["10", 10.0])
 def test_a_count_in_another_way_of_writing_is_one(count: Any) -> None:
-    _, _, ledger = voted(always(body=completion(opinion(9), usage={"prompt_tokens": count, "completion_tokens": 5})))
+    _, _, ledger = voted(
+        always(body=write_completion(opinion(9), usage={"prompt_tokens": count, "completion_tokens": 5}))
+    )
     assert ledger.total.tokens == (10, 5)
     assert not ledger.summary()["m"].unknown_usage
 
 
 @pytest.mark.parametrize("mark", ["utf-8-sig", "utf-16"])
 def test_a_mark_before_the_json_costs_no_answer(mark: str) -> None:
-    vote, asked, _ = voted(always(raw=completion(opinion(9)).encode(mark)))
+    vote, asked, _ = voted(always(raw=write_completion(opinion(9)).encode(mark)))
     assert (vote["score"], asked) == (9, 1)
 
 
 @pytest.mark.parametrize("reason", ["half \ud83d", "\udc00\udc00 x", "x\ud83d\ude00"], ids=ascii)
 @pytest.mark.parametrize("within", [False, True])
 def test_half_a_character_is_replaced_and_noted(reason: str, within: bool) -> None:
-    body = completion(opinion(9, reason) if within else f'{{"score": 9, "reason": "{reason}"}}')
+    body = write_completion(opinion(9, reason) if within else f'{{"score": 9, "reason": "{reason}"}}')
     vote, asked, ledger = voted(always(body=body))
     assert (vote["score"], asked) == (9, 1)
     vote["reason"].encode()
@@ -393,7 +397,7 @@ def test_half_a_character_is_replaced_and_noted(reason: str, within: bool) -> No
 
 
 def test_bytes_that_are_no_text_cost_no_answer() -> None:
-    vote, _, _ = voted(always(raw=completion(opinion(9, "XX")).encode().replace(b"XX", b"caf\xe9")))
+    vote, _, _ = voted(always(raw=write_completion(opinion(9, "XX")).encode().replace(b"XX", b"caf\xe9")))
     assert (vote["score"], vote["reason"]) == (9, "caf\ufffd")
 
 
@@ -408,7 +412,7 @@ CONTENTS: dict[str, Any] = {
 
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
 def test_a_text_in_parts_is_an_answer(content: Any) -> None:
-    vote, asked, _ = voted(always(body=completion(content)))
+    vote, asked, _ = voted(always(body=write_completion(content)))
     assert (vote["score"], asked) == (9, 1)
 
 
@@ -418,7 +422,7 @@ def test_a_text_in_parts_is_an_answer(content: Any) -> None:
 @pytest.mark.parametrize("text", ["", "  \n", None, "<think>long", f"<think>{DRAFT} hm", "x</think>"])
 @pytest.mark.parametrize("finish", ["length", "max_tokens", "MAX_TOKENS"])
 def test_thoughts_that_eat_the_tokens_are_said_and_not_asked_for_again(text: str | None, finish: str) -> None:
-    vote, asked, _ = voted(always(body=completion(text, finish, reasoning_content="long")), max_tokens=77)
+    vote, asked, _ = voted(always(body=write_completion(text, finish, reasoning_content="long")), max_tokens=77)
     assert (vote["score"], asked) == (None, 1)
     assert vote["reason"] == "cut off at max_tokens (77) before it answered: raise max_tokens"
 
@@ -428,7 +432,7 @@ def test_thoughts_that_eat_the_tokens_are_said_and_not_asked_for_again(text: str
 
 @pytest.mark.parametrize("status", [200, 400, 500])
 def test_a_body_without_end_is_let_go_after_a_few_megabytes(status: int) -> None:
-    with serving(always(status=status, endless=True)) as server:
+    with fake_endpoint(always(status=status, endless=True)) as server:
         with pytest.raises(MmedpoError, match="a response without end: more than 4 MB"):
             ask(endpoint(server, timeout=20.0, concurrency=1, patience=60), ["a"])
         assert server.sent < 4 * 20 * 2**20
@@ -441,22 +445,22 @@ def test_a_body_that_unpacks_without_end_is_let_go_too(layers: int) -> None:
     bomb = b" " * 50_000_000
     for _ in range(layers):
         bomb = gzip.compress(bomb)
-    act = Act(raw=bomb, headers=(("Content-Encoding", ", ".join(["gzip"] * layers)),))
-    with serving(in_turn(act, Act(text=FINE))) as server:
+    act = FakeReply(raw=bomb, headers=(("Content-Encoding", ", ".join(["gzip"] * layers)),))
+    with fake_endpoint(in_turn(act, FakeReply(text=FINE))) as server:
         assert ask(endpoint(server, timeout=20.0), ["a"]) == ["fine"]
 
 
 def test_a_packed_answer_is_an_answer() -> None:
     import gzip
 
-    act = Act(raw=gzip.compress(completion(FINE).encode()), headers=(("Content-Encoding", "gzip"),))
-    with serving(lambda request, before: act) as server:
+    act = FakeReply(raw=gzip.compress(write_completion(FINE).encode()), headers=(("Content-Encoding", "gzip"),))
+    with fake_endpoint(lambda request, before: act) as server:
         assert ask(endpoint(server), ["a"]) == ["fine"]
 
 
-@pytest.mark.parametrize("models", [Act(drip=0.2), Act(endless=True), Act(drip=0.2, status=500)])
-def test_a_server_that_drips_does_not_defeat_the_patience(models: Act) -> None:
-    with serving(always(drip=0.2)) as server:
+@pytest.mark.parametrize("models", [FakeReply(drip=0.2), FakeReply(endless=True), FakeReply(drip=0.2, status=500)])
+def test_a_server_that_drips_does_not_defeat_the_patience(models: FakeReply) -> None:
+    with fake_endpoint(always(drip=0.2)) as server:
         server.models = models
         with pytest.raises(DataError, match="has answered nobody for"):
             ask(endpoint(server, timeout=0.5, patience=0.5, tries=1), ["a"])
@@ -476,7 +480,7 @@ def test_an_address_that_cannot_be_is_a_mistake_of_the_recipe(url: str) -> None:
 
 
 def test_a_port_that_cannot_be_is_said_by_check_with_its_place(mmedpo: Mmedpo, tmp_path: Path) -> None:
-    with serving(always(text=FINE)) as server:
+    with fake_endpoint(always(text=FINE)) as server:
         recipe = write(tmp_path, server)
     recipe.write_text(recipe.read_text().replace(f":{server.port}/", ":99999/"))
     done = mmedpo("check", recipe)
@@ -491,7 +495,7 @@ HOSTS = ["127.0.0.2", "LOCALHOST", "[::1]", "[::ffff:127.0.0.1]", "127.0.0.1.", 
 @pytest.mark.parametrize("host", HOSTS)
 def test_a_dry_run_and_the_run_have_one_rule_of_what_this_machine_is(host: str, mmedpo: Mmedpo, tmp_path: Path) -> None:
     url = f"http://{host}:9/v1"
-    with serving(always(text=FINE)) as server:
+    with fake_endpoint(always(text=FINE)) as server:
         recipe = write(tmp_path, server)
     text = recipe.read_text().replace(server.url, url).replace("images: 3}", "images: 2, restricted: true}")
     recipe.write_text(text)

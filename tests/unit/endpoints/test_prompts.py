@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
-from chat_server import Act, serving
 from conftest import Mmedpo
 from mmedpo_plugins.scorers.med_llm_vote.voter_turn import PROMPTS
 from paid_recipe import answer, write
 
 from mmedpo import RecipeError
 from mmedpo.endpoints import PromptTemplates
+from mmedpo.testing import FakeReply, fake_endpoint
 
 
 def rendered(folder: Path, text: str, **values: object) -> str:
@@ -87,7 +87,7 @@ def test_an_ordinary_prompt_is_filled_in(text: str, tmp_path: Path) -> None:
 def test_a_run_with_such_a_prompt_ends_in_one_line(text: str, how: list[str], mmedpo: Mmedpo, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "user.txt").write_text(text)
-    with serving(lambda request, before: Act(text=answer(request))) as server:
+    with fake_endpoint(lambda request, before: FakeReply(text=answer(request))) as server:
         recipe = write(tmp_path, server)
         recipe.write_text(recipe.read_text().replace("{kind: openai,", "{kind: openai, prompts: mine,"))
         done = mmedpo("run", recipe, *how)

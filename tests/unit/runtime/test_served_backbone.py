@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from asking import machine_address
-from chat_server import Act, ChatServer, serving
 from mmedpo_plugins.phantom.backbone import PhantomBackbone
 from model_server import Acts, answer_with, serving_models
 
@@ -23,7 +22,7 @@ from mmedpo.recipe.loading import load_recipe
 from mmedpo.registry.fingerprint import hash_part
 from mmedpo.runtime.served_backbone import choose_compared, served_facts
 from mmedpo.store.run_files.reader import read_pairs, read_run
-from mmedpo.testing import TinyBackbone, tiny_cases
+from mmedpo.testing import FakeEndpoint, FakeReply, TinyBackbone, fake_endpoint, tiny_cases
 
 RECIPE = """
 output: {folder}/run
@@ -58,13 +57,13 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[PhantomBackbone]:
     return seen
 
 
-def run(folder: Path, server: ChatServer, *overrides: str, until: Stage = Stage.DISPREFER) -> RunResult:
+def run(folder: Path, server: FakeEndpoint, *overrides: str, until: Stage = Stage.DISPREFER) -> RunResult:
     folder.mkdir(exist_ok=True)
     (folder / "recipe.yaml").write_text(RECIPE.format(folder=folder, url=server.url))
     return run_recipe(load_recipe(folder / "recipe.yaml", overrides), lambda event: None, until=until)
 
 
-def refusal(folder: Path, server: ChatServer, *overrides: str, error: type[MmedpoError] = RecipeError) -> str:
+def refusal(folder: Path, server: FakeEndpoint, *overrides: str, error: type[MmedpoError] = RecipeError) -> str:
     with pytest.raises(error) as caught:
         run(folder, server, *overrides)
     return str(caught.value)
@@ -74,8 +73,8 @@ def pairs_of(folder: Path) -> list[tuple[str, str]]:
     return [(item.pair.case.id, item.pair.rejected.answer) for item in read_pairs(folder / "run")]
 
 
-def once(first: Act, then: Acts) -> Acts:
-    """Act so at the first request, whatever it is."""
+def once(first: FakeReply, then: Acts) -> Acts:
+    """FakeReply so at the first request, whatever it is."""
     left = [first]
     return lambda request, before: left.pop() if left else then(request, before)
 
@@ -155,10 +154,11 @@ def test_an_answer_that_ends_at_its_limit_is_marked_as_cut(tmp_path: Path, phant
 
 
 @pytest.mark.parametrize(
-    "fault", [Act(429, "slow down", headers=(("Retry-After", "0.01"),)), Act(503, "busy"), Act(drop="before")]
+    "fault",
+    [FakeReply(429, "slow down", headers=(("Retry-After", "0.01"),)), FakeReply(503, "busy"), FakeReply(drop="before")],
 )
-def test_a_fault_that_passes_is_asked_again(tmp_path: Path, phantom: TransformersBackbone, fault: Act) -> None:
-    with serving(once(fault, answer_with({"m": phantom}))) as server:
+def test_a_fault_that_passes_is_asked_again(tmp_path: Path, phantom: TransformersBackbone, fault: FakeReply) -> None:
+    with fake_endpoint(once(fault, answer_with({"m": phantom}))) as server:
         run(tmp_path, server, "backbone.answers.patience=60")
         assert server.answered_twice() == []
 
@@ -170,7 +170,7 @@ def test_a_model_that_is_not_served_is_named(tmp_path: Path, phantom: Transforme
 
 
 def test_a_model_that_sees_no_images_is_told_in_the_endpoints_words(tmp_path: Path) -> None:
-    with serving(lambda request, before: Act(400, "m is not a multimodal model")) as server:
+    with fake_endpoint(lambda request, before: FakeReply(400, "m is not a multimodal model")) as server:
         told = refusal(tmp_path, server, error=DataError)
     assert "HTTP 400" in told
     assert "m is not a multimodal model; it must serve a model that sees images" in told
@@ -179,7 +179,7 @@ def test_a_model_that_sees_no_images_is_told_in_the_endpoints_words(tmp_path: Pa
 def test_a_server_that_is_not_there_is_told_and_nothing_is_opened(
     tmp_path: Path, opened: list[PhantomBackbone]
 ) -> None:
-    with serving(lambda request, before: Act()) as server:
+    with fake_endpoint(lambda request, before: FakeReply()) as server:
         pass
     assert "has answered nobody" in refusal(tmp_path, server, error=DataError)
     assert not opened
@@ -188,7 +188,7 @@ def test_a_server_that_is_not_there_is_told_and_nothing_is_opened(
 def test_restricted_data_do_not_leave_this_machine_by_way_of_answers(
     tmp_path: Path, opened: list[PhantomBackbone]
 ) -> None:
-    with serving(lambda request, before: Act(), host="0.0.0.0") as server:
+    with fake_endpoint(lambda request, before: FakeReply(), host="0.0.0.0") as server:
         address = f"http://{machine_address()}:{server.port}/v1"
         told = refusal(tmp_path, server, f"backbone.answers.base_url={address}", "data.restricted=true")
         assert "is restricted and would be sent to" in told
@@ -199,9 +199,9 @@ def test_restricted_data_do_not_leave_this_machine_by_way_of_answers(
 def strict_fields(models: Acts) -> Acts:
     """Refuse as `transformers serve` does what is no field of its own."""
 
-    def act(request: dict[str, Any], before: int) -> Act:
+    def act(request: dict[str, Any], before: int) -> FakeReply:
         if odd := {"top_k", "min_p", "repetition_penalty"} & request.keys():
-            return Act(422, f"Unexpected fields in the request: {odd}")
+            return FakeReply(422, f"Unexpected fields in the request: {odd}")
         return models(request, before)
 
     return act
@@ -213,7 +213,7 @@ def test_a_server_is_told_to_change_no_probability_in_the_way_that_it_knows(
     with serving_models(m=phantom) as server:
         run(tmp_path / "one", server, until=Stage.WEIGH)
         assert all(body["repetition_penalty"] == 1.0 and body["top_p"] == 1.0 for body in server.bodies)
-    with serving(strict_fields(answer_with({"m": phantom}))) as server:
+    with fake_endpoint(strict_fields(answer_with({"m": phantom}))) as server:
         run(tmp_path / "other", server, until=Stage.WEIGH)
         taken = [body for body in server.bodies if "top_k" not in body]
         assert {body["generation_config"].count('"do_sample": true') for body in taken} == {0, 1}
@@ -221,10 +221,12 @@ def test_a_server_is_told_to_change_no_probability_in_the_way_that_it_knows(
 
 
 def test_an_endpoint_that_takes_no_temperature_gives_no_answers(tmp_path: Path) -> None:
-    def act(request: dict[str, Any], before: int) -> Act:
-        return Act(400, "temperature is not supported by m") if "temperature" in request else Act(text="Yes")
+    def act(request: dict[str, Any], before: int) -> FakeReply:
+        return (
+            FakeReply(400, "temperature is not supported by m") if "temperature" in request else FakeReply(text="Yes")
+        )
 
-    with serving(act) as server:
+    with fake_endpoint(act) as server:
         assert "temperature is not supported by m" in refusal(tmp_path, server, error=DataError)
         assert all("temperature" in body for body in server.bodies)
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_server import serving
 from killed_runs import wrong_answer
 from PIL import Image
 
@@ -34,6 +33,7 @@ from mmedpo.runtime.stage_parts import StageParts
 from mmedpo.runtime.workers.worker import SliceFailure, SliceReport, Worker, WorkerFacts, WorkerSetup
 from mmedpo.store.journal import Journal
 from mmedpo.store.worker_journal import JournalReader, take_harvest
+from mmedpo.testing import fake_endpoint
 
 RECIPE = """
 output: {folder}/run
@@ -160,7 +160,7 @@ def test_images_come_as_bytes_where_the_worker_does_not_see_the_runs_folder(remo
 def test_endpoints_are_asked_by_the_runs_own_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mmedpo.runtime.workers.crew.RayWorkers", WorkerHere)
     monkeypatch.setattr(WorkerHere, "sees_the_run", True)
-    with serving(lambda request, times: wrong_answer(request)) as server:
+    with fake_endpoint(lambda request, times: wrong_answer(request)) as server:
         asker = f"{{use: gpt4o-hallucination, model: m, base_url: '{server.url}', samples: 1}}"
         make(tmp_path, "engine=ray", "localize=[{use: annotated}]", f"disprefer=[{asker}, {{use: lesion-noise}}]")
     assert server.bodies

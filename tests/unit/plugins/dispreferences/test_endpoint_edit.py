@@ -6,12 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from chat_server import Act, ChatServer, serving
 from mmedpo_plugins.dispreferences.minimal_edits.endpoint_edit import EndpointEdit, count_changes
 from talker import Talker
 
 from mmedpo import Drop, Pair, RecipeError, Setting
-from mmedpo.testing import check_part, tiny_cases
+from mmedpo.testing import FakeEndpoint, FakeReply, check_part, fake_endpoint, tiny_cases
 
 CASE = tiny_cases(2)[1]  # Where is the nodule? In the left upper lobe.
 OWN = "I see it in the right upper lobe."
@@ -21,14 +20,14 @@ def edit(edited: str, right: bool = False) -> str:
     return json.dumps({"right": right, "edited": edited})
 
 
-def made(*texts: str, own: str = OWN, **options: Any) -> tuple[Pair | Drop, ChatServer]:
+def made(*texts: str, own: str = OWN, **options: Any) -> tuple[Pair | Drop, FakeEndpoint]:
     """Return the pair or drop of a case by an endpoint that says these texts in turn, and the endpoint."""
     left = list(texts)
 
-    def act(request: dict[str, Any], before: int) -> Act:
-        return Act(text=left.pop(0) if len(left) > 1 else left[0])
+    def act(request: dict[str, Any], before: int) -> FakeReply:
+        return FakeReply(text=left.pop(0) if len(left) > 1 else left[0])
 
-    with serving(act) as server:
+    with fake_endpoint(act) as server:
         part = EndpointEdit(**{"model": "m", "base_url": server.url, **options})
         with part.open(Setting()) as live:
             (item,) = live.disprefer([CASE], Talker(lambda case, before: own), [()])
@@ -104,6 +103,6 @@ def test_restricted_data_stay_before_the_backbone_is_asked() -> None:
 
 
 def test_it_does_what_every_part_must() -> None:
-    with serving(lambda request, before: Act(text=edit("Some other words"))) as server:
+    with fake_endpoint(lambda request, before: FakeReply(text=edit("Some other words"))) as server:
         check_part(EndpointEdit(model="m", base_url=server.url))
     assert EndpointEdit(model="m").estimate_usage([CASE])[0][1].calls

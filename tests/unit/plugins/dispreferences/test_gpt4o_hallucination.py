@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_server import TRANSPORT, Act, ChatServer, faulty, serving
 from forks import Forks
 from killed_runs import KEY, Runs, choice, wrong_answer
 from mmedpo_plugins.dispreferences.gpt4o_hallucination.answer_checks import form_fault, in_style, word_range
@@ -20,30 +19,38 @@ from mmedpo_plugins.dispreferences.gpt4o_hallucination.gpt4o_hallucination impor
 from mmedpo_plugins.dispreferences.opposite_answer import OppositeAnswer
 
 from mmedpo import Case, Drop, Pair, RecipeError, Setting
-from mmedpo.testing import TinyBackbone, check_part, tiny_cases
+from mmedpo.testing import (
+    FakeEndpoint,
+    FakeReply,
+    TinyBackbone,
+    check_part,
+    fake_endpoint,
+    tiny_cases,
+    with_faults,
+)
 
 CLOSED, OPEN = tiny_cases(2)  # Yes; In the left upper lobe.
 
 
 def make(
-    acts: Callable[[dict[str, Any], int], Act],
+    acts: Callable[[dict[str, Any], int], FakeReply],
     case: Case,
     samples: Sequence[str] = ("In the right lower lobe.",),
     **o: Any,
-) -> tuple[Pair | Drop, ChatServer]:
-    with serving(acts) as server:
+) -> tuple[Pair | Drop, FakeEndpoint]:
+    with fake_endpoint(acts) as server:
         part = Gpt4oHallucination(**{"model": "m", "base_url": server.url, "samples": 4, **o})
         with part.open(Setting()) as live:
             (item,) = live.disprefer([case], TinyBackbone(samples), [()])
     return item, server
 
 
-def saying(*texts: str) -> Callable[[dict[str, Any], int], Act]:
+def saying(*texts: str) -> Callable[[dict[str, Any], int], FakeReply]:
     left = list(texts)
-    return lambda request, before: Act(text=left.pop(0) if len(left) > 1 else left[0])
+    return lambda request, before: FakeReply(text=left.pop(0) if len(left) > 1 else left[0])
 
 
-def prompt_of(server: ChatServer, number: int = 0) -> str:
+def prompt_of(server: FakeEndpoint, number: int = 0) -> str:
     content = server.bodies[number]["messages"][1]["content"]
     return str(content if isinstance(content, str) else content[0]["text"])
 
@@ -128,7 +135,7 @@ def test_without_samples_the_error_goes_into_the_right_answer_and_the_backbone_i
         def answer(self, cases: Sequence[Case], **options: Any) -> list[str]:
             raise AssertionError("the backbone was asked")
 
-    with serving(saying(choice(0, "In the right upper lobe."))) as server:
+    with fake_endpoint(saying(choice(0, "In the right upper lobe."))) as server:
         part = Gpt4oHallucination(model="m", base_url=server.url, samples=0)
         with part.open(Setting()) as live:
             (pair,) = live.disprefer([OPEN], Silent(), [()])
@@ -142,7 +149,7 @@ def test_the_image_stays_here_when_it_is_not_to_be_shown() -> None:
     assert "image_url" not in json.dumps(server.bodies)
 
 
-FAULTS = {
+ODD_ANSWERS = {
     "the true answer": (OPEN, choice(0, "in the left upper lobe"), "the wrong answer is the true one"),
     "a leak": (OPEN, choice(0, "Right lobe. Note: not left."), "the wrong answer gives itself away"),
     "another leak": (OPEN, choice(0, "Right lobe, which contradicts it."), "the wrong answer gives itself away"),
@@ -154,9 +161,9 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", ODD_ANSWERS)
 def test_what_is_no_good_wrong_answer_is_repaired(name: str) -> None:
-    case, said, _ = FAULTS[name]
+    case, said, _ = ODD_ANSWERS[name]
     good = choice(0, "No" if case is CLOSED else "In the right upper lobe.")
     item, server = make(saying(said, good), case)
     assert isinstance(item, Pair)
@@ -164,16 +171,16 @@ def test_what_is_no_good_wrong_answer_is_repaired(name: str) -> None:
     assert server.bodies[1]["messages"][-2] == {"role": "assistant", "content": said}
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", ODD_ANSWERS)
 def test_after_so_many_repairs_the_case_is_dropped_with_the_reason(name: str) -> None:
-    case, said, reason = FAULTS[name]
+    case, said, reason = ODD_ANSWERS[name]
     item, server = make(saying(said), case, repairs=1)
     assert item == Drop(case.id, f"{reason}, after 1 repairs")
     assert len(server.bodies) == 2
 
 
 def test_a_refusal_drops_the_case() -> None:
-    item, _ = make(lambda request, before: Act(refusal="I cannot help with that"), OPEN)
+    item, _ = make(lambda request, before: FakeReply(refusal="I cannot help with that"), OPEN)
     assert item == Drop(OPEN.id, "the model refused")
 
 
@@ -202,11 +209,11 @@ def test_braces_in_the_data_are_text() -> None:
 
 
 def test_the_part_keeps_the_contract() -> None:
-    def act(request: dict[str, Any], before: int) -> Act:
+    def act(request: dict[str, Any], before: int) -> FakeReply:
         closed = "Correct answer: Yes" in request["messages"][1]["content"][0]["text"]
-        return Act(text=choice(0, "No" if closed else "In the right upper lobe."))
+        return FakeReply(text=choice(0, "No" if closed else "In the right upper lobe."))
 
-    with serving(act) as server:
+    with fake_endpoint(act) as server:
         check_part(Gpt4oHallucination(model="m", base_url=server.url))
     check_part(OppositeAnswer())
 
@@ -241,7 +248,7 @@ def test_a_word_that_the_truth_has_too_is_no_leak() -> None:
 def test_a_killed_run_asks_again_at_most_what_was_in_flight_and_ends_the_same_and_tells_no_key(
     tmp_path: Path, forks: Forks
 ) -> None:
-    with serving(faulty(wrong_answer, 0.2, TRANSPORT)) as server:
+    with fake_endpoint(with_faults(wrong_answer, 0.2)) as server:
         whole = Runs(tmp_path / "whole", server.url, forks)
         told = whole.finish()
         asked = {key for key, answered in server.seen if answered}

@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 from batch_service import BatchService
-from chat_server import Act, ChatServer, serving
 from conftest import ROOT, Mmedpo
 from mmedpo_plugins.dispreferences.stllava_med.stllava_med import ExpertPreference
 from talker import Talker
 
 from mmedpo import Case, Drop, Pair, RecipeError, Setting
-from mmedpo.testing import check_part, tiny_cases
+from mmedpo.testing import FakeEndpoint, FakeReply, check_part, fake_endpoint, tiny_cases
 
 CASE = tiny_cases(2)[1]  # Where is the nodule? In the left upper lobe.
 SAMPLES = ("In the right lobe.", "In the left lobe.")
@@ -27,14 +26,14 @@ def scores(first: int, second: int) -> str:
 
 def made(
     *texts: str, samples: tuple[str, str] = SAMPLES, case: Case = CASE, **options: Any
-) -> tuple[Pair | Drop, ChatServer]:
+) -> tuple[Pair | Drop, FakeEndpoint]:
     """Return the pair or drop of a case by an endpoint that says these texts in turn, and the endpoint."""
     left = list(texts)
 
-    def act(request: dict[str, Any], before: int) -> Act:
-        return Act(text=left.pop(0) if len(left) > 1 else left[0])
+    def act(request: dict[str, Any], before: int) -> FakeReply:
+        return FakeReply(text=left.pop(0) if len(left) > 1 else left[0])
 
-    with serving(act) as server:
+    with fake_endpoint(act) as server:
         part = ExpertPreference(**{"model": "m", "base_url": server.url, **options})
         with part.open(Setting()) as live:
             (item,) = live.disprefer([case], Talker(lambda case, before: samples[before]), [()])
@@ -105,7 +104,7 @@ def test_a_recipe_can_bring_prompts_of_its_own(tmp_path: Path) -> None:
 
 
 def test_the_part_keeps_the_contract() -> None:
-    with serving(lambda request, before: Act(text=scores(3, 8))) as server:
+    with fake_endpoint(lambda request, before: FakeReply(text=scores(3, 8))) as server:
         check_part(ExpertPreference(model="m", base_url=server.url))
 
 
@@ -115,14 +114,14 @@ SMALL = ["data.images=8", "evaluate.data.images=4", "train.lora={r: 4, alpha: 8}
 RECIPE = ROOT / "examples/baselines/stllava_med.yaml"
 
 
-def short_is_better(request: dict[str, Any], before: int = 0) -> Act:
+def short_is_better(request: dict[str, Any], before: int = 0) -> FakeReply:
     """Prefer the answer with fewer letters."""
     text = request["messages"][1]["content"][0]["text"]
     one, other = (text.split(f"Answer {number}: ")[1].split("\n\n")[0] for number in (1, 2))
-    return Act(text=scores(*((9, 2) if len(one) < len(other) else (2, 9))))
+    return FakeReply(text=scores(*((9, 2) if len(one) < len(other) else (2, 9))))
 
 
-def went(mmedpo: Mmedpo, server: ChatServer, *more: str, code: int = 0) -> str:
+def went(mmedpo: Mmedpo, server: FakeEndpoint, *more: str, code: int = 0) -> str:
     done = mmedpo("run", RECIPE, *SMALL, f"disprefer.0.base_url={server.url}", *more, "--json")
     assert done.returncode == code, done.stderr
     return done.stdout if code == 0 else done.stderr
@@ -130,7 +129,7 @@ def went(mmedpo: Mmedpo, server: ChatServer, *more: str, code: int = 0) -> str:
 
 @pytest.mark.slow
 def test_the_example_runs_to_its_measures_and_pays_for_nothing_twice(mmedpo: Mmedpo, tmp_path: Path) -> None:
-    with serving(short_is_better) as server:
+    with fake_endpoint(short_is_better) as server:
         result = json.loads(went(mmedpo, server, "train.epochs=4"))
         asked = len(server.bodies)
         went(mmedpo, server, "weigh.use=raw", "unrated=keep", "output=other")
@@ -144,7 +143,7 @@ def test_the_example_runs_to_its_measures_and_pays_for_nothing_twice(mmedpo: Mme
 @pytest.mark.slow
 def test_through_a_batch_a_run_stops_and_the_same_command_collects_it(mmedpo: Mmedpo, tmp_path: Path) -> None:
     pairs = ("disprefer.0.batch=true", "train=null", "evaluate=null")
-    with serving(short_is_better, batches=BatchService(done=False)) as server:
+    with fake_endpoint(short_is_better, batches=BatchService(done=False)) as server:
         assert "submitted" in went(mmedpo, server, *pairs, code=75)
         server.batches.done = True
         went(mmedpo, server, *pairs)

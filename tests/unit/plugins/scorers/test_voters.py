@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from chat_server import Act, serving
 from mmedpo_plugins.scorers.med_llm_vote.consensus import Vote
 from mmedpo_plugins.scorers.med_llm_vote.endpoint_voter import EndpointVoter
 from mmedpo_plugins.scorers.med_llm_vote.live_local_voter import LiveLocalVoter
@@ -20,19 +19,20 @@ from voting import NODULE, Memory, text_pair
 
 from mmedpo import DataError, RecipeError, Score, Setting
 from mmedpo.endpoints import strip_thoughts
+from mmedpo.testing import FakeReply, fake_endpoint
 
 
 def opinion(score: Any, reason: str = "A nodule may be cancer.") -> str:
     return json.dumps({"score": score, "reason": reason})
 
 
-def saying(*texts: str) -> Callable[[dict[str, Any], int], Act]:
+def saying(*texts: str) -> Callable[[dict[str, Any], int], FakeReply]:
     left = list(texts)
-    return lambda request, before: Act(text=left.pop(0) if len(left) > 1 else left[0])
+    return lambda request, before: FakeReply(text=left.pop(0) if len(left) > 1 else left[0])
 
 
-def scored(acts: Callable[[dict[str, Any], int], Act], **options: Any) -> tuple[Score, list[dict[str, Any]]]:
-    with serving(acts) as server:
+def scored(acts: Callable[[dict[str, Any], int], FakeReply], **options: Any) -> tuple[Score, list[dict[str, Any]]]:
+    with fake_endpoint(acts) as server:
         remote = EndpointVoter(model="m", base_url=server.url)
         part = MedLlmVoteScorer(**{"voters": (RulesVoter(), remote), "order": "fixed", **options})
         with part.open(Setting(journal=Memory())) as live:  # type: ignore[arg-type]
@@ -72,7 +72,7 @@ def test_a_score_out_of_range_is_sent_back() -> None:
 
 
 def test_a_model_that_refuses_is_missing_with_its_reason_and_the_others_decide() -> None:
-    score, _ = scored(lambda request, before: Act(refusal="I cannot help"))
+    score, _ = scored(lambda request, before: FakeReply(refusal="I cannot help"))
     assert score.relevance == 0.9
     assert score.evidence["votes"][1] == {"voter": "m", "score": None, "reason": "the model refused"}
 
