@@ -13,7 +13,7 @@ from mmedpo.cli.command import Json, print_json, resolve_place
 if TYPE_CHECKING:
     from mmedpo.testing.trials import PartTrial
 
-WIDTH = 16  # of a check's name
+WIDTH = 18  # of a check's name
 
 
 def plugins_test(

@@ -12,3 +12,4 @@ from .tiny import tiny_cases as tiny_cases
 from .tiny import tiny_pairs as tiny_pairs
 from .tiny_backbone import TinyBackbone as TinyBackbone
 from .tiny_batch import tiny_batch as tiny_batch
+from .tiny_recipe import run_tiny_recipe as run_tiny_recipe

@@ -21,13 +21,15 @@ from mmedpo.registry.contracts.weighting import Weighting
 from mmedpo.registry.discovery import find_plugin
 from mmedpo.testing.checks.any_part import CLASS_CHECKS, LAST_CHECKS, OPENING_CHECKS
 from mmedpo.testing.checks.backbones import ANSWER_CHECKS, OPEN, AnswerVerb
-from mmedpo.testing.checks.batches import BatchChecks
+from mmedpo.testing.checks.batches import BatchChecks, PartVerb
 from mmedpo.testing.checks.check import LOWER, Check, PartCheck, SkippedCheck, Trial
+from mmedpo.testing.checks.kills import KILL
 from mmedpo.testing.checks.losses import LOSS_CHECKS
 from mmedpo.testing.checks.measures import OBSERVER_CHECKS, RESAMPLES, WEIGHTING_CHECKS, MeasureVerb
 from mmedpo.testing.checks.networks import NETWORK_CHECKS
 from mmedpo.testing.checks.pair_parts import SUMMARY, DispreferVerb, LocalizeVerb, ScoreVerb
 from mmedpo.testing.checks.readers import READER_CHECKS
+from mmedpo.testing.checks.trouble import TroubleChecks
 
 
 def check_part(part: Part) -> list[PartCheck]:
@@ -88,6 +90,11 @@ def _try_check(check: Check, trial: Trial) -> PartCheck:
     return PartCheck(check.name, check.says, "kept")
 
 
+def list_batch_checks(verb: PartVerb) -> list[Check]:
+    """List the checks of a part that is asked about a batch, with data, models or endpoints at hand."""
+    return [*BatchChecks(verb).list(), *TroubleChecks(verb).list()]
+
+
 @singledispatch
 def list_checks(part: Part) -> list[Check]:
     """List the checks of a part's kind; a kind that is not known here has none of its own."""
@@ -101,22 +108,22 @@ def _(part: Reader) -> list[Check]:
 
 @list_checks.register
 def _(part: Backbone) -> list[Check]:
-    return [OPEN, *BatchChecks(AnswerVerb()).list(), *ANSWER_CHECKS, *NETWORK_CHECKS]
+    return [OPEN, *list_batch_checks(AnswerVerb()), *ANSWER_CHECKS, *NETWORK_CHECKS]
 
 
 @list_checks.register
 def _(part: Localizer) -> list[Check]:
-    return BatchChecks(LocalizeVerb()).list()
+    return [*list_batch_checks(LocalizeVerb()), KILL]
 
 
 @list_checks.register
 def _(part: Dispreference) -> list[Check]:
-    return BatchChecks(DispreferVerb()).list()
+    return [*list_batch_checks(DispreferVerb()), KILL]
 
 
 @list_checks.register
 def _(part: Scorer) -> list[Check]:
-    return [*BatchChecks(ScoreVerb()).list(), SUMMARY]
+    return [*list_batch_checks(ScoreVerb()), KILL, SUMMARY]
 
 
 @list_checks.register

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmedpo.core.answers import Answer, was_cut
 from mmedpo.core.records import Case, seed_for
 from mmedpo.errors import DataError
-from mmedpo.models.lazy_backbone import LazyBackbone
+from mmedpo.registry.contracts.backbone import Encoding, LiveBackbone, TokenPlaces
 
 if TYPE_CHECKING:
+    from mmedpo.core.images import ImageRef
     from mmedpo.models.backbone import TransformersBackbone
 
+OF_NETWORK = ("model", "tokenizer", "lora_targets", "projector")
 
-class TinyBackbone(LazyBackbone):
+
+class TinyBackbone(LiveBackbone):
     """An open backbone that answers from a list, and is as strict as a real one about how it is asked.
 
     It samples with a seed a case alone, cuts an answer after `max_new_tokens` words, and is shown one image. What else
-    is asked of it (`encode`, `model`, `token_places`) is of a network of a few thousand random weights.
+    is asked of it (`encode`, `model`, `token_places`) is of a network of a few thousand random weights, made when it
+    is first asked for.
     """
 
     def __init__(self, answers: Sequence[str] = ("No", "Yes", "In the right lower lobe.")) -> None:
         """Answer with one of these: greedily the first, sampled one chosen by case and seed."""
-        super().__init__(lambda: self._network)
         self._answers = answers
 
     @cached_property
@@ -32,6 +35,21 @@ class TinyBackbone(LazyBackbone):
         from mmedpo.testing.tiny_network import make_tiny_network
 
         return make_tiny_network()
+
+    def __getattr__(self, name: str) -> Any:
+        """Take what is of the network from there; a run may put something else in its place."""
+        if name not in OF_NETWORK:
+            raise AttributeError(name)
+        vars(self).update({own: getattr(self._network, own) for own in OF_NETWORK})
+        return vars(self)[name]
+
+    def encode(self, images: Sequence[ImageRef], question: str, answer: str) -> Encoding:
+        """Encode one side for training."""
+        return self._network.encode(images, question, answer)
+
+    def token_places(self, size: tuple[int, int]) -> TokenPlaces | None:
+        """Return what the tokens of an image see of it."""
+        return self._network.token_places(size)
 
     def answer(
         self,

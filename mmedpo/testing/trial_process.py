@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -42,12 +44,26 @@ def _carry_out(send: Any, kind: str, use: str, options: dict[str, Any]) -> None:
     def begin(check: Check) -> None:
         send("begun", {"name": check.name, "says": check.says})
 
-    if unset := find_unset(cls, options):
-        checks = examine_class(cls, f"it needs {', '.join(unset)}: --option {unset[0]}=..., or --recipe", begin)
-    else:
-        checks = examine_part(_make_part(plugin, cls, options), begin)
-    for one in checks:
-        send("done", one.to_json())
+    with _serve_options(cls, options) as given:
+        if unset := find_unset(cls, given):
+            checks = examine_class(cls, f"it needs {', '.join(unset)}: --option {unset[0]}=..., or --recipe", begin)
+        else:
+            checks = examine_part(_make_part(plugin, cls, given), begin)
+        for one in checks:
+            send("done", one.to_json())
+
+
+@contextmanager
+def _serve_options(cls: Any, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give a part that asks an endpoint a fake one, where its options name none."""
+    from mmedpo.registry.contracts.served_model import ServedModel
+    from mmedpo.testing.endpoint_server import fake_endpoint
+
+    if not issubclass(cls, ServedModel) or options.keys() & {"base_url", "key_from", "azure"}:
+        yield options
+        return
+    with fake_endpoint() as server:
+        yield {"model": "fake", **options, "base_url": server.url}
 
 
 def _make_part(plugin: Any, cls: Any, options: dict[str, Any]) -> Any:

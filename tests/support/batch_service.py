@@ -146,7 +146,7 @@ class BatchService:
                 bad.append({"id": f"r{at}", "custom_id": line["custom_id"], "response": None, "error": error})
                 continue
             self.bodies.append(line["body"])
-            act = self.server.act(line["body"], 0)
+            act = self.server.reply(line["body"], 0)
             said = json.loads(act.body if act.body is not None else write_completion(act, line["body"]))
             response = {"status_code": act.status, "request_id": "x", "body": said}
             entry = {"id": f"r{at}", "custom_id": line["custom_id"], "response": response, "error": None}

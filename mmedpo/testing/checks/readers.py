@@ -52,15 +52,6 @@ def _check_images(trial: Trial) -> None:
             image.load()
 
 
-def _check_restricted(trial: Trial) -> None:
-    part = cast(Reader, trial.part)
-    with blame_part(trial.plugin, LOWER):
-        closed = Trial(part.model_copy(update={"restricted": True}), trial.plugin)
-    if free := next((case.id for case in islice(_list_cases(closed), MOST) if not case.restricted), None):
-        cure = "hand the option on: Case(..., restricted=self.restricted)"
-        raise trial.make_breach(f"is restricted, and case {free!r} of it is not; {cure}")
-
-
 def _check_claims(trial: Trial) -> None:
     """Hold what a reader says of its data beforehand to what it yields."""
     part = cast(Reader, trial.part)
@@ -80,6 +71,5 @@ READER_CHECKS = [
     Check("a reading", "`read` yields cases or pairs with ids of their own and texts that are there", _check_records),
     Check("the same again", "`read` yields the same in the same order when it is read again", _check_same),
     Check("images", "the images of its first cases can be opened", _check_images),
-    Check("restricted cases", "where it is restricted, so is each of its cases", _check_restricted),
     Check("claims", "what it says of its data before they are read holds", _check_claims),
 ]

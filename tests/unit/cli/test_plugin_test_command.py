@@ -53,7 +53,7 @@ def site(tmp_path: Path) -> Path:
 def test_each_check_is_said_and_a_breach_ends_with_3(mmedpo: Mmedpo, site: Path) -> None:
     kept = mmedpo("plugins", "test", "whole", "--option", "relevance=0.5", packages=site)
     assert kept.returncode == 0, kept.stderr
-    assert "kept    any order       gives each pair the same whatever else" in kept.stdout
+    assert "kept    any order         gives each pair the same whatever else" in kept.stdout
     assert ", 0 broken, 0 skipped" in kept.stdout
     broken = mmedpo("plugins", "test", "short", "--json", packages=site)
     assert broken.returncode == 3

@@ -288,7 +288,7 @@ def test_what_goes_wrong_with_every_request_stops_the_run_and_is_mended_by_the_n
     with batching(lambda request, before: act) as server:
         with pytest.raises(error, match=said):
             until_done(batched(server), journal, texts)
-        server.act = word
+        server.reply = word
         assert until_done(batched(server), journal, texts) == texts
 
 

@@ -22,7 +22,7 @@ class Reads(Reader):
     """What is tried."""
 
     def read(self) -> Iterator[Any]:
-        cases = [replace(case, restricted=self.restricted) for case in tiny_cases(3)]
+        cases = tiny_cases(3)
         yield from {
             "fine": cases,
             "twice": [*cases, cases[0]],
