@@ -156,8 +156,9 @@ class DispreferWork(SliceWork[tuple[Case, tuple[Pair, ...]]]):
     def do(self, opened: StageParts, some: Sequence[tuple[Case, tuple[Pair, ...]]]) -> Any:
         """Return the pairs and drops."""
         live = self.served or self._remember_answers(opened)
-        items = opened(self.part).disprefer([case for case, _ in some], live, [earlier for _, earlier in some])
-        return list(_check_made(opened.run, self.part, items, some))
+        with opened.blame_backbones():
+            items = opened(self.part).disprefer([case for case, _ in some], live, [earlier for _, earlier in some])
+            return list(_check_made(opened.run, self.part, items, some))
 
     def _remember_answers(self, opened: StageParts) -> CachedBackbone | None:
         if self.backbone is None:

@@ -144,7 +144,8 @@ class LocalizeWork(SliceWork[Case]):
     def do(self, opened: StageParts, some: Sequence[Case]) -> Any:
         """Return the regions of each case."""
         plugin, journal = opened.run.plugin_of(self.part), opened.run.journal
-        answers = opened(self.part).localize(some, self._look_through(opened))
+        with opened.blame_backbones():
+            answers = opened(self.part).localize(some, self._look_through(opened))
         check_length(plugin, "localize", answers, len(some))
         checked = [check_regions(plugin, *both) for both in zip(some, answers, strict=True)]
         return [[to_json(adopt_region(journal, region)) for region in regions] for regions in checked]

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmedpo.core.answers import dump_answer, read_answer
 from mmedpo.core.records import Case, digest
-from mmedpo.models.lazy_backbone import LazyBackbone
+from mmedpo.models.lazy_backbone import LazyBackbone, require_seeds
 from mmedpo.registry.conformance.backbone import check_answers
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.registry.contracts.setting import AnswerStore
@@ -37,6 +37,7 @@ class CachedBackbone(LazyBackbone):
         seeds: Sequence[int] | None = None,
     ) -> list[str]:
         """Answer each case, by its own seed where it is sampled; see `LiveBackbone.answer`."""
+        require_seeds(cases, temperature, seeds)
         settings: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature}
         of_case: Sequence[int | None] = seeds or [None] * len(cases)
         keys = [

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from mmedpo.recipe.model import LoadedRecipe
 from mmedpo.registry.metadata import OURS
-from mmedpo.registry.package_hash import hash_package
+from mmedpo.registry.package_hash import find_version, hash_package
 from mmedpo.store.run_files.record import HostFacts, PluginVersion, RunRecord
 
 
@@ -28,8 +28,9 @@ def list_packages(loaded: LoadedRecipe) -> dict[str, str]:
 
 
 def list_hashes(loaded: LoadedRecipe) -> dict[str, str]:
-    """Return the hash of the files of mmedpo and of each package that has a part in a run."""
-    return {name: hash_package(name) for name in sorted({OURS, *(part.package for part in loaded.plugins.values())})}
+    """Return the hash of the files of mmedpo and of each installed package that has a part in a run."""
+    packages = {OURS, *(part.package for part in loaded.plugins.values())}
+    return {name: hash_package(name) for name in sorted(packages) if find_version(name)}
 
 
 def list_differences(record: RunRecord, loaded: LoadedRecipe) -> Iterator[str]:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, TypeVar
 
 from mmedpo.models.backbone import TransformersBackbone
+from mmedpo.registry.conformance.blame import blame_model
 from mmedpo.registry.conformance.opening import open_part
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.part import Part
@@ -46,6 +47,17 @@ class StageParts:
         if isinstance(live, TransformersBackbone):
             self.enter(_keep_features(self.run, live))
         return live
+
+    @contextmanager
+    def blame_backbones(self) -> Iterator[None]:
+        """Blame what goes wrong in the model of an open backbone on it, and not on the part that ran it."""
+        try:
+            yield
+        except Exception as error:
+            for part, live in self._live:
+                if isinstance(part, Backbone):
+                    blame_model(self.run.plugin_of(part), getattr(live, "model", None), error)
+            raise
 
     def enter(self, context: AbstractContextManager[Live]) -> Live:
         """Enter what stands in a part's place, and leave it with the stage."""

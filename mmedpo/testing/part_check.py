@@ -75,7 +75,7 @@ def examine_class(cls: type[Part], why: str, begin: Callable[[Check], None]) -> 
     trial = Trial(part, find_plugin(part))
     for check in [*CLASS_CHECKS, *OPENING_CHECKS, *list_checks(part), *LAST_CHECKS]:
         begin(check)
-        of_class = check in CLASS_CHECKS[:2] or check in LAST_CHECKS
+        of_class = check in CLASS_CHECKS[:1] or check in LAST_CHECKS
         yield _try_check(check, trial) if of_class else PartCheck(check.name, check.says, "skipped", why)
 
 

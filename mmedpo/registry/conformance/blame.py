@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from mmedpo.core.machine.disk import explain_disk_error
 from mmedpo.errors import MmedpoError, PluginError, RecipeError
@@ -31,6 +33,15 @@ def blame_part(plugin: PluginInfo, lower: str | None) -> Iterator[None]:
         if refused := explain_disk_error(error):
             raise refused from error
         raise PluginError(f"{plugin} failed: {describe_failure(plugin, error)}") from error
+
+
+def blame_model(plugin: PluginInfo, model: Any, error: Exception) -> None:
+    """Raise PluginError where an error came out of a backbone's model, whoever ran it."""
+    if model is None or isinstance(error, MmedpoError) or is_out_of_memory(error):
+        return
+    if any(frame.f_locals.get("self") is model for frame, _ in traceback.walk_tb(error.__traceback__)):
+        told = f"{plugin} failed: {describe_failure(plugin, error)}"
+        raise PluginError(f"{told}; `mmedpo plugins test {plugin.name}` looks for the cause") from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

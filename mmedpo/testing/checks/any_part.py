@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import pickle
-from typing import Any
 
 from mmedpo.errors import DataError, RecipeError
-from mmedpo.registry.classes.declarations import check_declarations
-from mmedpo.registry.contracts.part import Part
+from mmedpo.registry.classes.class_check import check_class
+from mmedpo.registry.making import check_made, list_lacking
 from mmedpo.testing.checks.check import Check, SkippedCheck, Trial
 
 
 def _check_class(trial: Trial) -> None:
-    check_declarations(trial.plugin, type(trial.part))
+    check_class(trial.plugin, type(trial.part))
 
 
-def _check_verbs(trial: Trial) -> None:
-    """Hold the signatures of methods that the contract has to what a run passes to them."""
-    cls, contract = type(trial.part), trial.plugin.kind.contract
-    for name, meant in inspect.getmembers(contract, inspect.isfunction):
-        own = inspect.getattr_static(cls, name, None)
-        if name.startswith("_") or hasattr(Part.__base__, name) or not inspect.isfunction(own):
-            continue
-        _require_call(trial, name, own, inspect.signature(meant))
-
-
-def _require_call(trial: Trial, name: str, own: Any, meant: inspect.Signature) -> None:
-    positional = [one for one in meant.parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
-    named = {one.name: None for one in meant.parameters.values() if one.kind is one.KEYWORD_ONLY}
-    try:
-        inspect.signature(own).bind(*[None] * len(positional), **named)
-    except TypeError as error:
-        wants = f"{name}{meant}".replace("'", "")
-        raise trial.make_breach(f"`{name}` cannot be called as a run calls it ({error}); write {wants}") from None
+def _check_answers(trial: Trial) -> None:
+    check_made(trial.plugin, trial.part)
 
 
 def _check_pickling(trial: Trial) -> None:
@@ -52,7 +34,7 @@ def _check_descriptions(trial: Trial) -> None:
 
 
 def _check_needs(trial: Trial) -> None:
-    if lacks := list(trial.part.lacking()):
+    if lacks := list_lacking(trial.plugin, trial.part):
         raise SkippedCheck("; ".join(lacks))
 
 
@@ -66,8 +48,8 @@ def _check_opening(trial: Trial) -> None:
 
 
 CLASS_CHECKS = [
-    Check("class", "its class says what the contract of its kind asks", _check_class),
-    Check("signatures", "its methods can be called as a run calls them", _check_verbs),
+    Check("class", "its class says what its contract asks, and has methods that a run can call", _check_class),
+    Check("answers", "answers what a recipe is checked by, with these options", _check_answers),
     Check("pickling", "comes back from a pickle as it was", _check_pickling),
 ]
 OPENING_CHECKS = [

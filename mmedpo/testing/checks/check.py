@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from mmedpo.errors import MmedpoError, PluginError
 from mmedpo.registry.conformance.blame import blame_part, make_plugin_error
+from mmedpo.registry.conformance.opening import open_part
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.setting import Setting
@@ -52,7 +53,8 @@ class Trial:
     @contextmanager
     def open(self) -> Iterator[Any]:
         """Open the part anew, as a run does, with a journal of its own, and blame it for what goes wrong meanwhile."""
-        with blame_part(self.plugin, LOWER), self.part.open(Setting(journal=MemoryStore())) as live:
+        setting = Setting(journal=MemoryStore())
+        with blame_part(self.plugin, LOWER), open_part(self.plugin, self.part, setting) as live:
             yield live
 
     def close(self) -> None:
