@@ -24,7 +24,7 @@ class AnswerVerb(PartVerb):
 
     def make_items(self, trial: Trial, cases: Sequence[Case]) -> list[tuple[Case, int]]:
         """Return the cases, each with a seed."""
-        return [(case, number) for number, case in enumerate(cases)]
+        return [(case, number) for number, case in enumerate(trial.adopt(cases))]
 
     def ask(
         self, trial: Trial, live: Any, items: Sequence[tuple[Case, int]], backbone: LiveBackbone | None

@@ -94,7 +94,7 @@ class BatchChecks:
         self.verb.try_cases(trial, list_odd_cases())
 
     def again(self, trial: Trial) -> None:
-        items = self.verb.make_items(trial, tiny_cases())
+        items = self.verb.make_items(trial, tiny_cases(2))
         with other_generators(1):
             one = self.verb.try_items(trial, items)
         with other_generators(2), trial.open() as live:
@@ -104,7 +104,7 @@ class BatchChecks:
             self._blame(trial, at, "when asked again", cure)
 
     def order(self, trial: Trial) -> None:
-        items = self.verb.make_items(trial, tiny_cases())
+        items = self.verb.make_items(trial, tiny_cases(3))
         forward = self.verb.try_items(trial, items)
         backward = self.verb.try_items(trial, items[::-1])[::-1]
         alone = self.verb.try_items(trial, items[:1])

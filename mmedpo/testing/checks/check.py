@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+from mmedpo.curate.adoption import adopt_record
 from mmedpo.errors import MmedpoError, PluginError
 from mmedpo.registry.conformance.blame import blame_part, make_plugin_error
 from mmedpo.registry.conformance.opening import open_part
@@ -14,6 +17,7 @@ from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.registry.plugin_info import PluginInfo
+from mmedpo.store.journal import Journal
 from mmedpo.testing.tiny_backbone import TinyBackbone
 
 LOWER = "the options"
@@ -43,12 +47,22 @@ class Trial:
         """Take a part, where it comes from, and what makes the backbone that it is given if it asks one."""
         self.part, self.plugin, self.make_backbone = part, plugin, backbone
         self._stack, self._live = ExitStack(), list[Any]()
+        self._journal: Journal | None = None
 
     def live(self) -> Any:
         """Return what the part opens to; it is opened once, since that is what takes long."""
         if not self._live:
             self._live.append(self._stack.enter_context(self.open()))
         return self._live[0]
+
+    def adopt(self, records: Sequence[Any]) -> list[Any]:
+        """Give the images of cases and pairs files and hashes, as a run does before a part sees them."""
+        if self._journal is None:
+            folder = self._stack.enter_context(TemporaryDirectory(prefix="mmedpo-"))
+            self._journal = self._stack.enter_context(closing(Journal(Path(folder, "journal.sqlite"))))
+        adopted = [adopt_record(self._journal, record, False) for record in records]
+        self._journal.settle()
+        return adopted
 
     @contextmanager
     def open(self) -> Iterator[Any]:

@@ -67,7 +67,7 @@ def _work(part: Part, folder: Path, see: EventObserver = lambda event: None) -> 
     folder.mkdir(exist_ok=True)
     with closing(Journal(folder / "journal.sqlite")) as journal:
         run = RunContext(loaded, folder, journal, see)
-        items = list(_carry_out(run, part, _adopt(journal, tiny_cases())))
+        items = list(_carry_out(run, part, _adopt(journal, tiny_cases(3))))
         return _without_paths(to_json(items))
 
 

@@ -26,7 +26,7 @@ class LocalizeVerb(PartVerb):
 
     def make_items(self, trial: Trial, cases: Sequence[Case]) -> list[Case]:
         """Return the cases."""
-        return list(cases)
+        return trial.adopt(cases)
 
     def ask(self, trial: Trial, live: Any, items: Sequence[Case], backbone: LiveBackbone | None) -> list[Any]:
         """Return the regions of each case."""
@@ -45,7 +45,7 @@ class DispreferVerb(PartVerb):
 
     def make_items(self, trial: Trial, cases: Sequence[Case]) -> list[tuple[Case, Pair]]:
         """Return the cases, each with a pair that an earlier dispreference made."""
-        return [(case, make_pair(case, "text")) for case in cases]
+        return [(pair.case, pair) for pair in trial.adopt([make_pair(case, "text") for case in cases])]
 
     def ask(
         self, trial: Trial, live: Any, items: Sequence[tuple[Case, Pair]], backbone: LiveBackbone | None
@@ -68,7 +68,7 @@ class ScoreVerb(PartVerb):
     def make_items(self, trial: Trial, cases: Sequence[Case]) -> list[Pair]:
         """Return a pair of each kind for each case."""
         kinds: list[PairKind] = sorted(cast(Scorer, trial.part).rates)
-        return [make_pair(case, kind) for case in cases for kind in kinds]
+        return trial.adopt([make_pair(case, kind) for case in cases for kind in kinds])
 
     def ask(self, trial: Trial, live: Any, items: Sequence[Pair], backbone: LiveBackbone | None) -> list[Any]:
         """Return the score of each pair."""

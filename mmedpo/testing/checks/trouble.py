@@ -85,7 +85,7 @@ class TroubleChecks:
             raise trial.make_breach(
                 "met KeyboardInterrupt and went on; catch no BaseException, nor use a bare `except:`"
             )
-        self.verb.try_cases(trial, tiny_cases())
+        self.verb.try_cases(trial, tiny_cases(1))
 
     def _spoil(self, trial: Trial, make: Callable[[], BaseException]) -> BaseException | None:
         """Return what comes out where an error is met; skip the check where the part meets none."""
@@ -95,7 +95,7 @@ class TroubleChecks:
             met.append(True)
             raise make()
 
-        items = spoil_images(self.verb.make_items(trial, tiny_cases()), happen)
+        items = spoil_images(self.verb.make_items(trial, tiny_cases(2)), happen)
         came: BaseException | None = None
         try:
             with trial.open() as live:

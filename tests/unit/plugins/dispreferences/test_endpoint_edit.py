@@ -10,7 +10,7 @@ from mmedpo_plugins.dispreferences.minimal_edits.endpoint_edit import EndpointEd
 from talker import Talker
 
 from mmedpo import Drop, Pair, RecipeError, Setting
-from mmedpo.testing import FakeEndpoint, FakeReply, check_part, fake_endpoint, tiny_cases
+from mmedpo.testing import FakeEndpoint, FakeReply, fake_endpoint, tiny_cases
 
 CASE = tiny_cases(2)[1]  # Where is the nodule? In the left upper lobe.
 OWN = "I see it in the right upper lobe."
@@ -100,9 +100,3 @@ def test_restricted_data_stay_before_the_backbone_is_asked() -> None:
     with part.open(Setting()) as live, pytest.raises(RecipeError, match="restricted"):
         list(live.disprefer(restricted, backbone, [()]))
     assert not backbone.asked
-
-
-def test_it_does_what_every_part_must() -> None:
-    with fake_endpoint(lambda request, before: FakeReply(text=edit("Some other words"))) as server:
-        check_part(EndpointEdit(model="m", base_url=server.url))
-    assert EndpointEdit(model="m").estimate_usage([CASE])[0][1].calls

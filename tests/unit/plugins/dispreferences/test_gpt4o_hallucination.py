@@ -16,14 +16,12 @@ from forks import Forks
 from killed_runs import KEY, Runs, choice, wrong_answer
 from mmedpo_plugins.dispreferences.gpt4o_hallucination.answer_checks import form_fault, in_style, word_range
 from mmedpo_plugins.dispreferences.gpt4o_hallucination.gpt4o_hallucination import Gpt4oHallucination
-from mmedpo_plugins.dispreferences.opposite_answer import OppositeAnswer
 
 from mmedpo import Case, Drop, Pair, RecipeError, Setting
 from mmedpo.testing import (
     FakeEndpoint,
     FakeReply,
     TinyBackbone,
-    check_part,
     fake_endpoint,
     tiny_cases,
     with_faults,
@@ -206,16 +204,6 @@ def test_braces_in_the_data_are_text() -> None:
 
     _, server = make(saying(choice(0, "In the right upper lobe.")), replace(OPEN, question="Where is {{ 7 * 7 }}?"))
     assert "Where is {{ 7 * 7 }}?" in prompt_of(server)
-
-
-def test_the_part_keeps_the_contract() -> None:
-    def act(request: dict[str, Any], before: int) -> FakeReply:
-        closed = "Correct answer: Yes" in request["messages"][1]["content"][0]["text"]
-        return FakeReply(text=choice(0, "No" if closed else "In the right upper lobe."))
-
-    with fake_endpoint(act) as server:
-        check_part(Gpt4oHallucination(model="m", base_url=server.url))
-    check_part(OppositeAnswer())
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from mmedpo_plugins.phantom.reader import PhantomReader
 from mmedpo_plugins.radiology.answer_difference import compare_answers
 
 from mmedpo import Answer, Case, Drop, ImageRef, Pair, Setting
-from mmedpo.testing import TinyBackbone, check_part
+from mmedpo.testing import TinyBackbone
 
 
 def case(answer: str, question: str = "Describe the findings.", name: str = "c") -> Case:
@@ -29,10 +29,6 @@ def injected(*cases: Case, seed: int = 0, **options: object) -> list[Pair | Drop
 def all_errors(answer: str, *kinds: ErrorKind, question: str = "Describe the findings.") -> set[str]:
     """Return every answer that one error makes."""
     return {draw_errors(question, answer, kinds or KINDS, 1, Random(seed)).answer for seed in range(60)} - {answer}
-
-
-def test_it_does_what_every_part_must() -> None:
-    check_part(ErrorInjection())
 
 
 @pytest.mark.parametrize(
@@ -122,10 +118,6 @@ def edited(answer: str, truth: str, question: str = "Describe the findings.", **
     with OwnAnswerEdit(**options).open(Setting()) as live:
         (made,) = live.disprefer([case(truth, question)], TinyBackbone([answer]), [[]])
     return made
-
-
-def test_an_edit_of_own_answers_does_what_every_part_must() -> None:
-    check_part(OwnAnswerEdit())
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from mmedpo_plugins.dispreferences.mirror import ImageMirror, mirrored_answer
 from PIL import Image
 
 from mmedpo import Case, CaseKind, Drop, ImageRef, Pair, Region
-from mmedpo.testing import check_part
 
 FILM = ImageRef.drawn(Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8)))
 EFFUSION = Region("effusion", (0, 2, 3, 6), confidence=0.7)
@@ -23,10 +22,6 @@ def case(kind: CaseKind, question: str, answer: str, **more: Any) -> Case:
 def one(part: ImageMirror, a_case: Case) -> Pair | Drop:
     (found,) = part.disprefer([a_case], None, [[]])
     return found
-
-
-def test_it_does_what_every_part_must() -> None:
-    check_part(ImageMirror())
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 
 from mmedpo import Case, Drop, ImageRef, Pair, Setting
 from mmedpo.core.images import is_even
-from mmedpo.testing import check_part
 
 RAMP = ImageRef.drawn(Image.fromarray(np.arange(200 * 160, dtype=np.uint32).reshape(160, 200).astype(np.uint8)))
 
@@ -25,10 +24,6 @@ def crop(*cases: Case, seed: int = 0, **options: float) -> list[Pair]:
 
 def case(name: str = "c", image: ImageRef = RAMP) -> Case:
     return Case(name, image, "Is there a nodule?", "Yes", kind="closed")
-
-
-def test_a_crop_does_what_every_part_must() -> None:
-    check_part(ImageCrop())
 
 
 def test_the_film_is_preferred_to_a_piece_of_it_in_its_own_size() -> None:

@@ -14,7 +14,7 @@ from talker import Talker
 from mmedpo import Case, Drop, Pair, RecipeError, Setting
 from mmedpo.pipeline.run import run_recipe
 from mmedpo.recipe.loading import load_recipe
-from mmedpo.testing import check_part, tiny_cases
+from mmedpo.testing import tiny_cases
 
 CASE = tiny_cases(2)[1]  # Where is the nodule?
 SAMPLES = ["Left lobe.", "Right lobe.", "left lobe", "In the liver."]
@@ -135,10 +135,6 @@ def test_a_recipe_can_bring_a_prompt_of_its_own(tmp_path: Path) -> None:
 def test_an_option_that_its_judge_does_not_use_is_a_mistake(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="is for judge: ask"):
         SelfReward(**options)
-
-
-def test_the_part_keeps_the_contract() -> None:
-    check_part(SelfReward())
 
 
 RECIPE = """

@@ -12,7 +12,7 @@ from mmedpo_plugins.dispreferences.sima.sima import SelfCritic
 from talker import Talker
 
 from mmedpo import Case, Drop, Pair, Setting
-from mmedpo.testing import check_part, tiny_cases
+from mmedpo.testing import tiny_cases
 
 CASE = tiny_cases(2)[1]  # Where is the nodule? In the left upper lobe.
 SAMPLED, GREEDY = "In the right lobe.", "In the left lobe."
@@ -128,8 +128,3 @@ def test_a_recipe_can_bring_a_prompt_of_its_own(tmp_path: Path) -> None:
 def test_an_option_of_asking_is_a_mistake_where_the_rules_pick() -> None:
     with pytest.raises(ValueError, match="'both_orders' is for critic: ask"):
         SelfCritic(critic="rules", both_orders=True)
-
-
-def test_the_part_keeps_the_contract() -> None:
-    check_part(SelfCritic())
-    check_part(SelfCritic(critic="rules"))

@@ -14,7 +14,7 @@ from mmedpo_plugins.dispreferences.stllava_med.stllava_med import ExpertPreferen
 from talker import Talker
 
 from mmedpo import Case, Drop, Pair, RecipeError, Setting
-from mmedpo.testing import FakeEndpoint, FakeReply, check_part, fake_endpoint, tiny_cases
+from mmedpo.testing import FakeEndpoint, FakeReply, fake_endpoint, tiny_cases
 
 CASE = tiny_cases(2)[1]  # Where is the nodule? In the left upper lobe.
 SAMPLES = ("In the right lobe.", "In the left lobe.")
@@ -101,11 +101,6 @@ def test_a_recipe_can_bring_prompts_of_its_own(tmp_path: Path) -> None:
     said = server.bodies[0]["messages"]
     assert said[1]["content"].startswith(f"{CASE.question} {SAMPLES[0]} or {SAMPLES[1]}\n")
     assert "radiologist" in said[0]["content"]
-
-
-def test_the_part_keeps_the_contract() -> None:
-    with fake_endpoint(lambda request, before: FakeReply(text=scores(3, 8))) as server:
-        check_part(ExpertPreference(model="m", base_url=server.url))
 
 
 # --- whole runs on the phantom ----------------------------------------------------------------------------------------

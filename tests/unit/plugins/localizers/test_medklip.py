@@ -20,7 +20,6 @@ from torch.nn import functional
 from transformers import BertConfig, BertForPreTraining, BertModel
 
 from mmedpo import Case, DataError, ImageRef, Region, Setting
-from mmedpo.testing import check_part
 
 SENTENCES = {
     "normal": "The lungs are clear.",
@@ -217,7 +216,6 @@ def test_queries_see_one_another_and_come_as_numbers_too(
         numbers = {name: torch.full((768,), 0.1 * at) for at, name in enumerate(SENTENCES) if name in names}
         save_file(numbers, tmp_path / f"{len(names)}.safetensors")
         part = make_part(queries=tmp_path / f"{len(names)}.safetensors", text_model=None)
-        check_part(part)
         with part.open(Setting()) as live:
             return live.localize([film(64, 64)], None)[0][0]
 

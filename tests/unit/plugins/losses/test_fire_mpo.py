@@ -11,7 +11,7 @@ import torch
 from mmedpo_plugins.losses.fire_mpo import FireMpoLoss, mark_differences
 
 from mmedpo import LossBatch, Setting, SideLogps
-from mmedpo.testing import check_part, tiny_pairs
+from mmedpo.testing import tiny_pairs
 
 
 def side(policy: list[float], reference: list[float], marks: list[float], **kl: list[float]) -> SideLogps:
@@ -19,11 +19,6 @@ def side(policy: list[float], reference: list[float], marks: list[float], **kl: 
     divergences = {name: torch.tensor([row], dtype=torch.float64) for name, row in kl.items()}
     sums = rows[0].sum(1), rows[1].sum(1), torch.tensor([len(policy)])
     return SideLogps(*sums, rows[0], rows[1], ratings=rows[2], **divergences)
-
-
-def test_it_does_what_every_part_must() -> None:
-    check_part(FireMpoLoss())
-    check_part(FireMpoLoss(pairs="image", kl=0, coefficient=0.1))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from mmedpo_plugins.losses.fisao.verifier import open_verifier
 from tiny_clip import write_tiny_clip
 
 from mmedpo import Case, DataError, ImageRef, LossBatch, Pair, Setting, Side, SideLogps
-from mmedpo.testing import check_part, tiny_cases
+from mmedpo.testing import tiny_cases
 
 FILM = tiny_cases(1)[0].image
 
@@ -87,11 +87,6 @@ def test_without_words_that_claim_findings_nothing_is_rewarded_and_a_warning_say
     with pytest.warns(UserWarning, match="nothing to compare"):
         rewards = reward_tokens([pair("Yes", "No")], [(["Yes", ""], ["No", ""])], Scripted(), 0.0)
     assert rewards == [([0.0, 0.0], [0.0, 0.0])]
-
-
-@pytest.mark.filterwarnings("ignore:fisao")
-def test_it_does_what_every_part_must(tmp_path: Path) -> None:
-    check_part(FisaoLoss(verifier=str(write_tiny_clip(tmp_path / "clip"))))
 
 
 def test_a_verifier_rates_words_by_their_text_and_the_image(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from mmedpo_plugins.losses.povid import NOISED, PovidLoss
 from mmedpo_plugins.noise.diffusion import signal_factor
 
 from mmedpo import LossBatch, SideLogps
-from mmedpo.testing import check_part, tiny_batch, tiny_pairs
+from mmedpo.testing import tiny_batch, tiny_pairs
 
 
 def side(policy: float, reference: float) -> SideLogps:
@@ -22,10 +22,6 @@ def side(policy: float, reference: float) -> SideLogps:
 
 def softplus(value: float) -> float:
     return log(1 + exp(value))
-
-
-def test_it_does_what_every_part_must() -> None:
-    check_part(PovidLoss())
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.8])

@@ -13,7 +13,6 @@ from mmedpo_plugins.readers.boxes import BoxesReader
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop
-from mmedpo.testing import check_part
 
 NIH = """Image Index,Finding Label,Bbox [x,y,w,h],,,
 00000013_002.png,Atelectasis,10.5,12.0,8.0,6.0,,,
@@ -133,12 +132,6 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, name: str, content
     films(tmp_path, "00000013_002.png", "a.png", "b.png")
     with pytest.raises(DataError, match=message):
         read(tmp_path, name, content)
-
-
-def test_it_keeps_the_contract(tmp_path: Path) -> None:
-    films(tmp_path, "a.png", "b.png")
-    (tmp_path / "boxes.json").write_text(json.dumps(COCO))
-    check_part(BoxesReader(file=tmp_path / "boxes.json"))
 
 
 def write_coco(folder: Path, split: str, count: int, seed: int) -> None:

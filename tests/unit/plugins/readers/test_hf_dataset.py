@@ -13,7 +13,6 @@ from mmedpo_plugins.readers.hf_dataset import HfDatasetReader
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop
-from mmedpo.testing import check_part
 
 
 @pytest.fixture(autouse=True)
@@ -149,8 +148,3 @@ def test_a_broken_line_is_an_error_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text('{"image": "a.png"}\n{broken\n')
     with pytest.raises(DataError, match=r"train\.jsonl:2:2: broken JSON"):
         read(tmp_path, columns={})
-
-
-def test_it_keeps_the_contract(film: Path, tmp_path: Path) -> None:
-    dataset(film).save_to_disk(tmp_path / "set")
-    check_part(HfDatasetReader(path=str(tmp_path / "set"), columns=COLUMNS))

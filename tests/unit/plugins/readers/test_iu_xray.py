@@ -11,7 +11,6 @@ from mmedpo_plugins.readers.iu_xray import IuXrayReader
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop
-from mmedpo.testing import check_part
 
 STUDY = "CXR2384_IM-0942"
 
@@ -147,8 +146,3 @@ def test_a_file_of_another_form_is_named(root: Path) -> None:
     (root / "annotation.json").write_text("[]")
     with pytest.raises(DataError, match=r"annotation\.json: has no list 'train'"):
         list(IuXrayReader(root=root).read())
-
-
-def test_it_keeps_the_contract(root: Path) -> None:
-    read(root, entry())
-    check_part(IuXrayReader(root=root))

@@ -11,7 +11,6 @@ from mmedpo_plugins.readers.mimic_cxr import MimicCxrReader
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop, Remark
-from mmedpo.testing import check_part
 
 REPORT = """                                 FINAL REPORT
  EXAMINATION:  CHEST (PA AND LAT)
@@ -192,7 +191,3 @@ def test_a_report_that_is_shortened_is_counted(root: Path, text: str, section: s
 
 def test_a_usual_report_is_not_called_shortened(root: Path) -> None:
     assert all(isinstance(item, Case) for item in MimicCxrReader(root=root, section="both").read())
-
-
-def test_it_keeps_the_contract(root: Path) -> None:
-    check_part(MimicCxrReader(root=root))

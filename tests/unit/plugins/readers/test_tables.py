@@ -12,7 +12,6 @@ from mmedpo_plugins.readers.tables import CsvReader, JsonlReader
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop
-from mmedpo.testing import check_part
 
 DATA = ROOT.parent / "shared" / "data"
 
@@ -221,11 +220,6 @@ def test_an_id_that_stands_twice_is_named_with_both_lines(root: Path) -> None:
 def test_a_column_that_is_not_there_is_named_with_those_that_are(root: Path, options: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"no column 'patient'; there are: answer, image, question"):
         read_csv(root, "image,question,answer\na.png,?,x\n", **options)
-
-
-def test_they_keep_the_contract(root: Path) -> None:
-    read_csv(root, "image,question,answer\na.png,?,x\nb.png,?,y\n")
-    check_part(CsvReader(file=root / "vqa.csv"))
 
 
 def test_real_films_with_questions_in_a_table_are_read(tmp_path: Path) -> None:

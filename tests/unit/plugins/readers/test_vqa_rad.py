@@ -15,7 +15,6 @@ from mmedpo_plugins.readers.vqa_rad import VqaRadReader
 from PIL import Image
 
 from mmedpo import Case, DataError, Drop
-from mmedpo.testing import check_part
 
 SPLITS = ("train", "test", "all")
 DATA = ROOT.parent / "shared" / "data"
@@ -127,10 +126,6 @@ def test_a_broken_parquet_file_or_image_is_named(hub: Path) -> None:
 def test_a_folder_with_neither_form_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds neither .*docs/guides/data\.md"):
         VqaRadReader(root=tmp_path).read()
-
-
-def test_it_keeps_the_contract(hub: Path) -> None:
-    check_part(VqaRadReader(root=hub))
 
 
 def test_two_real_images_are_read(tmp_path: Path) -> None:

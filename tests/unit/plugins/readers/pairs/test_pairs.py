@@ -13,7 +13,6 @@ from mmedpo_plugins.readers.pairs.pairs import PairsReader
 from PIL import Image
 
 from mmedpo import GIVEN, DataError, Drop, Pair
-from mmedpo.testing import check_part
 
 ASKED = {"role": "user", "content": "<image>What is this?"}
 
@@ -212,4 +211,3 @@ def test_a_folder_must_have_one_file_of_pairs_unless_it_is_named(root: Path) -> 
     (root / "more.jsonl").write_text("")
     with pytest.raises(DataError, match=r"has more\.jsonl, pairs\.jsonl"):
         list(PairsReader(root=root).read())
-    check_part(PairsReader(root=root, file=root / "pairs.jsonl"))
