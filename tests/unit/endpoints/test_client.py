@@ -245,9 +245,9 @@ def test_what_would_go_wrong_with_every_item_stops_the_run(act: FakeReply, error
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_nobody_is_followed_elsewhere_with_the_key(status: int) -> None:
-    with serving(always(text=FINE)) as other:
-        moved = Act(status, "moved", headers=(("Location", f"{endpoint(other).base_url}/chat/completions"),))
-        with serving(lambda request, before: moved) as server, pytest.raises(RecipeError, match=f"HTTP {status}"):
+    with fake_endpoint(always(text=FINE)) as other:
+        moved = FakeReply(status, "moved", headers=(("Location", f"{endpoint(other).base_url}/chat/completions"),))
+        with fake_endpoint(lambda request, before: moved) as server, pytest.raises(RecipeError, match=f"HTTP {status}"):
             ask(endpoint(server), ["a"])
         assert other.seen == []
 
