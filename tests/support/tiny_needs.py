@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from mmedpo.testing import fake_endpoint
+from mmedpo.testing import fake_endpoint, tiny_pairs
 
 Options = dict[str, Any]
 CSV = "image,question,answer\na.png,Is it there?,Yes\nb.png,Where is it?,On the left\n"
@@ -195,6 +195,17 @@ def write_bundle(folder: Path) -> Options:
     return {"root": folder, "code": hash_code(folder)}
 
 
+def write_ratings(folder: Path) -> Options:
+    from mmedpo.data import name_opaquely
+    from mmedpo.data.ratings import hash_shown
+
+    pair = tiny_pairs("text", 1)[0]
+    shown = hash_shown(pair, pair.chosen, pair.rejected)
+    folder.mkdir()
+    (folder / "anna.csv").write_text(f"rater,pair,digest,verdict,relevance\nanna,{name_opaquely(pair)},{shown},A,7\n")
+    return {"ratings": folder / "anna.csv"}
+
+
 def write_verifier(folder: Path) -> Options:
     from tiny_clip import write_tiny_clip
 
@@ -221,6 +232,7 @@ FILES: dict[tuple[str, str], Callable[[Path], Options]] = {
     ("localizer", "medklip"): write_medklip,
     ("localizer", "monai-detector"): write_detector,
     ("localizer", "monai-bundle"): write_bundle,
+    ("scorer", "clinicians"): write_ratings,
     ("loss", "fisao"): write_verifier,
 }
 
