@@ -58,7 +58,7 @@ def first_line(part: PartDescription) -> str:
 def page(kind: Kind, parts: list[PartDescription]) -> Iterator[str]:
     yield f"# {kind.plural.capitalize()}"
     yield f"Every built-in part of this kind: they {kind.does}. A recipe names {'them' if kind.several else 'one'} at"
-    yield f"`{kind.key}`; [more about them](../../{kind.page}).\n"
+    yield f"`{kind.key}`; [more about them](../../{kind.page}), [how to write one](../kinds/{kind}.md).\n"
     for part in parts:
         yield f"## {part.plugin.name}"
         yield render_doc(part.facts.doc) + "\n"
