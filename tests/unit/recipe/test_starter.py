@@ -219,4 +219,4 @@ def test_a_folder_of_films_and_a_table_go_to_a_report(mmedpo: Mmedpo, here: Path
     done = mmedpo("run", "mine.yaml", "--limit", "4", "--json")
     assert done.returncode == 0, done.stderr
     (page,) = here.glob("runs/*/report.html")
-    assert "is measured on, by the split" in page.read_text()
+    assert "is trained on, by the split" in page.read_text()
