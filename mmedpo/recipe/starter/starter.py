@@ -86,12 +86,13 @@ def _of_data(places: Sequence[Path], out: Path) -> tuple[StarterRecipe, list[str
         raise DataError(f"{guess.guess.table}: there is nothing to read{'; left out: ' + why if why else ''}")
     split = _choose_split(guess, survey)
     test = {"use": guess.reader.use, **guess.guess.options, **guess.guess.test} if guess.guess.test else None
-    notes = tuple(_list_notes(guess, survey, split))
+    makers = choose_text_makers(survey)
+    notes = tuple(_list_notes(guess, survey, split, makers))
     told = [printable(text) for text in ("", *_describe(guess, survey), *notes)]
     why = "" if split or test or "split" in guess.guess.options else _explain_no_test(survey)
     sections = [*recipe_lines.head(out, f"A first recipe for {places[0]}.", told), *recipe_lines.start(out)]
     sections += [*recipe_lines.data(guess, split, _tell_options(survey, split)), *recipe_lines.backbone()]
-    sections += recipe_lines.pairs(survey, choose_text_makers(survey)) if survey.cases else _of_pairs(survey)
+    sections += recipe_lines.pairs(survey, makers) if survey.cases else _of_pairs(survey)
     trained = [*recipe_lines.train(), *recipe_lines.evaluate(survey, test, why)]
     sections += recipe_lines.for_others(trained) if survey.several_images else trained
     return StarterRecipe(out, guess, survey, split, notes), sections
@@ -190,7 +191,9 @@ def count_survey(survey: DataSurvey) -> str:
     return f"{survey.cases:,} cases ({kinds}) of {len(survey.groups):,} {of}"
 
 
-def _list_notes(guess: ReaderGuess, survey: DataSurvey, split: Mapping[str, Any] | None) -> Iterator[str]:
+def _list_notes(
+    guess: ReaderGuess, survey: DataSurvey, split: Mapping[str, Any] | None, makers: Mapping[str, str]
+) -> Iterator[str]:
     """Yield what may not be as it was meant."""
     if survey.cases and survey.told_groups < survey.cases and (split or "split" in guess.guess.options):
         count = survey.cases - survey.told_groups
@@ -199,5 +202,7 @@ def _list_notes(guess: ReaderGuess, survey: DataSurvey, split: Mapping[str, Any]
         yield f"{', '.join(guess.others)} would read it as well; name it at `use:` in place of {guess.reader.use}"
     if survey.several_images:
         yield "cases have several images, and the stand-in is shown one: the recipe ends with the pairs"
+    if survey.cases > survey.kinds["closed"] and "error-injection" not in makers:
+        yield "the offline rules read English, and know no word of the open answers: text pairs of these want a model"
     if survey.cases and not survey.yes_no and not survey.kinds["report"]:
         yield "no answer is yes or no; `answers: {..}` at the reader says what stands for them"
