@@ -91,6 +91,15 @@ def score(
             callback=resolve_place,
         ),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="With --against: also write it as an HTML page, with the curve.",
+            callback=resolve_new_file,
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show how far a run's voters agree, and how far with clinicians."""
@@ -102,7 +111,13 @@ def score(
     if more and not against:
         raise RecipeError(f"command line: {more[0]}: a table of ratings comes after --against")
     scoring = read_run(run).run.scoring
+    if out and not against:
+        raise RecipeError("command line: --out is for what --against compares")
     compared = compare_with_clinicians(run, list(map(Path, [*against, *(more or [])]))) if against else None
+    if compared and out:
+        from mmedpo.report.page import write_ratings
+
+        write_ratings(run, compared, out)
     if json:
         print_json({**scoring, **({"against": compared} if compared else {})})
     elif compared:

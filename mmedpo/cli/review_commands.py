@@ -23,7 +23,7 @@ def review(
     with_images: Annotated[
         bool | None,
         typer.Option(
-            "--with-images/--without-images",
+            "--with-images/--no-images",
             help="Put in the films of restricted data too, or none. By default those of public data alone.",
             show_default=False,
         ),

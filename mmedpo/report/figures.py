@@ -164,6 +164,23 @@ def forest(lines: Sequence[MeasureRow]) -> Markup | None:
     return done[0]
 
 
+def calibration(bins: Sequence[Mapping[str, Any]]) -> Markup | None:
+    """Draw what raters say on average of pairs that a run finds so and so relevant, with intervals."""
+    if not bins:
+        return None
+    with _drawing(3.4, 3.2) as (_, axes, done):
+        axes.plot([0, 10], [0, 10], color=FAINT, linewidth=1)
+        for one in bins:
+            theirs = one["theirs"]
+            ends = [theirs.get("low", theirs["value"]), theirs.get("high", theirs["value"])]
+            axes.plot([one["ours"]] * 2, ends, color=ONE, linewidth=2.2, solid_capstyle="round")
+        axes.plot(
+            [one["ours"] for one in bins], [one["theirs"]["value"] for one in bins], "o-", color=ONE, markersize=5
+        )
+        axes.set(xlabel="relevance of this run", ylabel="raters", xlim=(0, 10), ylim=(0, 10), aspect="equal")
+    return done[0]
+
+
 def shares(both: Sequence[tuple[float, float]]) -> Markup | None:
     """Draw cases' shares of attention inside the lesion, after against before."""
     if not both:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,26 @@ def render_comparison(named: Sequence[str], found: Sequence[RunFacts], mark: str
     return _fill("comparison.html", mark=mark, runs=runs, title=title, **_compared(named))
 
 
+def write_ratings(folder: Path, found: Mapping[str, Any], out: Path) -> None:
+    """Write what `compare_with_clinicians` found of a run as a page."""
+    from mmedpo.evaluate.clinicians.comparison import TABLES, WORDS
+    from mmedpo.report.figures import calibration
+
+    curve, facts = found.get("calibration"), read_facts(folder)
+    text = _fill(
+        "clinicians.html",
+        mark=f'{MARK}"',
+        title=f"{facts.name}: what clinicians say",
+        restricted=facts.restricted,
+        found=defaultdict(lambda: None, found),  # of few ratings there is less
+        tables=TABLES,
+        words=WORDS,
+        curve=calibration(curve["bins"]) if curve and curve["error"] else None,
+    )
+    with private_files(facts.restricted):
+        write_text(out, text)
+
+
 def _compared(named: Sequence[str]) -> dict[str, Any]:
     """Compare the runs with the first; what cannot be compared has a reason instead."""
     from mmedpo.evaluate.comparison import compare_runs, split_by_difference
@@ -140,6 +161,7 @@ def _fill(template: str, **values: Any) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
+    from mmedpo.evaluate.clinicians.comparison import name_compared
     from mmedpo.report.sentences import measure_words, signed
     from mmedpo.store.run_files.counts import describe_counts
 
@@ -158,6 +180,7 @@ def _fill(template: str, **values: Any) -> str:
         "yaml": as_yaml,
         "about": short,
         "counted": describe_counts,
+        "who": name_compared,
     }
     parts = {name: Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("style.css", "page.js")}
     rooms.globals |= {"parts": parts, "policy": Markup(write_policy(parts["page.js"], parts["style.css"]))}

@@ -9,21 +9,7 @@ from typing import Any
 from mmedpo.cli.display.columns import print_columns
 from mmedpo.cli.display.terminal import Terminal
 from mmedpo.core.number_format import format_number
-from mmedpo.evaluate.clinicians.comparison import TOLD, name_compared
-
-WORDS = {
-    "spearman": "Spearman",
-    "weighted_kappa": "weighted kappa",
-    "gap": "apart by",
-    "verdict_kappa": "kappa of verdicts",
-    "verdict_same": "same verdict",
-}
-TABLES = {
-    "between": "raters with each other",
-    "consistency": "raters with themselves, of pairs that came twice",
-    "consensus": "relevance of this run with raters",
-    "voters": "first votes with the mean of the raters",
-}
+from mmedpo.evaluate.clinicians.comparison import TABLES, TOLD, WORDS, name_compared
 
 
 def show_scoring(found: Mapping[str, Any]) -> None:

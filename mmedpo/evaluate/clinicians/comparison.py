@@ -15,6 +15,19 @@ from mmedpo.store.run_files.reader import read_pairs
 
 TOLD = 10  # refused rows that are named; the rest are counted
 Interval = Mapping[str, float]
+WORDS = {
+    "spearman": "Spearman",
+    "weighted_kappa": "weighted kappa",
+    "gap": "apart by",
+    "verdict_kappa": "kappa of verdicts",
+    "verdict_same": "same verdict",
+}
+TABLES = {
+    "between": "raters with each other",
+    "consistency": "raters with themselves, of pairs that came twice",
+    "consensus": "relevance of this run with raters",
+    "voters": "first votes with the mean of the raters",
+}
 
 
 def compare_with_clinicians(folder: Path, tables: Sequence[Path]) -> dict[str, Any]:

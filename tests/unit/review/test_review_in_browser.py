@@ -13,6 +13,8 @@ from browser import CHROMIUM, BrowserTab, open_browser
 from run_folder import write_run
 
 from mmedpo.data import name_opaquely, read_ratings, translate_verdict
+from mmedpo.evaluate.clinicians.comparison import compare_with_clinicians
+from mmedpo.report.page import write_ratings
 from mmedpo.review.page import ReviewOptions, write_review
 from mmedpo.store.run_files.reader import read_pairs
 
@@ -28,7 +30,7 @@ SHOWN = """({
   readable: !document.getElementById("readable").hidden,
 })"""
 WIDE = """[...document.querySelectorAll("body *")]
-  .filter((one) => !one.closest(".pane, .skip, svg"))
+  .filter((one) => !one.closest(".pane, .skip, svg, .scroll, .quiet, nav ul"))
   .filter((one) => one.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
   .map((one) => `${one.tagName}.${one.className}`)"""
 UNNAMED = """[...document.querySelectorAll("input, textarea, button, progress")]
@@ -104,8 +106,14 @@ def test_the_keyboard_alone_leads_from_the_first_pair_to_a_table_that_is_read(
         verdict = translate_verdict(one, pair)
         assert verdict == "chosen" if pair.kind == "text" else verdict in ("chosen", "rejected")
         assert one.readable == ("partly" if pair.kind == "image" else "")
+    found = compare_with_clinicians(run, [file])
+    assert (found["pairs"], found["rows_refused"], found["verdicts"].get("rejected", 0)) == (8, 0, len(found["wrong"]))
+    write_ratings(run, found, tmp_path / "ratings.html")
     assert tab.run("wrong") == []
     assert {url for url in tab.requests if not url.startswith("blob:")} == {page.as_uri()}
+    tab.open(tmp_path / "ratings.html", width=400)
+    assert "what clinicians say" in tab.run("document.title")
+    assert (tab.run("wrong"), tab.run(WIDE)) == ([], [])
 
 
 def test_what_was_entered_is_there_when_the_page_is_opened_again(tab: BrowserTab, page: Path) -> None:
