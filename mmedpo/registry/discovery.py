@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from mmedpo.core.notes import print_note
 from mmedpo.errors import PluginError
 from mmedpo.registry.classes.class_check import check_class
+from mmedpo.registry.classes.declarations import explain_untyped
 from mmedpo.registry.classes.hook_answer import find_class
 from mmedpo.registry.failure import describe_failure
 from mmedpo.registry.kinds import KINDS, Kind, find_kind
@@ -113,7 +114,8 @@ def _import_module(plugin: PluginInfo) -> ModuleType:
         missing = isinstance(error, ModuleNotFoundError) and f"{point.module}.".startswith(f"{error.name}.")
         if missing or (isinstance(error, AttributeError) and point.attr and point.attr in str(error)):
             raise PluginError(f"{plugin}: {_explain_lost(plugin)}") from error
-        raise PluginError(f"{plugin} cannot be imported: {describe_failure(plugin, error)}") from error
+        why = describe_failure(plugin, error, explain_untyped(plugin.kind.contract, error))
+        raise PluginError(f"{plugin} cannot be imported: {why}") from error
     if not isinstance(module, ModuleType):
         what = "the class" if isinstance(module, type) else type(module).__name__
         leads = f"its entry point leads to {what} {point.attr!r}, not to the module with the hook"

@@ -20,14 +20,16 @@ ASKED_OF_BACKBONE = ("answer", "encode", "model", "tokenizer", "processor", "tok
 LONGEST = 300  # characters of an error that are repeated
 
 
-def describe_failure(plugin: PluginInfo, error: BaseException) -> str:
-    """Return an error in a line, with the last place in the plugin's own code that it came through."""
+def describe_failure(plugin: PluginInfo, error: BaseException, said: str = "") -> str:
+    """Return an error in a line, or what is `said` in its place, with the last own code that it came through."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"
     own = list_own_functions(plugin, error.__traceback__)
     where = f" ({own[-1][1]}:{own[-1][2]})" if own else place_plugin(plugin)
     if isinstance(error, SystemExit):
         return f"it called sys.exit({error.code!r}){where}"
+    if said:
+        return said + where
     return f"{type(error).__name__}: {_shorten(error)}{_suggest_backbone(plugin, error)}{where}"
 
 

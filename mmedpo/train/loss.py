@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor
 
+from mmedpo.errors import DataError
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.conformance.loss import compute_loss
 from mmedpo.registry.contracts.loss import Loss, LossBatch, SideLogps
+from mmedpo.registry.discovery import find_plugin
+from mmedpo.registry.failure import place_plugin
+from mmedpo.registry.metadata import OURS
 from mmedpo.train.batches.encoding import KINDS
 
 CHOSEN, REJECTED = "chosen", "rejected"
@@ -66,3 +71,14 @@ def step_share(losses: Tensor, weights: Tensor, pairs_in_step: int | Tensor) -> 
     Dividing by the sum of weights instead would cancel every weight at batch size 1.
     """
     return torch.sum(weights * losses) / pairs_in_step
+
+
+def require_finite_loss(value: float, step: int, losses: Sequence[Loss]) -> None:
+    """Raise DataError for a loss that is not finite; where a plugin's is among them, it may be that one's doing."""
+    if math.isfinite(value):
+        return
+    told = f"the training loss is {value} at step {step}"
+    cure = "lower train.learning_rate, or use dtype: float32 or bfloat16"
+    others = [plugin for plugin in map(find_plugin, losses) if plugin.package != OURS]
+    doubt = "".join(f"; {plugin} may divide by 0 or take its logarithm{place_plugin(plugin)}" for plugin in others)
+    raise DataError(f"{told}; {cure}{doubt}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from trl import DPOConfig, DPOTrainer
 
 from mmedpo.core.machine.disk import guard_writes
-from mmedpo.errors import DataError, RecipeError
+from mmedpo.errors import RecipeError
 from mmedpo.models.adapters import BaseFingerprint
 from mmedpo.models.output_head import selected_logits
 from mmedpo.models.trees.tree_attention import NAME, attention_mask, register_attention
@@ -32,7 +31,7 @@ from mmedpo.train.batches.sampler import EpochDataLoader, PairBatchSampler, orde
 from mmedpo.train.batches.tree_collator import TreeCollator
 from mmedpo.train.logprobs import AnswerPositions, ReferenceLogits, changes_logits, token_logps
 from mmedpo.train.lora import copy_trained_weights, save_adapter, swap_weights, train_in_float32
-from mmedpo.train.loss import BatchLogps, step_share, sum_losses
+from mmedpo.train.loss import BatchLogps, require_finite_loss, step_share, sum_losses
 from mmedpo.train.ranks.step_layout import StepLayout, share_steps
 from mmedpo.train.ranks.strategy import gather_master_weights, gather_shards, prepare_sharding
 from mmedpo.train.reference import Logps
@@ -290,7 +289,7 @@ class PreferenceTrainer(DPOTrainer):
         metrics = {f"{prefix}{name}": value for name, value in reward_metrics(sums).items()}
         if not self.options.compares_sides:  # one side has no margin
             metrics = {name: value for name, value in metrics.items() if "rewards/" not in name}
-        _require_finite_loss(logs.get("loss", 0.0), self.state.global_step)
+        require_finite_loss(logs.get("loss", 0.0), self.state.global_step, self.options.loss)
         Trainer.log(self, {**logs, **metrics}, start_time)
 
     def create_optimizer(self, model: Any = None) -> Any:
@@ -331,10 +330,3 @@ class PreferenceTrainer(DPOTrainer):
         if self.is_fsdp_enabled:
             return gather_shards(self.model)
         return gather_master_weights(self.model) if self.is_deepspeed_enabled else None
-
-
-def _require_finite_loss(loss: float, step: int) -> None:
-    if not math.isfinite(loss):
-        raise DataError(
-            f"the training loss is {loss} at step {step}; lower train.learning_rate, or use dtype: float32 or bfloat16"
-        )

@@ -31,19 +31,6 @@ def mmedpo_scorers():
 BROKEN = {
     "raises": ("import a_module_that_is_missing", "No module named 'a_module_that_is_missing'"),
     "exits": ("import sys; sys.exit(7)", "sys.exit(7)"),
-    "unknown-hook": (
-        "from mmedpo import hookimpl\n@hookimpl\ndef mmedpo_astrologers(): return []",
-        "mmedpo_astrologers",
-    ),
-    "no-hook": ("x = 1", "implements no hook mmedpo_scorers"),
-    "no-classes": (SCORER.format(name="no-classes", offer='["Fine"]'), "not a subclass of Scorer"),
-    "no-list": (SCORER.format(name="no-list", offer="Fine"), "not a list of classes"),
-    "other-name": (SCORER.format(name="something", offer="[Fine]"), "offers no class with use = 'other-name'"),
-    "unfinished": (
-        "from mmedpo import Metric, hookimpl\nclass M(Metric):\n    use = 'unfinished'\n"
-        "@hookimpl\ndef mmedpo_scorers(): return [M]",
-        "not a subclass of Scorer",
-    ),
 }
 CRASH = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
 

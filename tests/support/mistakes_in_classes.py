@@ -80,8 +80,18 @@ CLASS = [
         before("score", "    def open(self, setting):\n        yield self"),
     ),
     scorer(
+        "a class variable misspelt",
+        "cannot be imported: `slicesize` has no type; did you mean the class variable `slice_size`?",
+        (RATES, f"{RATES}    slicesize = 8\n"),
+    ),
+    scorer(
+        "a method misspelt that no run needs",
+        "no run calls its `summery`; did you mean `summary`?",
+        before("score", "    def summery(self, pairs, scores):\n        return {}"),
+    ),
+    scorer(
         "an option without a type",
-        "cannot be imported: PydanticUserError: A non-annotated attribute was detected: `scale = 10.0`.",
+        "cannot be imported: `scale` has no type; an option needs one, as in `share: float = 0.5`",
         (SCALE, "    scale = 10.0\n"),
     ),
     scorer(

@@ -308,6 +308,11 @@ TOLD: Mapping[Teller, Mapping[str, list[Row]]] = {
                 (LOSS, "return batch.margins"),
             ),
             (
+                "a value that is not finite",
+                "may divide by 0 or take its logarithm",
+                (LOSS, "return batch.margin / 0"),
+            ),
+            (
                 "further sides too few",
                 "named the sides of 0 pairs; there are 8",
                 before("compute", "    def further_sides(self, pairs, seed):\n        return []"),
@@ -365,8 +370,9 @@ TOLD: Mapping[Teller, Mapping[str, list[Row]]] = {
         ],
     },
 }
+CODES = {"a value that is not finite": 4}  # for it may be the learning rate
 RESULTS = [
-    AuthorMistake(kind, what, says, tuple(changes), told)
+    AuthorMistake(kind, what, says, tuple(changes), told, CODES.get(what, 3))
     for told, kinds in TOLD.items()
     for kind, rows in kinds.items()
     for what, says, *changes in rows

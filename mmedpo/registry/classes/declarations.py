@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
+import re
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_origin, get_type_hints
 
@@ -50,6 +52,16 @@ def _check_declared(plugin: PluginInfo, name: str, value: Any, adapter: TypeAdap
     except ValidationError as error:
         why = error.errors(include_url=False)[0]["msg"]
         raise PluginError(f"{plugin}: says {value!r:.60} for `{name}`: {why}{place_code(cls)}") from None
+
+
+def explain_untyped(contract: Any, error: BaseException) -> str:
+    """Say what is meant where pydantic finds an attribute without a type; "" where it found none."""
+    found = re.search(r"non-annotated attribute was detected: `(\w+) = ", str(error))
+    if found is None:
+        return ""
+    near = difflib.get_close_matches(found[1], list_class_variables(contract), n=1)
+    option = "an option needs one, as in `share: float = 0.5`"
+    return f"`{found[1]}` has no type; " + (f"did you mean the class variable `{near[0]}`?" if near else option)
 
 
 @cache

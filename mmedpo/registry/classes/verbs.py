@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 FOREIGN = ("pydantic", "typing", "abc", "builtins")  # what contracts are built on, and promise nothing of
 LAZY = ("Iterator", "Iterable")  # what a contract lets a generator give
+ALMOST = 0.85  # how alike two names are of which one is a slip of the pen
 Method = Callable[..., Any]
 
 
@@ -25,6 +27,8 @@ def check_verbs(plugin: PluginInfo, cls: type[Any]) -> None:
     _check_methods(plugin, cls, list_methods(contract))
     if cls.open is contract.open:  # it is its own live object
         check_live(plugin, cls, cls.__name__, ", and no open() that yields an object with it")
+    if slip := _find_slip(cls, contract):
+        raise PluginError(f"{plugin}: {slip}{place_code(cls)}")
 
 
 def check_live(plugin: PluginInfo, cls: type[Any], who: str, end: str = "") -> None:
@@ -40,6 +44,18 @@ def check_live(plugin: PluginInfo, cls: type[Any], who: str, end: str = "") -> N
                 f"{plugin}: {who} has no {write_call(promised)}{hint}{end}{place_code(cls) or place_plugin(plugin)}"
             )
     _check_methods(plugin, cls, list_verbs(live))
+
+
+def _find_slip(cls: type[Any], contract: Any) -> str:
+    """Say which method of a class has almost the name of one that a run calls, and is never called."""
+    known = [*list_methods(contract), *list_methods(find_live_contract(contract))]
+    own = [base for base in cls.__mro__ if base not in contract.__mro__]
+    names = [name for base in own for name, value in vars(base).items() if inspect.isfunction(value)]
+    for name in names:
+        near = [] if name in known or name[0] == "_" else difflib.get_close_matches(name, known, 1, ALMOST)
+        if near and near[0] not in names:
+            return f"no run calls its `{name}`; did you mean `{near[0]}`?"
+    return ""
 
 
 def _check_methods(plugin: PluginInfo, cls: type[Any], promises: Mapping[str, Method]) -> None:
