@@ -125,8 +125,9 @@ def own_mistakes(words: Sequence[str], block: Block) -> Iterator[str]:
         command = found
     known = {"--help", *(option for one in command.params for option in [*one.opts, *one.secondary_opts])}
     yield from (f"no option {word}" for word in rest if re.match(r"--?[a-z]", word) and word not in known)
-    if "overrides" in {one.name for one in command.params} and rest and rest[0].endswith(".yaml"):
-        yield from override_mistakes(rest[0], [word for word in rest[1:] if re.match(r"[\w.]+=", word)], block)
+    overrides = [word for word in rest[1:] if re.match(r"[\w.]+=", word)]
+    if overrides and "overrides" in {one.name for one in command.params}:
+        yield from override_mistakes(rest[0], overrides, block)
 
 
 def override_mistakes(recipe: str, overrides: Sequence[str], block: Block) -> Iterator[str]:
