@@ -59,7 +59,8 @@ def write_review(run: Path, out: Path, asked: ReviewOptions) -> ReviewPage:
     """Write a page for raters of a run's pairs. Raises DataError when the run has no pair that can be shown."""
     files, weighted = read_run(run), read_pairs(run)
     per_kind = count_drawn(asked.per_kind, asked.raters, asked.shared)
-    drawn = [item.pair for item in PairDraw(per_kind, asked.seed).add_all(weighted).pairs()]
+    sample = PairDraw(per_kind, asked.seed).add_all(weighted).pairs()
+    drawn = sorted((item.pair for item in sample), key=name_opaquely)  # or their order would tell of our scores
     films = ReviewFilms(RunImages(files), asked.max_megabytes, asked.max_side)
     fates = [(pair, _why_not(pair, films, asked.with_images)) for pair in drawn]
     pairs, left_out = [pair for pair, why in fates if not why], Counter(why for _, why in fates if why)

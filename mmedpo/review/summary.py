@@ -18,7 +18,8 @@ def describe_review(page: ReviewPage) -> Iterator[str]:
     yield f"{page.path}: {kinds} pairs, {page.films:,} films, {page.megabytes:,.1f} MB"
     shown = sorted(set(page.shown))
     each = f"{shown[0]:,}" if len(shown) == 1 else f"{shown[0]:,} to {shown[-1]:,}"
-    yield f"each of {len(page.shown):,} readers is shown {each}, those that come twice included"
+    who = f"each of {len(page.shown):,} readers" if len(page.shown) > 1 else "the reader"
+    yield f"{who} is shown {each}, those that come twice included"
     if page.reduced:
         yield f"{page.reduced:,} films are smaller than the run has them"
     for why, count in page.left_out.items():

@@ -70,6 +70,7 @@
     })));
     viewer.show(panes);
     find("look").hidden = !panes.length;
+    find("no-film").hidden = panes.length > 0;
     document.querySelector(".sheet").classList.toggle("bare", !panes.length);
     find("readable").hidden = alike;
     find("verdict-asked").textContent = !same ? (alike ? "Which answer is right?" : "Which film with its answer is right?")

@@ -54,6 +54,8 @@ def test_nothing_on_the_page_says_how_a_pair_was_made_or_which_side_is_chosen(pa
     assert [secret for secret in SECRETS if secret in text] == []
     orders = {pair["sides"][0]["answer"] in ("Yes", "In the left upper lobe.") for pair in content(page)["pairs"]}
     assert orders == {True, False}
+    codes = [pair["code"] for pair in content(page)["pairs"]]
+    assert codes == sorted(codes)  # and not by what they were drawn by
 
 
 def test_the_page_runs_its_own_script_and_style_alone_and_no_answer_ends_a_block(page: Path) -> None:
