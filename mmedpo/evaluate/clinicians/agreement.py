@@ -89,7 +89,7 @@ class AgreementMeasures:
         """Return every coefficient that is defined."""
         import numpy as np
 
-        columns = _Missing(self.columns(statistics), np.full(len(statistics), np.nan))
+        columns = _RatingColumns(self.columns(statistics), np.full(len(statistics), np.nan))
         made = ((name, measure(columns)) for name, measure in self._measures.items())
         return {name: value for name, value in made if value is not None}
 
@@ -99,7 +99,7 @@ class AgreementMeasures:
         return sum(one in row and other in row for row in self.rows)
 
 
-class _Missing(dict[str, Column]):
+class _RatingColumns(dict[str, Column]):
     """Columns by name; one that no row has is empty."""
 
     def __init__(self, columns: Columns, empty: Column) -> None:
