@@ -21,7 +21,7 @@ COMPLAINT = 100  # tokens of telling a model what was wrong
 
 def bound_text_tokens(text: str) -> int:
     """Return how many tokens a text has at most."""
-    return math.ceil(len(text.encode()) / BYTES) + MESSAGE
+    return math.ceil(len(text.encode(errors="surrogatepass")) / BYTES) + MESSAGE
 
 
 def bound_image_tokens(endpoint: Endpoint) -> int:

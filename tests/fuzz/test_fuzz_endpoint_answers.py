@@ -14,7 +14,7 @@ import pytest
 from asking import endpoint, question
 from drafts import DRAFT, THOUGHTS, opinion
 from fuzzing import fuzz
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from mmedpo_plugins.scorers.med_llm_vote.endpoint_voter import VoterOpinion
 
@@ -108,6 +108,7 @@ def test_any_text_is_an_answer_or_a_fault_and_never_the_draft(text: str, cut: bo
 
 
 @fuzz(150)
+@example("<think>{}</think>", "\ud800", None, None)  # half a character, and no count of tokens
 @given(st.sampled_from(THOUGHTS), TEXT.filter(lambda text: not any(mark in text for mark in "<>[]{}|")), BODY, BODY)
 def test_a_right_answer_is_never_lost_to_what_is_odd_beside_it(marks: str, draft: str, usage: Any, other: Any) -> None:
     content = f"{marks.format(draft + DRAFT)}{opinion(9, 'half ' + draft)}"
@@ -125,14 +126,23 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ChatClient, "first_pause", 0.001)
 
 
-STATUS = st.sampled_from([200, 200, 200, 400, 404, 429, 500, 503])
+STATUS = st.sampled_from([200, 200, 200, 301, 307, 400, 404, 429, 500, 503])
+SAID = st.text(st.characters(min_codepoint=58, max_codepoint=126), max_size=8)  # no digits, or it would be waited for
+ODD = st.sampled_from(
+    ["gzip", "br", "x", "-1", "0", "1e999", "nan", "Thu, 01 Jan 1970 00:00:00 GMT", "9" * 40, "/v1/x"]
+)
+NAMED = "content-encoding retry-after retry-after-ms location content-type set-cookie x-ratelimit-reset-tokens"
+HEADERS = st.dictionaries(st.sampled_from(NAMED.split()), ODD | SAID, max_size=2).map(lambda some: tuple(some.items()))
 
 
 @fuzz(25)
-@given(st.lists(st.tuples(STATUS, responses() | st.binary()), max_size=6))
-def test_a_client_ends_with_answers_reasons_or_one_line_and_pays_once(acts: list[tuple[int, Any]]) -> None:
-    """FakeReply thus in turn, and rightly from then on; what is answered is counted, and nothing is asked for again."""
-    left = [FakeReply(code, raw=body if isinstance(body, bytes) else json.dumps(body).encode()) for code, body in acts]
+@given(st.lists(st.tuples(STATUS, responses() | st.binary(), HEADERS), max_size=6))
+def test_a_client_ends_with_answers_reasons_or_one_line_and_pays_once(acts: list[tuple[int, Any, Any]]) -> None:
+    """Answer thus in turn, and rightly from then on; what is answered is counted, and nothing is asked for again."""
+    left = [
+        FakeReply(code, raw=body if isinstance(body, bytes) else json.dumps(body).encode(), headers=headers)
+        for code, body, headers in acts
+    ]
 
     def act(request: dict[str, Any], before: int) -> FakeReply:
         return left.pop(0) if left else FakeReply(text='{"word": "fine"}')

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fuzzing import fuzz
+from fuzzing import TIMES, fuzz
 from hypothesis import given
 from hypothesis import strategies as st
 from test_fuzz_recipes import NASTY, VALUES, judge, says_what_it_says
@@ -50,7 +50,7 @@ def recipes(draw: st.DrawFn) -> Any:
     return values
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(180 * TIMES)
 @fuzz(60)
 @given(values=recipes())
 def test_odd_options_of_a_part_are_taken_or_refused_in_lines(values: Any, tmp_path: Path) -> None:

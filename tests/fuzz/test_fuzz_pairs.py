@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from fuzzing import fuzz
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from mmedpo_plugins.readers.pairs.pairs import PairsReader
 from PIL import Image
@@ -169,6 +169,7 @@ COLUMNS = sorted({key for row in ROWS for key in row} | {"id", "system", "videos
 
 
 @fuzz(250)
+@example(row=ROWS[3], changes={"mmedpo": {"a": 1}})  # a column of ours beside a mark that is not
 @given(row=st.sampled_from(ROWS), changes=st.dictionaries(st.sampled_from(COLUMNS), VALUE, min_size=1, max_size=2))
 def test_a_row_is_read_whole_or_refused_with_its_place(row: dict[str, Any], changes: dict[str, Any]) -> None:
     changed = {**row, **changes}

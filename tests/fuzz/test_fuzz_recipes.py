@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from fuzzing import fuzz
+from fuzzing import TIMES, fuzz
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,7 +107,7 @@ def says_what_it_says(loaded: LoadedRecipe, folder: Path) -> None:
     assert reload_recipe(written).recipe == loaded.recipe
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(180 * TIMES)
 @fuzz(70)
 @given(text=mutated_texts())
 def test_a_recipe_with_slips_of_the_pen_is_read_or_refused_in_lines(text: str, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_recipe_with_slips_of_the_pen_is_read_or_refused_in_lines(text: str, t
         says_what_it_says(loaded, tmp_path)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(180 * TIMES)
 @fuzz(70)
 @given(values=mutated_values())
 def test_a_recipe_with_odd_values_is_read_or_refused_in_lines(values: Any, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_recipe_with_odd_values_is_read_or_refused_in_lines(values: Any, tmp_p
         says_what_it_says(loaded, tmp_path)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(180 * TIMES)
 @fuzz(70)
 @given(
     keys=st.lists(st.sampled_from([*WORDS, *"0123", "10000000000", "lora", "r", "loss", "measure"]), max_size=4),

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fuzzing import fuzz
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from mmedpo_plugins.readers.tables import CsvReader, JsonlReader
 from mmedpo_plugins.tabular.parquet import parquet_rows
@@ -153,6 +153,7 @@ arrays: Any = st.one_of(
 
 @fuzz(80)
 @given(arrays)
+@example(pa.array([2.0**53], pa.float64()))  # from there on, floats are not each whole number
 def test_values_of_parquet_are_read_as_json_holds_them_or_refused(array: Any) -> None:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "x.parquet"
@@ -165,4 +166,5 @@ def test_values_of_parquet_are_read_as_json_holds_them_or_refused(array: Any) ->
             outcome(lambda row=row: row.kept("a"), file)  # type: ignore[misc]
             text = outcome(lambda row=row: row.get("a"), file)  # type: ignore[misc]
             value = row.values["a"]
-            assert text is None or text == ("" if value is None else str(value).strip().removesuffix(".0"))
+            whole = str(value).strip().removesuffix(".0" if not isinstance(value, float) or abs(value) < 2**53 else " ")
+            assert text is None or text == ("" if value is None else whole)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import tempfile
 import time
@@ -10,14 +11,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
+from mmedpo.endpoints.batches.facts import BatchFacts, FileFacts, read_batch, read_file
 from mmedpo.endpoints.http.failure import classify_error
 from mmedpo.endpoints.http.outcome import EndpointRefusal, RequestOutcome, ResponseTooLongError, TransientError
 from mmedpo.endpoints.retry import OutageNotice
-from mmedpo.errors import DataError, MmedpoError, RecipeError
+from mmedpo.errors import DataError, MmedpoError, RecipeError, first_line
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
-    from openai.types import Batch
 
     from mmedpo.endpoints.options import Endpoint
 
@@ -52,52 +53,69 @@ class BatchApi:
     async def upload(self, lines: IO[bytes]) -> str:
         """Upload a file of requests; return its id."""
 
-        async def once() -> Any:
+        async def once() -> FileFacts:
             lines.seek(0)
-            return await self._client.files.create(
-                file=("requests.jsonl", lines), purpose="batch", timeout=self._timeout
-            )
+            sent = self._client.files.create(file=("requests.jsonl", lines), purpose="batch", timeout=self._timeout)
+            return read_file(await sent)
 
-        file = await self._patiently(once, LONGEST)
-        name = str(file.id)
-        while self._endpoint.azure and file.status not in ("processed", "error"):
+        async def again() -> FileFacts:
+            return read_file(await self._client.files.retrieve(file.id))
+
+        file = sent = await self._patiently(once, LONGEST)
+        while self._endpoint.azure and sent.status not in ("processed", "error"):
             await asyncio.sleep(self.processed_pause)
-            file = await self._patiently(lambda: self._client.files.retrieve(name))
-        return name
+            sent = await self._patiently(again)
+        return file.id
 
-    async def create(self, file: str, name: str, since: int) -> Batch:
+    async def create(self, file: str, name: str, since: int) -> BatchFacts:
         """Make a batch of a file under a name of ours; one whose making was answered and the answer lost is found."""
         first = True
 
-        async def once() -> Batch:
+        async def once() -> BatchFacts:
             nonlocal first
             found = None if first else await self.find(name, since)
             first = False
-            return found or await self._client.batches.create(
+            if found is not None:
+                return found
+            made = await self._client.batches.create(
                 input_file_id=file,
                 endpoint=cast(Any, self.path),
                 completion_window=cast(Any, self._endpoint.batch_window),
                 metadata={MARK: name},
             )
+            return read_batch(made).require_whole()
 
         return await self._patiently(once)
 
-    async def find(self, name: str, since: int) -> Batch | None:
+    async def find(self, name: str, since: int) -> BatchFacts | None:
         """Return the batch of a name, made at some time (seconds of the epoch) or later; None where there is none."""
 
-        async def once() -> Batch | None:
-            async for batch in self._client.batches.list(limit=100):  # the newest first
-                if (batch.metadata or {}).get(MARK) == name:
-                    return batch
+        async def once() -> BatchFacts | None:
+            async for said in self._list_batches():
+                batch = read_batch(said)
+                if batch.metadata.get(MARK) == name:
+                    return batch.require_whole()
                 if batch.created_at < since - A_DAY:
                     break
             return None
 
         return await self._patiently(once)
 
-    async def retrieve(self, batch: str) -> Batch:
+    async def _list_batches(self) -> AsyncIterator[Any]:
+        """Yield what is said of each batch, the newest first. Raises TransientError for a list that is none."""
+        try:
+            async for said in self._client.batches.list(limit=100):
+                yield said
+        except (TypeError, AttributeError) as error:  # the SDK takes the pages for what they should be
+            raise TransientError("a malformed response", said=first_line(error), unusable=True) from error
+
+    async def retrieve(self, batch: str) -> BatchFacts:
         """Return a batch as it stands."""
-        return await self._patiently(lambda: self._client.batches.retrieve(batch))
+
+        async def once() -> BatchFacts:
+            return read_batch(await self._client.batches.retrieve(batch)).require_whole()
+
+        return await self._patiently(once)
 
     @asynccontextmanager
     async def download(self, file: str | None) -> AsyncIterator[IO[bytes]]:
@@ -126,7 +144,7 @@ class BatchApi:
         for file in filter(None, files):
             try:
                 await self._client.files.delete(file)
-            except openai.OpenAIError:
+            except (openai.OpenAIError, ValueError):  # what is said of it does not matter
                 continue
 
     async def _patiently(self, call: Callable[[], Awaitable[Got]], within: float = 0.0) -> Got:
@@ -177,4 +195,6 @@ def _classify_error(error: Exception, redact: Callable[[str], str]) -> RequestOu
 
     if isinstance(error, httpx2.TransportError):
         return TransientError("the connection failed", said=redact(str(error)))
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+        return TransientError("a malformed response", said=redact(first_line(error)), unusable=True)
     return classify_error(error, redact)

@@ -23,6 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 from mmedpo.core.locality import parse_host
 from mmedpo.core.usage import Usage
 from mmedpo.endpoints.batches.api import BatchApi
+from mmedpo.endpoints.batches.facts import BatchFacts
 from mmedpo.endpoints.batches.notes import (
     BatchNote,
     BatchState,
@@ -34,13 +35,12 @@ from mmedpo.endpoints.batches.notes import (
 )
 from mmedpo.endpoints.batches.output import BatchOutput
 from mmedpo.endpoints.http.dialect import EndpointDialect
+from mmedpo.endpoints.http.failure import fold_lines
 from mmedpo.endpoints.http.outcome import EndpointRefusal, NoAnswerError
 from mmedpo.endpoints.ledger import SpendingLedger
 from mmedpo.errors import DataError, MmedpoError, PendingBatch
 
 if TYPE_CHECKING:
-    from openai.types import Batch
-
     from mmedpo.endpoints.options import Endpoint
     from mmedpo.registry.contracts.setting import AnswerStore
 
@@ -262,17 +262,16 @@ class BatchQueue:
         """Let go what was set aside for a batch, and note what it took."""
         self._ledger.settle_batch(name, note.answered, note.tokens, note.lost, note.odd)
 
-    def _explain_failure(self, batch: Batch) -> DataError:
+    def _explain_failure(self, batch: BatchFacts) -> DataError:
         """Say why the endpoint took no request of a batch."""
-        errors = (batch.errors.data if batch.errors else None) or []
-        why = "; ".join(self._api.redact(f"{error.code}: {error.message}") for error in errors[:3])
-        hint = " See batch_tokens." if any("token" in str(error.code) for error in errors) else ""
+        why = "; ".join(self._api.redact(fold_lines(f"{code}: {message}")) for code, message in batch.errors[:3])
+        hint = " See batch_tokens." if any("token" in code for code, _ in batch.errors) else ""
         told = f"{parse_host(self._endpoint.base_url)} took no request of {batch.id}"
         return DataError(
             f"{told}: {why or 'it does not say why'}.{hint} Nothing was charged; the same command submits it again"
         )
 
-    async def _take_output(self, name: str, note: BatchNote, batch: Batch) -> None:
+    async def _take_output(self, name: str, note: BatchNote, batch: BatchFacts) -> None:
         """Journal every answer of a batch that is over."""
         callbacks = self._learn_dialect, self._judge_refusal
         output = BatchOutput(self._journal, self._api.redact, note.dialect, *callbacks)
@@ -288,10 +287,8 @@ class BatchQueue:
             raise output.stop
 
 
-def _describe_progress(batch: Batch, count: int) -> str:
+def _describe_progress(batch: BatchFacts, count: int) -> str:
     """Say how far a batch is."""
-    counts = batch.request_counts
-    done, failed = (counts.completed, counts.failed) if counts else (0, 0)
-    went_wrong = f", {failed:,} failed" if failed else ""
+    went_wrong = f", {batch.failed:,} failed" if batch.failed else ""
     until = time.strftime(", until %Y-%m-%d %H:%M", time.localtime(batch.expires_at)) if batch.expires_at else ""
-    return f"{batch.id}: {batch.status}, {done:,} of {count:,} answered{went_wrong}{until}"
+    return f"{batch.id}: {batch.status}, {batch.completed:,} of {count:,} answered{went_wrong}{until}"

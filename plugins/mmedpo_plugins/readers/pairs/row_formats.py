@@ -174,8 +174,8 @@ def _make_row(
     remarks = _note_unread(row, {*read, relevance, "mmedpo"})
     if system.strip():
         remarks += ("its system turn is left out",)
-    if ours:
-        question = question.removeprefix(mark * len(images[0]))
+    if ours and question.startswith(before := mark * len(images[0])):
+        question = question.removeprefix(before)
     else:
         question, moved = _remove_marks(row, question, len(images[0]))
         remarks += ("the image stood within or behind the question, and is shown before it",) if moved else ()
