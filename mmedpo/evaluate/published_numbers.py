@@ -15,7 +15,7 @@ from mmedpo.errors import RecipeError
 from mmedpo.evaluate.bootstrap import resample_measures, value_intervals
 from mmedpo.evaluate.method_runs import MethodRuns, open_method, read_metrics
 from mmedpo.evaluate.metrics import EvaluationMetric
-from mmedpo.recipe.yaml import parse_yaml
+from mmedpo.recipe.document.yaml import parse_yaml
 from mmedpo.store.run_files.reader import read_run
 
 FOLDER = Path(__file__).parent / "published"

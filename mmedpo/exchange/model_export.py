@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from mmedpo.core.notes import print_note
 from mmedpo.core.privacy import private_files
 from mmedpo.errors import RecipeError
-from mmedpo.models.adapter_files import CONFIG
+from mmedpo.models.files.adapter_files import CONFIG
 from mmedpo.models.saving import export_backbone
 from mmedpo.recipe.memory import require_room_to_export
 from mmedpo.recipe.run_recipe import is_restricted, load_run_recipe

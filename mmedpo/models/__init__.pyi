@@ -9,8 +9,8 @@ from .backbone import release_backbone as release_backbone
 from .checkpoints import explain_load_errors as explain_load_errors
 from .checkpoints import load_model as load_model
 from .checkpoints import read_config as read_config
-from .damage import require_finite as require_finite
-from .damage import require_whole as require_whole
-from .pickled_tensors import read_pickled as read_pickled
+from .files.damage import require_finite as require_finite
+from .files.damage import require_whole as require_whole
+from .files.pickled_tensors import read_pickled as read_pickled
 from .prompts import EncodedPrompt as EncodedPrompt
 from .prompts import tokenize_plain as tokenize_plain

@@ -13,10 +13,10 @@ from typing import Any
 
 from mmedpo.core.notes import print_note
 from mmedpo.errors import DataError, first_line
-from mmedpo.models.adapter_files import CONFIG, RECORD, WEIGHTS, AdapterFiles, read_json, read_record
 from mmedpo.models.checkpoints import format_shape, public_name
-from mmedpo.models.damage import require_finite
-from mmedpo.models.llava_names import Adapter, has_llava_names, translate_adapter
+from mmedpo.models.files.adapter_files import CONFIG, RECORD, WEIGHTS, AdapterFiles, read_json, read_record
+from mmedpo.models.files.damage import require_finite
+from mmedpo.models.files.llava_names import Adapter, has_llava_names, translate_adapter
 
 MODEL = "config.json"  # of the model; LLaVA's training code leaves one beside an adapter
 SETTINGS = (

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmedpo.errors import DataError, MmedpoError, first_line
-from mmedpo.models.damage import find_damage, require_finite, require_no_pointers, require_own_shards
-from mmedpo.models.foreign_code import refuse_code, require_no_kernels
+from mmedpo.models.files.damage import find_damage, require_finite, require_no_pointers, require_own_shards
+from mmedpo.models.files.foreign_code import refuse_code, require_no_kernels
 from mmedpo.models.quantization import keep_differentiable, quantization_options
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo.core.notes import print_note
-from mmedpo.models.older_form import add_older_form, say_what_is_tied, set_release_names
+from mmedpo.models.files.older_form import add_older_form, say_what_is_tied, set_release_names
 from mmedpo.registry.contracts.backbone import Backbone, LiveBackbone
 from mmedpo.registry.contracts.setting import Setting
 from mmedpo.store.run_folder import write_folder_whole

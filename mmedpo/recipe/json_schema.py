@@ -8,8 +8,8 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from mmedpo.core.notes import print_note
+from mmedpo.recipe.document.overrides import find_models
 from mmedpo.recipe.model import DEFAULTS, HELD_OUT, SLOTS, Recipe
-from mmedpo.recipe.overrides import find_models
 from mmedpo.registry.discovery import find_parts
 from mmedpo.registry.inspection import ProbeFailure, probe_plugins
 from mmedpo.registry.plugin_info import PluginInfo

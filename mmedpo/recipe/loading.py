@@ -12,13 +12,13 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from mmedpo.core.json_values import Keys
 from mmedpo.errors import PluginError, RecipeError
 from mmedpo.recipe.checks import find_contradictions, find_unused
-from mmedpo.recipe.mistakes import MistakeList
+from mmedpo.recipe.document.mistakes import MistakeList
+from mmedpo.recipe.document.overrides import apply_override, drop_nulls, find_models, set_value
+from mmedpo.recipe.document.yaml import YamlDocument, read_yaml
 from mmedpo.recipe.model import DEFAULTS, PLAN, SLOTS, LoadedRecipe, Recipe
-from mmedpo.recipe.overrides import apply_override, drop_nulls, find_models, set_value
 from mmedpo.recipe.requirements import RequiredPackage, Requirements, find_differences
 from mmedpo.recipe.slots import RecipeSlot
 from mmedpo.recipe.variants import RecipeVariant, is_about_plan
-from mmedpo.recipe.yaml import YamlDocument, read_yaml
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.discovery import load_part, resolve_part, suggest_word
 from mmedpo.registry.kinds import Kind

@@ -11,11 +11,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, 
 
 from mmedpo.core.json_values import Keys
 from mmedpo.endpoints.ledger import Budget
+from mmedpo.recipe.document.yaml import YamlDocument
 from mmedpo.recipe.engine_options import Engine
 from mmedpo.recipe.requirements import Requirements
 from mmedpo.recipe.slots import find_slots
 from mmedpo.recipe.train_options import PairCoefficients, TrainOptions
-from mmedpo.recipe.yaml import YamlDocument
 from mmedpo.registry.contracts.answer_limits import AnswerLimits
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.dispreference import Dispreference

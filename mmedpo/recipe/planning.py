@@ -11,11 +11,11 @@ from pathlib import Path
 
 from mmedpo.errors import RecipeError
 from mmedpo.recipe.checks import find_unused
+from mmedpo.recipe.document.mistakes import join_messages
+from mmedpo.recipe.document.yaml import YamlDocument
 from mmedpo.recipe.loading import load_recipe, load_tree, read_recipe
-from mmedpo.recipe.mistakes import join_messages
 from mmedpo.recipe.model import LoadedRecipe, Recipe
 from mmedpo.recipe.variants import RecipeVariant, read_variants
-from mmedpo.recipe.yaml import YamlDocument
 from mmedpo.registry.discovery import suggest_word
 from mmedpo.store.result_keys import adapter_of
 from mmedpo.store.run_files.format import CASES, PAIRS

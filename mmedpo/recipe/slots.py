@@ -9,7 +9,7 @@ from typing import get_origin
 from pydantic import BaseModel
 
 from mmedpo.core.json_values import Keys
-from mmedpo.recipe.overrides import find_models
+from mmedpo.recipe.document.overrides import find_models
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.kinds import Kind, find_kind
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmedpo.errors import RecipeError
-from mmedpo.recipe.mistakes import MistakeList
+from mmedpo.recipe.document.mistakes import MistakeList
+from mmedpo.recipe.document.overrides import apply_override
+from mmedpo.recipe.document.yaml import YamlDocument
 from mmedpo.recipe.model import PLAN
-from mmedpo.recipe.overrides import apply_override
-from mmedpo.recipe.yaml import YamlDocument
 
 
 @dataclass(frozen=True)

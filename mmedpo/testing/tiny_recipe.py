@@ -15,8 +15,8 @@ from mmedpo.core.stage import Stage
 from mmedpo.errors import RecipeError
 from mmedpo.pipeline.run import run_recipe
 from mmedpo.recipe.checks import find_contradictions
+from mmedpo.recipe.document.yaml import YamlDocument
 from mmedpo.recipe.model import LoadedRecipe, Recipe
-from mmedpo.recipe.yaml import YamlDocument
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.reader import Reader

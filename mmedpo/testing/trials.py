@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo.errors import RecipeError
+from mmedpo.recipe.document.overrides import apply_override
+from mmedpo.recipe.document.yaml import YamlDocument
 from mmedpo.recipe.loading import read_recipe
 from mmedpo.recipe.model import SLOTS
-from mmedpo.recipe.overrides import apply_override
-from mmedpo.recipe.yaml import YamlDocument
 from mmedpo.registry.inspection import PROCESSES, explain_end, find_named
 from mmedpo.registry.plugin_info import PluginInfo
 from mmedpo.testing.checks.check import PartCheck

@@ -10,8 +10,8 @@ from conftest import ROOT, generated
 from variant_factors import require_factors
 
 from mmedpo.evaluate.published_numbers import PublishedSet, load_published
+from mmedpo.recipe.document.yaml import read_yaml
 from mmedpo.recipe.planning import PlannedRun, plan_runs
-from mmedpo.recipe.yaml import read_yaml
 
 PAGE = ROOT / "docs" / "guides" / "paper.md"
 RECIPES = {path.stem: path for path in sorted((ROOT / "examples" / "paper").glob("*.yaml"))}

@@ -11,9 +11,9 @@ from pydantic.fields import FieldInfo
 from reference_pages import describe, make_table, show_default, show_value
 
 from mmedpo.core.json_values import Keys
+from mmedpo.recipe.document.overrides import find_models
 from mmedpo.recipe.json_schema import HELD_OUT, VARIANTS
 from mmedpo.recipe.model import DEFAULTS, SLOTS, Recipe
-from mmedpo.recipe.overrides import find_models
 
 PAGE = ROOT / "docs" / "reference" / "keys.md"
 PARTS = ROOT / "docs" / "reference" / "parts"

@@ -11,7 +11,7 @@ from mmedpo.data import text_files, values
 from mmedpo.endpoints import structured, templates
 from mmedpo.endpoints.batches import api, output
 from mmedpo.endpoints.http import connection
-from mmedpo.recipe import yaml
+from mmedpo.recipe.document import yaml
 
 PAGE = ROOT / "docs" / "guides" / "security.md"
 MARK = "## Bounds\n"

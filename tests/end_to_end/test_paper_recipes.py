@@ -25,9 +25,9 @@ from mmedpo.evaluate.published_numbers import compare_with_published, load_publi
 from mmedpo.pipeline.cost import CostEstimate, estimate_cost
 from mmedpo.pipeline.run import RunResult
 from mmedpo.pipeline.variants import run_variants
+from mmedpo.recipe.document.yaml import read_yaml
 from mmedpo.recipe.planning import choose_runs, plan_runs
 from mmedpo.recipe.preflight import require_ready
-from mmedpo.recipe.yaml import read_yaml
 from mmedpo.store.run_files.reader import read_pairs
 from mmedpo.store.run_files.rounds import find_result
 from mmedpo.testing import FakeEndpoint, FakeReply, fake_endpoint

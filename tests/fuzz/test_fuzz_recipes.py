@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmedpo.errors import DataError, PluginError, RecipeError
+from mmedpo.recipe.document.yaml import read_yaml
 from mmedpo.recipe.loading import load_recipe, reload_recipe
 from mmedpo.recipe.model import LoadedRecipe, dump_recipe
 from mmedpo.recipe.planning import plan_runs
 from mmedpo.recipe.preflight import list_notes, require_ready
-from mmedpo.recipe.yaml import read_yaml
 
 EXAMPLES = sorted([*(ROOT / "examples").glob("*.yaml"), *(ROOT / "examples/phantom").glob("*.yaml")])
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in EXAMPLES}

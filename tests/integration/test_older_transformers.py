@@ -27,7 +27,7 @@ from tiny_models import IMAGE
 from tiny_tokenizers import TOKENIZERS, write_tokenizer
 
 from mmedpo import Backbone, ImageRef, Setting
-from mmedpo.models.older_form import add_older_form
+from mmedpo.models.files.older_form import add_older_form
 from mmedpo.models.saving import export_backbone
 from mmedpo.testing import TinyBackbone
 

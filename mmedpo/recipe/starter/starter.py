@@ -10,11 +10,11 @@ from typing import Any
 from mmedpo.core.notes import printable
 from mmedpo.data.case_split import CaseSplit
 from mmedpo.errors import DataError, RecipeError
+from mmedpo.recipe.document.yaml import parse_yaml
 from mmedpo.recipe.loading import load_tree
 from mmedpo.recipe.starter import recipe_lines
 from mmedpo.recipe.starter.data_survey import DataSurvey, ReaderGuess, guess_reader, survey_data
 from mmedpo.recipe.starter.pair_makers import TEXT_MAKERS, choose_text_makers
-from mmedpo.recipe.yaml import parse_yaml
 from mmedpo.registry.contracts.reader import Reader
 from mmedpo.store.run_folder import write_text
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mmedpo.recipe.document.overrides import set_value
+from mmedpo.recipe.document.yaml import parse_yaml
 from mmedpo.recipe.loading import load_recipe
-from mmedpo.recipe.overrides import set_value
-from mmedpo.recipe.yaml import parse_yaml
 from mmedpo.registry.discovery import find_parts, load_part
 from mmedpo.registry.facts import write_snippet
 from mmedpo.registry.kinds import KINDS

@@ -16,7 +16,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 
 from mmedpo import DataError, Setting, read_run
-from mmedpo.models.adapter_files import CONFIG, read_json
+from mmedpo.models.files.adapter_files import CONFIG, read_json
 
 WEIGHTS = Path(mmedpo_plugins.phantom.__file__).parent / "weights"
 CODE = "import pathlib\npathlib.Path(__file__).with_name('owned').write_text('')\nclass Evil: pass\n"

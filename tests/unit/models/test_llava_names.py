@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 
 from mmedpo import DataError, ImageRef, Setting
 from mmedpo.cli.main import app
-from mmedpo.models.adapter_files import AdapterFiles
-from mmedpo.models.llava_names import has_llava_names
+from mmedpo.models.files.adapter_files import AdapterFiles
+from mmedpo.models.files.llava_names import has_llava_names
 from mmedpo.models.saving import export_backbone
 from mmedpo.recipe.train_options import ProjectorOptions
 from mmedpo.registry.content_hash import hash_path

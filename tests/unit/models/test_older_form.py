@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from transformers import VipLlavaConfig
 
-from mmedpo.models.older_form import add_older_form
+from mmedpo.models.files.older_form import add_older_form
 
 
 def rewritten(folder: Path, name: str, value: dict[str, Any]) -> Any:

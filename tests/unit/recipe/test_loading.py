@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from mmedpo.errors import RecipeError
+from mmedpo.recipe.document.yaml import parse_yaml
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.recipe.planning import plan_runs
-from mmedpo.recipe.yaml import parse_yaml
 
 FINE = """
 output: runs/x

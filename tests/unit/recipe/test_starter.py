@@ -16,12 +16,12 @@ from PIL import Image
 from released_layouts import write_iu_xray, write_mimic_cxr, write_slake, write_vqa_rad
 
 from mmedpo import DataError, RecipeError
+from mmedpo.recipe.document.yaml import parse_yaml
 from mmedpo.recipe.loading import load_recipe
 from mmedpo.recipe.model import Recipe
 from mmedpo.recipe.preflight import require_ready
 from mmedpo.recipe.starter.flow_yaml import flow
 from mmedpo.recipe.starter.starter import StarterRecipe, write_starter
-from mmedpo.recipe.yaml import parse_yaml
 
 ODD = {
     "german": ("utf-8-sig", ";", ["Röntgenbild", "Name", "Pat.-Nr.", "Frage", "Antwort"], ("Ja", "Nein")),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from mmedpo.core.json_values import Keys
 from mmedpo.errors import MmedpoError, PluginError, RecipeError
-from mmedpo.recipe.yaml import YamlDocument
+from mmedpo.recipe.document.yaml import YamlDocument
 
 
 @dataclass

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo.errors import DataError, first_line
-from mmedpo.models.damage import require_whole
+from mmedpo.models.files.damage import require_whole
 
 
 def read_pickled(file: Path, cure: str = "") -> Any:

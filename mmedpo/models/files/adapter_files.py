@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo.errors import DataError, first_line
-from mmedpo.models.damage import require_whole
-from mmedpo.models.pickled_tensors import read_pickled
+from mmedpo.models.files.damage import require_whole
+from mmedpo.models.files.pickled_tensors import read_pickled
 
 CONFIG = "adapter_config.json"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")

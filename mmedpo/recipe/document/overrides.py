@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from mmedpo.core.json_values import Keys
 from mmedpo.errors import RecipeError
-from mmedpo.recipe import yaml
-from mmedpo.recipe.yaml import DEEPEST, YamlDocument
+from mmedpo.recipe.document import yaml
+from mmedpo.recipe.document.yaml import DEEPEST, YamlDocument
 
 SHOWN = 200  # characters of an override that a message repeats
 

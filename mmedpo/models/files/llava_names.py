@@ -10,7 +10,7 @@ from typing import Any
 
 from mmedpo.core.notes import print_note
 from mmedpo.errors import DataError
-from mmedpo.models.adapter_files import BESIDE, CONFIG, AdapterFiles
+from mmedpo.models.files.adapter_files import BESIDE, CONFIG, AdapterFiles
 
 PEFT = "base_model.model."
 LANGUAGE = "model.language_model."
