@@ -91,14 +91,25 @@ def test_values_that_many_rows_share_are_unpacked_a_few_rows_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mmedpo_plugins.tabular.parquet.MOST_BATCH", 50_000)
-    pq.write_table(pa.table({"question": ["x" * 20_000] * 9}), tmp_path / "a.parquet", store_schema=False)
+    datasets.disable_progress_bars()
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    columns = {"question": ["x" * 20_000] * 9, "answer": ["yes"] * 9, "image": ["a.png"] * 9}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet", store_schema=False)
     counts: list[int] = []
     ask = pq.ParquetFile.iter_batches
-    monkeypatch.setattr(
-        pq.ParquetFile, "iter_batches", lambda self, batch_size: counts.append(batch_size) or ask(self, batch_size)
-    )
+
+    def iter_batches(table: Any, batch_size: int) -> Any:
+        counts.append(batch_size)
+        return ask(table, batch_size)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", iter_batches)
     assert len(list(parquet_rows(tmp_path / "a.parquet"))) == 9
     assert counts == [2]
+
+    load = datasets.load_dataset
+    monkeypatch.setattr(datasets, "load_dataset", lambda *a, **how: counts.append(how["batch_size"]) or load(*a, **how))
+    assert len(list(HfDatasetReader(path=str(tmp_path)).read())) == 9
+    assert counts == [2, 2]
 
 
 def card(data_files: Any) -> Callable[[Path], None]:

@@ -16,6 +16,7 @@ from mmedpo import Case, DataError, DataGuess, Drop, ExistingFolder, FolderOrHub
 from mmedpo.data import CaseSplit, ImageFolder, SplitSides, TableRow, UniqueIds, csv_rows
 from mmedpo_plugins.guesses.saved_set_guesses import guess_saved
 from mmedpo_plugins.tabular.columns import ColumnReader
+from mmedpo_plugins.tabular.parquet import count_together
 from mmedpo_plugins.tabular.pictures import read_image
 from mmedpo_plugins.tabular.saved_files import require_card_inside, require_inside, require_saved_inside
 
@@ -108,6 +109,12 @@ class HfDatasetReader(ColumnReader):
 
     def _table_files(self) -> list[Path]:
         """Return a folder's CSV and JSON Lines files; the library would make 7 of "007" and nothing of "NA"."""
+        found = self._list_files()
+        beside = [file for file in found if file.name == _BESIDE]
+        return beside or (found if all(file.suffix in (".csv", ".jsonl") for file in found) else [])
+
+    def _list_files(self) -> list[Path]:
+        """Return the files of a folder that hold the part; none of one that `save_to_disk` wrote, or of the Hub."""
         import datasets
 
         folder = Path(self.path)
@@ -117,9 +124,7 @@ class HfDatasetReader(ColumnReader):
             require_card_inside(folder)
             files = datasets.load_dataset_builder(self.path, self.name).config.data_files or {}
         require_inside(folder, (str(file) for named in files.values() for file in named))
-        found = [Path(file) for file in files.get(self._part, ())]
-        beside = [file for file in found if file.name == _BESIDE]
-        return beside or (found if all(file.suffix in (".csv", ".jsonl") for file in found) else [])
+        return [Path(file) for file in files.get(self._part, ())]
 
     def _table_rows(self, file: Path) -> Iterator[TableRow]:
         if file.name == _BESIDE:
@@ -154,7 +159,10 @@ class HfDatasetReader(ColumnReader):
                     raise ValueError(f"there is no split {self._part!r}; there are: {', '.join(data)}")
                 data = data[self._part]
         else:
-            options = {"split": self._part, "revision": self.revision, "streaming": folder.is_dir()}
+            options: dict[str, Any] = {"split": self._part, "revision": self.revision, "streaming": folder.is_dir()}
+            files = self._list_files()
+            if files and all(file.suffix == ".parquet" for file in files):
+                options["batch_size"] = count_together(files)  # else all rows of a group at once
             data = datasets.load_dataset(self.path, self.name, **options)
         return self._select_columns(data)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from itertools import starmap
@@ -37,6 +37,15 @@ def _read_slices(file: Path) -> Iterator[Any]:
     with _open_table(file) as table:
         for batch in table.iter_batches(batch_size=_count_together(file, table.metadata)):
             yield from (batch.slice(at, 1) for at in range(batch.num_rows))
+
+
+def count_together(files: Iterable[Path]) -> int:
+    """Return how many rows of parquet files may be unpacked at once. Raises DataError, also for a hostile column."""
+    counts = []
+    for file in files:
+        with _open_table(file) as table:
+            counts.append(_count_together(file, table.metadata))
+    return min(counts, default=TOGETHER)
 
 
 @contextmanager
