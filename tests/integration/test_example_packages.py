@@ -24,6 +24,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_their_own_tests_pass(site: Path, forks: Forks, tmp_path: Path) -> None:
     words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, PACKAGES)]
     done = forks.run(words, tmp_path, environment(site))

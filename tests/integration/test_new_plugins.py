@@ -35,6 +35,7 @@ def test_what_is_written_is_tidy(packages: NewPackages) -> None:
         assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_the_tests_of_every_new_package_pass(packages: NewPackages, forks: Forks) -> None:
     words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *(str(packages.of(kind) / "tests") for kind in KINDS)]
     done = forks.run(words, packages.folder, environment(packages.site))
