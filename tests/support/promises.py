@@ -21,8 +21,8 @@ from public_interface import PUBLIC, PublicName, list_fields, list_methods, list
 from pydantic import BaseModel
 
 from mmedpo.core.records import Case, WeightedPair
+from mmedpo.recipe.document.overrides import find_models
 from mmedpo.recipe.model import SLOTS, Recipe
-from mmedpo.recipe.overrides import find_models
 from mmedpo.registry.discovery import find_parts, load_part
 from mmedpo.registry.kinds import KINDS
 from mmedpo.registry.metadata import OURS
