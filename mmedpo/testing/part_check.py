@@ -27,7 +27,7 @@ from mmedpo.testing.checks.kills import KILL
 from mmedpo.testing.checks.losses import LOSS_CHECKS
 from mmedpo.testing.checks.measures import OBSERVER_CHECKS, RESAMPLES, WEIGHTING_CHECKS, MeasureVerb
 from mmedpo.testing.checks.networks import NETWORK_CHECKS
-from mmedpo.testing.checks.pair_parts import SUMMARY, DispreferVerb, LocalizeVerb, ScoreVerb
+from mmedpo.testing.checks.pair_parts import SUMMARY, USAGE, DispreferVerb, LocalizeVerb, ScoreVerb
 from mmedpo.testing.checks.readers import READER_CHECKS
 from mmedpo.testing.checks.trouble import TroubleChecks
 
@@ -118,12 +118,12 @@ def _(part: Localizer) -> list[Check]:
 
 @list_checks.register
 def _(part: Dispreference) -> list[Check]:
-    return [*list_batch_checks(DispreferVerb()), KILL]
+    return [*list_batch_checks(DispreferVerb()), KILL, USAGE]
 
 
 @list_checks.register
 def _(part: Scorer) -> list[Check]:
-    return [*list_batch_checks(ScoreVerb()), KILL, SUMMARY]
+    return [*list_batch_checks(ScoreVerb()), KILL, USAGE, SUMMARY]
 
 
 @list_checks.register

@@ -7,7 +7,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -35,7 +36,8 @@ LONGEST = 120.0  # seconds for the process that is to be killed
 def _check_kill(trial: Trial) -> None:
     if not hasattr(os, "fork"):
         raise SkippedCheck("no process can be forked on this system")
-    with TemporaryDirectory() as folder, _small_slices(type(trial.part)):
+    quiet = redirect_stderr(StringIO())  # what a stage notes of so few cases is no news
+    with TemporaryDirectory() as folder, _small_slices(type(trial.part)), quiet:
         undisturbed = _work(trial.part, Path(folder, "one"))
         if not _fork_and_kill(lambda see: _work(trial.part, Path(folder, "other"), see)):
             raise SkippedCheck("a process of its own came to no slice that it could be killed after")

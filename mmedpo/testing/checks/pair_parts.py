@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from mmedpo.core.records import Case, Drop, Pair, PairKind, to_json
+from mmedpo.core.usage import Usage
 from mmedpo.registry.conformance.dispreference import check_pairs
 from mmedpo.registry.conformance.localizer import check_regions
 from mmedpo.registry.conformance.scorer import check_scores
@@ -16,7 +17,7 @@ from mmedpo.registry.contracts.localizer import Localizer
 from mmedpo.registry.contracts.scorer import Scorer
 from mmedpo.testing.checks.batches import PartVerb
 from mmedpo.testing.checks.check import Check, Trial
-from mmedpo.testing.tiny import make_pair, tiny_pairs
+from mmedpo.testing.tiny import make_pair, tiny_cases, tiny_pairs
 
 
 class LocalizeVerb(PartVerb):
@@ -84,4 +85,18 @@ def _check_summary(trial: Trial) -> None:
         check_json(trial.plugin, "summary", part.summary([], []))
 
 
+def _check_usage(trial: Trial) -> None:
+    """Require what a run counts calls by, of some items and of none."""
+    part, cases = trial.part, tiny_cases(2)
+    items: Sequence[Any] = [
+        make_pair(case, kind) for case in cases for kind in sorted(getattr(part, "rates", ()))
+    ] or cases
+    for some in (trial.adopt(items), []):
+        for model, usage in part.estimate_usage(some):
+            if not (isinstance(usage, Usage) and isinstance(model.model, str) and isinstance(model.base_url, str)):
+                told = f"`estimate_usage` gave {type(usage).__name__} for {type(model).__name__}"
+                raise trial.make_breach(f"{told}, not a mmedpo.Usage for a model with `model` and `base_url`")
+
+
+USAGE = Check("usage", "`estimate_usage` says what its calls can take at most, if it makes any", _check_usage)
 SUMMARY = Check("summary", "`summary` gives JSON of the scores of a whole set, and of none", _check_summary)
