@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from fuzzing import fuzz
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +25,8 @@ from mmedpo import (
     Drop,
     Encoding,
     Localizer,
+    Loss,
+    LossBatch,
     Metric,
     Pair,
     PluginError,
@@ -40,6 +43,7 @@ from mmedpo.registry.conformance.backbone import check_answers
 from mmedpo.registry.conformance.blame import blame_part
 from mmedpo.registry.conformance.dispreference import check_pairs
 from mmedpo.registry.conformance.localizer import check_regions
+from mmedpo.registry.conformance.loss import compute_loss, list_further_sides
 from mmedpo.registry.conformance.metric import CheckedMetric
 from mmedpo.registry.conformance.records import check_record
 from mmedpo.registry.conformance.scorer import check_scores
@@ -47,7 +51,7 @@ from mmedpo.registry.conformance.weighting import check_weights
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.discovery import resolve_part
 from mmedpo.registry.kinds import KINDS
-from mmedpo.testing import TinyBackbone, tiny_cases, tiny_pairs
+from mmedpo.testing import TinyBackbone, tiny_batch, tiny_cases, tiny_pairs
 from mmedpo.testing.checks.check import Trial
 from mmedpo.testing.part_check import find_plugin, list_checks
 
@@ -125,6 +129,16 @@ class MetricOf(Metric):
 
     def combine(self, statistics: Any) -> Any:
         return GIVEN["measures"]
+
+
+class LossOf(Loss):
+    use = "fuzz"
+
+    def compute(self, batch: LossBatch) -> Any:
+        return GIVEN["what"]
+
+    def further_sides(self, pairs: Sequence[Pair], seed: int) -> Any:
+        return GIVEN["sides"]
 
 
 class BackboneOf(Backbone):
@@ -294,6 +308,25 @@ def test_answers_and_encodings(answers: Any, encoding: Any) -> None:
     if outcome(BackboneOf(), what=answers, encoding=encoding):
         assert as_given(check_answers(resolve_part(KINDS["backbone"], "phantom"), CASES, answers), answers)
         assert 0 < encoding.answer_start < len(encoding.ids)
+
+
+TENSORS = st.sampled_from([torch.zeros(4), torch.zeros(4, requires_grad=True), torch.zeros(2, 2), torch.tensor(1.0)])
+SIDES = st.dictionaries(st.text(max_size=2) | st.just("chosen"), st.just(PAIRS[0].chosen) | odd, max_size=2)
+
+
+@fuzz(60)
+@given(odd | TENSORS, st.lists(SIDES | odd, min_size=3, max_size=5) | odd)
+def test_losses_and_further_sides(values: Any, sides: Any) -> None:
+    GIVEN.update(what=values, sides=sides)
+    made, error = tried(lambda: compute_loss(LossOf(), tiny_batch(4)))
+    assert "'fuzz'" in error if error else made.requires_grad and made.shape == (4,)
+    named, error = tried(lambda: list_further_sides(LossOf(), PAIRS, 0))
+    assert "'fuzz'" in error if error else all(isinstance(side, Side) for one in named for side in one.values())
+
+
+def test_a_side_that_cannot_even_be_printed_is_refused() -> None:
+    GIVEN.update(sides=[Hostile()] * 4)
+    assert "'fuzz'" in tried(lambda: list_further_sides(LossOf(), PAIRS, 0))[1]
 
 
 def test_what_is_right_passes_all_of_it() -> None:

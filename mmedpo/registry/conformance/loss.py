@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mmedpo.core import json_values
 from mmedpo.core.records import Pair, Side
 from mmedpo.errors import MmedpoError, PluginError
 from mmedpo.registry.conformance.blame import is_out_of_memory, make_plugin_error
@@ -49,7 +50,8 @@ def list_further_sides(loss: Loss, pairs: Sequence[Pair], seed: int) -> list[dic
     for pair, sides in zip(pairs, named, strict=True):
         wrong = not isinstance(sides, Mapping) or not all(isinstance(side, Side) for side in sides.values())
         if wrong:
-            raise _blame(loss, f"named {sides!r:.80} as sides of a pair, not a mapping of names to Side")
+            told = json_values.describe_value(sides)
+            raise _blame(loss, f"named {told} as sides of a pair, not a mapping of names to Side")
         if taken := sides.keys() & {"chosen", "rejected"}:
             raise _blame(loss, f"named a further side {min(taken)!r}; a pair has one of that name")
         if others := [name for name in loss.own_tokens & set(sides) if sides[name].answer != pair.chosen.answer]:
