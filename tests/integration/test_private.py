@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from raters import write_ratings as rate_nothing
 
 from mmedpo.core.privacy import close_to_others, private_files
 from mmedpo.core.stage import Stage
-from mmedpo.evaluate.clinicians import write_sheet
+from mmedpo.evaluate.clinicians.comparison import compare_with_clinicians
 from mmedpo.exchange.model_export import merge_run
 from mmedpo.exchange.pairs_io import export_run
 from mmedpo.exchange.sqlite.run_database import export_database
 from mmedpo.pipeline.run import run_recipe
 from mmedpo.recipe.loading import load_recipe
-from mmedpo.report.page import write_report
+from mmedpo.report.page import write_ratings, write_report
 from mmedpo.review.page import ReviewOptions, write_review
 from mmedpo.store.run_folder import write_folder_whole, write_text
 
@@ -54,7 +55,9 @@ def finished(folder: Path, restricted: bool, until: Stage = Stage.EVALUATE) -> P
         export_database(made, folder / "run.sqlite")
         write_report([made, made], folder / "both.html")
         write_review(made, folder / "review.html", ReviewOptions(with_images=True))
-        write_sheet(made, folder / "sheet.csv")
+        ratings = rate_nothing(folder.with_suffix(".csv"), [])
+        rated = compare_with_clinicians(made, [ratings])
+        write_ratings(made, rated, folder / "ratings.html")
     finally:
         assert os.umask(before) == 0o022  # what ran before in this process goes on as it was
     return folder
@@ -77,7 +80,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_all_that_comes_of_restricted_data_is_its_owners_alone(closed: Path) -> None:
     found = dict(modes(closed))
     assert [name for name, mode in found.items() if mode & 0o077 and name != "runs"] == []
-    assert {"run.sqlite", "review.html", "sheet.csv", "both.html", "merged/config.json"} < found.keys()
+    assert {"run.sqlite", "review.html", "ratings.html", "both.html", "merged/config.json"} < found.keys()
 
 
 def test_what_comes_of_public_data_has_ordinary_modes(tmp_path: Path) -> None:
