@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,10 @@ def test_a_model_for_names_is_one_that_is_installed(run: Path, tmp_path: Path) -
     assert not scan_run(tmp_path / "note.txt").identifiers
     (one,) = scan_run(tmp_path / "note.txt", model=str(tmp_path / "model")).identifiers
     assert (one.text, one.level) == ("Grace Thornton", "likely")
+
+
+def test_without_presidio_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "presidio_analyzer", None)
+    done = CliRunner().invoke(app, ["scan", str(tmp_path)])
+    assert done.exit_code == 2
+    assert 'pip install "mmedpo[scan]"' in done.stderr
