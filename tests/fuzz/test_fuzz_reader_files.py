@@ -122,6 +122,12 @@ def test_a_damaged_file_is_read_or_refused_with_its_place(
         assert all(len(line) < 1500 for line in refused.split("\n"))
 
 
+def test_a_column_whose_name_is_no_text_is_refused(folders: dict[str, Path]) -> None:
+    content, _, make = SETS["cases.parquet"]
+    (folders["cases.parquet"] / "cases.parquet").write_bytes(content.replace(b"question", b"\x80uestion"))
+    assert "cannot be read as parquet" in read(make(folders["cases.parquet"]))[1]
+
+
 def read(reader: Reader) -> tuple[list[Any], str]:
     """Return what is read, or why it is refused; nothing else may be raised."""
     try:

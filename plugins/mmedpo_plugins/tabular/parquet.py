@@ -58,7 +58,7 @@ def _open_table(file: Path) -> Iterator[Any]:
     try:
         with pq.ParquetFile(file) as table:
             yield table
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last, of a column's name
         raise DataError(f"{file}: cannot be read as parquet ({error})") from error
 
 
