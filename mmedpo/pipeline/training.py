@@ -120,6 +120,7 @@ def _fit_adapter(run: RunContext, examples: Sequence[WeightedPair], key: str) ->
         table = _open_reference(run, pairs, further) if get_rank() == 0 and options.needs_reference else {}
         live = opened(run.loaded.start)
         _require_quantized(live, setting, plugin)
+        _require_attention(run, live, pairs)
         with notice_lost_process():  # before anybody is blamed
             record = train_adapter(
                 pairs,
@@ -145,6 +146,14 @@ def _require_quantized(live: LiveBackbone, setting: Setting, plugin: PluginInfo)
     if setting.quantize and not getattr(unwrap_model(live.model), "is_quantized", False):
         why = "pays no heed to setting.quantize, as `mmedpo.models.load_model` does; leave train.quantize out"
         raise make_plugin_error(plugin, why)
+
+
+def _require_attention(run: RunContext, live: LiveBackbone, pairs: Sequence[WeightedPair]) -> None:
+    """Raise DataError before anything is trained where attention is to be mapped after it, and cannot be."""
+    from mmedpo.models.attention.gradient_attention import require_token_places
+
+    if pairs and run.recipe.evaluate and run.recipe.evaluate.attention:
+        require_token_places(live, [pairs[0].pair.case.image.load().size])
 
 
 def _open_reference(

@@ -40,4 +40,6 @@ def _describe(made: StarterRecipe) -> Iterator[str]:
     for reason, count in made.survey.left_out.items():
         yield f"  {count:,} left out: {reason}"
     if made.split:
-        yield f"a share of {made.split['test']:g} is held out to be measured on, by {made.split['by']}"
+        of = "patients" if made.survey.told_groups else "images"
+        groups = f"{made.split.groups:,} of {len(made.survey.groups):,} {of}"
+        yield f"{made.split.cases:,} cases of {groups} are held out to be measured on"

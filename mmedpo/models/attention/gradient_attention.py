@@ -43,7 +43,7 @@ def attention_maps(live: LiveBackbone, cases: Sequence[Case], answers: Sequence[
         encoded = ((n, images[n], _encode_side(live, cases[n], answers[n])) for n in order)
         for tree in _split_trees(live, encoded):
             sizes = [image.load().size for image in cases[tree[0][0]].images]  # the same of all in a tree
-            places = _find_places(live, sizes)
+            places = require_token_places(live, sizes)
             for (number, _), heat in zip(tree, _attend_tokens(live, [side for _, side in tree]), strict=True):
                 maps[number] = list(_lay_over_images(live, sizes, places, heat))
     return [maps[number] for number in range(len(cases))]
@@ -100,8 +100,8 @@ def _eager_attention(model: Any) -> Iterator[None]:
             embeddings.requires_grad_(False)
 
 
-def _find_places(live: LiveBackbone, sizes: Sequence[tuple[int, int]]) -> list[TokenPlaces]:
-    """Return what the tokens of images see. Raises DataError where that is not known, as without attention."""
+def require_token_places(live: LiveBackbone, sizes: Sequence[tuple[int, int]]) -> list[TokenPlaces]:
+    """Return what the tokens of images of these sizes see. Raises DataError where that is not known."""
     known = [places for size in sizes if (places := live.token_places(size))]
     if len(known) < len(sizes):
         name = type(unwrap_model(live.model)).__name__

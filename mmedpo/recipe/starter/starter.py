@@ -19,9 +19,19 @@ from mmedpo.registry.contracts.reader import Reader
 from mmedpo.store.run_folder import write_text
 
 SHARE = 0.3
-SEEDS = 20  # that are tried, so that neither side is empty
+SEEDS = 20  # that are tried, so that of few groups about the share is held out, and neither side is empty
+NEAR = 0.1
 PHANTOM = "data: {use: phantom, images: 50}", "films drawn with known findings, and questions about them"
 PHANTOM_TEST = {"use": "phantom", "split": "test", "images": 50}
+
+
+@dataclass(frozen=True)
+class HeldOutSplit:
+    """How some cases are held out, and how many that are."""
+
+    options: Mapping[str, Any]
+    groups: int
+    cases: int
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,7 @@ class StarterRecipe:
     recipe: Path
     guess: ReaderGuess | None  # None: of the phantom
     survey: DataSurvey
-    split: Mapping[str, Any] | None
+    split: HeldOutSplit | None
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -48,7 +58,7 @@ class StarterRecipe:
             "cases": dict(self.survey.kinds),
             "pairs": dict(self.survey.pairs),
             "left_out": dict(self.survey.left_out),
-            "split": self.split,
+            "split": self.split and asdict(self.split),
             "notes": list(self.notes),
         }
 
@@ -91,7 +101,10 @@ def _of_data(places: Sequence[Path], out: Path) -> tuple[StarterRecipe, list[str
     told = [printable(text) for text in ("", *_describe(guess, survey), *notes)]
     why = "" if split or test or "split" in guess.guess.options else _explain_no_test(survey)
     sections = [*recipe_lines.head(out, f"A first recipe for {places[0]}.", told), *recipe_lines.start(out)]
-    sections += [*recipe_lines.data(guess, split, _tell_options(survey, split)), *recipe_lines.backbone()]
+    sections += [
+        *recipe_lines.data(guess, split.options if split else None, _tell_options(survey, split)),
+        *recipe_lines.backbone(),
+    ]
     sections += recipe_lines.pairs(survey, makers) if survey.cases else _of_pairs(survey)
     trained = [*recipe_lines.train(), *recipe_lines.evaluate(survey, test, why)]
     sections += recipe_lines.for_others(trained) if survey.several_images else trained
@@ -121,8 +134,11 @@ def _of_pairs(survey: DataSurvey) -> Iterator[str]:
         yield recipe_lines.line("unrated: keep", "a pair that nobody rates weighs 1")
 
 
-def _choose_split(guess: ReaderGuess, survey: DataSurvey) -> dict[str, Any] | None:
-    """Return the split by which some cases are measured on, none empty; None where there is one, or none can be."""
+def _choose_split(guess: ReaderGuess, survey: DataSurvey) -> HeldOutSplit | None:
+    """Return the split by which some cases are measured on, none empty; None where there is one, or none can be.
+
+    Each group is drawn for itself, so of few many more than the share may be: then another seed is tried.
+    """
     field = guess.reader.model_fields.get("split")
     own = guess.guess.test is not None or isinstance(guess.guess.options.get("split"), dict)
     if own or field is None or not survey.cases or len(survey.groups) < 2:
@@ -131,20 +147,30 @@ def _choose_split(guess: ReaderGuess, survey: DataSurvey) -> dict[str, Any] | No
         return None  # of several images, which is on which side is nobody's to say
     split: dict[str, Any] = {"test": SHARE, "by": "group" if survey.told_groups else "image"}
     named = guess.guess.options.get("split")
+    found: list[HeldOutSplit] = []
     for seed in range(SEEDS):
         tried = {**split, **({"seed": seed} if seed else {}), **({"of": named} if named else {})}
         try:
             reader = guess.make(split=tried)
         except DataError:
             return None  # a reader whose `split` is another thing
-        if isinstance(getattr(reader, "split", None), CaseSplit) and _has_both_sides(reader):
-            return tried
-    return None
+        if not isinstance(getattr(reader, "split", None), CaseSplit):
+            return None
+        held = _survey_held_out(reader)
+        if held is not None and held.cases and survey_data(reader).cases:
+            found.append(HeldOutSplit(tried, len(held.groups), held.cases))
+            if _miss_share(found[-1], survey) <= NEAR:
+                return found[-1]
+    return min(found, key=lambda one: _miss_share(one, survey), default=None)
 
 
-def _has_both_sides(reader: Reader) -> bool:
+def _survey_held_out(reader: Reader) -> DataSurvey | None:
     held_out = reader.held_out()
-    return held_out is not None and bool(survey_data(reader).cases and survey_data(held_out).cases)
+    return None if held_out is None else survey_data(held_out)
+
+
+def _miss_share(split: HeldOutSplit, survey: DataSurvey) -> float:
+    return abs(split.groups / len(survey.groups) - SHARE)
 
 
 def _explain_no_test(survey: DataSurvey) -> str:
@@ -155,7 +181,7 @@ def _explain_no_test(survey: DataSurvey) -> str:
     return f"with {len(survey.groups)} {'patient' if survey.told_groups else 'image'} none can be held out"
 
 
-def _tell_options(survey: DataSurvey, split: Mapping[str, Any] | None) -> dict[str, str]:
+def _tell_options(survey: DataSurvey, split: HeldOutSplit | None) -> dict[str, str]:
     """Say what the options of a reader do."""
     of = "patients" if survey.told_groups else "images"
     return {
@@ -192,7 +218,7 @@ def count_survey(survey: DataSurvey) -> str:
 
 
 def _list_notes(
-    guess: ReaderGuess, survey: DataSurvey, split: Mapping[str, Any] | None, makers: Mapping[str, str]
+    guess: ReaderGuess, survey: DataSurvey, split: HeldOutSplit | None, makers: Mapping[str, str]
 ) -> Iterator[str]:
     """Yield what may not be as it was meant."""
     if survey.cases and survey.told_groups < survey.cases and (split or "split" in guess.guess.options):

@@ -162,6 +162,15 @@ def test_cases_of_several_images_end_with_the_pairs() -> None:
     assert "the stand-in is shown one" in made.notes[0]
 
 
+def test_of_few_patients_about_the_share_is_held_out_by_another_seed() -> None:
+    draw_films(Path("set"))
+    lines = [f"F{n}.png,Is it?,Yes,{n:04d}" for n in range(12)]
+    write_rows("\n".join(["image,question,answer,patient", *lines]))
+    split = begin("set")[0].split
+    assert split
+    assert (split.groups, split.cases, split.options["seed"]) == (4, 4, 1)  # 7 of 12 without
+
+
 def test_the_only_patient_is_not_torn_in_two() -> None:
     draw_films(Path("set"))
     write_rows("image,question,answer,patient\nF1.png,Is it?,Yes,P1\nF2.png,Is it?,No,P1")
