@@ -31,6 +31,7 @@ KINDS = {
 REGIONS = ("US", "GB", "DE")  # whose phone numbers are known without their country code
 REMEMBERED = 8192  # texts: questions repeat
 _LONG_HEX = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{32,}(?![0-9A-Za-z])")
+_MEASURE = re.compile(r"(?<![\w.])(?:\d\.\d{9,}|\d{1,4}\.\d{13,})")  # a float as Python writes it, and no telephone
 _WORTH = re.compile(
     r"\d\D{0,3}\d|[@^:=]|-----BEGIN|\b(?:Dr|Mr|Mrs|Ms|Miss|Prof|Herr|Frau|Mme)\b|[Nn]ame|[Bb]earer|\w[-_]\w"
 )
@@ -57,7 +58,7 @@ class PatternSearch:
         text = before + piece.text
         if not self._every and not _WORTH.search(text):
             return
-        for kind, start, end, score in self._look(hide_hashes(text)):
+        for kind, start, end, score in self._look(hide_numbers(text)):
             if end > len(before):
                 yield IdentifierMatch(kind, max(start - len(before), 0), end - len(before), score)
 
@@ -81,9 +82,11 @@ def _judge(kind: str, text: str, start: int, end: int, score: float) -> float:
     return 0.0 if decimal or sum(map(str.isdigit, text[start:end])) < 7 else score
 
 
-def hide_hashes(text: str) -> str:
-    """Blank what is a hash: among so many digits anything can be found."""
-    return _LONG_HEX.sub(lambda run: " " * len(run.group()), text)
+def hide_numbers(text: str) -> str:
+    """Blank what is a hash, or a computed number: among so many digits anything can be found."""
+    for pattern in (_LONG_HEX, _MEASURE):
+        text = pattern.sub(lambda run: " " * len(run.group()), text)
+    return text
 
 
 def _build_engine(model: str | None) -> AnalyzerEngine:

@@ -12,7 +12,7 @@ from mmedpo.errors import DataError, first_line
 from mmedpo.scan.files import WeightsError, read_texts
 from mmedpo.scan.identifier import LEVELS, FileText, Identifier, drop_overlaps
 from mmedpo.scan.known import KnownIdentifiers
-from mmedpo.scan.patterns import PatternSearch, hide_hashes
+from mmedpo.scan.patterns import PatternSearch, hide_numbers
 from mmedpo.scan.sources import read_environment, read_list, read_sources
 from mmedpo.store.run_files.reader import RunFiles, read_run
 from mmedpo.store.run_files.record import RunRecord
@@ -82,7 +82,7 @@ class IdentifierSearch:
             self._look_at(window, file)
 
     def _look_at(self, piece: FileText, file: str) -> None:
-        text = hide_hashes(piece.text)
+        text = hide_numbers(piece.text)
         matches = (one for of in (self.known.find(text), self.patterns.find(piece)) for one in of)
         for match in drop_overlaps(matches):
             value = piece.text[match.start : match.end]

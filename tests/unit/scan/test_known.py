@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mmedpo.scan.known import KnownIdentifier, KnownIdentifiers
-from mmedpo.scan.patterns import hide_hashes
+from mmedpo.scan.patterns import hide_numbers
 from mmedpo.scan.sources import find_kind, guess_kind
 
 
@@ -69,7 +69,20 @@ def test_short_ones_are_counted_and_hashes_are_no_text() -> None:
     assert (known.count, known.short) == (1, 1)
     digest = "f0e4" * 7 + "a4711b"
     assert list(known.find(digest))
-    assert not list(known.find(hide_hashes(digest)))
+    assert not list(known.find(hide_numbers(digest)))
+
+
+@pytest.mark.parametrize(
+    ("text", "stays"),
+    [
+        ("0.11111111111111116", False),
+        ("12.3456789012345678", False),
+        ("4111111111111111", True),
+        ("030.12345678", True),
+    ],
+)
+def test_a_computed_number_is_no_text_and_a_card_or_telephone_is(text: str, stays: bool) -> None:
+    assert (hide_numbers(f"before: {text}") == f"before: {text}") is stays
 
 
 def test_columns_and_tags_say_what_they_hold() -> None:
