@@ -13,24 +13,24 @@ import pytest
 BODIES = {
     "in python": "ready()\nwhile True: time.sleep(0.01)",
     "in code that swallows it": """
-ready()
 while True:
     try:
+        ready()
         time.sleep(0.01)
     except BaseException:
         pass
 """,
     "in cleaning up that does not end": """
-ready()
 try:
+    ready()
     time.sleep(300)
 finally:
     time.sleep(300)
 """,
     "in sqlite that waits for a lock": "ready()\njournal.Journal(Path('journal.sqlite')).put('a', 1)",
     "in code that raises an interrupt of its own": """
-ready()
 try:
+    ready()
     time.sleep(300)
 except BaseException:
     raise KeyboardInterrupt
@@ -40,8 +40,8 @@ def at_last():
     Path('done').touch()
     raise ValueError
 with end_with(at_last):
-    ready()
     try:
+        ready()
         time.sleep(300)
     finally:
         time.sleep(300)
