@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmedpo.core.content_policy import write_policy
 from mmedpo.core.notes import print_note
 from mmedpo.core.number_format import format_number, format_p_value
 from mmedpo.core.privacy import keys_in_use, private_files
 from mmedpo.core.records import digest
 from mmedpo.errors import MmedpoError
 from mmedpo.report import facts as known
-from mmedpo.report.content_policy import write_policy
 from mmedpo.report.facts import RunFacts, read_facts
 from mmedpo.report.rounds import summarize_rounds
 from mmedpo.store.run_files.format import read_file

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmedpo.core.content_policy import hash_inline
 from mmedpo.core.privacy import private_files
 from mmedpo.core.records import Pair, digest, seed_for
 from mmedpo.data.ratings import hash_shown, name_opaquely
@@ -153,11 +152,6 @@ def _write(out: Path, review: Mapping[str, Any], films: ReviewFilms, **values: A
         review=escape_json(review),
     )
     write_whole(out, lambda file: file.writelines(piece.encode() for piece in pieces))
-
-
-def hash_inline(text: str) -> str:
-    """Return what a content security policy calls an inline script or style."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def escape_json(value: Any) -> str:

@@ -16,9 +16,10 @@ from PIL import Image
 from run_folder import HOSTILE, write_run
 
 from mmedpo import DataError, RecipeError
+from mmedpo.core.content_policy import hash_inline
 from mmedpo.core.images import hash_pixels
 from mmedpo.core.records import to_json
-from mmedpo.review.page import ReviewOptions, hash_inline, require_sense, write_review
+from mmedpo.review.page import ReviewOptions, require_sense, write_review
 from mmedpo.store.run_files.reader import read_pairs
 
 SECRETS = ("chosen", "rejected", "detector-confidence", "med-llm-vote", "tiny-", "made_by", "/noise/", "/wrong/")

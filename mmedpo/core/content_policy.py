@@ -18,13 +18,13 @@ def write_policy(script: str, style: str) -> str:
             "base-uri 'none'",
             "form-action 'none'",
             "img-src data:",
-            f"script-src {_hash_text(script)}",
-            f"style-src-elem {_hash_text(style)}",
+            f"script-src '{hash_inline(script)}'",
+            f"style-src-elem '{hash_inline(style)}'",
             "style-src-attr 'unsafe-inline'",
         )
     )
 
 
-def _hash_text(text: str) -> str:
-    """Name a text between two tags as a policy does."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+def hash_inline(text: str) -> str:
+    """Return what a content security policy calls an inline script or style."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
