@@ -1,4 +1,4 @@
-"""Write what docs/start/quickstart.md shows: the quickstart's own output, and pictures of its report.
+"""Write what docs/start/quickstart.md shows: the quickstart's own output, pictures of its report, of its review page.
 
     python scripts/quickstart_page.py                # runs it in a folder of its own: a minute or two on one core
     python scripts/quickstart_page.py FOLDER LOG     # of a run that is there, and of what it printed
@@ -18,6 +18,8 @@ from tempfile import TemporaryDirectory
 
 from PIL import Image, ImageChops
 
+from mmedpo.review.page import ReviewOptions, write_review
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "start" / "quickstart.md"
 RECIPE = ROOT / "examples" / "quickstart.yaml"
@@ -29,6 +31,18 @@ PICTURES = {
     "looking": ("#looking", 900),
     "gallery": ("#gallery", 1000),
 }
+REVIEW = ROOT / "docs" / "guides" / "review.png"
+# A reader's hands: a name, on to the first pair of two films, and what is said of it by three keys.
+RATE = """
+<script>
+const find = (id) => document.getElementById(id);
+find("rater").value = "reader";
+find("who").requestSubmit();
+const press = (key) => document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+for (let pair = 0; pair < 100 && find("readable").hidden; pair += 1) press("k");
+["a", "9", "r"].forEach(press);
+</script>
+"""
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars")
 
 
@@ -51,15 +65,33 @@ def write_output(log: str) -> None:
 
 def take_pictures(report: Path, folder: Path) -> Iterator[Path]:
     """Yield a picture of each part of a report, written beside the page."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
-    text = re.sub(r'<meta http-equiv="Content-Security-Policy".*?>', "", report.read_text())
+    text = read_open(report)
     for name, (section, height) in PICTURES.items():
         shown = f"<style>nav, section:not({section}), header, footer {{ display: none !important }}</style>"
-        (copy := folder / f"{name}.html").write_text(text.replace("</head>", f"{shown}</head>", 1))
-        taken = folder / f"{name}.png"
-        line = [browser, *FLAGS, f"--user-data-dir={folder / 'profile'}", f"--window-size=1000,{height}"]
-        subprocess.run([*line, f"--screenshot={taken}", copy.as_uri()], check=True, capture_output=True)
+        taken = take_picture(text.replace("</head>", f"{shown}</head>", 1), (1000, height), folder / f"{name}.html")
         yield trim(taken, PAGE.parent / f"report-{name}.png")
+
+
+def take_review(run: Path, folder: Path) -> Path:
+    """Write the picture of a pair on a run's review page, as a reader has just rated it."""
+    write_review(run, folder / "review.html", ReviewOptions())
+    text = read_open(folder / "review.html").replace("</body>", f"{RATE}</body>", 1)
+    return trim(take_picture(text, (1280, 800), folder / "rated.html"), REVIEW)
+
+
+def read_open(page: Path) -> str:
+    """Return a page without its policy, which would let no hand of ours in."""
+    return re.sub(r'<meta http-equiv="Content-Security-Policy".*?>', "", page.read_text())
+
+
+def take_picture(text: str, size: tuple[int, int], place: Path) -> Path:
+    """Write a page at a place, open it in a window of a size, and return the picture of it."""
+    place.write_text(text)
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+    taken, window = place.with_suffix(".png"), f"--window-size={size[0]},{size[1]}"
+    line = [browser, *FLAGS, f"--user-data-dir={place.parent / 'profile'}", window, f"--screenshot={taken}"]
+    subprocess.run([*line, place.as_uri()], check=True, capture_output=True)
+    return taken
 
 
 def trim(taken: Path, place: Path) -> Path:
@@ -81,7 +113,7 @@ def main() -> None:
         else:
             run, log = folder / "runs" / "quickstart", run_quickstart(folder)
         write_output(log)
-        for picture in take_pictures(run / "report.html", folder):
+        for picture in (*take_pictures(run / "report.html", folder), take_review(run, folder)):
             print(picture.relative_to(ROOT), f"{picture.stat().st_size // 1000} KB")
 
 

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import quickstart_page
 from browser import CHROMIUM, BrowserTab, open_browser
 from run_folder import write_run
 
 from mmedpo.data import name_opaquely, read_ratings, translate_verdict
 from mmedpo.evaluate.clinicians.comparison import compare_with_clinicians
-from mmedpo.report.page import write_ratings
+from mmedpo.report.page import write_ratings, write_report
 from mmedpo.review.page import ReviewOptions, write_review
 from mmedpo.store.run_files.reader import read_pairs
 
@@ -205,3 +206,16 @@ def test_no_script_but_the_page_s_own_runs(tab: BrowserTab, page: Path) -> None:
     tab.run("fetch('https://example.org/').catch(() => 0)")
     assert tab.run("window.owned") is None
     assert {"script-src-elem", "img-src", "connect-src"} <= set(tab.run("wrong"))
+
+
+def test_the_command_that_makes_the_pictures_of_the_pages_shows_a_rated_pair_and_each_part_of_a_report(
+    tab: BrowserTab, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quickstart_page, "REVIEW", tmp_path / "review.png")
+    monkeypatch.setattr(quickstart_page, "PAGE", tmp_path / "quickstart.md")
+    assert quickstart_page.take_review(run, tmp_path).stat().st_size > 10_000
+    tab.open(tmp_path / "rated.html")
+    assert tab.run('document.getElementById("progress-said").textContent').startswith("1 of ")
+    assert tab.run(SHOWN)["readable"]
+    taken = quickstart_page.take_pictures(write_report([run], tmp_path / "report.html"), tmp_path)
+    assert [path.name for path in taken] == [f"report-{name}.png" for name in quickstart_page.PICTURES]
