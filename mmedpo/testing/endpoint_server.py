@@ -48,7 +48,7 @@ class FakeEndpoint:
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
         self.connections += 1
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while await self._one(reader, writer):
                 pass
         writer.close()
@@ -126,6 +126,13 @@ async def _chunked(reader: asyncio.StreamReader) -> bytes:
     return whole
 
 
+async def _end_tasks(tasks: set[asyncio.Task[Any]]) -> None:
+    """End what serves connections that are still open, so that nobody is told of tasks that were left."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 @contextlib.contextmanager
 def fake_endpoint(
     reply: Callable[[Request, int], FakeReply] = answer_by_schema, host: str = "127.0.0.1", batches: Any = None
@@ -149,6 +156,7 @@ def fake_endpoint(
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         listening.close()
+        loop.run_until_complete(_end_tasks(asyncio.all_tasks(loop)))
         loop.close()
 
 
