@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 from asking import endpoint, question
 from batch_service import BatchService
+from batching import shorten_pauses
 from fuzzing import TIMES, fuzz
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mmedpo import Setting
 from mmedpo.endpoints import BatchWait, Endpoint, NoAnswerError, open_chat
-from mmedpo.endpoints.batches.api import BatchApi
-from mmedpo.endpoints.batches.queue import BatchQueue
 from mmedpo.endpoints.batches.waiting import exchange_batches
 from mmedpo.errors import MmedpoError
 from mmedpo.store.journal import Journal
@@ -46,9 +45,7 @@ class OddBatchService(BatchService):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BatchApi, "first_pause", 0.001)
-    monkeypatch.setattr(BatchApi, "processed_pause", 0.001)
-    monkeypatch.setattr(BatchQueue, "poll", 0.001)
+    shorten_pauses(monkeypatch, 0.001, 0.001)
 
 
 def word(request: dict[str, Any], before: int = 0) -> FakeReply:

@@ -1,14 +1,11 @@
-"""Requests that go in batches are submitted once, collected by whoever comes back, and paid for at half the price."""
+"""Requests that go in batches are submitted once, collected by whoever comes back."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,49 +13,26 @@ from typing import Any
 import pytest
 from asking import CASE, endpoint, machine_address, question
 from batch_service import BatchService
+from batching import TEXTS, batched, batching, go, shorten_pauses, until_done, word
 from clock import Clock
-from conftest import Mmedpo
-from forks import Forks
-from killed_runs import KEY, Runs, wrong_answer
-from paid_recipe import act as answering
 
 from mmedpo import DataError, RecipeError, Setting
-from mmedpo.core.stage import Stage
-from mmedpo.endpoints import BatchWait, Endpoint, NoAnswerError, open_chat
+from mmedpo.endpoints import Endpoint, open_chat
 from mmedpo.endpoints.batches.api import MARK, BatchApi
 from mmedpo.endpoints.batches.notes import batch_note_key, request_note_key
 from mmedpo.endpoints.batches.queue import BatchQueue
-from mmedpo.endpoints.batches.waiting import exchange_batches
-from mmedpo.endpoints.ledger import Budget, SpendingLedger, TokenPrice
+from mmedpo.endpoints.ledger import Budget, SpendingLedger
 from mmedpo.errors import PendingBatch
 from mmedpo.models.answer_cache import CachedBackbone
 from mmedpo.registry.discovery import resolve_part
 from mmedpo.registry.kinds import KINDS
 from mmedpo.store.journal import Journal
-from mmedpo.testing import FakeEndpoint, FakeReply, TinyBackbone, fake_endpoint, tiny_cases
-
-TEXTS = ["a", "b", "c", "d", "e"]
-FOUND = resolve_part(KINDS["backbone"], "phantom")
+from mmedpo.testing import FakeReply, TinyBackbone, tiny_cases
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BatchApi, "first_pause", 0.01)
-    monkeypatch.setattr(BatchApi, "processed_pause", 0.01)
-    monkeypatch.setattr(BatchQueue, "poll", 0.05)
-
-
-def word(request: dict[str, Any], before: int = 0) -> FakeReply:
-    """Say the first word of what is asked."""
-    return FakeReply(text=json.dumps({"word": request["messages"][1]["content"].split()[0]}))
-
-
-@contextmanager
-def batching(
-    act: Callable[[dict[str, Any], int], FakeReply] = word, host: str = "127.0.0.1", **service: Any
-) -> Iterator[FakeEndpoint]:
-    with fake_endpoint(act, host, BatchService(**service)) as server:
-        yield server
+    shorten_pauses(monkeypatch)
 
 
 @pytest.fixture
@@ -69,35 +43,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     opened.close()
 
 
-def go(where: Endpoint, journal: Journal, texts: list[str] = TEXTS, ledger: SpendingLedger | None = None) -> list[str]:
-    """Do what one start of a run does: ask each text; return the words, or why there is none."""
-    with open_chat(where, Setting(journal=journal, ledger=ledger)) as chat:
-
-        async def work(text: str) -> str:
-            try:
-                return str((await chat.ask(question(text))).made.word)
-            except NoAnswerError as end:
-                return f"none: {end.reason}"
-
-        while True:
-            try:
-                return chat.each(texts, work)
-            except BatchWait as wait:
-                exchange_batches([wait])
-
-
-def until_done(*args: Any, starts: int = 9, **more: Any) -> list[str]:
-    """Start again and again, as a person does who comes back."""
-    for _ in range(starts):
-        try:
-            return go(*args, **more)
-        except PendingBatch:
-            continue
-    raise AssertionError("it never ends")
-
-
-def batched(server: FakeEndpoint, **options: Any) -> Endpoint:
-    return endpoint(server, **{"batch": True, **options})
+FOUND = resolve_part(KINDS["backbone"], "phantom")
 
 
 def test_a_batch_is_submitted_left_and_collected_by_the_same_command(journal: Journal) -> None:
@@ -339,55 +285,6 @@ def test_malformed_lines_and_lines_for_others_hurt_nobody(journal: Journal) -> N
         assert journal.get("0" * 64) is None
 
 
-PRICES = {"m": TokenPrice(input=10, output=30)}
-
-
-def test_a_batch_counts_at_its_price_and_is_set_aside_until_it_is_collected(journal: Journal, tmp_path: Path) -> None:
-    def ledger() -> SpendingLedger:
-        return SpendingLedger(Budget(prices=PRICES), tmp_path / "calls.jsonl")
-
-    with batching(done=False) as server:
-        with pytest.raises(PendingBatch):
-            go(batched(server), journal, ledger=ledger())
-        waiting = ledger()
-        assert waiting.total.calls == 0
-        assert waiting.reserved.calls == 5
-        assert waiting.summary()["m"].calls_in_batches == 5
-        server.batches.done = True
-        go(batched(server), journal, ledger=ledger())
-    taken = ledger()
-    assert (taken.total.calls, taken.reserved.calls) == (5, 0)
-    tokens = taken.total.tokens
-    assert taken.total.money == pytest.approx(PRICES["m"].price_tokens(tokens) / 2)
-    assert taken.total.money <= waiting.reserved.money
-
-
-def test_only_what_the_budget_allows_is_submitted_and_a_larger_one_goes_on(journal: Journal) -> None:
-    with batching(done=False) as server:
-        ledger = SpendingLedger(Budget(calls=3))
-        with pytest.raises(PendingBatch, match=r"2 more requests"):
-            go(batched(server), journal, ledger=ledger)
-        assert server.batches.created() == [3]
-        server.batches.done = True
-        with pytest.raises(RecipeError, match=r"budget\.calls is spent: 3 calls"):
-            until_done(batched(server), journal, ledger=ledger)
-        assert until_done(batched(server), journal, ledger=replace(ledger, budget=Budget(calls=5))) == TEXTS
-        assert server.batches.created() == [3, 2]
-
-
-def test_who_submitted_a_batch_pays_for_it_whoever_collects_it(journal: Journal, tmp_path: Path) -> None:
-    mine, theirs = SpendingLedger(Budget(), tmp_path / "a.jsonl"), SpendingLedger(Budget(), tmp_path / "b.jsonl")
-    with batching(done=False) as server:
-        with pytest.raises(PendingBatch):
-            go(batched(server), journal, ledger=mine)
-        server.batches.done = True
-        assert go(batched(server), journal, ledger=theirs) == TEXTS
-        assert theirs.total.calls == 0
-        again = SpendingLedger(Budget(), tmp_path / "a.jsonl")
-        assert go(batched(server), journal, ledger=again) == TEXTS
-        assert (again.total.calls, again.batches) == (5, {})
-
-
 def test_restricted_data_are_refused_before_a_file_is_uploaded(journal: Journal) -> None:
     host = machine_address()
     if host.startswith("127."):
@@ -474,198 +371,6 @@ def test_a_backbone_is_not_opened_for_what_it_answered_before(journal: Journal) 
     CachedBackbone(live, journal, "another", FOUND).answer(cases[:1], seeds=[1])
     CachedBackbone(live, journal, "key", FOUND).answer(cases[:1], seeds=[1], temperature=0.5)
     assert len(opened) == 4
-
-
-# --- whole runs -------------------------------------------------------------------------------------------------------
-
-RECIPE = """
-output: {folder}/run
-data: {{use: phantom, images: 5}}
-backbone: {{use: phantom}}
-budget: {{prices: {{m: {{input: 10, output: 30}}, judge: {{input: 1, output: 1}}}}}}
-disprefer:
-  - {{use: gpt4o-hallucination, model: m, base_url: "{url}", samples: 1, max_new_tokens: 8, batch: {batch}}}
-score:
-  - use: med-llm-vote
-    rounds: 2
-    voters:
-      - {{kind: openai, name: one, model: judge, base_url: "{url}", batch: {batch}}}
-      - {{kind: openai, name: two, model: other, base_url: "{url}", batch: {batch}}}
-      - {{kind: rules}}
-weigh: {{use: uniform}}
-"""
-
-
-def judging(request: dict[str, Any], before: int) -> FakeReply:
-    """Answer as in a debate that takes several turns, with a malformed answer now and then."""
-    if request["model"] == "m":
-        return answering(request, before)
-    text = json.dumps(request["messages"])
-    if len(request["messages"]) == 2 and hash_of(text) % 7 == 0:
-        return FakeReply(text="Let me think.")
-    return FakeReply(text=json.dumps({"score": hash_of(text) % 2 + 4, "reason": "No great harm."}))
-
-
-def hash_of(text: str) -> int:
-    import zlib
-
-    return zlib.crc32(text.encode())
-
-
-def write(folder: Path, server: FakeEndpoint, batch: bool) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / "recipe.yaml").write_text(RECIPE.format(folder=folder, url=server.url, batch=str(batch).lower()))
-    return folder / "recipe.yaml"
-
-
-def start(recipe: Path) -> bool:
-    """Start a run as the command does; tell whether it has to be started again."""
-    from mmedpo.pipeline.run import run_recipe
-    from mmedpo.recipe.loading import load_recipe
-
-    try:
-        run_recipe(load_recipe(recipe), lambda event: None, until=Stage.WEIGH)
-    except PendingBatch:
-        return True
-    return False
-
-
-@pytest.mark.slow
-def test_a_run_in_batches_ends_with_the_same_pairs_as_one_that_asks_singly_at_half_the_price(tmp_path: Path) -> None:
-    with batching(judging, looks=2) as server:
-        singly = write(tmp_path / "singly", server, False)
-        assert not start(singly)
-        recipe = write(tmp_path / "batches", server, True)
-        starts = 1
-        while start(recipe):
-            starts += 1
-            state = json.loads((recipe.parent / "run/run.json").read_text())["state"]
-            assert state == "waiting"
-    folders = (singly.parent / "run", recipe.parent / "run")
-    pairs = [(folder / "pairs.jsonl").read_text() for folder in folders]
-    assert pairs[0].replace("/singly/", "/batches/") == pairs[1]
-    spent = [json.loads((folder / "run.json").read_text())["spent"] for folder in folders]
-    for model, one in spent[0].items():
-        assert {**one, "money": one["money"] / 2} == pytest.approx(spent[1][model], abs=1e-6), model
-    # One batch of wrong answers; then two voters have two turns each, and a turn has one round of repairs at most.
-    assert 4 <= starts <= 1 + 1 + 2 * 2 * 2
-
-
-VARIANTS = """
-output: out
-data: {{use: phantom, images: 3}}
-backbone: {{use: phantom}}
-disprefer: [{{use: gpt4o-hallucination, model: m, base_url: "{url}", samples: 1, max_new_tokens: 8, batch: true}}]
-weigh: {{use: uniform}}
-unrated: keep
-train: {{epochs: 1, learning_rate: 1e-3, lora: {{r: 4, alpha: 8}}}}
-evaluate: {{data: {{use: phantom, split: test, images: 2}}, measure: [{{use: med-vqa}}], max_new_tokens: 8}}
-variants:
-  strict: {{}}
-  more: {{start: strict}}
-  free: {{disprefer.0.one_change: false}}
-  same: {{train.beta: 0.2}}
-  offline: {{disprefer: [{{use: opposite-answer}}]}}
-"""
-
-
-@pytest.mark.slow
-def test_a_variant_that_waits_holds_up_none_but_those_that_start_from_it(mmedpo: Mmedpo, tmp_path: Path) -> None:
-    def states() -> list[str]:
-        files = [tmp_path / "out" / name / "run.json" for name in ("strict", "more", "free", "same", "offline")]
-        return [json.loads(file.read_text())["state"] if file.exists() else "" for file in files]
-
-    with batching(judging, done=False) as server:
-        (tmp_path / "recipe.yaml").write_text(VARIANTS.format(url=server.url))
-        first = mmedpo("run", "recipe.yaml", "--json")
-        assert first.returncode == 75
-        assert first.stdout == ""
-        count = len(server.batches.files["file-1"].splitlines())
-        answered = f"127.0.0.1: batch-%d: in_progress, 0 of {count} answered"
-        submitted = f"submitted {count} requests for m to 127.0.0.1; {answered}"
-        assert [line.partition(", until")[0] for line in first.stderr.splitlines() if "mmedpo:" in line] == [
-            f"mmedpo: strict, seed 0: {submitted % 2}",
-            "mmedpo: more, seed 0: waits for strict, whose adapter it starts from",
-            f"mmedpo: free, seed 0: {submitted % 4}",
-            f"mmedpo: same, seed 0: {answered % 2}",
-            "mmedpo: run the same command again to collect the answers and go on",
-        ]
-        waits = "waiting"
-        assert states() == [waits, "", waits, waits, "finished"]
-        server.batches.done = True
-        second = mmedpo("run", "recipe.yaml", "--json")
-        assert second.returncode == 0, second.stderr
-        assert server.batches.created()[:2] == [count, count], "the rest are repairs"
-    assert states() == ["finished"] * 5
-    runs = json.loads(second.stdout)["runs"]
-    assert {name: one["did"] for name, (one,) in runs.items()} == dict.fromkeys(runs, True) | {"offline": False}
-
-
-def test_a_dry_run_counts_batches_at_their_price(mmedpo: Mmedpo, tmp_path: Path) -> None:
-    with batching(judging) as server:
-        found = [mmedpo("run", write(tmp_path / "x", server, batch), "--dry-run", "--json") for batch in (False, True)]
-        assert server.connections == 0
-    money = [json.loads(done.stdout)["at_most"]["money"] for done in found]
-    assert money[1] == pytest.approx(money[0] / 2)
-    assert [line["batch"] for line in json.loads(found[1].stdout)["parts"]] == [True] * 3
-
-
-@pytest.mark.slow
-def test_a_run_killed_while_it_submits_does_not_submit_twice(tmp_path: Path, forks: Forks) -> None:
-    with batching(lambda request, before: wrong_answer(request), created_delay=20.0) as server:
-        runs = Runs(tmp_path, server.url, forks)
-        batch = "disprefer.0.batch=true"
-        process = runs.start(batch)
-        while not server.batches.batches:
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        server.batches.created_delay, server.batches.done = 0.0, False
-        process = runs.start(batch)
-        told = "".join(process.communicate())
-        assert process.returncode == 75
-        assert "run the same command again to collect" in told
-        server.batches.done = True
-        told += runs.finish(batch)
-        assert len(server.batches.batches) == 1
-        assert KEY not in told
-        spent = json.loads((tmp_path / "runs/x/run.json").read_text())["spent"]["m"]
-        assert spent["calls"] == server.batches.created()[0]
-        assert "calls_in_batches" not in spent
-    for path in runs.files():
-        assert KEY.encode() not in path.read_bytes(), path
-    assert os.path.exists(tmp_path / "runs/x/pairs.jsonl")
-
-
-# --- odd answers in a batch -------------------------------------------------------------------------------------------
-
-
-USAGES = ["null", '{"prompt_tokens": -5}', '{"prompt_tokens": 1e400}', '{"prompt_tokens": "n/a"}']
-
-
-@pytest.mark.parametrize("usage", USAGES)
-def test_an_odd_usage_in_a_batch_costs_no_answer_and_is_counted_at_most_and_said(usage: str, journal: Journal) -> None:
-    def act(request: dict[str, Any], before: int) -> FakeReply:
-        message = {"content": json.loads(json.dumps(word(request).text))}
-        return FakeReply(body=json.dumps({"choices": [{"message": message}], "usage": "USAGE"}))
-
-    ledger = SpendingLedger(Budget())
-    with batching(act) as server:
-        finish = server.batches._finish
-
-        def finished(batch: dict[str, Any]) -> None:
-            finish(batch)
-            name = batch["output_file_id"]
-            marked = server.batches.files[name].replace(b'"USAGE"', usage.encode())
-            server.batches.files[name] = b"\xef\xbb\xbf" + marked
-
-        server.batches._finish = finished
-        assert until_done(batched(server), journal, ledger=ledger) == TEXTS
-        assert server.batches.created() == [5]
-    spent = ledger.summary()["m"]
-    assert spent.unknown_usage == 5
-    assert 0 < spent.tokens_in < 5000
 
 
 def test_a_batch_of_nothing_but_errors_in_successes_stops_the_run(journal: Journal) -> None:
