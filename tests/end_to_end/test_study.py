@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT, Mmedpo, environment
 from forks import Forks
 
-STUDY = ROOT / "examples/phantom"
+STUDY = ROOT / "examples/studies"
 
 
 @pytest.mark.parametrize("name", ["explore", "confirm-presence", "confirm-sides"])

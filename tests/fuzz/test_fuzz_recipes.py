@@ -24,7 +24,7 @@ from mmedpo.recipe.model import LoadedRecipe, dump_recipe
 from mmedpo.recipe.planning import plan_runs
 from mmedpo.recipe.preflight import list_notes, require_ready
 
-EXAMPLES = sorted([*(ROOT / "examples").glob("*.yaml"), *(ROOT / "examples/phantom").glob("*.yaml")])
+EXAMPLES = sorted([*(ROOT / "examples").glob("*.yaml"), *(ROOT / "examples/studies").glob("*.yaml")])
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in EXAMPLES}
 VALUES = {path.name: read_yaml(path).values for path in EXAMPLES}
 PIECES = [

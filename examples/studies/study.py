@@ -1,8 +1,8 @@
 """The phantom study: does alignment help, over what, and does the model look? docs/studies/evidence.md has the results.
 
-    python examples/phantom/study.py explore sides      # every method at every rate, on validation films
-    python examples/phantom/study.py confirm sides      # the frozen methods on test films, once: 3 bases x 3 seeds
-    python examples/phantom/study.py confirm sides --small      # minutes; shows that it works, and nothing else
+    python examples/studies/study.py explore sides      # every method at every rate, on validation films
+    python examples/studies/study.py confirm sides      # the frozen methods on test films, once: 3 bases x 3 seeds
+    python examples/studies/study.py confirm sides --small      # minutes; shows that it works, and nothing else
 
 There are two sets of questions: `presence` asks whether a finding is there, `sides` whether it is there on a side, and
 trains on films of a hospital with habits. Both parts carry out a recipe beside this file with `mmedpo run`, so a study

@@ -1,6 +1,6 @@
 """What no answer alone shows: whether the model can tell yes from no, and which changes of the film change its mind.
 
-python examples/phantom/controls.py RUN       # prints JSON; RUN/../start is the model that the runs began with
+python examples/studies/controls.py RUN       # prints JSON; RUN/../start is the model that the runs began with
 """
 
 from __future__ import annotations
