@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mmedpo.core.lazy_sequence import flatten_groups
-from mmedpo.core.notes import print_note
 from mmedpo.core.number_format import is_count
 from mmedpo.core.records import seed_for
-from mmedpo.errors import DataError
 from mmedpo.evaluate.bootstrap import adjust_holm, difference_intervals, resample_measures
-from mmedpo.evaluate.method_runs import MethodRuns, open_method, read_metrics
+from mmedpo.evaluate.method_runs import MethodRuns, open_method, read_metrics, require_comparable
 from mmedpo.evaluate.metrics import EvaluationMetric
 from mmedpo.store.run_files.measures import MeasureRecord, TrainingOverlap
 from mmedpo.store.run_files.reader import read_run
@@ -33,9 +31,7 @@ def compare_runs(named: Sequence[str], *, start: bool = False, only: Sequence[st
         methods.insert(0, MethodRuns("start", methods[0].runs, methods[0].measured, 0))
     first = methods[0]
     metrics = read_metrics(first.runs[0])
-    _require_same_cases(methods)
-    _require_same_metrics(methods, metrics)
-    _tell_engines(methods)
+    require_comparable(methods, metrics)
     measured = [name for metric in metrics for method in methods[1:] for name in _measure_method(metric, method, only)]
     tests = sum(not is_count(name) for name in measured)
     by_metric = [_make_rows(metric, methods, only, tests) for metric in metrics]
@@ -112,37 +108,6 @@ def split_by_difference(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping
 
 def _row_measure(row: Mapping[str, Any]) -> tuple[str, str]:
     return row["metric"], row["measure"]
-
-
-def _require_same_cases(methods: Sequence[MethodRuns]) -> None:
-    first = methods[0]
-    for method in methods:
-        if len(first.runs) != len(method.runs):
-            raise DataError(
-                f"{first.name} and {method.name}: compare as many runs with as many, one a seed, in one order"
-            )
-        for folder, measured in zip(method.runs, method.measured, strict=True):
-            if measured.key != first.measured[0].key:
-                raise DataError(
-                    f"{folder}: is not measured on the cases of {first.runs[0]}; evaluate both on the same data"
-                )
-
-
-def _require_same_metrics(methods: Sequence[MethodRuns], metrics: Sequence[EvaluationMetric]) -> None:
-    """Require of each run the statistics of the first one's metrics."""
-    for method in methods:
-        for folder, measured in zip(method.runs, method.measured, strict=True):
-            missing = [metric.use for metric in metrics if metric.use not in measured.statistics]
-            if missing:
-                first = methods[0].runs[0]
-                difference = f"is not measured by {', '.join(missing)}, as {first} is"
-                raise DataError(f"{folder}: {difference}; evaluate both by the same metrics")
-
-
-def _tell_engines(methods: Sequence[MethodRuns]) -> None:
-    """Tell where some runs were answered by an endpoint and others here."""
-    if len({read_run(run).run.measured_elsewhere for method in methods for run in method.runs}) > 1:
-        print_note("note: an endpoint answered for some of these runs and not for others; a difference may be its own")
 
 
 def count_trained_images(folder: Path) -> TrainingOverlap | None:

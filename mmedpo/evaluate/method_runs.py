@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
+from mmedpo.core.notes import print_note
 from mmedpo.core.records import digest
 from mmedpo.errors import DataError
 from mmedpo.evaluate.metrics import EvaluationMetric, metrics_of
@@ -48,9 +49,14 @@ class MethodRuns:
 
 def open_method(text: str) -> MethodRuns:
     """Read the runs of a method: folders by comma. Raises DataError where one has no answers."""
-    folders = tuple(Path(part) for part in text.split(","))
-    measured = tuple(_read_answers(folder) for folder in folders)
-    return MethodRuns(", ".join(dict.fromkeys(folder.name for folder in folders)), folders, measured, -1)
+    folders = [Path(part) for part in text.split(",")]
+    return open_runs(", ".join(dict.fromkeys(folder.name for folder in folders)), folders)
+
+
+def open_runs(name: str, folders: Sequence[Path | str]) -> MethodRuns:
+    """Read the runs of a method. Raises DataError where one has no answers."""
+    places = tuple(map(Path, folders))
+    return MethodRuns(name, places, tuple(map(_read_answers, places)), -1)
 
 
 def _read_answers(folder: Path) -> MeasuredCases:
@@ -74,3 +80,44 @@ def read_metrics(folder: Path) -> Sequence[EvaluationMetric]:
     if loaded.recipe.evaluate is None:
         raise DataError(f"{folder}: its recipe has no 'evaluate:', so nothing was measured")
     return metrics_of(loaded)
+
+
+def require_comparable(methods: Sequence[MethodRuns], metrics: Sequence[EvaluationMetric]) -> None:
+    """Require that methods are measured on the same cases by these metrics; tell where engines differ.
+
+    Raises DataError.
+    """
+    _require_same_cases(methods)
+    _require_same_metrics(methods, metrics)
+    _tell_engines(methods)
+
+
+def _require_same_cases(methods: Sequence[MethodRuns]) -> None:
+    first = methods[0]
+    for method in methods:
+        if len(first.runs) != len(method.runs):
+            raise DataError(
+                f"{first.name} and {method.name}: compare as many runs with as many, one a seed, in one order"
+            )
+        for folder, measured in zip(method.runs, method.measured, strict=True):
+            if measured.key != first.measured[0].key:
+                raise DataError(
+                    f"{folder}: is not measured on the cases of {first.runs[0]}; evaluate both on the same data"
+                )
+
+
+def _require_same_metrics(methods: Sequence[MethodRuns], metrics: Sequence[EvaluationMetric]) -> None:
+    """Require of each run the statistics of the first one's metrics."""
+    for method in methods:
+        for folder, measured in zip(method.runs, method.measured, strict=True):
+            missing = [metric.use for metric in metrics if metric.use not in measured.statistics]
+            if missing:
+                first = methods[0].runs[0]
+                difference = f"is not measured by {', '.join(missing)}, as {first} is"
+                raise DataError(f"{folder}: {difference}; evaluate both by the same metrics")
+
+
+def _tell_engines(methods: Sequence[MethodRuns]) -> None:
+    """Tell where some runs were answered by an endpoint and others here."""
+    if len({read_run(run).run.measured_elsewhere for method in methods for run in method.runs}) > 1:
+        print_note("note: an endpoint answered for some of these runs and not for others; a difference may be its own")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from measured_runs import CASES, make_run, some_right, statistics
 from mmedpo_plugins.metrics.med_vqa.med_vqa import MedVqaMetric
-from run_folder import measures, run_record
 from typer.testing import CliRunner
 
 from mmedpo.cli.main import app
@@ -19,57 +19,8 @@ from mmedpo.errors import DataError
 from mmedpo.evaluate.bootstrap import adjust_holm, pooled_intervals
 from mmedpo.evaluate.comparison import MethodRuns, compare_runs, split_by_difference
 from mmedpo.report.page import render_comparison
-from mmedpo.store.run_files.format import write_file, write_rows
-from mmedpo.store.run_files.measures import AnsweredCase, ImageFile, TrainingOverlap
+from mmedpo.store.run_files.format import write_file
 from mmedpo.store.run_files.reader import read_run
-
-CASES = 60
-
-
-def statistics(right: list[bool]) -> list[dict[str, float]]:
-    return [{"closed": 1.0, "closed_accuracy": float(one)} for one in right]
-
-
-def make_run(
-    folder: Path, right: list[bool], before: list[bool], *, truth: str = "yes", backbone: dict[str, Any] | None = None
-) -> Path:
-    folder.mkdir(parents=True)
-    both = zip(statistics(before), statistics(right), strict=True)
-    rows = [
-        AnsweredCase(
-            id=f"{n}",
-            group=f"{n // 3}",
-            kind="closed",
-            question="?",
-            truth=truth,
-            before="",
-            after="",
-            cut=(False, False),
-            image=ImageFile(path="", sha256=f"{n // 3}"),
-            regions=(),
-            restricted=False,
-            statistics={"med-vqa": (old, new)},
-            gain={},
-        )
-        for n, (old, new) in enumerate(both)
-    ]
-    write_rows(folder, AnsweredCase, rows)
-    write_file(folder, measures().model_copy(update={"overlap": TrainingOverlap(images=20, trained_on=0)}))
-    recipe = {
-        "output": str(folder),
-        "data": [{"use": "phantom"}],
-        "backbone": {"use": "phantom", **(backbone or {})},
-        "evaluate": {"data": {"use": "phantom"}, "measure": [{"use": "med-vqa"}]},
-        "disprefer": [{"use": "self-hallucination"}],
-        "score": [{"use": "med-llm-vote"}],
-        "weigh": {"use": "uniform"},
-    }
-    write_file(folder, run_record(recipe))
-    return folder
-
-
-def some_right(share: float, seed: int) -> list[bool]:
-    return (np.random.default_rng(seed).random(CASES) < share).tolist()
 
 
 def rows_of(measure: str, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,44 @@
+"""Named contrasts are tested as they were asked for: paired, corrected for all of them, and for nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from measured_runs import make_run, some_right
+
+from mmedpo.errors import RecipeError
+from mmedpo.evaluate.bootstrap import adjust_holm
+from mmedpo.evaluate.comparison import compare_runs
+from mmedpo.evaluate.contrasts import compare_contrasts
+
+SHARES = {"best": 0.8, "sft": 0.5, "uniform": 0.75}
+
+
+@pytest.fixture(scope="module")
+def methods(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
+    """Return three methods of two seeds."""
+    place, before = tmp_path_factory.mktemp("runs"), some_right(0.4, 0)
+    return {
+        name: [make_run(place / f"seed-{seed}" / name, some_right(share, seed + 1), before) for seed in range(2)]
+        for name, share in SHARES.items()
+    }
+
+
+def test_a_contrast_is_the_row_of_a_comparison_and_holm_counts_the_contrasts_alone(
+    methods: dict[str, list[Path]],
+) -> None:
+    rows = compare_contrasts(methods, [("best", "sft"), ("best", "uniform"), ("sft", "start")])
+    assert [(row["method"], row["against"]) for row in rows] == [("best", "sft"), ("best", "uniform"), ("sft", "start")]
+    by_itself = [",".join(map(str, methods[name])) for name in ("sft", "best")]
+    (wanted,) = [row for row in compare_runs(by_itself) if "p" in row]
+    shared = ("difference", "low", "high", "p", "value", "metric", "measure", "runs")
+    assert {key: rows[0][key] for key in shared} == {key: wanted[key] for key in shared}
+    assert rows[0]["value"] - rows[0]["against_value"] == pytest.approx(rows[0]["difference"])
+    assert rows[0]["half_width"] == pytest.approx((wanted["high"] - wanted["low"]) / 2)
+    assert [row["p_holm"] for row in rows] == adjust_holm([row["p"] for row in rows])
+
+
+def test_a_name_that_is_no_methods_is_a_mistake(methods: dict[str, list[Path]]) -> None:
+    with pytest.raises(RecipeError, match="there is no method 'uniformly'; did you mean 'uniform'"):
+        compare_contrasts(methods, [("best", "uniformly")])
