@@ -8,10 +8,11 @@ are alike, so bases are drawn first and trainings within them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from mmedpo.evaluate.statistics_table import StatisticsTable
 from mmedpo.registry.contracts.metric import MeasureCombiner, Statistics
 
 DRAWS = 1000  # at least
@@ -20,7 +21,8 @@ CHUNK = 256  # draws at once; all of them would be a large table of many groups
 CELLS = 1_000_000  # of such a table, at most: draws by groups
 CaseStatistics = Sequence[Statistics]  # of each case
 Draw = tuple[Sequence[int], Any]  # trainings, and an array of groups
-MeasureDraws = Callable[[Sequence[Draw]], list[dict[str, float]]]
+DrawMeasurer = Callable[[Sequence[Draw]], list[dict[str, float]]]
+MeasureDraws = Mapping[str, Any]  # by measure, an array: over all there is, then of each draw; NaN where not defined
 
 
 def pooled_intervals(
@@ -36,48 +38,65 @@ def pooled_intervals(
     `before[k]` and `after[k]` are of training k, over the same cases, and `bases[k]` is what that training began with.
     The p-value is two-sided: twice the share of draws on the other side of zero, and at least one draw's share.
     """
-    return difference_intervals(*(resample_measures(metric, side, groups, seed, bases) for side in (before, after)))
+    return difference_intervals(*resample_measures(metric, [before, after], groups, seed, bases))
 
 
 def resample_measures(
     metric: MeasureCombiner,
-    trainings: Sequence[CaseStatistics],
+    methods: Sequence[Sequence[CaseStatistics]],
     groups: Sequence[str],
     seed: int,
     bases: Sequence[str] | None = None,
     tests: int = 1,
-) -> list[dict[str, float]]:
-    """Return the measures of all that there is, and then of each draw; equal arguments give the same draws.
+) -> list[MeasureDraws]:
+    """Return the measures of each method, of which each draw has the same groups and trainings of all methods.
 
-    There are as many draws as it takes for a p-value to be adjusted for so many `tests`.
+    There are as many draws as it takes for a p-value to be adjusted for so many `tests`; for none, there are none.
     """
-    blocks = _group_cases(groups)
+    blocks, count = _group_cases(groups), max(DRAWS, PER_TEST * tests) if tests else 0
+    trainings = range(len(methods[0]))
+    samples = _draw_samples(bases or [""] * len(trainings), len(blocks), seed, count)
     measure = _measure_by_sums if metric.additive else _measure_by_rows
-    samples = _draw_samples(bases or [""] * len(trainings), len(blocks), seed, max(DRAWS, PER_TEST * tests))
-    everything = range(len(trainings)), range(len(blocks))
-    evaluate, size = measure(metric, trainings, blocks), max(1, min(CHUNK, CELLS // max(1, len(blocks))))
-    return evaluate([everything]) + [row for chunk in _chunk_draws(samples, size) for row in evaluate(chunk)]
+    evaluate = [measure(metric, method, blocks) for method in methods]
+    rows = [one([(trainings, range(len(blocks)))]) for one in evaluate]
+    tables = [[_tabulate(whole, whole[0])] for whole in rows]
+    size = max(1, min(CHUNK, CELLS // max(1, len(blocks))))
+    for chunk in _chunk_draws(samples, size):
+        for table, (whole,), one in zip(tables, rows, evaluate, strict=True):
+            table.append(_tabulate(one(chunk), whole))
+    return [_join(table) for table in tables]
 
 
-def difference_intervals(
-    before: Sequence[dict[str, float]], after: Sequence[dict[str, float]]
-) -> dict[str, dict[str, float]]:
-    """Return, for each measure, after minus before with 95 % interval and p-value, of two from `resample_measures`."""
-    both = zip(before, after, strict=True)
-    whole, *resamples = ({name: new[name] - old[name] for name in old if name in new} for old, new in both)
+def _tabulate(rows: Sequence[Mapping[str, float]], names: Iterable[str]) -> MeasureDraws:
+    import numpy as np
+
+    return {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
+
+
+def _join(tables: Sequence[MeasureDraws]) -> MeasureDraws:
+    import numpy as np
+
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+
+
+def difference_intervals(before: MeasureDraws, after: MeasureDraws) -> dict[str, dict[str, float]]:
+    """Return, for each measure of both, after minus before with 95 % interval and p-value."""
+    both = ((name, after[name] - before[name]) for name in before if name in after)
+    return {name: {"value": float(gap[0]), **_summarize_draws(_list_defined(gap))} for name, gap in both}
+
+
+def value_intervals(measured: MeasureDraws) -> dict[str, dict[str, float]]:
+    """Return, for each measure, its value with 95 % interval."""
     return {
-        name: {"value": value, **_summarize_draws([row[name] for row in resamples if name in row])}
-        for name, value in whole.items()
+        name: {"value": float(values[0]), **_percentile_interval(_list_defined(values))}
+        for name, values in measured.items()
     }
 
 
-def value_intervals(measured: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:
-    """Return, for each measure, its value with 95 % interval, of what `resample_measures` gave."""
-    whole, *draws = measured
-    return {
-        name: {"value": value, **_percentile_interval([row[name] for row in draws if name in row])}
-        for name, value in whole.items()
-    }
+def _list_defined(values: Any) -> Any:
+    """Return the values of those draws in which a measure is defined."""
+    drawn = values[1:]
+    return drawn[drawn == drawn]  # NaN equals nothing
 
 
 def _chunk_draws(draws: Iterator[Draw], size: int) -> Iterator[list[Draw]]:
@@ -111,7 +130,7 @@ def _draw_samples(bases: Sequence[str], blocks: int, seed: int, count: int) -> I
 
 def _measure_by_rows(
     metric: MeasureCombiner, side: Sequence[CaseStatistics], blocks: Sequence[Sequence[int]]
-) -> MeasureDraws:
+) -> DrawMeasurer:
     """Return what measures draws of trainings and groups: `combine` sees each row that is drawn."""
     side = [list(rows) for rows in side]  # each is drawn many times
 
@@ -126,19 +145,22 @@ def _measure_by_rows(
 
 def _measure_by_sums(
     metric: MeasureCombiner, side: Sequence[CaseStatistics], blocks: Sequence[Sequence[int]]
-) -> MeasureDraws:
+) -> DrawMeasurer:
     """Sum each group's statistics once; a resample is then a weighted sum of groups, and `combine` sees one row."""
     import numpy as np
 
-    names = list(dict.fromkeys(name for rows in side for row in rows for name in row))
+    tables = [rows if isinstance(rows, StatisticsTable) else StatisticsTable(rows) for rows in side]
+    names = list(dict.fromkeys(name for table in tables for name, _, _ in table.columns()))
     column = {name: index for index, name in enumerate(names)}
+    block_of = np.empty(sum(map(len, blocks)), int)
+    for number, block in enumerate(blocks):
+        block_of[block] = number
     sums = np.zeros((len(side), len(blocks), len(names)))  # (trainings, groups, statistics)
     counts = np.zeros(sums.shape)  # of the rows that have it; a statistic that no drawn row has stays out
-    for k, rows in enumerate(side):
-        for g, block in enumerate(blocks):
-            for name, value in ((name, value) for row in block for name, value in rows[row].items()):
-                sums[k, g, column[name]] += value
-                counts[k, g, column[name]] += 1
+    for k, table in enumerate(tables):
+        for name, rows, values in table.columns():
+            sums[k, :, column[name]] += np.bincount(block_of[rows], values, len(blocks))
+            counts[k, :, column[name]] += np.bincount(block_of[rows], minlength=len(blocks))
 
     def evaluate(draws: Sequence[Draw]) -> list[dict[str, float]]:
         trainings = np.stack([np.bincount(drawn, minlength=len(side)) for drawn, _ in draws])  # (draws, trainings)
@@ -154,12 +176,12 @@ def _measure_by_sums(
     return evaluate
 
 
-def _summarize_draws(values: Sequence[float]) -> dict[str, float]:
+def _summarize_draws(values: Any) -> dict[str, float]:
     import numpy as np
 
-    if not values:
+    if not len(values):
         return {}
-    differences = np.round(np.asarray(values), 12)  # what differs by the order of additions alone is zero
+    differences = np.round(values, 12)  # what differs by the order of additions alone is zero
     p = 2 * min((differences <= 0).mean(), (differences >= 0).mean())
     return {**_percentile_interval(differences), "p": float(min(1.0, max(p, 1 / len(differences))))}
 

@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.lazy_sequence import flatten_groups
 from mmedpo.core.number_format import is_count
-from mmedpo.core.records import seed_for
-from mmedpo.evaluate.bootstrap import adjust_holm, difference_intervals, resample_measures
+from mmedpo.evaluate.bootstrap import adjust_holm, difference_intervals
+from mmedpo.evaluate.method_draws import list_tested, resample_methods
 from mmedpo.evaluate.method_runs import MethodRuns, open_method, read_metrics, require_comparable
 from mmedpo.evaluate.metrics import EvaluationMetric
 from mmedpo.store.run_files.measures import MeasureRecord, TrainingOverlap
@@ -32,8 +31,7 @@ def compare_runs(named: Sequence[str], *, start: bool = False, only: Sequence[st
     first = methods[0]
     metrics = read_metrics(first.runs[0])
     require_comparable(methods, metrics)
-    measured = [name for metric in metrics for method in methods[1:] for name in _measure_method(metric, method, only)]
-    tests = sum(not is_count(name) for name in measured)
+    tests = (len(methods) - 1) * sum(1 for metric in metrics for _ in list_tested(metric, methods[0], only))
     by_metric = [_make_rows(metric, methods, only, tests) for metric in metrics]
     rows = [row for of_method in zip(*by_metric, strict=True) for some in of_method for row in some]
     tested = [row for row in rows if "p" in row]
@@ -58,28 +56,14 @@ def _distinguish_names(methods: Sequence[MethodRuns]) -> list[MethodRuns]:
     return [replace(method, name=name) for method, name in zip(methods, names, strict=True)]
 
 
-def _measure_method(metric: EvaluationMetric, method: MethodRuns, only: Sequence[str]) -> dict[str, float]:
-    """Measure a method, over all its runs."""
-    tables = method.statistics(metric.use)
-    values = metric.combine(flatten_groups(tables, map(len, tables)))
-    return {name: value for name, value in values.items() if not only or name in only}
-
-
 def _make_rows(
     metric: EvaluationMetric, methods: Sequence[MethodRuns], only: Sequence[str], tests: int
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield the rows of one metric for each method, which is paired with the first one."""
-    first = methods[0]
-    groups = first.measured[0].groups
-
-    def resample(method: MethodRuns) -> list[dict[str, float]]:
-        seed = seed_for(0, "compare", metric.use)
-        return resample_measures(metric, method.statistics(metric.use), groups, seed, first.bases, tests)
-
-    before = resample(first) if len(methods) > 1 else []
-    for method in methods:
-        differences = {} if method is first else difference_intervals(before, resample(method))
-        values = _measure_method(metric, method, only)
+    draws = resample_methods(metric, methods, tests)
+    for method, drawn in zip(methods, draws, strict=True):
+        differences = {} if method is methods[0] else difference_intervals(draws[0], drawn)
+        values = {name: float(of_all[0]) for name, of_all in drawn.items() if not only or name in only}
         yield [_make_row(metric.use, name, method, value, differences.get(name)) for name, value in values.items()]
 
 

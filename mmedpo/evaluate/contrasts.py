@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmedpo.core.number_format import is_count
-from mmedpo.core.records import seed_for
 from mmedpo.errors import RecipeError
-from mmedpo.evaluate.bootstrap import adjust_holm, difference_intervals, resample_measures
+from mmedpo.evaluate.bootstrap import adjust_holm, difference_intervals
+from mmedpo.evaluate.method_draws import list_tested, resample_methods
 from mmedpo.evaluate.method_runs import MethodRuns, open_runs, read_metrics, require_comparable
 from mmedpo.evaluate.metrics import EvaluationMetric
 from mmedpo.registry.discovery import suggest_word
@@ -28,10 +27,16 @@ def compare_contrasts(
     Raises RecipeError for a name that is no method's, DataError for runs not measured on the same cases.
     """
     opened = _open_named(methods, contrasts)
-    metrics = read_metrics(next(iter(opened.values())).runs[0])
+    first = next(iter(opened.values()))
+    metrics = read_metrics(first.runs[0])
     require_comparable(list(opened.values()), metrics)
-    tests = len(contrasts) * sum(1 for metric in metrics for _ in _list_tested(metric, opened, only))
-    rows = [row for metric in metrics for row in _make_rows(metric, opened, contrasts, only, tests)]
+    tested = [list(list_tested(metric, first, only)) for metric in metrics]
+    tests = len(contrasts) * sum(map(len, tested))
+    rows = [
+        row
+        for metric, names in zip(metrics, tested, strict=True)
+        for row in (_make_rows(metric, names, opened, contrasts, tests) if names else ())
+    ]
     for row, p in zip(rows, adjust_holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = p
     places = {contrast: place for place, contrast in enumerate(contrasts)}
@@ -53,46 +58,30 @@ def _open_named(methods: Mapping[str, Sequence[Path | str]], contrasts: Sequence
     return opened
 
 
-def _list_tested(metric: EvaluationMetric, opened: Mapping[str, MethodRuns], only: Sequence[str]) -> Iterator[str]:
-    """Yield the measures of a metric that are tested."""
-    first = next(iter(opened.values()))
-    for name in metric.combine([row for table in first.statistics(metric.use) for row in table]):
-        if not is_count(name) and (not only or name in only):
-            yield name
-
-
 def _make_rows(
     metric: EvaluationMetric,
+    names: Sequence[str],
     opened: Mapping[str, MethodRuns],
     contrasts: Sequence[Contrast],
-    only: Sequence[str],
     tests: int,
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row for each contrast and measure of a metric; each method is resampled once."""
-    names = list(_list_tested(metric, opened, only))
-    if not names:
-        return
-    first = next(iter(opened.values()))
-    groups, seed, bases = first.measured[0].groups, seed_for(0, "compare", metric.use), first.bases
-    draws = {
-        name: resample_measures(metric, method.statistics(metric.use), groups, seed, bases, tests)
-        for name, method in opened.items()
-    }
+    """Yield a row for each contrast and some measures of a metric; each method is resampled once."""
+    draws = dict(zip(opened, resample_methods(metric, list(opened.values()), tests), strict=True))
     for one, other in contrasts:
-        gaps = difference_intervals(draws[other], draws[one])
-        for name in (name for name in names if "p" in gaps.get(name, ())):
-            gap = gaps[name]
-            yield {
-                "method": one,
-                "against": other,
-                "runs": len(first.runs),
-                "metric": metric.use,
-                "measure": name,
-                "value": draws[one][0][name],
-                "against_value": draws[other][0][name],
-                "difference": gap["value"],
-                "low": gap["low"],
-                "high": gap["high"],
-                "half_width": (gap["high"] - gap["low"]) / 2,
-                "p": gap["p"],
-            }
+        after, before = ({name: draws[side][name] for name in names if name in draws[side]} for side in (one, other))
+        for name, gap in difference_intervals(before, after).items():
+            if "p" in gap:
+                yield {
+                    "method": one,
+                    "against": other,
+                    "runs": len(opened[one].runs),
+                    "metric": metric.use,
+                    "measure": name,
+                    "value": float(after[name][0]),
+                    "against_value": float(before[name][0]),
+                    "difference": gap["value"],
+                    "low": gap["low"],
+                    "high": gap["high"],
+                    "half_width": (gap["high"] - gap["low"]) / 2,
+                    "p": gap["p"],
+                }

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
+from pydantic import ConfigDict
+
 from mmedpo.core.notes import print_note
 from mmedpo.core.records import digest
+from mmedpo.data.text_files import text_lines
 from mmedpo.errors import DataError
 from mmedpo.evaluate.metrics import EvaluationMetric, metrics_of
 from mmedpo.evaluate.statistics_table import StatisticsTable
 from mmedpo.recipe.run_recipe import load_run_recipe
 from mmedpo.store.result_keys import other
+from mmedpo.store.run_files.format import RunModel, parse_line
+from mmedpo.store.run_files.measures import AnsweredCase, ImageFile
 from mmedpo.store.run_files.reader import read_run
+
+
+class _ComparedCase(RunModel):
+    """What a comparison needs of an `AnsweredCase`."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    id: str
+    group: str
+    truth: str
+    image: ImageFile
+    more_images: tuple[ImageFile, ...] = ()
+    statistics: dict[str, tuple[dict[str, float], ...]]
 
 
 @dataclass(frozen=True)
@@ -61,17 +79,25 @@ def open_runs(name: str, folders: Sequence[Path | str]) -> MethodRuns:
 
 def _read_answers(folder: Path) -> MeasuredCases:
     key, measured = sha256(), MeasuredCases("", [], {})
-    for row in read_run(folder).answers():
+    for row in _read_cases(read_run(folder).folder / AnsweredCase.file):
         key.update(digest(row.id, row.image.sha256, *(image.sha256 for image in row.more_images), row.truth).encode())
         measured.groups.append(sys.intern(row.group))
         for use, both in row.statistics.items():
-            tables = measured.statistics.setdefault(use, tuple(StatisticsTable() for _ in both))
-            for table, statistics in zip(tables, both, strict=True):
+            if use not in measured.statistics:
+                measured.statistics[use] = tuple(StatisticsTable() for _ in both)
+            for table, statistics in zip(measured.statistics[use], both, strict=True):
                 table.extend([statistics])
     if not measured.groups:
         earlier = other(folder, "measures")
         raise DataError(f"{folder}: has no answers; finish it with `mmedpo run` and an 'evaluate:' section{earlier}")
     return replace(measured, key=key.hexdigest())
+
+
+def _read_cases(answers: Path) -> Iterator[_ComparedCase]:
+    """Yield the cases of a run's answers, if there are any: of many runs there are more than `RunFiles` reads soon."""
+    for number, line in enumerate(text_lines(answers) if answers.exists() else (), 1):
+        if line.strip():
+            yield parse_line(_ComparedCase, answers, number, line)
 
 
 def read_metrics(folder: Path) -> Sequence[EvaluationMetric]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,11 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from mmedpo.core.records import seed_for
 from mmedpo.errors import RecipeError
-from mmedpo.evaluate.bootstrap import resample_measures, value_intervals
+from mmedpo.evaluate.bootstrap import value_intervals
+from mmedpo.evaluate.method_draws import resample_methods
 from mmedpo.evaluate.method_runs import MethodRuns, open_method, read_metrics
-from mmedpo.evaluate.metrics import EvaluationMetric
 from mmedpo.recipe.document.yaml import parse_yaml
 from mmedpo.store.run_files.reader import read_run
 
@@ -157,11 +156,11 @@ def _measure_columns(method: MethodRuns, columns: Sequence[str]) -> dict[str, li
         wanted = {column: OURS[column][1] for column in columns if OURS[column][0] == metric.use}
         if not wanted:
             continue
-        draws = _resample(metric, method)
-        names = {column: [name for name in may if name in draws[0]] for column, may in wanted.items()}
+        (draws,) = resample_methods(metric, [method])
+        names = {column: [name for name in may if name in draws] for column, may in wanted.items()}
         if set(wanted) == set(columns) and all(names.values()):
-            first = [may[0] for may in names.values()]
-            draws = [_add_average(draw, first) for draw in draws]
+            first = [draws[may[0]] for may in names.values()]
+            draws = {**draws, AVERAGE: sum(first) / len(first)}
             names[AVERAGE] = [AVERAGE]
         intervals = value_intervals(draws)
         for column, there in names.items():
@@ -170,16 +169,6 @@ def _measure_columns(method: MethodRuns, columns: Sequence[str]) -> dict[str, li
                 for name in there
             ]
     return {column: made for column, made in measured.items() if made}
-
-
-def _resample(metric: EvaluationMetric, method: MethodRuns) -> list[dict[str, float]]:
-    groups, seed = method.measured[0].groups, seed_for(0, "compare", metric.use)
-    return resample_measures(metric, method.statistics(metric.use), groups, seed, method.bases)
-
-
-def _add_average(draw: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
-    there = [draw[name] for name in names if name in draw]
-    return {**draw, **({AVERAGE: sum(there) / len(there)} if len(there) == len(names) else {})}
 
 
 def _list_gaps(variant: str, method: MethodRuns, found: PublishedSet) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from typing import Any, overload
 
 from mmedpo.registry.contracts.metric import Statistics
 
@@ -29,6 +29,19 @@ class StatisticsTable(Sequence[Statistics]):
             self._named.append(self._places[names])
             self._values.extend(row.values())
             self._starts.append(len(self._values))
+
+    def columns(self) -> Iterator[tuple[str, Any, Any]]:
+        """Yield each statistic with the places of cases that have it, in an array, and its values there.
+
+        One that comes among different others comes again, with other cases.
+        """
+        import numpy as np
+
+        named, starts, values = (np.asarray(each) for each in (self._named, self._starts, self._values))
+        for number, names in enumerate(self._names):
+            places = np.flatnonzero(named == number)
+            for offset, name in enumerate(names):
+                yield name, places, values[starts[places] + offset]
 
     def __len__(self) -> int:
         return len(self._named)

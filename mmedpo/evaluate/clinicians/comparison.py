@@ -44,7 +44,8 @@ def compare_with_clinicians(folder: Path, tables: Sequence[Path]) -> dict[str, A
         return {**result, "not_yet": ["no row rates a pair of this run"]}
     measures = AgreementMeasures(rated.pairs, rated.raters)
     groups = [one.group for one in rated.pairs]
-    found = value_intervals(resample_measures(measures, [measures.rows], groups, seed=0))
+    (drawn,) = resample_measures(measures, [[measures.rows]], groups, seed=0)
+    found = value_intervals(drawn)
     result |= {"own_votes": measures.own_votes, **_name_measures(measures, found)}
     return {**result, "not_yet": list(_say_not_yet(rated, result))}
 

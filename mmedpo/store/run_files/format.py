@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from mmedpo.data.json_files import parse_json_line
 from mmedpo.data.tables import TableRow
 from mmedpo.errors import DataError
 from mmedpo.store.run_folder import json_line, read_json, write_json, write_lines
@@ -44,6 +45,7 @@ class JsonRow(RunModel):
 
 SomeFile = TypeVar("SomeFile", bound=JsonFile)
 SomeRow = TypeVar("SomeRow", bound=JsonRow)
+SomeModel = TypeVar("SomeModel", bound=RunModel)
 
 
 def write_file(folder: Path, value: JsonFile) -> None:
@@ -101,9 +103,20 @@ def format_row(row: JsonRow) -> str:
     return json_line(dump_model(row))
 
 
-def parse_row(kind: type[SomeRow], row: TableRow) -> SomeRow:
+def parse_row(kind: type[SomeModel], row: TableRow) -> SomeModel:
     """Return what a line of a JSON Lines file holds. Raises DataError with file and line."""
     try:
         return kind.model_validate(row.values)
     except ValidationError as error:
         raise row.wrong(f"{describe_fault(error)}; run its recipe again") from error
+
+
+def parse_line(kind: type[SomeModel], file: Path, number: int, line: str) -> SomeModel:
+    """Return what a line of a JSON Lines file holds of a model, in a fraction of the time that `parse_row` takes.
+
+    Raises DataError as that does.
+    """
+    try:
+        return kind.model_validate_json(line)
+    except ValidationError:
+        return parse_row(kind, parse_json_line(file, number, line))

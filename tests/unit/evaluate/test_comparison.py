@@ -70,6 +70,18 @@ def test_runs_on_other_cases_are_refused(tmp_path: Path) -> None:
         compare_runs([str(a), str(b)])
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [('"id":', '"id"', "broken JSON"), ('"group": "0"', '"group": 0', "group: "), ("1.0", "NaN", "statistics")],
+)
+def test_a_line_that_is_no_case_is_named(tmp_path: Path, old: str, new: str, why: str) -> None:
+    run = make_run(tmp_path / "a", some_right(0.5, 1), some_right(0.5, 1))
+    answers = run / "answers.jsonl"
+    answers.write_text(answers.read_text().replace(old, new, 1))
+    with pytest.raises(DataError, match=rf"answers.jsonl:1:.*{why}"):
+        compare_runs([str(run)])
+
+
 def test_as_many_runs_are_compared_with_as_many(tmp_path: Path) -> None:
     right = some_right(0.5, 1)
     a, b = (make_run(tmp_path / name, right, right) for name in "ab")

@@ -12,3 +12,5 @@ def test_rows_come_back_as_they_were_whatever_they_have() -> None:
     assert list(table) == rows
     assert [list(row) for row in table] == [list(row) for row in rows], "names in their order"
     assert (len(table), table[-1], table[1:3]) == (4, rows[-1], rows[1:3])
+    found = [(name, value) for name, places, values in table.columns() for value in zip(places, values, strict=True)]
+    assert sorted(found) == sorted((name, (at, row[name])) for at, row in enumerate(rows) for name in row)
