@@ -25,9 +25,11 @@ from typing import Any
 
 from mmedpo_plugins.phantom.backbone import WEIGHTS
 from mmedpo_plugins.phantom.exam import mean
+from results import describe_study, write_results
 
 from mmedpo.evaluate.bootstrap import adjust_holm
 from mmedpo.evaluate.comparison import compare_runs
+from mmedpo.evaluate.contrasts import compare_contrasts
 from mmedpo.recipe.loading import read_recipe
 from mmedpo.recipe.variants import read_variants
 
@@ -55,6 +57,10 @@ MEASURES = (
 )  # the primary ones; a method is chosen by their sum, false claims less
 SHOWN = (*MEASURES, "closed_unparsed", "closed_yes", "open_exact", "side_accuracy", "place_accuracy", "missed")
 CONTRASTS = (("best", "sft"), ("best", "best-uniform"), ("best", "best-shuffled"))
+OTHERS = (  # what the page tells besides
+    *(("best", "sft-once"), ("best", "sft-of-best"), ("sft-of-best", "sft"), ("mmedpo", "sft-once")),
+    *((method, "start") for method in ("sft-once", "sft", "dpo", "mmedpo", "best", "sft-of-best")),
+)
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,9 @@ def folders(made: Sequence[Job], method: str) -> str:
 
 def table(made: Sequence[Job], methods: Sequence[str]) -> list[dict[str, Any]]:
     """Measure every method against the start, over all bases and seeds."""
-    return compare_runs([folders(made, method) for method in methods], start=True)
+    rows = compare_runs([folders(made, method) for method in methods], start=True)
+    kept = ("measure", "value", "difference", "low", "high")
+    return [{"method": _plain(row["method"]), **{key: row[key] for key in kept if key in row}} for row in rows]
 
 
 def contrasts(made: Sequence[Job]) -> list[dict[str, Any]]:
@@ -129,6 +137,14 @@ def contrasts(made: Sequence[Job]) -> list[dict[str, Any]]:
     for row, p in zip(rows, adjust_holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = p
     return rows
+
+
+def others(made: Sequence[Job], methods: Sequence[str]) -> list[dict[str, Any]]:
+    """Return differences that were not named beforehand: they describe, and test nothing."""
+    runs = {method: [job.folder / method for job in made] for method in methods}
+    asked = [(one, other) for one, other in OTHERS if one in runs and (other in runs or other == "start")]
+    rows = compare_contrasts(runs, asked, only=MEASURES)
+    return [{key: value for key, value in row.items() if key not in ("p", "p_holm", "half_width")} for row in rows]
 
 
 def main() -> None:
@@ -165,15 +181,17 @@ def main() -> None:
 def report(part: str, made: Sequence[Job], out: Path, pool: ThreadPoolExecutor, small: bool) -> None:
     """Write what was found as JSON, and print it as tables."""
     methods = [place.parent.name for place in sorted(made[0].folder.glob("*/answers.jsonl"), key=_age)]
-    found: dict[str, Any] = {"table": table(made, methods)}
+    runs = [job.folder / method for job in made for method in methods]
+    found: dict[str, Any] = {"settings": describe_study(made[0].recipe, runs), "table": table(made, methods)}
     if part == "confirm":
         found["contrasts"] = contrasts(made)
+        found["others"] = others(made, methods)
         some = [job.folder for job in made if job.folder.name == made[0].folder.name]  # of the first seed
         found["controls"] = {
             method: list(pool.map(lambda run: examine(run, 4 if small else 100), [folder / method for folder in some]))
             for method in ["start", *(["best"] if small else methods)]
         }
-    (out / f"{part}.json").write_text(json.dumps(found, indent=1))
+    write_results(out / f"{part}.json", found)
     print("\n".join(tables(found)))
 
 
@@ -194,7 +212,7 @@ def tables(found: dict[str, Any]) -> Iterator[str]:
     """Yield the lines of what was found, as Markdown."""
     values = {(row["method"], row["measure"]): row["value"] for row in found["table"]}
     methods = list(dict.fromkeys(method for method, _ in values))
-    yield from _grid(["method", *SHOWN], [[_plain(m), *(values.get((m, name)) for name in SHOWN)] for m in methods])
+    yield from _grid(["method", *SHOWN], [[m, *(values.get((m, name)) for name in SHOWN)] for m in methods])
     if "contrasts" in found:
         head = ["contrast", "measure", "difference", "95 % interval", "p (Holm)"]
         yield from _grid(head, [_contrast(row) for row in found["contrasts"]])

@@ -47,7 +47,7 @@ STYLE = {
 
 
 @contextmanager
-def _drawing(width: float, height: float) -> Iterator[tuple[Any, Any, list[Markup]]]:
+def open_drawing(width: float, height: float) -> Iterator[tuple[Any, Any, list[Markup]]]:
     """Give a figure of some inches and its axes; what is drawn is in the list afterwards."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -74,6 +74,7 @@ def _inline(svg: str) -> Markup:
     for colour, variable in VARIABLES.items():
         svg = svg.replace(colour, f"var({variable})")
     svg = re.sub(r"font: [^;\"]*?([\d.]+)px[^;\"]*", r"font-size: \1px", svg)
+    svg = re.sub(r"font-family: [^;\"]*; ", "", svg)  # which some versions of matplotlib write apart
     return Markup(svg.replace("<svg", f'<svg role="img" style="max-width: {width * 4 / 3:.0f}px"', 1))
 
 
@@ -83,7 +84,7 @@ def histogram(values: Mapping[str, array[Any]], label: str, ends: tuple[float, f
 
     low, high = ends or (min(map(min, values.values())), max(map(max, values.values())))
     high = high if high > low else low + 1
-    with _drawing(4.0, 2.5) as (_, axes, done):
+    with open_drawing(4.0, 2.5) as (_, axes, done):
         width = (high - low) / 20
         edges = [low + width * step for step in range(21)]
         colours = [COLOURS.get(name, ONE) for name in values]
@@ -106,7 +107,7 @@ def of_lengths(lengths: AnswerLengths) -> Markup:
     import numpy as np
 
     longest = max(map(max, (lengths.chosen, lengths.rejected)))
-    with _drawing(4.0, 2.5) as (_, axes, done):
+    with open_drawing(4.0, 2.5) as (_, axes, done):
         width = max(1, -(-longest // 16))  # whole words, so that no bar counts more lengths than its neighbours
         edges = [step * width - 0.5 for step in range(longest // width + 2)]
         for name, values in (("chosen", lengths.chosen), ("rejected", lengths.rejected)):
@@ -130,7 +131,7 @@ def curves(history: Sequence[Mapping[str, float]], keys: Mapping[str, str], labe
     series = {name: _thinned(points) for name, points in series.items() if points}
     if not series:
         return None
-    with _drawing(4.0, 2.5) as (_, axes, done):
+    with open_drawing(4.0, 2.5) as (_, axes, done):
         for name, points in series.items():
             axes.plot(*zip(*points, strict=True), color=COLOURS.get(name, ONE), label=name)
         axes.set(xlabel="step", ylabel=label)
@@ -150,7 +151,7 @@ def forest(lines: Sequence[MeasureRow]) -> Markup | None:
     shown = [line for line in lines if line.low is not None and max(abs(line.before), abs(line.after or 0)) <= 1][::-1]
     if not shown:
         return None
-    with _drawing(4.6, 0.75 + 0.3 * len(shown)) as (_, axes, done):
+    with open_drawing(4.6, 0.75 + 0.3 * len(shown)) as (_, axes, done):
         axes.axvline(0, color=FAINT, linewidth=1)
         for place, line in enumerate(shown):
             colour = {"better": ONE, "worse": TWO}.get(line.verdict, FAINT)
@@ -168,7 +169,7 @@ def calibration(bins: Sequence[Mapping[str, Any]]) -> Markup | None:
     """Draw what raters say on average of pairs that a run finds so and so relevant, with intervals."""
     if not bins:
         return None
-    with _drawing(3.4, 3.2) as (_, axes, done):
+    with open_drawing(3.4, 3.2) as (_, axes, done):
         axes.plot([0, 10], [0, 10], color=FAINT, linewidth=1)
         for one in bins:
             theirs = one["theirs"]
@@ -185,7 +186,7 @@ def shares(both: Sequence[tuple[float, float]]) -> Markup | None:
     """Draw cases' shares of attention inside the lesion, after against before."""
     if not both:
         return None
-    with _drawing(3.4, 3.2) as (_, axes, done):
+    with open_drawing(3.4, 3.2) as (_, axes, done):
         axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
         axes.plot(*zip(*both, strict=True), "o", color=ONE, alpha=0.55, markersize=5, markeredgewidth=0)
         axes.set(xlabel="inside the lesion, before", ylabel="after", xlim=(0, 1), ylim=(0, 1), aspect="equal")

@@ -13,6 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +71,17 @@ def write(model: Any, tokenizer: Any, out: Path) -> None:
 def figures(folder: Path, split: str, images: int) -> dict[str, Any]:
     """Examine what `make` wrote."""
     torch.set_num_threads(1)
+    weights = folder / "model.safetensors"
     with PhantomBackbone(checkpoint=folder).open(Setting()) as live:
-        return examine(live, split, images)
+        made = {"weights": sha256(weights.read_bytes()).hexdigest()[:16], "split": split}
+        size = {"parameters": live.model.num_parameters(), "bytes": weights.stat().st_size}
+        return {**made, **size, **examine(live, split, images)}
 
 
 def rounded(found: dict[str, Any]) -> dict[str, Any]:
-    """Round all figures to four places."""
-    return {key: rounded(value) if isinstance(value, dict) else round(value, 4) for key, value in found.items()}
+    """Round all figures to six places."""
+    plain = {key: round(value, 6) if isinstance(value, float) else value for key, value in found.items()}
+    return {key: rounded(value) if isinstance(value, dict) else value for key, value in plain.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -25,8 +25,10 @@ def test_the_confirmation_ends_with_table_contrasts_and_controls(forks: Forks, t
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "sides/confirm.json").read_text())
     assert {row["method"] for row in found["contrasts"]} == {"best"}
-    methods = {row["method"].split(",")[0] for row in found["table"]}
+    methods = {row["method"] for row in found["table"]}
     assert {"start", "sft", "sft-of-best", "best-shuffled"} <= methods
+    assert ("best", "sft-once") in {(row["method"], row["against"]) for row in found["others"]}
+    assert (found["settings"]["recipe"], found["settings"]["seeds"]) == ("confirm-sides.yaml", [3])
     assert found["controls"].keys() == {"start", "best"}
     assert "forced_choice" in done.stdout
     assert "| best - sft | " in done.stdout

@@ -1,0 +1,91 @@
+"""The pages of studies tell what the studies found: numbers and figures are written from results, and none is typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from study_figures import DRAWN, StudyFigure
+from study_pages import STUDIES, find_typed_numbers, list_sources, render_pages
+
+TYPED = {"baselines.md", "evidence.md", "weights.md"}  # whose results are not all in the repository yet
+ROWS = [
+    {"cell": f"{name}-{dose}", "weighting": name, "dose": dose, "measure": "f1", "predicted": gain * dose}
+    | {"observed": gain * dose + 0.01, "low": gain * dose - 0.02, "high": gain * dose + 0.04, "p_holm": 0.3}
+    for name, gain in (("clinical", 0.0002), ("oracle", 0.001))
+    for dose in (0, 25)
+]
+
+
+def test_pages_and_figures_are_what_the_results_say() -> None:
+    pages, figures = render_pages()
+    stale = [page.name for page, text in pages.items() if page.read_text() != text]
+    stale += [place.name for place, one in figures.items() if not (place.exists() and one.is_drawn(place.read_text()))]
+    assert not stale, f"{', '.join(stale)}: out of date: python scripts/study_pages.py"
+    assert {*STUDIES.glob("figures/*")} == figures.keys()
+    assert {page.name for page in STUDIES.glob("*.md")} - {page.name for page in pages} <= TYPED
+
+
+@pytest.mark.parametrize("source", list_sources(STUDIES))
+def test_nobody_types_a_number_of_a_study(source: str) -> None:
+    assert list(find_typed_numbers((STUDIES / source).read_text())) == []
+
+
+@pytest.fixture
+def studies(tmp_path: Path) -> Path:
+    """Return a folder with a page's source and results that nobody found."""
+    (tmp_path / "results").mkdir()
+    contrast = {"method": "best", "against": "sft", "measure": "f1", "difference": -0.0114}
+    found = {
+        "table": [{"method": "best", "measure": "f1", "value": 0.9484}],
+        "contrasts": [contrast | {"low": -0.033, "high": -0.0001, "p_holm": 0.2249}],
+        "cells": ROWS,
+    }
+    (tmp_path / "results" / "my-study.json").write_text(json.dumps(found))
+    source = """# Title
+F1 is {{ my_study.value("best", "f1") }} in `[.75, 1.25]`, {{ not_kept("once about .9") }}.
+{% for row in my_study.contrasts %}
+| {{ row.difference | signed }} | {{ row | interval }} | {{ row.p_holm | chance }} | {{ row.high - row.low }} |
+{% endfor %}
+{{ draw("doses", "my-doses", my_study.cells | where(measure="f1"), "Gain by dose") }}
+"""
+    (tmp_path / "page.md.j2").write_text(source)
+    return tmp_path
+
+
+def test_a_source_chooses_numbers_and_figures_of_the_results(studies: Path) -> None:
+    pages, figures = render_pages(studies)
+    title, notice, _, first, row, figure = pages[studies / "page.md"].splitlines()
+    assert title == "# Title"
+    assert "page.md.j2" in notice
+    assert first == "F1 is .948 in `[.75, 1.25]`, once about .9 (not kept)."
+    assert row == "| -.011 | -.033 to .000 | .22 | .033 |"
+    assert figure == "![Gain by dose](figures/my-doses.svg)"
+    assert figures[studies / "figures" / "my-doses.svg"].rows == ROWS
+
+
+def test_a_number_that_no_result_holds_is_told(studies: Path) -> None:
+    for asked in ('value("best", "recall")', "found_nothing"):
+        (studies / "page.md.j2").write_text(f"# Title\n{{{{ my_study.{asked} }}}}\n")
+        with pytest.raises(Exception, match=r"recall|found_nothing"):
+            render_pages(studies)
+
+
+def test_a_typed_number_is_found_with_its_line() -> None:
+    source = (
+        "# 100 films\n`5e-4`, `[.75, 1.25]`, [it](a/b-1.2.md), 95 %\n\n    code 0.1\n\n{{ a\n.b }} is .948, not +0.01"
+    )
+    assert list(find_typed_numbers(source)) == ["line 7: .948", "line 7: +0.01"]
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_a_figure_has_both_kinds_of_colours_and_knows_its_rows(kind: str) -> None:
+    figure = StudyFigure(kind, ROWS)
+    svg = figure.draw()
+    assert svg == figure.draw()
+    assert "prefers-color-scheme: dark" in svg
+    assert "var(--one)" in svg or kind == "contrasts"  # in which nothing is sure here
+    assert figure.is_drawn(svg)
+    assert not StudyFigure(kind, ROWS[1:]).is_drawn(svg)
+    assert not figure.is_drawn(svg.replace("oracle", "rules"))
