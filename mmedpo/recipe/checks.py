@@ -8,7 +8,6 @@ from mmedpo.core.json_values import Keys
 from mmedpo.data.case_split import CaseSplit
 from mmedpo.endpoints.options import find_endpoints, hides_endpoint
 from mmedpo.recipe.model import LoadedRecipe, Recipe
-from mmedpo.recipe.train_options import PairCoefficients
 from mmedpo.registry.contracts.part import Part
 from mmedpo.registry.contracts.reader import Reader
 from mmedpo.registry.contracts.served_model import ServedAnswers
@@ -191,8 +190,8 @@ def _find_beside_cases(recipe: Recipe) -> Mistakes:
     if recipe.train is None or not recipe.trains_on_cases:
         return
     instead = "training is on all cases; leave it out, or say `train.cases: pairs`"
-    if recipe.train.pairs != PairCoefficients():
-        yield ("train", "pairs"), f"no pair is trained on: {instead}"
+    if recipe.train.pairs != recipe.train.pairs.of_cases():
+        yield ("train", "pairs"), f"no text or image pair is trained on: {instead}"
     if recipe.rounds and recipe.rounds.count > 1:
         yield ("rounds",), f"every round would train on the same cases, and train.epochs repeats them: {instead}"
 

@@ -15,7 +15,7 @@ from mmedpo.recipe.document.yaml import YamlDocument
 from mmedpo.recipe.engine_options import Engine
 from mmedpo.recipe.requirements import Requirements
 from mmedpo.recipe.slots import find_slots
-from mmedpo.recipe.train_options import PairCoefficients, TrainOptions
+from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.answer_limits import AnswerLimits
 from mmedpo.registry.contracts.backbone import Backbone
 from mmedpo.registry.contracts.dispreference import Dispreference
@@ -168,7 +168,7 @@ class Recipe(RecipeSection):
         """How to train, with what it learns settled: where that is cases, kinds of pairs count nothing."""
         if self.train is None or not self.trains_on_cases:
             return self.train
-        return self.train.model_copy(update={"cases": "all", "pairs": PairCoefficients()})
+        return self.train.model_copy(update={"cases": "all", "pairs": self.train.pairs.of_cases()})
 
     def reads(self, what: str) -> bool:
         """Tell whether a reader of the data says that it yields cases, or pairs."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, field_validator, model_validator
 
-from mmedpo.core.records import PairKind
+from mmedpo.core.records import CaseKind, PairKind
 from mmedpo.registry.contracts.loss import Loss
 from mmedpo.registry.path_options import ExistingFile
 
@@ -102,12 +102,26 @@ class ProjectorOptions(OptionGroup):
 
 
 class PairCoefficients(OptionGroup):
-    """What a pair counts by its kind, beside its own weight; those that count 0 are left out."""
+    """What a pair counts beside its weight: the product of what its kind and its case's do; at 0 it is left out."""
 
     text: float = Field(default=1.0, ge=0)
     """What a text pair counts."""
     image: float = Field(default=1.0, ge=0)
     """What an image pair counts."""
+    closed: float = Field(default=1.0, ge=0)
+    """What a pair of a closed question counts, or the case itself where cases are learned."""
+    open: float = Field(default=1.0, ge=0)
+    """What a pair of an open question counts, or the case itself."""
+    report: float = Field(default=1.0, ge=0)
+    """What a pair of a report counts, or the case itself."""
+
+    def of_cases(self) -> PairCoefficients:
+        """Return what counts where cases are learned, which are of no kind of pair."""
+        return self.model_copy(update={"text": 1.0, "image": 1.0})
+
+    def show(self) -> str:
+        """Return them as a line."""
+        return ", ".join(f"{name} {value:g}" for name, value in self)
 
 
 class LaunchOptions(OptionGroup):
@@ -159,7 +173,7 @@ class TrainOptions(OptionGroup):
     loss: Annotated[list[InstanceOf[Loss]], Field(min_length=1)]
     """The losses whose sum is the loss of a pair; by default `sigmoid`, the paper's."""
     pairs: PairCoefficients = PairCoefficients()
-    """What pairs count by their kind."""
+    """What pairs count by their kind and their case's."""
     cases: Literal["all", "pairs"] | None = None
     """`all`: learn every case that was read, and no pair; `pairs`: the pairs. Without it, all cases where the data have
     any and each loss can learn a case: of all pair kinds, needing neither a rejected nor a further side."""
@@ -221,10 +235,10 @@ class TrainOptions(OptionGroup):
         """Whether a loss asks also for the divergence of the reference from the policy."""
         return any(loss.needs_forward_kl for loss in self.loss)
 
-    def count_pair(self, kind: PairKind) -> float:
-        """Return what a pair of a kind counts beside its weight; 0 where no loss is of it."""
-        counts: float = getattr(self.pairs, kind)
-        return counts if any(loss.is_of(kind) for loss in self.loss) else 0.0
+    def count_pair(self, kind: PairKind, case: CaseKind) -> float:
+        """Return what a pair of a kind, of a case of a kind, counts beside its weight; 0 where no loss is of it."""
+        counts: float = getattr(self.pairs, kind) * getattr(self.pairs, case)
+        return counts if any(loss.is_of(kind, case) for loss in self.loss) else 0.0
 
     @property
     def needs_bitsandbytes(self) -> str:

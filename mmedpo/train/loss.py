@@ -16,7 +16,7 @@ from mmedpo.registry.contracts.loss import Loss, LossBatch, SideLogps
 from mmedpo.registry.discovery import find_plugin
 from mmedpo.registry.failure import place_plugin
 from mmedpo.registry.metadata import OURS
-from mmedpo.train.batches.encoding import KINDS
+from mmedpo.train.batches.encoding import CASE_KINDS, KINDS
 
 CHOSEN, REJECTED = "chosen", "rejected"
 
@@ -28,6 +28,7 @@ class BatchLogps:
     sides: Mapping[str, SideLogps]  # chosen, rejected, and further sides by their whole name
     weights: Tensor  # (pairs,)
     kinds: Tensor  # (pairs,): indices into KINDS
+    cases: Tensor  # (pairs,): the kinds of their cases, indices into CASE_KINDS
     ratings: Mapping[str, Tensor] = field(default_factory=dict)  # by loss and side, "0.chosen": (pairs, longest answer)
 
 
@@ -35,18 +36,20 @@ def sum_losses(batch: BatchLogps, options: TrainOptions) -> Tensor:
     """Return the loss of each pair before its weight (pairs,): coefficient x loss, summed over the recipe's losses."""
     total = torch.zeros_like(batch.weights)
     for number, loss in enumerate(options.loss):
-        of = find_pairs(loss, batch.kinds)  # (pairs of this loss,)
+        of = find_pairs(loss, batch)  # (pairs of this loss,)
         if len(of):
             values = loss.coefficient * compute_loss(loss, select_batch(batch, of, number, loss.beta or options.beta))
             total = total.index_add(0, of, values.to(total.dtype))
     return total
 
 
-def find_pairs(loss: Loss, kinds: Tensor) -> Tensor:
+def find_pairs(loss: Loss, batch: BatchLogps) -> Tensor:
     """Return which pairs of a batch a loss is of."""
-    if loss.pairs == "all":
+    of = [[loss.is_of(kind, case) for case in CASE_KINDS] for kind in KINDS]
+    kinds = batch.kinds
+    if all(map(all, of)):
         return torch.arange(len(kinds), device=kinds.device)  # without asking a GPU how many
-    return (kinds == KINDS.index(loss.pairs)).nonzero()[:, 0]
+    return torch.tensor(of, device=kinds.device)[kinds, batch.cases].nonzero()[:, 0]
 
 
 def select_batch(batch: BatchLogps, of: Tensor, number: int, beta: float) -> LossBatch:

@@ -24,7 +24,7 @@ from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.loss import SideLogps
 from mmedpo.runtime.processes import barrier, broadcast_from_first, gather_objects, get_rank, get_world_size
 from mmedpo.train import resume
-from mmedpo.train.batches.encoding import KINDS, EncodedPair, EncodedSide
+from mmedpo.train.batches.encoding import CASE_KINDS, KINDS, EncodedPair, EncodedSide
 from mmedpo.train.batches.further_sides import list_own
 from mmedpo.train.batches.pair_collator import PairCollator
 from mmedpo.train.batches.sampler import EpochDataLoader, PairBatchSampler, ordered_batches
@@ -165,12 +165,13 @@ class PreferenceTrainer(DPOTrainer):
     ) -> Any:
         """Return these pairs' share of the step's loss."""
         sides = self.side_logps(model, inputs, self.collator.sides, bool(self.options.runs_reference))
-        batch = BatchLogps(sides, inputs["weights"], inputs["kinds"], inputs["ratings"])
+        batch = BatchLogps(sides, inputs["weights"], inputs["kinds"], inputs["cases"], inputs["ratings"])
         losses = sum_losses(batch, self.options)  # (pairs,)
         mode = "train" if self.model.training else "eval"
         self.sums[mode] += sum_rewards(batch, self.options.beta, inputs["counted"])
-        coefficients = torch.tensor([self.options.count_pair(kind) for kind in KINDS], device=losses.device)
-        weights = inputs["weights"] * coefficients[inputs["kinds"]]
+        counts = [[self.options.count_pair(kind, case) for case in CASE_KINDS] for kind in KINDS]
+        coefficients = torch.tensor(counts, device=losses.device)
+        weights = inputs["weights"] * coefficients[inputs["kinds"], inputs["cases"]]
         if num_items_in_batch is None:
             loss = step_share(losses, weights, len(losses))
         else:  # gradients are averaged over processes: multiply, so that the average is the sum

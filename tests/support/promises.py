@@ -171,6 +171,7 @@ def find_untold(known: Promises, now: Promises, changelog: str) -> list[str]:
         for name in sorted(known.keys() | now.keys())
         if known.get(name) != now.get(name)
         and not _goes_with_owner(name, known, now)
+        and not _goes_with_contract(name, known, now)
         and not any(_words(name, known.keys() | now.keys()) <= entry for entry in entries)
     ]
 
@@ -187,6 +188,13 @@ def _goes_with_owner(name: str, known: Promises, now: Promises) -> bool:
     """Tell whether what a name is in came or went as a whole."""
     owner = name.rpartition(".")[0]
     return (owner in known) != (owner in now)
+
+
+def _goes_with_contract(name: str, known: Promises, now: Promises) -> bool:
+    """Tell whether a part's option came, went or changed as that of all parts of its kind did."""
+    kind, option = name.split(".")[0], name.split(".")[-1]
+    contract = f"mmedpo.{kind.capitalize()}.{option}"
+    return (known.get(name), now.get(name)) == (known.get(contract), now.get(contract))
 
 
 def _words(name: str, promised: Set[str]) -> set[str]:

@@ -39,6 +39,13 @@ def test_a_change_that_no_entry_names_is_found(changed: dict[str, str], entry: s
     assert find_untold(KNOWN, {**KNOWN, **changed}, changelog) == untold
 
 
+def test_an_option_of_a_whole_kind_is_told_of_once() -> None:
+    known = {"mmedpo.Loss": "class()", "loss.kl": "part"}
+    now = {**known, "mmedpo.Loss.cases": "int = 0", "loss.kl.cases": "int = 0", "loss.kl.other": "int = 0"}
+    told = "## Unreleased\n- `Loss.cases` is new.\n"
+    assert find_untold(known, now, told) == ["loss.kl.other: nothing -> int = 0"]
+
+
 def test_what_is_gone_is_found() -> None:
     assert find_untold(KNOWN, {}, "## Unreleased\n- `Case` and `seed` are gone.\n") == [
         "key.train.lora.r: int = 128 -> nothing"

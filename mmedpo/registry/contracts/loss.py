@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from mmedpo.core.records import CaseKind
 from mmedpo.registry.contracts.part import Part
 
 if TYPE_CHECKING:
@@ -88,12 +89,14 @@ class Loss(Part, ABC):
     """What it is multiplied by in the sum of losses."""
     pairs: Literal["all", "text", "image"] = "all"
     """Which pairs it is of."""
+    cases: tuple[CaseKind, ...] = Field(default=("closed", "open", "report"), min_length=1)
+    """The kinds of case whose pairs it is of."""
     beta: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """The factor of its log-ratios, in place of `train.beta`."""
 
-    def is_of(self, kind: PairKind) -> bool:
-        """Tell whether pairs of a kind have it."""
-        return self.pairs in ("all", kind)
+    def is_of(self, kind: PairKind, case: CaseKind) -> bool:
+        """Tell whether pairs of a kind, of a case of a kind, have it."""
+        return self.pairs in ("all", kind) and case in self.cases
 
     def further_sides(self, pairs: Sequence[Pair], seed: int) -> Sequence[Mapping[str, Side]]:
         """Return for each pair, by a name, what else of its question is to be rated: an image and an answer.

@@ -6,19 +6,20 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from torch import Tensor
 
 from mmedpo.core.images import ImageRef
-from mmedpo.core.records import Pair, PairKind, Side, WeightedPair
+from mmedpo.core.records import CaseKind, Pair, PairKind, Side, WeightedPair
 from mmedpo.models.vision.vision_cache import VisionSource
 from mmedpo.registry.conformance.backbone import check_encoding
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.train.batches.families import list_family
 
 KINDS: tuple[PairKind, ...] = ("text", "image")
+CASE_KINDS: tuple[CaseKind, ...] = get_args(CaseKind)
 NONE: Mapping[Any, Any] = {}  # one for all pairs of which losses want no more
 PIXEL_BYTES = 2**30  # of vision tensors held in memory; beyond it, the least recently used are made again
 
@@ -43,6 +44,7 @@ class EncodedPair:
 
     id: str
     kind: PairKind
+    case: CaseKind  # the kind of its case
     weight: float
     family: frozenset[str]  # images and group it shows: pairs that share one stay on one side of the split
     chosen: EncodedSide
@@ -105,7 +107,8 @@ def encode_pair(
     named = {"chosen": pair.chosen, "rejected": pair.rejected, **(further or {})}
     sides = {name: _encode_side(pair, name, side, backbone, pixels) for name, side in named.items()}
     chosen, rejected = sides.pop("chosen"), sides.pop("rejected")
-    return EncodedPair(pair.id, pair.kind, weighted.weight, list_family(pair), chosen, rejected, sides or NONE)
+    kinds, family = (pair.kind, pair.case.kind), list_family(pair)
+    return EncodedPair(pair.id, *kinds, weighted.weight, family, chosen, rejected, sides or NONE)
 
 
 def _encode_side(pair: Pair, name: str, side: Side, backbone: LiveBackbone, pixels: PixelCache) -> EncodedSide:

@@ -18,7 +18,7 @@ def name_further_sides(pairs: Sequence[WeightedPair], options: TrainOptions, see
     """
     named: list[dict[str, Side]] = [{} for _ in pairs]
     for number, loss in enumerate(options.loss):
-        of = [index for index, weighted in enumerate(pairs) if loss.is_of(weighted.pair.kind)]
+        of = [index for index, weighted in enumerate(pairs) if loss.is_of(weighted.pair.kind, weighted.pair.case.kind)]
         sides = list_further_sides(loss, [pairs[index].pair for index in of], seed)
         for index, found in zip(of, sides, strict=True):
             named[index] |= {f"{number}.{name}": side for name, side in sorted(found.items())}

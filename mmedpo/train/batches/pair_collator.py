@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmedpo.registry.contracts.backbone import LiveBackbone
-from mmedpo.train.batches.encoding import KINDS, EncodedPair, EncodedSide, PixelCache
+from mmedpo.train.batches.encoding import CASE_KINDS, KINDS, EncodedPair, EncodedSide, PixelCache
 from mmedpo.train.batches.token_ratings import stack_ratings
 
 
@@ -32,7 +32,7 @@ class PairCollator:
     `inputs`, `images` and `trees` are of `BatchLayout`, `positions` what `AnswerPositions` is made of. Answer token m
     is number `offset[m]` of the answer of side `side[m]`, which has `lengths[side[m]]` tokens; where its pair has no
     such side, `named[side[m]]` is false, and the chosen one stands in. `ratings` are what losses made of the tokens.
-    `kinds`, `weights`, `counted` (pairs,) and `reference` (pairs, sides that have one) go with the pairs.
+    `kinds`, `cases`, `weights`, `counted` (pairs,) and `reference` (pairs, sides that have one) go with the pairs.
     """
 
     packing: ClassVar[Literal["tree", "pairs"]] = "pairs"
@@ -78,6 +78,7 @@ class PairCollator:
             "named": torch.tensor([name in pair.sides for name in self.sides for pair in pairs]),
             "ratings": stack_ratings(pairs, int(places["lengths"].max())),
             "kinds": torch.tensor([KINDS.index(pair.kind) for pair in pairs]),
+            "cases": torch.tensor([CASE_KINDS.index(pair.case) for pair in pairs]),
             "weights": torch.tensor([pair.weight for pair in pairs], dtype=torch.float32),
         }
 

@@ -12,7 +12,7 @@ from mmedpo.events import EventObserver, StageAdvanced, StageCount, StageFinishe
 from mmedpo.recipe.train_options import TrainOptions
 from mmedpo.registry.contracts.backbone import LiveBackbone
 from mmedpo.runtime.processes import warn_once
-from mmedpo.train.batches.encoding import KINDS, EncodedPair, PixelCache, encode_pair
+from mmedpo.train.batches.encoding import CASE_KINDS, KINDS, EncodedPair, PixelCache, encode_pair
 from mmedpo.train.batches.families import list_family, list_shown
 
 
@@ -34,7 +34,7 @@ def encode_pairs(
     long, silent = list[EncodedPair](), list[Pair]()
     shown = {item for one in pairs for item in list_family(one.pair)} if any(further) else set[str]()
     for weighted, sides in zip(pairs, further, strict=True):
-        if weighted.weight * options.count_pair(weighted.pair.kind) == 0:  # the loss would multiply it by 0
+        if weighted.weight * _count(weighted.pair, options) == 0:  # the loss would multiply it by 0
             silent.append(weighted.pair)
             see(StageAdvanced("encode", 1))
             continue
@@ -64,17 +64,22 @@ def _why_no_pairs(
         )
     if silent:
         yield (
-            f"{len(silent)} of {len(pairs)} are of weight 0, or of a kind that counts nothing "
-            f"(text {options.count_pair('text'):g}, image {options.count_pair('image'):g}; see train.pairs, train.loss)"
+            f"{len(silent)} of {len(pairs)} are of weight 0, or of a kind that counts nothing or has no loss "
+            f"(train.pairs: {options.pairs.show()}; see train.loss)"
         )
 
 
 def _note_idle_losses(pairs: Sequence[EncodedPair], options: TrainOptions) -> None:
     """Say which losses have no pair to be of."""
-    kinds = {pair.kind for pair in pairs}
+    kinds = {(pair.kind, pair.case) for pair in pairs}
     for loss in options.loss:
-        if not any(map(loss.is_of, kinds)):
-            warn_once(f"the loss {loss.use!r} adds nothing: it is of {loss.pairs} pairs, and none is trained on")
+        if not any(loss.is_of(*both) for both in kinds):
+            of = f" of {' and '.join(loss.cases)} cases" if set(loss.cases) != set(CASE_KINDS) else ""
+            warn_once(f"the loss {loss.use!r} adds nothing: it is of {loss.pairs} pairs{of}, and none is trained on")
+
+
+def _count(pair: Pair, options: TrainOptions) -> float:
+    return options.count_pair(pair.kind, pair.case.kind)
 
 
 def _is_too_long(pair: EncodedPair, limit: int) -> bool:

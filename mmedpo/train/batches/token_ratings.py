@@ -33,7 +33,7 @@ def rate_answers(
         return rated
     known = {weighted.pair.id: weighted.pair for weighted in pairs}
     for number, loss in enumerate(options.loss):
-        of = [index for index, pair in enumerate(rated) if loss.rates_tokens and loss.is_of(pair.kind)]
+        of = [index for index, pair in enumerate(rated) if loss.rates_tokens and loss.is_of(pair.kind, pair.case)]
         if not of:
             continue
         some = [rated[index] for index in of]

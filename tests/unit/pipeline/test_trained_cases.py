@@ -129,7 +129,7 @@ def test_a_later_round_holds_out_what_the_first_did(tmp_path: Path) -> None:
         (["train.loss={use: sigmoid}", "train.cases=all"], "'sigmoid' needs the rejected side of a pair"),
         (["train.loss=[{use: nll}, {use: kto}]", "train.cases=all"], "'kto' needs the rejected side"),
         (["train.loss={use: nll, pairs: text}", "train.cases=all"], "'nll' is of text pairs"),
-        (["train.pairs.text=0.5"], "no pair is trained on"),
+        (["train.pairs.text=0.5"], "no text or image pair is trained on"),
         (["rounds=2"], "every round would train on the same cases"),
     ],
 )

@@ -30,7 +30,8 @@ def make_batch(pairs: int = 4, kinds: Sequence[int] = (0, 1, 0, 1), names: Seque
         return SideLogps(by_token.sum(1), reference, torch.full((pairs,), 5), by_token)
 
     sides = {name: side() for name in ("chosen", "rejected", *names)}
-    return BatchLogps(sides, torch.ones(pairs, dtype=torch.float64), torch.tensor(kinds[:pairs]))
+    cases = torch.tensor([0, 0, 2, 2][:pairs])  # closed questions, then reports
+    return BatchLogps(sides, torch.ones(pairs, dtype=torch.float64), torch.tensor(kinds[:pairs]), cases)
 
 
 def test_losses_add_up_each_by_its_coefficient() -> None:
@@ -45,6 +46,16 @@ def test_a_loss_of_one_kind_of_pair_leaves_the_others_alone() -> None:
     found = sum_losses(batch, train_options(loss=[make_loss("sigmoid"), make_loss("anchor", pairs="text")]))
     plain, anchor = (sum_losses(batch, train_options(loss=[make_loss(use)])) for use in ("sigmoid", "anchor"))
     torch.testing.assert_close(found, plain + torch.where(batch.kinds == 0, anchor, 0.0))
+
+
+def test_a_loss_of_one_kind_of_case_leaves_the_pairs_of_others_alone() -> None:
+    batch = make_batch()
+    plain, anchor = (sum_losses(batch, train_options(loss=[make_loss(use)])) for use in ("sigmoid", "anchor"))
+    of_reports = make_loss("anchor", cases=["report"], coefficient=2.0)
+    found = sum_losses(batch, train_options(loss=[make_loss("sigmoid"), of_reports]))
+    torch.testing.assert_close(found, plain + 2 * torch.where(batch.cases == 2, anchor, 0.0))
+    both = sum_losses(batch, train_options(loss=[make_loss("anchor", pairs="text", cases=["report"])]))
+    assert both.tolist() == [0, 0, float(anchor[2]), 0]
 
 
 def test_a_loss_has_a_beta_of_its_own_or_that_of_the_training() -> None:

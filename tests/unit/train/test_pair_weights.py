@@ -52,6 +52,20 @@ def test_a_coefficient_of_zero_trains_as_if_pairs_of_that_kind_were_not_there(tm
     assert torch.equal(by_coefficient, change(tmp_path / "alone", texts, batch_size=2))
 
 
+def test_a_pair_counts_what_its_kind_times_its_case_does(tmp_path: Path) -> None:
+    pairs = [
+        replace(one, pair=replace(one.pair, case=replace(one.pair.case, kind="report" if at % 2 else "open")))
+        for at, one in enumerate(make_pairs(6))
+    ]
+    factors = [(0.5 if one.pair.kind == "image" else 1) * (3 if one.pair.case.kind == "report" else 0) for one in pairs]
+    weighed = [replace(one, weight=one.weight * factor) for one, factor in zip(pairs, factors, strict=True)]
+    coefficients = PairCoefficients(image=0.5, report=3, open=0)
+    assert torch.equal(
+        change(tmp_path / "coefficients", pairs, batch_size=2, pairs=coefficients),
+        change(tmp_path / "weights", weighed, batch_size=2),
+    )
+
+
 def test_pairs_that_all_weigh_nothing_are_an_error_that_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="4 of 4 are of weight 0"):
         fit(tmp_path, make_pairs(4, weights=(0.0,)))

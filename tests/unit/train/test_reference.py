@@ -101,7 +101,7 @@ def test_what_is_kept_of_a_pair_does_not_depend_on_the_sides_of_others(tmp_path:
     again = fill(pairs, tmp_path / "again", Journal(tmp_path / "other.sqlite"), *losses)
     assert found == again
     for one in pairs:
-        of = [loss for loss in losses if loss.is_of(one.pair.kind)]
+        of = [loss for loss in losses if loss.is_of(one.pair.kind, one.pair.case.kind)]
         assert len(found[one.pair.id]) == 2 + sum(len(loss.names) for loss in of if isinstance(loss, Further))
         assert found[one.pair.id][:2] == pytest.approx(before[one.pair.id], abs=1e-4)
 

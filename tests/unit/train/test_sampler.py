@@ -25,9 +25,8 @@ def make_pair(number: int, image: int, length: int = 5, noised: bool = False) ->
         return EncodedSide(ids, 21, name, None, (None, "", ""))  # type: ignore[arg-type]
 
     rejected = side(f"noised {number}" if noised else f"{image}", [9] * length)
-    return EncodedPair(
-        f"{number}", "image" if noised else "text", 1.0, frozenset({f"{image}"}), side(f"{image}", [8]), rejected
-    )
+    kind, family = "image" if noised else "text", frozenset({f"{image}"})
+    return EncodedPair(f"{number}", kind, "open", 1.0, family, side(f"{image}", [8]), rejected)  # type: ignore[arg-type]
 
 
 def make_pairs(images: list[int]) -> list[EncodedPair]:

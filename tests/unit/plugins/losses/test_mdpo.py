@@ -38,7 +38,8 @@ def test_its_loss_is_half_of_the_published_one() -> None:
     text = [(chosen, rejected) for chosen, rejected, _ in CASES]
     image = [(chosen, cropped) for chosen, _, cropped in CASES]
     both = {"chosen": sides([one for one, _ in text + image]), "rejected": sides([other for _, other in text + image])}
-    batch = BatchLogps(both, torch.ones(4, dtype=torch.float64), torch.tensor([0, 0, 1, 1]))
+    kinds, cases = torch.tensor([0, 0, 1, 1]), torch.zeros(4, dtype=torch.long)
+    batch = BatchLogps(both, torch.ones(4, dtype=torch.float64), kinds, cases)
     options = train_options(loss=[make_loss("sigmoid"), make_loss("anchor", pairs="text")], beta=BETA)
     found = step_share(sum_losses(batch, options), batch.weights, 4)
     assert float(found) == pytest.approx(0.5 * sum(published(*case) for case in CASES) / len(CASES), rel=1e-12)

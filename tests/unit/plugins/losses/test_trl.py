@@ -62,9 +62,8 @@ def mean_loss(batch: LossBatch, *losses: Any) -> float:
     sides: Mapping[str, SideLogps] = {"chosen": batch.chosen, "rejected": batch.rejected, **named}
     ones = torch.ones_like(batch.weights)
     kinds = torch.zeros(len(ones), dtype=torch.long)
-    return float(
-        sum_losses(BatchLogps(sides, ones, kinds), train_options(loss=list(losses), beta=BETA)).mean().detach()
-    )
+    options = train_options(loss=list(losses), beta=BETA)
+    return float(sum_losses(BatchLogps(sides, ones, kinds, kinds), options).mean().detach())
 
 
 @pytest.mark.parametrize(
