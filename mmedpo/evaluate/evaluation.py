@@ -10,6 +10,7 @@ from mmedpo.core.records import Case, to_json
 from mmedpo.curate.reading import read_records
 from mmedpo.errors import DataError
 from mmedpo.evaluate.answering import EvaluationAnswers, ModelAnswers, answer_before_and_after, answer_cases
+from mmedpo.evaluate.confidence import measure_leanings
 from mmedpo.evaluate.image_sensitivity import count_changes, make_probes
 from mmedpo.evaluate.lesion_attention import attended_cases, map_attention, measure_maps
 from mmedpo.evaluate.metrics import (
@@ -41,6 +42,8 @@ def evaluate_models(
     answers = answer_before_and_after(run, held_out, options, adapter)
     metrics = metrics_of(run.loaded)
     statistics = [measure_answers(metric, answers) for metric in metrics if isinstance(metric, CheckedMetric)]
+    if options.confidence:
+        statistics.append(measure_leanings(run, answers))
     if options.probe:
         statistics.append(_ask_probes(run, options, answers))
     if options.attention:

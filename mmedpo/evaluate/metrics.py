@@ -8,6 +8,7 @@ from mmedpo.core.lazy_sequence import flatten_groups
 from mmedpo.core.records import Case, seed_for
 from mmedpo.evaluate.answering import EvaluationAnswers
 from mmedpo.evaluate.bootstrap import pooled_intervals
+from mmedpo.evaluate.confidence import ConfidenceMetric
 from mmedpo.evaluate.direction import case_gain, measure_directions
 from mmedpo.evaluate.image_sensitivity import ImageSensitivityMetric
 from mmedpo.evaluate.lesion_attention import LesionAttentionMetric
@@ -18,17 +19,18 @@ from mmedpo.registry.contracts.metric import Statistics
 from mmedpo.store.run_files.measures import MeasureChange, MetricResult
 
 MEASURED = 2000  # cases at once
-EvaluationMetric = CheckedMetric | ImageSensitivityMetric | LesionAttentionMetric
+EvaluationMetric = CheckedMetric | ConfidenceMetric | ImageSensitivityMetric | LesionAttentionMetric
 StatisticsBeforeAfter = Sequence[Sequence[Statistics]]  # before, and after where there is an after; by case
 
 
 def metrics_of(loaded: LoadedRecipe) -> list[EvaluationMetric]:
-    """Return the metrics of a recipe's evaluation, with those of its probes and of the model's attention."""
+    """Return the metrics of a recipe's evaluation, with those of the model's confidence, probes and attention."""
     options = loaded.recipe.evaluate
     assert options is not None
     checked = [CheckedMetric(metric, loaded.plugins[type(metric)]) for metric in options.measure]
     return [
         *checked,
+        *([ConfidenceMetric()] if options.confidence else []),
         *([ImageSensitivityMetric()] if options.probe else []),
         *([LesionAttentionMetric()] if options.attention else []),
     ]

@@ -1,5 +1,7 @@
 from .adapters import BaseFingerprint as BaseFingerprint
 from .adapters import load_adapter as load_adapter
+from .answering.choices import choice_logits as choice_logits
+from .answering.choices import yes_leanings as yes_leanings
 from .attention.gradient_attention import attention_maps as attention_maps
 from .attention.image_attention import ImageAttention as ImageAttention
 from .attention.token_tiles import TokenTile as TokenTile

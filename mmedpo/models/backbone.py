@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from mmedpo.core.records import Case
-    from mmedpo.models.answering.decoding import TreeModel
     from mmedpo.models.answering.noise import SeededNoise
     from mmedpo.models.attention.token_tiles import TokenTile
     from mmedpo.models.trees.inputs import ImageSequence
@@ -177,7 +176,7 @@ class TransformersBackbone(LiveBackbone):
 
     def _answer_on_trees(self, cases: Sequence[Case], longest: int, noise: SeededNoise | None) -> list[list[int]]:
         from mmedpo.models.answering.batches import AskedPrompt, split_batches, token_budget
-        from mmedpo.models.answering.decoding import decode_batch
+        from mmedpo.models.answering.decoding import TreeModel, decode_batch
         from mmedpo.models.trees.tree_attention import tree_attention
 
         images = [identify_images(case.images) for case in cases]
@@ -186,7 +185,7 @@ class TransformersBackbone(LiveBackbone):
             AskedPrompt(index, prompt(images[index], cases[index].images, cases[index].question))
             for index in order_by_images(images)
         )
-        model = self._tree_model()
+        model = TreeModel.of(self, self.end)
         said: dict[int, list[int]] = {}
         with tree_attention(model.base):
             for batch in split_batches(asked, longest, self.batch_tokens or token_budget(model.base)):
@@ -198,14 +197,6 @@ class TransformersBackbone(LiveBackbone):
 
         prompt = self.prompt(images, question)
         return ImageSequence.of(names, prompt.ids, prompt.token_types, prompt.vision)
-
-    def _tree_model(self) -> TreeModel:
-        from mmedpo.models.answering.decoding import TreeModel
-        from mmedpo.models.vision.vision_cache import VisionCache, find_outermost
-
-        base = unwrap_model(self.model)
-        vision = VisionCache(self, self.image_features, find_outermost(base, self.projector), frozen=base is self.model)
-        return TreeModel(self.model, base, self.types_key, pad_token(self.tokenizer, self.end), vision)
 
     def _answer_by_rows(self, cases: Sequence[Case], longest: int, noise: SeededNoise | None) -> list[list[int]]:
         from mmedpo.models.answering.generate import generate_rows

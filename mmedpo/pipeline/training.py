@@ -120,7 +120,7 @@ def _fit_adapter(run: RunContext, examples: Sequence[WeightedPair], key: str) ->
         table = _open_reference(run, pairs, further) if get_rank() == 0 and options.needs_reference else {}
         live = opened(run.loaded.start)
         _require_quantized(live, setting, plugin)
-        _require_attention(run, live, pairs)
+        _require_measurable(run, live, pairs)
         with notice_lost_process():  # before anybody is blamed
             record = train_adapter(
                 pairs,
@@ -148,12 +148,16 @@ def _require_quantized(live: LiveBackbone, setting: Setting, plugin: PluginInfo)
         raise make_plugin_error(plugin, why)
 
 
-def _require_attention(run: RunContext, live: LiveBackbone, pairs: Sequence[WeightedPair]) -> None:
-    """Raise DataError before anything is trained where attention is to be mapped after it, and cannot be."""
+def _require_measurable(run: RunContext, live: LiveBackbone, pairs: Sequence[WeightedPair]) -> None:
+    """Raise DataError before anything is trained where attention or confidence cannot be seen afterwards, as asked."""
+    from mmedpo.models.answering.choices import YES_NO, find_choice_tokens
     from mmedpo.models.attention.gradient_attention import require_token_places
 
-    if pairs and run.recipe.evaluate and run.recipe.evaluate.attention:
+    asked = run.recipe.evaluate
+    if pairs and asked and asked.attention:
         require_token_places(live, [pairs[0].pair.case.image.load().size])
+    if pairs and asked and asked.confidence:
+        find_choice_tokens(live, pairs[0].pair.case, YES_NO)
 
 
 def _open_reference(

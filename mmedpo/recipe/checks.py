@@ -29,6 +29,7 @@ def find_contradictions(loaded: LoadedRecipe) -> Mistakes:
     if recipe.train and recipe.evaluate and recipe.evaluate.adapter:
         why = "what is measured after training is the adapter that 'train:' makes; leave one of them out"
         yield ("evaluate", "adapter"), why
+    yield from _find_hidden_confidence(recipe)
     yield from _find_torn_splits(recipe)
     yield from _find_unpriced(recipe)
     yield from _find_untaught(recipe)
@@ -40,6 +41,15 @@ def find_contradictions(loaded: LoadedRecipe) -> Mistakes:
     yield from _find_without_earlier(recipe)
     yield from _find_broken_rounds(recipe)
     yield from _find_pairless(recipe)
+
+
+def _find_hidden_confidence(recipe: Recipe) -> Mistakes:
+    """Find confidence that is asked of an endpoint, which answers in words."""
+    asked, served = recipe.evaluate, recipe.backbone.answers
+    trains = recipe.train is not None or (asked is not None and asked.adapter is not None)
+    if asked and asked.confidence and served and (served.trained or not trains):
+        why = "an endpoint gives the answers that are measured, and does not tell how likely it finds yes"
+        yield ("evaluate", "confidence"), f"{why}; leave it out, or leave out {'trained' if trains else 'answers'!r}"
 
 
 def _find_torn_splits(recipe: Recipe) -> Mistakes:

@@ -52,6 +52,8 @@ class EvaluateOptions(RecipeSection):
     """Image dispreferences that change the films, to see which answers change with them."""
     attention: int = Field(default=0, ge=0)
     """On how many cases with a region to see where the model looks while it answers; 0: on none."""
+    confidence: bool = False
+    """Whether to see how likely the model finds yes against no, for each closed question that is answered so."""
     max_new_tokens: AnswerLimits = AnswerLimits()
     """The longest answer, in tokens: a number, or one each for `closed`, `open` and `report`."""
     adapter: Annotated[str, FOLDER] | None = None

@@ -16,11 +16,14 @@ from radlabels_triples import installed
 from ruamel.yaml import YAML
 
 from mmedpo import Case, ImageRef
+from mmedpo.evaluate.confidence import ConfidenceMetric
 
 sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
 PAGE = (ROOT / "docs" / "explanation" / "metrics.md").read_text()
 EXAMPLES = [YAML(typ="safe").load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
-METRICS = {metric.use: metric for metric in (MedVqaMetric, FindingsMetric, ReportTextMetric)}
+METRICS: dict[str, Any] = {
+    metric.use: metric for metric in (MedVqaMetric, FindingsMetric, ReportTextMetric, ConfidenceMetric)
+}
 needs_radlabels = pytest.mark.skipif(not installed(), reason="radlabels is not here: pip install --no-deps radlabels")
 
 

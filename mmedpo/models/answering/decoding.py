@@ -17,13 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmedpo.models.adapters import unwrap_model
 from mmedpo.models.answering.batches import AskedPrompt
 from mmedpo.models.answering.key_values import TreeKeyValues
 from mmedpo.models.answering.noise import SeededNoise
 from mmedpo.models.output_head import selected_logits
+from mmedpo.models.prompts import pad_token
 from mmedpo.models.trees.inputs import images_in_order, make_tree_inputs
 from mmedpo.models.trees.tree_attention import leaf_mask
-from mmedpo.models.vision.vision_cache import VisionCache, VisionSource
+from mmedpo.models.vision.vision_cache import VisionCache, VisionSource, find_outermost
+from mmedpo.registry.contracts.backbone import LiveBackbone
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,14 @@ class TreeModel:
     types_key: str
     pad: int
     vision: VisionCache
+
+    @classmethod
+    def of(cls, live: LiveBackbone, end: int = 0) -> TreeModel:
+        """Take an open backbone's, with what it keeps of images; `end` fills rows up where no token is there for it."""
+        base = unwrap_model(live.model)
+        projectors = find_outermost(base, live.projector)
+        vision = VisionCache(live, live.image_features, projectors, frozen=base is live.model)
+        return cls(live.model, base, live.types_key, pad_token(live.tokenizer, end), vision)
 
     @cached_property
     def cache_name(self) -> str:
@@ -79,7 +90,7 @@ def decode_batch(
     Without noise each is the likeliest.
     """
     cache = TreeKeyValues()
-    leaves, logits = _read_prompts(model, cache, batch)
+    leaves, logits = read_prompts(model, cache, batch)
     said: dict[int, list[int]] = {number: [] for number in leaves.numbers}
     rows = len(batch)
     for length in range(1, longest + 1):
@@ -96,7 +107,7 @@ def decode_batch(
     return said
 
 
-def _read_prompts(
+def read_prompts(
     model: TreeModel, cache: TreeKeyValues, batch: Sequence[Sequence[AskedPrompt]]
 ) -> tuple[Leaves, Tensor]:
     """Read all prompts; return the leaves that answers grow from, and the logits (leaves, vocabulary) at them."""

@@ -89,7 +89,7 @@ class MetricResult(RunModel):
     """What one metric measured."""
 
     use: str
-    """Its name in recipes; `looks` and `attention` are ours."""
+    """Its name in recipes; `confidence`, `looks` and `attention` are ours."""
     better: dict[str, int]
     """By measure: 1 where more is better, -1 where less is."""
     before: dict[str, float]

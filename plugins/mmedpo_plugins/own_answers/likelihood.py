@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import takewhile
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mmedpo import Case, DataError, Encoding, LiveBackbone
+from mmedpo import Case, Encoding, LiveBackbone
+from mmedpo.models import choice_logits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,15 +31,8 @@ def choice_shares(backbone: LiveBackbone, case: Case, question: str, choices: Se
     """
     import torch
 
-    sides = [backbone.encode(case.images, question, choice) for choice in choices]
-    tails = [list(side.ids[side.answer_start :]) for side in sides]
-    common = len(list(takewhile(lambda tokens: len(set(tokens)) == 1, zip(*tails, strict=False))))
-    heads = [tail[common] for tail in tails if len(tail) > common + 1]  # the last token is the end
-    if len(set(heads)) < len(choices):
-        words = ", ".join(choices)
-        raise DataError(f"the backbone has no token of its own for each of {words}, so it cannot choose among them")
-    logits = _read_prefix(backbone, sides[0], sides[0].answer_start + common)[-1]
-    shares: list[float] = logits[torch.tensor(heads, device=logits.device)].softmax(0).tolist()
+    logits = choice_logits(backbone, [replace(case, question=question)], [choices])
+    shares: list[float] = torch.tensor(logits[0]).softmax(0).tolist()
     return shares
 
 

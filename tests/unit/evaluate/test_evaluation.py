@@ -22,6 +22,7 @@ unrated: keep
 evaluate:
   data: {{use: csv, file: {folder}/cases.csv, images: {folder}, restricted: false}}
   measure: [{{use: med-vqa}}, {{use: findings}}, {{use: report-text}}]
+  confidence: true
   max_new_tokens: 1
 """
 
@@ -50,6 +51,15 @@ def test_a_metric_without_cases_says_so_and_why(done: RunResult, capsys: pytest.
     printed = " ".join(capsys.readouterr().out.split())
     assert "findings: nothing to measure among 2 cases (2 closed): it counts cases of kind report whose" in printed
     assert "│ bleu" not in printed
+
+
+def test_confidence_is_measured_and_kept_case_by_case(done: RunResult) -> None:
+    assert done.measures
+    (found,) = (one.before for one in done.measures.measures if one.use == "confidence")
+    rows = [row.statistics["confidence"][0] for row in read_run(done.folder).answers()]
+    assert [row["yes"] for row in rows] == [0, 1]
+    assert found["closed_auroc"] == float(rows[1]["leaning"] > rows[0]["leaning"])
+    assert found["yes_no_count"] == 2
 
 
 def test_the_report_says_it_too(done: RunResult) -> None:
