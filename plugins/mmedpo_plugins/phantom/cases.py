@@ -47,8 +47,10 @@ def counterfactual(case: Case) -> Case:
 
 def _notes(film: PhantomFilm) -> dict[str, Any]:
     """Return what is needed to draw the film again."""
-    return {"film": film.seed, "findings": [asdict(finding) for finding in film.findings]}
+    drawn = {"film": film.seed, "findings": [asdict(finding) for finding in film.findings]}
+    return drawn if film.version == "clear" else {**drawn, "films": film.version}
 
 
 def _film(notes: Mapping[str, Any]) -> PhantomFilm:
-    return draw_film(notes["film"], [PhantomFinding(**finding) for finding in notes["findings"]])
+    findings = [PhantomFinding(**finding) for finding in notes["findings"]]
+    return draw_film(notes["film"], findings, notes.get("films", "clear"))

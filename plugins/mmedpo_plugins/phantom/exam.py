@@ -11,13 +11,19 @@ import torch
 
 from mmedpo import Case, LiveBackbone
 from mmedpo_plugins.phantom.findings import LABELS
-from mmedpo_plugins.phantom.language import NAMES, NO, YES
+from mmedpo_plugins.phantom.language import NO, YES
 from mmedpo_plugins.phantom.reader import PhantomReader
+from mmedpo_plugins.radiology.labels import label_findings
+from mmedpo_plugins.radiology.mentions import read_mentions
+
+_LABELS = {"pacemaker": "device"}  # what a report calls a finding, where that is not its label
 
 
-def examine(live: LiveBackbone, split: str = "test", images: int = 500, seed: int = 0) -> dict[str, Any]:
+def examine(
+    live: LiveBackbone, split: str = "test", images: int = 500, seed: int = 0, films: str = "clear"
+) -> dict[str, Any]:
     """Ask everything about a balanced split and return the figures."""
-    reader = PhantomReader(split=split, images=images, seed=seed, open_questions=9, twins=True)
+    reader = PhantomReader(split=split, images=images, seed=seed, films=films, open_questions=9, twins=True)
     every = list(reader.read())
     twins = [case for case in every if "twin_of" in case.notes]
     cases = [case for case in every if "twin_of" not in case.notes]
@@ -85,8 +91,10 @@ def report_figures(asked: Sequence[Case], answers: dict[str, str]) -> dict[str, 
 
 
 def named(report: str) -> set[str]:
-    """Return the findings that a phantom report names; it never names one to deny it."""
-    return {label for label in LABELS if NAMES[label] in report}
+    """Return the findings that a phantom report says are there, by the words for them."""
+    stated = label_findings(read_mentions(report))
+    present = {_LABELS.get(name, name) for name, label in stated.items() if label.status == "present"}
+    return present & set(LABELS)
 
 
 def plain(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Literal
 
@@ -35,6 +35,11 @@ class PhantomWorld:
     large: Mapping[str, float] = field(default_factory=dict)  # of the large size
     draws: Mapping[str, str] = field(default_factory=dict)  # a finding, and the one it brings along
     pull: float = 1.0  # how much more often it is there then
+    overlap: float = 0.0  # how often an effusion is moved to the side of the consolidation beside it
+
+    def overlapping(self) -> PhantomWorld:
+        """Return the same world, but for effusions that mostly lie over the consolidation."""
+        return replace(self, overlap=0.8)
 
     def sample(self, seed: int) -> tuple[PhantomFinding, ...]:
         """Draw the findings of one image, in the order of LABELS."""
@@ -42,7 +47,13 @@ class PhantomWorld:
         chosen: list[str] = []
         for _ in range(random.choices(range(len(self.counts)), self.counts)[0]):
             chosen.append(random.choices(LABELS, [self._weight(label, chosen) for label in LABELS])[0])
-        return tuple(self._finding(label, random) for label in LABELS if label in chosen)
+        return self._moved(tuple(self._finding(label, random) for label in LABELS if label in chosen), random)
+
+    def _moved(self, findings: tuple[PhantomFinding, ...], random: Random) -> tuple[PhantomFinding, ...]:
+        side = next((one.side for one in findings if one.label == "consolidation"), None)
+        if side is None or not self.overlap or random.random() >= self.overlap:
+            return findings
+        return tuple(replace(one, side=side) if one.label == "effusion" else one for one in findings)
 
     def _weight(self, label: str, chosen: Sequence[str]) -> float:
         if label in chosen:

@@ -40,9 +40,15 @@ class PhantomQuestion:
 
 
 def interview(
-    findings: Sequence[PhantomFinding], random: Random, closed: int, opened: int, reports: int, sides: bool = False
+    findings: Sequence[PhantomFinding],
+    random: Random,
+    closed: int,
+    opened: int,
+    reports: int,
+    sides: bool = False,
+    write: Callable[[Sequence[PhantomFinding]], str] | None = None,
 ) -> Iterator[PhantomQuestion]:
-    """Ask so many questions of each kind, fewer where there is less to ask.
+    """Ask so many questions of each kind, fewer where there is less to ask; `write` is who writes the report.
 
     Among four closed questions all findings that are there come first, so that with the balanced world's 2 findings
     an image half of the answers are yes; fewer questions are a random choice of the four.
@@ -52,7 +58,7 @@ def interview(
     for finding, aspect in random.sample(details, min(opened, len(details))):
         yield ask_trait(finding, aspect, random.choice(OPEN[aspect]))
     for question in random.sample(REPORT, min(reports, len(REPORT))):
-        yield PhantomQuestion("report", question, report(findings))
+        yield PhantomQuestion("report", question, (write or report)(findings))
 
 
 def _presence_questions(findings: Sequence[PhantomFinding], random: Random, closed: int) -> Iterator[PhantomQuestion]:
@@ -121,12 +127,13 @@ def _sentence(finding: PhantomFinding) -> str:
         "consolidation": f"There is {lobe} consolidation.",
         "effusion": f"There is a {finding.size} {finding.side} pleural effusion.",
         "pneumothorax": f"There is a {finding.size} {finding.side} pneumothorax.",
-        "cardiomegaly": f"There is {_severity(finding).lower()} cardiomegaly.",
+        "cardiomegaly": f"There is {severity(finding).lower()} cardiomegaly.",
         "device": f"There is a {finding.side} pacemaker.",
     }[finding.label]
 
 
-def _severity(finding: PhantomFinding) -> str:
+def severity(finding: PhantomFinding) -> str:
+    """Return how much a heart is enlarged."""
     return "Severe" if finding.size == "large" else "Mild"
 
 
@@ -134,5 +141,5 @@ _TRAITS: dict[str, Callable[[PhantomFinding], str]] = {
     "side": lambda finding: finding.side.capitalize(),
     "place": lambda finding: f"{finding.side.capitalize()} {finding.place} lobe",
     "size": lambda finding: finding.size.capitalize(),
-    "severity": _severity,
+    "severity": severity,
 }

@@ -6,7 +6,20 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mmedpo_plugins.phantom.anatomy import ChestAnatomy, Grid, Heart, Random, X, Y, between, bump, cloud, far, step
+from mmedpo_plugins.phantom.anatomy import (
+    ChestAnatomy,
+    Grid,
+    Heart,
+    Lung,
+    Random,
+    X,
+    Y,
+    between,
+    bump,
+    cloud,
+    far,
+    step,
+)
 from mmedpo_plugins.phantom.findings import PhantomFinding
 
 Shadow = Callable[[ChestAnatomy, PhantomFinding, Random], Grid]
@@ -18,7 +31,12 @@ def nodule(body: ChestAnatomy, finding: PhantomFinding, random: Random) -> Grid:
     across, along, grow, squeeze, strength = between(random, (0.28, 0.66), (0, 0.2), (0, 1), (0.85, 1.15), (0.34, 0.46))
     x, y = lung.at(across, along + (0.22 if finding.place == "upper" else 0.60))
     radius = 0.105 + 0.025 * grow if finding.size == "large" else 0.068 + 0.014 * grow
-    return strength * step(radius - far((X - x) * squeeze, Y - y), 0.05)
+    return strength * spot(x, y, radius, squeeze)
+
+
+def spot(x: float, y: float, radius: float, squeeze: float) -> Grid:
+    """Return a disc of height 1."""
+    return step(radius - far((X - x) * squeeze, Y - y), 0.05)
 
 
 def consolidation(body: ChestAnatomy, finding: PhantomFinding, random: Random) -> Grid:
@@ -36,6 +54,11 @@ def effusion(body: ChestAnatomy, finding: PhantomFinding, random: Random) -> Gri
     lung = body.lung(finding.side)
     grow, curve, strength = between(random, (0, 1), (0.20, 0.32), (0.48, 0.58))
     level = 0.58 - 0.16 * grow if finding.size == "large" else 0.90 - 0.07 * grow
+    return fluid(body, lung, level, curve, strength)
+
+
+def fluid(body: ChestAnatomy, lung: Lung, level: float, curve: float, strength: float) -> Grid:
+    """Return fluid from the diaphragm up to a level; the curve says how much higher it stands along the wall."""
     climb = curve * np.clip(1 - lung.depth, 0, 1) ** 2
     return strength * step(lung.height - level + climb, 0.10) * lung.air * _room(body)
 
@@ -45,6 +68,11 @@ def pneumothorax(body: ChestAnatomy, finding: PhantomFinding, random: Random) ->
     lung = body.lung(finding.side)
     grow, tilt, strength = between(random, (0, 1), (0.10, 0.25), (0.08, 0.12))
     rim = 0.36 + 0.14 * grow if finding.size == "large" else 0.20 + 0.06 * grow
+    return free_air(body, lung, rim, tilt, strength)
+
+
+def free_air(body: ChestAnatomy, lung: Lung, rim: float, tilt: float, strength: float) -> Grid:
+    """Return what air of such a width along the wall takes from the density, and the lung's edge."""
     beside = rim + tilt * (0.6 - lung.height) - lung.depth  # positive between wall and lung
     above = 0.06 + 0.35 * rim - lung.height  # positive over the top of the lung
     free = far(np.maximum(beside + 0.3, 0), np.maximum(1.2 * above + 0.3, 0)) - 0.3  # a rounded corner
@@ -54,9 +82,13 @@ def pneumothorax(body: ChestAnatomy, finding: PhantomFinding, random: Random) ->
 
 def cardiomegaly(body: ChestAnatomy, finding: PhantomFinding, random: Random) -> Grid:
     """Return what a wider heart covers beyond the normal one."""
-    heart = body.heart
     grow, taller = between(random, (0, 1), (1.02, 1.10))
-    factor = 1.52 + 0.16 * grow if finding.size == "large" else 1.26 + 0.08 * grow
+    return wider_heart(body, 1.52 + 0.16 * grow if finding.size == "large" else 1.26 + 0.08 * grow, taller)
+
+
+def wider_heart(body: ChestAnatomy, factor: float, taller: float) -> Grid:
+    """Return what a heart so many times as wide and high covers beyond the normal one."""
+    heart = body.heart
     larger = Heart(heart.x + 0.22 * (factor - 1), heart.y, heart.wide * factor, heart.high * taller)
     gain = np.clip(larger.shape() - heart.shape(), 0, 1)
     return 0.46 * gain * np.maximum(body.right.air, body.left.air)

@@ -38,6 +38,9 @@ class PhantomReader(Reader):
     """Another seed, other images."""
     world: Literal["balanced", "usual"] = "balanced"
     """How findings are spread: all alike, or with the habits that the backbone picked up."""
+    films: Literal["clear", "hard"] = "clear"
+    """Hard ones have faint findings over each other, look-alikes, noise of three kinds, and reports by four writers,
+    whose words the packaged backbone does not know; `scripts/phantom --films hard` makes one that does."""
     closed_questions: int = Field(default=4, ge=0, le=6)
     """Yes-or-no questions an image; up to 4, half of the answers are yes in the balanced world."""
     sides: bool = False
@@ -57,8 +60,8 @@ class PhantomReader(Reader):
         from mmedpo_plugins.phantom.language import YES
 
         for number in range(self.images):
-            film = film_of(WORLDS[self.world], self.seed, self.split, number)
-            name = f"phantom-{self.split}-{number:05d}"
+            film = film_of(WORLDS[self.world], self.seed, self.split, number, self.films)
+            name = f"phantom-{'' if self.films == 'clear' else 'hard-'}{self.split}-{number:05d}"
             for case in cases_of(film, name, self._questions(film), self.restricted):
                 yield case
                 if self.twins and case.answer == YES:
@@ -66,6 +69,9 @@ class PhantomReader(Reader):
 
     def _questions(self, film: PhantomFilm) -> Iterator[PhantomQuestion]:
         from mmedpo_plugins.phantom.language import interview
+        from mmedpo_plugins.phantom.writers import writer_for
 
         random = Random(seed_for(film.seed, "questions"))
-        return interview(film.findings, random, self.closed_questions, self.open_questions, self.reports, self.sides)
+        counts = self.closed_questions, self.open_questions, self.reports
+        write = writer_for(Random(seed_for(film.seed, "writer"))) if self.films == "hard" else None
+        return interview(film.findings, random, *counts, self.sides, write)
