@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from study_figures import DRAWN, StudyFigure
-from study_pages import STUDIES, find_typed_numbers, list_sources, render_pages
+from study_pages import STUDIES, StudyPages, find_typed_numbers
 
 TYPED = {"baselines.md", "evidence.md", "weights.md"}  # whose results are not all in the repository yet
 ROWS = [
@@ -19,21 +19,23 @@ ROWS = [
 
 
 def test_pages_and_figures_are_what_the_results_say() -> None:
-    pages, figures = render_pages()
+    studies = StudyPages()
+    pages = studies.render()
     stale = [page.name for page, text in pages.items() if page.read_text() != text]
-    stale += [place.name for place, one in figures.items() if not (place.exists() and one.is_drawn(place.read_text()))]
+    drawn = {place: figure.is_drawn(place.read_text()) for place, figure in studies.figures.items() if place.exists()}
+    stale += [place.name for place in studies.figures if not drawn.get(place)]
     assert not stale, f"{', '.join(stale)}: out of date: python scripts/study_pages.py"
-    assert {*STUDIES.glob("figures/*")} == figures.keys()
+    assert {*STUDIES.glob("figures/*")} == studies.figures.keys()
     assert {page.name for page in STUDIES.glob("*.md")} - {page.name for page in pages} <= TYPED
 
 
-@pytest.mark.parametrize("source", list_sources(STUDIES))
-def test_nobody_types_a_number_of_a_study(source: str) -> None:
-    assert list(find_typed_numbers((STUDIES / source).read_text())) == []
+@pytest.mark.parametrize("source", sorted(STUDIES.glob("*.j2")), ids=lambda source: source.stem)
+def test_nobody_types_a_number_of_a_study(source: Path) -> None:
+    assert list(find_typed_numbers(source.read_text())) == []
 
 
 @pytest.fixture
-def studies(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Path:
     """Return a folder with a page's source and results that nobody found."""
     (tmp_path / "results").mkdir()
     contrast = {"method": "best", "against": "sft", "measure": "f1", "difference": -0.0114}
@@ -54,22 +56,29 @@ F1 is {{ my_study.value("best", "f1") }} in `[.75, 1.25]`, {{ not_kept("once abo
     return tmp_path
 
 
-def test_a_source_chooses_numbers_and_figures_of_the_results(studies: Path) -> None:
-    pages, figures = render_pages(studies)
-    title, notice, _, first, row, figure = pages[studies / "page.md"].splitlines()
+def test_a_source_chooses_numbers_and_figures_of_the_results(folder: Path) -> None:
+    studies = StudyPages(folder)
+    title, notice, _, first, row, figure = studies.render()[folder / "page.md"].splitlines()
     assert title == "# Title"
     assert "page.md.j2" in notice
     assert first == "F1 is .948 in `[.75, 1.25]`, once about .9 (not kept)."
     assert row == "| -.011 | -.033 to .000 | .22 | .033 |"
     assert figure == "![Gain by dose](figures/my-doses.svg)"
-    assert figures[studies / "figures" / "my-doses.svg"].rows == ROWS
+    assert studies.figures[folder / "figures" / "my-doses.svg"].rows == ROWS
 
 
-def test_a_number_that_no_result_holds_is_told(studies: Path) -> None:
-    for asked in ('value("best", "recall")', "found_nothing"):
-        (studies / "page.md.j2").write_text(f"# Title\n{{{{ my_study.{asked} }}}}\n")
-        with pytest.raises(Exception, match=r"recall|found_nothing"):
-            render_pages(studies)
+@pytest.mark.parametrize("asked", ['my_study.value("best", "recall")', "my_study.nothing", 'holds(1 < 0, "nothing")'])
+def test_a_number_that_no_result_holds_and_a_claim_that_none_bears_out_are_told(asked: str, folder: Path) -> None:
+    (folder / "page.md.j2").write_text(f"# Title\n{{{{ {asked} }}}}\n")
+    with pytest.raises(Exception, match=r"recall|nothing"):
+        StudyPages(folder).render()
+
+
+def test_a_page_waits_for_results_that_are_not_there_yet(folder: Path) -> None:
+    (folder / "page.md.j2").write_text("# Title\n{{ my_study.table }} {{ another.table }}\n")
+    studies = StudyPages(folder)
+    assert studies.list_missing(folder / "page.md.j2") == ["another"]
+    assert studies.render() == {}
 
 
 def test_a_typed_number_is_found_with_its_line() -> None:
