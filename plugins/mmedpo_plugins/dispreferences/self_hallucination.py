@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -26,6 +26,9 @@ class SelfHallucination(Dispreference):
 
     Answers that agree with the clinician's are never rejected; a case whose samples all agree gives no pair. How much
     an answer contradicts is judged on yes and no, on the findings of radiology English, else on common words.
+
+        disprefer:
+          - {use: self-hallucination, reject: sentence}   # reports that differ in one finding
     """
 
     use: ClassVar[str] = "self-hallucination"
@@ -40,6 +43,9 @@ class SelfHallucination(Dispreference):
     """The longest answer, in tokens: a number, or one each for `closed`, `open` and `report`."""
     least: float = Field(default=0.5, gt=0, le=1)
     """The least contradiction, from 0 to 1, at which an answer counts as wrong."""
+    reject: Literal["answer", "sentence"] = "answer"
+    """What is rejected: the sample as it is, or the right answer with one sentence exchanged, added or left out as the
+    sample has it, so that both sides are alike but for one of the model's own errors."""
 
     def longest_answer(self, kind: CaseKind) -> int:
         """Return the tokens that a rejected answer to a case of a kind has at most."""
@@ -81,5 +87,15 @@ class _LiveSelfHallucination:
             return Drop(case.id, "no sampled answer contradicts the true one")
         score, answer = max(wrong, key=lambda one: one[0])  # the first of equals
         notes = {"samples": len(answers), "wrong": len(wrong), "contradiction": round(score, 3)}
+        if self.part.reject == "sentence":
+            return self._reject_sentence(case, answer, notes)
         notes |= {CUT: True} if answer.cut else {}
         return Pair(case, case.side(case.answer), case.side(answer.text), kind="text", notes=notes)
+
+    def _reject_sentence(self, case: Case, answer: OwnAnswer, notes: Mapping[str, Any]) -> Pair | Drop:
+        from mmedpo_plugins.radiology.single_errors import take_single_error
+
+        wrong = take_single_error(case.question, case.answer, answer.text, self.part.least, cut=answer.cut)
+        if not wrong:
+            return Drop(case.id, "no single sentence of the worst sample contradicts the true answer")
+        return Pair(case, case.side(case.answer), case.side(wrong), kind="text", notes={**notes, "said": answer.text})

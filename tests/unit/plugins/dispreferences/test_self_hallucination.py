@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from mmedpo_plugins.dispreferences.self_hallucination import SelfHallucination
 
-from mmedpo import Case, Drop, ImageRef, LiveBackbone, Pair, Setting, seed_for
+from mmedpo import Answer, Case, Drop, ImageRef, LiveBackbone, Pair, Setting, seed_for
 
 
 class Scripted(LiveBackbone):
@@ -40,6 +41,34 @@ def test_the_most_contradictory_sample_is_rejected() -> None:
     assert (pair.kind, pair.chosen.answer, pair.rejected.answer) == ("text", "Left upper lobe", "Right lower lobe")
     assert pair.chosen.image is pair.rejected.image is truth.image
     assert pair.notes == {"samples": 4, "wrong": 3, "contradiction": 1.0}
+
+
+REPORT = "The lungs are clear. There is severe cardiomegaly. There is a left pacemaker."
+
+
+@pytest.mark.parametrize(
+    ("said", "rejected"),
+    [
+        (
+            "There is a small right effusion. There is severe cardiomegaly.",
+            "There is a small right effusion. There is severe cardiomegaly. There is a left pacemaker.",
+        ),
+        (  # in the place of what it denies, not beside it
+            "There is a nodule. The heart is normal in size. There is a left pacemaker.",
+            "There is a nodule. There is severe cardiomegaly. There is a left pacemaker.",
+        ),
+        (
+            "The lungs are clear. There is severe cardiomegaly. There is a left pneumothorax. There is a left pacem",
+            "The lungs are clear. There is severe cardiomegaly. There is a left pneumothorax.",
+        ),
+        ("The lungs are clear. There is severe cardiomegaly.", "The lungs are clear. There is severe cardiomegaly."),
+        ("There is severe cardiomegaly. There is a left pacemaker. The lungs are clear.", None),
+    ],
+)
+def test_a_report_and_the_same_with_one_of_the_models_own_errors(said: str, rejected: str | None) -> None:
+    own = Answer(said, cut=not said.endswith("."))
+    (pair,) = made(Scripted(own), case(REPORT, "Describe the image."), samples=1, reject="sentence")
+    assert (pair.rejected.answer if isinstance(pair, Pair) else None) == rejected
 
 
 def test_of_equally_wrong_samples_the_first_is_kept_and_stripped() -> None:
