@@ -71,27 +71,38 @@ def make_file(drawn: Markup) -> str:
     return "\n".join(line.strip() for line in lines if line.strip()) + "\n"
 
 
-def draw_doses(rows: Sequence[Row], line: str = "weighting", label: str = "gain over uniform") -> Markup:
-    """Draw gain against dose with intervals, a line and a panel a weighting; what was predicted is dashed behind it."""
+def draw_doses(
+    rows: Sequence[Row],
+    line: str = "weighting",
+    across: str = "dose",
+    label: str = "gain over uniform",
+    below: str = "share of bad pairs, %",
+) -> Markup:
+    """Draw gain against dose with intervals, a line and a panel a weighting; what was predicted is dashed behind it.
+
+    `across` may be any number of a row, and the voter's error, in percent, of rows whose voter is "known+25".
+    """
     names = list(dict.fromkeys(row[line] for row in rows))
-    columns, doses = min(2, len(names)), sorted({row["dose"] for row in rows})
+    columns, doses = min(2, len(names)), sorted({_place(row, across) for row in rows})
     lines = -(-len(names) // columns)
-    with open_drawing(4.8, 0.7 + 1.45 * lines) as (figure, whole, done):
+    with open_drawing(4.8, 0.7 + (1.45 if lines > 1 else 1.9) * lines) as (figure, whole, done):
         whole.remove()
         panels = list(figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).flat)
         for name, axes in zip(names, panels, strict=False):
-            own = sorted((row for row in rows if row[line] == name), key=lambda row: float(row["dose"]))
+            own = sorted((row for row in rows if row[line] == name), key=lambda row: _place(row, across))
+            places = [_place(row, across) for row in own]
             axes.axhline(0, color=FAINT, linewidth=1)
-            axes.plot(*_points(own, "dose", "predicted"), color=TWO, linestyle=DASHES, label="predicted")
-            for row in own:
-                axes.plot([row["dose"]] * 2, [row["low"], row["high"]], color=ONE, linewidth=1.4, alpha=0.6)
-            axes.plot(*_points(own, "dose", "observed"), "o-", color=ONE, markersize=4.5, label="found, 95 % interval")
+            axes.plot(places, [row["predicted"] for row in own], color=TWO, linestyle=DASHES, label="predicted")
+            for place, row in zip(places, own, strict=True):
+                axes.plot([place] * 2, [row["low"], row["high"]], color=ONE, linewidth=1.4, alpha=0.6)
+            found = [row["observed"] for row in own]
+            axes.plot(places, found, "o-", color=ONE, markersize=4.5, label="found, 95 % interval")
             axes.set(title=name, xticks=doses, xticklabels=[f"{dose:g}" for dose in doses])
             axes.grid(axis="x", visible=False)
         for axes in panels[len(names) :]:
             axes.remove()
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
-        figure.supxlabel("share of bad pairs", fontsize="medium", color=FAINT)
+        figure.supxlabel(below, fontsize="medium", color=FAINT)
         figure.supylabel(label, fontsize="medium", color=FAINT)
     return done[0]
 
@@ -108,8 +119,16 @@ def draw_predictions(rows: Sequence[Row], mark: str = "weighting", label: str = 
             own = [row for row in rows if row[mark] == name]
             for row in own:
                 axes.plot([row["predicted"]] * 2, [row["low"], row["high"]], color=colour, linewidth=1.2, alpha=0.6)
-            xs, ys = _points(own, "predicted", "observed")
-            axes.plot(xs, ys, shape, color=colour, markersize=5, markeredgewidth=0, label=name)
+            found = [row["observed"] for row in own]
+            axes.plot(
+                [row["predicted"] for row in own],
+                found,
+                shape,
+                color=colour,
+                markersize=5,
+                markeredgewidth=0,
+                label=name,
+            )
         axes.set(xlabel=f"{label} predicted", ylabel=f"{label} found", xlim=ends, ylim=ends, aspect="equal")
         _legend(axes)
     return done[0]
@@ -145,8 +164,10 @@ DRAWN: dict[str, Callable[..., Markup]] = {
 }
 
 
-def _points(rows: Sequence[Row], across: str, up: str) -> tuple[list[float], list[float]]:
-    return [row[across] for row in rows], [row[up] for row in rows]
+def _place(row: Row, across: str) -> float:
+    if across == "error":
+        return float(row["voter"].partition("+")[2] or 0)
+    return float(row[across])
 
 
 def _gain(row: Row) -> float:

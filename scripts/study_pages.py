@@ -29,7 +29,9 @@ STUDIES = Path(__file__).parents[1] / "docs" / "studies"
 NOTICE = "<!-- Written by scripts/study_pages.py from {source} and results: change those, and run it. -->\n"
 # What of a page's source holds no number of a study: its code, what Jinja puts there, and where a link leads.
 OTHER = re.compile(
-    r"^````?.*?^````?$|`[^`\n]*`|\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|\]\([^)]*\)|(?<=\n\n) {4}.*?(?=\n\n)", re.S | re.M
+    r"^````?.*?^````?$|(?<=\n\n) {4}.*?(?=\n\n)|`[^`\n]*`"
+    r"|\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|\]\([^)]*\)|arXiv [\d.]+",
+    re.DOTALL | re.MULTILINE,
 )
 DECIMAL = re.compile(r"(?<![\w.])[+-]?\d*\.\d+")
 

@@ -1,17 +1,35 @@
-"""What a study leaves: a small file of what it found and how, from which its page in docs/studies is written."""
+"""What a study leaves: a small file of what it found and how, from which its page in docs/studies is written.
+
+    python examples/studies/results.py FILE RECIPE RUN...     # of runs that are not one of the studies beside this file
+
+Every RUN, of one seed and a method of its own, is measured against what it began with.
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from mmedpo import read_run
+from mmedpo.evaluate.comparison import compare_runs
 
 PLACES = 6  # of a number; a page shows three
+
+
+def measure_runs(runs: Sequence[Path]) -> list[dict[str, Any]]:
+    """Measure each run, a method each, and the start of the first, with differences to it."""
+    return keep_values(compare_runs([str(run) for run in runs], start=True))
+
+
+def keep_values(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return of a comparison's rows what a page tells, with the plain name of each method."""
+    kept = ("measure", "value", "difference", "low", "high")
+    return [{"method": row["method"], **{key: row[key] for key in kept if key in row}} for row in rows]
 
 
 def describe_study(recipe: Path, runs: Sequence[Path], **more: Any) -> dict[str, Any]:
@@ -64,3 +82,13 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_rounded(one) for one in value]
     return round(value, PLACES) if isinstance(value, float) else value
+
+
+def main() -> None:
+    """Write a file of runs."""
+    place, recipe, *runs = map(Path, sys.argv[1:])
+    write_results(place, {"settings": describe_study(recipe, runs), "table": measure_runs(runs)})
+
+
+if __name__ == "__main__":
+    main()

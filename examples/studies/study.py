@@ -25,7 +25,7 @@ from typing import Any
 
 from mmedpo_plugins.phantom.backbone import WEIGHTS
 from mmedpo_plugins.phantom.exam import mean
-from results import describe_study, write_results
+from results import describe_study, keep_values, write_results
 
 from mmedpo.evaluate.bootstrap import adjust_holm
 from mmedpo.evaluate.comparison import compare_runs
@@ -123,8 +123,7 @@ def folders(made: Sequence[Job], method: str) -> str:
 def table(made: Sequence[Job], methods: Sequence[str]) -> list[dict[str, Any]]:
     """Measure every method against the start, over all bases and seeds."""
     rows = compare_runs([folders(made, method) for method in methods], start=True)
-    kept = ("measure", "value", "difference", "low", "high")
-    return [{"method": _plain(row["method"]), **{key: row[key] for key in kept if key in row}} for row in rows]
+    return keep_values([{**row, "method": _plain(row["method"])} for row in rows])
 
 
 def contrasts(made: Sequence[Job]) -> list[dict[str, Any]]:
