@@ -25,6 +25,7 @@ from typing import Any
 
 from mmedpo_plugins.phantom.backbone import WEIGHTS
 from mmedpo_plugins.phantom.exam import mean
+from report_curve import f1_at, greedy_row
 from results import describe_study, keep_values, write_results
 
 from mmedpo.evaluate.bootstrap import adjust_holm
@@ -198,7 +199,7 @@ def _age(answers: Path) -> float:
     return answers.stat().st_mtime
 
 
-def examine(run: Path, films: int) -> dict[str, float]:
+def examine(run: Path, films: int) -> dict[str, Any]:
     """Take the controls of a run on so many test films, in a process of its own."""
     line = [sys.executable, str(HERE / "controls.py"), str(run), str(films)]
     done = subprocess.run(
@@ -215,9 +216,19 @@ def tables(found: dict[str, Any]) -> Iterator[str]:
     if "contrasts" in found:
         head = ["contrast", "measure", "difference", "95 % interval", "p (Holm)"]
         yield from _grid(head, [_contrast(row) for row in found["contrasts"]])
-        names = list(next(iter(found["controls"].values()))[0])
-        means = {m: [mean(one[name] for one in runs) for name in names] for m, runs in found["controls"].items()}
-        yield from _grid(["method", *names], [[m, *figures] for m, figures in means.items()])
+        yield from _grid(*_controls(found["controls"]))
+
+
+def _controls(taken: dict[str, list[dict[str, Any]]]) -> tuple[list[str], list[list[Any]]]:
+    """Return head and rows of the controls, means over bases; F1 of reports is also at the false claims of SFT."""
+    names = [name for name in next(iter(taken.values()))[0] if name != "report_curve"]
+    reference = "sft" if "sft" in taken else "start"
+    rates = [greedy_row(one["report_curve"])["false_claims"] for one in taken[reference]]
+    rows: list[list[Any]] = []
+    for method, runs in taken.items():
+        matched = [f1_at(one["report_curve"], rate) for one, rate in zip(runs, rates, strict=True)]
+        rows.append([method, *(mean(one[name] for one in runs) for name in names), mean(matched)])
+    return ["method", *names, f"f1 at the false claims of {reference}"], rows
 
 
 def _contrast(row: dict[str, Any]) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from conftest import ROOT, Mmedpo, environment
 from forks import Forks
 
 STUDY = ROOT / "examples/studies"
+sys.path.insert(0, str(STUDY))
 
 
 @pytest.mark.parametrize("name", ["explore", "confirm-presence", "confirm-sides"])
@@ -31,4 +33,26 @@ def test_the_confirmation_ends_with_table_contrasts_and_controls(forks: Forks, t
     assert (found["settings"]["recipe"], found["settings"]["seeds"]) == ("confirm-sides.yaml", [3])
     assert found["controls"].keys() == {"start", "best"}
     assert "forced_choice" in done.stdout
+    assert "f1 at the false claims of start" in done.stdout
     assert "| best - sft | " in done.stdout
+
+
+def test_f1_is_matched_between_the_thresholds_whose_false_claims_are_on_either_side() -> None:
+    from report_curve import f1_at, greedy_row, measure_thresholds, read_claims
+
+    truths = [read_claims("There is a nodule. There is a pacemaker."), read_claims("The lungs are clear.")]
+    votes = [{"nodule": 12.0, "pacemaker": 3.0}, {"effusion": 10.0, "pneumothorax": 1.0}]
+    curve = measure_thresholds(truths, votes)
+    assert [(row["threshold"], row["false_claims"]) for row in curve] == [
+        (12, 0),
+        (10, 0.5),
+        (3, pytest.approx(1 / 3)),
+        (1, 0.5),
+    ]
+    assert [row["f1"] for row in curve] == pytest.approx([2 / 3, 1 / 2, 4 / 5, 2 / 3])
+    assert greedy_row(curve)["threshold"] == 10
+    assert f1_at(curve, 0.5) == curve[-1]["f1"]
+    share = (0.4 * 3 - 1) / (0.4 * 3 - 1 - (0.4 * 4 - 2))  # of 3 claims and 1 false one, with 4 and 2: .4 are false
+    precision, recall = 2 / (3 + share), 1.0
+    assert f1_at(curve, 0.4) == pytest.approx(2 * precision * recall / (precision + recall))
+    assert f1_at(curve[1:2], 0.1) != f1_at(curve[1:2], 0.1), "none is that careful: not a number"

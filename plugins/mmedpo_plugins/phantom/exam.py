@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from mmedpo import Case, LiveBackbone
+from mmedpo.models import yes_leanings
 from mmedpo_plugins.phantom.findings import LABELS
 from mmedpo_plugins.phantom.language import NO, YES
 from mmedpo_plugins.phantom.reader import PhantomReader
@@ -30,7 +30,7 @@ def examine(
     answers = dict(zip([case.id for case in every], live.answer(every), strict=True))
     right = {case.id: plain(answers[case.id]) == plain(case.answer) for case in every}
     closed = [case for case in cases if case.kind == "closed"]
-    lean = dict(zip([case.id for case in closed], leanings(live, closed), strict=True))
+    lean = dict(zip([case.id for case in closed], yes_leanings(live, closed), strict=True))
     return {
         "images": images,
         "closed_questions": len(closed),
@@ -100,27 +100,6 @@ def named(report: str) -> set[str]:
 def plain(text: str) -> str:
     """Return a text without case and full stop."""
     return text.lower().strip(" .")
-
-
-@torch.no_grad()
-def leanings(live: LiveBackbone, closed: Sequence[Case], batch: int = 64) -> list[float]:
-    """Return log p(yes) - log p(no) as the first word of each answer."""
-    out: list[float] = []
-    for start in range(0, len(closed), batch):
-        sides = [live.encode(case.images, case.question, YES) for case in closed[start : start + batch]]
-        yes, no = sides[0].ids[sides[0].answer_start], live.encode(closed[0].images, closed[0].question, NO)
-        other = no.ids[no.answer_start]
-        width = max(side.answer_start for side in sides)
-        ids = torch.tensor([[*side.ids[: side.answer_start], *[yes] * (width - side.answer_start)] for side in sides])
-        ends = torch.tensor([side.answer_start - 1 for side in sides])
-        inputs = {
-            key: value.to(live.model.device)
-            for key, value in live.collate([tensors for side in sides for tensors in side.vision]).items()
-        }
-        logits = live.model(input_ids=ids.to(live.model.device), **inputs).logits.cpu()  # causal: padding comes after
-        last = logits[torch.arange(len(sides)), ends]
-        out += (last[:, yes] - last[:, other]).tolist()
-    return out
 
 
 def auc(scores: Sequence[float], truth: Sequence[bool]) -> float:

@@ -12,11 +12,11 @@ from mmedpo_plugins.backbones.hf_vlm.hf_vlm import HfVlmBackbone
 from mmedpo_plugins.backbones.llava_med.llava_med import LlavaMedBackbone
 from mmedpo_plugins.own_answers.likelihood import choice_shares, mean_logp
 from mmedpo_plugins.phantom.backbone import PhantomBackbone
-from mmedpo_plugins.phantom.exam import leanings
 from mmedpo_plugins.phantom.reader import PhantomReader
 from tiny_hf_vlm import write_gemma3, write_idefics3
 
 from mmedpo import Backbone, Case, DataError, LiveBackbone, Setting
+from mmedpo.models import yes_leanings
 from mmedpo.testing import tiny_cases
 
 
@@ -43,10 +43,10 @@ def test_it_is_the_mean_over_the_answer_and_its_end(live: LiveBackbone, cases: d
     assert mean_logp(live, case, case.answer, ended=False) == pytest.approx(without_end, abs=1e-4)
 
 
-def test_of_one_word_against_another_it_is_the_exams_leaning(live: LiveBackbone, cases: dict[str, Case]) -> None:
+def test_of_one_word_against_another_it_is_the_leaning(live: LiveBackbone, cases: dict[str, Case]) -> None:
     case = cases["closed"]
     yes, no = (mean_logp(live, case, word, ended=False) for word in ("Yes", "No"))
-    assert yes - no == pytest.approx(leanings(live, [case])[0], abs=1e-4)
+    assert yes - no == pytest.approx(yes_leanings(live, [case])[0], abs=1e-4)
     shares = choice_shares(live, case, case.question, ["Yes", "No"])
     assert sum(shares) == pytest.approx(1)
     assert math.log(shares[0] / shares[1]) == pytest.approx(yes - no, abs=1e-4)
