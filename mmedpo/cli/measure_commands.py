@@ -15,7 +15,7 @@ def compare(
         list[str],
         typer.Argument(
             metavar="RUN RUN...",
-            help="Run folders; those of several seeds by comma: a0,a1 b0,b1.",
+            help="Run folders; those of several seeds by comma: a0,a1 b0,b1; all in a folder by its name; NAME=RUN.",
             callback=resolve_place,
         ),
     ],
@@ -28,40 +28,75 @@ def compare(
         str | None,
         typer.Option(help="With --published: which of its data sets the runs are measured on, where no reader tells."),
     ] = None,
+    contrast: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="A:B",
+            help="Compare method A with method B instead, or with `start`, by name; may be repeated.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Compare what runs measure with the first of them, with intervals; the cases must be the same.
 
     Of a single run in rounds, its rounds are compared with the start.
     """
-    from mmedpo.cli.display.comparison import show_comparison
     from mmedpo.errors import RecipeError
-    from mmedpo.evaluate.comparison import compare_runs, name_rounds
 
-    if published is not None:
+    if published is not None and not contrast:
         _compare_with_published(runs, published, start, data_set, json)
-        return
-    if data_set is not None:
+    elif data_set is not None:
         raise RecipeError("--data-set is for --published, which has numbers of several")
-    rounds = name_rounds(runs)
-    runs = rounds or runs
-    rows = compare_runs(runs, start=start or bool(rounds), only=measure or [])
+    elif contrast and (start or published):
+        raise RecipeError("--contrast says with what to compare; leave out --start and --published")
+    elif contrast:
+        _compare_contrasts(runs, contrast, measure or [], json)
+    else:
+        _compare_with_first(runs, start, measure or [], json)
+
+
+def _compare_with_first(runs: list[str], start: bool, measures: list[str], json: bool) -> None:
+    """Print the comparison of methods with the first, or with what it began with."""
+    from mmedpo.cli.display.comparison import show_comparison
+    from mmedpo.evaluate.comparison import compare_runs
+    from mmedpo.evaluate.method_names import name_methods, name_rounds
+
+    methods = name_methods(runs)
+    rounds = name_rounds(methods)
+    rows = compare_runs(rounds or methods, start=start or bool(rounds), only=measures)
     if json:
         print_json(rows)
     else:
-        show_comparison(rows, runs)
+        show_comparison(rows, rounds or methods)
+
+
+def _compare_contrasts(runs: list[str], contrasts: list[str], measures: list[str], json: bool) -> None:
+    """Print the contrasts that are named of methods, or of the rounds of one."""
+    from mmedpo.cli.display.comparison import show_contrasts
+    from mmedpo.evaluate.contrasts import compare_contrasts, read_contrast
+    from mmedpo.evaluate.method_names import name_methods, name_rounds
+
+    methods = name_methods(runs)
+    methods = name_rounds(methods) or methods
+    rows = compare_contrasts(methods, [read_contrast(text) for text in contrasts], only=measures)
+    if json:
+        print_json(rows)
+    else:
+        show_contrasts(rows, methods)
 
 
 def _compare_with_published(runs: list[str], published: str, start: bool, data_set: str | None, json: bool) -> None:
     """Print what runs measure beside what a publication prints under the names of their variants."""
     from mmedpo.cli.display.published import show_published
+    from mmedpo.evaluate.method_names import list_methods
     from mmedpo.evaluate.published_numbers import compare_with_published
 
-    compared = compare_with_published(runs, published, start=start, data_set=data_set)
+    methods = list_methods(runs)
+    compared = compare_with_published(methods, published, start=start, data_set=data_set)
     if json:
         print_json(compared.to_json())
     else:
-        show_published(compared, runs)
+        show_published(compared, [folders for _, folders in methods])
 
 
 def runs(

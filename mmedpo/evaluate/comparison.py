@@ -3,57 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mmedpo.core.number_format import is_count
 from mmedpo.evaluate.bootstrap import adjust_holm, difference_intervals
-from mmedpo.evaluate.method_draws import list_tested, resample_methods
-from mmedpo.evaluate.method_runs import MethodRuns, open_method, read_metrics, require_comparable
+from mmedpo.evaluate.method_draws import choose_measures, resample_methods
+from mmedpo.evaluate.method_runs import MethodRuns, open_runs, read_metrics, require_comparable
 from mmedpo.evaluate.metrics import EvaluationMetric
-from mmedpo.store.run_files.measures import MeasureRecord, TrainingOverlap
+from mmedpo.store.run_files.measures import TrainingOverlap
 from mmedpo.store.run_files.reader import read_run
-from mmedpo.store.run_files.rounds import list_rounds
 
 
-def compare_runs(named: Sequence[str], *, start: bool = False, only: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Compare methods with the first one: each a run folder, or several by comma, one a seed.
+def compare_runs(
+    named: Mapping[str, Sequence[Path]], *, start: bool = False, only: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Compare methods with the first one: each by name its runs, one a seed and base.
 
     With `start`, the first method is the starting model of the first runs. Each row is a metric's measure of a
     method, with the difference to the first one, its interval, p-value and p-value adjusted over all rows (Holm);
     counts of cases or of claims are told and not tested. Raises DataError when the runs are not measured on the same
-    cases by the same metrics.
+    cases by the same metrics, RecipeError for one of `only` that none of them measures.
     """
-    methods = _distinguish_names([open_method(text) for text in named])
+    methods = [open_runs(name, folders) for name, folders in named.items()]
     if start:
         methods.insert(0, MethodRuns("start", methods[0].runs, methods[0].measured, 0))
     first = methods[0]
     metrics = read_metrics(first.runs[0])
     require_comparable(methods, metrics)
-    tests = (len(methods) - 1) * sum(1 for metric in metrics for _ in list_tested(metric, methods[0], only))
+    measures = choose_measures(metrics, methods, only)
+    tests = (len(methods) - 1) * sum(not is_count(name) for names in measures for name in names)
     by_metric = [_make_rows(metric, methods, only, tests) for metric in metrics]
     rows = [row for of_method in zip(*by_metric, strict=True) for some in of_method for row in some]
     tested = [row for row in rows if "p" in row]
     for row, p in zip(tested, adjust_holm([row["p"] for row in tested]), strict=True):
         row["p_holm"] = p
     return rows
-
-
-def name_rounds(named: Sequence[str]) -> list[str]:
-    """Return the measured rounds of one method's runs as methods to be compared; none of several methods."""
-    folders = [Path(part) for part in named[0].split(",")] if len(named) == 1 else []
-    rounds = [[one for one in list_rounds(folder) if (one / MeasureRecord.file).exists()] for folder in folders]
-    return [",".join(map(str, of_seeds)) for of_seeds in zip(*rounds, strict=False)]
-
-
-def _distinguish_names(methods: Sequence[MethodRuns]) -> list[MethodRuns]:
-    """Call methods by their paths where the names of their folders are alike, and one that is named twice by number."""
-    if len({method.name for method in methods}) == len(methods):
-        return list(methods)
-    paths = [", ".join(map(str, method.runs)) for method in methods]
-    names = [path if paths.count(path) == 1 else f"{path} ({at})" for at, path in enumerate(paths, 1)]
-    return [replace(method, name=name) for method, name in zip(methods, names, strict=True)]
 
 
 def _make_rows(

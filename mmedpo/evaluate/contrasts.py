@@ -6,15 +6,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmedpo.core.notes import print_note
+from mmedpo.core.number_format import is_count
 from mmedpo.errors import RecipeError
 from mmedpo.evaluate.bootstrap import adjust_holm, difference_intervals
-from mmedpo.evaluate.method_draws import list_tested, resample_methods
+from mmedpo.evaluate.method_draws import choose_measures, resample_methods
 from mmedpo.evaluate.method_runs import MethodRuns, open_runs, read_metrics, require_comparable
 from mmedpo.evaluate.metrics import EvaluationMetric
 from mmedpo.registry.discovery import suggest_word
 
 START = "start"  # in a contrast, unless a method is called so: the model that the first method's training began with
 Contrast = tuple[str, str]  # what is compared, and with what
+
+
+def read_contrast(text: str) -> Contrast:
+    """Return the contrast that a command line names. Raises RecipeError for what names no two methods."""
+    one, _, other = text.partition(":")
+    if not one or not other:
+        raise RecipeError(f"--contrast {text}: name two methods, as in best:sft")
+    return one, other
 
 
 def compare_contrasts(
@@ -26,11 +36,12 @@ def compare_contrasts(
     its width, p-value, and p-value adjusted over all rows (Holm). `only` names the measures; counts are never tested.
     Raises RecipeError for a name that is no method's, DataError for runs not measured on the same cases.
     """
+    contrasts = list(dict.fromkeys(contrasts))
     opened = _open_named(methods, contrasts)
-    first = next(iter(opened.values()))
-    metrics = read_metrics(first.runs[0])
-    require_comparable(list(opened.values()), metrics)
-    tested = [list(list_tested(metric, first, only)) for metric in metrics]
+    every = list(opened.values())
+    metrics = read_metrics(every[0].runs[0])
+    require_comparable(every, metrics)
+    tested = [[name for name in names if not is_count(name)] for names in choose_measures(metrics, every, only)]
     tests = len(contrasts) * sum(map(len, tested))
     rows = [
         row
@@ -39,8 +50,18 @@ def compare_contrasts(
     ]
     for row, p in zip(rows, adjust_holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = p
-    places = {contrast: place for place, contrast in enumerate(contrasts)}
-    return sorted(rows, key=lambda row: places[row["method"], row["against"]])
+    _tell_untested(rows, contrasts, only)
+    return sorted(rows, key=lambda row: contrasts.index((row["method"], row["against"])))
+
+
+def _tell_untested(rows: Sequence[Mapping[str, Any]], contrasts: Sequence[Contrast], only: Sequence[str]) -> None:
+    """Tell which measures that were asked for a contrast has not."""
+    made = {(row["method"], row["against"], row["measure"]) for row in rows}
+    for one, other in contrasts:
+        if missing := [name for name in only if (one, other, name) not in made]:
+            print_note(
+                f"note: {one} and {other} are not tested on {', '.join(missing)}: a count, or not defined for both"
+            )
 
 
 def _open_named(methods: Mapping[str, Sequence[Path | str]], contrasts: Sequence[Contrast]) -> dict[str, MethodRuns]:

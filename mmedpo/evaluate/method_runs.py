@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
@@ -54,21 +55,21 @@ class MethodRuns:
     measured: tuple[MeasuredCases, ...]  # of each run
     side: int  # 0: its answers before training, -1: the last it has, of a model alone its only ones
 
+    @cached_property
+    def trainings(self) -> list[tuple[str, int]]:
+        """Return what each run's model was before any adapter, and the run's seed."""
+        records = [read_run(run).run for run in self.runs]
+        backbones = [{**record.recipe["backbone"], "adapter": None, "answers": None} for record in records]
+        return [(digest(backbone), record.seed) for backbone, record in zip(backbones, records, strict=True)]
+
     @property
     def bases(self) -> list[str]:
         """Return what each run's model was before any adapter; trainings of one base are alike."""
-        backbones = [read_run(run).run.recipe["backbone"] for run in self.runs]
-        return [digest({**backbone, "adapter": None, "answers": None}) for backbone in backbones]
+        return [base for base, _ in self.trainings]
 
     def statistics(self, use: str) -> list[StatisticsTable]:
         """Return each run's statistics of a metric, by case."""
         return [one.statistics[use][self.side] for one in self.measured]
-
-
-def open_method(text: str) -> MethodRuns:
-    """Read the runs of a method: folders by comma. Raises DataError where one has no answers."""
-    folders = [Path(part) for part in text.split(",")]
-    return open_runs(", ".join(dict.fromkeys(folder.name for folder in folders)), folders)
 
 
 def open_runs(name: str, folders: Sequence[Path | str]) -> MethodRuns:
@@ -114,8 +115,22 @@ def require_comparable(methods: Sequence[MethodRuns], metrics: Sequence[Evaluati
     Raises DataError.
     """
     _require_same_cases(methods)
+    _require_same_trainings(methods)
     _require_same_metrics(methods, metrics)
     _tell_engines(methods)
+
+
+def _require_same_trainings(methods: Sequence[MethodRuns]) -> None:
+    """Require of methods that have trainings of one base and seed that these stand at one place."""
+    first = methods[0]
+    for method in methods:
+        pairs = list(zip(first.trainings, method.trainings, strict=True))
+        for at, (wanted, found) in enumerate(pairs):
+            if wanted != found and {*first.trainings} & {*method.trainings}:
+                raise DataError(
+                    f"{first.runs[at]} and {method.runs[at]}: are not of one base and seed; name the runs of"
+                    f" {first.name} and {method.name} in one order, and as many of each"
+                )
 
 
 def _require_same_cases(methods: Sequence[MethodRuns]) -> None:
@@ -123,7 +138,8 @@ def _require_same_cases(methods: Sequence[MethodRuns]) -> None:
     for method in methods:
         if len(first.runs) != len(method.runs):
             raise DataError(
-                f"{first.name} and {method.name}: compare as many runs with as many, one a seed, in one order"
+                f"{first.name} and {method.name}: compare as many runs with as many, one a seed, in one order;"
+                f" there are {len(first.runs)} and {len(method.runs)}"
             )
         for folder, measured in zip(method.runs, method.measured, strict=True):
             if measured.key != first.measured[0].key:

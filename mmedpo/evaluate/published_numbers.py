@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from mmedpo.errors import RecipeError
 from mmedpo.evaluate.bootstrap import value_intervals
 from mmedpo.evaluate.method_draws import resample_methods
-from mmedpo.evaluate.method_runs import MethodRuns, open_method, read_metrics
+from mmedpo.evaluate.method_names import NamedRuns, name_variant
+from mmedpo.evaluate.method_runs import MethodRuns, open_runs, read_metrics
 from mmedpo.recipe.document.yaml import parse_yaml
 from mmedpo.store.run_files.reader import read_run
 
@@ -85,16 +86,16 @@ def load_published(name: str) -> PublishedNumbers:
 
 
 def compare_with_published(
-    named: Sequence[str], published: str, *, start: bool = False, data_set: str | None = None
+    named: Sequence[NamedRuns], published: str, *, start: bool = False, data_set: str | None = None
 ) -> PublishedComparison:
-    """Put methods, each a run folder or several by comma, beside the rows that a publication prints under their names.
+    """Put methods beside the rows that a publication prints under their names, else under that of their variant.
 
-    A method goes by the variant that its folder is of. With `start`, the starting model of the first one is the row
+    With `start`, the starting model of the first one is the row
     `base`. The data set is known by the reader that a run is evaluated on, unless `data_set` names it. Raises
     RecipeError where it is not known, DataError where a run has no answers.
     """
     numbers = load_published(published)
-    methods = [(name_variant(method.runs[0]), method) for method in map(open_method, named)]
+    methods = [(_find_row(numbers, name, runs[0]), open_runs(name, runs)) for name, runs in named]
     if start:
         methods.insert(0, ("base", _begin(methods[0][1])))
     rows: list[dict[str, Any]] = []
@@ -119,10 +120,9 @@ def _begin(method: MethodRuns) -> MethodRuns:
     return MethodRuns("start", method.runs, method.measured, 0)
 
 
-def name_variant(folder: Path) -> str:
-    """Return the variant that a run folder is of: its name, less its seed."""
-    name, seed = folder.resolve().name, read_run(folder).run.seed
-    return name.removesuffix(f"-{seed}")
+def _find_row(numbers: PublishedNumbers, name: str, run: Path) -> str:
+    """Return the row that is meant by a method."""
+    return name if any(one.cells(name) for one in numbers.sets.values()) else name_variant(run)
 
 
 def _find_set(numbers: PublishedNumbers, folder: Path, told: str | None) -> str:

@@ -76,13 +76,12 @@ def _compare_rounds(folder: Path, results: Sequence[RunResult]) -> None:
     """Compare the rounds that are measured with the start and with the first, and write it down where it is new."""
     known = read_file(folder, RoundTable)
     assert known is not None
-    measured = {result.folder.name: str(result.folder) for result in results if _is_measured(result)}
+    measured = {result.folder.name: [result.folder] for result in results if _is_measured(result)}
     if not any(result.did for result in results) and measured.keys() <= {row["method"] for row in known.against_start}:
         return
-    named = list(measured.values())
     rows = {
-        "against_start": tuple(compare_runs(named, start=True)) if named else (),
-        "against_first": tuple(compare_runs(named)) if len(named) > 1 else (),
+        "against_start": tuple(compare_runs(measured, start=True)) if measured else (),
+        "against_first": tuple(compare_runs(measured)) if len(measured) > 1 else (),
     }
     write_file(folder, known.model_copy(update=rows))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from mmedpo.core.privacy import private_files
 from mmedpo.core.stage import Stage
@@ -72,10 +71,10 @@ def table(results: dict[str, list[RunResult]]) -> VariantTable | None:
     if not measured:
         (place / VariantTable.file).unlink(missing_ok=True)  # of an earlier recipe
         return None
-    named = [",".join(str(result.folder) for result in found) for found in measured.values()]
+    named = {name: [result.folder for result in found] for name, found in measured.items()}
     compared = VariantTable(
-        against_start=tuple(_named(compare_runs(named, start=True), list(measured))),
-        against_first=tuple(_named(compare_runs(named), list(measured))) if len(named) > 1 else (),
+        against_start=tuple(compare_runs(named, start=True)),
+        against_first=tuple(compare_runs(named)) if len(named) > 1 else (),
         overlap=tuple(_overlaps(measured)),
     )
     with private_files(any(is_restricted(result.folder) for found in measured.values() for result in found)):
@@ -88,11 +87,3 @@ def _overlaps(measured: Mapping[str, Sequence[RunResult]]) -> Iterator[VariantOv
         for one in found:
             if one.measures:
                 yield VariantOverlap(method=name, run=str(one.folder), **vars(one.measures.overlap))
-
-
-def _named(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Call each method by its variant's name instead of its folders."""
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    known = dict(zip(methods[-len(names) :], names, strict=True))
-    for row in rows:
-        yield {**row, "method": known.get(row["method"], row["method"])}

@@ -40,10 +40,10 @@ def list_runs(folder: Path) -> list[ListedRun]:
     """Return the runs in a folder and below it, by their folders' names. Raises DataError when there is no folder."""
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder")
-    return [_look(place) for place in _find_runs(folder)]
+    return [_look(place) for place in find_runs(folder)]
 
 
-def _find_runs(folder: Path) -> Iterator[Path]:
+def find_runs(folder: Path) -> Iterator[Path]:
     """Yield run folders; one in rounds stands for its rounds."""
     for place, inner, names in os.walk(folder):
         run = Path(place)

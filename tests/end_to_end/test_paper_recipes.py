@@ -21,6 +21,7 @@ from tiny_medklip import write_medklip
 from tiny_wordnet import write_wordnet
 
 from mmedpo.core.stage import Stage
+from mmedpo.evaluate.method_names import list_methods
 from mmedpo.evaluate.published_numbers import compare_with_published, load_published
 from mmedpo.pipeline.cost import CostEstimate, estimate_cost
 from mmedpo.pipeline.run import RunResult
@@ -102,7 +103,7 @@ def write_small(name: str, folder: Path, weights: Path, server: FakeEndpoint, ch
 
 def require_cells(name: str, variants: list[str]) -> None:
     """Require of each variant that is printed a number of ours beside each of its cells."""
-    compared = compare_with_published([f"runs/paper/{name}/{variant}-0" for variant in variants], "paper")
+    compared = compare_with_published(list_methods([f"runs/paper/{name}/{variant}-0" for variant in variants]), "paper")
     lacking = [(row["method"], row["column"]) for row in compared.rows if "value" not in row]
     assert not lacking
     printed = {row["method"] for row in compared.rows}

@@ -117,7 +117,7 @@ def test_whoever_opens_an_adapter_is_told_that_it_is_of_an_earlier_recipe(folder
         lambda: ask_models(folder.path, [tmp_path / "film.png"], "Is it?"),
         lambda: merge_run(folder.path, tmp_path / "merged"),
         lambda: export_run(folder.path, "peft", tmp_path / "peft"),
-        lambda: compare_runs([str(folder.path)]),
+        lambda: compare_runs({"run": [folder.path]}),
     ]
     for opened in opens:
         with pytest.raises(DataError, match=r"of an earlier recipe: .*earlier/(adapter|measures)-"):

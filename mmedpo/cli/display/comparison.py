@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from mmedpo.store.run_files.measures import VariantTable
 
 
-def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> None:
+def show_comparison(rows: Sequence[Mapping[str, Any]], methods: Mapping[str, Sequence[Path]]) -> None:
     """Print the comparison of runs, and whether they were measured on what they were trained on."""
     from mmedpo.evaluate.comparison import split_by_difference
 
@@ -37,7 +38,31 @@ def show_comparison(rows: Sequence[Mapping[str, Any]], runs: Sequence[str]) -> N
         console.print(f"equal in all runs: {told}", highlight=False, soft_wrap=True)
     for name, letter in letters.items():
         console.print(f"{letter}: {name}", highlight=False)
-    print_overlaps_of(console, runs)
+    print_overlaps_of(console, methods.values())
+
+
+def show_contrasts(rows: Sequence[Mapping[str, Any]], methods: Mapping[str, Sequence[Path]]) -> None:
+    """Print the contrasts of methods, what differences these cases can show, and whether they were trained on."""
+    console = Terminal()
+    table = [["contrast", "metric", "measure", "values", "", "difference", "95 % interval", "±", "p", "p (Holm)"]]
+    for row in rows:
+        name = row["measure"]
+        values = [format_number(row[key], name) for key in ("value", "against_value")]
+        change, low, high = (format_change(row[key], name) for key in ("difference", "low", "high"))
+        chances = [format_p_value(row[key]) for key in ("p", "p_holm")]
+        about = [f"{row['method']} - {row['against']}", row["metric"], name]
+        table.append([*about, *values, change, f"{low} to {high}", format_number(row["half_width"], name), *chances])
+    print_columns(console, table)
+    runs = max((row["runs"] for row in rows), default=1)
+    told = f"{runs:,} trainings of each; " if runs > 1 else ""
+    console.print(f"{told}p (Holm) is corrected for these {len(rows):,} tests", highlight=False, soft_wrap=True)
+    console.print(
+        "±: half the interval; a true difference of that size is missed every other time, a smaller one more often",
+        highlight=False,
+        soft_wrap=True,
+    )
+    compared = dict.fromkeys(row[key] for row in rows for key in ("method", "against"))
+    print_overlaps_of(console, [methods[name] for name in compared if name in methods])
 
 
 def _name_run(place: int) -> str:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mmedpo.cli.display.terminal import Terminal
 from mmedpo.store.run_files.measures import TrainingOverlap
 
 
-def print_overlaps_of(console: Terminal, runs: Sequence[str]) -> None:
-    """Say it of run folders, those of several seeds by comma."""
+def print_overlaps_of(console: Terminal, methods: Iterable[Sequence[Path]]) -> None:
+    """Say it of the runs of methods."""
     from mmedpo.evaluate.comparison import count_trained_images
 
-    folders = dict.fromkeys(part for text in runs for part in text.split(","))
-    overlaps = {folder: count_trained_images(Path(folder)) for folder in folders}
+    overlaps = {str(folder): count_trained_images(folder) for runs in methods for folder in runs}
     print_overlaps(console, {folder: overlap for folder, overlap in overlaps.items() if overlap})
 
 

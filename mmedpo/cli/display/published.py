@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmedpo.cli.display.columns import print_columns
@@ -13,13 +14,13 @@ if TYPE_CHECKING:
     from mmedpo.evaluate.published_numbers import PublishedComparison
 
 
-def show_published(compared: PublishedComparison, runs: Sequence[str]) -> None:
+def show_published(compared: PublishedComparison, methods: Iterable[Sequence[Path]]) -> None:
     """Print a row for each printed cell and measure of ours, in percent, and what must be said with them."""
     console = Terminal(highlight=False)
     console.print(compared.source, soft_wrap=True, markup=False)
     table = [["data", "row", "column", "published", "ours", "95 % interval", "runs", "measure"]]
     print_columns(console, table + [_format_row(row) for row in compared.rows])
-    print_overlaps_of(console, runs)
+    print_overlaps_of(console, methods)
     for note in compared.notes:
         console.print(f"note: {note}", soft_wrap=True, markup=False)
 

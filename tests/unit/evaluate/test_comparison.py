@@ -17,10 +17,16 @@ from typer.testing import CliRunner
 from mmedpo.cli.main import app
 from mmedpo.errors import DataError
 from mmedpo.evaluate.bootstrap import adjust_holm, pooled_intervals
-from mmedpo.evaluate.comparison import MethodRuns, compare_runs, split_by_difference
+from mmedpo.evaluate.comparison import compare_runs, split_by_difference
+from mmedpo.evaluate.method_names import name_methods
+from mmedpo.evaluate.method_runs import MethodRuns
 from mmedpo.report.page import render_comparison
 from mmedpo.store.run_files.format import write_file
 from mmedpo.store.run_files.reader import read_run
+
+
+def compare(*named: Path | str, start: bool = False) -> list[dict[str, Any]]:
+    return compare_runs(name_methods([str(one) for one in named]), start=start)
 
 
 def rows_of(measure: str, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -30,7 +36,7 @@ def rows_of(measure: str, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any
 def test_a_better_run_differs_by_what_it_gets_right_more(tmp_path: Path) -> None:
     worse, better = some_right(0.3, 1), some_right(0.9, 2)
     a, b = make_run(tmp_path / "a", worse, worse), make_run(tmp_path / "b", better, worse)
-    found = rows_of("closed_accuracy", compare_runs([str(a), str(b)]))["b"]
+    found = rows_of("closed_accuracy", compare(a, b))["b"]
     assert found["difference"] == pytest.approx(np.mean(better) - np.mean(worse))
     assert found["low"] < found["difference"] < found["high"]
     assert found["p_holm"] == found["p"] == 1 / 1000
@@ -39,7 +45,7 @@ def test_a_better_run_differs_by_what_it_gets_right_more(tmp_path: Path) -> None
 def test_what_no_draw_contradicts_is_found_among_many_comparisons(tmp_path: Path) -> None:
     worse, better = some_right(0.2, 1), some_right(0.95, 2)
     folders = [make_run(tmp_path / f"{number}", better if number == 1 else worse, worse) for number in range(40)]
-    rows = compare_runs([str(folder) for folder in folders])
+    rows = compare(*folders)
     assert len([row for row in rows if "p" in row or row["method"] != "0"]) > 50  # of 1,000 draws the least p is .001
     assert rows_of("closed_accuracy", rows)["1"]["p_holm"] < 0.05
 
@@ -47,7 +53,7 @@ def test_what_no_draw_contradicts_is_found_among_many_comparisons(tmp_path: Path
 def test_a_run_compared_with_its_start_gives_its_own_difference(tmp_path: Path) -> None:
     before, after = some_right(0.5, 1), some_right(0.7, 2)
     run = make_run(tmp_path / "a", after, before)
-    found = rows_of("closed_accuracy", compare_runs([str(run)], start=True))
+    found = rows_of("closed_accuracy", compare(run, start=True))
     assert found["start"]["value"] == pytest.approx(np.mean(before))
     assert found["a"]["difference"] == pytest.approx(np.mean(after) - np.mean(before))
 
@@ -67,7 +73,7 @@ def test_runs_on_other_cases_are_refused(tmp_path: Path) -> None:
     right = some_right(0.5, 1)
     a, b = make_run(tmp_path / "a", right, right), make_run(tmp_path / "b", right, right, truth="no")
     with pytest.raises(DataError, match="evaluate both on the same data"):
-        compare_runs([str(a), str(b)])
+        compare(a, b)
 
 
 @pytest.mark.parametrize(
@@ -79,14 +85,14 @@ def test_a_line_that_is_no_case_is_named(tmp_path: Path, old: str, new: str, why
     answers = run / "answers.jsonl"
     answers.write_text(answers.read_text().replace(old, new, 1))
     with pytest.raises(DataError, match=rf"answers.jsonl:1:.*{why}"):
-        compare_runs([str(run)])
+        compare(run)
 
 
 def test_as_many_runs_are_compared_with_as_many(tmp_path: Path) -> None:
     right = some_right(0.5, 1)
     a, b = (make_run(tmp_path / name, right, right) for name in "ab")
     with pytest.raises(DataError, match="one a seed"):
-        compare_runs([str(a), f"{a},{b}"])
+        compare(a, f"{a},{b}")
 
 
 def test_the_command_prints_a_table_and_the_overlap(tmp_path: Path) -> None:
@@ -137,7 +143,7 @@ def test_each_row_names_its_metric_and_metrics_are_not_mixed(tmp_path: Path) -> 
         known.recipe["evaluate"]["measure"].append({"use": "findings"})
         write_file(folder, known)
         folders.append(str(folder))
-    rows = compare_runs(folders)
+    rows = compare(*folders)
     (count,) = [row for row in rows if row["measure"] == "claimed_count" and row["method"] == "b"]
     assert count["difference"] == -30
     assert not {"p", "p_holm", "low"} & set(count), "a count is told and not tested"
@@ -155,13 +161,13 @@ def test_a_run_that_lacks_a_metric_of_the_first_is_refused(tmp_path: Path) -> No
     a, b = (make_run(tmp_path / name, right, right) for name in "ab")
     (b / "answers.jsonl").write_text((b / "answers.jsonl").read_text().replace("med-vqa", "findings"))
     with pytest.raises(DataError, match=r"b: is not measured by med-vqa, as .*a is"):
-        compare_runs([str(a), str(b)])
+        compare(a, b)
 
 
 def test_runs_in_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
     a, b = make_run(tmp_path / "a/run", some_right(0.2, 1), some_right(0.2, 1)), tmp_path / "b/run"
     make_run(b, some_right(0.9, 2), some_right(0.2, 1))
-    found = rows_of("closed_accuracy", compare_runs([str(a), str(b)]))
+    found = rows_of("closed_accuracy", compare(a, b))
     assert set(found) == {str(a), str(b)}
 
 
@@ -179,9 +185,9 @@ def test_runs_that_two_engines_answered_for_are_compared_with_a_word_and_have_on
     here = make_run(tmp_path / "here", right, right)
     there = make_run(tmp_path / "there", right, right, backbone=served)
     again = make_run(tmp_path / "again", right, right, backbone=served)
-    compare_runs([str(there), str(again)])
+    compare(there, again)
     assert not capsys.readouterr().err
-    compare_runs([str(here), str(there)])
+    compare(here, there)
     assert "an endpoint answered for some of these runs" in capsys.readouterr().err
     both = MethodRuns("both", (here, there), (), 1)
     assert len(set(both.bases)) == 1

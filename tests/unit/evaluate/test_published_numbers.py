@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from mmedpo.cli.main import app
 from mmedpo.errors import RecipeError
 from mmedpo.evaluate.comparison import compare_runs
+from mmedpo.evaluate.method_names import list_methods
 from mmedpo.evaluate.published_numbers import compare_with_published, load_published
 from mmedpo.store.run_files.format import write_file, write_rows
 from mmedpo.store.run_files.measures import AnsweredCase, ImageFile
@@ -70,7 +71,7 @@ def cells(found: list[dict[str, Any]], measure: str) -> dict[tuple[str, str], di
 def test_each_method_stands_beside_the_row_of_its_variant(tmp_path: Path) -> None:
     seeds = [str(make_run(tmp_path / f"mmedpo-{seed}", 0.4, 0.6 + seed / 10, seed=seed)) for seed in (0, 1)]
     base = str(make_run(tmp_path / "base", 0.4))
-    compared = compare_with_published([base, ",".join(seeds)], "paper")
+    compared = compare_with_published(list_methods([base, ",".join(seeds)]), "paper")
     accuracy = cells(compared.rows, "closed_accuracy")
     ours = accuracy["mmedpo", "closed"]
     assert (ours["published"], ours["runs"]) == ([73.08], 2)
@@ -83,18 +84,18 @@ def test_each_method_stands_beside_the_row_of_its_variant(tmp_path: Path) -> Non
 
 def test_the_start_of_the_first_runs_is_the_row_of_the_model_alone(tmp_path: Path) -> None:
     run = make_run(tmp_path / "dpo", 0.4, 0.8)
-    compared = compare_with_published([str(run)], "paper", start=True)
+    compared = compare_with_published(list_methods([str(run)]), "paper", start=True)
     assert [row["method"] for row in compared.rows] == ["base"] * 2 + ["dpo"] * 3
     sft = make_run(tmp_path / "sft-dpo", 0.4, 0.8, adapter=str(tmp_path / "sft/adapter"))
     with pytest.raises(RecipeError, match="begins with an adapter"):
-        compare_with_published([str(sft)], "paper", start=True)
+        compare_with_published(list_methods([str(sft)]), "paper", start=True)
 
 
 def test_ablations_are_means_over_columns_and_both_numbers_of_one_that_is_printed_twice_are_there(
     tmp_path: Path,
 ) -> None:
     run = make_run(tmp_path / "stage-2", 0.4, 0.8)
-    compared = compare_with_published([str(run)], "paper")
+    compared = compare_with_published(list_methods([str(run)]), "paper")
     (row,) = compared.rows
     assert (row["column"], row["published"], row["measure"]) == ("average", [60.88, 59.88], "average")
     assert row["value"] == pytest.approx(80, abs=5)
@@ -104,7 +105,7 @@ def test_ablations_are_means_over_columns_and_both_numbers_of_one_that_is_printe
 
 def test_what_is_not_printed_or_unknown_is_said(tmp_path: Path) -> None:
     run = make_run(tmp_path / "mine", 0.4, 0.8, reader="vqa-rad")
-    compared = compare_with_published([str(run)], "paper")
+    compared = compare_with_published(list_methods([str(run)]), "paper")
     told = "\n".join(compared.notes)
     assert compared.rows == []
     assert "mine: nothing is printed under this name; of VQA-RAD there are: base, self-rewarding, dpo" in told
@@ -116,11 +117,11 @@ def test_what_is_not_printed_or_unknown_is_said(tmp_path: Path) -> None:
 def test_the_data_set_is_that_of_the_reader_unless_it_is_named(tmp_path: Path) -> None:
     run = str(make_run(tmp_path / "mmedpo", 0.4, 0.8, reader="phantom"))
     with pytest.raises(RecipeError, match=r"'phantom', of which nothing is printed; say with --data-set"):
-        compare_with_published([run], "paper")
-    named = compare_with_published([run], "paper", data_set="vqa-rad")
+        compare_with_published(list_methods([run]), "paper")
+    named = compare_with_published(list_methods([run]), "paper", data_set="vqa-rad")
     assert cells(named.rows, "closed_accuracy")["mmedpo", "closed"]["published"] == [66.54]
     with pytest.raises(RecipeError, match="did you mean 'slake'"):
-        compare_with_published([run], "paper", data_set="slak")
+        compare_with_published(list_methods([run]), "paper", data_set="slak")
 
 
 def test_a_column_that_the_run_did_not_measure_says_so(tmp_path: Path) -> None:
@@ -150,7 +151,11 @@ def test_the_command_prints_theirs_and_ours_and_as_json(tmp_path: Path) -> None:
 
 def test_a_model_alone_is_compared_by_its_only_answers(tmp_path: Path) -> None:
     base, run = make_run(tmp_path / "base", 0.4), make_run(tmp_path / "mmedpo", 0.4, 0.8)
-    rows = {row["method"]: row for row in compare_runs([str(base), str(run)]) if row["measure"] == "closed_accuracy"}
+    rows = {
+        row["method"]: row
+        for row in compare_runs({"base": [base], "mmedpo": [run]})
+        if row["measure"] == "closed_accuracy"
+    }
     assert rows["base"]["value"] == pytest.approx(0.4, abs=0.05)
     assert rows["mmedpo"]["difference"] == pytest.approx(0.4, abs=0.05)
 

@@ -9,7 +9,7 @@ import pytest
 from run_folder import write_rounds, write_run
 
 from mmedpo.errors import DataError
-from mmedpo.evaluate.comparison import name_rounds
+from mmedpo.evaluate.method_names import name_rounds
 from mmedpo.recipe.run_recipe import is_restricted
 from mmedpo.report.page import write_report
 from mmedpo.store.result_keys import adapter_of
@@ -60,10 +60,12 @@ def test_a_runs_folder_stands_for_its_last_round_and_for_none_before(tmp_path: P
 
 def test_rounds_are_compared_where_one_run_or_one_of_each_seed_is_named(tmp_path: Path) -> None:
     a, b = (write_rounds(tmp_path / name, 3, begun) for name, begun in (("a", 3), ("b", 2)))
-    assert name_rounds([str(a)]) == [f"{a}/round-{number}" for number in (1, 2, 3)]
-    assert name_rounds([f"{a},{b}"]) == [f"{a}/round-{number},{b}/round-{number}" for number in (1, 2)]
-    assert name_rounds([str(a), str(b)]) == []
-    assert name_rounds([str(write_run(tmp_path / "plain"))]) == []
+    found = name_rounds({"a": [a]})
+    assert found == {f"round-{number}": (a / f"round-{number}",) for number in (1, 2, 3)}
+    found = name_rounds({"both": [a, b]})
+    assert found == {name: (a / name, b / name) for name in ("round-1", "round-2")}
+    assert name_rounds({"a": [a], "b": [b]}) == {}
+    assert name_rounds({"plain": [write_run(tmp_path / "plain")]}) == {}
 
 
 def test_a_run_is_restricted_where_one_of_its_rounds_is(tmp_path: Path) -> None:
