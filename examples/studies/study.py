@@ -17,7 +17,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,6 @@ from mmedpo_plugins.phantom.exam import mean
 from report_curve import f1_at, greedy_row
 from results import describe_study, keep_values, write_results
 
-from mmedpo.evaluate.bootstrap import adjust_holm
 from mmedpo.evaluate.comparison import compare_runs
 from mmedpo.evaluate.contrasts import compare_contrasts
 from mmedpo.recipe.loading import read_recipe
@@ -116,32 +115,18 @@ def at_every_rate(methods: Sequence[str], rates: Sequence[float]) -> str:
     return "variants=" + json.dumps(planned)
 
 
-def folders(made: Sequence[Job], method: str) -> str:
-    """Return a method's run folders, one a job, as `mmedpo compare` takes them."""
-    return ",".join(str(job.folder / method) for job in made)
+def gather(made: Sequence[Job], methods: Sequence[str]) -> dict[str, list[Path]]:
+    """Return each method's run folders, one a job."""
+    return {method: [job.folder / method for job in made] for method in methods}
 
 
-def table(made: Sequence[Job], methods: Sequence[str]) -> list[dict[str, Any]]:
+def table(runs: Mapping[str, Sequence[Path]]) -> list[dict[str, Any]]:
     """Measure every method against the start, over all bases and seeds."""
-    rows = compare_runs([folders(made, method) for method in methods], start=True)
-    return keep_values([{**row, "method": _plain(row["method"])} for row in rows])
+    return keep_values(compare_runs(runs, start=True))
 
 
-def contrasts(made: Sequence[Job]) -> list[dict[str, Any]]:
-    """Test the contrasts that were named beforehand; Holm over all of them."""
-    rows = []
-    for one, other in CONTRASTS:
-        for row in compare_runs([folders(made, other), folders(made, one)], only=MEASURES):
-            if "difference" in row:
-                rows.append({**row, "method": one, "against": other})
-    for row, p in zip(rows, adjust_holm([row["p"] for row in rows]), strict=True):
-        row["p_holm"] = p
-    return rows
-
-
-def others(made: Sequence[Job], methods: Sequence[str]) -> list[dict[str, Any]]:
+def others(runs: Mapping[str, Sequence[Path]]) -> list[dict[str, Any]]:
     """Return differences that were not named beforehand: they describe, and test nothing."""
-    runs = {method: [job.folder / method for job in made] for method in methods}
     asked = [(one, other) for one, other in OTHERS if one in runs and (other in runs or other == "start")]
     rows = compare_contrasts(runs, asked, only=MEASURES)
     return [{key: value for key, value in row.items() if key not in ("p", "p_holm", "half_width")} for row in rows]
@@ -181,11 +166,12 @@ def main() -> None:
 def report(part: str, made: Sequence[Job], out: Path, pool: ThreadPoolExecutor, small: bool) -> None:
     """Write what was found as JSON, and print it as tables."""
     methods = [place.parent.name for place in sorted(made[0].folder.glob("*/answers.jsonl"), key=_age)]
-    runs = [job.folder / method for job in made for method in methods]
-    found: dict[str, Any] = {"settings": describe_study(made[0].recipe, runs), "table": table(made, methods)}
+    runs = gather(made, methods)
+    every = [folder for of_method in runs.values() for folder in of_method]
+    found: dict[str, Any] = {"settings": describe_study(made[0].recipe, every), "table": table(runs)}
     if part == "confirm":
-        found["contrasts"] = contrasts(made)
-        found["others"] = others(made, methods)
+        found["contrasts"] = compare_contrasts(runs, CONTRASTS, only=MEASURES)
+        found["others"] = others(runs)
         some = [job.folder for job in made if job.folder.name == made[0].folder.name]  # of the first seed
         found["controls"] = {
             method: list(pool.map(lambda run: examine(run, 4 if small else 100), [folder / method for folder in some]))
@@ -235,10 +221,6 @@ def _contrast(row: dict[str, Any]) -> list[Any]:
     low, high = row["low"], row["high"]
     gap = f"{row['difference']:+.3f}"
     return [f"{row['method']} - {row['against']}", row["measure"], gap, f"{low:+.3f} to {high:+.3f}", row["p_holm"]]
-
-
-def _plain(method: str) -> str:
-    return method.split(",")[0].split("/")[-1]
 
 
 def _grid(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
