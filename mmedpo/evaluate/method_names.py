@@ -53,10 +53,8 @@ def _read_name(text: str) -> Iterator[NamedRuns]:
     if given and len(below) > 1:
         several = ", ".join(islice(below, TOLD)) + (" ..." if len(below) > TOLD else "")
         raise RecipeError(f"{folders[0]}: holds {len(below)} methods, and {given!r} is to be one: {several}")
-    if len(below) > 1:
-        yield from below.items()
-    else:
-        yield given or _name_runs(folders), next(iter(below.values()), folders)
+    for name, runs in (below or {"": folders}).items():
+        yield given or name or _name_runs(runs), runs
 
 
 def _name_runs(folders: Sequence[Path]) -> str:

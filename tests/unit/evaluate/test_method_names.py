@@ -55,7 +55,8 @@ def test_a_study_of_bases_and_seeds_is_found_by_the_names_of_its_methods(tmp_pat
     places = [tmp_path / f"base-{base}/seed-{seed}" for base in range(2) for seed in range(2)]
     for place in places:
         put(place / "best", int(place.name[-1]))
-    assert list_methods([str(tmp_path)]) == [(tmp_path.name, tuple(place / "best" for place in places))]
+    of_best = tuple(place / "best" for place in places)
+    assert list_methods([str(tmp_path), f"mine={tmp_path}"]) == [("best", of_best), ("mine", of_best)]
     put(places[0] / "sft")
     found = name_methods([str(tmp_path)])
     assert list(found) == ["best", "sft"]
