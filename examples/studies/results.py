@@ -23,7 +23,7 @@ PLACES = 6  # of a number; a page shows three
 
 def measure_runs(runs: Sequence[Path]) -> list[dict[str, Any]]:
     """Measure each run, a method each, and the start of the first, with differences to it."""
-    return keep_values(compare_runs([str(run) for run in runs], start=True))
+    return keep_values(compare_runs({run.name: [run] for run in runs}, start=True))
 
 
 def keep_values(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
