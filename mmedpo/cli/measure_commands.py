@@ -59,7 +59,7 @@ def _compare_with_first(runs: list[str], start: bool, measures: list[str], json:
     """Print the comparison of methods with the first, or with what it began with."""
     from mmedpo.cli.display.comparison import show_comparison
     from mmedpo.evaluate.comparison import compare_runs
-    from mmedpo.evaluate.method_names import name_methods, name_rounds
+    from mmedpo.evaluate.methods.names import name_methods, name_rounds
 
     methods = name_methods(runs)
     rounds = name_rounds(methods)
@@ -74,7 +74,7 @@ def _compare_contrasts(runs: list[str], contrasts: list[str], measures: list[str
     """Print the contrasts that are named of methods, or of the rounds of one."""
     from mmedpo.cli.display.comparison import show_contrasts
     from mmedpo.evaluate.contrasts import compare_contrasts, read_contrast
-    from mmedpo.evaluate.method_names import name_methods, name_rounds
+    from mmedpo.evaluate.methods.names import name_methods, name_rounds
 
     methods = name_methods(runs)
     methods = name_rounds(methods) or methods
@@ -88,7 +88,7 @@ def _compare_contrasts(runs: list[str], contrasts: list[str], measures: list[str
 def _compare_with_published(runs: list[str], published: str, start: bool, data_set: str | None, json: bool) -> None:
     """Print what runs measure beside what a publication prints under the names of their variants."""
     from mmedpo.cli.display.published import show_published
-    from mmedpo.evaluate.method_names import list_methods
+    from mmedpo.evaluate.methods.names import list_methods
     from mmedpo.evaluate.published_numbers import compare_with_published
 
     methods = list_methods(runs)

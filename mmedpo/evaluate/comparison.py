@@ -8,8 +8,8 @@ from typing import Any
 
 from mmedpo.core.number_format import is_count
 from mmedpo.evaluate.bootstrap import adjust_holm, difference_intervals
-from mmedpo.evaluate.method_draws import choose_measures, resample_methods
-from mmedpo.evaluate.method_runs import MethodRuns, open_runs, read_metrics, require_comparable
+from mmedpo.evaluate.methods.draws import choose_measures, resample_methods
+from mmedpo.evaluate.methods.runs import MethodRuns, open_runs, read_metrics, require_comparable
 from mmedpo.evaluate.metrics import EvaluationMetric
 from mmedpo.store.run_files.measures import TrainingOverlap
 from mmedpo.store.run_files.reader import read_run

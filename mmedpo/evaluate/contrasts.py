@@ -10,8 +10,8 @@ from mmedpo.core.notes import print_note
 from mmedpo.core.number_format import is_count
 from mmedpo.errors import RecipeError
 from mmedpo.evaluate.bootstrap import adjust_holm, difference_intervals
-from mmedpo.evaluate.method_draws import choose_measures, resample_methods
-from mmedpo.evaluate.method_runs import MethodRuns, open_runs, read_metrics, require_comparable
+from mmedpo.evaluate.methods.draws import choose_measures, resample_methods
+from mmedpo.evaluate.methods.runs import MethodRuns, open_runs, read_metrics, require_comparable
 from mmedpo.evaluate.metrics import EvaluationMetric
 from mmedpo.registry.discovery import suggest_word
 

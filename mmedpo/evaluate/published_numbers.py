@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict
 
 from mmedpo.errors import RecipeError
 from mmedpo.evaluate.bootstrap import value_intervals
-from mmedpo.evaluate.method_draws import resample_methods
-from mmedpo.evaluate.method_names import NamedRuns, name_variant
-from mmedpo.evaluate.method_runs import MethodRuns, open_runs, read_metrics
+from mmedpo.evaluate.methods.draws import resample_methods
+from mmedpo.evaluate.methods.names import NamedRuns, name_variant
+from mmedpo.evaluate.methods.runs import MethodRuns, open_runs, read_metrics
 from mmedpo.recipe.document.yaml import parse_yaml
 from mmedpo.store.run_files.reader import read_run
 

@@ -148,7 +148,7 @@ def write_ratings(folder: Path, found: Mapping[str, Any], out: Path) -> None:
 def _compared(named: Sequence[str]) -> dict[str, Any]:
     """Compare the runs with the first; what cannot be compared has a reason instead."""
     from mmedpo.evaluate.comparison import compare_runs, split_by_difference
-    from mmedpo.evaluate.method_names import name_methods
+    from mmedpo.evaluate.methods.names import name_methods
 
     try:
         differ, equal = split_by_difference(compare_runs(name_methods(named)))

@@ -21,7 +21,7 @@ from tiny_medklip import write_medklip
 from tiny_wordnet import write_wordnet
 
 from mmedpo.core.stage import Stage
-from mmedpo.evaluate.method_names import list_methods
+from mmedpo.evaluate.methods.names import list_methods
 from mmedpo.evaluate.published_numbers import compare_with_published, load_published
 from mmedpo.pipeline.cost import CostEstimate, estimate_cost
 from mmedpo.pipeline.run import RunResult

@@ -18,8 +18,8 @@ from mmedpo.cli.main import app
 from mmedpo.errors import DataError
 from mmedpo.evaluate.bootstrap import adjust_holm, pooled_intervals
 from mmedpo.evaluate.comparison import compare_runs, split_by_difference
-from mmedpo.evaluate.method_names import name_methods
-from mmedpo.evaluate.method_runs import MethodRuns
+from mmedpo.evaluate.methods.names import name_methods
+from mmedpo.evaluate.methods.runs import MethodRuns
 from mmedpo.report.page import render_comparison
 from mmedpo.store.run_files.format import write_file
 from mmedpo.store.run_files.reader import read_run

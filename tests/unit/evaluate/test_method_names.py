@@ -9,7 +9,7 @@ from measured_runs import make_run, some_right
 
 from mmedpo.errors import DataError, RecipeError
 from mmedpo.evaluate.comparison import compare_runs
-from mmedpo.evaluate.method_names import list_methods, name_methods
+from mmedpo.evaluate.methods.names import list_methods, name_methods
 from mmedpo.store.run_files.format import write_file
 from mmedpo.store.run_files.measures import VariantTable
 from mmedpo.store.run_files.reader import read_run

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from mmedpo.cli.main import app
 from mmedpo.errors import RecipeError
 from mmedpo.evaluate.comparison import compare_runs
-from mmedpo.evaluate.method_names import list_methods
+from mmedpo.evaluate.methods.names import list_methods
 from mmedpo.evaluate.published_numbers import compare_with_published, load_published
 from mmedpo.store.run_files.format import write_file, write_rows
 from mmedpo.store.run_files.measures import AnsweredCase, ImageFile

@@ -9,7 +9,7 @@ import pytest
 from run_folder import write_rounds, write_run
 
 from mmedpo.errors import DataError
-from mmedpo.evaluate.method_names import name_rounds
+from mmedpo.evaluate.methods.names import name_rounds
 from mmedpo.recipe.run_recipe import is_restricted
 from mmedpo.report.page import write_report
 from mmedpo.store.result_keys import adapter_of

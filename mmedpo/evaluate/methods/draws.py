@@ -8,7 +8,7 @@ from mmedpo.core.lazy_sequence import flatten_groups
 from mmedpo.core.records import seed_for
 from mmedpo.errors import RecipeError
 from mmedpo.evaluate.bootstrap import MeasureDraws, resample_measures
-from mmedpo.evaluate.method_runs import MethodRuns
+from mmedpo.evaluate.methods.runs import MethodRuns
 from mmedpo.evaluate.metrics import EvaluationMetric
 from mmedpo.registry.discovery import suggest_word
 
