@@ -11,9 +11,45 @@ has no NLL term ends with "-dpo".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import argparse
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from time import monotonic
 from typing import Any
+
+from dose import BETTER, MEASURES, DoseCurves, draw_curves, read_levels, round_numbers, slope_interval, weigh_faults
+from study import HERE, Job, bases, jobs
+
+from mmedpo.evaluate.contrasts import compare_contrasts
+
+SEEDS = {
+    "trial": (30, 31),
+    "predict": (30, 31),
+    "confirm": (6, 7, 8),
+}  # of films and training; no study before had them
+KEPT = (
+    "method",
+    "against",
+    "measure",
+    "value",
+    "against_value",
+    "difference",
+    "low",
+    "high",
+    "p",
+    "p_holm",
+)  # of a contrast
+CONTRASTS = (  # with the same pairs without weights; Holm over all of them, three measures each
+    *(f"right-{dose}-filter-known" for dose in (25, 40, 50)),
+    *(f"right-{dose}-clinical-known" for dose in (40, 50)),
+    *(f"right-50-{weighting}-known" for weighting in ("wide", "raw", "shuffled")),
+    *(f"mix-50-{weighting}-rules" for weighting in ("clinical", "filter")),
+    *(f"same-50-{weighting}-rules-dpo" for weighting in ("clinical", "filter")),
+)
 
 WEIGHTINGS: Mapping[str, Mapping[str, Any]] = {
     "uniform": {"use": "uniform"},
@@ -78,45 +114,206 @@ class Cell:
 def list_cells() -> Iterator[Cell]:
     """Yield the cells to be confirmed."""
     yield Cell("none", 0)
-    yield Cell("none", 0, "clinical", "rules")
-    for dose in (10, 25, 50):
-        for weighting in ("uniform", "clinical", "filter", *(["wide", "raw", "shuffled"] if dose > 10 else [])):
+    for dose in (10, 25, 40, 50):
+        for weighting in ("uniform", *(["clinical"] if dose >= 40 else []), "filter"):
             yield Cell("right", dose, weighting)
-    for error in (10, 25, 40):
-        for weighting in ("clinical", "filter"):
-            yield Cell("right", 25, weighting, f"known+{error}")
-    yield Cell("right", 25, "filter", "known+50")
+    for weighting in ("wide", "raw", "shuffled"):
+        yield Cell("right", 50, weighting)
+    for error in (10, 25, 40, 50):
+        for weighting in (*(["clinical"] if error < 50 else []), *(["filter"] if error > 10 else [])):
+            yield Cell("right", 50, weighting, f"known+{error}")
     for fault in ("same", "other", "absurd"):
         yield Cell(fault, 50)
-    yield Cell("same", 50, "filter")
-    for weighting in ("uniform", "clinical"):
-        yield Cell("mix", 25, weighting, "rules")
-    for weighting in ("uniform", "clinical", "wide", "raw", "filter", "shuffled"):
-        yield Cell("mix", 50, weighting, "rules")
-    for weighting in ("clinical", "filter"):
-        yield Cell("mix", 50, weighting)
-    for voter in ("smollm2", "both"):
-        yield Cell("mix", 50, "clinical", voter)
+    for weighting, voter in (("uniform", "known"), ("filter", "known"), *READ_BY_VOTERS):
+        yield Cell("mix", 50, weighting, voter)
     yield Cell("none", 0, loss="dpo")
-    for fault in ("right", "same", "mix"):
-        for weighting in ("uniform", *(["clinical"] if fault == "right" else []), "filter"):
-            yield Cell(fault, 50, weighting, loss="dpo")
+    yield Cell("right", 50, loss="dpo")
+    for fault, dose in (("same", 25), ("same", 50), ("mix", 50)):
+        for weighting, voter in (("uniform", "known"), ("clinical", "rules"), ("filter", "rules")):
+            yield Cell(fault, dose, weighting, voter, "dpo")
     yield Cell("image", 0)
-    for fault in IMAGE_FAULTS:
-        for weighting in ("uniform", *(["clinical"] if fault == "beside" else []), "filter"):
-            yield Cell(fault, 50, weighting)
+    yield Cell("beside", 50)
+
+
+READ_BY_VOTERS = (
+    *((weighting, "rules") for weighting in ("clinical", "raw", "filter")),
+    *(("clinical", voter) for voter in ("smollm2", "both")),
+)
 
 
 def list_trials() -> Iterator[Cell]:
-    """Yield the cells of the dose curve: none of them is weighted."""
+    """Yield the cells of the dose curves: none of them is weighted."""
     yield Cell("none", 0)
-    for dose in (10, 25, 50):
+    for dose in (10, 25, 30, 35, 40, 45, 50):
         yield Cell("right", dose)
     for fault in ("same", "other", "absurd", "mix"):
         yield Cell(fault, 50)
     yield Cell("mix", 25)
-    for cell in (Cell("none", 0), Cell("right", 50), Cell("same", 50), Cell("mix", 50)):
-        yield Cell(cell.fault, cell.dose, loss="dpo")
+    for fault, doses in {
+        "none": (0,),
+        "right": (25, 50),
+        "same": (10, 25, 50),
+        "other": (50,),
+        "absurd": (50,),
+    }.items():
+        for dose in doses:
+            yield Cell(fault, dose, loss="dpo")
+    yield Cell("mix", 50, loss="dpo")
     yield Cell("image", 0)
-    for fault in IMAGE_FAULTS:
-        yield Cell(fault, 50)
+    yield Cell("beside", 50)
+
+
+def plan(cells: Iterable[Cell]) -> str:
+    """Return the override that carries out the cells as variants of one recipe."""
+    return "variants=" + json.dumps({cell.name: cell.changes() for cell in cells})
+
+
+def choose(given: argparse.Namespace, cells: Iterable[Cell]) -> list[Cell]:
+    """Return the cells that are asked for; without a word, all."""
+    return [cell for cell in cells if not given.cells or cell.name in given.cells]
+
+
+def run_part(given: argparse.Namespace) -> list[Job]:
+    """Carry out the cells of a part on every base and seed, and return the jobs."""
+    trial = given.part != "confirm"  # what is predicted is made of the films of trials
+    cells = {"trial": list_trials, "predict": list_weighted, "confirm": list_cells}[given.part]()
+    extra = [f"journal={(given.out / 'journal.sqlite').resolve()}", plan(choose(given, cells)), *given.change]
+    if not trial:
+        # Films that no study before was measured on.
+        extra += ["evaluate.data.split=test", "evaluate.data.seed=2", "evaluate.data.images=120"]
+    seeds = given.seeds or SEEDS[given.part]
+    if given.small:
+        given.bases, seeds = 1, seeds[:1]
+        extra += ["data.images=4", "evaluate.data.images=4", "train.epochs=1"]
+    places = list(bases(given.bases_in, 1 if trial else given.bases))
+    until = ("--until", "weigh") if given.part == "predict" else ()
+    made = list(jobs(HERE / "weights.yaml", places, seeds, given.out / given.part, [*extra, *until]))
+    with ThreadPoolExecutor(given.jobs) as pool:
+        list(pool.map(lambda job: job(), made))
+    return made
+
+
+def predict(given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Predict the gain of each weighted cell over the same pairs without weights, from trials and weights alone."""
+    curves = read_curves(given.out / "trial", choose(given, list_trials()))
+    weighed = list_folders(given.out / "predict")
+    rows = []
+    for cell in choose(given, list_weighted()):
+        doses = [weigh_faults(folder / cell.name) for folder in weighed]
+        for measure in MEASURES:
+            curve = curves[cell.loss, measure]
+            gain = fmean(curve.gain(before, after) for before, after in doses)
+            rows.append({**tell_cell(cell), "measure": measure, "predicted": gain, "left": mean_doses(doses)})
+    return rows
+
+
+def list_weighted() -> list[Cell]:
+    """Return the cells of text pairs whose pairs have unequal weights."""
+    return [cell for cell in list_cells() if cell.weighting != "uniform"]
+
+
+def tell_cell(cell: Cell) -> dict[str, Any]:
+    """Return what a row of results says of its cell."""
+    told = {"kind": cell.fault, "dose": cell.dose, "weighting": cell.weighting, "voter": cell.voter, "loss": cell.loss}
+    return {"cell": cell.name, **told}
+
+
+def read_curves(trial: Path, cells: Iterable[Cell]) -> dict[tuple[str, str], DoseCurves]:
+    """Return the dose curve of each loss and measure."""
+    levels: dict[tuple[str, str], dict[tuple[str, int], float]] = {}
+    start = read_levels((folder / "none-0-uniform-known" for folder in list_folders(trial)), "before")
+    for cell in cells:
+        found = read_levels(folder / cell.name for folder in list_folders(trial))
+        for measure, value in found.items():
+            levels.setdefault((cell.loss, measure), {})[cell.fault, cell.dose] = value
+    return {key: draw_curves(measured, start[key[1]]) for key, measured in levels.items()}
+
+
+def mean_doses(doses: Sequence[tuple[Mapping[str, float], Mapping[str, float]]]) -> dict[str, float]:
+    """Return the share of all weight that lies on each fault, the mean over seeds."""
+    return {fault: fmean(after[fault] for _, after in doses) for fault in sorted(doses[0][1])}
+
+
+def list_folders(part: Path) -> list[Path]:
+    """Return the folders of a part's jobs, a base and a seed each."""
+    return sorted(part.glob("base-*/seed-*"))
+
+
+def judge(given: argparse.Namespace) -> dict[str, Any]:
+    """Compare what was found with what was predicted, and test the contrasts that were named beforehand."""
+    predicted = json.loads((given.results / "weights-predicted.json").read_text())["rows"]
+    made = list_folders(given.out / "confirm")
+    runs = {cell.name: [folder / cell.name for folder in made] for cell in choose(given, list_cells())}
+    weighted = choose(given, list_weighted())
+    against = {cell.name: replace(cell, weighting="uniform", voter="known").name for cell in weighted}
+    every = compare_contrasts(runs, list(against.items()), only=MEASURES)
+    found = {(row["method"], row["measure"]): row for row in every}
+    tested = compare_contrasts(runs, [(one, against[one]) for one in CONTRASTS if one in runs], only=MEASURES)
+    rows = [{**row, **_gain(found[row["cell"], row["measure"]])} for row in predicted if row["cell"] in runs]
+    return {
+        "table": [{"method": name, **read_levels(some)} for name, some in runs.items()],
+        "rows": rows,
+        "contrasts": [{key: row[key] for key in KEPT} for row in tested],
+        "slopes": list(judge_slopes(rows, runs, against)),
+    }
+
+
+def _gain(row: Mapping[str, Any]) -> dict[str, float]:
+    """Return the difference of a contrast as a gain: more is better."""
+    low, high = row["low"], row["high"]
+    if row["measure"] in BETTER:
+        return {"observed": -row["difference"], "low": -high, "high": -low}
+    return {"observed": row["difference"], "low": low, "high": high}
+
+
+def judge_slopes(
+    rows: Sequence[Mapping[str, Any]], runs: Mapping[str, Sequence[Path]], against: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
+    """Yield the slope of observed on predicted gains with its interval: of each loss, of all measures and of each."""
+    levels = {(name, place): read_levels([run]) for name, some in runs.items() for place, run in enumerate(some)}
+    first = next(iter(runs.values()))
+    for loss in sorted({row["loss"] for row in rows}, reverse=True):
+        for measure in (None, *MEASURES):
+            some = [row for row in rows if row["loss"] == loss and measure in (None, row["measure"])]
+            observed = {
+                (run.parents[1].name, run.parent.name): [
+                    levels[row["cell"], place][row["measure"]] - levels[against[row["cell"]], place][row["measure"]]
+                    for row in some
+                ]
+                for place, run in enumerate(first)
+            }
+            value, low, high = slope_interval([row["predicted"] for row in some], observed)
+            yield {"loss": loss, "measure": measure or "all", "value": value, "low": low, "high": high}
+
+
+def write_results(file: Path, found: Mapping[str, Any]) -> None:
+    """Write what was found, for scripts/study_pages.py."""
+    file.write_text(json.dumps(round_numbers(found), indent=1) + "\n")
+    print(file)
+
+
+def main() -> None:
+    """Read the command line and do it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=["trial", "predict", "confirm"])
+    parser.add_argument("--out", type=Path, default=Path("runs/study/weights"))
+    parser.add_argument("--results", type=Path, default=HERE.parents[1] / "docs/studies/results", help="where they go")
+    parser.add_argument("--bases-in", type=Path, default=Path("runs/study/bases"), help="where bases are, or are made")
+    parser.add_argument("--bases", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="*", help="other seeds than those written down")
+    parser.add_argument("--cells", nargs="*", help="only these")
+    parser.add_argument("--change", nargs="*", default=[], help="other values in the recipe, as mmedpo run takes them")
+    parser.add_argument("--jobs", type=int, default=2, help="processes of one thread")
+    parser.add_argument("--small", action="store_true", help="few films, one base, one seed")
+    given = parser.parse_args()
+    started = monotonic()
+    run_part(given)
+    if given.part == "predict":
+        write_results(given.results / "weights-predicted.json", {"rows": predict(given)})
+    if given.part == "confirm":
+        spent = {"minutes": (monotonic() - started) / 60}
+        write_results(given.results / "weights.json", {"settings": spent, **judge(given)})
+
+
+if __name__ == "__main__":
+    main()

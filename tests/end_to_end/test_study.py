@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Mmedpo, environment
 from forks import Forks
+from new_packages import look_installed
 
 STUDY = ROOT / "examples/studies"
 sys.path.insert(0, str(STUDY))
@@ -56,3 +57,23 @@ def test_f1_is_matched_between_the_thresholds_whose_false_claims_are_on_either_s
     precision, recall = 2 / (3 + share), 1.0
     assert f1_at(curve, 0.4) == pytest.approx(2 * precision * recall / (precision + recall))
     assert f1_at(curve[1:2], 0.1) != f1_at(curve[1:2], 0.1), "none is that careful: not a number"
+
+
+@pytest.mark.slow
+def test_the_study_of_weights_predicts_from_trials_and_is_judged_by_what_it_predicted(
+    forks: Forks, tmp_path: Path
+) -> None:
+    site = tmp_path / "site"
+    look_installed(ROOT / "examples/spoil_plugin", site)
+    small = ["--small", "--jobs", "1", "--out", str(tmp_path / "out"), "--results", str(tmp_path)]
+    trial, both = (
+        ["none-0-uniform-known", "right-50-uniform-known"],
+        ["right-50-uniform-known", "right-50-filter-known"],
+    )
+    for part, cells in {"trial": trial, "predict": [*trial, *both], "confirm": both}.items():
+        done = forks.run([str(STUDY / "weights.py"), part, *small, "--cells", *cells], tmp_path, environment(site))
+        assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "weights.json").read_text())
+    assert {row["cell"] for row in found["rows"]} == {"right-50-filter-known"}
+    assert all(row["left"]["right"] == 0 for row in found["rows"])  # a filter leaves no weight on bad pairs
+    assert {row["against"] for row in found["contrasts"]} == {"right-50-uniform-known"}
