@@ -1,6 +1,6 @@
 """What weights can do, by arithmetic: the dose of bad pairs that a weighting leaves, and what of the damage it repairs.
 
-    python examples/studies/law.py        # the tables of predictions that docs/studies/weights.md was begun with
+    python examples/studies/law.py        # what docs/studies/weights.md was begun with
 
 A loss is a weighted sum over pairs, so a weighted set in which a share p of the pairs is bad trains like an unweighted
 one in which the share is p' = (sum of the bad pairs' weights) / (sum of all weights).
@@ -9,6 +9,7 @@ one in which the share is p' = (sum of the bad pairs' weights) / (sum of all wei
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from math import sqrt
 from statistics import fmean
 
@@ -50,13 +51,20 @@ def _weigh(weighting: str, flagged: float) -> tuple[float, float]:
     return {"uniform": (1.0, 1.0), "raw": (HIGH, LOW), "filter": (1.0, 0.0)}[weighting]
 
 
+def list_law() -> list[dict[str, float | str]]:
+    """Return what each weighting leaves of each dose, and repairs of the damage, with a voter of each error rate."""
+    rows: list[dict[str, float | str]] = []
+    for error, dose, weighting in product(ERRORS, DOSES, ("clinical", "wide", "raw", "filter")):
+        left = expect_dose(weighting, dose, error)
+        share = repaired(dose, left)
+        rows.append({"error": error, "dose": dose, "weighting": weighting, "left": left, "repaired": share})
+    return rows
+
+
 def main() -> None:
     """Print what is predicted before any run."""
-    for error in ERRORS:
-        for dose in DOSES:
-            lefts = {name: expect_dose(name, dose, error) for name in ("clinical", "wide", "raw", "filter")}
-            told = " | ".join(f"{left:.3f}, {repaired(dose, left):.0%}" for left in lefts.values())
-            print(f"| {error:.0%} | {dose:.0%} | {told} |")
+    for row in list_law():
+        print(" | ".join(f"{value:.3f}" if isinstance(value, float) else value for value in row.values()))
 
 
 if __name__ == "__main__":

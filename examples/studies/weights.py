@@ -22,6 +22,7 @@ from time import monotonic
 from typing import Any
 
 from dose import BETTER, MEASURES, DoseCurves, draw_curves, read_levels, round_numbers, slope_interval, weigh_faults
+from law import list_law
 from study import HERE, Job, bases, jobs
 
 from mmedpo.evaluate.contrasts import compare_contrasts
@@ -124,8 +125,10 @@ def list_cells() -> Iterator[Cell]:
             yield Cell("right", 50, weighting, f"known+{error}")
     for fault in ("same", "other", "absurd"):
         yield Cell(fault, 50)
-    for weighting, voter in (("uniform", "known"), ("filter", "known"), *READ_BY_VOTERS):
-        yield Cell("mix", 50, weighting, voter)
+    yield Cell("mix", 50)
+    yield Cell("mix", 50, "filter")
+    for weighting in ("clinical", "raw", "filter"):
+        yield Cell("mix", 50, weighting, "rules")
     yield Cell("none", 0, loss="dpo")
     yield Cell("right", 50, loss="dpo")
     for fault, dose in (("same", 25), ("same", 50), ("mix", 50)):
@@ -133,12 +136,8 @@ def list_cells() -> Iterator[Cell]:
             yield Cell(fault, dose, weighting, voter, "dpo")
     yield Cell("image", 0)
     yield Cell("beside", 50)
-
-
-READ_BY_VOTERS = (
-    *((weighting, "rules") for weighting in ("clinical", "raw", "filter")),
-    *(("clinical", voter) for voter in ("smollm2", "both")),
-)
+    for voter in ("smollm2", "both"):  # last, since these take minutes to vote
+        yield Cell("mix", 50, "clinical", voter)
 
 
 def list_trials() -> Iterator[Cell]:
@@ -207,6 +206,20 @@ def predict(given: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
+def list_levels(given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return what the trials came to, a row each."""
+    folders = list_folders(given.out / "trial")
+    start = read_levels((folder / "none-0-uniform-known" for folder in folders), "before")
+    found = [(cell, read_levels(folder / cell.name for folder in folders)) for cell in choose(given, list_trials())]
+    rows = [{"cell": "start", **start}, *({**tell_cell(cell), **levels} for cell, levels in found)]
+    return [tell_levels(row) for row in rows]
+
+
+def tell_levels(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with its measures as they are told, less being better of some."""
+    return {key: -value if key in BETTER else value for key, value in row.items()}
+
+
 def list_weighted() -> list[Cell]:
     """Return the cells of text pairs whose pairs have unequal weights."""
     return [cell for cell in list_cells() if cell.weighting != "uniform"]
@@ -251,7 +264,7 @@ def judge(given: argparse.Namespace) -> dict[str, Any]:
     tested = compare_contrasts(runs, [(one, against[one]) for one in CONTRASTS if one in runs], only=MEASURES)
     rows = [{**row, **_gain(found[row["cell"], row["measure"]])} for row in predicted if row["cell"] in runs]
     return {
-        "table": [{"method": name, **read_levels(some)} for name, some in runs.items()],
+        "table": [tell_levels({"method": name, **read_levels(some)}) for name, some in runs.items()],
         "rows": rows,
         "contrasts": [{key: row[key] for key in KEPT} for row in tested],
         "slopes": list(judge_slopes(rows, runs, against)),
@@ -309,7 +322,8 @@ def main() -> None:
     started = monotonic()
     run_part(given)
     if given.part == "predict":
-        write_results(given.results / "weights-predicted.json", {"rows": predict(given)})
+        found = {"law": list_law(), "trial": list_levels(given), "rows": predict(given)}
+        write_results(given.results / "weights-predicted.json", found)
     if given.part == "confirm":
         spent = {"minutes": (monotonic() - started) / 60}
         write_results(given.results / "weights.json", {"settings": spent, **judge(given)})
