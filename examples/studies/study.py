@@ -4,10 +4,10 @@
     python examples/studies/study.py confirm sides      # the frozen methods on test films, once: 3 bases x 3 seeds
     python examples/studies/study.py confirm sides --small      # minutes; shows that it works, and nothing else
 
-There are two sets of questions: `presence` asks whether a finding is there, `sides` whether it is there on a side, and
-trains on films of a hospital with habits. Both parts carry out a recipe beside this file with `mmedpo run`, so a study
-that was stopped goes on where it was. Bases other than the packaged one are made first where they are missing (20
-minutes each, --bases N for fewer).
+`presence` asks whether a finding is there, `sides` whether it is there on a side, and trains on films of a hospital
+with habits, `beyond` asks there what goes beyond SFT. Both parts carry out a recipe beside this file with `mmedpo run`,
+so a study that was stopped goes on where it was. Bases other than the packaged one are made first where they are
+missing (20 minutes each, --bases N for fewer).
 """
 
 from __future__ import annotations
@@ -37,18 +37,30 @@ HERE = Path(__file__).parent
 SCRIPT = HERE.parents[1] / "scripts" / "phantom"  # makes a base
 RATES = (5e-4, 1.5e-3, 4.5e-3)  # the same for every method
 START_RATE = 1.5e-3  # of the first stage, where a method has two
-SEEDS = {  # of the alignment films and of the training; none is in two of these
-    ("explore", "presence"): (10, 11),
-    ("confirm", "presence"): (0, 1, 2),
-    ("explore", "sides"): (20, 21),
-    ("confirm", "sides"): (3, 4, 5),
-}
-QUESTIONS = {  # what differs from explore.yaml
-    "presence": [],
-    "sides": [
-        *("data.sides=true", "data.world=usual", "data.images=100", "train.epochs=10"),
-        *("evaluate.data.sides=true", "evaluate.data.seed=1"),  # other films than those of `presence`
-    ],
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is tried, on what films; no seed is in two studies, or in both parts of one."""
+
+    trials: tuple[int, ...]  # seeds of the alignment films and of the training
+    confirmed: tuple[int, ...]
+    recipe: str = "explore.yaml"
+    changes: tuple[str, ...] = ()  # what differs from the recipe
+    every_rate: bool = True  # or as the recipe has it
+
+
+STUDIES = {
+    "presence": Study((10, 11), (0, 1, 2)),
+    "sides": Study(
+        (20, 21),
+        (3, 4, 5),
+        changes=(
+            *("data.sides=true", "data.world=usual", "data.images=100", "train.epochs=10"),
+            *("evaluate.data.sides=true", "evaluate.data.seed=1"),  # other films than those of `presence`
+        ),
+    ),
+    "beyond": Study((40, 41), (42, 43, 44), recipe="beyond.yaml", every_rate=False),
 }
 MEASURES = (
     "closed_accuracy",
@@ -136,7 +148,7 @@ def main() -> None:
     """Read the command line and do it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=["explore", "confirm"])
-    parser.add_argument("questions", choices=list(QUESTIONS))
+    parser.add_argument("questions", choices=list(STUDIES))
     parser.add_argument("--out", type=Path, default=Path("runs/study"))
     parser.add_argument("--bases", type=int, default=3)
     parser.add_argument("--seeds", type=int, nargs="*", help="other seeds than those written down")
@@ -147,10 +159,12 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="few films, one base, one seed")
     given = parser.parse_args()
     chosen = given.methods.split(",") if given.methods else []
-    seeds = given.seeds or SEEDS[given.part, given.questions]
+    study = STUDIES[given.questions]
+    seeds = given.seeds or (study.trials if given.part == "explore" else study.confirmed)
     recipe, extra = HERE / f"confirm-{given.questions}.yaml", []
     if given.part == "explore":
-        recipe, extra = HERE / "explore.yaml", [*QUESTIONS[given.questions], at_every_rate(chosen, given.rates)]
+        planned = [at_every_rate(chosen, given.rates)] if study.every_rate else []
+        recipe, extra = HERE / study.recipe, [*study.changes, *planned]
     extra += given.change
     if given.small:
         given.bases, seeds = 1, seeds[:1]
