@@ -92,6 +92,8 @@ def _counts_of_made(part: Dispreference, item: Pair | Drop, before: Sequence[Pai
     yield StageCount("pairs", 1, part.use, kind=item.kind)
     if reason := item.notes.get("fallback"):
         yield StageCount("fallback_pairs", 1, part.use, kind=item.kind, reason=str(reason))
+    if tally := item.notes.get("tally"):
+        yield StageCount("tallied_pairs", 1, part.use, kind=item.kind, reason=str(tally))
     if item.notes.get(CUT):
         yield StageCount("cut_answers", 1, part.use)
     if UNREAD in item.rejected.answer and UNREAD not in item.case.answer:

@@ -56,6 +56,7 @@ COUNTS = {
     "blank_images": _lost("of these: the image is one single grey"),
     "images_without_region": _lost("images without a region"),
     "cases_without_pair": _lost("cases without {kind} pair by {part}: {reason}"),
+    "tallied_pairs": _made("{kind} pairs by {part}: {reason}"),
     "fallback_pairs": _lost("{kind} pairs by {part}, fallen back: {reason}"),
     "cut_answers": _lost("rejected answers by {part} cut at their greatest length"),
     "unreadable_answers": _lost("rejected answers by {part} with what is no character"),

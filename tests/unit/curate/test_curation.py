@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +51,14 @@ def test_a_pair_that_two_dispreferences_made_is_told_and_kept(tmp_path: Path) ->
     assert counts.total("repeated_pairs", kind="text") == both
     assert counts.total("repeated_pairs", kind="image") == before.total("pairs", part="lesion-noise") > 0
     assert len(pairs) == counts.total("pairs")
+
+
+def test_pairs_are_counted_by_the_step_that_hides(tmp_path: Path) -> None:
+    hiding = "disprefer={use: hiding-noise, tries: 2, never: greatest, kinds: [closed]}"
+    counts = flow(tmp_path, "data.images=2", hiding)
+    pairs = [item.pair for item in read_pairs(tmp_path / "run")]
+    told = {one.reason: one.count for one in counts.counts if one.what == "tallied_pairs"}
+    assert told == Counter(pair.notes["tally"] for pair in pairs) != {}
 
 
 @pytest.mark.parametrize("answer", ["No", " no\n", "NO"])

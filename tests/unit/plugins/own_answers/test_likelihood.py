@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from mmedpo_plugins.backbones.hf_vlm.hf_vlm import HfVlmBackbone
 from mmedpo_plugins.backbones.llava_med.llava_med import LlavaMedBackbone
-from mmedpo_plugins.own_answers.likelihood import choice_shares, mean_logp
+from mmedpo_plugins.own_answers.likelihood import answer_logps, choice_shares, mean_logp
 from mmedpo_plugins.phantom.backbone import PhantomBackbone
 from mmedpo_plugins.phantom.reader import PhantomReader
 from tiny_hf_vlm import write_gemma3, write_idefics3
@@ -41,6 +42,17 @@ def test_it_is_the_mean_over_the_answer_and_its_end(live: LiveBackbone, cases: d
     assert mean_logp(live, case, case.answer) == pytest.approx(sum(logps) / len(logps), abs=1e-4)
     without_end = sum(logps[:-1]) / (len(logps) - 1)
     assert mean_logp(live, case, case.answer, ended=False) == pytest.approx(without_end, abs=1e-4)
+
+
+def test_on_several_films_it_is_what_it_is_on_each(live: LiveBackbone, cases: dict[str, Case]) -> None:
+    case, other = cases["report"], tiny_cases(1)[0]
+    films = [case.images, other.images, case.images]
+    logps = answer_logps(live, films, case.question, case.answer)
+    assert logps[0] == pytest.approx(logps[2], abs=1e-4)
+    side = live.encode(case.images, case.question, case.answer)
+    for found, images in zip(logps, films, strict=True):
+        mean = mean_logp(live, replace(case, image=images[0]), case.answer)
+        assert found == pytest.approx(mean * (len(side.ids) - side.answer_start), abs=1e-3)
 
 
 def test_of_one_word_against_another_it_is_the_leaning(live: LiveBackbone, cases: dict[str, Case]) -> None:
