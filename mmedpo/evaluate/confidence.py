@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 BINS = 10  # of equal mass, in which p(yes) is held against the share of yes
+NEAR = 0.02  # a change of accuracy that is none
 LEANING, TRUTH = "leaning", "yes"  # what is counted of a case: log p(yes) - log p(no), and 1 where yes is true
 
 
@@ -50,27 +51,62 @@ class ConfidenceMetric:
 
     def combine(self, statistics: Sequence[Statistics]) -> dict[str, float]:
         """Return the measures of the yes-or-no questions; AUROC only where both answers are true of some."""
-        leanings, true = read_leanings(statistics)
-        if not len(true):
-            return {}
-        p = to_probability(leanings)
-        auroc = {"closed_auroc": rank_leanings(leanings, true)} if 0 < true.sum() < len(true) else {}
-        return auroc | {
-            "closed_forced_choice": float(((leanings > 0) == (true > 0)).mean()),
-            "closed_brier": float(((p - true) ** 2).mean()),
-            "closed_ece": calibration_error(p, true),
-            "closed_p_yes": float(p.mean()),
-            "closed_yes_true": float(true.mean()),
-            "yes_no_count": float(len(true)),
-        }
+        return self.prepare(statistics)([1] * len(statistics))
+
+    def prepare(self, statistics: Sequence[Statistics]) -> Callable[[Any], dict[str, float]]:
+        """Return what measures these cases, each as often as it is told; they are put in order once."""
+        import numpy as np
+
+        asked = [at for at, row in enumerate(statistics) if LEANING in row]
+        ordered = sorted(asked, key=lambda at: (statistics[at][LEANING], statistics[at][TRUTH]))
+        places = np.array(ordered, int)
+        leanings, true = (np.array([statistics[at][name] for at in ordered]) for name in (LEANING, TRUTH))
+        return lambda counts: _measure_ordered(leanings, true, np.asarray(counts)[places])
+
+    def cautions(self, before: Mapping[str, float], after: Mapping[str, float] | None) -> list[str]:
+        """Say where a threshold moved and what the model can tell apart did not."""
+        names = ("closed_forced_choice", "closed_auroc")
+        if after is None or not all(name in side for name in names for side in (before, after)):
+            return []
+        moved, learned = (after[name] - before[name] for name in names)
+        if abs(moved) <= NEAR or learned * moved >= moved * moved / 5:
+            return []
+        return [
+            f"forced choice changed by {moved:+.3f} and AUROC by {learned:+.3f}: what moved is mostly the threshold"
+            f" between yes and no, and not what the model can tell apart (mean p(yes) went from"
+            f" {before['closed_p_yes']:.3f} to {after['closed_p_yes']:.3f}, yes is true of"
+            f" {after['closed_yes_true']:.3f})"
+        ]
 
 
-def read_leanings(statistics: Sequence[Statistics]) -> tuple[Array, Array]:
-    """Return the leanings, and 1 where yes is true, of the cases that have one."""
+def _measure_ordered(leanings: Array, true: Array, counts: Array) -> dict[str, float]:
+    """Return the measures of questions that are ordered by how much they lean to yes, each counted so often."""
     import numpy as np
 
-    asked = [row for row in statistics if LEANING in row]
-    return np.array([row[LEANING] for row in asked]), np.array([row[TRUTH] for row in asked])
+    number, yes = int(counts.sum()), int((counts * true).sum())
+    if not number:
+        return {}
+    p = to_probability(leanings)
+    auroc = {"closed_auroc": _rank_leanings(leanings, counts * true, counts * (1 - true))} if 0 < yes < number else {}
+    gaps = [abs(float(some.sum())) for some in np.array_split(np.repeat(p - true, counts), min(BINS, number))]
+    return auroc | {
+        "closed_forced_choice": float(counts[(leanings > 0) == (true > 0)].sum()) / number,
+        "closed_brier": float((counts * (p - true) ** 2).sum()) / number,
+        "closed_ece": sum(gaps) / number,
+        "closed_p_yes": float((counts * p).sum()) / number,
+        "closed_yes_true": yes / number,
+        "yes_no_count": float(number),
+    }
+
+
+def _rank_leanings(leanings: Array, yes: Array, no: Array) -> float:
+    """Return the chance that a question whose truth is yes leans more to it than one whose truth is no; ties half."""
+    import numpy as np
+
+    starts = np.flatnonzero(np.diff(leanings, prepend=-np.inf))  # of questions that lean alike
+    of_yes, of_no = (np.add.reduceat(counts, starts) for counts in (yes, no))
+    below = of_no.cumsum() - of_no / 2
+    return float((of_yes * below).sum() / (yes.sum() * no.sum()))
 
 
 def to_probability(leanings: Array) -> Array:
@@ -80,29 +116,13 @@ def to_probability(leanings: Array) -> Array:
     return 1 / (1 + np.exp(-np.clip(leanings, -500, 500)))
 
 
-def rank_leanings(leanings: Array, true: Array) -> float:
-    """Return the chance that a question whose truth is yes leans more to it than one whose truth is no; ties half."""
+def bin_confidence(statistics: Sequence[Statistics]) -> list[tuple[float, float]]:
+    """Return of each bin of equal mass the mean p(yes) and the share of yes; fewer bins of few questions."""
     import numpy as np
 
-    _, place, counts = np.unique(leanings, return_inverse=True, return_counts=True)
-    ranks = (counts.cumsum() - (counts - 1) / 2)[place]  # mean ranks, from 1
-    yes = true.sum()
-    return float((ranks[true > 0].sum() - yes * (yes + 1) / 2) / (yes * (len(true) - yes)))
-
-
-def calibration_error(p: Array, true: Array) -> float:
-    """Return by how much the mean p(yes) of a bin is off its share of yes, over bins by their number of questions."""
-    gaps = (len(some) * abs(float(some.mean() - of_yes.mean())) for some, of_yes in cut_bins(p, true))
-    return sum(gaps) / len(p)
-
-
-def cut_bins(p: Array, true: Array) -> list[tuple[Array, Array]]:
-    """Cut questions, by p(yes), into bins of equal mass; fewer where there are fewer questions."""
-    import numpy as np
-
-    order = np.lexsort((true, p))
-    count = min(BINS, len(p))
-    return list(zip(np.array_split(p[order], count), np.array_split(true[order], count), strict=True))
+    asked = sorted((row[LEANING], row[TRUTH]) for row in statistics if LEANING in row)
+    parts = np.array_split(np.array(asked), min(BINS, len(asked))) if asked else []
+    return [(float(to_probability(some[:, 0]).mean()), float(some[:, 1].mean())) for some in parts]
 
 
 def measure_leanings(run: RunContext, answers: EvaluationAnswers) -> list[StatisticsTable]:

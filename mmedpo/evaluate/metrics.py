@@ -58,6 +58,7 @@ def combine_measures(
     before, *others = [metric.combine(rows) for rows in statistics]
     after = others[0] if others else None
     checked = metric if isinstance(metric, CheckedMetric) else None
+    cautious = metric if isinstance(metric, CheckedMetric | ConfidenceMetric) else None
     every = flatten_groups(statistics, map(len, statistics))
     return MetricResult(
         use=metric.use,
@@ -65,7 +66,7 @@ def combine_measures(
         before=before,
         after=after,
         difference=_list_differences(metric, answers, statistics, seed) if others else {},
-        cautions=tuple(checked.cautions(before, after)) if checked else (),
+        cautions=tuple(cautious.cautions(before, after)) if cautious else (),
         nothing=checked.why_nothing(answers.cases, every) if checked else "",
     )
 

@@ -19,7 +19,7 @@ from mmedpo.report.sentences import measure_words
 # matplotlib draws in these colours; in the page they stand for the style sheet's variables.
 INK, FAINT, RULE, ONE, TWO = "#010203", "#020304", "#030405", "#040506", "#050607"
 VARIABLES = {INK: "--ink", FAINT: "--faint", RULE: "--rule", ONE: "--one", TWO: "--two"}
-COLOURS = {"text": ONE, "image": TWO, "chosen": ONE, "rejected": TWO}
+COLOURS = {"text": ONE, "image": TWO, "chosen": ONE, "rejected": TWO, "before": TWO, "after": ONE}
 POINTS = 240  # of a curve, at most
 STYLE = {
     "svg.fonttype": "none",
@@ -179,6 +179,19 @@ def calibration(bins: Sequence[Mapping[str, Any]]) -> Markup | None:
             [one["ours"] for one in bins], [one["theirs"]["value"] for one in bins], "o-", color=ONE, markersize=5
         )
         axes.set(xlabel="relevance of this run", ylabel="raters", xlim=(0, 10), ylim=(0, 10), aspect="equal")
+    return done[0]
+
+
+def reliability(sides: Mapping[str, Sequence[tuple[float, float]]]) -> Markup | None:
+    """Draw the share of yes against the mean p(yes) of bins, before and after."""
+    if not any(sides.values()):
+        return None
+    with open_drawing(3.4, 3.2) as (_, axes, done):
+        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1)
+        for name, bins in sides.items():
+            axes.plot(*zip(*bins, strict=True), "o-", color=COLOURS[name], markersize=5, label=name)
+        axes.set(xlabel="p(yes)", ylabel="share of yes", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        _legend(axes, sides)
     return done[0]
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from mmedpo.core.first_items import FirstItems
 from mmedpo.core.records import WeightedPair, digest
+from mmedpo.evaluate.confidence import ConfidenceMetric
 from mmedpo.evaluate.direction import mean_gain
+from mmedpo.evaluate.statistics_table import StatisticsTable
 from mmedpo.report.gallery import GalleryChoice
 from mmedpo.report.lengths import AnswerLengths
 from mmedpo.store.run_files.measures import AnsweredCase
@@ -76,6 +78,7 @@ class CaseSurvey:
         self.counts = {1: 0, -1: 0}  # of these, how many got better, and how many worse
         self.changed: dict[int, FirstItems[AnsweredCase]] = {1: FirstItems(shown), -1: FirstItems(shown)}
         self.drawn: FirstItems[AnsweredCase] = FirstItems(drawn)
+        self.confidence: dict[str, StatisticsTable] = {}  # before, and after where there is one
         for row in answers:
             self._add(row)
 
@@ -84,6 +87,8 @@ class CaseSurvey:
         self.restricted |= row.restricted
         self.drawn.add(name, row)
         self.measured += bool(row.gain)
+        for side, one in zip(("before", "after"), row.statistics.get(ConfidenceMetric.use, ()), strict=False):
+            self.confidence.setdefault(side, StatisticsTable()).extend([one])
         gain = mean_gain(row.gain)
         for way in (way for way in self.counts if gain * way > 1e-9):
             self.counts[way] += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from mmedpo.evaluate.confidence import bin_confidence
 from mmedpo.events import StageCount
 from mmedpo.report import figures
 from mmedpo.report.album import ImageAlbum
@@ -61,6 +62,7 @@ def whole(facts: RunFacts, images: bool = True) -> dict[str, Any]:
         "seen": looked,
         "points": len(attention.shares),
         "shares": figures.shares(attention.shares),
+        "reliability": figures.reliability({side: bin_confidence(rows) for side, rows in cases.confidence.items()}),
         **pairs,
         **_training(facts),
     }

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from mmedpo import Statistics
 from mmedpo.cli.main import app
-from mmedpo.evaluate.confidence import BINS, ConfidenceMetric
+from mmedpo.evaluate.bootstrap import pooled_intervals
+from mmedpo.evaluate.confidence import BINS, ConfidenceMetric, bin_confidence
 
 RECIPE = """\
 output: out
@@ -66,6 +67,32 @@ def test_a_moved_threshold_changes_every_measure_but_the_ranking() -> None:
     assert after["closed_auroc"] == pytest.approx(before["closed_auroc"])
     assert after["closed_forced_choice"] < before["closed_forced_choice"] - 0.1
     assert after["closed_ece"] > before["closed_ece"] + 0.1
+    (caution,) = ConfidenceMetric().cautions(before, after)
+    assert "AUROC by +0.000: what moved is mostly the threshold" in caution
+    learned = {**after, "closed_auroc": before["closed_auroc"] - 0.1}
+    assert ConfidenceMetric().cautions(before, learned) == ConfidenceMetric().cautions(before, None) == []
+
+
+def test_draws_by_counts_are_those_of_rows_drawn_one_by_one() -> None:
+    class ByRows:
+        additive, better = False, ConfidenceMetric.better
+        combine = ConfidenceMetric().combine
+
+    groups = [str(at // 3) for at in range(24)]
+    before, after = ([draw_rows(24, seed) for seed in seeds] for seeds in ((1, 2), (3, 4)))
+    by_rows, by_counts = (pooled_intervals(one, before, after, groups, 0) for one in (ByRows(), ConfidenceMetric()))
+    assert by_rows.keys() == by_counts.keys()
+    for name, interval in by_rows.items():
+        assert by_counts[name] == pytest.approx(interval)
+
+
+def test_bins_of_the_reliability_figure_have_equal_mass() -> None:
+    bins = bin_confidence([*draw_rows(40, seed=1), {}])
+    assert len(bins) == BINS
+    assert [p for p, _ in bins] == sorted(p for p, _ in bins)
+    found = ConfidenceMetric().combine(draw_rows(40, seed=1))
+    assert found["closed_ece"] == pytest.approx(sum(abs(p - share) for p, share in bins) / BINS)
+    assert bin_confidence([{}]) == []
 
 
 def test_what_is_not_defined_is_left_out() -> None:

@@ -60,6 +60,7 @@ def test_confidence_is_measured_and_kept_case_by_case(done: RunResult) -> None:
     assert [row["yes"] for row in rows] == [0, 1]
     assert found["closed_auroc"] == float(rows[1]["leaning"] > rows[0]["leaning"])
     assert found["yes_no_count"] == 2
+    assert "Share of yes by p(yes)" in Path(done.report).read_text()
 
 
 def test_the_report_says_it_too(done: RunResult) -> None:
