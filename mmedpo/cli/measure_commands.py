@@ -19,7 +19,7 @@ def compare(
             callback=resolve_place,
         ),
     ],
-    start: Annotated[bool, typer.Option("--start", help="Compare with the starting model of the first runs.")] = False,
+    start: Annotated[bool, typer.Option("--start", help="Compare with the model that they began with.")] = False,
     measure: Annotated[list[str] | None, typer.Option(help="Only this measure; may be repeated.")] = None,
     published: Annotated[
         str | None, typer.Option(help="Beside what a publication prints instead, here `paper`: of any data set it has.")

@@ -9,7 +9,7 @@ from typing import Any
 from mmedpo.core.number_format import is_count
 from mmedpo.evaluate.bootstrap import adjust_holm, difference_intervals
 from mmedpo.evaluate.methods.draws import choose_measures, resample_methods
-from mmedpo.evaluate.methods.runs import MethodRuns, open_runs, read_metrics, require_comparable
+from mmedpo.evaluate.methods.runs import MethodRuns, choose_start, open_runs, read_metrics, require_comparable
 from mmedpo.evaluate.metrics import EvaluationMetric
 from mmedpo.store.run_files.measures import TrainingOverlap
 from mmedpo.store.run_files.reader import read_run
@@ -20,14 +20,15 @@ def compare_runs(
 ) -> list[dict[str, Any]]:
     """Compare methods with the first one: each by name its runs, one a seed and base.
 
-    With `start`, the first method is the starting model of the first runs. Each row is a metric's measure of a
-    method, with the difference to the first one, its interval, p-value and p-value adjusted over all rows (Holm);
-    counts of cases or of claims are told and not tested. Raises DataError when the runs are not measured on the same
-    cases by the same metrics, RecipeError for one of `only` that none of them measures.
+    With `start`, the first is the model that they began with, without an adapter where one began so. Each row is a
+    metric's measure of a method, with the difference to the first one, its interval, p-value and p-value adjusted over
+    all rows (Holm); counts of cases or of claims are told and not tested. Raises DataError when the runs are not
+    measured on the same cases by the same metrics, RecipeError for one of `only` that none of them measures.
     """
     methods = [open_runs(name, folders) for name, folders in named.items()]
     if start:
-        methods.insert(0, MethodRuns("start", methods[0].runs, methods[0].measured, 0))
+        begun = methods[list(named).index(choose_start(named))]
+        methods.insert(0, MethodRuns("start", begun.runs, begun.measured, 0))
     first = methods[0]
     metrics = read_metrics(first.runs[0])
     require_comparable(methods, metrics)

@@ -11,11 +11,11 @@ from mmedpo.core.number_format import is_count
 from mmedpo.errors import RecipeError
 from mmedpo.evaluate.bootstrap import adjust_holm, difference_intervals
 from mmedpo.evaluate.methods.draws import choose_measures, resample_methods
-from mmedpo.evaluate.methods.runs import MethodRuns, open_runs, read_metrics, require_comparable
+from mmedpo.evaluate.methods.runs import MethodRuns, choose_start, open_runs, read_metrics, require_comparable
 from mmedpo.evaluate.metrics import EvaluationMetric
 from mmedpo.registry.discovery import suggest_word
 
-START = "start"  # in a contrast, unless a method is called so: the model that the first method's training began with
+START = "start"  # in a contrast, unless a method is called so: the model that they began with
 Contrast = tuple[str, str]  # what is compared, and with what
 
 
@@ -74,7 +74,7 @@ def _open_named(methods: Mapping[str, Sequence[Path | str]], contrasts: Sequence
     opened: dict[str, MethodRuns] = {}
     for name in dict.fromkeys(name for contrast in contrasts for name in contrast):
         begun = name == START and START not in methods
-        runs = open_runs(name, next(iter(methods.values())) if begun else methods[name])
+        runs = open_runs(name, methods[choose_start(methods) if begun else name])
         opened[name] = MethodRuns(name, runs.runs, runs.measured, 0) if begun else runs
     return opened
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -76,6 +76,14 @@ def open_runs(name: str, folders: Sequence[Path | str]) -> MethodRuns:
     """Read the runs of a method. Raises DataError where one has no answers."""
     places = tuple(map(Path, folders))
     return MethodRuns(name, places, tuple(map(_read_answers, places)), -1)
+
+
+def choose_start(methods: Mapping[str, Sequence[Path | str]]) -> str:
+    """Return the first method that began with a model alone; the first of all where each began with an adapter."""
+    for name, folders in methods.items():
+        if not any(read_run(folder).run.recipe["backbone"].get("adapter") for folder in folders):
+            return name
+    return next(iter(methods))
 
 
 def _read_answers(folder: Path) -> MeasuredCases:

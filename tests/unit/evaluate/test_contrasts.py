@@ -41,6 +41,19 @@ def test_a_contrast_is_the_row_of_a_comparison_and_holm_counts_the_contrasts_alo
     assert [row["p_holm"] for row in rows] == adjust_holm([row["p"] for row in rows])
 
 
+def test_the_start_is_the_model_without_an_adapter_where_a_method_began_with_it(
+    methods: dict[str, list[Path]], tmp_path: Path
+) -> None:
+    before = some_right(0.5, 3)
+    later = make_run(tmp_path / "later", before, before, backbone={"adapter": "sft/adapter"})
+    first = {"later": [later], "sft": methods["sft"][:1]}
+    (row,) = compare_contrasts(first, [("sft", "start")])
+    assert row["against_value"] == pytest.approx(sum(some_right(0.4, 0)) / 60)
+    assert compare_runs(first, start=True)[0]["value"] == row["against_value"]
+    (row,) = compare_contrasts({"later": [later]}, [("later", "start")])
+    assert row["difference"] == 0
+
+
 def test_a_name_that_is_no_methods_is_a_mistake(methods: dict[str, list[Path]]) -> None:
     with pytest.raises(RecipeError, match="there is no method 'uniformly'; did you mean 'uniform'"):
         compare_contrasts(methods, [("best", "uniformly")])
