@@ -61,6 +61,7 @@ STUDIES = {
         ),
     ),
     "beyond": Study((40, 41), (42, 43, 44), recipe="beyond.yaml", every_rate=False),
+    "image-half": Study((50, 51), (), recipe="image_half.yaml", every_rate=False),
 }
 MEASURES = (
     "closed_accuracy",

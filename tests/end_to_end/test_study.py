@@ -15,7 +15,7 @@ STUDY = ROOT / "examples/studies"
 sys.path.insert(0, str(STUDY))
 
 
-@pytest.mark.parametrize("name", ["explore", "beyond", "confirm-presence", "confirm-sides"])
+@pytest.mark.parametrize("name", ["explore", "beyond", "image_half", "confirm-presence", "confirm-sides"])
 def test_what_is_tried_and_confirmed_are_recipes_whose_variants_are_fine(name: str, mmedpo: Mmedpo) -> None:
     done = mmedpo("check", STUDY / f"{name}.yaml")
     assert done.returncode == 0, done.stderr
