@@ -92,7 +92,15 @@ def draw_doses(
             own = sorted((row for row in rows if row[line] == name), key=lambda row: _place(row, across))
             places = [_place(row, across) for row in own]
             axes.axhline(0, color=FAINT, linewidth=1)
-            axes.plot(places, [row["predicted"] for row in own], color=TWO, linestyle=DASHES, label="predicted")
+            axes.plot(
+                places,
+                [row["predicted"] for row in own],
+                color=TWO,
+                linestyle=DASHES,
+                marker="x",
+                markersize=4,
+                label="predicted",
+            )
             for place, row in zip(places, own, strict=True):
                 axes.plot([place] * 2, [row["low"], row["high"]], color=ONE, linewidth=1.4, alpha=0.6)
             found = [row["observed"] for row in own]
@@ -104,6 +112,21 @@ def draw_doses(
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
         figure.supxlabel(below, fontsize="medium", color=FAINT)
         figure.supylabel(label, fontsize="medium", color=FAINT)
+    return done[0]
+
+
+def draw_levels(
+    rows: Sequence[Row], measures: Sequence[str], across: str = "dose", below: str = "share of bad pairs, %"
+) -> Markup:
+    """Draw what measures come to by dose, one line a measure."""
+    ordered = sorted(rows, key=lambda row: _place(row, across))
+    places = [_place(row, across) for row in ordered]
+    with open_drawing(4.8, 3.0) as (_, axes, done):
+        for measure, (colour, mark) in zip(measures, LINES.items(), strict=False):
+            axes.plot(places, [row[measure] for row in ordered], color=colour, marker=mark, label=_words(measure))
+        axes.set(xlabel=below, xticks=places, xticklabels=[f"{place:g}" for place in places])
+        axes.grid(axis="x", visible=False)
+        _legend(axes)
     return done[0]
 
 
@@ -127,15 +150,20 @@ def draw_predictions(rows: Sequence[Row], mark: str = "weighting", label: str = 
                 color=colour,
                 markersize=5,
                 markeredgewidth=0,
-                label=name,
+                label=_words(name),
             )
         axes.set(xlabel=f"{label} predicted", ylabel=f"{label} found", xlim=ends, ylim=ends, aspect="equal")
         _legend(axes)
     return done[0]
 
 
-def draw_contrasts(rows: Sequence[Row], names: Mapping[str, str] | None = None) -> Markup:
-    """Draw differences with 95 % intervals, a group a measure; those that Holm leaves sure are in colour."""
+def draw_contrasts(
+    rows: Sequence[Row], names: Mapping[str, str] | None = None, told: Sequence[str] = ("method", "against")
+) -> Markup:
+    """Draw differences with 95 % intervals, a group a measure; those that Holm leaves sure are in colour.
+
+    A row is called by what is `told` of it, with other `names` for it.
+    """
     measures = list(dict.fromkeys(row["measure"] for row in rows))
     ordered = [row for measure in measures for row in rows if row["measure"] == measure]
     places = [-(number + 0.9 * measures.index(row["measure"])) for number, row in enumerate(ordered)]
@@ -145,10 +173,10 @@ def draw_contrasts(rows: Sequence[Row], names: Mapping[str, str] | None = None) 
             colour = _verdict(row)
             axes.plot([row["low"], row["high"]], [place] * 2, color=colour, linewidth=2.2, solid_capstyle="round")
             axes.plot([_gain(row)], [place], "o", color=colour, markersize=5.5)
-        axes.set_yticks(places, [_name(row, names or {}) for row in ordered])
+        axes.set_yticks(places, [" - ".join((names or {}).get(row[key], row[key]) for key in told) for row in ordered])
         for measure in measures:
             first = next(place for place, row in zip(places, ordered, strict=True) if row["measure"] == measure)
-            said = measure_words(measure).replace("f1", "F1") + (", less is better" if measure in LESS else "")
+            said = _words(measure) + (", less is better" if measure in LESS and "difference" in ordered[0] else "")
             axes.annotate(said, (0, first + 0.55), (2, 0), ("axes fraction", "data"), "offset points", color=INK)
         axes.set(xlabel="difference, with 95 % interval", ylim=(places[-1] - 0.6, 1.2))
         axes.tick_params(axis="y", length=0, labelcolor=FAINT)
@@ -158,6 +186,7 @@ def draw_contrasts(rows: Sequence[Row], names: Mapping[str, str] | None = None) 
 
 
 DRAWN: dict[str, Callable[..., Markup]] = {
+    "levels": draw_levels,
     "doses": draw_doses,
     "predictions": draw_predictions,
     "contrasts": draw_contrasts,
@@ -178,13 +207,12 @@ def _verdict(row: Row) -> str:
     """Return the colour of what is surely better, surely worse, or neither."""
     if row.get("p_holm", row.get("p", 1)) >= 0.05:
         return FAINT
-    return ONE if (_gain(row) < 0) == (row["measure"] in LESS) else TWO
+    less = "difference" in row and row["measure"] in LESS  # of a gain more is better, whatever it is of
+    return ONE if (_gain(row) < 0) == less else TWO
 
 
-def _name(row: Row, names: Mapping[str, str]) -> str:
-    if "method" not in row:
-        return str(row["cell"])
-    return " - ".join(names.get(row[key], row[key]) for key in ("method", "against"))
+def _words(measure: str) -> str:
+    return measure_words(measure).replace("f1", "F1")
 
 
 def _legend(axes: Any) -> None:

@@ -2,7 +2,7 @@
 
     python examples/studies/results.py FILE RECIPE RUN...     # of runs that are not one of the studies beside this file
 
-Every RUN, of one seed and a method of its own, is measured against what it began with.
+Every RUN, a method of its own, is measured against the model that the first of them began with.
 """
 
 from __future__ import annotations

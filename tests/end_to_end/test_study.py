@@ -37,14 +37,14 @@ def test_the_confirmation_ends_with_table_contrasts_and_controls(forks: Forks, t
     assert "forced_choice" in done.stdout
     assert "f1 at the false claims of start" in done.stdout
     assert "| best - sft | " in done.stdout
-    runs = [str(tmp_path / "sides/confirm/base-0/seed-3" / method) for method in ("sft", "best")]
+    runs = [str(tmp_path / "sides/confirm/base-0/seed-3" / method) for method in ("sft-once", "best")]
     done = forks.run(
         [str(STUDY / "results.py"), "one.json", str(STUDY / "confirm-sides.yaml"), *runs], tmp_path, environment()
     )
     assert done.returncode == 0, done.stderr
     shown = values(json.loads((tmp_path / "one.json").read_text()))
     assert shown == {key: value for key, value in values(found).items() if key in shown}
-    assert {method for method, _ in shown} == {"start", "sft", "best"}
+    assert {method for method, _ in shown} == {"start", "sft-once", "best"}
 
 
 def values(found: dict[str, Any]) -> dict[tuple[str, str], float]:
