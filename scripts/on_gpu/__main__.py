@@ -1,4 +1,7 @@
-"""Try mmedpo on a machine with a GPU: one JSON, one log, and a table last. See scripts/on_gpu.sh."""
+"""Try mmedpo on a machine with a GPU, or carry out a study there: one JSON, one log, and a table last.
+
+See scripts/on_gpu.sh and scripts/study_on_gpu.sh.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,26 @@ from pathlib import Path
 from typing import TextIO
 
 from running import ROOT, Done, run_all
-from steps import Step, steps
+from steps import Step, steps, study_steps
 from table import table
 
-MINUTES = 8.0
+MINUTES = {"on_gpu": 8.0, "study_on_gpu": 12.0}
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/on_gpu.sh", description=__doc__)
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("runs/on_gpu"), help="where JSON and log go")
+    parser.add_argument("folder", nargs="?", type=Path, help="where JSON and log go; by default in runs/")
     parser.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu")
-    parser.add_argument("--size", choices=["7b", "tiny"], default="7b")
+    parser.add_argument("--size", choices=["full", "tiny"], default="full", help="tiny: seconds each, on any machine")
     parser.add_argument("--wheels", type=Path, default=ROOT / ".wheels", help="packages that this machine lacks")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="what is not done by then is stopped")
-    return parser.parse_args()
+    parser.add_argument("--minutes", type=float, help="what is not done by then is stopped; 8, or 12 of the study")
+    parser.add_argument("--study", action="store_true", help="the study on harder films instead")
+    parser.add_argument("--work", type=Path, default=ROOT / "runs/study/hard", help="of the study: base and runs")
+    chosen = parser.parse_args()
+    chosen.name = "study_on_gpu" if chosen.study else "on_gpu"
+    chosen.folder = chosen.folder or Path("runs") / chosen.name
+    chosen.minutes = chosen.minutes or MINUTES[chosen.name]
+    return chosen
 
 
 def environment(site: Path) -> dict[str, str]:
@@ -41,6 +50,13 @@ def environment(site: Path) -> dict[str, str]:
     }
 
 
+def chosen_steps(chosen: argparse.Namespace) -> list[Step]:
+    """Return what is done here."""
+    if chosen.study:
+        return study_steps(chosen.device, chosen.size, chosen.work.resolve())
+    return steps(chosen.device, chosen.size)
+
+
 def carry_out(chosen: argparse.Namespace, log: TextIO) -> list[Done]:
     """Run the steps, and write the JSON anew after each."""
     done: list[Done] = []
@@ -52,14 +68,14 @@ def carry_out(chosen: argparse.Namespace, log: TextIO) -> list[Done]:
         failed = [item.name for item in done if item.status != "done"]
         whole = {"device": chosen.device, "size": chosen.size, "seconds": round(time.monotonic() - began, 1)}
         whole |= {"failed": failed, "steps": [item.to_json() for item in done]}
-        (chosen.folder / "on_gpu.json").write_text(json.dumps(whole, indent=2))
+        (chosen.folder / f"{chosen.name}.json").write_text(json.dumps(whole, indent=2))
 
     with tempfile.TemporaryDirectory() as site:
         install = Step(
             "install", "scripts/on_gpu/install.py", ["--folder", site, "--wheels", str(chosen.wheels.resolve())], 90
         )
-        every = [install, *steps(chosen.device, chosen.size)]
-        longer = chosen.minutes / MINUTES  # steps have more time, or less, where all of them have
+        every = [install, *chosen_steps(chosen)]
+        longer = chosen.minutes / MINUTES[chosen.name]  # steps have more time, or less, where all of them have
         every = [replace(step, seconds=round(step.seconds * longer)) for step in every]
         run_all(every, 60 * chosen.minutes, environment(Path(site)), log, tell)
     return done
@@ -68,12 +84,13 @@ def carry_out(chosen: argparse.Namespace, log: TextIO) -> list[Done]:
 def main() -> None:
     chosen = arguments()
     chosen.folder.mkdir(parents=True, exist_ok=True)
-    with (chosen.folder / "on_gpu.log").open("w") as log:
+    place = chosen.folder / f"{chosen.name}.log"
+    with place.open("w") as log:
         done = carry_out(chosen, log)
     text = table(done)
-    with (chosen.folder / "on_gpu.log").open("a") as log:
+    with place.open("a") as log:
         log.write(text + "\n")
-    print(f"\n{text}\n\n{chosen.folder}/on_gpu.json  every figure\n{chosen.folder}/on_gpu.log   what the steps said")
+    print(f"\n{text}\n\n{place.with_suffix('.json')}  every figure\n{place}   what the steps said")
     sys.exit(any(step.status != "done" for step in done))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 SPEED, ANSWERS, ADAPTER, OPENING, MEMORY = (
     f"tests/benchmarks/{name}.py"
@@ -24,7 +25,7 @@ class Step:
 def steps(device: str, size: str) -> list[Step]:
     """Return the steps; each is a process of its own, so that a GPU that one has spoilt is whole for the next."""
     tiny = size == "tiny"
-    model = ["--device", device, "--dtype", "bfloat16", "--size", size]
+    model = ["--device", device, "--dtype", "bfloat16", "--size", "tiny" if tiny else "7b"]
     few = ["--rank", "4"] if tiny else ["--layers", "8"]  # a quarter of the layers: each way opens them anew
     small = ["--device", device, "--dtype", "float32", "--size", "tiny" if tiny else "small"]
 
@@ -45,3 +46,15 @@ def steps(device: str, size: str) -> list[Step]:
         Step("qlora", MEMORY, [*model, *few, "--ways", "checkpointing,4bit,8bit,adamw_8bit"], 100),
         Step("from disk", OPENING, model, 200),  # 31 GB of it in the machine's folder for what is temporary
     ]
+
+
+def study_steps(device: str, size: str, folder: Path) -> list[Step]:
+    """Return the steps of the study on harder films; what is compared is what was finished in time."""
+    of = "tiny" if size == "tiny" else "large"
+    words = ["--folder", str(folder), "--device", device, "--size", of]
+
+    def part(name: str, seconds: int) -> Step:
+        return Step(name, "examples/studies/hard.py", [name, *words], seconds)
+
+    card = Step("card", "scripts/on_gpu/card.py", ["--device", device], 40)
+    return [card, part("base", 290), part("runs", 320), part("compare", 60)]

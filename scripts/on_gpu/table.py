@@ -27,7 +27,9 @@ def figures(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name:22} {run.get('failed') or said(run | run['loss'], ('trained', 'first', 'last', 'seconds'))}"
     for name, measures in found.get("apart_from_cpu", {}).items():
         yield f"{name} differs from the CPU by {said(measures) or 'nothing'}"
-    if "shapes" not in found and "runs" not in found:
+    if "contrasts" in found:
+        yield from compared(found)
+    elif "shapes" not in found and "runs" not in found:
         yield from plain(found)
 
 
@@ -40,6 +42,15 @@ def trained(name: str, shape: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name} gradients of {pair}: {said(apart)}"
     if ratios := {key: value for key, value in shape.items() if "_over_" in key or key.endswith(("share", "ratio"))}:
         yield f"{name} {said(ratios)}"
+
+
+def compared(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what methods came to, and the differences that were asked for."""
+    for method in dict.fromkeys(row["method"] for row in found["table"]):
+        yield f"{method:22} {said({row['measure']: row['value'] for row in found['table'] if row['method'] == method})}"
+    for row in found["contrasts"]:
+        gap = f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}), p {row['p_holm']:.3f} by Holm"
+        yield f"{row['method']} - {row['against']}, {row['measure']}: {gap}"
 
 
 def plain(found: Mapping[str, Any]) -> Iterator[str]:

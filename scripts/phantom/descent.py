@@ -16,13 +16,13 @@ def descend(
     every: int,
 ) -> None:
     """Take a step for each loss, computed only when its turn comes; print the running loss at every so many steps."""
-    running = 0.0
+    running = torch.zeros(())
     for done, loss in enumerate(losses, 1):
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         schedule.step()
-        running = 0.98 * running + 0.02 * loss.item() if done > 1 else loss.item()
+        running = 0.98 * running + 0.02 * loss.detach() if done > 1 else loss.detach()  # no GPU is waited for
         if done % every == 0:
-            print(f"{name} {done}/{schedule.total_steps}: loss {running:.4f}", flush=True)
+            print(f"{name} {done}/{schedule.total_steps}: loss {running.item():.4f}", flush=True)

@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 from conftest import ROOT
 from forks import Forks
+from mmedpo_plugins.phantom.findings import LABELS
 
+from mmedpo.recipe.document.yaml import read_yaml
+
+HARD = ROOT / "examples" / "studies" / "hard.yaml"
 SCRIPT = ROOT / "scripts" / "on_gpu"
 STEPS = [
     "install", "card", "quickstart", "slake", "slake, flex attention", "gradients in float32", "vqa-rad", "report",
@@ -19,13 +23,15 @@ STEPS = [
 ]  # fmt: skip
 
 
-def on_gpu(folder: Path, forks: Forks, *words: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+def on_gpu(
+    folder: Path, forks: Forks, *words: str, script: str = "on_gpu"
+) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
     """Run the script as on the machine, each step in a process of its own, and return its JSON as well."""
     own = ["--wheels", str(folder / "none")]  # those in the tree, if any, are for the Python of another machine
-    line = ["bash", str(SCRIPT.with_suffix(".sh")), str(folder), *own, *words]
+    line = ["bash", str(ROOT / "scripts" / f"{script}.sh"), str(folder), *own, *words]
     env = {**os.environ, "PYTHON": str(forks.python), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(line, capture_output=True, text=True, env=env, cwd=folder.parent)
-    return done, json.loads((folder / "on_gpu.json").read_text())
+    return done, json.loads((folder / f"{script}.json").read_text())
 
 
 @pytest.mark.slow
@@ -51,6 +57,21 @@ def test_every_step_runs_on_a_cpu_and_leaves_its_figures_in_json_log_and_table(t
     assert all(found["qlora"][way]["weights_gb"] > 0 for way in ("checkpointing", "4bit", "8bit", "adamw_8bit"))
     table = done.stdout.split("\n\n")[1]
     assert all(f"\n{name}" in f"\n{table}" for name in STEPS)
+
+
+@pytest.mark.slow
+def test_the_study_ends_with_contrasts_of_a_base_that_it_made(tmp_path: Path, forks: Forks) -> None:
+    tiny = ["--device", "cpu", "--size", "tiny", "--minutes", "40", "--work", str(tmp_path / "work")]
+    done, result = on_gpu(tmp_path / "out", forks, *tiny, script="study_on_gpu")
+    assert done.returncode == 0, done.stdout[-3000:] + (tmp_path / "out" / "study_on_gpu.log").read_text()[-3000:]
+    found = {step["name"]: step["found"] for step in result["steps"]}
+    assert (list(found), result["failed"]) == (["install", "card", "base", "runs", "compare"], [])
+    assert found["base"]["auc_of_tower"].keys() == {*LABELS}
+    assert {row["method"] for row in found["compare"]["table"]} == {"start", *read_yaml(HARD).values["variants"]}
+    contrasts = {(row["method"], row["against"]) for row in found["compare"]["contrasts"]}
+    assert contrasts == {("best", "sft"), ("best", "best-uniform"), ("best", "best-shuffled")}
+    assert "best - sft, closed_accuracy: " in done.stdout
+    assert (tmp_path / "work/results.json").exists()
 
 
 @pytest.mark.slow

@@ -82,11 +82,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write_small(name: str, folder: Path, weights: Path, server: FakeEndpoint, changes: dict[str, str]) -> list[str]:
-    """Write a recipe of the paper's small into a folder, with its data; return its variants."""
+def write_small(
+    name: str, folder: Path, weights: Path, server: FakeEndpoint, changes: dict[str, str], recipe: Path | None = None
+) -> list[str]:
+    """Write a recipe of the paper's, or another, small into a folder, with its data; return its variants."""
     LAYOUTS[name](folder / "data")
     (folder / "weights").symlink_to(weights)
-    text = (RECIPES / f"{name}.yaml").read_text()
+    text = (recipe or RECIPES / f"{name}.yaml").read_text()
     text = re.sub(r"(root|reports): data/[\w-]+", r"\1: data", text)
     text = re.sub(r"http://localhost:\d+/v1", server.url, text)
     text = text.replace("model: gpt-4o,", f'model: gpt-4o, base_url: "{server.url}",')
@@ -159,3 +161,20 @@ def test_the_method_and_the_model_alone_run_on_each_data_set(
     made = Counter(item.pair.kind for item in read_pairs(results["mmedpo"][0].folder))
     assert made == dict.fromkeys(("text", "image"), len(TRAIN))  # as published, as many of one kind as of the other
     require_cells(name, ["mmedpo", "base"])
+
+
+def test_the_study_of_weights_takes_a_real_data_set_and_a_large_model(
+    tmp_path: Path, weights: Path, server: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it trains and measures is run above; here every variant is checked, and costs what it should."""
+    study = ROOT / "examples" / "studies" / "weights_slake.yaml"
+    variants = write_small("slake", tmp_path, weights, server, {}, study)
+    monkeypatch.chdir(tmp_path)
+    for one in plan_runs(Path("recipe.yaml")):
+        require_ready(one.loaded, starts=one.start is not None)
+    most = estimate(Path("recipe.yaml"))
+    assert list(most) == variants
+    assert len({one.pairs for one in most.values()}) == 1, "all learn from the same pairs"
+    asked = {name: {line.model.split("/")[-1] for line in one.lines} for name, one in most.items()}
+    llms = {"Llama3-Med42-8B", "BioMistral-7B"}
+    assert asked == {name: llms if name.startswith("llms-") else set() for name in variants}

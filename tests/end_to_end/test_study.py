@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 from conftest import ROOT, Mmedpo, environment
 from forks import Forks
+from mmedpo_plugins.phantom.backbone import WEIGHTS
 from new_packages import look_installed
 
 STUDY = ROOT / "examples/studies"
 sys.path.insert(0, str(STUDY))
 
 
-@pytest.mark.parametrize("name", ["explore", "beyond", "image_half", "confirm-presence", "confirm-sides"])
+@pytest.mark.parametrize("name", ["explore", "beyond", "image_half", "confirm-presence", "confirm-sides", "hard"])
 def test_what_is_tried_and_confirmed_are_recipes_whose_variants_are_fine(name: str, mmedpo: Mmedpo) -> None:
-    done = mmedpo("check", STUDY / f"{name}.yaml")
+    own = [f"backbone.checkpoint={WEIGHTS}"] if name == "hard" else []  # its own base is made first
+    done = mmedpo("check", STUDY / f"{name}.yaml", *own)
     assert done.returncode == 0, done.stderr
 
 

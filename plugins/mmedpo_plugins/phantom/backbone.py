@@ -18,7 +18,8 @@ class PhantomBackbone(Backbone):
 
         backbone: {use: phantom}
 
-    It reads any image as 112 x 112 grey, and knows the words of the phantom's questions and answers only.
+    It reads any image as 112 x 112 grey, and knows the words of the phantom's questions and answers only. A checkpoint
+    may be larger, and know the words of `films: hard`.
     """
 
     use: ClassVar[str] = "phantom"

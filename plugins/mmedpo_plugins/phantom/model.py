@@ -1,4 +1,4 @@
-"""The tiny model as stock transformers loads it: a CLIP tower, a projector and a Mistral of 128 wide."""
+"""The model as stock transformers loads it: a CLIP tower, a projector and a Mistral, of any width."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from mmedpo.models import (
 )
 from mmedpo_plugins.phantom.anatomy import SIZE
 
-PATCH = 16
-PATCHES = (SIZE // PATCH) ** 2
 MEAN, SPREAD = 0.4, 0.25  # of grey values, from 0 to 1
 # What surrounds the image and the question; one space before each word is part of the word.
 TEMPLATE = (
@@ -30,8 +28,8 @@ TEMPLATE = (
 )
 
 
-def make_processor(tokenizer: Any) -> Any:
-    """Build what stock transformers reads images and chats with."""
+def make_processor(tokenizer: Any, patch: int) -> Any:
+    """Build what stock transformers reads images and chats with, for patches of so many pixels a side."""
     from transformers import CLIPImageProcessorPil, LlavaProcessor
 
     images = CLIPImageProcessorPil(
@@ -39,7 +37,7 @@ def make_processor(tokenizer: Any) -> Any:
         rescale_factor=1 / 255, do_normalize=True, image_mean=[MEAN] * 3, image_std=[SPREAD] * 3, do_convert_rgb=True,
     )  # fmt: skip
     return LlavaProcessor(
-        image_processor=images, tokenizer=tokenizer, patch_size=PATCH, vision_feature_select_strategy="default",
+        image_processor=images, tokenizer=tokenizer, patch_size=patch, vision_feature_select_strategy="default",
         num_additional_image_tokens=1, chat_template=TEMPLATE,
     )  # fmt: skip
 
@@ -56,26 +54,28 @@ def load(checkpoint: Path, adapter: str | None, setting: Setting) -> Transformer
         raise DataError(f"{folder}: its files lack {missing[0]} ({len(missing)} tensors in all)")
     with explain_load_errors(folder):
         tokenizer = AutoTokenizer.from_pretrained(folder)
+    patch = model.config.vision_config.patch_size
+    patches = (SIZE // patch) ** 2
     live = TransformersBackbone(
         model if adapter is None else load_adapter(model, adapter),
         tokenizer,
         preprocess=lambda image: {"pixel_values": pixel_values_of(image)},
-        prompt=lambda images, question: EncodedPrompt(prompt_ids(tokenizer, question), images),
+        prompt=lambda images, question: EncodedPrompt(prompt_ids(tokenizer, question, patches), images),
         tiles=square_tiles,
         end=tokenizer.eos_token_id,
         lora_targets=r"(.*\.)?language_model\.layers\..*_proj",
         projector=r"(.*\.)?multi_modal_projector",
-        processor=make_processor(tokenizer),
+        processor=make_processor(tokenizer, patch),
     )
     live.batch_size = 64
     return live
 
 
-def prompt_ids(tokenizer: Any, question: str) -> list[int]:
+def prompt_ids(tokenizer: Any, question: str, patches: int) -> list[int]:
     """Return the tokens before an answer, the image's places included."""
     image, begin, end = tokenizer.convert_tokens_to_ids(["<image>", "[INST]", "[/INST]"])
     asked = tokenize_plain(tokenizer, question)
-    return [tokenizer.bos_token_id, begin, *[image] * PATCHES, *asked, end]
+    return [tokenizer.bos_token_id, begin, *[image] * patches, *asked, end]
 
 
 def normalise_grey(grey: Any) -> Any:
