@@ -138,6 +138,12 @@ def test_what_only_pairs_have_is_a_mistake_beside_all_cases(tmp_path: Path, chan
         load(tmp_path, *changes)
 
 
+def test_what_kinds_of_case_count_counts_where_cases_are_learned(tmp_path: Path) -> None:
+    training = load(tmp_path, "train.pairs.report=2").recipe.training
+    assert training
+    assert (training.count_pair("text", "report"), training.count_pair("text", "closed")) == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("change", "learned"),
     [
