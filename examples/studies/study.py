@@ -188,10 +188,11 @@ def report(part: str, made: Sequence[Job], out: Path, pool: ThreadPoolExecutor, 
         found["contrasts"] = compare_contrasts(runs, CONTRASTS, only=MEASURES)
         found["others"] = others(runs)
         some = [job.folder for job in made if job.folder.name == made[0].folder.name]  # of the first seed
-        found["controls"] = {
+        taken = {
             method: list(pool.map(lambda run: examine(run, 4 if small else 100), [folder / method for folder in some]))
             for method in ["start", *(["best"] if small else methods)]
         }
+        found["controls"] = match_reports(taken, "start" if small else "sft")
     write_results(out / f"{part}.json", found)
     print("\n".join(tables(found)))
 
@@ -209,6 +210,19 @@ def examine(run: Path, films: int) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
+def match_reports(taken: dict[str, list[dict[str, Any]]], reference: str) -> dict[str, list[dict[str, float]]]:
+    """Put in place of each curve of reports its F1 at the share of false claims that the reference's reports have."""
+    rates = [greedy_row(one["report_curve"])["false_claims"] for one in taken[reference]]
+    return {
+        method: [
+            {**{name: value for name, value in one.items() if name != "report_curve"}, "report_f1_matched": matched}
+            for one, rate in zip(runs, rates, strict=True)
+            for matched in [f1_at(one["report_curve"], rate)]
+        ]
+        for method, runs in taken.items()
+    }
+
+
 def tables(found: dict[str, Any]) -> Iterator[str]:
     """Yield the lines of what was found, as Markdown."""
     values = {(row["method"], row["measure"]): row["value"] for row in found["table"]}
@@ -217,19 +231,9 @@ def tables(found: dict[str, Any]) -> Iterator[str]:
     if "contrasts" in found:
         head = ["contrast", "measure", "difference", "95 % interval", "p (Holm)"]
         yield from _grid(head, [_contrast(row) for row in found["contrasts"]])
-        yield from _grid(*_controls(found["controls"]))
-
-
-def _controls(taken: dict[str, list[dict[str, Any]]]) -> tuple[list[str], list[list[Any]]]:
-    """Return head and rows of the controls, means over bases; F1 of reports is also at the false claims of SFT."""
-    names = [name for name in next(iter(taken.values()))[0] if name != "report_curve"]
-    reference = "sft" if "sft" in taken else "start"
-    rates = [greedy_row(one["report_curve"])["false_claims"] for one in taken[reference]]
-    rows: list[list[Any]] = []
-    for method, runs in taken.items():
-        matched = [f1_at(one["report_curve"], rate) for one, rate in zip(runs, rates, strict=True)]
-        rows.append([method, *(mean(one[name] for one in runs) for name in names), mean(matched)])
-    return ["method", *names, f"f1 at the false claims of {reference}"], rows
+        names = list(next(iter(found["controls"].values()))[0])
+        means = {m: [mean(one[name] for one in runs) for name in names] for m, runs in found["controls"].items()}
+        yield from _grid(["method", *names], [[m, *figures] for m, figures in means.items()])
 
 
 def _contrast(row: dict[str, Any]) -> list[Any]:

@@ -37,7 +37,7 @@ def test_the_confirmation_ends_with_table_contrasts_and_controls(forks: Forks, t
     assert (found["settings"]["recipe"], found["settings"]["seeds"]) == ("confirm-sides.yaml", [3])
     assert found["controls"].keys() == {"start", "best"}
     assert "forced_choice" in done.stdout
-    assert "f1 at the false claims of start" in done.stdout
+    assert "report_f1_matched" in done.stdout
     assert "| best - sft | " in done.stdout
     runs = [str(tmp_path / "sides/confirm/base-0/seed-3" / method) for method in ("sft-once", "best")]
     done = forks.run(
@@ -55,6 +55,7 @@ def values(found: dict[str, Any]) -> dict[tuple[str, str], float]:
 
 def test_f1_is_matched_between_the_thresholds_whose_false_claims_are_on_either_side() -> None:
     from report_curve import f1_at, greedy_row, measure_thresholds, read_claims
+    from study import match_reports
 
     truths = [read_claims("There is a nodule. There is a pacemaker."), read_claims("The lungs are clear.")]
     votes = [{"nodule": 12.0, "pacemaker": 3.0}, {"effusion": 10.0, "pneumothorax": 1.0}]
@@ -72,6 +73,11 @@ def test_f1_is_matched_between_the_thresholds_whose_false_claims_are_on_either_s
     precision, recall = 2 / (3 + share), 1.0
     assert f1_at(curve, 0.4) == pytest.approx(2 * precision * recall / (precision + recall))
     assert f1_at(curve[1:2], 0.1) != f1_at(curve[1:2], 0.1), "none is that careful: not a number"
+    strict = [{"auc": 0.9, "report_curve": curve[:3]}]
+    assert match_reports({"sft": strict, "best": [{"auc": 0.8, "report_curve": curve}]}, "sft") == {
+        "sft": [{"auc": 0.9, "report_f1_matched": pytest.approx(4 / 5)}],
+        "best": [{"auc": 0.8, "report_f1_matched": pytest.approx(2 / 3)}],
+    }
 
 
 @pytest.mark.slow
