@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 from mmedpo import read_run
@@ -57,7 +58,9 @@ def _films(readers: Any) -> int:
 
 
 def _commit(folder: Path) -> str:
-    """Return the commit that a folder is at, with a + where something differs from it."""
+    """Return the commit that a folder is at, with a + where it differs; nothing where there is no git."""
+    if not which("git"):
+        return ""
     line = ["git", "-C", str(folder), "describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*"]
     return subprocess.run(line, capture_output=True, text=True, check=False).stdout.strip()
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 from architecture import make_model, make_tokenizer
-from drawing import FilmSource
+from drawing import FilmMap, FilmSource, FilmTensors, open_workers
 from language_training import interviews, train_speech
 from mmedpo_plugins.phantom.backbone import PhantomBackbone
 from mmedpo_plugins.phantom.exam import examine
@@ -60,36 +60,42 @@ def make(out: Path, plan: BasePlan) -> None:
     """Train a base and write it, with what it came to in `making.json`."""
     torch.set_num_threads(1)  # several threads add up in another order
     started = time.time()
-    plan = keep_time(plan)
-    torch.manual_seed(plan.seed)
-    size = plan.size
-    films = FilmSource(BALANCED, plan.seed, plan.version, size.patch)
-    looked = films.draw(plan.count(size.sight.images), plan.workers).to(plan.device)
-    lean = replace(films, world=USUAL).draw(plan.count(size.lean.images), plan.workers).to(plan.device)
-    held_out = replace(films, split="base-validation").draw(plan.count(500), plan.workers).to(plan.device)
+    films = FilmSource(BALANCED, plan.seed, plan.version, plan.size.patch)
+    with open_workers(plan.workers) as each:
+        plan = keep_time(plan, films, each)
+        looked = films.draw(plan.count(plan.size.sight.images), each).to(plan.device)
+        lean = replace(films, world=USUAL).draw(plan.count(plan.size.lean.images), each).to(plan.device)
+        held_out = replace(films, split="base-validation").draw(plan.count(500), each).to(plan.device)
     print(f"drew {len(looked.images)} films: {time.time() - started:.0f} s", flush=True)
-    tokenizer = make_tokenizer(plan.version)
-    model = make_model(tokenizer, size).to(plan.device)
     with plan.precision():
-        head = train_tower(model.model.vision_tower, looked, size.sight, plan.seed)
-        seen = rounded(sight(model.model.vision_tower, head, held_out))
-        print(f"sees: {time.time() - started:.0f} s; AUC by finding {json.dumps(seen)}", flush=True)
-        for shown, phase in ((looked.first(plan.count(size.look.images)), size.look), (lean, size.lean)):
-            texts = interviews(shown.findings, plan.seed, phase, plan.version)
-            train_speech(model, tokenizer, shown.images, texts, phase, plan.seed)
-    write(model, tokenizer, size, out)
+        model, tokenizer, seen = train(plan, looked, lean, held_out)
+    write(model, tokenizer, plan.size, out)
     made = {"seconds": round(time.time() - started, 1), "share": plan.share, "films": len(looked.images)}
     (out / "making.json").write_text(json.dumps({**made, "auc_of_tower": seen}))
     print(f"wrote {out}: {time.time() - started:.0f} s", flush=True)
 
 
-def keep_time(plan: BasePlan) -> BasePlan:
+def train(plan: BasePlan, looked: FilmTensors, lean: FilmTensors, held_out: FilmTensors) -> tuple[Any, Any, Any]:
+    """Train tower and language model; return model, tokenizer, and the tower's AUC by finding on films held out."""
+    torch.manual_seed(plan.seed)
+    size, tokenizer = plan.size, make_tokenizer(plan.version)
+    model = make_model(tokenizer, size).to(plan.device)
+    head = train_tower(model.model.vision_tower, looked, size.sight, plan.seed)
+    seen = rounded(sight(model.model.vision_tower, head, held_out))
+    print(f"the tower sees, AUC by finding: {json.dumps(seen)}", flush=True)
+    for shown, phase in ((looked.first(plan.count(size.look.images)), size.look), (lean, size.lean)):
+        texts = interviews(shown.findings, plan.seed, phase, plan.version)
+        train_speech(model, tokenizer, shown.images, texts, phase, plan.seed)
+    return model, tokenizer, seen
+
+
+def keep_time(plan: BasePlan, films: FilmSource, each: FilmMap) -> BasePlan:
     """Return the plan with as much data as there is time for."""
     if plan.minutes is None:
         return plan
-    films = FilmSource(BALANCED, plan.seed, plan.version, plan.size.patch)
     with plan.precision():
-        needed = seconds_needed(make_tokenizer(plan.version), plan.size, films, plan.workers, plan.device)
+        tokenizer = make_tokenizer(plan.version)
+        needed = seconds_needed(tokenizer, plan.size, films, each, plan.workers, plan.device)
     share = min(plan.share, 60 * plan.minutes / needed)
     print(f"all of it takes {needed:.0f} s here; a share of {share:.3f} is taken", flush=True)
     return replace(plan, share=share)

@@ -27,7 +27,7 @@ def costs(name: str) -> dict[str, Any]:
     """Return the costs of a size, on hard films, in float32."""
     size, tokenizer = SIZES[name], make_tokenizer("hard")
     model = make_model(tokenizer, size)
-    films = FilmSource(BALANCED, 0, "hard", size.patch).draw(FILMS, 1)
+    films = FilmSource(BALANCED, 0, "hard", size.patch).draw(FILMS)
     head = torch.nn.Linear(size.width, TARGETS)
     texts = interviews(films.findings, 0, size.look, "hard")
     rows = [QuestionRow.of(tokenizer, text, model.config.image_seq_length) for text in texts]

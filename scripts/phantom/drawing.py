@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -16,6 +17,7 @@ from mmedpo_plugins.phantom.film import PhantomFilm, PhantomVersion, film_of
 from mmedpo_plugins.phantom.findings import LABELS, PhantomFinding, PhantomWorld
 
 TARGETS = 3 * len(LABELS)  # per patch: covered, covered on the left, covered by a large one
+FilmMap = Callable[..., Iterable[Any]]  # `map`, or one that works in several processes
 FilmRow = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], tuple[PhantomFinding, ...]]
 
 
@@ -51,12 +53,20 @@ class FilmSource:
         film = film_of(self.world, self.seed, self.split, number, self.version)
         return film.pixels, patch_targets(film, self.patch), film.findings
 
-    def draw(self, count: int, workers: int) -> FilmTensors:
-        """Draw the first films, in so many processes; which one draws a film changes nothing."""
-        if workers == 1:
-            return gather(map(self.row, range(count)))
-        with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:  # before a GPU is looked at
-            return gather(pool.map(partial(self.row), range(count), chunksize=100))
+    def draw(self, count: int, each: FilmMap = map) -> FilmTensors:
+        """Draw the first films; which process draws a film changes nothing."""
+        return gather(each(self.row, range(count)))
+
+
+@contextmanager
+def open_workers(count: int) -> Iterator[FilmMap]:
+    """Yield a `map` that works in so many processes; they are forks, so a GPU is looked at afterwards."""
+    if count == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(count, mp_context=get_context("fork")) as pool:
+        list(pool.map(abs, range(count)))  # now they are there
+        yield partial(pool.map, chunksize=100)
 
 
 def gather(rows: Iterable[FilmRow]) -> FilmTensors:

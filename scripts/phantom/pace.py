@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from architecture import make_model
-from drawing import FilmSource
+from drawing import FilmMap, FilmSource
 from language_training import interviews, train_speech
 from sizes import BaseSize
 from vision_training import train_tower
@@ -17,11 +17,13 @@ from vision_training import train_tower
 STEPS = 6  # that are timed, after as many that warm up
 
 
-def seconds_needed(tokenizer: Any, size: BaseSize, films: FilmSource, workers: int, device: str) -> float:
+def seconds_needed(
+    tokenizer: Any, size: BaseSize, films: FilmSource, each: FilmMap, workers: int, device: str
+) -> float:
     """Return how long drawing and training of the whole size take, about."""
-    drawing = _timed(lambda: films.draw(40, 1)) / 40 / workers
+    drawing = _timed(lambda: films.draw(40)) / 40 / workers
     model = make_model(tokenizer, size).to(device)
-    few = films.draw(STEPS * max(size.sight.batch, size.look.batch), workers).to(device)
+    few = films.draw(STEPS * max(size.sight.batch, size.look.batch), each).to(device)
     texts = interviews(few.findings, 0, size.look, films.version)
 
     def sight() -> None:
@@ -33,9 +35,9 @@ def seconds_needed(tokenizer: Any, size: BaseSize, films: FilmSource, workers: i
 
     sight()
     look()
-    each = _timed(sight) / STEPS / size.sight.batch, _timed(look) / STEPS / size.look.batch
+    film = _timed(sight) / STEPS / size.sight.batch, _timed(look) / STEPS / size.look.batch
     counts = size.sight.images * size.sight.epochs, size.look.images * size.look.epochs + size.lean.images
-    return size.sight.images * drawing + sum(one * count for one, count in zip(each, counts, strict=True))
+    return size.sight.images * drawing + sum(one * count for one, count in zip(film, counts, strict=True))
 
 
 def _timed(work: Callable[[], Any]) -> float:
