@@ -15,6 +15,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +112,17 @@ def write(model: Any, tokenizer: Any, size: BaseSize, out: Path) -> None:
 def figures(folder: Path, split: str, images: int, plan: BasePlan) -> dict[str, Any]:
     """Examine what `make` wrote."""
     torch.set_num_threads(1)
+    weights = folder / "model.safetensors"
+    made = {"weights": sha256(weights.read_bytes()).hexdigest()[:16], "split": split}
     with PhantomBackbone(checkpoint=folder).open(Setting(device=plan.device, dtype=plan.dtype)) as live:
-        return examine(live, split, images, films=plan.version)
+        size = {"parameters": live.model.num_parameters(), "bytes": weights.stat().st_size}
+        return {**made, **size, **examine(live, split, images, films=plan.version)}
 
 
 def rounded(found: dict[str, Any]) -> dict[str, Any]:
-    """Round all figures to four places."""
-    return {key: rounded(value) if isinstance(value, dict) else round(value, 4) for key, value in found.items()}
+    """Round all figures to six places."""
+    plain = {key: round(value, 6) if isinstance(value, float) else value for key, value in found.items()}
+    return {key: rounded(value) if isinstance(value, dict) else value for key, value in plain.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
