@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 from random import Random
 from statistics import fmean
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -36,18 +36,22 @@ class DoseCurves:
         learned = self.clean - self.start
         return self.start + learned * prod(1 - self.damages[fault](dose) / learned for fault, dose in doses.items())
 
+    def knows(self, faults: Iterable[str]) -> bool:
+        """Tell whether each fault was measured."""
+        return set(faults) <= set(self.damages)
+
     def gain(self, before: Mapping[str, float], after: Mapping[str, float]) -> float:
         """Return what another dose gains."""
         return self.level(after) - self.level(before)
 
 
-def draw_curves(levels: Mapping[tuple[str, int], float], start: float) -> DoseCurves:
-    """Make curves, straight between what was measured at each fault and dose in percent."""
+def draw_curves(levels: Mapping[tuple[str, float], float], start: float) -> DoseCurves:
+    """Make curves, straight between what was measured at each fault and dose."""
     clean = levels["none", 0]
     points: dict[str, list[tuple[float, float]]] = defaultdict(lambda: [(0.0, 0.0)])
     for (fault, dose), level in sorted(levels.items()):
         if dose:
-            points[fault].append((dose / 100, clean - level))
+            points[fault].append((dose, clean - level))
     return DoseCurves(start, clean, {fault: _interpolate(some) for fault, some in points.items()})
 
 
@@ -108,12 +112,3 @@ def _draw_slope(predicted: Sequence[float], bases: Sequence[Sequence[Sequence[fl
 
 def _mean_gains(runs: Sequence[Sequence[float]]) -> list[float]:
     return [fmean(gains) for gains in zip(*runs, strict=True)]
-
-
-def round_numbers(value: Any, places: int = 6) -> Any:
-    """Return JSON values with numbers of so many places, so that a results file is short and the same everywhere."""
-    if isinstance(value, float):
-        return round(value, places)
-    if isinstance(value, Mapping):
-        return {key: round_numbers(one, places) for key, one in value.items()}
-    return [round_numbers(one, places) for one in value] if isinstance(value, list | tuple) else value

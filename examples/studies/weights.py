@@ -3,6 +3,7 @@
     python examples/studies/weights.py trial      # the dose curve without weights, on validation films: no weighting
     python examples/studies/weights.py predict    # from that curve and the weights alone, what each cell will come to
     python examples/studies/weights.py confirm    # every cell on test films, once: 3 bases x 3 seeds
+    python examples/studies/weights.py judge      # what was confirmed, measured again without a run
     python examples/studies/weights.py confirm --small      # minutes; shows that it works, and nothing else
 
 A cell is a fault, its dose in percent, a weighting and who rates the pairs, "right-25-clinical-known"; one whose loss
@@ -16,13 +17,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from statistics import fmean
-from time import monotonic
 from typing import Any
 
-from dose import BETTER, MEASURES, DoseCurves, draw_curves, read_levels, round_numbers, slope_interval, weigh_faults
+from dose import BETTER, MEASURES, DoseCurves, draw_curves, read_levels, slope_interval, weigh_faults
 from law import list_law
+from results import describe_study, write_results
 from study import HERE, Job, bases, jobs
 
 from mmedpo.evaluate.contrasts import compare_contrasts
@@ -73,6 +75,7 @@ VOTERS: Mapping[str, Mapping[str, Any]] = {
 FAULTS = {"mix": ["right", "same", "other", "absurd"]}
 HIDING = {"use": "lesion-noise", "step": 1000, "schedule": "linear"}  # noise that hides what it covers
 IMAGE_FAULTS = ("beside", "bare")
+ALIKE = ("right", "same")  # sets of which all bad pairs are bad alike, and that were confirmed at several doses
 
 
 @dataclass(frozen=True)
@@ -192,15 +195,17 @@ def run_part(given: argparse.Namespace) -> list[Job]:
     return made
 
 
-def predict(given: argparse.Namespace) -> list[dict[str, Any]]:
-    """Predict the gain of each weighted cell over the same pairs without weights, from trials and weights alone."""
-    curves = read_curves(given.out / "trial", choose(given, list_trials()))
-    weighed = list_folders(given.out / "predict")
-    rows = []
+def predict(
+    given: argparse.Namespace, curves: Mapping[tuple[str, str], DoseCurves], weighed: Sequence[Path]
+) -> list[dict[str, Any]]:
+    """Predict the gain of each weighted cell over no weights, from dose curves and weights alone."""
+    rows: list[dict[str, Any]] = []
     for cell in choose(given, list_weighted()):
         doses = [weigh_faults(folder / cell.name) for folder in weighed]
         for measure in MEASURES:
             curve = curves[cell.loss, measure]
+            if not curve.knows(doses[0][0]):
+                continue
             gain = fmean(curve.gain(before, after) for before, after in doses)
             rows.append({**tell_cell(cell), "measure": measure, "predicted": gain, "left": mean_doses(doses)})
     return rows
@@ -231,15 +236,16 @@ def tell_cell(cell: Cell) -> dict[str, Any]:
     return {"cell": cell.name, **told}
 
 
-def read_curves(trial: Path, cells: Iterable[Cell]) -> dict[tuple[str, str], DoseCurves]:
-    """Return the dose curve of each loss and measure."""
-    levels: dict[tuple[str, str], dict[tuple[str, int], float]] = {}
-    start = read_levels((folder / "none-0-uniform-known" for folder in list_folders(trial)), "before")
+def read_curves(part: Path, cells: Sequence[Cell], counted: bool = False) -> dict[tuple[str, str], DoseCurves]:
+    """Return the dose curve of each loss and measure, by the doses that were set or by the pairs that were spoiled."""
+    levels: dict[tuple[str, str], dict[tuple[str, float], float]] = {}
+    start = read_levels((folder / cells[0].name for folder in list_folders(part)), "before")
     for cell in cells:
-        found = read_levels(folder / cell.name for folder in list_folders(trial))
-        for measure, value in found.items():
-            levels.setdefault((cell.loss, measure), {})[cell.fault, cell.dose] = value
-    return {key: draw_curves(measured, start[key[1]]) for key, measured in levels.items()}
+        runs = [folder / cell.name for folder in list_folders(part)]
+        dose = fmean(sum(weigh_faults(run)[0].values()) for run in runs) if counted else cell.dose / 100
+        for measure, value in read_levels(runs).items():
+            levels.setdefault((cell.loss, measure), {})[cell.fault, dose] = value
+    return {key: draw_curves(measured, start[key[1]]) for key, measured in levels.items() if ("none", 0) in measured}
 
 
 def mean_doses(doses: Sequence[tuple[Mapping[str, float], Mapping[str, float]]]) -> dict[str, float]:
@@ -259,15 +265,23 @@ def judge(given: argparse.Namespace) -> dict[str, Any]:
     runs = {cell.name: [folder / cell.name for folder in made] for cell in choose(given, list_cells())}
     weighted = choose(given, list_weighted())
     against = {cell.name: replace(cell, weighting="uniform", voter="known").name for cell in weighted}
-    every = compare_contrasts(runs, list(against.items()), only=MEASURES)
-    found = {(row["method"], row["measure"]): row for row in every}
+    gains = compare_contrasts(runs, list(against.items()), only=MEASURES)
+    found = {(row["method"], row["measure"]): row for row in gains}
     tested = compare_contrasts(runs, [(one, against[one]) for one in CONTRASTS if one in runs], only=MEASURES)
     rows = [{**row, **_gain(found[row["cell"], row["measure"]])} for row in predicted if row["cell"] in runs]
+    plain = [cell for cell in choose(given, list_cells()) if cell.weighting == "uniform"]
+    own = predict(given, read_curves(given.out / "confirm", plain, counted=True), made)
+    repaired = [{**row, **_gain(found[row["cell"], row["measure"]])} for row in own if row["kind"] in ALIKE]
+    every = [folder for some in runs.values() for folder in some]
+    cells = {cell.name: cell for cell in list_cells()}
     return {
-        "table": [tell_levels({"method": name, **read_levels(some)}) for name, some in runs.items()],
+        "settings": describe_study(HERE / "weights.yaml", every),
+        "table": [tell_levels({**tell_cell(cells[name]), **read_levels(some)}) for name, some in runs.items()],
         "rows": rows,
         "contrasts": [{key: row[key] for key in KEPT} for row in tested],
         "slopes": list(judge_slopes(rows, runs, against)),
+        "own": repaired,
+        "own_slopes": list(judge_slopes(repaired, runs, against)),
     }
 
 
@@ -285,30 +299,24 @@ def judge_slopes(
     """Yield the slope of observed on predicted gains with its interval: of each loss, of all measures and of each."""
     levels = {(name, place): read_levels([run]) for name, some in runs.items() for place, run in enumerate(some)}
     first = next(iter(runs.values()))
-    for loss in sorted({row["loss"] for row in rows}, reverse=True):
-        for measure in (None, *MEASURES):
-            some = [row for row in rows if row["loss"] == loss and measure in (None, row["measure"])]
-            observed = {
-                (run.parents[1].name, run.parent.name): [
-                    levels[row["cell"], place][row["measure"]] - levels[against[row["cell"]], place][row["measure"]]
-                    for row in some
-                ]
-                for place, run in enumerate(first)
-            }
-            value, low, high = slope_interval([row["predicted"] for row in some], observed)
-            yield {"loss": loss, "measure": measure or "all", "value": value, "low": low, "high": high}
-
-
-def write_results(file: Path, found: Mapping[str, Any]) -> None:
-    """Write what was found, for scripts/study_pages.py."""
-    file.write_text(json.dumps(round_numbers(found), indent=1) + "\n")
-    print(file)
+    losses = sorted({row["loss"] for row in rows}, reverse=True)
+    for loss, measure in [("all", "all"), *product(losses, ("all", *MEASURES))]:
+        some = [row for row in rows if loss in ("all", row["loss"]) and measure in ("all", row["measure"])]
+        observed = {
+            (run.parents[1].name, run.parent.name): [
+                levels[row["cell"], place][row["measure"]] - levels[against[row["cell"]], place][row["measure"]]
+                for row in some
+            ]
+            for place, run in enumerate(first)
+        }
+        value, low, high = slope_interval([row["predicted"] for row in some], observed)
+        yield {"loss": loss, "measure": measure, "value": value, "low": low, "high": high}
 
 
 def main() -> None:
     """Read the command line and do it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["trial", "predict", "confirm"])
+    parser.add_argument("part", choices=["trial", "predict", "confirm", "judge"])
     parser.add_argument("--out", type=Path, default=Path("runs/study/weights"))
     parser.add_argument("--results", type=Path, default=HERE.parents[1] / "docs/studies/results", help="where they go")
     parser.add_argument("--bases-in", type=Path, default=Path("runs/study/bases"), help="where bases are, or are made")
@@ -319,14 +327,18 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes of one thread")
     parser.add_argument("--small", action="store_true", help="few films, one base, one seed")
     given = parser.parse_args()
-    started = monotonic()
-    run_part(given)
+    if given.part != "judge":
+        run_part(given)
     if given.part == "predict":
-        found = {"law": list_law(), "trial": list_levels(given), "rows": predict(given)}
+        curves = read_curves(given.out / "trial", choose(given, list_trials()))
+        found = {
+            "law": list_law(),
+            "trial": list_levels(given),
+            "rows": predict(given, curves, list_folders(given.out / "predict")),
+        }
         write_results(given.results / "weights-predicted.json", found)
-    if given.part == "confirm":
-        spent = {"minutes": (monotonic() - started) / 60}
-        write_results(given.results / "weights.json", {"settings": spent, **judge(given)})
+    if given.part in ("confirm", "judge"):
+        write_results(given.results / "weights.json", judge(given))
 
 
 if __name__ == "__main__":
