@@ -90,7 +90,7 @@ def _asked(run: Path) -> dict[str, Any]:
 
 def _model(run: Path) -> PhantomBackbone:
     """Return the backbone of a run with its adapter; of the folder `start`, that of its neighbours without one."""
-    adapter = str(run / "adapter") if run.name != "start" else None
+    adapter = str(read_run(run).folder / "adapter") if run.name != "start" else None
     return PhantomBackbone(checkpoint=_recipe(run)["backbone"]["checkpoint"], adapter=adapter)
 
 

@@ -48,6 +48,7 @@ class Study:
     recipe: str = "explore.yaml"
     changes: tuple[str, ...] = ()  # what differs from the recipe
     every_rate: bool = True  # or as the recipe has it
+    contrasts: tuple[tuple[str, str], ...] = (("best", "sft"), ("best", "best-uniform"), ("best", "best-shuffled"))
 
 
 STUDIES = {
@@ -60,7 +61,13 @@ STUDIES = {
             *("evaluate.data.sides=true", "evaluate.data.seed=1"),  # other films than those of `presence`
         ),
     ),
-    "beyond": Study((40, 41), (42, 43, 44), recipe="beyond.yaml", every_rate=False),
+    "beyond": Study(
+        (40, 41),
+        (42, 43, 44),
+        recipe="beyond.yaml",
+        every_rate=False,
+        contrasts=(("anew", "sft"), ("anew", "sft-mirrored"), ("anew", "sft-anew")),
+    ),
     "image-half": Study((50, 51), (), recipe="image_half.yaml", every_rate=False),
 }
 MEASURES = (
@@ -69,7 +76,6 @@ MEASURES = (
     "false_claims",
 )  # the primary ones; a method is chosen by their sum, false claims less
 SHOWN = (*MEASURES, "closed_unparsed", "closed_yes", "open_exact", "side_accuracy", "place_accuracy", "missed")
-CONTRASTS = (("best", "sft"), ("best", "best-uniform"), ("best", "best-shuffled"))
 OTHERS = (  # what the page tells besides
     *(("best", "sft-once"), ("best", "sft-of-best"), ("sft-of-best", "sft"), ("mmedpo", "sft-once")),
     *((method, "start") for method in ("sft-once", "sft", "dpo", "mmedpo", "best", "sft-of-best")),
@@ -161,6 +167,8 @@ def main() -> None:
     given = parser.parse_args()
     chosen = given.methods.split(",") if given.methods else []
     study = STUDIES[given.questions]
+    if given.part == "confirm" and not study.confirmed:
+        parser.error(f"{given.questions} is chosen on validation films; nothing of it is confirmed")
     seeds = given.seeds or (study.trials if given.part == "explore" else study.confirmed)
     recipe, extra = HERE / f"confirm-{given.questions}.yaml", []
     if given.part == "explore":
@@ -175,30 +183,32 @@ def main() -> None:
     made = list(jobs(recipe, places, seeds, out / given.part, extra))
     with ThreadPoolExecutor(given.jobs) as pool:
         list(pool.map(lambda job: job(), made))
-        report(given.part, made, out, pool, given.small)
+        report(made, out / f"{given.part}.json", study.contrasts if given.part == "confirm" else (), pool, given.small)
 
 
-def report(part: str, made: Sequence[Job], out: Path, pool: ThreadPoolExecutor, small: bool) -> None:
+def report(
+    made: Sequence[Job], file: Path, contrasts: Sequence[tuple[str, str]], pool: ThreadPoolExecutor, small: bool
+) -> None:
     """Write what was found as JSON, and print it as tables."""
-    methods = [place.parent.name for place in sorted(made[0].folder.glob("*/answers.jsonl"), key=_age)]
+    methods = [place.parent.name for place in sorted(made[0].folder.glob("*/report.html"), key=_age)]
     runs = gather(made, methods)
     every = [folder for of_method in runs.values() for folder in of_method]
     found: dict[str, Any] = {"settings": describe_study(made[0].recipe, every), "table": table(runs)}
-    if part == "confirm":
-        found["contrasts"] = compare_contrasts(runs, CONTRASTS, only=MEASURES)
+    if contrasts:
+        found["contrasts"] = compare_contrasts(runs, contrasts, only=MEASURES)
         found["others"] = others(runs)
         some = [job.folder for job in made if job.folder.name == made[0].folder.name]  # of the first seed
         taken = {
             method: list(pool.map(lambda run: examine(run, 4 if small else 100), [folder / method for folder in some]))
-            for method in ["start", *(["best"] if small else methods)]
+            for method in ["start", *(contrasts[0][:1] if small else methods)]
         }
         found["controls"] = match_reports(taken, "start" if small else "sft")
-    write_results(out / f"{part}.json", found)
+    write_results(file, found)
     print("\n".join(tables(found)))
 
 
-def _age(answers: Path) -> float:
-    return answers.stat().st_mtime
+def _age(page: Path) -> float:
+    return page.stat().st_mtime
 
 
 def examine(run: Path, films: int) -> dict[str, Any]:

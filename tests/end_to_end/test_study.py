@@ -17,7 +17,10 @@ STUDY = ROOT / "examples/studies"
 sys.path.insert(0, str(STUDY))
 
 
-@pytest.mark.parametrize("name", ["explore", "beyond", "image_half", "confirm-presence", "confirm-sides", "hard"])
+RECIPES = ("explore", "beyond", "image_half", "confirm-beyond", "confirm-presence", "confirm-sides", "hard")
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_what_is_tried_and_confirmed_are_recipes_whose_variants_are_fine(name: str, mmedpo: Mmedpo) -> None:
     own = [f"backbone.checkpoint={WEIGHTS}"] if name == "hard" else []  # its own base is made first
     done = mmedpo("check", STUDY / f"{name}.yaml", *own)
