@@ -28,6 +28,7 @@ from mmedpo_plugins.phantom.exam import mean
 from report_curve import f1_at, greedy_row
 from results import describe_study, keep_values, write_results
 
+from mmedpo import read_run
 from mmedpo.evaluate.comparison import compare_runs
 from mmedpo.evaluate.contrasts import compare_contrasts
 from mmedpo.recipe.loading import read_recipe
@@ -194,6 +195,7 @@ def report(
     runs = gather(made, methods)
     every = [folder for of_method in runs.values() for folder in of_method]
     found: dict[str, Any] = {"settings": describe_study(made[0].recipe, every), "table": table(runs)}
+    found["held_out"] = rank_held_out(runs)
     if contrasts:
         found["contrasts"] = compare_contrasts(runs, contrasts, only=MEASURES)
         found["others"] = others(runs)
@@ -205,6 +207,17 @@ def report(
         found["controls"] = match_reports(taken, "start" if small else "sft")
     write_results(file, found)
     print("\n".join(tables(found)))
+
+
+def rank_held_out(runs: Mapping[str, Sequence[Path]]) -> list[dict[str, Any]]:
+    """Return the share of held-out pairs of each kind that a method ranks right, the mean over its runs."""
+    rows = []
+    for method, folders in runs.items():
+        trained = [record for folder in folders if (record := read_run(folder).training)]
+        for kind in ("text", "image"):
+            if shares := [record.validation[kind].accuracy for record in trained if kind in record.validation]:
+                rows.append({"method": method, "kind": kind, "right": mean(shares)})
+    return rows
 
 
 def _age(page: Path) -> float:
