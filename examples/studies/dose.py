@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import nan, prod
 from pathlib import Path
 from random import Random
 from statistics import fmean
@@ -86,8 +86,9 @@ def read_levels(runs: Iterable[Path], when: Literal["before", "after"] = "after"
 
 
 def slope(predicted: Sequence[float], observed: Sequence[float]) -> float:
-    """Return the slope of observed on predicted gains, through zero."""
-    return sum(p * o for p, o in zip(predicted, observed, strict=True)) / sum(p * p for p in predicted)
+    """Return the slope of observed on predicted gains, through zero; nan where no gain was predicted."""
+    squares = sum(p * p for p in predicted)
+    return sum(p * o for p, o in zip(predicted, observed, strict=True)) / squares if squares else nan
 
 
 def slope_interval(

@@ -82,10 +82,9 @@ def compare(given: argparse.Namespace) -> dict[str, Any]:
     methods = {name: runs for name, runs in methods.items() if all((run / "measures.json").exists() for run in runs)}
     if not methods:
         raise SystemExit(f"{given.folder}: no variant of {RECIPE.name} is finished with all seeds")
-    rows = compare_runs([",".join(map(str, runs)) for runs in methods.values()], start=True)
     found = {
         "settings": describe_study(RECIPE, [run for runs in methods.values() for run in runs], size=given.size),
-        "table": keep_values([{**row, "method": _variant(row["method"])} for row in rows]),
+        "table": keep_values(compare_runs(methods, start=True)),
         "contrasts": _contrasts(methods),
     }
     write_results(given.folder / "results.json", found)
@@ -95,10 +94,6 @@ def compare(given: argparse.Namespace) -> dict[str, Any]:
 def _contrasts(methods: Mapping[str, Sequence[Path]]) -> list[dict[str, Any]]:
     wanted = [(one, other) for one, other in CONTRASTS if {one, other} <= methods.keys()]
     return compare_contrasts(methods, wanted, only=MEASURES) if wanted else []
-
-
-def _variant(method: str) -> str:
-    return method.split(",")[0].split("/")[-1]
 
 
 PARTS: Mapping[str, Callable[[argparse.Namespace], dict[str, Any]]] = {

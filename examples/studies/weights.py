@@ -203,8 +203,8 @@ def predict(
     for cell in choose(given, list_weighted()):
         doses = [weigh_faults(folder / cell.name) for folder in weighed]
         for measure in MEASURES:
-            curve = curves[cell.loss, measure]
-            if not curve.knows(doses[0][0]):
+            curve = curves.get((cell.loss, measure))
+            if not (curve and curve.knows(doses[0][0])):
                 continue
             gain = fmean(curve.gain(before, after) for before, after in doses)
             rows.append({**tell_cell(cell), "measure": measure, "predicted": gain, "left": mean_doses(doses)})
@@ -300,7 +300,7 @@ def judge_slopes(
     levels = {(name, place): read_levels([run]) for name, some in runs.items() for place, run in enumerate(some)}
     first = next(iter(runs.values()))
     losses = sorted({row["loss"] for row in rows}, reverse=True)
-    for loss, measure in [("all", "all"), *product(losses, ("all", *MEASURES))]:
+    for loss, measure in [("all", "all")] * bool(rows) + [*product(losses, ("all", *MEASURES))]:
         some = [row for row in rows if loss in ("all", row["loss"]) and measure in ("all", row["measure"])]
         observed = {
             (run.parents[1].name, run.parent.name): [

@@ -13,7 +13,6 @@ from pydantic import Field
 from mmedpo import Case, Drop, LiveBackbone, Pair, Setting
 from mmedpo_plugins.dispreferences.lesion_noise.image_change import LiveImageChange
 from mmedpo_plugins.dispreferences.lesion_noise.lesion_noise import LesionNoise
-from mmedpo_plugins.own_answers.likelihood import answer_logps
 
 SEEN = log(2)  # a fall of the answer's log-odds: noise that lessens them by less hides nothing that it was read from
 SURE = -1e-7  # the log-probability above which float32 tells no odds
@@ -82,6 +81,8 @@ class _LiveHidingNoise(LiveImageChange):
 
     def _choose(self, pairs: Sequence[Pair], backbone: LiveBackbone) -> Pair | Drop:
         """Choose among pairs of one case, in the order of their steps."""
+        from mmedpo_plugins.own_answers.likelihood import answer_logps
+
         case = pairs[0].case
         films = [case.images, *(pair.rejected.images for pair in pairs)]
         clear, *noised = map(log_odds, answer_logps(backbone, films, case.question, case.answer))

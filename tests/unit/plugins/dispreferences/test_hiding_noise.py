@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mmedpo_plugins.dispreferences.lesion_noise import hiding_noise
 from mmedpo_plugins.dispreferences.lesion_noise.hiding_noise import HidingNoise, log_odds
 from mmedpo_plugins.dispreferences.lesion_noise.lesion_noise import LesionNoise
+from mmedpo_plugins.own_answers import likelihood
 from mmedpo_plugins.own_answers.likelihood import answer_logps
 from mmedpo_plugins.phantom.backbone import PhantomBackbone
 from mmedpo_plugins.phantom.reader import PhantomReader
@@ -36,7 +36,7 @@ def hide(backbone: LiveBackbone, cases: Sequence[Case], **options: Any) -> list[
 def told(monkeypatch: pytest.MonkeyPatch, *odds: float) -> None:
     """Let the backbone find the answer so likely on the film, then at each step."""
     logps = [float(-np.log1p(np.exp(-one))) for one in odds]
-    monkeypatch.setattr(hiding_noise, "answer_logps", lambda *asked: logps)
+    monkeypatch.setattr(likelihood, "answer_logps", lambda *asked: logps)
 
 
 @pytest.fixture
