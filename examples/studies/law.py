@@ -8,30 +8,17 @@ one in which the share is p' = (sum of the bad pairs' weights) / (sum of all wei
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import product
 from math import sqrt
-from statistics import fmean
 
 HIGH, LOW = 0.9, 0.1  # the relevances that a voter of known error rate gives
 DOSES = (0.1, 0.25, 0.5)
 ERRORS = (0.0, 0.1, 0.25, 0.4, 0.5)
 
 
-def dose_left(weights: Sequence[float], bad: Sequence[bool]) -> float:
-    """Return p': the share of all weight that lies on bad pairs."""
-    return sum(weight for weight, one in zip(weights, bad, strict=True) if one) / sum(weights)
-
-
 def repaired(dose: float, left: float) -> float:
     """Return the share of the damage that goes with the dose, as long as damage is proportional to it."""
     return 1 - left / dose
-
-
-def relative_gain(weights: Sequence[float], worths: Sequence[float]) -> float:
-    """Return cov(weight, worth) / (mean weight x mean worth): the first-order gain over no weights, as a share."""
-    weight, worth = fmean(weights), fmean(worths)
-    return fmean((w - weight) * (a - worth) for w, a in zip(weights, worths, strict=True)) / (weight * worth)
 
 
 def expect_dose(weighting: str, dose: float, error: float) -> float:

@@ -25,27 +25,14 @@ from typing import Any
 from dose import BETTER, MEASURES, DoseCurves, draw_curves, read_levels, slope_interval, weigh_faults
 from law import list_law
 from results import describe_study, write_results
-from study import HERE, Job, bases, jobs
+from study import HERE, bases, jobs
 
 from mmedpo.evaluate.contrasts import compare_contrasts
 
-SEEDS = {
-    "trial": (30, 31),
-    "predict": (30, 31),
-    "confirm": (6, 7, 8),
-}  # of films and training; no study before had them
-KEPT = (
-    "method",
-    "against",
-    "measure",
-    "value",
-    "against_value",
-    "difference",
-    "low",
-    "high",
-    "p",
-    "p_holm",
-)  # of a contrast
+# Of films and training; no study before had them.
+SEEDS = {"trial": (30, 31), "predict": (30, 31), "confirm": (6, 7, 8)}
+# Of a contrast.
+KEPT = ("method", "against", "measure", "value", "against_value", "difference", "low", "high", "p", "p_holm")
 CONTRASTS = (  # with the same pairs without weights; Holm over all of them, three measures each
     *(f"right-{dose}-filter-known" for dose in (25, 40, 50)),
     *(f"right-{dose}-clinical-known" for dose in (40, 50)),
@@ -91,9 +78,8 @@ class Cell:
     @property
     def name(self) -> str:
         """Name it as results do."""
-        return "-".join(
-            [self.fault, str(self.dose), self.weighting, self.voter, *(["dpo"] if self.loss == "dpo" else [])]
-        )
+        told = [self.fault, str(self.dose), self.weighting, self.voter]
+        return "-".join([*told, "dpo"] if self.loss == "dpo" else told)
 
     def changes(self) -> dict[str, Any]:
         """Return what it changes in weights.yaml."""
@@ -175,8 +161,8 @@ def choose(given: argparse.Namespace, cells: Iterable[Cell]) -> list[Cell]:
     return [cell for cell in cells if not given.cells or cell.name in given.cells]
 
 
-def run_part(given: argparse.Namespace) -> list[Job]:
-    """Carry out the cells of a part on every base and seed, and return the jobs."""
+def run_part(given: argparse.Namespace) -> None:
+    """Carry out the cells of a part on every base and seed."""
     trial = given.part != "confirm"  # what is predicted is made of the films of trials
     cells = {"trial": list_trials, "predict": list_weighted, "confirm": list_cells}[given.part]()
     extra = [f"journal={(given.out / 'journal.sqlite').resolve()}", plan(choose(given, cells)), *given.change]
@@ -192,7 +178,6 @@ def run_part(given: argparse.Namespace) -> list[Job]:
     made = list(jobs(HERE / "weights.yaml", places, seeds, given.out / given.part, [*extra, *until]))
     with ThreadPoolExecutor(given.jobs) as pool:
         list(pool.map(lambda job: job(), made))
-    return made
 
 
 def predict(

@@ -11,7 +11,10 @@ import pytest
 from conftest import ROOT, Mmedpo, environment
 from forks import Forks
 from mmedpo_plugins.phantom.backbone import WEIGHTS
+from mmedpo_plugins.weightings import ClinicalWeighting, FilterWeighting, RawWeighting
 from new_packages import look_installed
+
+from mmedpo import Score
 
 STUDY = ROOT / "examples/studies"
 sys.path.insert(0, str(STUDY))
@@ -101,3 +104,20 @@ def test_the_study_of_weights_predicts_from_trials_and_is_judged_by_what_it_pred
     assert {row["cell"] for row in found["rows"]} == {"right-50-filter-known"}
     assert all(row["left"]["right"] == 0 for row in found["rows"])  # a filter leaves no weight on bad pairs
     assert {row["against"] for row in found["contrasts"]} == {"right-50-uniform-known"}
+
+
+@pytest.mark.parametrize("weighting", ["clinical", "wide", "raw", "filter"])
+@pytest.mark.parametrize(("flipped", "dose"), [(0, 0.25), (0, 0.5), (1, 0.25)])
+def test_the_law_has_the_doses_that_the_weightings_themselves_leave(weighting: str, flipped: int, dose: float) -> None:
+    from law import HIGH, LOW, expect_dose
+    from weights import WEIGHTINGS
+
+    bad = [number < dose * 40 for number in range(40)]
+    erred = [flipped and number % 10 == 0 for number in range(40)]
+    scores = [Score(HIGH if one == error else LOW, scorer="known") for one, error in zip(bad, erred, strict=True)]
+    options = {name: value for name, value in WEIGHTINGS[weighting].items() if name != "use"}
+    part = {"raw": RawWeighting, "filter": FilterWeighting}.get(weighting, ClinicalWeighting)(**options)
+    weights = part.weigh(scores)
+    on_bad = sum(weight for weight, one in zip(weights, bad, strict=True) if one)
+    error = sum(map(bool, erred)) / 40
+    assert on_bad / sum(weights) == pytest.approx(expect_dose(weighting, dose, error), abs=0.02 if flipped else 1e-9)

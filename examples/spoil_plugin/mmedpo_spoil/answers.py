@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from mmedpo import Case, Dispreference, Drop, LiveBackbone, Pair, Setting, hookimpl, seed_for
-from mmedpo_spoil.wordings import WORDINGS, findings_of, wrong_answer
+from mmedpo_spoil.wordings import WORDINGS, wrong_answer
 
 Fault = Literal["right", "same", "other", "absurd"]
 
@@ -67,8 +67,7 @@ class LiveSpoiling:
             chosen, rejected = wrong, case.answer
         elif fault:
             rejected = WORDINGS[fault](case, self._random(case, "wording"))
-        notes = {"fault": fault, "findings": len(findings_of(case))}
-        return Pair(case, case.side(chosen), case.side(rejected), kind="text", notes=notes)
+        return Pair(case, case.side(chosen), case.side(rejected), kind="text", notes={"fault": fault})
 
     def _draw_fault(self, case: Case) -> Fault | None:
         random = self._random(case, "fault")
