@@ -8,10 +8,13 @@ import tomllib
 from collections.abc import Callable, Iterator
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from forks import Forks
+
+if TYPE_CHECKING:
+    from mmedpo.store.journal import Journal
 
 ROOT = Path(__file__).parents[1]
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -80,3 +83,13 @@ def generated(path: Path, text: str) -> None:
     if os.environ.get("MMEDPO_WRITE_DOCS"):
         path.write_text(text)
     assert path.read_text() == text, f"{path.name} is out of date: MMEDPO_WRITE_DOCS=1 pytest tests/docs"
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    """Return a journal of the test's own."""
+    from mmedpo.store.journal import Journal
+
+    opened = Journal(tmp_path / "journal.sqlite")
+    yield opened
+    opened.close()

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -35,14 +34,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     clock.rule(monkeypatch, "mmedpo.endpoints.rate_limit")
     return clock
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    """Return a journal of the test's own."""
-    opened = Journal(tmp_path / "journal.sqlite")
-    yield opened
-    opened.close()
 
 
 def test_an_answer_is_asked_for_by_schema_and_by_words() -> None:
