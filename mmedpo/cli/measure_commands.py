@@ -120,7 +120,9 @@ def report(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN...", help="Run folders; those of several seeds by comma: a0,a1 b0,b1.", callback=resolve_place
+            metavar="RUN...",
+            help="Run folders; those of several seeds by comma: a0,a1 b0,b1; or a folder of runs.",
+            callback=resolve_place,
         ),
     ],
     out: Annotated[

@@ -36,14 +36,19 @@ def write_report(runs: Sequence[str | Path], out: Path | None = None, *, images:
 
     It has `images` or none; None: as the page that is there, so that a run that goes on puts none back.
 
-    Each of `runs` is a run folder, or several by comma that differ in their seed. By default one run's report lies in
-    its folder, that of several beside the first; that of a run in rounds is about all of them. Raises DataError for a
-    folder that is no run.
+    Each of `runs` is a run folder, several by comma that differ in their seed, or a folder of runs, as `mmedpo compare`
+    takes them. By default one run's report lies in its folder, that of several beside the first, that of a folder of
+    runs in it; that of a run in rounds is about all of them. Raises DataError for a folder that is no run.
     """
+    from mmedpo.evaluate.methods.names import name_methods
+
     named = [str(run) for run in runs]
-    folders = [Path(part) for text in named for part in text.split(",")]
+    folders = [folder for method in name_methods(named).values() for folder in method]
     one = len(folders) == 1
-    out = out or (folders[0] / REPORT if one else folders[0].resolve().parent / COMPARISON)
+    if out is None:
+        of_runs = len(named) == 1 and Path(named[0]).is_dir()
+        beside = Path(named[0]) if of_runs else folders[0].resolve().parent
+        out = folders[0] / REPORT if one else beside / COMPARISON
     rounds, table = (list_rounds(folders[0]), read_file(folders[0], RoundTable)) if one else ([], None)
     shown = rounds or folders
     images = not _holds(out, f"{MARK}{BARE}") if images is None else images

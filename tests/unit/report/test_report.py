@@ -249,6 +249,14 @@ def test_several_runs_become_one_file_that_says_why_they_cannot_be_compared(tmp_
     assert "cannot be compared" in text
 
 
+def test_a_folder_of_runs_becomes_one_file_in_it(tmp_path: Path) -> None:
+    for seed in ("a", "b"):
+        write_run(tmp_path / "study" / seed / "sft")
+    written = write_report([tmp_path / "study"])
+    assert written == tmp_path / "study" / "comparison.html"
+    assert all(str(tmp_path / "study" / seed / "sft") in written.read_text() for seed in ("a", "b"))
+
+
 def test_a_picture_that_there_is_no_room_for_is_left_out_and_said(tmp_path: Path) -> None:
     from mmedpo.report.album import FULL, ImageAlbum
 
