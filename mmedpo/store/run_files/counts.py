@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from mmedpo.events import StageCount
 
 _OPTIONAL = re.compile(r"\[([^]{]*)\{(\w+)\}([^]]*)\]")
+_NUMBER = re.compile(r"\d+")
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def describe_count(count: StageCount) -> str:
 
 
 class CountSums:
-    """Counts that differ in their number alone, added up in the order in which they first come."""
+    """Counts that differ in their number alone, added up in the order in which they first come; tallies by theirs."""
 
     def __init__(self) -> None:
         """Start with none."""
@@ -106,7 +107,14 @@ class CountSums:
 
     def counts(self) -> list[StageCount]:
         """Return the sums."""
-        return [replace(key, count=number) for key, number in self._sums.items()]
+        first = {(key.what, key.part, key.kind): place for place, key in reversed([*enumerate(self._sums)])}
+        order = sorted(self._sums, key=lambda key: (first[key.what, key.part, key.kind], _tally_order(key)))
+        return [replace(key, count=self._sums[key]) for key in order]
+
+
+def _tally_order(key: StageCount) -> str:
+    """Return what puts "step 900" before "step 1000"; reasons that are no tally stay as they came."""
+    return _NUMBER.sub(lambda found: found[0].zfill(9), key.reason) if key.what == "tallied_pairs" else ""
 
 
 def sum_counts(counts: Iterable[StageCount], what: str, **where: str) -> int:

@@ -150,6 +150,14 @@ def test_counts_that_differ_in_their_number_alone_are_one() -> None:
     assert sum_counts([one, other], "drops") == 0
 
 
+def test_tallies_stand_in_the_order_of_their_numbers() -> None:
+    sums = CountSums()
+    for step in (900, 1000, 200):
+        sums.add(StageCount("tallied_pairs", 1, "hiding-noise", kind="image", reason=f"hidden at step {step}"))
+        sums.add(StageCount("cases_without_pair", 1, "hiding-noise", kind="image", reason=f"of {step}"))
+    assert [count.reason.split()[-1] for count in sums.counts()] == ["200", "900", "1000", "900", "1000", "200"]
+
+
 @pytest.mark.parametrize(
     ("count", "said"),
     [
