@@ -23,13 +23,13 @@ from mmedpo.review.page import ReviewOptions, write_review
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "start" / "quickstart.md"
 RECIPE = ROOT / "examples" / "quickstart.yaml"
-COLORS = 64  # a picture of so few is below 150 KB
+COLORS = 48  # a picture of so few is below 150 KB
 # A picture: what of the report it shows, and how high, in pixels.
 PICTURES = {
     "summary": ("#summary", 812),
     "worse": ("#cases", 820),
     "looking": ("#looking", 900),
-    "gallery": ("#gallery", 1000),
+    "gallery": ("#gallery", 966),
 }
 REVIEW = ROOT / "docs" / "guides" / "review.png"
 # A reader's hands: a name, on to the first pair of two films, and what is said of it by three keys.

@@ -32,9 +32,9 @@ from typing import Any
 from rig.machine import Machine
 from rig.model import SIZES, Size, make_model, patches
 from rig.output import rounded, write
+from rig.quickstart import FIXED_NOISE, RECIPE
 from rig.throttle import busy_process, inside, limited_group, stopped_at_times
 
-RECIPE = Path(__file__).parents[2] / "examples" / "quickstart.yaml"
 PLACES = ("alone", "beside", "half")
 CORES = 2
 CHOSEN = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "MMEDPO_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
@@ -56,7 +56,7 @@ def environment(way: str) -> dict[str, str]:
 def run_quickstart(folder: Path, place: str, way: str, chosen: argparse.Namespace) -> dict[str, Any]:
     """Run the quickstart once; what it took, and what its run.json says of threads."""
     words = [f"output={folder / 'run'}", f"data.images={chosen.images}", f"evaluate.data.images={chosen.films}"]
-    line = [sys.executable, "-m", "mmedpo", "run", str(RECIPE), *words, *chosen.override]
+    line = [sys.executable, "-m", "mmedpo", "run", str(RECIPE), *FIXED_NOISE, *words, *chosen.override]
     with ExitStack() as stack:
         stack.enter_context(busy_process() if place == "beside" else nullcontext())
         group = stack.enter_context(limited_group(0.5)) if place == "half" else None

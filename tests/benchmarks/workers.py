@@ -3,10 +3,10 @@
     python tests/benchmarks/workers.py --json
     python tests/benchmarks/workers.py --json --images 2 --slices 4 --ways local,1     # whether it runs
 
-`curation` is `mmedpo run quickstart.yaml --until weigh` in a folder and processes of its own. `wall_s` is of the wall
-and means something on idle cores alone; `cpu_s` is the processor time of all processes, by what they are: `run`, the
-run's own; `workers`; `ray`, what Ray runs beside them. `peak_gb` is the memory that is nobody else's, at the moment at
-which they had most. `over_local` compares with the run without workers.
+`curation` is `mmedpo run quickstart.yaml --until weigh`, with noise of one strength, in a folder and processes of its
+own. `wall_s` is of the wall and means something on idle cores alone; `cpu_s` is the processor time of all processes, by
+what they are: `run`, the run's own; `workers`; `ray`, what Ray runs beside them. `peak_gb` is the memory that is nobody
+else's, at the moment at which they had most. `over_local` compares with the run without workers.
 
 `slices` sends 64 cases of the quickstart as often as asked to one worker that does nothing with them: `start` is what
 comes before the first is back, `slice_ms` what each takes from then on.
@@ -28,11 +28,11 @@ from typing import Any
 
 from rig.family import Family, run_family
 from rig.output import rounded, write
+from rig.quickstart import FIXED_NOISE, RECIPE
 
 from mmedpo.runtime.slice_work import SliceWork
 from mmedpo.runtime.stage_parts import StageParts
 
-RECIPE = Path(__file__).parents[2] / "examples" / "quickstart.yaml"
 SLICE = 64
 
 
@@ -50,7 +50,7 @@ def curate(way: str, images: int) -> dict[str, Any]:
     engine = "engine=local" if way == "local" else f"engine={{use: ray, workers: {way}}}"
     words = ["output=run", f"data.images={images}", "--until", "weigh", engine]
     with tempfile.TemporaryDirectory(prefix="w-", dir="/tmp") as folder:
-        line = [sys.executable, "-m", "mmedpo", "run", str(RECIPE), *words]
+        line = [sys.executable, "-m", "mmedpo", "run", str(RECIPE), *FIXED_NOISE, *words]
         load = os.getloadavg()[0]
         return {"load_before": load, **run_family(line, Path(folder), dict(os.environ))}
 

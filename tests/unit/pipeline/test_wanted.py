@@ -33,6 +33,6 @@ def test_the_number_of_processes_counts_where_a_loss_looks_at_what_runs_together
     assert (key_of(tmp_path, *changes) == key_of(tmp_path, *changes, "train.launch={processes: 2}")) == same
 
 
-@pytest.mark.parametrize("change", ["train.loss.0.beta=0.3", "train.loss.1=null", "train.pairs.image=1"])
+@pytest.mark.parametrize("change", ["train.loss.0.beta=0.3", "train.loss.1=null", "train.pairs.image=0.5"])
 def test_every_option_of_a_loss_counts(tmp_path: Path, change: str) -> None:
     assert key_of(tmp_path, change) != key_of(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import groupby
 from math import exp, expm1, log
 from typing import ClassVar, Literal
 
@@ -67,14 +68,15 @@ class _LiveHidingNoise(LiveImageChange):
         """Yield a pair of each case at the step that hides, or why there is none."""
         assert backbone is not None  # as `needs_backbone` asks
         noises = [LiveImageChange(self._at(step), self.seed, self.pool) for step in self.part.list_steps()]
-        for case, before in zip(cases, earlier, strict=True):
-            made = [item for noise in noises for item in noise.disprefer([case], None, [before])]
-            pairs = [item for item in made if isinstance(item, Pair)]
-            yield (
-                self._choose(pairs, backbone)
-                if len(pairs) == len(made)
-                else next(item for item in made if isinstance(item, Drop))
-            )
+        for _, some in groupby(zip(cases, earlier, strict=True), key=lambda one: one[0].images):
+            together, before = zip(*some, strict=True)  # questions about a film share what is drawn of it
+            for made in zip(*(noise.disprefer(together, None, before) for noise in noises), strict=True):
+                pairs = [item for item in made if isinstance(item, Pair)]
+                yield (
+                    self._choose(pairs, backbone)
+                    if len(pairs) == len(made)
+                    else next(item for item in made if isinstance(item, Drop))
+                )
 
     def _at(self, step: int) -> HidingNoise:
         return self.part.model_copy(update={"step": step})
