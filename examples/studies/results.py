@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from math import isfinite
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -84,7 +85,9 @@ def _rounded(value: Any) -> Any:
         return {key: _rounded(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_rounded(one) for one in value]
-    return round(value, PLACES) if isinstance(value, float) else value
+    if isinstance(value, float):
+        return round(value, PLACES) if isfinite(value) else None  # what is not defined has no number in JSON
+    return value
 
 
 def main() -> None:

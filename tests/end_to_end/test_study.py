@@ -86,6 +86,15 @@ def test_f1_is_matched_between_the_thresholds_whose_false_claims_are_on_either_s
     }
 
 
+def test_what_is_not_defined_has_no_number_in_the_results(tmp_path: Path) -> None:
+    from results import write_results
+
+    write_results(tmp_path / "found.json", {"controls": {"sft": [{"matched": float("nan"), "auc": 0.12345678}]}})
+    assert json.loads((tmp_path / "found.json").read_text()) == {
+        "controls": {"sft": [{"matched": None, "auc": 0.123457}]}
+    }
+
+
 @pytest.mark.slow
 def test_the_study_of_weights_predicts_from_trials_and_is_judged_by_what_it_predicted(
     forks: Forks, tmp_path: Path
