@@ -30,7 +30,7 @@ window.wrong = [];
 addEventListener("error", (event) => wrong.push(String(event.message)));
 addEventListener("securitypolicyviolation", (event) => wrong.push(event.violatedDirective));
 console.error = (...said) => wrong.push(said.join(" "));
-addEventListener("load", () => {
+addEventListener("load", () => setTimeout(() => {  // what a policy refuses may be told after the load
   const form = document.getElementById("filters");
   const shown = () => [...document.querySelectorAll(".card.pair")].filter((card) => card.offsetParent !== null);
   const scrolls = (one) => one.closest(".scroll, nav ul, pre, .quiet, svg");
@@ -62,7 +62,7 @@ addEventListener("load", () => {
   pre.id = "found";
   pre.textContent = JSON.stringify(found);
   document.body.append(pre);
-});
+}, 500));
 </script>"""
 
 
