@@ -94,8 +94,8 @@ def cards(pairs: Sequence[WeightedPair], album: ImageAlbum) -> list[PairCard]:
 def _card(item: WeightedPair, album: ImageAlbum) -> PairCard:
     pair = item.pair
     chosen, rejected = mark_differences(pair.chosen.answer, pair.rejected.answer)
-    told = {name: value for name, value in pair.notes.items() if not isinstance(value, list | dict)}
-    notes = {name: value for name, value in told.items() if name != "tally"}  # the flow of cases counts these
+    hidden = {name for name, value in pair.notes.items() if name == "tally" or isinstance(value, list | dict)}
+    notes = {name: value for name, value in pair.notes.items() if name not in hidden}  # the flow counts tallies
     return PairCard(
         item,
         list(_panels(pair, album)) if album.shows else [],
